@@ -1,0 +1,1 @@
+"""One file a command: click, printing and exit codes; nothing else."""

@@ -1,0 +1,1 @@
+"""Positions, pure: Decimal, no I/O, no clock."""

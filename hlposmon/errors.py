@@ -1,0 +1,49 @@
+"""Errors say who must act: the person who configures, the wire's author, or the venue.
+
+Every error carries plain values in its message (what is wrong, where, what to do) and keeps its
+cause. It is raised or logged, never both. Nothing here may import anything else of ours.
+"""
+
+
+class HlposmonError(Exception):
+    """The root of all errors that hlposmon raises on purpose."""
+
+
+class ConfigError(HlposmonError):
+    """The configuration is wrong; `mistakes` holds one line for each mistake, all of them at once."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        assert mistakes, "a ConfigError names at least one mistake"
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+    def __reduce__(self) -> tuple[type["ConfigError"], tuple[list[str]]]:
+        return (type(self), (self.mistakes,))
+
+
+class InUse(HlposmonError):
+    """A socket or folder belongs to another monitor that is alive; the message names its pid."""
+
+
+class WireError(HlposmonError):
+    """A payload does not have the shape it must have: nothing was decoded from it."""
+
+
+class VenueUnavailable(HlposmonError):
+    """The venue could not be asked (refused, timed out, overloaded, cut short): ask again later."""
+
+
+class VenueRefused(HlposmonError):
+    """The venue understood the request and refused it: asking again will not help."""
+
+
+class MonitorNotRunning(HlposmonError):
+    """No monitor answers at the socket or in the snapshot."""
+
+
+class NotPermitted(HlposmonError):
+    """The socket or snapshot exists, but this user may not open it."""
+
+
+class TimedOut(HlposmonError):
+    """The monitor did not answer in the time allowed."""

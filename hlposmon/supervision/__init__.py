@@ -1,0 +1,1 @@
+"""Keeps children alive. No word of trading."""

@@ -1,0 +1,1 @@
+"""Payloads to facts and back: strict, total, pure."""

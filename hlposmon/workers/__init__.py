@@ -1,0 +1,1 @@
+"""Listen or ask at one venue and put facts into a queue. No arithmetic."""
