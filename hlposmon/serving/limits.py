@@ -1,0 +1,22 @@
+"""How much one client may ask of the server: bytes, seconds, and how many clients there may be.
+
+A client is never waited for and never trusted: everything it may make us keep has a bound here,
+and everything it may leave unfinished has a deadline. No socket and no protocol in this module.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one server. Bytes are counted for each connection, seconds by the server's clock."""
+
+    max_connections: int = 1200  # beyond it a newcomer is answered 503 and closed
+    max_header_bytes: int = 16 * 1024
+    max_body_bytes: int = 64 * 1024
+    max_message_bytes: int = 64 * 1024  # one incoming WebSocket message, all its fragments together
+    max_buffer_bytes: int = 1 << 20  # waiting for one WebSocket peer that reads too slowly
+    header_timeout_s: float = 10.0  # from the first byte of a request to its last
+    idle_timeout_s: float = 120.0  # HTTP only: between two requests, or between two reads of an answer
+    close_timeout_s: float = 3.0  # from our goodbye to the end of the connection
+    keepalive_s: float = 30.0  # a WebSocket peer to which nothing was sent this long: Session.idle

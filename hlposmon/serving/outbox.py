@@ -1,0 +1,61 @@
+"""What waits to be sent to one client, frame by frame, in order.
+
+A frame that is partly sent must be sent to its end, or the stream is garbage; every other frame may
+still be dropped. So frames are kept apart and never joined.
+"""
+
+import socket
+from collections import deque
+
+MAX_PIECES = 64  # buffers given to the kernel in one call
+
+
+class Outbox:
+    """A queue of byte strings, the first of which may be partly sent."""
+
+    __slots__ = ("_frames", "_sent", "_size")
+
+    def __init__(self) -> None:
+        self._frames: deque[bytes] = deque()
+        self._sent = 0  # bytes of the first frame that are gone
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def put(self, frame: bytes, *, sent: int = 0) -> None:
+        """Append; an empty frame is nothing. `sent` bytes of the first frame may be gone already."""
+        assert not sent or not self._frames, "only the first frame can be partly sent"
+        if frame:
+            self._frames.append(frame)
+            self._sent = sent or self._sent
+            self._size += len(frame) - sent
+
+    def cut(self) -> None:
+        """Drop every frame that has not been begun."""
+        kept = [self._frames[0]] if self._sent else []
+        self._frames = deque(kept)
+        self._size = len(kept[0]) - self._sent if kept else 0
+
+    def flush(self, sock: socket.socket) -> int:
+        """Send what the kernel takes and return how many bytes; OSError when the connection is gone."""
+        total = 0
+        while self._frames:
+            pieces = [memoryview(self._frames[0])[self._sent :]]
+            pieces += [memoryview(self._frames[i]) for i in range(1, min(len(self._frames), MAX_PIECES))]
+            try:
+                count = sock.sendmsg(pieces)
+            except (BlockingIOError, InterruptedError):
+                break
+            total += count
+            self._forget(count)
+            if count < sum(map(len, pieces)):
+                break
+        return total
+
+    def _forget(self, count: int) -> None:
+        self._size -= count
+        count += self._sent
+        while self._frames and count >= len(self._frames[0]):
+            count -= len(self._frames.popleft())
+        self._sent = count

@@ -1,0 +1,216 @@
+"""The loop: accepts, wakes the connections that are ready, expires what is due, buries what ended.
+
+One selector, no threads, and nothing that waits: `step` handles what is ready and returns, so the
+server lives inside anybody's loop (an outer selector may wait on `fileno`, and then calls `step` at
+least once a second, for the deadlines). What a path means is the application's; what a protocol
+says is `http`'s and `websocket`'s.
+"""
+
+import errno
+import logging
+import selectors
+import socket
+import struct
+import time
+from collections.abc import Callable
+
+import h11
+from wsproto.utilities import RemoteProtocolError
+
+from hlposmon.serving.connection import Connection
+from hlposmon.serving.http import HttpSide
+from hlposmon.serving.limits import Limits
+from hlposmon.serving.messages import App, Handover, Request, Upgrade
+from hlposmon.serving.websocket import WebSocketPeer
+
+log = logging.getLogger(__name__)
+SWEEP_S = 0.25  # how often the deadlines of all connections are looked at
+ACCEPTS_A_TURN = 64
+MAX_TURNED_AWAY = 64  # newcomers beyond the limit that are being told so
+ACCEPT_PAUSE_S = 0.5  # after accept() found no file descriptor free
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+UCRED = struct.Struct("iII")  # Linux: pid, uid, gid
+
+
+class Server:
+    """HTTP/1.1 and WebSocket over any listening stream sockets, for one application."""
+
+    def __init__(
+        self, app: App, limits: Limits | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`clock` counts seconds and never goes back."""
+        self.limits = limits or Limits()
+        self.clock = clock
+        self._app = app
+        self._selector = selectors.EpollSelector()
+        self._listeners: list[socket.socket] = []
+        self._connections: set[Connection] = set()
+        self._turned_away: set[Connection] = set()
+        self._peers: dict[Connection, WebSocketPeer] = {}
+        self._doomed: list[Connection] = []
+        self._next_sweep = clock() + SWEEP_S
+        self._accept_again_at: float | None = None
+
+    @property
+    def connections(self) -> int:
+        """How many connections are served, WebSockets among them."""
+        return len(self._connections)
+
+    @property
+    def peers(self) -> int:
+        """How many WebSockets are open or being closed."""
+        return len(self._peers)
+
+    def listen(self, sock: socket.socket) -> None:
+        """Accept from a bound and listening socket, which stays its owner's to close."""
+        sock.setblocking(False)
+        self._listeners.append(sock)
+        self._selector.register(sock, selectors.EVENT_READ, sock)
+
+    def unlisten(self, sock: socket.socket) -> None:
+        """Accept from it no more."""
+        self._listeners.remove(sock)
+        if self._accept_again_at is None:
+            self._selector.unregister(sock)
+
+    def fileno(self) -> int:
+        """Readable when `step` has something to do."""
+        return self._selector.fileno()
+
+    def step(self, timeout: float = 0.0) -> None:
+        """Wait at most `timeout` seconds, handle all that is ready, expire what is due, return."""
+        self._bury()
+        if self._connections or self._turned_away or self._accept_again_at is not None:
+            timeout = min(timeout, max(0.0, self._next_sweep - self.clock()))
+        for key, mask in self._selector.select(timeout):
+            if isinstance(key.data, Connection):
+                self._wake(key.data, mask)
+            else:
+                self._accept(key.data)
+        if self.clock() >= self._next_sweep:
+            self._sweep()
+        self._bury()
+
+    def close(self) -> None:
+        """Say 1001 to every WebSocket, close everything but the listening sockets; not waited for."""
+        for peer in list(self._peers.values()):
+            peer.close(1001, "going away")
+        for connection in [*self._connections, *self._turned_away]:
+            connection.drop()
+        self._bury()
+        for sock in list(self._listeners):
+            self.unlisten(sock)
+        self._selector.close()
+
+    def watch(self, connection: Connection) -> None:
+        """For connections: wait for what `connection.interest` says from now on."""
+        events = connection.interest
+        known = connection.sock.fileno() in self._selector.get_map()
+        if known and events:
+            self._selector.modify(connection.sock, events, connection)
+        elif known:
+            self._selector.unregister(connection.sock)
+        elif events:
+            self._selector.register(connection.sock, events, connection)
+
+    def doom(self, connection: Connection) -> None:
+        """For connections: bury it when this step ends, or when the next one begins."""
+        self._doomed.append(connection)
+
+    def _wake(self, connection: Connection, mask: int) -> None:
+        try:
+            connection.ready(mask)
+        except Exception:
+            log.exception("a connection failed")
+            connection.drop()
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                sock, _address = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in EXHAUSTED:
+                    log.error("cannot accept: %s", error)
+                self._pause_accepting()
+                return
+            self._admit(sock)
+
+    def _admit(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = Connection(sock, self)
+        side = HttpSide(connection, self._app, credentials_of(sock), self._upgrade, self._hand_over)
+        connection.side = side
+        full = len(self._connections) >= self.limits.max_connections
+        if full and len(self._turned_away) >= MAX_TURNED_AWAY:
+            sock.close()
+            return
+        (self._turned_away if full else self._connections).add(connection)
+        self.watch(connection)
+        if full:
+            side.turn_away(503, "too many connections")
+
+    def _pause_accepting(self) -> None:
+        if self._accept_again_at is None:
+            log.warning("no file descriptor is free: accepting again in %s s", ACCEPT_PAUSE_S)
+            for sock in self._listeners:
+                self._selector.unregister(sock)
+        self._accept_again_at = self.clock() + ACCEPT_PAUSE_S
+
+    def _sweep(self) -> None:
+        now = self.clock()
+        self._next_sweep = now + SWEEP_S
+        for connection in [*self._connections, *self._turned_away]:
+            connection.expire(now)
+        if self._accept_again_at is not None and now >= self._accept_again_at:
+            self._accept_again_at = None
+            for sock in self._listeners:
+                self._selector.register(sock, selectors.EVENT_READ, sock)
+
+    def _upgrade(
+        self, connection: Connection, head: h11.Request, request: Request, answer: Upgrade, early: bytes
+    ) -> None:
+        try:
+            peer = WebSocketPeer(connection, head, request, answer.session)
+        except (RemoteProtocolError, UnicodeError) as error:
+            side = connection.side
+            assert isinstance(side, HttpSide), "only HTTP asks for an upgrade"
+            side.turn_away(getattr(getattr(error, "event_hint", None), "status_code", 400), str(error))
+            return
+        connection.side = peer
+        self._peers[connection] = peer
+        peer.open(early)
+
+    def _hand_over(self, connection: Connection, answer: Handover) -> None:
+        self._connections.discard(connection)
+        self._turned_away.discard(connection)
+        self._selector.unregister(connection.sock)
+        connection.dropped = True
+        connection.side = None
+        answer.take(connection.sock)
+
+    def _bury(self) -> None:
+        while self._doomed:
+            connection = self._doomed.pop()
+            if connection.sock.fileno() in self._selector.get_map():
+                self._selector.unregister(connection.sock)
+            self._connections.discard(connection)
+            self._turned_away.discard(connection)
+            self._peers.pop(connection, None)
+            connection.sock.close()
+            if connection.side is not None:
+                connection.side.lost()
+
+
+def credentials_of(sock: socket.socket) -> tuple[int | None, int | None]:
+    """The pid and uid at the other end of a Unix socket, by the kernel's word; (None, None) elsewhere."""
+    if sock.family != socket.AF_UNIX:
+        return None, None
+    try:
+        pid, uid, _gid = UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))
+    except OSError:
+        return None, None
+    return pid, uid

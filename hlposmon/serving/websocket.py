@@ -1,0 +1,170 @@
+"""A WebSocket on one connection, through wsproto: the peer that a session speaks to.
+
+No extension is agreed on, so frames can be shared between peers. A peer that reads too slowly is
+cut off and never waited for: of what waits for it only the frame that is partly sent is finished,
+then comes 1013. A message that is too large, or broken, ends the connection with its code.
+"""
+
+import logging
+from collections.abc import Callable
+
+import h11
+from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
+from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Event, Ping, TextMessage
+from wsproto.utilities import LocalProtocolError, RemoteProtocolError
+
+from hlposmon.serving.connection import Connection
+from hlposmon.serving.frames import text_frame
+from hlposmon.serving.messages import Peer, Request, Session
+
+log = logging.getLogger(__name__)
+TOO_LARGE = 1009
+INTERNAL_ERROR = 1011
+TRY_AGAIN_LATER = 1013
+
+
+class WebSocketPeer:
+    """The server's end of one WebSocket: a `Peer` for its session, a `Side` for its connection."""
+
+    def __init__(self, connection: Connection, head: h11.Request, request: Request, session: Session) -> None:
+        """Raises RemoteProtocolError where the handshake is not one; nothing was sent then."""
+        self._connection = connection
+        self._request = request
+        self._session = session
+        self._limits = connection.host.limits
+        self._closing = False
+        self._text: list[str] = []  # the pieces of a message that is not complete
+        self._binary = bytearray()
+        self._piece_bytes = 0
+        self._spoken_at = connection.host.clock()
+        self._protocol = WSConnection(ConnectionType.SERVER)
+        self._protocol.initiate_upgrade_connection(list(head.headers), head.target)
+
+    @property
+    def request(self) -> Request:
+        """The handshake that opened it."""
+        return self._request
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait because the client does not read them."""
+        return len(self._connection.outbox)
+
+    def open(self, early: bytes) -> None:
+        """Answer the handshake, tell the session, and go on with what came right behind it."""
+        self._connection.write(self._protocol.send(AcceptConnection()))
+        self._tell(self._session.opened)
+        if early:
+            self.receive(early)
+
+    def send(self, payload: str | bytes) -> None:
+        """One text message."""
+        self.send_frame(text_frame(payload.encode() if isinstance(payload, str) else payload))
+
+    def send_frame(self, frame: bytes) -> None:
+        """One frame, shared or not; too much of it for a slow reader ends the connection."""
+        connection = self._connection
+        if self._closing or connection.dropped:
+            return
+        if len(connection.outbox) + len(frame) > self._limits.max_buffer_bytes:
+            connection.outbox.cut()
+            self.close(TRY_AGAIN_LATER, "too slow")
+            return
+        self._spoken_at = connection.host.clock()
+        connection.write(frame)
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Say goodbye after what is buffered; the connection ends within `close_timeout_s`."""
+        if self._closing or self._connection.dropped:
+            return
+        self._say_goodbye(CloseConnection(code=code, reason=reason or None))
+
+    def abort(self) -> None:
+        """End the connection now, without a goodbye."""
+        self._connection.drop(reset=True)
+
+    def pause(self) -> None:
+        """Read nothing until `resume`."""
+        self._connection.pause()
+
+    def resume(self) -> None:
+        """Read again."""
+        self._connection.resume()
+
+    def receive(self, data: bytes) -> None:
+        """More bytes from the client; none at the end of the stream."""
+        if not data or self._protocol.state is ConnectionState.CLOSED:
+            self._connection.drop()
+            return
+        try:
+            self._protocol.receive_data(data)
+            for event in self._protocol.events():
+                self._hear(event)
+                if self._connection.dropped or self._connection.finishing:
+                    return
+        except (RemoteProtocolError, LocalProtocolError) as error:
+            self._say_goodbye(CloseConnection(code=1002, reason=str(error)[:100]))
+            self._connection.finish()
+
+    def drained(self) -> None:
+        """Nothing waits any more; nobody needs to know."""
+
+    def expire(self, now: float) -> None:
+        """Let the session speak when nothing was said for long."""
+        if not self._closing and now - self._spoken_at >= self._limits.keepalive_s:
+            self._spoken_at = now
+            self._tell(self._session.idle)
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._closing = True
+        self._tell(self._session.closed)
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, Ping):
+            self.send_frame(self._protocol.send(event.response()))
+        elif isinstance(event, CloseConnection):
+            if not self._closing:
+                self._say_goodbye(event.response())
+            self._connection.finish()
+        elif isinstance(event, TextMessage | BytesMessage) and not self._closing:
+            self._collect(event)
+
+    def _collect(self, event: TextMessage | BytesMessage) -> None:
+        data = event.data
+        self._piece_bytes += len(data) if isinstance(data, bytes | bytearray) else len(data.encode())
+        if self._piece_bytes > self._limits.max_message_bytes:
+            self._forget_pieces()
+            self.close(TOO_LARGE, "message too large")
+            return
+        if isinstance(data, str):
+            self._text.append(data)
+        else:
+            self._binary += data
+        if not event.message_finished:
+            return
+        message = "".join(self._text) if isinstance(data, str) else bytes(self._binary)
+        self._forget_pieces()
+        self._tell(lambda peer: self._session.received(peer, message))
+
+    def _forget_pieces(self) -> None:
+        self._text = []
+        self._binary = bytearray()
+        self._piece_bytes = 0
+
+    def _tell(self, method: Callable[[Peer], None]) -> None:
+        try:
+            method(self)
+        except Exception:
+            log.exception("a session failed at %s", self._request.path)
+            self.close(INTERNAL_ERROR, "internal error")
+
+    def _say_goodbye(self, goodbye: CloseConnection) -> None:
+        self._closing = True
+        connection = self._connection
+        connection.deadline = connection.host.clock() + self._limits.close_timeout_s
+        try:
+            connection.write(self._protocol.send(goodbye))
+        except LocalProtocolError:  # both sides have said it already
+            connection.finish()
