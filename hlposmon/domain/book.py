@@ -1,0 +1,361 @@
+"""The book: all positions of all accounts, the one mutable thing, the domain's only door.
+
+Told a report, it answers with the changes that follow. It does no I/O, reads no clock and logs
+nothing: the ages that a verdict needs are handed to `judge`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from hlposmon.domain.amounts import ZERO
+from hlposmon.domain.changes import Change, Doubt, Drift, Funded, Reason, VerdictChanged
+from hlposmon.domain.holding import STATEMENT_BLUR_MS, Holding
+from hlposmon.domain.position import Position
+from hlposmon.domain.reconcile import (
+    LAG_MS,
+    Finding,
+    Suspicion,
+    cause_of,
+    compare,
+    entry_differs,
+    is_explained,
+)
+from hlposmon.domain.reports import (
+    FeedState,
+    Fills,
+    Funding,
+    Marks,
+    Notice,
+    StatedPosition,
+    Statement,
+)
+from hlposmon.domain.verdict import Evidence, Freshness, Verdict, judge
+from hlposmon.domain.views import AccountView, Memory, View
+
+
+@dataclass(slots=True)
+class _Line:
+    """A holding, with what the venue says of it."""
+
+    holding: Holding
+    mark: Decimal | None = None
+    stated: StatedPosition | None = None
+    suspicion: Suspicion | None = None
+    drift: str | None = None
+    agreed_ms: int | None = None
+    last_fill_ms: int | None = None
+    verdict: Verdict | None = None
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class _Account:
+    stated: bool = False
+    base_ms: int = 0
+    statement: Statement | None = None
+    feeds: dict[str, FeedState] = field(default_factory=dict)
+    live_since_s: float | None = None
+    lines: dict[str, _Line] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+    verdict: Verdict | None = None
+    reason: str | None = None
+
+
+class Book:
+    """Positions by account and key. Accounts are named at the start and by `watch`."""
+
+    def __init__(self, accounts: Iterable[str]) -> None:
+        self._accounts: dict[str, _Account] = {name: _Account() for name in accounts}
+        self._prices: dict[str, Decimal] = {}
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        return tuple(self._accounts)
+
+    def watch(self, accounts: Iterable[str]) -> None:
+        """Watch these accounts from now on; those not named are let go."""
+        self._accounts = {name: self._accounts.get(name) or _Account() for name in accounts}
+
+    # ------------------------------------------------------------------ told
+
+    def apply(self, fills: Fills) -> list[Change]:
+        """Take fills of one account, in any order, with any repetition."""
+        account = self._accounts.get(fills.account)
+        if account is None:
+            return []
+        by_key: dict[str, list[int]] = {}
+        for index, fill in enumerate(fills.fills):
+            by_key.setdefault(fill.key, []).append(index)
+        changes: list[Change] = []
+        for key, indexes in by_key.items():
+            line = self._line(fills.account, account, key)
+            changes += line.holding.take([fills.fills[i] for i in indexes])
+            self._note_fills(line)
+        return changes
+
+    def mark(self, marks: Marks) -> list[tuple[str, str]]:
+        """Take mark prices; the (account, key) of the open positions whose price moved."""
+        moved = {key: price for key, price in marks.prices.items() if self._prices.get(key) != price}
+        self._prices.update(moved)
+        touched = []
+        for name, account in self._accounts.items():
+            for key in moved.keys() & account.lines.keys():
+                line = account.lines[key]
+                line.mark = moved[key]
+                if line.holding.position.size:
+                    touched.append((name, key))
+        return touched
+
+    def settle(self, statement: Statement) -> list[Change]:
+        """Compare with the venue's statement; the first one of an account starts its positions."""
+        account = self._accounts.get(statement.account)
+        if account is None or not _is_newer(statement, account.statement):
+            return []
+        stated = {position.key: position for position in statement.positions}
+        changes: list[Change] = []
+        for key in sorted(stated.keys() | account.lines.keys()):
+            line = self._line(statement.account, account, key)
+            if not account.stated and not line.holding.based:
+                changes += line.holding.adopt(stated.get(key), statement.time_ms, Reason.START)
+                line.agreed_ms = statement.time_ms
+            else:
+                changes += self._compare(line, stated.get(key), statement)
+            self._detail(line, stated.get(key))
+            self._note_fills(line)
+        if not account.stated:
+            account.stated, account.base_ms = True, statement.time_ms
+        account.statement = statement
+        return changes
+
+    def fund(self, funding: Funding) -> list[Change]:
+        """Book a funding payment once; those from before the start are not ours."""
+        account = self._accounts.get(funding.account)
+        if account is None or not account.stated:
+            return []
+        holding = self._line(funding.account, account, funding.key).holding
+        if funding.time_ms <= max(holding.last_funding_ms, account.base_ms):
+            return []
+        holding.last_funding_ms = funding.time_ms
+        holding.position = holding.position.funded(funding.amount)
+        return [Funded(funding, holding.position)]
+
+    def feed(self, state: FeedState) -> None:
+        """Note that a feed of fills came up or went down. One live feed of several is enough."""
+        account = self._accounts.get(state.account)
+        if account is None:
+            return
+        was_live = any(feed.live for feed in account.feeds.values())
+        account.feeds[state.feed] = state
+        if state.live and not was_live:
+            account.live_since_s = state.at_s
+
+    def notice(self, notice: Notice) -> bool:
+        """Keep a notice about an account; whether it is a new one."""
+        account = self._accounts.get(notice.account)
+        if account is None or notice.text in account.notices:
+            return False
+        account.notices.append(notice.text)
+        return True
+
+    # ------------------------------------------------------------------ asked
+
+    def judge(self, freshness: Mapping[str, Freshness]) -> list[VerdictChanged]:
+        """Judge every position and account; what changed since the last time."""
+        changes: list[VerdictChanged] = []
+        for name, account in self._accounts.items():
+            fresh = freshness[name]
+            evidence = self._evidence(account, None)
+            account.verdict, account.reason = judge(evidence, fresh)
+            for key, line in account.lines.items():
+                verdict, reason = judge(self._evidence(account, line), fresh)
+                if (verdict, reason) != (line.verdict, line.reason):
+                    changes.append(VerdictChanged(name, key, verdict, reason, line.verdict))
+                    line.verdict, line.reason = verdict, reason
+        return changes
+
+    def view(self, account: str, key: str) -> View:
+        """One position; KeyError when there is none."""
+        line = self._accounts[account].lines[key]
+        stated = line.stated if line.holding.position.size else None
+        return View(
+            account=account,
+            key=key,
+            position=line.holding.position,
+            mark=line.mark,
+            verdict=line.verdict or Verdict.UNPROVEN,
+            reason=line.reason if line.verdict else "not judged yet",
+            leverage=stated.leverage if stated else None,
+            margin_used=stated.margin_used if stated else None,
+            liquidation_price=stated.liquidation_price if stated else None,
+            last_fill_ms=line.last_fill_ms,
+        )
+
+    def views(self, account: str | None = None) -> list[View]:
+        """All positions, of one account or of all, in the order of their keys, flat ones too."""
+        names = self._accounts if account is None else [account]
+        return [self.view(name, key) for name in names for key in sorted(self._accounts[name].lines)]
+
+    def account(self, name: str) -> AccountView:
+        """One account; KeyError when it is not watched."""
+        account = self._accounts[name]
+        statement = account.statement
+        return AccountView(
+            account=name,
+            verdict=account.verdict or Verdict.UNPROVEN,
+            reason=account.reason if account.verdict else "not judged yet",
+            equity=statement.equity if statement else None,
+            margin_used=statement.margin_used if statement else None,
+            withdrawable=statement.withdrawable if statement else None,
+            notices=tuple(account.notices),
+            statement_asked_s=statement.asked_s if statement else None,
+        )
+
+    def is_stated(self, name: str) -> bool:
+        return self._accounts[name].stated
+
+    def is_live(self, name: str) -> bool:
+        """Whether at least one feed of fills of this account is up."""
+        return any(feed.live for feed in self._accounts[name].feeds.values())
+
+    def doubtful(self) -> list[tuple[str, int]]:
+        """The accounts with an open gap or suspicion, and the time from which fills are wanted."""
+        wanted: dict[str, int] = {}
+        for name, account in self._accounts.items():
+            for line in account.lines.values():
+                for since_ms in (
+                    line.holding.gap.since_ms if line.holding.gap else None,
+                    line.suspicion.since_ms if line.suspicion else None,
+                ):
+                    if since_ms is not None:
+                        wanted[name] = min(since_ms, wanted.get(name, since_ms))
+        return list(wanted.items())
+
+    def high_water_ms(self, name: str) -> int | None:
+        """Up to when the fills of this account are known; None before its start."""
+        account = self._accounts[name]
+        if not account.stated:
+            return None
+        return max((line.holding.known_ms for line in account.lines.values()), default=account.base_ms)
+
+    # -------------------------------------------------------------- recovery
+
+    def memories(self) -> list[Memory]:
+        """All that is needed to take the book up again."""
+        found = []
+        for name, account in self._accounts.items():
+            for key, line in account.lines.items():
+                holding = line.holding
+                if holding.based:
+                    seen = holding.taken_since(holding.known_ms)
+                    found.append(
+                        Memory(name, key, holding.position, holding.known_ms, holding.last_funding_ms, seen)
+                    )
+        return found
+
+    def recall(self, memories: Iterable[Memory], base_ms: Mapping[str, int]) -> None:
+        """Take a book up again; `base_ms` holds the accounts that had been stated, and since when."""
+        for name, since_ms in base_ms.items():
+            if name in self._accounts:
+                self._accounts[name].stated = True
+                self._accounts[name].base_ms = since_ms
+        for memory in memories:
+            account = self._accounts.get(memory.account)
+            if account is None:
+                continue
+            line = self._line(memory.account, account, memory.key)
+            line.holding.start(memory.position, memory.known_ms, memory.seen)
+            line.holding.last_funding_ms = memory.last_funding_ms
+            line.last_fill_ms = max((identity[0] for identity in memory.seen), default=None)
+
+    def base_ms(self) -> dict[str, int]:
+        """The accounts that have been stated, and since when they are watched."""
+        return {name: account.base_ms for name, account in self._accounts.items() if account.stated}
+
+    # ------------------------------------------------------------------ within
+
+    def _line(self, name: str, account: _Account, key: str) -> _Line:
+        line = account.lines.get(key)
+        if line is None:
+            line = _Line(Holding(name, key), mark=self._prices.get(key))
+            if account.stated:
+                # The venue stated the account without this coin: it was flat then.
+                line.holding.start(Position(), max(0, account.base_ms - STATEMENT_BLUR_MS))
+            account.lines[key] = line
+        return line
+
+    def _compare(self, line: _Line, stated: StatedPosition | None, statement: Statement) -> list[Change]:
+        holding = line.holding
+        theirs = stated.size if stated else ZERO
+        finding = compare(holding, stated, statement, line.suspicion)
+        if finding is Finding.AGREES:
+            line.suspicion = line.drift = None
+            line.agreed_ms = statement.time_ms
+            if stated is not None and entry_differs(holding, stated, statement):
+                return holding.adopt(stated, statement.time_ms, Reason.ENTRY)
+            return []
+        if finding is Finding.DRIFT:
+            ours, cause = holding.position.size, cause_of(holding, statement)
+            line.suspicion = None
+            line.drift = f"{cause}: the book had {ours:f}, the venue {theirs:f}; the venue's size was adopted"
+            found = Drift(holding.account, holding.key, ours, theirs, cause, statement.time_ms)
+            return [found, *holding.adopt(stated, statement.time_ms, Reason.DRIFT)]
+        if finding is Finding.SUSPECT:
+            since_ms = holding.known_ms if line.agreed_ms is None else line.agreed_ms - LAG_MS
+            if holding.gap is not None:
+                since_ms = min(since_ms, holding.gap.since_ms)
+            line.suspicion = Suspicion(
+                ours=holding.position.size,
+                theirs=theirs,
+                arrivals=holding.arrivals,
+                asked_s=statement.asked_s,
+                statement_ms=statement.time_ms,
+                since_ms=since_ms,
+            )
+        assert line.suspicion is not None, "a finding of WAIT has a suspicion behind it"
+        suspicion = line.suspicion
+        return [Doubt(holding.account, holding.key, suspicion.ours, theirs, suspicion.since_ms)]
+
+    def _detail(self, line: _Line, stated: StatedPosition | None) -> None:
+        line.stated = stated
+        if stated is not None and line.mark is None:
+            line.mark = stated.mark_price
+
+    def _note_fills(self, line: _Line) -> None:
+        if line.holding.applied:
+            line.last_fill_ms = line.holding.applied[-1].fill.time_ms
+            if line.suspicion is not None and is_explained(line.holding, line.suspicion):
+                line.suspicion = None
+
+    def _evidence(self, account: _Account, line: _Line | None) -> Evidence:
+        live = any(feed.live for feed in account.feeds.values())
+        down = None
+        if not live:
+            reasons = [feed.reason for feed in account.feeds.values() if feed.reason]
+            down = (
+                f"the feed of fills is down: {reasons[-1]}" if reasons else "the feed of fills is not up yet"
+            )
+        asked_s = account.statement.asked_s if account.statement else None
+        confirmed = (
+            asked_s is not None and account.live_since_s is not None and asked_s >= account.live_since_s
+        )
+        if line is None:
+            return Evidence(stated=account.stated, confirmed=confirmed, feed_down=down, open=False)
+        gap = doubt = None
+        if (broken := line.holding.gap) is not None:
+            gap = f"a fill is missing: the next starts at {broken.found:f}, the book has {broken.expected:f}"
+        if (seen := line.suspicion) is not None:
+            doubt = f"the venue states {seen.theirs:f}, the book has {seen.ours:f}; asking again"
+        return Evidence(
+            stated=account.stated,
+            confirmed=confirmed,
+            feed_down=down,
+            gap=gap,
+            doubt=doubt,
+            drift=line.drift,
+            open=bool(line.holding.position.size),
+        )
+
+
+def _is_newer(statement: Statement, last: Statement | None) -> bool:
+    return last is None or statement.asked_s > last.asked_s

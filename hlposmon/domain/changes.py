@@ -1,0 +1,114 @@
+"""Facts that go out: what the book has to say after it was told something. Frozen.
+
+Each is journalled, published, or rung on the bell by the tracker; none knows JSON.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from hlposmon.domain.position import Effect, Position
+from hlposmon.domain.reports import Fill, Funding
+from hlposmon.domain.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A fill was taken into the book for the first and only time.
+
+    `effect` is None for a fill that the size held already (the venue's size was adopted before the
+    fill was seen); `late` when it was put in before fills that the book had already taken.
+    """
+
+    fill: Fill
+    effect: Effect | None
+    position: Position
+    late: bool = False
+
+
+class Reason(StrEnum):
+    """Why a position was changed without a fill."""
+
+    START = "start"
+    DRIFT = "drift"
+    ENTRY = "entry"
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """The venue's figures were taken over; `before` is what the book had."""
+
+    account: str
+    key: str
+    reason: Reason
+    before: Position
+    position: Position
+    statement_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Funded:
+    """A funding payment was booked."""
+
+    funding: Funding
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A fill does not chain: at least one fill before it is missing, from `since_ms` on."""
+
+    account: str
+    key: str
+    expected: Decimal
+    found: Decimal
+    since_ms: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Healed:
+    """The chain is whole again: `missing` fills came that the stream had not brought."""
+
+    account: str
+    key: str
+    missing: int
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Book and venue disagree, confirmed: two statements, seconds apart, no fill in between, and the
+    fills of the window fetched before the second."""
+
+    account: str
+    key: str
+    ours: Decimal
+    theirs: Decimal
+    cause: str
+    statement_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A statement differs from the book for the first time: ask again, with the fills since then."""
+
+    account: str
+    key: str
+    ours: Decimal
+    theirs: Decimal
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictChanged:
+    """What may be claimed of a position is not what it was."""
+
+    account: str
+    key: str
+    verdict: Verdict
+    reason: str | None
+    before: Verdict | None
+
+
+Change = Filled | Adopted | Funded | Gap | Healed | Drift | Doubt | VerdictChanged

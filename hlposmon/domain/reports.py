@@ -1,0 +1,164 @@
+"""Facts that come in, as a venue tells them: frozen, checked by the wire, owned by nobody.
+
+A venue's own field names never reach here. `account` is the name a person gave the account, `key`
+is `venue:type:symbol` (split at the first two colons only: HIP-3 coins hold a colon themselves).
+Times are the venue's, in milliseconds since the epoch, UTC, unless they end in `_s`: those are
+seconds of this machine's monotonic clock, which all processes share.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from hlposmon.domain.amounts import CONTEXT
+
+Identity = tuple[int, str, int, int, str, Decimal, Decimal]
+
+
+class Side(StrEnum):
+    """The side of the account's own order in a fill."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One execution of one order of an account. `size` is positive; `fee` is negative for a rebate.
+
+    `start_position` is the signed size just before this fill, by the venue. `closed_pnl` is what the
+    venue books as realised, gross of fees. `trade_id` is None in data older than 2023.
+    """
+
+    account: str
+    key: str
+    time_ms: int
+    side: Side
+    size: Decimal
+    price: Decimal
+    start_position: Decimal
+    fee: Decimal
+    fee_token: str
+    closed_pnl: Decimal
+    order_id: int
+    trade_id: int | None
+    hash: str = ""
+    direction: str = ""
+    crossed: bool = False
+    liquidation: str | None = None
+
+    @property
+    def signed_size(self) -> Decimal:
+        """What the fill adds to the position: by side and size alone, whatever `direction` says."""
+        return self.size if self.side is Side.BUY else -self.size
+
+    @property
+    def end_position(self) -> Decimal:
+        """The signed size just after this fill, by the venue."""
+        return CONTEXT.add(self.start_position, self.signed_size)
+
+    @property
+    def identity(self) -> Identity:
+        """What tells two fills of one account apart; `trade_id` alone does not (self-trades, dust)."""
+        return (
+            self.time_ms,
+            self.key,
+            self.order_id,
+            self.trade_id or 0,
+            self.side.value,
+            self.start_position,
+            self.size,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fills:
+    """Fills of one account in the order in which a feed or an answer gave them."""
+
+    account: str
+    source: str
+    fills: tuple[Fill, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Mark prices by key, of one instant."""
+
+    prices: dict[str, Decimal]
+    heard_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StatedPosition:
+    """One position as the venue states it. `entry_price` is exact where the statement lets it be
+    worked out; `None` where the venue gives none."""
+
+    key: str
+    size: Decimal
+    entry_price: Decimal | None
+    mark_price: Decimal | None = None
+    leverage: Decimal | None = None
+    margin_used: Decimal | None = None
+    liquidation_price: Decimal | None = None
+    tolerance: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """All open positions of an account at a venue; a coin that is not in it is flat there.
+
+    `asked_s` is when the question was put. `fills_from_ms`: all fills since that time were fetched
+    and handed on before this statement was asked for; None when none were.
+    """
+
+    account: str
+    venue: str
+    time_ms: int
+    asked_s: float
+    positions: tuple[StatedPosition, ...]
+    equity: Decimal | None = None
+    margin_used: Decimal | None = None
+    withdrawable: Decimal | None = None
+    fills_from_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Funding:
+    """One funding payment; `amount` is positive when the account received it."""
+
+    account: str
+    key: str
+    time_ms: int
+    amount: Decimal
+    size: Decimal
+    rate: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """A feed of fills came up (connected, acknowledged, backfilled) or went down, for one account."""
+
+    account: str
+    feed: str
+    live: bool
+    at_s: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A feed's connection last said anything at all at `at_s`: it is not frozen."""
+
+    feed: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something about an account that its owner should know (unknown address, an agent's address)."""
+
+    account: str
+    text: str
+
+
+Report = Fills | Marks | Statement | Funding | FeedState | Heard | Notice

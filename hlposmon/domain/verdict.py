@@ -1,0 +1,84 @@
+"""What may be claimed of a position: proven, unproven, drift or stale, and why. Pure.
+
+The ages are handed in, with their limits: nothing here reads a clock. One rule, in one place, so
+that every surface says the same.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """proven: the fills chain without a gap up to now and the venue's last statement agrees.
+    unproven: not shown yet (no statement, a gap, a feed just back). drift: book and venue disagree.
+    stale: the feeds that the number rests on are older than their limit."""
+
+    PROVEN = "proven"
+    UNPROVEN = "unproven"
+    DRIFT = "drift"
+    STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """How long ago a feed was last heard, None when never; beyond `limit_s` it is stale."""
+
+    seconds: float | None
+    limit_s: float
+
+    @property
+    def over(self) -> bool:
+        return self.seconds is None or self.seconds > self.limit_s
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """The ages of the three feeds that a position of one account rests on."""
+
+    fills: Age
+    prices: Age
+    statement: Age
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the book knows of one position, or of an account as a whole.
+
+    `stated`: the venue has stated the account. `confirmed`: it has done so since the feed of fills
+    last came up, and agreed. `feed_down` is the reason, None while a feed is live. `open` is False
+    for a flat position, whose figures need no price.
+    """
+
+    stated: bool
+    confirmed: bool
+    feed_down: str | None = None
+    gap: str | None = None
+    doubt: str | None = None
+    drift: str | None = None
+    open: bool = True
+
+
+def judge(evidence: Evidence, freshness: Freshness) -> tuple[Verdict, str | None]:
+    """The verdict and its reason; the first that applies of drift, no statement, stale, unproven."""
+    if evidence.drift is not None:
+        return Verdict.DRIFT, evidence.drift
+    if not evidence.stated:
+        return Verdict.UNPROVEN, "no statement from the venue yet"
+    for name, age, needed in (
+        ("fills", freshness.fills, True),
+        ("prices", freshness.prices, evidence.open),
+        ("statements", freshness.statement, True),
+    ):
+        if needed and age.over:
+            return Verdict.STALE, _silence(name, age)
+    for doubt in (evidence.gap, evidence.doubt, evidence.feed_down):
+        if doubt is not None:
+            return Verdict.UNPROVEN, doubt
+    if not evidence.confirmed:
+        return Verdict.UNPROVEN, "not yet confirmed by a statement since the feed of fills came up"
+    return Verdict.PROVEN, None
+
+
+def _silence(name: str, age: Age) -> str:
+    # The figure would change the reason each second; the limit says as much and stays still.
+    return f"no {name} yet" if age.seconds is None else f"no {name} for more than {age.limit_s:g} s"
