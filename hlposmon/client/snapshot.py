@@ -1,0 +1,292 @@
+"""The snapshot's reader: positions out of shared memory, for any program, with the standard library alone.
+
+It never writes, locks, removes or waits for the writer. A record that was torn is read again for a bounded
+time and never returned; a record whose writer is silent or gone comes out as stale, so that frozen data
+never looks healthy. When the monitor has been started anew the reader follows it by itself.
+"""
+
+import mmap
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from hlposmon.errors import MonitorNotRunning, NotPermitted, WireError
+from hlposmon.wire.record import (
+    BLOCK_BYTES,
+    CLOSED,
+    LIVE,
+    REPLACED,
+    STARTING,
+    WORDS_PER_BLOCK,
+    DecodeError,
+    Header,
+    PositionRecord,
+    decode_header,
+    decode_record,
+)
+
+T = TypeVar("T")
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_LOOK_ABOUT_S = 0.25  # a beat older than this is reason enough for the one stat() that finds a new file
+
+
+class SnapshotStale(MonitorNotRunning):
+    """A record could not be read whole in the time allowed: its writer has died or stands in mid-write."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """The header at one moment, and why nothing under it may be believed (None: it may)."""
+
+    header: Header
+    age_s: float
+    state: str
+    doubt: str | None
+
+
+class Snapshot:
+    """The positions as the monitor shows them now. Each record is whole; the table is not one instant.
+
+    Not for several threads: open one each, it costs a mapping.
+    """
+
+    def __init__(self, path: Path, *, limit_s: float, patience_s: float) -> None:
+        self._path = path
+        self._limit_s = limit_s
+        self._patience_s = patience_s
+        self._boot_id = _boot_id()
+        self._slots: dict[str, dict[str, int]] = {}
+        self._indexed = 0
+        self._file = _MappedFile(path)
+        try:
+            self._header = self._file.header(patience_s)
+        except (SnapshotStale, WireError):
+            self._file.close()
+            raise
+
+    @classmethod
+    def open(cls, path: Path | str, *, limit_s: float = 5.0, patience_s: float = 0.05) -> Self:
+        """Map the snapshot at `path`.
+
+        A writer that has not beaten for `limit_s` is silent; a torn record is read again for `patience_s`.
+        Raises MonitorNotRunning (no file, or SnapshotStale: its header cannot be read), NotPermitted, and
+        WireError for the layout of another version.
+        """
+        return cls(Path(path), limit_s=limit_s, patience_s=patience_s)
+
+    def positions(self, *, all: bool = False) -> list[PositionRecord]:
+        """Every position that is open or in doubt; with `all` also those that are proven flat.
+
+        An empty list carries no verdict: ask `state` as well. Raises SnapshotStale.
+        """
+
+        def read(look: _Look) -> list[PositionRecord]:
+            records = (self._record(slot, look) for slot in range(look.header.used))
+            return [each for each in records if all or not each.is_flat or each.verdict != "proven"]
+
+        return self._reading(read)
+
+    def position(self, key: str, account: str | None = None) -> PositionRecord | None:
+        """The position of that key, flat or not; None if the monitor has never seen it.
+
+        ValueError if several accounts hold the key and none is named. Raises SnapshotStale.
+        """
+
+        def read(look: _Look) -> PositionRecord | None:
+            self._index(look.header.used)
+            slots = self._slots.get(key, {})
+            if account is None and len(slots) > 1:
+                raise ValueError(f"{key} is held by several accounts, name one: {', '.join(sorted(slots))}")
+            slot = slots.get(account) if account is not None else next(iter(slots.values()), None)
+            return None if slot is None else self._record(slot, look)
+
+        return self._reading(read)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the writer's last beat (before the first: since the file was built)."""
+        return self._look().age_s
+
+    @property
+    def state(self) -> str:
+        """live, closed (the monitor said good-bye) or stale (silent, dead in mid-write, not yet beating)."""
+        return self._look().state
+
+    @property
+    def mode(self) -> str:
+        """live, simulated or backtest."""
+        return self._look().header.mode
+
+    @property
+    def status(self) -> str:
+        """What the monitor said of its health at its last beat; "starting" before the first."""
+        return self._look().header.status
+
+    @property
+    def seq(self) -> int:
+        """The last message that the monitor had published at its last beat."""
+        return self._look().header.seq
+
+    @property
+    def pid(self) -> int:
+        """The writer's process, as it sees itself (another PID namespace may number it otherwise)."""
+        return self._look().header.pid
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _reading(self, read: Callable[[_Look], T]) -> T:
+        try:
+            return read(self._look())
+        except SnapshotStale:
+            if not self._follow():
+                raise
+            return read(self._look())
+
+    def _record(self, slot: int, look: _Look) -> PositionRecord:
+        record = self._file.read(1 + slot, decode_record, self._patience_s)
+        return record if look.doubt is None else replace(record, verdict="stale", verdict_reason=look.doubt)
+
+    def _index(self, used: int) -> None:
+        """Slots are never reused, so what was found once stays found."""
+        for slot in range(self._indexed, used):
+            record = self._file.read(1 + slot, decode_record, self._patience_s)
+            self._slots.setdefault(record.key, {})[record.account] = slot
+            self._indexed = slot + 1
+
+    def _look(self) -> _Look:
+        look = self._judged()
+        if (look.doubt is not None or look.age_s > _LOOK_ABOUT_S) and self._follow():
+            look = self._judged()
+        return look
+
+    def _judged(self) -> _Look:
+        try:
+            self._header = self._file.header(self._patience_s)
+            torn = False
+        except SnapshotStale:
+            torn = True
+        header = self._header
+        age_s = (time.clock_gettime_ns(time.CLOCK_MONOTONIC) - header.beat_ns) / 1e9
+        if header.state in (CLOSED, REPLACED):
+            return _Look(header, max(age_s, 0.0), CLOSED, "monitor stopped")
+        if header.boot_id != self._boot_id:
+            age_s = time.time() - header.beat_wall_ms / 1000
+            doubt: str | None = "written before the last boot"
+        elif torn:
+            doubt = "writer died or stands in mid-write"
+        elif header.state == STARTING:
+            doubt = "writer has not beaten yet"
+        elif age_s > self._limit_s:
+            doubt = f"writer silent for {age_s:.1f} s"
+        else:
+            doubt = None
+        return _Look(header, max(age_s, 0.0), LIVE if doubt is None else "stale", doubt)
+
+    def _follow(self) -> bool:
+        """Change over to the file that now bears the name; False if it is still ours, or cannot be read.
+
+        A new monitor that is still starting is waited for: its empty table would look like no positions.
+        """
+        try:
+            if self._file.is_at(self._path):
+                return False
+            file = _MappedFile(self._path)
+        except (MonitorNotRunning, NotPermitted, OSError):
+            return False
+        try:
+            header: Header | None = file.header(self._patience_s)
+        except (SnapshotStale, WireError):
+            header = None
+        if header is None or (header.state == STARTING and self._header.state not in (STARTING, REPLACED)):
+            file.close()
+            return False
+        self._file.close()
+        self._file, self._header = file, header
+        self._slots, self._indexed = {}, 0
+        return True
+
+
+class _MappedFile:
+    """The file behind the name at one moment, mapped for reading."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise MonitorNotRunning(f"no snapshot at {path}: the monitor is not running") from error
+        except PermissionError as error:
+            raise NotPermitted(f"{path} may not be read by this user: its group may") from error
+        try:
+            status = os.fstat(fd)
+            if status.st_size < 2 * BLOCK_BYTES:
+                raise MonitorNotRunning(f"{path} is not a snapshot: {status.st_size} bytes are too few")
+            self._memory = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
+        finally:
+            os.close(fd)
+        self._path = path
+        self._identity = (status.st_dev, status.st_ino)
+        self._bytes = memoryview(self._memory)
+        blocks = len(self._memory) // BLOCK_BYTES
+        self._words = self._bytes[: blocks * BLOCK_BYTES].cast("Q")
+
+    def is_at(self, path: Path) -> bool:
+        """Our mapping holds the inode, so its number cannot have been given to another file."""
+        status = path.stat()
+        return (status.st_dev, status.st_ino) == self._identity
+
+    def header(self, patience_s: float) -> Header:
+        header = self.read(0, decode_header, patience_s)
+        if (1 + header.used) * BLOCK_BYTES > len(self._memory):
+            raise WireError(f"{self._path} claims {header.used} positions and is too short for them")
+        return header
+
+    def read(self, index: int, decode: Callable[[bytes], T], patience_s: float) -> T:
+        """The block, whole; SnapshotStale if it cannot be had in `patience_s`.
+
+        The sequence before and after tells most tears cheaply; the checksum tells the others, also on
+        processors that reorder stores.
+        """
+        word, start = index * WORDS_PER_BLOCK, index * BLOCK_BYTES
+        give_up_ns = 0
+        while True:
+            sequence = self._words[word]
+            block = self._memory[start : start + BLOCK_BYTES]
+            if sequence % 2 == 0 and self._words[word] == sequence:
+                try:
+                    return decode(block)
+                except DecodeError:
+                    pass
+            now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+            give_up_ns = give_up_ns or now_ns + int(patience_s * 1e9)
+            if now_ns >= give_up_ns:
+                raise SnapshotStale(
+                    f"block {index} of {self._path} could not be read whole in {patience_s * 1000:.0f} ms:"
+                    " its writer has died or stands in mid-write"
+                )
+            os.sched_yield()
+
+    def close(self) -> None:
+        self._words.release()
+        self._bytes.release()
+        self._memory.close()
+
+
+def _boot_id() -> str:
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""

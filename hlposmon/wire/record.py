@@ -1,0 +1,298 @@
+"""One position in 1024 bytes, and the header before it: the layout of the shared-memory snapshot.
+
+The file is a row of blocks of 1024 bytes: block 0 is the header, blocks 1 to `capacity` are slots, of
+which the first `used` hold a position each. Every block is guarded alike. It begins with a sequence word
+of 8 bytes, even at rest and odd while the writer is inside; it ends with the CRC-32 (zlib's) of the 1020
+bytes before it, the even sequence word included. A copy whose sequence is odd, or whose checksum is wrong,
+was torn: read again. Integers are in the machine's own byte order, since both ends are on one machine.
+Texts are UTF-8 padded with NUL, and a full field has no NUL at its end. A decimal is ASCII in 32 bytes,
+without exponent; an empty field means none. What is reserved is zero. docs/api.md has it byte by byte.
+
+Nothing here opens, maps or waits, and nothing here needs more than the standard library.
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+
+from hlposmon.errors import WireError
+
+BLOCK_BYTES = 1024
+WORD_BYTES = 8
+WORDS_PER_BLOCK = BLOCK_BYTES // WORD_BYTES
+DECIMAL_BYTES = 32
+
+MAGIC = b"HLPOSMON"
+LAYOUT = 1
+
+STARTING, LIVE, CLOSED, REPLACED = "starting", "live", "closed", "replaced"
+STATES = (STARTING, LIVE, CLOSED, REPLACED)
+MODES = ("live", "simulated", "backtest")
+VERDICTS = ("proven", "unproven", "drift", "stale")
+
+# sequence, last_updated_ms, last_fill_ms, fills, account, key, symbol, verdict, reason, eleven decimals
+_RECORD = struct.Struct("=QqqQ32s64s48s16s96s" + 11 * "32s" + "380x")
+# sequence, magic, layout, block size, capacity, used, pid, (pad), beat_ns, beat_wall_ms, seq,
+# mode, state, status, boot id
+_HEADER = struct.Struct("=Q8sIIIII4xQqQ16s16s16s40s" + "868x")
+_CHECKSUM = struct.Struct("=I")
+_GUARDED_BYTES = BLOCK_BYTES - _CHECKSUM.size
+assert _RECORD.size == _HEADER.size == _GUARDED_BYTES
+
+_NO_TIME = -1
+_REASON_BYTES = 96
+_WIDE = Context(prec=80, rounding=ROUND_HALF_EVEN)  # wider than any number that can reach quantize
+
+
+class DecodeError(WireError):
+    """A block is torn or damaged: its sequence is odd or its checksum is wrong. Read it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PositionRecord:
+    """A position as the snapshot shows it. Times are Unix milliseconds; money is in the quote currency."""
+
+    account: str
+    key: str
+    symbol: str
+    verdict: str
+    verdict_reason: str
+    size: Decimal
+    entry_price: Decimal | None
+    mark_price: Decimal | None
+    unrealized_pnl: Decimal | None
+    realized_pnl: Decimal
+    fees: Decimal
+    funding: Decimal
+    notional_value: Decimal | None
+    leverage: Decimal | None
+    margin_used: Decimal | None
+    liquidation_price: Decimal | None
+    last_fill_ms: int | None
+    last_updated_ms: int
+    fills: int
+
+    @property
+    def is_flat(self) -> bool:
+        return not self.size
+
+    @property
+    def side(self) -> str:
+        """long, short or flat."""
+        if not self.size:
+            return "flat"
+        return "long" if self.size > 0 else "short"
+
+    @property
+    def quantity(self) -> Decimal:
+        """The size without its sign (copied, not computed: no context rounds it)."""
+        return self.size.copy_abs()
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Who writes, how far, and when last. `beat_ns` is CLOCK_MONOTONIC and means nothing on another boot."""
+
+    mode: str
+    state: str
+    status: str
+    capacity: int
+    used: int
+    pid: int
+    beat_ns: int
+    beat_wall_ms: int
+    seq: int
+    boot_id: str
+
+
+def encode_record(record: PositionRecord, sequence: int) -> bytes:
+    """The whole block, as it is once `sequence` (even) has been stored.
+
+    A name that is longer than its field, or a size or entry price that does not fit exactly, is a
+    ValueError; any other number is rounded half-even to fit; a long reason is cut.
+    """
+    assert sequence % 2 == 0, "a block at rest has an even sequence"
+    if record.verdict not in VERDICTS:
+        raise ValueError(f"verdict {record.verdict!r} is none of {', '.join(VERDICTS)}")
+    if record.last_fill_ms is not None and record.last_fill_ms < 0:
+        raise ValueError(f"last_fill_ms {record.last_fill_ms} is before 1970, which the layout cannot say")
+    try:
+        return _sealed(
+            _RECORD.pack(
+                sequence,
+                record.last_updated_ms,
+                _NO_TIME if record.last_fill_ms is None else record.last_fill_ms,
+                record.fills,
+                _name("account", record.account, 32),
+                _name("key", record.key, 64),
+                _name("symbol", record.symbol, 48),
+                _name("verdict", record.verdict, 16),
+                _reason(record.verdict_reason),
+                _exact("size", record.size),
+                _exact("entry_price", record.entry_price),
+                _rounded("mark_price", record.mark_price),
+                _rounded("unrealized_pnl", record.unrealized_pnl),
+                _rounded("realized_pnl", record.realized_pnl),
+                _rounded("fees", record.fees),
+                _rounded("funding", record.funding),
+                _rounded("notional_value", record.notional_value),
+                _rounded("leverage", record.leverage),
+                _rounded("margin_used", record.margin_used),
+                _rounded("liquidation_price", record.liquidation_price),
+            )
+        )
+    except struct.error as error:
+        raise ValueError(
+            f"a time or the count of fills of {record.key} is no 64-bit number: {error}"
+        ) from error
+
+
+def decode_record(block: bytes) -> PositionRecord:
+    """The position in a block; DecodeError if the block is torn or damaged."""
+    _check(block)
+    (_, updated, last_fill, fills, account, key, symbol, verdict, reason, size, *rest) = _RECORD.unpack_from(
+        block
+    )
+    entry, mark, unrealized, realized, fees, funding, notional, leverage, margin, liquidation = rest
+    return PositionRecord(
+        account=_text(account),
+        key=_text(key),
+        symbol=_text(symbol),
+        verdict=_text(verdict),
+        verdict_reason=_text(reason),
+        size=_number(size),
+        entry_price=_optional(entry),
+        mark_price=_optional(mark),
+        unrealized_pnl=_optional(unrealized),
+        realized_pnl=_number(realized),
+        fees=_number(fees),
+        funding=_number(funding),
+        notional_value=_optional(notional),
+        leverage=_optional(leverage),
+        margin_used=_optional(margin),
+        liquidation_price=_optional(liquidation),
+        last_fill_ms=None if last_fill == _NO_TIME else last_fill,
+        last_updated_ms=updated,
+        fills=fills,
+    )
+
+
+def encode_header(header: Header, sequence: int) -> bytes:
+    """The header's block, as it is once `sequence` (even) has been stored."""
+    assert sequence % 2 == 0, "a block at rest has an even sequence"
+    assert header.state in STATES, header.state
+    return _sealed(
+        _HEADER.pack(
+            sequence,
+            MAGIC,
+            LAYOUT,
+            BLOCK_BYTES,
+            header.capacity,
+            header.used,
+            header.pid,
+            header.beat_ns,
+            header.beat_wall_ms,
+            header.seq,
+            _name("mode", header.mode, 16),
+            _name("state", header.state, 16),
+            _name("status", header.status, 16),
+            _name("boot_id", header.boot_id, 40),
+        )
+    )
+
+
+def decode_header(block: bytes) -> Header:
+    """The header in a block; DecodeError if torn or damaged, WireError if it is another layout than ours."""
+    _check(block)
+    _, magic, layout, size, capacity, used, pid, beat_ns, wall_ms, seq, *texts = _HEADER.unpack_from(block)
+    if (magic, layout, size) != (MAGIC, LAYOUT, BLOCK_BYTES):
+        raise WireError(
+            f"the snapshot has layout {layout} in blocks of {size} bytes, this reader knows"
+            f" layout {LAYOUT} in blocks of {BLOCK_BYTES}: use the reader of the monitor's own version"
+        )
+    mode, state, status, boot_id = (_text(text) for text in texts)
+    return Header(mode, state, status, capacity, used, pid, beat_ns, wall_ms, seq, boot_id)
+
+
+def _sealed(body: bytes) -> bytes:
+    return body + _CHECKSUM.pack(zlib.crc32(body))
+
+
+def _check(block: bytes) -> None:
+    if len(block) != BLOCK_BYTES:
+        raise DecodeError(f"a block has {BLOCK_BYTES} bytes, this one has {len(block)}")
+    if zlib.crc32(block[:_GUARDED_BYTES]) != _CHECKSUM.unpack_from(block, _GUARDED_BYTES)[0]:
+        raise DecodeError("the checksum does not match: the block is torn or damaged")
+
+
+def _name(field: str, text: str, limit: int) -> bytes:
+    encoded = text.encode()
+    if len(encoded) > limit:
+        raise ValueError(
+            f"{field} {text!r} takes {len(encoded)} bytes, its field in the snapshot holds {limit}"
+        )
+    if b"\0" in encoded:
+        raise ValueError(f"{field} {text!r} holds a NUL, which pads the fields of the snapshot")
+    return encoded
+
+
+def _reason(text: str) -> bytes:
+    encoded = text.encode(errors="replace").replace(b"\0", b" ")
+    if len(encoded) <= _REASON_BYTES:
+        return encoded
+    return encoded[:_REASON_BYTES].decode(errors="ignore").encode()
+
+
+def _text(field: bytes) -> str:
+    return field.rstrip(b"\0").decode()
+
+
+def _exact(field: str, value: Decimal | None) -> bytes:
+    """For what is counted rather than derived: rounding a size would show a position nobody holds."""
+    encoded = _rounded(field, value)
+    if value is not None and Decimal(encoded.decode()) != value:
+        raise ValueError(
+            f"{field} {value} does not fit {DECIMAL_BYTES} bytes exactly, and may not be rounded"
+        )
+    return encoded
+
+
+def _rounded(field: str, value: Decimal | None) -> bytes:
+    if value is None:
+        return b""
+    if not isinstance(value, Decimal):
+        raise TypeError(f"{field} must be a Decimal, not {type(value).__name__}")
+    if not value.is_finite():
+        raise ValueError(f"{field} is {value}: the snapshot holds finite numbers only")
+    text = str(value)
+    if len(text) > DECIMAL_BYTES or "E" in text:
+        text = _shortened(field, value)
+    return text.encode("ascii")
+
+
+def _shortened(field: str, value: Decimal) -> str:
+    """Without exponent, with as many decimals as fit; rounding up may cost a place more."""
+    exponent = value.as_tuple().exponent
+    assert isinstance(exponent, int), "finite, as the caller checked"
+    if value and value.adjusted() < DECIMAL_BYTES:
+        for places in range(min(max(-exponent, 0), DECIMAL_BYTES - 2), -1, -1):
+            rounded = value.quantize(Decimal((0, (1,), -places)), context=_WIDE)
+            text = f"{rounded:f}" if rounded else "0"
+            if len(text) <= DECIMAL_BYTES:
+                return text
+    elif not value:
+        return "0"
+    raise ValueError(f"{field} {value} has more digits before the point than {DECIMAL_BYTES} bytes hold")
+
+
+def _optional(field: bytes) -> Decimal | None:
+    return _number(field) if field[0] else None
+
+
+def _number(field: bytes) -> Decimal:
+    text = _text(field)
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        raise WireError(f"{text!r} stands where the snapshot's layout has a number") from error
