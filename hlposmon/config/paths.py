@@ -1,0 +1,194 @@
+"""Where things are: flag, environment, config, systemd's directories, the system path, the user path.
+
+Nothing is created here. `locate` is for commands that only need to find a monitor: it reads no more
+than it needs, and a broken config never stops it. `root` stands for `/`, so that a test can stand
+elsewhere.
+"""
+
+import os
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hlposmon.config.settings import Flags, Paths
+
+ROOT = Path("/")
+SOCKET_NAME = "hlposmon.sock"
+SOCKET_BYTES = 107  # sun_path holds 108 with its closing zero (unix(7))
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the resolution of paths depends on, in one hand."""
+
+    flags: Flags
+    environ: Mapping[str, str]
+    root: Path = ROOT
+
+    def home(self) -> Path:
+        home = self.environ.get("HOME", "")
+        return Path(home) if home.startswith("/") else Path(pwd.getpwuid(os.getuid()).pw_dir)
+
+    def absolute(self, text: str | Path) -> Path:
+        """A path from a flag or the environment: `~/` and relative paths are meant as in a shell."""
+        path = Path(text)
+        if path.parts[:1] == ("~",):
+            path = self.home().joinpath(*path.parts[1:])
+        return path if path.is_absolute() else Path.cwd() / path
+
+    def systemd(self, name: str) -> Path | None:
+        """The first folder of one of systemd's directory variables."""
+        first = self.environ.get(name, "").split(":")[0]
+        return Path(first) if first.startswith("/") else None
+
+    def xdg(self, name: str, default: str) -> Path:
+        """An XDG base folder; a relative value is invalid and ignored (basedir-spec)."""
+        value = self.environ.get(name, "")
+        return Path(value) if value.startswith("/") else self.home() / default
+
+    def user_state(self) -> Path:
+        return self.xdg("XDG_STATE_HOME", ".local/state") / "hlposmon"
+
+    def system_config(self) -> Path:
+        return self.root / "etc/hlposmon/hlposmon.toml"
+
+
+def named_config(around: Surroundings) -> Path | None:
+    """The config file that somebody named, whether or not it is there."""
+    named = around.flags.config or around.environ.get("HLPOSMON_CONFIG")
+    return around.absolute(named) if named else None
+
+
+def find_config(around: Surroundings) -> Path | None:
+    """The config file to read; a file nobody named counts only when it is there and may be read."""
+    named = named_config(around)
+    if named is not None:
+        return named
+    systemd = around.systemd("CONFIGURATION_DIRECTORY")
+    user = around.xdg("XDG_CONFIG_HOME", ".config") / "hlposmon/hlposmon.toml"
+    candidates = [systemd / "hlposmon.toml"] if systemd else []
+    candidates += [around.system_config(), user]
+    return next((path for path in candidates if os.access(path, os.R_OK)), None)
+
+
+def unreadable_config(around: Surroundings) -> Path | None:
+    """A system config that is there but that this user may not read: worth a notice."""
+    path = around.system_config()
+    there = os.access(path.parent, os.X_OK) and path.exists()
+    return path if there and not os.access(path, os.R_OK) else None
+
+
+def resolve(around: Surroundings, config: Path | None, table: Mapping[str, object], simulated: bool) -> Paths:
+    """All paths; `table` is the config's top level, of which only text is heeded here."""
+    socket = _socket(around, table)
+    state, state_is_chosen = _state(around, config, socket, table)
+    log, log_is_chosen = _log(around, config, socket, table)
+    if simulated:
+        state = state if state_is_chosen else state / "simulated"
+        log = log if log_is_chosen else _simulated_log(log)
+    return Paths(config, socket, socket.parent / "snapshot", state, log)
+
+
+def _simulated_log(log: Path) -> Path:
+    """`.../hlposmon/log` -> `.../hlposmon/simulated/log`; any other folder gets a folder of its own."""
+    if log.name == "log" and log.parent.name == "hlposmon":
+        return log.parent / "simulated" / "log"
+    return log / "simulated"
+
+
+def _text(table: Mapping[str, object], key: str, around: Surroundings) -> Path | None:
+    value = table.get(key)
+    return around.absolute(value) if isinstance(value, str) and value else None
+
+
+def _socket(around: Surroundings, table: Mapping[str, object]) -> Path:
+    chosen = around.flags.socket or around.environ.get("HLPOSMON_SOCKET")
+    if chosen:
+        return around.absolute(chosen)
+    configured = _text(table, "socket", around)
+    if configured is not None:
+        return configured
+    runtime = around.systemd("RUNTIME_DIRECTORY")
+    if runtime is not None:
+        return runtime / SOCKET_NAME
+    system = around.root / "run/hlposmon" / SOCKET_NAME
+    # Without the socket, the folder of a service that is restarting counts only for who may write there:
+    # tmpfiles.d may make it on machines where people run monitors of their own.
+    if _is_there(system) or os.access(system.parent, os.W_OK | os.X_OK):
+        return system
+    return _user_runtime(around) / SOCKET_NAME
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
+
+
+def _user_runtime(around: Surroundings) -> Path:
+    xdg = around.environ.get("XDG_RUNTIME_DIR", "")
+    if xdg.startswith("/"):
+        return Path(xdg) / "hlposmon"
+    run = around.root / "run/user" / str(os.getuid())
+    return run / "hlposmon" if run.is_dir() else around.user_state() / "run"
+
+
+def _is_systems(around: Surroundings, config: Path | None, socket: Path) -> bool:
+    """Whether the monitor in question is the system's: it is told by its socket, or by its config."""
+    return socket.parent == around.root / "run/hlposmon" or config == around.system_config()
+
+
+def _state(
+    around: Surroundings, config: Path | None, socket: Path, table: Mapping[str, object]
+) -> tuple[Path, bool]:
+    """The state folder, and whether a person chose it for this very run."""
+    if around.flags.state_dir:
+        return around.absolute(around.flags.state_dir), True
+    given = around.systemd("STATE_DIRECTORY") or _text(table, "state_dir", around)
+    if given is not None:
+        return given, False
+    system = around.root / "var/lib/hlposmon"
+    if _is_systems(around, config, socket) and os.access(system, os.R_OK | os.X_OK):
+        return system, False
+    return around.user_state(), False
+
+
+def _log(
+    around: Surroundings, config: Path | None, socket: Path, table: Mapping[str, object]
+) -> tuple[Path, bool]:
+    chosen = around.flags.log_dir or around.environ.get("LOG_DIR")
+    if chosen:
+        return around.absolute(chosen), True
+    given = around.systemd("LOGS_DIRECTORY") or _text(table, "log_dir", around)
+    if given is not None:
+        return given, False
+    system = around.root / "var/log/hlposmon"
+    if _is_systems(around, config, socket) and os.access(system, os.R_OK | os.X_OK):
+        return system, False
+    return around.user_state() / "log", False
+
+
+def locate(flags: Flags, environ: Mapping[str, str], *, root: Path = ROOT) -> Paths:
+    """Where the monitor is, for a command that only has to find it; raises nothing for a broken config."""
+    around = Surroundings(flags, environ, root)
+    config = find_config(around)
+    simulated = flags.simulate or environ.get("ENABLE_LIVE_TRADING", "").strip().lower() in FALSE
+    return resolve(around, config, _top_level(config), simulated)
+
+
+TRUE = ("true", "1", "yes", "on")
+FALSE = ("false", "0", "no", "off")
+
+
+def _top_level(config: Path | None) -> Mapping[str, object]:
+    if config is None:
+        return {}
+    import tomllib
+
+    try:
+        with config.open("rb") as file:
+            return tomllib.load(file)
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,192 @@
+"""What is watched, and where: addresses and URLs, each from its strongest source alone.
+
+Sources are never mixed: accounts come from the flags, or the environment, or the file; one flag for
+a URL decides both, so that prices of one exchange never meet positions of another.
+"""
+
+from collections.abc import Iterable
+
+from hlposmon.config.accounts import (
+    KEY_NAME,
+    NAME_WANTED,
+    ZERO_ADDRESS,
+    address_of_key,
+    is_name,
+    named_account,
+    plain_address,
+    shown,
+    with_names,
+)
+from hlposmon.config.paths import Surroundings, unreadable_config
+from hlposmon.config.settings import (
+    MAINNET_API,
+    MAINNET_WS,
+    TESTNET_API,
+    TESTNET_WS,
+    Account,
+    Flags,
+    TcpSettings,
+)
+from hlposmon.config.tables import Reader
+
+NO_ACCOUNT = (
+    "no account to watch: give one by the flag --address 0x..., by HYPERLIQUID_ACCOUNT_ADDRESS=0x..., or in"
+    ' the config by [[venues.hyperliquid.accounts]] with address = "0x..." (or try it out: --simulate)'
+)
+
+
+def read_accounts(table: Reader) -> tuple[Account, ...] | None:
+    """The accounts of the file; None when it names none, empty when all it names are wrong."""
+    entries = table.tables("accounts")
+    pairs = []
+    for entry in entries:
+        name = entry.text("name", "")
+        if name and not is_name(name):
+            entry.wrong("name", shown(name), NAME_WANTED)
+        address = entry.text("address", "")
+        try:
+            pairs.append((name, plain_address(address)))
+        except ValueError as error:
+            table.mistakes.append(f"{table.file}: {entry.key('address')}: {error}")
+        entry.done()
+    where = f"{table.file}: {table.key('accounts')}"
+    return with_names(pairs, table.mistakes, where) if entries else None
+
+
+def watched_accounts(
+    around: Surroundings,
+    configured: tuple[Account, ...] | None,
+    *,
+    needed: bool,
+    mistakes: list[str],
+    notices: list[str],
+) -> tuple[Account, ...]:
+    """The accounts of the strongest source: flags, environment, file, then what a key stands for."""
+    named = _from_outside(around, mistakes)
+    accounts = configured if named is None else named
+    key = around.environ.get(KEY_NAME, "").strip()
+    if key and (accounts is not None or not needed):
+        notices.append(
+            f"{KEY_NAME} is set and not needed: it was dropped unused; take it out of the environment"
+        )
+    if accounts is None and needed:
+        accounts = _derived(around, key, mistakes, notices)
+    for account in accounts or ():
+        if account.address == ZERO_ADDRESS:
+            notices.append(f"account {account.name}: {ZERO_ADDRESS} is a placeholder; put your address there")
+    return accounts or ()
+
+
+def _from_outside(around: Surroundings, mistakes: list[str]) -> tuple[Account, ...] | None:
+    """Accounts of the flags or the environment; None when neither names one."""
+    flags = around.flags
+    if flags.addresses or flags.simulate:
+        # The simulated exchange of --simulate brings accounts of its own.
+        return _parsed(flags.addresses, "--address", mistakes)
+    listed = around.environ.get("HYPERLIQUID_ACCOUNT_ADDRESS", "").split(",")
+    texts = [text for text in listed if text.strip()]
+    return _parsed(texts, "environment: HYPERLIQUID_ACCOUNT_ADDRESS", mistakes) if texts else None
+
+
+def _derived(
+    around: Surroundings, key: str, mistakes: list[str], notices: list[str]
+) -> tuple[Account, ...] | None:
+    """The account that a private key stands for; without a key, what an earlier one stood for."""
+    if key:
+        try:
+            address = address_of_key(key)
+        except ValueError as error:
+            mistakes.append(f"environment: {KEY_NAME}: {error}")
+            return None
+        notices.append(
+            f"the account {address} was derived from {KEY_NAME}, which is not needed and was dropped: set"
+            f" HYPERLIQUID_ACCOUNT_ADDRESS={address} in its place (an agent's key stands for the agent, whose"
+            " address holds no positions: give the master account's)"
+        )
+        return (Account("main", address),)
+    if around.flags.derived_addresses:
+        return _parsed(around.flags.derived_addresses, KEY_NAME, mistakes)
+    skipped = unreadable_config(around)
+    mistakes.append(NO_ACCOUNT + (f"; {skipped} is there, but this user may not read it" if skipped else ""))
+    return None
+
+
+def _parsed(texts: Iterable[str], where: str, mistakes: list[str]) -> tuple[Account, ...]:
+    pairs = []
+    for text in texts:
+        try:
+            pairs.append(named_account(text))
+        except ValueError as error:
+            mistakes.append(f"{where}: {error}")
+    return with_names(pairs, mistakes, where)
+
+
+def read_urls(table: Reader, flags: Flags, testnet: bool) -> tuple[str, str]:
+    """(api_url, ws_url): where one alone is given, the other is taken from it; neither: the network's."""
+    api, ws = table.text("api_url", ""), table.text("ws_url", "")
+    _check_url(table, "api_url", api, testnet)
+    _check_url(table, "ws_url", ws, testnet)
+    if flags.api_url or flags.ws_url:
+        api, ws = flags.api_url or "", flags.ws_url or ""
+        for flag, url, schemes in (("--api-url", api, _HTTP), ("--ws-url", ws, _WS)):
+            if url and not _is_url(url, schemes):
+                table.mistakes.append(f"{flag}: found {shown(url)}, wanted {_url_wanted(schemes)}")
+    api, ws = api.rstrip("/"), ws.rstrip("/")
+    if not api and not ws:
+        return (TESTNET_API, TESTNET_WS) if testnet else (MAINNET_API, MAINNET_WS)
+    return api or "http" + ws[2:].removesuffix("/ws"), ws or "ws" + api[4:] + "/ws"
+
+
+_HTTP = ("http://", "https://")
+_WS = ("ws://", "wss://")
+
+
+def _is_url(url: str, schemes: tuple[str, ...]) -> bool:
+    return (
+        url.startswith(schemes) and len(url.partition("://")[2]) > 0 and url.isprintable() and " " not in url
+    )
+
+
+def _url_wanted(schemes: tuple[str, ...]) -> str:
+    return f"a URL that starts with {' or '.join(schemes)}"
+
+
+def _check_url(table: Reader, key: str, url: str, testnet: bool) -> None:
+    """The file's URL: its form, and that it is not the other network's."""
+    schemes, mainnet, other = (
+        (_HTTP, MAINNET_API, TESTNET_API) if key == "api_url" else (_WS, MAINNET_WS, TESTNET_WS)
+    )
+    own, foreign = (other, mainnet) if testnet else (mainnet, other)
+    if url and not _is_url(url, schemes):
+        table.wrong(key, shown(url), _url_wanted(schemes))
+    elif url.rstrip("/") == foreign:
+        table.wrong(key, shown(url), f"{own} (or nothing), since testnet is {str(testnet).lower()}")
+
+
+def read_tcp(table: Reader) -> TcpSettings:
+    """`[tcp]`: `host:port`, loopback unless `allow_remote = true` stands beside it."""
+    listen = table.text("listen", "")
+    allow_remote = table.boolean("allow_remote", False)
+    table.done()
+    if not listen:
+        return TcpSettings("", allow_remote)
+    host, colon, port = listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        table.wrong("listen", shown(listen), 'host:port, like "127.0.0.1:8000"')
+    elif not allow_remote and not _is_loopback(host):
+        table.wrong(
+            "listen",
+            f"{shown(listen)}, which others can reach",
+            "a loopback address like 127.0.0.1:8000, or allow_remote = true beside it",
+        )
+    return TcpSettings(listen, allow_remote)
+
+
+def _is_loopback(host: str) -> bool:
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
