@@ -161,4 +161,31 @@ class Notice:
     text: str
 
 
-Report = Fills | Marks | Statement | Funding | FeedState | Heard | Notice
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The first thing that a worker says on its queue: who it is."""
+
+    worker: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The tracker's answer to Joined: up to when the fills of each account are known, None for not
+    at all. Whoever brings fills begins from there."""
+
+    high_water_ms: dict[str, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Bell:
+    """The tracker wants a statement of an account early, and before it all fills since `since_ms`."""
+
+    account: str
+    since_ms: int
+    delay_s: float
+    reason: str
+
+
+Ask = Welcome | Bell
+Report = Joined | Fills | Marks | Statement | Funding | FeedState | Heard | Notice

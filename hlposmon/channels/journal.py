@@ -1,0 +1,217 @@
+"""The audit journal: one file a UTC day, one JSON object a line, chained by hashes across days.
+
+What the book says is appended here before anybody is told. Each file, each start and every so many
+lines begin with a checkpoint that holds the whole book, so recovery reads the newest file from its
+last checkpoint on and nothing before. When a line cannot be written (disk full, folder read-only)
+it is kept in order and written when it can be; `failure` says so meanwhile. Nothing is claimed to be
+written that is not. It knows lines, not what they mean.
+"""
+
+import contextlib
+import mmap
+import os
+import re
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hlposmon.errors import WireError
+from hlposmon.wire.lines import CHECKPOINT_MARK, FIRST_PREV, Recovered, event, open_line, replay, seal
+
+CHECKPOINT_LINES = 5_000
+# Lines kept while the disk refuses: about 100 MB. Beyond that the oldest are let go, and counted.
+BACKLOG_LINES = 200_000
+_BATCH_S = 1.0
+_RETRY_S = 1.0
+_NAME = re.compile(r"audit-\d{4}-\d{2}-\d{2}\.jsonl\Z")
+
+
+class Journal:
+    """Appends lines to `<log_dir>/trading/audit-YYYY-MM-DD.jsonl`. `fsync` is each, batch or off."""
+
+    def __init__(self, log_dir: Path, *, fsync: str, checkpoint: Callable[[], dict[str, Any]]) -> None:
+        assert fsync in ("each", "batch", "off"), fsync
+        self.folder = log_dir / "trading"
+        self.failure: str | None = None
+        self.lost = 0
+        self._fsync = fsync
+        self._checkpoint = checkpoint
+        self._seq, self._prev = 0, FIRST_PREV
+        self._day = ""
+        self._since_checkpoint = 0
+        self._pending: deque[tuple[str, bytes]] = deque()
+        self._file: int | None = None
+        self._file_day = ""
+        self._unsynced_since_s: float | None = None
+        self._retry_at_s = 0.0
+
+    @property
+    def seq(self) -> int:
+        """The number of the last line appended."""
+        return self._seq
+
+    @property
+    def backlog(self) -> int:
+        """Lines that are not in the file yet."""
+        return len(self._pending)
+
+    def recover(self, now_ms: int) -> Recovered:
+        """Read what the newest file knows and go on behind its last line; call once, first.
+
+        A line that a crash left half written stays where it is; the line after it says so.
+        """
+        self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        found = Recovered()
+        for path in sorted((p for p in self.folder.iterdir() if _NAME.match(p.name)), reverse=True):
+            raw = _from_last_checkpoint(path)
+            if raw is not None:
+                torn = self._read(raw, found)
+                self._day = path.name[6:16]
+                if torn:
+                    self._mark_torn(path, torn, now_ms, found)
+                break
+        self._seq, self._prev = found.seq, found.prev
+        return found
+
+    def append(self, body: dict[str, Any], now_ms: int) -> None:
+        """Add a line; `commit` writes it. A new day, or a long way since the last, brings a checkpoint."""
+        day = _day_of(now_ms)
+        # The clock may be set back: a file once left is not returned to.
+        if day > self._day or self._since_checkpoint >= CHECKPOINT_LINES:
+            self._day = max(day, self._day)
+            self.append_checkpoint(now_ms)
+        self._add(body)
+
+    def append_checkpoint(self, now_ms: int) -> None:
+        """Add a checkpoint line."""
+        self._day = max(_day_of(now_ms), self._day)
+        self._since_checkpoint = 0
+        self._add(event("checkpoint", now_ms=now_ms, **self._checkpoint()))
+
+    def commit(self, now_s: float) -> bool:
+        """Write all that was appended; whether nothing is left over. After a failure it is tried again
+        once a second."""
+        if self._pending and (self.failure is None or now_s >= self._retry_at_s):
+            try:
+                self._write_pending()
+                self.failure = None
+            except OSError as error:
+                self.failure = f"{error.filename or self.folder}: {error.strerror}"
+                self._retry_at_s = now_s + _RETRY_S
+                self._close_file()
+                while len(self._pending) > BACKLOG_LINES:
+                    self._pending.popleft()
+                    self.lost += 1
+            else:
+                self._unsynced_since_s = self._unsynced_since_s or now_s
+        self._sync_if_due(now_s)
+        return not self._pending
+
+    def close(self) -> None:
+        """Write what can be written, and let go of the file."""
+        with contextlib.suppress(OSError):
+            self._write_pending()
+        self._sync()
+        self._close_file()
+
+    # ------------------------------------------------------------------ within
+
+    def _add(self, body: dict[str, Any]) -> None:
+        self._seq += 1
+        self._since_checkpoint += 1
+        line, self._prev = seal(body, seq=self._seq, prev=self._prev)
+        self._pending.append((self._day, line))
+
+    def _write_pending(self) -> None:
+        while self._pending:
+            day = self._pending[0][0]
+            if self._file is None or self._file_day != day:
+                self._open(day)
+            count = next(
+                (i for i, (other, _) in enumerate(self._pending) if other != day), len(self._pending)
+            )
+            self._write_whole(b"".join(line for _, line in list(self._pending)[:count]))
+            for _ in range(count):
+                self._pending.popleft()
+
+    def _write_whole(self, raw: bytes) -> None:
+        """All of it or nothing: what a full disk took of it is cut off again."""
+        assert self._file is not None, "a file is open"
+        length = os.fstat(self._file).st_size
+        try:
+            view = memoryview(raw)
+            while view:
+                view = view[os.write(self._file, view) :]
+        except OSError:
+            os.ftruncate(self._file, length)
+            raise
+
+    def _open(self, day: str) -> None:
+        self._close_file()
+        self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        path = self.folder / f"audit-{day}.jsonl"
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._file_day = day
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            self._sync()
+            with contextlib.suppress(OSError):
+                os.close(self._file)
+            self._file = None
+
+    def _sync_if_due(self, now_s: float) -> None:
+        if self._unsynced_since_s is None or self._fsync == "off":
+            return
+        if self._fsync == "each" or now_s - self._unsynced_since_s >= _BATCH_S:
+            self._sync()
+
+    def _sync(self) -> None:
+        if self._file is not None and self._fsync != "off" and self._unsynced_since_s is not None:
+            try:
+                os.fdatasync(self._file)
+            except OSError as error:
+                self.failure = f"{self.folder}: {error.strerror}"
+        self._unsynced_since_s = None
+
+    def _read(self, raw: bytes, into: Recovered) -> int:
+        """Replay whole lines into `into`; the bytes of a half-written one at the end."""
+        whole, newline, rest = raw.rpartition(b"\n")
+        for line in (whole + newline).splitlines(keepends=True):
+            try:
+                body = open_line(line)
+            except WireError:
+                continue  # `audit verify` is what finds altered lines; the lines after it still count
+            replay(body, into)
+            into.seq, into.prev = body["seq"], body["hash"]
+        return len(rest)
+
+    def _mark_torn(self, path: Path, torn: int, now_ms: int, found: Recovered) -> None:
+        line, found.prev = seal(event("torn", now_ms=now_ms, bytes=torn), seq=found.seq + 1, prev=found.prev)
+        found.seq += 1
+        with path.open("ab") as file:
+            file.write(b"\n" + line)
+
+
+def _day_of(now_ms: int) -> str:
+    return datetime.fromtimestamp(now_ms // 1000, UTC).strftime("%Y-%m-%d")
+
+
+def _from_last_checkpoint(path: Path) -> bytes | None:
+    """The file from the line of its last checkpoint on; None when it has none."""
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return None
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            mark = mapped.rfind(CHECKPOINT_MARK)
+            if mark < 0:
+                return None
+            # A checkpoint that a crash cut short does not count: take the one before it.
+            if mapped.find(b"\n", mark) < 0:
+                mark = mapped.rfind(CHECKPOINT_MARK, 0, mark)
+                if mark < 0:
+                    return None
+            start = mapped.rfind(b"\n", 0, mark) + 1
+            return mapped[start:]

@@ -1,0 +1,191 @@
+"""Reports to the bytes that a queue carries, and back, exactly.
+
+One JSON array a report: its kind, then its fields in the order of the class. Decimals are strings.
+Both ends are of one installation, so there is no version; a strange datagram raises WireError.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from hlposmon.domain.reports import (
+    Ask,
+    Bell,
+    FeedState,
+    Fill,
+    Fills,
+    Funding,
+    Heard,
+    Joined,
+    Marks,
+    Notice,
+    Report,
+    Side,
+    StatedPosition,
+    Statement,
+    Welcome,
+)
+from hlposmon.errors import WireError
+from hlposmon.wire.text import dumps, loads
+
+
+def encode(report: Report | Ask) -> bytes:
+    match report:
+        case Fills():
+            return dumps(["fills", report.account, report.source, [_fill_row(fill) for fill in report.fills]])
+        case Marks():
+            return dumps(["marks", report.heard_s, report.prices])
+        case Statement():
+            return dumps(["statement", *_statement_row(report)])
+        case Funding():
+            return dumps(
+                [
+                    "funding",
+                    report.account,
+                    report.key,
+                    report.time_ms,
+                    report.amount,
+                    report.size,
+                    report.rate,
+                ]
+            )
+        case FeedState():
+            return dumps(["feed", report.account, report.feed, report.live, report.at_s, report.reason])
+        case Heard():
+            return dumps(["heard", report.feed, report.at_s])
+        case Notice():
+            return dumps(["notice", report.account, report.text])
+        case Joined():
+            return dumps(["joined", report.worker, report.kind])
+        case Welcome():
+            return dumps(["welcome", report.high_water_ms])
+        case Bell():
+            return dumps(["bell", report.account, report.since_ms, report.delay_s, report.reason])
+
+
+def decode(raw: bytes) -> Report | Ask:
+    body = loads(raw)
+    try:
+        return _READERS[body[0]](*body[1:])
+    except (KeyError, TypeError, ValueError, ArithmeticError, IndexError) as error:
+        raise WireError(f"not a report: {raw[:60]!r}") from error
+
+
+def _fill_row(fill: Fill) -> list[Any]:
+    return [
+        fill.account,
+        fill.key,
+        fill.time_ms,
+        fill.side.value,
+        fill.size,
+        fill.price,
+        fill.start_position,
+        fill.fee,
+        fill.fee_token,
+        fill.closed_pnl,
+        fill.order_id,
+        fill.trade_id,
+        fill.hash,
+        fill.direction,
+        fill.crossed,
+        fill.liquidation,
+    ]
+
+
+def _fill_of(row: list[Any]) -> Fill:
+    account, key, time_ms, side, size, price, start, fee, fee_token, closed_pnl, *rest = row
+    return Fill(
+        account,
+        key,
+        time_ms,
+        Side(side),
+        Decimal(size),
+        Decimal(price),
+        Decimal(start),
+        Decimal(fee),
+        fee_token,
+        Decimal(closed_pnl),
+        *rest,
+    )
+
+
+def _statement_row(statement: Statement) -> list[Any]:
+    return [
+        statement.account,
+        statement.venue,
+        statement.time_ms,
+        statement.asked_s,
+        [
+            [
+                stated.key,
+                stated.size,
+                stated.entry_price,
+                stated.mark_price,
+                stated.leverage,
+                stated.margin_used,
+                stated.liquidation_price,
+                stated.tolerance,
+            ]
+            for stated in statement.positions
+        ],
+        statement.equity,
+        statement.margin_used,
+        statement.withdrawable,
+        statement.fills_from_ms,
+    ]
+
+
+def _statement_of(
+    account: str,
+    venue: str,
+    time_ms: int,
+    asked_s: float,
+    positions: list[list[Any]],
+    equity: str | None,
+    margin_used: str | None,
+    withdrawable: str | None,
+    fills_from_ms: int | None,
+) -> Statement:
+    return Statement(
+        account=account,
+        venue=venue,
+        time_ms=time_ms,
+        asked_s=asked_s,
+        positions=tuple(
+            StatedPosition(
+                key=key,
+                size=Decimal(size),
+                entry_price=_maybe(entry_price),
+                mark_price=_maybe(mark_price),
+                leverage=_maybe(leverage),
+                margin_used=_maybe(used),
+                liquidation_price=_maybe(liquidation_price),
+                tolerance=Decimal(tolerance),
+            )
+            for key, size, entry_price, mark_price, leverage, used, liquidation_price, tolerance in positions
+        ),
+        equity=_maybe(equity),
+        margin_used=_maybe(margin_used),
+        withdrawable=_maybe(withdrawable),
+        fills_from_ms=fills_from_ms,
+    )
+
+
+def _maybe(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+_READERS: dict[str, Callable[..., Report | Ask]] = {
+    "fills": lambda account, source, rows: Fills(account, source, tuple(map(_fill_of, rows))),
+    "marks": lambda heard_s, prices: Marks({key: Decimal(price) for key, price in prices.items()}, heard_s),
+    "statement": _statement_of,
+    "funding": lambda account, key, time_ms, paid, size, rate: Funding(
+        account, key, time_ms, Decimal(paid), Decimal(size), Decimal(rate)
+    ),
+    "feed": FeedState,
+    "heard": Heard,
+    "notice": Notice,
+    "joined": Joined,
+    "welcome": Welcome,
+    "bell": Bell,
+}

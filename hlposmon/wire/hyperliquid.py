@@ -1,0 +1,284 @@
+"""Hyperliquid's payloads to facts, and our requests to its payloads. Strict, total, pure.
+
+A row that lacks a number, or has a float where money should be, raises WireError with the name of
+the field: nothing is made up for it. Keys that are not needed are passed over, as the set grows
+without notice. Shapes: the exchange's API documentation, info endpoint and subscriptions.
+"""
+
+import base64
+import binascii
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from hlposmon.domain.amounts import amount, exactly
+from hlposmon.domain.reports import Fill, Funding, Side, StatedPosition, Statement
+from hlposmon.errors import WireError
+from hlposmon.wire.text import dumps, loads
+
+VENUE = "hyperliquid"
+_SIDES = {"B": Side.BUY, "A": Side.SELL}
+# A conflated price message of all dexes is about 20 kB when unpacked; this is a guard, not a limit.
+_MAX_UNPACKED = 8 << 20
+PING = dumps({"method": "ping"})
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One WebSocket message: the channel's name and its data. `channel` is "" for plain text."""
+
+    channel: str
+    data: Any
+
+
+def message(raw: bytes | str) -> Message:
+    """Read one text frame. The greeting after the connect is not JSON and is no error."""
+    if raw[:1] not in (b"{", "{"):
+        text = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
+        if text.startswith("Websocket connection established"):
+            return Message("", text)
+        raise WireError(f"not a message: {text[:60]!r}")
+    body = _object(loads(raw), "message")
+    return Message(_text(body, "channel"), body.get("data"))
+
+
+# ------------------------------------------------------------------ requests
+
+
+def subscription(kind: str, **fields: Any) -> bytes:
+    return dumps({"method": "subscribe", "subscription": {"type": kind, **fields}})
+
+
+def info(kind: str, **fields: Any) -> bytes:
+    return dumps({"type": kind, **fields})
+
+
+def acknowledges(data: Any, kind: str, address: str | None = None) -> bool:
+    """Whether a subscriptionResponse is the answer to that subscription: the echo is normalised."""
+    if not isinstance(data, dict) or data.get("method") != "subscribe":
+        return False
+    echo = data.get("subscription")
+    if not isinstance(echo, dict) or echo.get("type") != kind:
+        return False
+    return address is None or str(echo.get("user", "")).lower() == address
+
+
+# ------------------------------------------------------------------ keys
+
+
+def is_watched(coin: str) -> bool:
+    """Whether `coin` is a perpetual of the first dex: not spot, not an outcome, not another dex's."""
+    return not any(sign in coin for sign in "@#+/:")
+
+
+def key_of(coin: str) -> str:
+    return f"{VENUE}:Perp:{coin}"
+
+
+def coin_of(key: str) -> str:
+    return key.split(":", 2)[2]
+
+
+# ------------------------------------------------------------------ fills
+
+
+def fills(rows: Any, account: str, address: str) -> tuple[list[Fill], list[str]]:
+    """The fills of watched perpetuals in the order given, and the coins of the others."""
+    found, others = [], []
+    for row in _list(rows, "fills"):
+        body = _object(row, "fill")
+        coin = _text(body, "coin")
+        if is_watched(coin):
+            found.append(_fill(body, coin, account, address))
+        else:
+            others.append(coin)
+    return found, others
+
+
+def _fill(body: dict[str, Any], coin: str, account: str, address: str) -> Fill:
+    side = _SIDES.get(_text(body, "side"))
+    if side is None:
+        raise WireError(f"fill: side is neither B nor A: {body['side']!r}")
+    size = _amount(body, "sz")
+    if size <= 0:
+        raise WireError(f"fill: sz is not positive: {body['sz']!r}")
+    liquidation = body.get("liquidation")
+    ours = isinstance(liquidation, dict) and str(liquidation.get("liquidatedUser", "")).lower() == address
+    return Fill(
+        account=account,
+        key=key_of(coin),
+        time_ms=_integer(body, "time"),
+        side=side,
+        size=size,
+        price=_amount(body, "px"),
+        start_position=_amount(body, "startPosition"),
+        fee=_amount(body, "fee"),
+        # Rows of 2023 have neither: fees were in USDC, and no trade id was given.
+        fee_token=_text(body, "feeToken") if "feeToken" in body else "USDC",
+        closed_pnl=_amount(body, "closedPnl"),
+        order_id=_integer(body, "oid"),
+        trade_id=_integer(body, "tid") if "tid" in body else None,
+        hash=_text(body, "hash"),
+        direction=_text(body, "dir"),
+        crossed=body.get("crossed") is True,
+        liquidation=str(liquidation.get("method", "market")) if ours and liquidation else None,
+    )
+
+
+# ------------------------------------------------------------------ statements
+
+
+def statement(
+    body: Any, account: str, *, asked_s: float, now_ms: int, fills_from_ms: int | None = None
+) -> Statement:
+    """A clearinghouseState as a statement of the first dex. Answers of 2023 have no time: `now_ms`."""
+    state = _object(body, "clearinghouseState")
+    summary = _object(state.get("marginSummary"), "marginSummary")
+    rows = _list(state.get("assetPositions"), "assetPositions")
+    return Statement(
+        account=account,
+        venue=VENUE,
+        time_ms=_integer(state, "time") if "time" in state else now_ms,
+        asked_s=asked_s,
+        positions=tuple(_stated(_object(row, "assetPosition").get("position")) for row in rows),
+        equity=_amount(summary, "accountValue"),
+        margin_used=_amount(summary, "totalMarginUsed"),
+        withdrawable=_amount(state, "withdrawable"),
+        fills_from_ms=fills_from_ms,
+    )
+
+
+def _stated(row: Any) -> StatedPosition:
+    """One position. The shown entry price is truncated; the exact one, and the mark, are worked out:
+    `mark = positionValue / |szi|`, `entry = (szi * mark - unrealizedPnl) / szi`."""
+    body = _object(row, "position")
+    size, value = _amount(body, "szi"), _amount(body, "positionValue")
+    leverage = _object(body.get("leverage"), "leverage")
+    liquidation = body.get("liquidationPx")
+    if not size:
+        raise WireError("position: szi is zero; flat coins are left out of a statement")
+    with exactly():
+        held = value if size > 0 else -value
+        entry = (held - _amount(body, "unrealizedPnl")) / size
+        # Both amounts are given to six decimals; beyond that and a part in a million they are equal.
+        tolerance = Decimal("0.000003") / abs(size) + abs(entry) / 1_000_000
+        mark = value / abs(size)
+    return StatedPosition(
+        key=key_of(_text(body, "coin")),
+        size=size,
+        entry_price=entry,
+        mark_price=mark if value else None,
+        leverage=Decimal(_integer(leverage, "value")),
+        margin_used=_amount(body, "marginUsed"),
+        liquidation_price=None if liquidation is None else _amount(body, "liquidationPx"),
+        tolerance=tolerance,
+    )
+
+
+# ------------------------------------------------------------------ funding
+
+
+def fundings(rows: Any, account: str) -> list[Funding]:
+    """Funding payments of watched perpetuals; REST wraps each in `delta`, the stream does not."""
+    found = []
+    for row in _list(rows, "fundings"):
+        body = _object(row, "funding")
+        delta = _object(body["delta"], "delta") if "delta" in body else body
+        coin = _text(delta, "coin")
+        if is_watched(coin):
+            found.append(
+                Funding(
+                    account=account,
+                    key=key_of(coin),
+                    time_ms=_integer(body, "time"),
+                    amount=_amount(delta, "usdc"),
+                    size=_amount(delta, "szi"),
+                    rate=_amount(delta, "fundingRate"),
+                )
+            )
+    return found
+
+
+# ------------------------------------------------------------------ prices
+
+
+def fast_marks(data: Any) -> dict[str, Decimal]:
+    """Mark prices by key of a fastAssetCtxs message: base64 of raw DEFLATE of JSON, by coin.
+
+    The first message is whole, later ones hold what changed; a coin without `markPx` has not moved.
+    """
+    if not isinstance(data, str):
+        raise WireError(f"fastAssetCtxs: text is wanted, not {type(data).__name__}")
+    try:
+        unpacker = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+        raw = unpacker.decompress(base64.b64decode(data, validate=True), _MAX_UNPACKED)
+    except (binascii.Error, zlib.error, ValueError) as error:
+        raise WireError(f"fastAssetCtxs: not base64 of DEFLATE: {error}") from error
+    if unpacker.unconsumed_tail:
+        raise WireError(f"fastAssetCtxs: more than {_MAX_UNPACKED} bytes when unpacked")
+    prices = {}
+    for coin, body in _object(loads(raw), "fastAssetCtxs").items():
+        context = _object(body, f"fastAssetCtxs {coin}")
+        if context.get("markPx") is not None and is_watched(coin):
+            prices[key_of(coin)] = _amount(context, "markPx")
+    return prices
+
+
+def marks_of(statements: Iterable[Statement]) -> dict[str, Decimal]:
+    """The mark prices that statements imply, exact where the venue's are."""
+    return {
+        position.key: position.mark_price
+        for statement in statements
+        for position in statement.positions
+        if position.mark_price is not None
+    }
+
+
+# ------------------------------------------------------------------ identity
+
+
+def role(body: Any) -> tuple[str, str | None]:
+    """A userRole answer: the role, and the master's address of an agent or sub-account."""
+    answer = _object(body, "userRole")
+    data = answer.get("data")
+    owner = data.get("user") or data.get("master") if isinstance(data, dict) else None
+    return _text(answer, "role"), str(owner).lower() if owner else None
+
+
+# ------------------------------------------------------------------ fields
+
+
+def _object(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise WireError(f"{name}: an object is wanted, not {type(value).__name__}")
+    return value
+
+
+def _list(value: Any, name: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise WireError(f"{name}: a list is wanted, not {type(value).__name__}")
+    return value
+
+
+def _text(body: dict[str, Any], name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str):
+        raise WireError(f"{name}: text is wanted, not {value!r:.60}")
+    return value
+
+
+def _integer(body: dict[str, Any], name: str) -> int:
+    value = body.get(name)
+    if type(value) is not int:
+        raise WireError(f"{name}: a whole number is wanted, not {value!r:.60}")
+    return value
+
+
+def _amount(body: dict[str, Any], name: str) -> Decimal:
+    value = body.get(name)
+    try:
+        return amount(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise WireError(f"{name}: {error}") from error
