@@ -1,0 +1,195 @@
+"""One connection to the monitor's Unix socket, with one deadline over everything that is done on it.
+
+Nothing here waits longer than the deadline, and nothing is read without a cap. The standard library's
+http.client is not used: it imports ssl, which costs a short command a third of its time.
+"""
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hlposmon.errors import HlposmonError, MonitorNotRunning, NotPermitted, TimedOut, WireError
+
+HEAD_BYTES = 16 * 1024
+BODY_BYTES = 64 * 1024 * 1024
+RETRY_S = 0.05
+
+T = TypeVar("T")
+
+
+class RequestRefused(HlposmonError):
+    """The monitor answered, with an error: `status` is HTTP's, `code` the monitor's own word."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class Connection:
+    """A connected socket, what was read ahead, and the monotonic time until when reading may last."""
+
+    def __init__(self, path: Path, deadline: float | None) -> None:
+        self.deadline = deadline
+        self.buffer = bytearray()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._limit()
+            self._socket.connect(str(path))
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def send(self, data: bytes) -> None:
+        self._limit()
+        self._socket.sendall(data)
+
+    def read(self) -> bool:
+        """Read more into the buffer; False at the end of the stream."""
+        self._limit()
+        data = self._socket.recv(256 * 1024)
+        self.buffer += data
+        return bool(data)
+
+    def take(self, count: int) -> bytes:
+        """Exactly this many bytes; an early end is a reset like any other."""
+        while len(self.buffer) < count:
+            if not self.read():
+                raise ConnectionResetError("the answer was cut short")
+        data = bytes(self.buffer[:count])
+        del self.buffer[:count]
+        return data
+
+    def take_line(self) -> bytes:
+        """Up to and without the next CRLF."""
+        while (end := self.buffer.find(b"\r\n")) < 0:
+            if len(self.buffer) > HEAD_BYTES:
+                raise WireError("the monitor's answer has a line without an end")
+            if not self.read():
+                raise ConnectionResetError("the answer was cut short")
+        line = bytes(self.buffer[:end])
+        del self.buffer[: end + 2]
+        return line
+
+    def head(self) -> tuple[int, dict[str, str]]:
+        """The status and the header fields (lower-case names) of an HTTP answer."""
+        version, _, rest = self.take_line().partition(b" ")
+        if not version.startswith(b"HTTP/1.") or not rest[:3].isdigit():
+            raise WireError("what answers at the socket does not speak HTTP")
+        fields: dict[str, str] = {}
+        total = 0
+        while line := self.take_line():
+            total += len(line)
+            if total > HEAD_BYTES:
+                raise WireError(f"the header of the answer is longer than {HEAD_BYTES} bytes")
+            name, _, value = line.decode("latin-1").partition(":")
+            fields[name.strip().lower()] = value.strip()
+        return int(rest[:3]), fields
+
+    def body(self, fields: dict[str, str]) -> bytes:
+        """The body in any of its three framings: a length, chunks, or all until the end."""
+        if "chunked" in fields.get("transfer-encoding", "").lower():
+            return self._chunks()
+        if "content-length" in fields:
+            return self.take(_count(fields["content-length"], 10))
+        while self.read():
+            if len(self.buffer) > BODY_BYTES:
+                raise WireError(f"the answer is longer than {BODY_BYTES} bytes")
+        return bytes(self.buffer)
+
+    def _chunks(self) -> bytes:
+        body = bytearray()
+        while size := _count(self.take_line().decode("latin-1").partition(";")[0], 16):
+            body += self.take(size)
+            if len(body) > BODY_BYTES or self.take(2) != b"\r\n":
+                raise WireError("the chunks of the answer are broken or too long")
+        return bytes(body)
+
+    def _limit(self) -> None:
+        """Give the next call to the kernel what is left of the time."""
+        if self.deadline is None:
+            self._socket.settimeout(None)
+            return
+        left_s = self.deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        self._socket.settimeout(left_s)
+
+
+def _count(text: str, base: int) -> int:
+    try:
+        count = int(text.strip(), base)
+    except ValueError as error:
+        raise WireError(f"the length of the answer is no number: {text[:20]!r}") from error
+    if not 0 <= count <= BODY_BYTES:
+        raise WireError(f"the answer is longer than {BODY_BYTES} bytes")
+    return count
+
+
+def attempt(path: Path, timeout_s: float, exchange: Callable[[Connection], T]) -> T:
+    """Connect and do `exchange`, again while the monitor refuses or resets, until the time is over.
+
+    The exchange must be one that may be done twice. The connection is closed afterwards unless the
+    exchange answers with the connection itself in its hand: then it is the exchange's to close.
+    Raises MonitorNotRunning, NotPermitted or TimedOut.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return _once(path, deadline, exchange)
+        except (ConnectionRefusedError, ConnectionResetError, BrokenPipeError) as error:
+            if time.monotonic() + RETRY_S >= deadline:
+                raise MonitorNotRunning(f"no monitor answers at {path}: {_reason(error)}") from error
+        except BlockingIOError as error:
+            # A Unix socket whose queue of connections is full says EAGAIN at once.
+            if time.monotonic() + RETRY_S >= deadline:
+                raise TimedOut(f"the monitor at {path} takes no connection for {timeout_s:g} s") from error
+        except TimeoutError as error:
+            raise TimedOut(f"the monitor at {path} did not answer within {timeout_s:g} s") from error
+        except PermissionError as error:
+            raise NotPermitted(f"{path} may not be opened by this user") from error
+        except FileNotFoundError as error:
+            raise MonitorNotRunning(f"no monitor is running: there is no socket {path}") from error
+        except OSError as error:
+            raise MonitorNotRunning(f"no monitor answers at {path}: {_reason(error)}") from error
+        time.sleep(RETRY_S)
+
+
+def _once(path: Path, deadline: float, exchange: Callable[[Connection], T]) -> T:
+    connection = Connection(path, deadline)
+    result = None
+    try:
+        result = exchange(connection)
+        return result
+    finally:
+        if result is not connection:
+            connection.close()
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error) or type(error).__name__).lower()
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """What the monitor sent, decoded; WireError when it is no JSON object."""
+    try:
+        answer = json.loads(body)
+    except ValueError as error:
+        raise WireError(f"what the monitor sent is no JSON: {body[:40]!r}") from error
+    if not isinstance(answer, dict):
+        raise WireError(f"what the monitor sent is no JSON object: {body[:40]!r}")
+    return answer
+
+
+def refusal(status: int, answer: dict[str, Any]) -> RequestRefused:
+    """The monitor's JSON error as an exception, to be raised."""
+    error = answer.get("error")
+    if not isinstance(error, dict):
+        return RequestRefused(status, "unknown", f"the monitor answered with status {status}")
+    return RequestRefused(status, str(error.get("code", "unknown")), str(error.get("message", status)))
