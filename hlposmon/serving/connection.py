@@ -55,6 +55,7 @@ class Connection:
     __slots__ = (
         "_discarded",
         "_half_closed",
+        "_linger",
         "_paused",
         "deadline",
         "dropped",
@@ -77,6 +78,7 @@ class Connection:
         self.last_sent = host.clock()
         self._paused = False
         self._half_closed = False
+        self._linger = True
         self._discarded = 0
 
     @property
@@ -123,11 +125,12 @@ class Connection:
         if not self.dropped:
             self.host.watch(self)
 
-    def finish(self) -> None:
-        """Send what waits, say that it was the last, and drop when the client has heard or time is up."""
+    def finish(self, *, linger: bool = True) -> None:
+        """Send what waits, then drop: when the client has heard it or time is up, or, unless to linger, at once."""
         if self.finishing or self.dropped:
             return
         self.finishing = True
+        self._linger = linger
         self.deadline = min(self.deadline, self.host.clock() + self.host.limits.close_timeout_s)
         if self.outbox:
             self.host.watch(self)
@@ -190,6 +193,9 @@ class Connection:
 
     def _shut(self) -> None:
         self._half_closed = True
+        if not self._linger:
+            self.drop()
+            return
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:

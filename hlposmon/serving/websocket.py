@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 TOO_LARGE = 1009
 INTERNAL_ERROR = 1011
 TRY_AGAIN_LATER = 1013
+PARSE_ERRORS = (1002, 1007, 1009)  # said by us, or by a client that gives up: it may still be sending
 
 
 class WebSocketPeer:
@@ -127,7 +128,7 @@ class WebSocketPeer:
         elif isinstance(event, CloseConnection):
             if not self._closing:
                 self._say_goodbye(event.response())
-            self._connection.finish()
+            self._connection.finish(linger=event.code in PARSE_ERRORS)
         elif isinstance(event, TextMessage | BytesMessage) and not self._closing:
             self._collect(event)
 
@@ -167,4 +168,4 @@ class WebSocketPeer:
         try:
             connection.write(self._protocol.send(goodbye))
         except LocalProtocolError:  # both sides have said it already
-            connection.finish()
+            connection.finish(linger=False)

@@ -1,4 +1,4 @@
-"""A small language for the server's tests: a server in this thread, clients on real sockets, a clock by hand."""
+"""A small language for the tests: a server in this thread, clients on real sockets, a clock by hand."""
 
 import contextlib
 import socket

@@ -1,0 +1,198 @@
+"""The request types of `/info`: a table from a type to the function that answers it, and to its weight.
+
+Pure but for reading the world. A request that does not have the shape of its type raises BadRequest,
+whatever is wrong with it: the venue does not say either. Weights: section 7 of the venue's limits.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from hlposmon.simulator import metas
+from hlposmon.simulator.account import NOTHING, Account, View
+from hlposmon.simulator.facts import Fact, Fill, Row
+from hlposmon.simulator.ledger import ZERO
+from hlposmon.simulator.numbers import money, text
+from hlposmon.simulator.question import FAR, BadRequest, Question, address_of
+from hlposmon.simulator.statement import clearinghouse_state
+from hlposmon.simulator.world import World
+
+_F = TypeVar("_F", bound=Fact)
+PAGE = 2000
+KEPT_FILLS = 10_000  # of an account; older ones cannot be asked for at all
+LIGHT = ("l2Book", "allMids", "clearinghouseState", "orderStatus", "spotClearinghouseState", "exchangeStatus")
+COUNTED = ("userFills", "userFillsByTime", "userFunding", "userTwapSliceFills", "userNonFundingLedgerUpdates")
+ROWS_A_POINT = 20
+
+
+def weight(request: Row) -> int:
+    """What a request costs of the 1200 a minute, before its rows are counted."""
+    kind = request.get("type")
+    if kind == "userRole":
+        return 60
+    if kind == "batchClearinghouseStates":
+        return 2 * max(1, len(request.get("users") or []))
+    return 2 if kind in LIGHT else 20
+
+
+def row_weight(request: Row, answer: Any) -> int:
+    """What its rows cost on top of it."""
+    return len(answer) // ROWS_A_POINT if request.get("type") in COUNTED else 0
+
+
+class Info:
+    """Answers requests from a world. `delay_ms` makes statements as old as that."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.delay_ms = 0
+        self.roles: dict[str, Row] = {}
+        self._answers: dict[str, Callable[[Question], Any]] = {
+            "meta": lambda asked: metas.meta(asked.dex),
+            "metaAndAssetCtxs": self._meta_and_contexts,
+            "allMids": lambda asked: metas.mids(world, asked.dex),
+            "perpDexs": lambda asked: metas.perp_dexs(),
+            "spotMeta": lambda asked: metas.spot_meta(),
+            "spotMetaAndAssetCtxs": lambda asked: [metas.spot_meta(), metas.spot_contexts()],
+            "clearinghouseState": self._clearinghouse_state,
+            "batchClearinghouseStates": self._batch,
+            "spotClearinghouseState": self._spot_state,
+            "userFills": self._user_fills,
+            "userFillsByTime": self._user_fills_by_time,
+            "userFunding": lambda asked: self._rows(asked, lambda account: account.fundings),
+            "userNonFundingLedgerUpdates": lambda asked: self._rows(asked, lambda a: a.updates),
+            "userRole": self._user_role,
+            "userAbstraction": lambda asked: asked.address and "default",
+            "openOrders": lambda asked: self._open_orders(asked, frontend=False),
+            "frontendOpenOrders": lambda asked: self._open_orders(asked, frontend=True),
+            "exchangeStatus": lambda asked: {"time": asked.now, "specialStatuses": None},
+            "userRateLimit": self._rate_limit,
+            "subAccounts": lambda asked: None if asked.address else [],
+            "portfolio": self._portfolio,
+            "userTwapSliceFills": lambda asked: [] if asked.address else None,
+            "l2Book": self._book,
+        }
+
+    def answer(self, request: object, now: int) -> Any:
+        """The JSON value of an answer at `now` (ms); BadRequest where there is none."""
+        if not isinstance(request, dict):
+            raise BadRequest
+        kind = request.get("type")
+        if not isinstance(kind, str) or kind not in self._answers:
+            raise BadRequest
+        return self._answers[kind](Question(request, now))
+
+    def account(self, address: str) -> Account | None:
+        """None for an address the exchange has never seen."""
+        return self._world.accounts.get(address)
+
+    def view(self, address: str, now: int) -> View:
+        """What statements are made from."""
+        account = self.account(address)
+        if account is None:
+            return NOTHING
+        return account.view(now - self.delay_ms if self.delay_ms else None)
+
+    def state(self, address: str, dex: str, now: int) -> Row:
+        """The clearinghouse state of an address on a dex; all zero for an unknown one."""
+        return clearinghouse_state(self.view(address, now), dex, self._world.quotes, now)
+
+    def spot(self, address: str) -> Row:
+        """The spot balances: some USDC for an account that is known."""
+        known = self.account(address) is not None
+        held = [("USDC", 0, "1250.5", "0.0"), ("HYPE", 150, "12.5", "410.25")] if known else []
+        return {
+            "balances": [
+                {"coin": coin, "token": token, "total": total, "hold": "0.0", "entryNtl": entry}
+                for coin, token, total, entry in held
+            ]
+        }
+
+    def _meta_and_contexts(self, asked: Question) -> Any:
+        dex = asked.dex
+        return [metas.meta(dex), metas.contexts(self._world, dex)]
+
+    def _clearinghouse_state(self, asked: Question) -> Any:
+        return self.state(asked.address, asked.dex, asked.now)
+
+    def _batch(self, asked: Question) -> Any:
+        users = asked.request.get("users")
+        if not isinstance(users, list):
+            raise BadRequest
+        return [self.state(address_of(user), asked.dex, asked.now) for user in users]
+
+    def _spot_state(self, asked: Question) -> Any:
+        return self.spot(asked.address)
+
+    def kept_fills(self, address: str) -> list[Fill]:
+        """The fills that can still be asked for, oldest first."""
+        account = self.account(address)
+        return account.fills[-KEPT_FILLS:] if account else []
+
+    def _user_fills(self, asked: Question) -> Any:
+        """Newest first by time, but in execution order inside one millisecond."""
+        newest = self.kept_fills(asked.address)[-PAGE:]
+        return [fill.row() for fill in sorted(newest, key=lambda fill: -fill.time)]
+
+    def _user_fills_by_time(self, asked: Question) -> Any:
+        fills = self.kept_fills(asked.address)
+        begin = asked.time("startTime")
+        end = asked.time("endTime", FAR)
+        found = between(fills, begin, end)
+        if asked.request.get("reversed"):
+            return [fill.row() for fill in reversed(found[-PAGE:])]
+        return [fill.row() for fill in found[:PAGE]]
+
+    def _rows(self, request: Row, of: Callable[[Account], Sequence[Fact]]) -> Any:
+        account = self.account(asked.address)
+        begin = asked.time("startTime", 0)
+        end = asked.time("endTime", FAR)
+        return [fact.row() for fact in between(of(account), begin, end)[:PAGE]] if account else []
+
+    def _user_role(self, asked: Question) -> Any:
+        address = asked.address
+        return self.roles.get(address) or {"role": "user" if self.account(address) else "missing"}
+
+    def _open_orders(self, asked: Question, *, frontend: bool) -> Any:
+        address, dex = asked.address, asked.dex
+        if self.account(address) is None or dex:
+            return []
+        coin = self._world.coins[0]
+        price = text(self._world.quotes[coin].bid)
+        when = asked.now // 3_600_000 * 3_600_000
+        row: Row = {"coin": coin, "side": "B", "limitPx": price, "sz": "0.01", "oid": 77738308}
+        row |= {"timestamp": when, "origSz": "0.02"}
+        if frontend:
+            row |= {"triggerCondition": "N/A", "isTrigger": False, "triggerPx": "0.0", "children": []}
+            row |= {"isPositionTpsl": False, "reduceOnly": False, "orderType": "Limit", "tif": "Gtc"}
+            row["cloid"] = None
+        return [row]
+
+    def _rate_limit(self, asked: Question) -> Any:
+        account = self.account(asked.address)
+        used = len(account.fills) if account else 0
+        volume = account.volume if account else ZERO
+        cap = 10_000 + int(volume)
+        row: Row = {"cumVlm": money(volume), "nRequestsUsed": used, "nRequestsCap": cap}
+        return row | {"nRequestsSurplus": 0}
+
+    def _portfolio(self, asked: Question) -> Any:
+        value = self.state(asked.address, "", asked.now)["marginSummary"]["accountValue"]
+        account = self.account(asked.address)
+        volume = money(account.volume) if account else "0.0"
+        names = ("day", "week", "month", "allTime", "perpDay", "perpWeek", "perpMonth", "perpAllTime")
+        row = {"accountValueHistory": [[asked.now, value]], "pnlHistory": [[asked.now, "0.0"]], "vlm": volume}
+        return [[name, row] for name in names]
+
+    def _book(self, asked: Question) -> Any:
+        quote = self._world.quotes.get(str(asked.request.get("coin")))
+        if quote is None:
+            raise BadRequest
+        sides = [[{"px": text(price), "sz": "10.0", "n": 1}] for price in (quote.bid, quote.ask)]
+        return {"coin": quote.market.coin, "time": asked.now, "levels": sides}
+
+
+def between(facts: Sequence[_F], begin: int, end: int) -> Sequence[_F]:
+    """The facts of a time span (ms), both bounds included; they stand in the order of time."""
+    first = bisect_left(facts, begin, key=lambda fact: fact.time)
+    return facts[first : bisect_right(facts, end, key=lambda fact: fact.time)]

@@ -1,0 +1,64 @@
+"""Exact amounts and their one way to text: plain decimals, never an exponent, never a float.
+
+The ledger keeps every amount as a Fraction, so that it is an oracle which shares neither arithmetic
+nor rounding with the code it is used to check. Rounding is done here only, and only to be shown.
+"""
+
+from fractions import Fraction
+
+MONEY_PLACES = 6  # decimals of USDC amounts on the wire
+RATIO_PLACES = 10  # decimals of returnOnEquity and liquidationPx
+EXACT_PLACES = 18  # more than any size, price or product of the two has
+
+
+def text(value: Fraction) -> str:
+    """The exact decimal text ("0.0", "-13.3", "86324.0"); ValueError where no finite one exists."""
+    scaled = value * 10**EXACT_PLACES
+    if scaled.denominator != 1:
+        raise ValueError(f"{value} has no decimal text of {EXACT_PLACES} places")
+    digits = f"{abs(scaled.numerator):0{EXACT_PLACES + 1}d}"
+    whole, part = digits[:-EXACT_PLACES], digits[-EXACT_PLACES:].rstrip("0")
+    return f"{'-' if scaled < 0 else ''}{whole}.{part or '0'}"
+
+
+def rounded(value: Fraction, places: int = MONEY_PLACES) -> Fraction:
+    """The nearest amount with so many decimals (half to even)."""
+    return Fraction(round(value * 10**places), 10**places)
+
+
+def truncated(value: Fraction, places: int) -> Fraction:
+    """Cut toward zero to so many decimals, as the venue shows an entry price."""
+    scaled = value * 10**places
+    cut = abs(scaled.numerator) // scaled.denominator
+    return Fraction(cut if value >= 0 else -cut, 10**places)
+
+
+def money(value: Fraction, places: int = MONEY_PLACES) -> str:
+    """The text of an amount rounded to so many decimals."""
+    return text(rounded(value, places))
+
+
+def amount(value: object) -> Fraction:
+    """An amount from a scripted action: decimal text or an int; ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(f'{value!r} is no amount: write it as text, such as "1.5"')
+    return Fraction(value)
+
+
+def tick_of(price: Fraction, sz_decimals: int) -> Fraction:
+    """The smallest lawful step of an order's price: 5 significant figures, at most 6 - szDecimals decimals.
+
+    Whole numbers are always lawful. Source: the venue's tick and lot rules for perpetuals.
+    """
+    magnitude = 0  # 10**magnitude <= price < 10**(magnitude + 1)
+    while Fraction(10) ** (magnitude + 1) <= price:
+        magnitude += 1
+    while Fraction(10) ** magnitude > price:
+        magnitude -= 1
+    return Fraction(10) ** min(0, max(magnitude - 4, sz_decimals - 6))
+
+
+def lawful(price: Fraction, sz_decimals: int) -> Fraction:
+    """The nearest price an order may have, at least one tick."""
+    tick = tick_of(price, sz_decimals)
+    return max(Fraction(round(price / tick)) * tick, tick)
