@@ -1,0 +1,178 @@
+"""A child: what it is to run, what it is now, and since when. Only the supervisor changes it.
+
+`ChildSpec` is the wish, `Child` the fact. A child is spawned, never forked, and only from the main thread:
+its death signal is tied to the thread that made it. Never in here: policy, or what a child works at.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnProcess
+from types import ModuleType
+from typing import Any, Literal
+
+from hlposmon.pacing import Backoff
+from hlposmon.supervision import heartbeat
+from hlposmon.supervision.entry import HELD_BACK, enter
+from hlposmon.supervision.heartbeat import Row
+from hlposmon.supervision.logs import LogSettings, fields
+from hlposmon.supervision.states import Event, State, after
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ChildSpec:
+    """What to run. `target(pulse, *args)` is a function of an importable module (not of `__main__`).
+
+    Lower `stop_rank`s are stopped first. `reload` says what a reload does to it: a new process, a SIGHUP,
+    or nothing. `silent_s` of None takes the policy's.
+    """
+
+    name: str
+    target: Callable[..., None]
+    args: tuple[Any, ...] = ()
+    stop_rank: int = 0
+    reload: Literal["respawn", "signal", "keep"] = "respawn"
+    silent_s: float | None = None
+    kind: str = ""
+
+
+class Child:
+    """One child and its present process, if any. Times are seconds of CLOCK_MONOTONIC."""
+
+    def __init__(self, spec: ChildSpec, row: Row, backoff: Backoff, *, at_boot: bool) -> None:
+        self.spec = spec
+        self.row = row
+        self.backoff = backoff
+        self.wanted = True
+        self.outdated = False  # its process runs an older spec: it must go, and a new one come
+        self.at_boot = at_boot  # not yet proven: a bad configuration found now is the service's
+        self.state = State.DOWN
+        self.since = 0.0  # when it came into this state
+        self.deadline = 0.0  # when BACKOFF is due, or ABORTING and STOPPING overdue
+        self.restarts = 0
+        self.restarted_at: deque[float] = deque()
+        self.flapping = False
+        self.sentinel_spent = False
+        self.process: SpawnProcess | None = None
+        row.label(spec.kind)
+
+    @property
+    def name(self) -> str:
+        """The spec's name, which never changes."""
+        return self.spec.name
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, while there is one that has not been reaped."""
+        return self.process.pid if self.process is not None else None
+
+    @property
+    def leaving(self) -> bool:
+        """Whether its process has to go."""
+        return not self.wanted or self.outdated
+
+    def step(self, event: Event, now: float) -> None:
+        """Let `event` happen; Impossible, and nothing changed, when it cannot."""
+        state = after(self.state, event)
+        log.debug("child changed", extra=fields(child=self.name, was=self.state.name, now=state.name))
+        self.state = state
+        self.since = now
+        self.row.write(heartbeat.STATE, state)
+
+    def spawn(self, settings: LogSettings) -> bool:
+        """Start a process for a child that is STARTING; False when the system refused to."""
+        assert threading.current_thread() is threading.main_thread(), "PDEATHSIG follows the thread"
+        assert self.state is State.STARTING and self.process is None
+        self.outdated = False
+        self.sentinel_spent = False
+        self.row.spawning()
+        self.process = multiprocessing.get_context("spawn").Process(
+            target=enter,
+            args=(self.name, self.row, os.getpid(), settings, self.spec.target, self.spec.args),
+            name=self.name,
+            daemon=True,
+        )
+        try:
+            with _signals_held_back(), _no_main_module():
+                self.process.start()
+        except OSError as error:
+            log.error("cannot spawn", extra=fields(child=self.name, error=error))
+            self.process = None
+            return False
+        self.row.write(heartbeat.PID, self.pid or 0)
+        return True
+
+    def reap(self) -> int | None:
+        """The exit code of a process that has ended, whose last traces are then gone; else None."""
+        if self.process is None or self.process.exitcode is None:
+            return None
+        code = self.process.exitcode
+        self.process.close()
+        self.process = None
+        self.row.exited(code)
+        return code
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to its process. It is not reaped yet, so the pid cannot be anyone else's."""
+        if self.pid is not None:
+            os.kill(self.pid, number)
+
+    def renew(self, spec: ChildSpec) -> None:
+        """A reload has a new spec for it; what that does to the process is the spec's choice."""
+        assert spec.name == self.name
+        self.spec = spec
+        self.row.label(spec.kind)
+        if spec.reload == "respawn":
+            self.outdated = True
+            self.backoff.reset()
+        elif spec.reload == "signal":
+            self.send(signal.SIGHUP)
+
+    def count_restart(self, now: float) -> deque[float]:
+        """One more; the times of all that are remembered, oldest first."""
+        self.restarts += 1
+        self.row.write(heartbeat.RESTARTS, self.restarts)
+        self.restarted_at.append(now)
+        return self.restarted_at
+
+    def mark_flapping(self, *, flapping: bool) -> None:
+        """Say on the board whether it keeps dying."""
+        self.flapping = flapping
+        self.row.write(heartbeat.FLAPPING, int(flapping))
+
+    def quiet_s(self, now: float, awake_since: float) -> float:
+        """How long it has not beaten while the supervisor was watching."""
+        beat = self.row.beat_ns / heartbeat.NS
+        return now - max(beat, awake_since, self.since if self.state is State.STARTING else 0.0)
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    # The new process inherits the mask: until it has its own handlers, Ctrl-C and SIGTERM wait for it.
+    resource_tracker.ensure_running()  # started here and not inside: it unblocks signals as it starts
+    signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
+
+
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    # multiprocessing would import the program's main module again in every child: the whole command line.
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

@@ -1,0 +1,189 @@
+"""The board: one row of shared memory for each child, readable by every process that was handed it.
+
+The memory is anonymous (memfd), so nothing can be left behind. A row is 192 bytes: eight 8-byte words
+(taken, beat, pid, state, restarts, spawned, last exit + 256, flapping), the name in 96 bytes of UTF-8 and
+the kind in 32, both padded with zeros. `beat` is written by the child alone, everything else by the
+supervisor alone; times are CLOCK_MONOTONIC in ns. Words are written through memoryview.cast("Q"), which
+stores all eight bytes at once; struct.pack_into would show a reader a zero first.
+"""
+
+import mmap
+import os
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing import context, reduction
+from typing import Any
+
+from hlposmon.supervision.states import State
+
+TAKEN, BEAT, PID, STATE, RESTARTS, SPAWNED, EXIT, FLAPPING = range(8)
+ROW_BYTES = 192
+NAME_AT, NAME_BYTES = 64, 96
+KIND_AT, KIND_BYTES = 160, 32
+NS = 1_000_000_000
+EXIT_BIAS = 256  # exit codes go down to -64 (killed by a signal); the word 0 means "never exited"
+
+
+@dataclass(frozen=True, slots=True)
+class RowView:
+    """One child as it was at the moment of asking; a beat age of None means not one beat since spawned."""
+
+    name: str
+    kind: str
+    pid: int | None
+    state: str
+    restarts: int
+    beat_age_s: float | None
+    uptime_s: float | None
+    last_exit: int | None
+    flapping: bool
+
+
+class Board:
+    """A fixed number of rows; spare ones let a reload add children without new shared memory.
+
+    It can be pickled only into a child that is being spawned, which maps the same memory.
+    """
+
+    def __init__(self, names: Sequence[str], spare: int = 16) -> None:
+        fd = os.memfd_create("hlposmon-board", os.MFD_CLOEXEC)
+        os.ftruncate(fd, max(1, len(names) + spare) * ROW_BYTES)
+        self._open(fd)
+        for name in names:
+            self.assign(name)
+
+    def _open(self, fd: int) -> None:
+        self._fd = fd
+        self._close_fd = weakref.finalize(self, os.close, fd)
+        self._map = mmap.mmap(fd, os.fstat(fd).st_size)
+        self._bytes = memoryview(self._map)
+        self._words = self._bytes.cast("Q")
+        self._capacity = len(self._bytes) // ROW_BYTES
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        context.assert_spawning(self)
+        return (_inherited, (reduction.DupFd(self._fd),))
+
+    def assign(self, name: str, kind: str = "") -> "Row":
+        """Give a free row to a new child; ValueError when the name is taken or nothing is free."""
+        if name in self._names():
+            raise ValueError(f"the board has a row for {name!r} already")
+        text = _padded(name, NAME_BYTES)
+        for index in range(self._capacity):
+            if not self._words[index * ROW_BYTES // 8 + TAKEN]:
+                row = Row(self, index)
+                self._put(index, NAME_AT, text)
+                row.label(kind)
+                row.write(TAKEN, time.monotonic_ns())
+                return row
+        raise ValueError(f"the board has no row left for {name!r}: all {self._capacity} are taken")
+
+    def release(self, name: str) -> None:
+        """Take the row from a child that is gone for good."""
+        row = self.row(name)
+        for word in range(8):
+            row.write(word, 0)
+
+    def row(self, name: str) -> "Row":
+        """The row of that child; KeyError when it has none."""
+        return Row(self, self._names()[name])
+
+    def rows(self) -> list[RowView]:
+        """Every child, in the order of its row."""
+        now = time.monotonic_ns()
+        views = (self._view(index, now) for index in range(self._capacity))
+        return [view for view in views if view is not None]
+
+    def close(self) -> None:
+        """Let go of the memory; rows of this board must not be used afterwards."""
+        self._words.release()
+        self._bytes.release()
+        self._map.close()
+        self._close_fd()
+
+    def _names(self) -> dict[str, int]:
+        taken = (i for i in range(self._capacity) if self._words[i * ROW_BYTES // 8 + TAKEN])
+        return {self._text(i, NAME_AT, NAME_BYTES): i for i in taken}
+
+    def _view(self, index: int, now: int) -> RowView | None:
+        at = index * ROW_BYTES // 8
+        words = self._words[at : at + 8].tolist()
+        name, kind = self._text(index, NAME_AT, NAME_BYTES), self._text(index, KIND_AT, KIND_BYTES)
+        if not words[TAKEN] or self._words[at + TAKEN] != words[TAKEN]:
+            return None  # free, or given to another child while we read
+        return RowView(
+            name=name,
+            kind=kind,
+            pid=words[PID] or None,
+            state=State(words[STATE]).name.lower(),
+            restarts=words[RESTARTS],
+            beat_age_s=max(0, now - words[BEAT]) / NS if words[BEAT] else None,
+            uptime_s=max(0, now - words[SPAWNED]) / NS if words[PID] else None,
+            last_exit=words[EXIT] - EXIT_BIAS if words[EXIT] else None,
+            flapping=bool(words[FLAPPING]),
+        )
+
+    def _text(self, index: int, at: int, size: int) -> str:
+        start = index * ROW_BYTES + at
+        return bytes(self._bytes[start : start + size]).rstrip(b"\0").decode(errors="replace")
+
+    def _put(self, index: int, at: int, text: bytes) -> None:
+        start = index * ROW_BYTES + at
+        self._bytes[start : start + len(text)] = text
+
+
+class Row:
+    """One child's place on the board. The child beats; all else is the supervisor's."""
+
+    __slots__ = ("_at", "_board", "_index", "_words")
+
+    def __init__(self, board: Board, index: int) -> None:
+        self._board = board
+        self._index = index
+        self._words = board._words
+        self._at = index * ROW_BYTES // 8
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Row, (self._board, self._index))
+
+    def beat(self) -> None:
+        """I am at work."""
+        self._words[self._at + BEAT] = time.monotonic_ns()
+
+    @property
+    def beat_ns(self) -> int:
+        """When the child beat last; 0 when it has not since it was spawned."""
+        return self._words[self._at + BEAT]
+
+    def write(self, word: int, value: int) -> None:
+        """Store one word of the row."""
+        self._words[self._at + word] = value
+
+    def label(self, kind: str) -> None:
+        """Say what kind of child it is, for people."""
+        self._board._put(self._index, KIND_AT, _padded(kind, KIND_BYTES))
+
+    def spawning(self) -> None:
+        """A new process is about to start: it has no pid and has not beaten."""
+        self.write(BEAT, 0)
+        self.write(SPAWNED, time.monotonic_ns())
+
+    def exited(self, code: int) -> None:
+        """The process is gone; negative codes name the signal that ended it."""
+        self.write(EXIT, code + EXIT_BIAS)
+        self.write(PID, 0)
+
+
+def _inherited(dup: Any) -> Board:
+    board = Board.__new__(Board)
+    board._open(dup.detach())
+    return board
+
+
+def _padded(text: str, size: int) -> bytes:
+    data = text.encode()
+    if len(data) > size or b"\0" in data:
+        raise ValueError(f"{text!r} does not fit into {size} bytes of a row")
+    return data.ljust(size, b"\0")

@@ -1,0 +1,159 @@
+"""Log lines: one fact a line, `key=value`, to stderr or appended to a file.
+
+    2026-11-20T10:00:00.123Z INFO fill connected url=wss://...
+
+Under the journal (JOURNAL_STREAM names our stderr) a line carries systemd's <N> priority and no time: the
+journal has its own. The same facts as JSON for machines. Never in here: what is worth saying.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Hashable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
+from typing import Any, Literal, TextIO
+
+Format = Literal["text", "json"]
+REMEMBERED = 256
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How every process of the service logs; `file` of None is stderr."""
+
+    level: str = "INFO"
+    file: str | None = None
+    fmt: Format = "text"
+
+
+def configure(
+    level: str,
+    *,
+    name: str,
+    stream: TextIO | None = None,
+    file: str | os.PathLike[str] | None = None,
+    fmt: Format = "text",
+) -> None:
+    """Send this process's log to `file`, else to `stream`, else to stderr. `name` is the process's.
+
+    Raises ValueError for a level that does not exist and OSError for a file that cannot be opened.
+    """
+    handler: logging.Handler
+    if file is not None:
+        handler = WatchedFileHandler(file, encoding="utf-8")  # follows logrotate without being told
+    else:
+        handler = logging.StreamHandler(stream or sys.stderr)
+    if fmt == "json":
+        handler.setFormatter(JsonLines(name))
+    else:
+        handler.setFormatter(TextLines(name, journal=file is None and _is_journal(stream or sys.stderr)))
+    root = logging.getLogger()
+    root.setLevel(level.upper())
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+
+
+def fields(**values: Any) -> dict[str, dict[str, Any]]:
+    """The facts of a line: `log.info("connected", extra=fields(url=url, attempt=3))`."""
+    return {"fields": values}
+
+
+def pair(key: str, value: Any) -> str:
+    """`key=value`; quoted when it holds a space, a quote, an equals sign or a control character."""
+    text = "" if value is None else str(value)
+    plain = text.isprintable() and not any(c in ' "=\\' for c in text)
+    return f"{key}={text if plain and text else json.dumps(text, ensure_ascii=False)}"
+
+
+class TextLines(logging.Formatter):
+    """`time level process message key=value ...`; the lines of a traceback follow, indented."""
+
+    def __init__(self, name: str, *, journal: bool) -> None:
+        super().__init__()
+        self._name = name
+        self._journal = journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = " ".join(record.getMessage().split("\n"))
+        facts = [pair(key, value) for key, value in getattr(record, "fields", {}).items()]
+        head = [] if self._journal else [_stamp(record)]
+        lines = [" ".join([*head, record.levelname, self._name, said, *facts])]
+        if record.exc_info:
+            lines += ["  " + line for line in self.formatException(record.exc_info).splitlines()]
+        mark = f"<{_priority(record.levelno)}>" if self._journal else ""
+        return "\n".join(mark + line for line in lines)
+
+
+class JsonLines(logging.Formatter):
+    """One object a line: time, level, process, message, then the facts under their own keys."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = dict(getattr(record, "fields", {}))
+        line |= {"time": _stamp(record), "level": record.levelname, "process": self._name}
+        line["message"] = record.getMessage()
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+class Repeats:
+    """Keeps a repeated fault from filling the log: said at first, then at most once in `every_s`."""
+
+    def __init__(self, every_s: float = 60.0) -> None:
+        self._every_s = every_s
+        self._said: dict[Hashable, tuple[float, int]] = {}
+
+    def admit(self, key: Hashable, now: float) -> int | None:
+        """How often it happened unsaid since it was last said, when it is to be said now; else None."""
+        said_at, unsaid = self._said.pop(key, (float("-inf"), 0))
+        if now - said_at < self._every_s:
+            self._said[key] = (said_at, unsaid + 1)
+            return None
+        self._said[key] = (now, 0)
+        if len(self._said) > REMEMBERED:
+            del self._said[next(iter(self._said))]  # the one that has been quiet the longest
+        return unsaid
+
+    def log(
+        self,
+        logger: logging.Logger,
+        level: int,
+        message: str,
+        *,
+        now: float,
+        key: Hashable = None,
+        **values: Any,
+    ) -> None:
+        """Log `message` if it is its turn; the line counts the repetitions that were not said."""
+        unsaid = self.admit(message if key is None else key, now)
+        if unsaid is not None:
+            logger.log(level, message, extra=fields(**values, **({"repeated": unsaid} if unsaid else {})))
+
+
+def _stamp(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _priority(level: int) -> int:
+    # syslog(3): 2 critical, 3 error, 4 warning, 6 informational, 7 debug
+    floors = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+    return next((priority for floor, priority in floors if level >= floor), 7)
+
+
+def _is_journal(stream: TextIO) -> bool:
+    # systemd sets the variable for the whole unit; a stream that was redirected since is not the journal
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError, AttributeError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"

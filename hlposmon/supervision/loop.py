@@ -1,0 +1,125 @@
+"""What a child's work loop is handed: a Pulse to beat with, and to hear from.
+
+    while not pulse.stopping:
+        pulse.beat()
+        ...one bounded piece of work, or pulse.wait(seconds)...
+
+A child beats from its work loop and never from a helper thread: a beat says that work goes on. SIGINT is
+ignored (a terminal sends it to everybody; the supervisor decides), SIGTERM and SIGHUP are flags.
+"""
+
+import os
+import select
+import signal
+import time
+
+from hlposmon.supervision.heartbeat import Board, Row
+from hlposmon.supervision.signals import Signals, Wake
+
+LONGEST_NAP_S = 1.0
+
+
+class Pulse:
+    """The thread between a child and its supervisor.
+
+    `name` is the child's. Made by the supervisor's side of a child; `Pulse.alone` is for tests and for
+    programs that run a work loop by themselves.
+    """
+
+    def __init__(self, name: str, row: Row, parent_pid: int) -> None:
+        self.name = name
+        self._row = row
+        self._parent_pid = parent_pid
+        self._wake = Wake()
+        self._stopping = False
+        self._reload = False
+
+    @classmethod
+    def alone(cls, name: str, *, signals: bool = False) -> "Pulse":
+        """A pulse without a supervisor; with `signals`, SIGINT and SIGTERM both ask it to stop."""
+        pulse = cls(name, Board([name], spare=0).row(name), os.getppid())
+        if signals:
+            pulse.listen(stop=(signal.SIGTERM, signal.SIGINT), ignored=())
+        return pulse
+
+    def listen(
+        self,
+        *,
+        stop: tuple[signal.Signals, ...] = (signal.SIGTERM,),
+        ignored: tuple[signal.Signals, ...] = (signal.SIGINT,),
+    ) -> None:
+        """Take this process's signals from here on; main thread only."""
+        Signals((*stop, signal.SIGHUP), self._note, self._wake, ignored=ignored).install()
+
+    def _note(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            self._reload = True
+        else:
+            self._stopping = True
+
+    def beat(self) -> None:
+        """I am at work. Also notices that the supervisor is gone: then there is nobody to work for."""
+        self._row.beat()
+        if os.getppid() != self._parent_pid:
+            self._stopping = True
+
+    @property
+    def stopping(self) -> bool:
+        """Asked to stop: finish the piece at hand and return from the target."""
+        return self._stopping
+
+    @property
+    def beat_ns(self) -> int:
+        """When it beat last, CLOCK_MONOTONIC; 0 before the first beat."""
+        return self._row.beat_ns
+
+    def take_reload(self) -> bool:
+        """Whether a reload was asked for since this was last called."""
+        if not self._reload:
+            return False
+        self._reload = False
+        return True
+
+    @property
+    def wake_fd(self) -> int:
+        """Readable when a signal came; for selectors. Call `drain_wake` after it was."""
+        return self._wake.fileno()
+
+    def drain_wake(self) -> None:
+        """Make `wake_fd` quiet again; the flags stay."""
+        self._wake.drain()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Sleep until a signal (True) or the timeout (False), beating at least each second.
+
+        Returns at once when stopping, whoever has drained the wake-up: a stop is never slept through.
+        """
+        until = time.monotonic() + timeout_s
+        while True:
+            self.beat()
+            if self._stopping:
+                return True
+            left_s = until - time.monotonic()
+            nap_s = min(max(left_s, 0.0), LONGEST_NAP_S)
+            if _readable(self._wake.fileno(), nap_s):
+                self._wake.drain()
+                return True
+            if left_s <= nap_s:
+                return False
+
+    def stop(self) -> None:
+        """Ask the loop to stop, as SIGTERM does; from any thread."""
+        self._stopping = True
+        self._wake.ring()
+
+    def reload(self) -> None:
+        """Ask the loop to reload, as SIGHUP does; from any thread."""
+        self._reload = True
+        self._wake.ring()
+
+
+def _readable(fd: int, timeout_s: float) -> bool:
+    # poll, not select: a busy child may have more than 1024 descriptors
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    return bool(poller.poll(timeout_s * 1000))

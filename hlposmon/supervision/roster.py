@@ -1,0 +1,255 @@
+"""The children, and everything that is done to them: the sentences that the supervisor's loop is made of.
+
+Each verb looks at every child once and never waits. What is wanted and what is are compared here; what a
+signal or systemd has to say is the supervisor's. Law: a rank is sent away only when every lower rank is
+gone or has been killed.
+"""
+
+import logging
+import signal
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from hlposmon.pacing import Backoff
+from hlposmon.supervision.child import Child, ChildSpec
+from hlposmon.supervision.heartbeat import Board
+from hlposmon.supervision.logs import LogSettings, fields
+from hlposmon.supervision.states import Event, State
+
+EXIT_NOT_SPAWNED = 71  # sysexits(3) EX_OSERR: the system had no process for us
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How patient the supervisor is; all in seconds but `flap_limit`."""
+
+    backoff_s: float = 0.5
+    backoff_max_s: float = 30.0
+    healthy_s: float = 60.0
+    silent_s: float = 8.0
+    abort_grace_s: float = 2.0
+    starting_s: float = 20.0
+    stop_grace_s: float = 4.0  # for one rank
+    stop_total_s: float = 8.0  # for all of them: shared out among the ranks when they are slow
+    flap_limit: int = 5
+    flap_window_s: float = 60.0
+
+
+class Roster:
+    """All children by name. `now` is CLOCK_MONOTONIC in seconds."""
+
+    def __init__(
+        self, specs: Sequence[ChildSpec], board: Board, policy: Policy, settings: LogSettings
+    ) -> None:
+        self._board = board
+        self._policy = policy
+        self._settings = settings
+        self._children: dict[str, Child] = {}
+        self._stop_by: float | None = None
+        _check_names(specs)
+        for spec in specs:
+            self._adopt(spec, at_boot=True)
+
+    def apply(self, specs: Sequence[ChildSpec]) -> None:
+        """A reload: these are wanted now. ValueError, and nothing changed, when two have one name."""
+        _check_names(specs)
+        names = {spec.name for spec in specs}
+        for child in self._children.values():
+            child.at_boot = False
+            child.wanted = child.name in names
+        for spec in specs:
+            if spec.name in self._children:
+                self._children[spec.name].renew(spec)
+            else:
+                self._adopt(spec, at_boot=False)
+
+    def want_none(self, stop_by: float) -> None:
+        """Everything is to go; whatever is left at `stop_by` is killed."""
+        self._stop_by = stop_by
+        for child in self._children.values():
+            child.wanted = False
+            if child.state is State.STOPPING:
+                child.deadline = min(child.deadline, stop_by)
+
+    def reap(self, now: float) -> list[tuple[Child, int]]:
+        """Take the exit codes of those that ended."""
+        exits = []
+        for child in self._children.values():
+            code = child.reap()
+            if code is not None:
+                self._exited(child, code, now)
+                exits.append((child, code))
+        return exits
+
+    def notice_beats(self, now: float) -> None:
+        """A first beat makes a child UP; long health makes it forgiven."""
+        for child in self._children.values():
+            if child.state is State.STARTING and child.row.beat_ns:
+                child.step(Event.BEAT, now)
+                log.info("child up", extra=fields(child=child.name, pid=child.pid))
+            elif child.state is State.UP and now - child.since >= self._policy.healthy_s:
+                child.at_boot = False
+                child.backoff.reset()
+                child.mark_flapping(flapping=False)
+
+    def kill_silent(self, now: float, awake_since: float) -> None:
+        """Abort those that have not beaten for too long; SIGKILL follows when they are overdue."""
+        for child in self._children.values():
+            if child.state is State.STARTING:
+                limit_s = self._policy.starting_s
+            elif child.state is State.UP:
+                limit_s = child.spec.silent_s or self._policy.silent_s
+            else:
+                continue
+            quiet_s = child.quiet_s(now, awake_since)
+            if quiet_s > limit_s:
+                log.error(
+                    "child silent: aborting it", extra=fields(child=child.name, silent_s=round(quiet_s, 1))
+                )
+                child.step(Event.SILENT, now)
+                child.deadline = now + self._policy.abort_grace_s
+                child.send(signal.SIGABRT)
+                child.send(signal.SIGCONT)  # one that was stopped can say where only once it continues
+
+    def retire(self, now: float) -> None:
+        """Send away what has to go, the lowest rank first."""
+        going = [child for child in self._children.values() if child.leaving]
+        for child in going:
+            if child.state is State.BACKOFF:
+                child.step(Event.UNWANTED, now)
+            elif child.state is State.ABORTING:
+                child.step(Event.UNWANTED, now)
+                child.send(signal.SIGKILL)
+        living = [c for c in going if c.state in (State.STARTING, State.UP, State.STOPPING)]
+        ranks = sorted({child.spec.stop_rank for child in living})
+        grace_s = self._policy.stop_grace_s
+        if self._stop_by is not None and ranks:
+            grace_s = min(grace_s, max(0.0, self._stop_by - now) / len(ranks))
+        for child in living:
+            if child.spec.stop_rank == ranks[0] and child.state is not State.STOPPING:
+                child.step(Event.UNWANTED, now)
+                child.deadline = now + grace_s
+                child.send(signal.SIGTERM)
+
+    def kill_overdue(self, now: float) -> None:
+        """SIGKILL those that did not end in time after SIGABRT or SIGTERM."""
+        for child in self._children.values():
+            if child.state in (State.ABORTING, State.STOPPING) and now >= child.deadline:
+                log.error(
+                    "child overdue: killing it", extra=fields(child=child.name, was=child.state.name.lower())
+                )
+                child.step(Event.OVERDUE, now)
+                child.send(signal.SIGKILL)
+
+    def spawn_due(self, now: float) -> None:
+        """Start what is wanted and not there; forget what is neither."""
+        for child in list(self._children.values()):
+            if not child.wanted:
+                if child.state is State.DOWN and self._stop_by is None:
+                    self._board.release(child.name)
+                    del self._children[child.name]
+            elif child.state is State.DOWN:
+                child.step(Event.WANTED, now)
+                self._spawn(child, now)
+            elif child.state is State.BACKOFF and now >= child.deadline:
+                child.step(Event.DUE, now)
+                self._count_restart(child, now)
+                self._spawn(child, now)
+
+    def end_all(self) -> None:
+        """SIGKILL whatever still runs, and reap it; for the way out, whatever happened."""
+        running = [child for child in self._children.values() if child.process is not None]
+        for child in running:
+            child.send(signal.SIGKILL)
+        for child in running:
+            if child.process is not None:
+                child.process.join(1.0)
+                child.reap()
+
+    def all_down(self) -> bool:
+        """Whether no child has a process or is due for one."""
+        return all(child.state is State.DOWN for child in self._children.values())
+
+    def missing(self) -> list[str]:
+        """Those that are wanted and not UP, by name."""
+        return [
+            c.name for c in self._children.values() if c.wanted and (c.outdated or c.state is not State.UP)
+        ]
+
+    def counts(self) -> tuple[int, int]:
+        """How many are up, and how many are wanted."""
+        wanted = [child for child in self._children.values() if child.wanted]
+        return sum(child.state is State.UP for child in wanted), len(wanted)
+
+    def in_hand(self, now: float) -> bool:
+        """Whether every wanted child beats or is in a bounded restart: what systemd's watchdog asks."""
+        for child in self._children.values():
+            if child.wanted and child.flapping:
+                return False
+            if child.state is State.KILLING and now - child.since > self._policy.silent_s:
+                return False  # SIGKILL does not end it: only the machine can
+        return True
+
+    def sentinels(self) -> dict[int, Child]:
+        """What becomes readable when a process ends."""
+        return {
+            child.process.sentinel: child
+            for child in self._children.values()
+            if child.process is not None and not child.sentinel_spent
+        }
+
+    def nap_s(self, now: float, longest_s: float, brisk_s: float) -> float:
+        """How long nothing can be due, apart from exits and signals."""
+        nap_s = longest_s
+        for child in self._children.values():
+            if child.state is State.STARTING or child.sentinel_spent:
+                nap_s = min(nap_s, brisk_s)
+            elif child.state in (State.BACKOFF, State.ABORTING, State.STOPPING):
+                nap_s = min(nap_s, child.deadline - now)
+        return max(0.0, nap_s)
+
+    def _adopt(self, spec: ChildSpec, *, at_boot: bool) -> None:
+        try:
+            row = self._board.row(spec.name)
+        except KeyError:
+            row = self._board.assign(spec.name)
+        backoff = Backoff(self._policy.backoff_s, self._policy.backoff_max_s)
+        self._children[spec.name] = Child(spec, row, backoff, at_boot=at_boot)
+
+    def _spawn(self, child: Child, now: float) -> None:
+        if not child.spawn(self._settings):
+            child.row.exited(EXIT_NOT_SPAWNED)
+            self._exited(child, EXIT_NOT_SPAWNED, now)
+
+    def _exited(self, child: Child, code: int, now: float) -> None:
+        was = child.state.name.lower()
+        child.step(Event.EXITED, now)
+        if child.leaving:
+            log.info("child stopped", extra=fields(child=child.name, code=code, was=was))
+            return
+        delay_s = child.backoff.next()
+        child.deadline = now + delay_s
+        log.error(
+            "child died", extra=fields(child=child.name, code=code, was=was, again_in_s=round(delay_s, 2))
+        )
+
+    def _count_restart(self, child: Child, now: float) -> None:
+        recent = child.count_restart(now)
+        while recent and recent[0] <= now - self._policy.flap_window_s:
+            recent.popleft()
+        if len(recent) > self._policy.flap_limit and not child.flapping:
+            child.mark_flapping(flapping=True)
+            log.critical(
+                "child keeps dying: the watchdog is fed no more",
+                extra=fields(child=child.name, restarts=len(recent), within_s=self._policy.flap_window_s),
+            )
+
+
+def _check_names(specs: Iterable[ChildSpec]) -> None:
+    seen: set[str] = set()
+    for spec in specs:
+        if spec.name in seen:
+            raise ValueError(f"two children are named {spec.name!r}")
+        seen.add(spec.name)

@@ -1,0 +1,190 @@
+"""Keeps what is wanted alive: one loop, read aloud in `_turn`.
+
+Signal handlers only note the signal. systemd hears READY when every child has beaten, and is fed while
+every wanted child beats or is in a bounded restart. Two places retry and no third; this is the one for
+processes. Never in here: what the children work at.
+"""
+
+import faulthandler
+import logging
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import wait
+
+from hlposmon.errors import ConfigError
+from hlposmon.supervision.child import ChildSpec
+from hlposmon.supervision.entry import EXIT_CONFIG, EXIT_FAILED
+from hlposmon.supervision.heartbeat import Board
+from hlposmon.supervision.logs import LogSettings, fields
+from hlposmon.supervision.roster import Policy, Roster
+from hlposmon.supervision.signals import Signals, Wake
+from hlposmon.supervision.systemd import Notifier
+
+__all__ = ["Policy", "Supervisor"]
+
+TURN_S = 0.25  # the longest nap: how late silence is noticed
+BRISK_TURN_S = 0.02  # while a first beat, or the end of an exit, is awaited
+ASLEEP_S = 2.0  # a turn this late means that we were stopped or starved, and the children with us
+STATUS_EVERY_S = 1.0
+DEFAULT_POLICY = Policy()
+DEFAULT_LOG = LogSettings()
+
+log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """Spawns the children of `specs`, keeps them alive, and stops them in the order of their ranks.
+
+    `on_reload` is asked for new specs on SIGHUP; None, or a ConfigError from it, keeps everything.
+    `on_tick` is called once a turn, at least four times a second, in the supervisor's own thread; it must
+    not block. `status_text` is what `systemctl status` shows once everything is up.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[ChildSpec],
+        board: Board,
+        *,
+        policy: Policy = DEFAULT_POLICY,
+        notifier: Notifier,
+        on_reload: Callable[[], Sequence[ChildSpec] | None] | None = None,
+        log_settings: LogSettings = DEFAULT_LOG,
+        on_tick: Callable[[], None] | None = None,
+        status_text: Callable[[], str] | None = None,
+    ) -> None:
+        self._roster = Roster(specs, board, policy, log_settings)
+        self._policy = policy
+        self._notifier = notifier
+        self._on_reload = on_reload
+        self._on_tick = on_tick
+        self._status_text = status_text
+        self._noted: deque[int] = deque()
+        self._exit_status = 0
+        self._stopping = False
+        self._was_ready = False
+        self._owes_ready = True
+        self._awake_since = self._turned_at = 0.0
+        self._fed_at = self._status_at = float("-inf")
+        self._status = ""
+
+    def run(self) -> int:
+        """Supervise until told to stop; the exit status: 0 stopped, 78 bad configuration, 1 gave up."""
+        assert threading.current_thread() is threading.main_thread(), "PDEATHSIG follows the thread"
+        if not faulthandler.is_enabled():
+            faulthandler.enable()  # systemd's watchdog sends SIGABRT
+        wake = Wake()
+        try:
+            with Signals((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), self._noted.append, wake):
+                self._awake_since = self._turned_at = time.monotonic()
+                while not (self._stopping and self._roster.all_down()):
+                    self._turn(wake)
+        except Exception:
+            log.exception("the supervisor cannot go on")
+            self._exit_status = EXIT_FAILED
+        finally:
+            self._roster.end_all()
+            wake.close()
+        return self._exit_status
+
+    def _turn(self, wake: Wake) -> None:
+        now = self._note_time()
+        self._take_signals(wake, now)
+        self._reap(now)
+        self._roster.notice_beats(now)
+        self._roster.kill_silent(now, self._awake_since)
+        self._roster.retire(now)
+        self._roster.kill_overdue(now)
+        self._roster.spawn_due(now)
+        self._report(now)
+        self._feed_watchdog(now)
+        if self._on_tick is not None:
+            self._on_tick()
+        self._wait(wake)
+
+    def _note_time(self) -> float:
+        now = time.monotonic()
+        if now - self._turned_at > ASLEEP_S:
+            # Ctrl-Z, a paused machine: that the children are silent is not their fault
+            log.warning("was asleep", extra=fields(for_s=round(now - self._turned_at, 1)))
+            self._awake_since = now
+        self._turned_at = now
+        return now
+
+    def _take_signals(self, wake: Wake, now: float) -> None:
+        wake.drain()
+        while self._noted:
+            number = signal.Signals(self._noted.popleft())
+            if self._stopping:
+                if number is signal.SIGINT:
+                    log.warning("stopping at once")
+                    self._roster.want_none(stop_by=now)
+            elif number is signal.SIGHUP:
+                self._reload()
+            else:
+                self._stop(now, number.name)
+
+    def _stop(self, now: float, reason: str) -> None:
+        log.info("stopping", extra=fields(reason=reason))
+        self._stopping = True
+        self._notifier.stopping()
+        self._roster.want_none(stop_by=now + self._policy.stop_total_s)
+
+    def _reload(self) -> None:
+        log.info("reloading")
+        if self._was_ready:
+            self._notifier.reloading()
+        self._owes_ready = True
+        try:
+            specs = self._on_reload() if self._on_reload is not None else None
+        except ConfigError as error:
+            for mistake in error.mistakes:
+                log.error("not reloaded: bad configuration", extra=fields(mistake=mistake))
+            specs = None
+        if specs is not None:
+            self._roster.apply(specs)
+
+    def _reap(self, now: float) -> None:
+        for child, code in self._roster.reap(now):
+            if code == EXIT_CONFIG and child.at_boot and not self._stopping:
+                log.critical("child refused its configuration", extra=fields(child=child.name))
+                self._exit_status = EXIT_CONFIG
+                self._stop(now, "bad configuration")
+
+    def _report(self, now: float) -> None:
+        missing = self._roster.missing()
+        if self._owes_ready and not missing and not self._stopping:
+            self._notifier.ready()
+            log.info("reloaded" if self._was_ready else "ready")
+            self._owes_ready = False
+            self._was_ready = True
+        if now - self._status_at >= STATUS_EVERY_S:
+            status = self._describe(missing)
+            if status != self._status:
+                self._notifier.status(status)
+                self._status, self._status_at = status, now
+
+    def _describe(self, missing: list[str]) -> str:
+        if self._stopping:
+            return "stopping"
+        up, wanted = self._roster.counts()
+        if missing:
+            return f"{up} of {wanted} up, waiting for {', '.join(missing)}"
+        return self._status_text() if self._status_text is not None else f"{up} of {wanted} up"
+
+    def _feed_watchdog(self, now: float) -> None:
+        interval_s = self._notifier.watchdog_interval_s
+        if interval_s is None or now - self._fed_at < interval_s:
+            return
+        if self._roster.in_hand(now):
+            self._notifier.watchdog()
+            self._fed_at = now
+
+    def _wait(self, wake: Wake) -> None:
+        sentinels = self._roster.sentinels()
+        nap_s = self._roster.nap_s(time.monotonic(), TURN_S, BRISK_TURN_S)
+        for ready in wait([wake.fileno(), *sentinels], nap_s):
+            if isinstance(ready, int) and ready in sentinels:
+                sentinels[ready].sentinel_spent = True  # it stays readable until the process is reaped

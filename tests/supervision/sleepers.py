@@ -1,0 +1,115 @@
+"""What the children of these tests do: sleep, hang, crash, disobey. Importable, for they are spawned."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hlposmon.errors import ConfigError
+from hlposmon.supervision.heartbeat import Board
+from hlposmon.supervision.loop import Pulse
+
+
+def work(pulse: Pulse) -> None:
+    """Beat until told to stop."""
+    while not pulse.stopping:
+        pulse.wait(0.05)
+
+
+def work_and_note_the_end(pulse: Pulse, diary: Path) -> None:
+    work(pulse)
+    note(diary, pulse.name)
+
+
+def work_and_note_reloads(pulse: Pulse, diary: Path) -> None:
+    while not pulse.stopping:
+        pulse.wait(0.05)
+        if pulse.take_reload():
+            note(diary, f"{pulse.name} reloaded")
+
+
+def say(pulse: Pulse, diary: Path, word: str) -> None:
+    """Note a word at the start, then work."""
+    note(diary, f"{word}")
+    work(pulse)
+
+
+def crash(pulse: Pulse) -> None:
+    pulse.beat()
+    raise RuntimeError("as the test wished")
+
+
+def crash_before_the_first_beat(pulse: Pulse) -> None:
+    raise RuntimeError("as the test wished")
+
+
+def crash_unless(pulse: Pulse, path: Path) -> None:
+    """Crash until the file is there, then work."""
+    pulse.beat()
+    if not path.exists():
+        raise RuntimeError("not there yet")
+    work(pulse)
+
+
+def exit_with(pulse: Pulse, code: int) -> None:
+    pulse.beat()
+    sys.exit(code)
+
+
+def refuse_the_configuration(pulse: Pulse) -> None:
+    raise ConfigError(["api_url: is 7, must be a text", "ws_url: missing"])
+
+
+def hang(pulse: Pulse) -> None:
+    """Beat once and then never again."""
+    pulse.beat()
+    a_place_to_be_found_in()
+
+
+def a_place_to_be_found_in() -> None:
+    while True:
+        time.sleep(3600)
+
+
+def hang_before_the_first_beat(pulse: Pulse) -> None:
+    a_place_to_be_found_in()
+
+
+def hang_deaf_to_aborts(pulse: Pulse) -> None:
+    signal.signal(signal.SIGABRT, signal.SIG_IGN)
+    hang(pulse)
+
+
+def ignore_being_asked(pulse: Pulse) -> None:
+    """Beat, and go on beating when told to stop."""
+    while True:
+        pulse.beat()
+        time.sleep(0.02)
+
+
+def read_the_board(pulse: Pulse, board: Board, diary: Path) -> None:
+    pulse.beat()
+    note(diary, ",".join(f"{row.name}:{row.pid}" for row in board.rows()))
+    work(pulse)
+
+
+def look_around(pulse: Pulse, diary: Path) -> None:
+    """Note what a child has inherited."""
+    variables = [name for name in os.environ if name.startswith(("NOTIFY_", "WATCHDOG_"))]
+    note(diary, f"environ {variables}")
+    note(diary, f"sigint {signal.getsignal(signal.SIGINT) is signal.SIG_IGN}")
+    note(diary, f"blocked {sorted(signal.pthread_sigmask(signal.SIG_BLOCK, []))}")
+    note(diary, f"comm {Path('/proc/self/comm').read_text().strip()}")
+    note(diary, f"main {getattr(sys.modules['__main__'], '__file__', None)} {'__mp_main__' in sys.modules}")
+    work(pulse)
+
+
+def note(diary: Path, line: str) -> None:
+    with diary.open("a") as file:
+        file.write(line + "\n")
+
+
+Target = Callable[..., Any]
