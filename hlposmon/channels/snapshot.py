@@ -64,7 +64,7 @@ class SnapshotWriter:
         self._file.publish()
 
     def write(self, record: PositionRecord) -> None:
-        """Show this record from now on. ValueError if it does not fit its fields: nothing has changed then."""
+        """Show this record from now on. ValueError if it does not fit: nothing has changed then."""
         name = (record.account, record.key)
         slot = self._slots.get(name)
         if slot is not None:

@@ -9,10 +9,11 @@ import mmap
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from hlposmon.errors import MonitorNotRunning, NotPermitted, WireError
 from hlposmon.wire.record import (
@@ -242,6 +243,7 @@ class _MappedFile:
         self._bytes = memoryview(self._memory)
         blocks = len(self._memory) // BLOCK_BYTES
         self._words = self._bytes[: blocks * BLOCK_BYTES].cast("Q")
+        self._known: dict[int, tuple[int, Any]] = {}  # what each block held at that sequence
 
     def is_at(self, path: Path) -> bool:
         """Our mapping holds the inode, so its number cannot have been given to another file."""
@@ -258,18 +260,22 @@ class _MappedFile:
         """The block, whole; SnapshotStale if it cannot be had in `patience_s`.
 
         The sequence before and after tells most tears cheaply; the checksum tells the others, also on
-        processors that reorder stores.
+        processors that reorder stores. Sequences only grow, so the same one is the same block as last time.
         """
         word, start = index * WORDS_PER_BLOCK, index * BLOCK_BYTES
         give_up_ns = 0
         while True:
             sequence = self._words[word]
+            known = self._known.get(index)
+            if known is not None and known[0] == sequence:
+                value: T = known[1]
+                return value
             block = self._memory[start : start + BLOCK_BYTES]
             if sequence % 2 == 0 and self._words[word] == sequence:
-                try:
-                    return decode(block)
-                except DecodeError:
-                    pass
+                with suppress(DecodeError):
+                    value = decode(block)
+                    self._known[index] = (sequence, value)
+                    return value
             now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
             give_up_ns = give_up_ns or now_ns + int(patience_s * 1e9)
             if now_ns >= give_up_ns:
