@@ -1,0 +1,42 @@
+"""`hlposmon config check` and `config print`: what `run` would obey, before it does."""
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from hlposmon.config import Flags, load, render
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _options(function: F) -> F:
+    simulate = click.option("--simulate", is_flag=True, help="As 'run --simulate' would see it.")(function)
+    env_file = click.option("--env-file", metavar="FILE", help="Read NAME=value lines first.")(simulate)
+    return click.option("--config", metavar="FILE", help="The configuration to look at.")(env_file)
+
+
+@click.group("config")
+def command() -> None:
+    """Validate or print the configuration."""
+
+
+@command.command("check")
+@_options
+def check(config: str | None, env_file: str | None, simulate: bool) -> int:
+    """Say every mistake, or that there is none; exit status 78 or 0."""
+    settings = load(Flags(config=config, env_file=env_file, simulate=simulate), os.environ)
+    for notice in settings.notices:
+        click.echo(f"hlposmon: {notice}", err=True)
+    watched = ", ".join(f"{account.name} {account.address}" for account in settings.hyperliquid.accounts)
+    click.echo(f"{settings.paths.config or 'no file'}: ok, {settings.mode}, {watched or 'no accounts'}")
+    return 0
+
+
+@command.command("print")
+@_options
+def show(config: str | None, env_file: str | None, simulate: bool) -> int:
+    """The effective configuration as TOML, secrets left out."""
+    click.echo(render(load(Flags(config=config, env_file=env_file, simulate=simulate), os.environ)), nl=False)
+    return 0

@@ -1,0 +1,147 @@
+"""The command `hlposmon`: finds the command, turns errors into one line and an exit status.
+
+A command is imported only when it is called, so that `health` pays for itself alone. Commands raise;
+what is printed about an error, and with which status the program ends, stands here and nowhere else.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from hlposmon import __version__
+from hlposmon.client.connection import RequestRefused
+from hlposmon.errors import (
+    ConfigError,
+    HlposmonError,
+    MonitorNotRunning,
+    NotPermitted,
+    TimedOut,
+    VenueUnavailable,
+)
+
+USAGE, UNKNOWN, INTERRUPTED = 2, 3, 130
+
+COMMANDS = {
+    "run": "hlposmon.cli.run",
+    "status": "hlposmon.cli.status",
+    "health": "hlposmon.cli.health",
+    "tail": "hlposmon.cli.tail",
+    "workers": "hlposmon.cli.workers",
+    "wait": "hlposmon.cli.wait",
+    "simulate": "hlposmon.cli.simulate",
+    "config": "hlposmon.cli.config",
+}
+
+# What to do about it, beside what is wrong; the first class that fits.
+EXITS: tuple[tuple[type[HlposmonError], int, str], ...] = (
+    (ConfigError, 78, ""),
+    (MonitorNotRunning, 3, "; start one with 'hlposmon run', or say where it is with --socket"),
+    (NotPermitted, 4, "; become a member of its group (hlposmon) or its user"),
+    (TimedOut, 124, ""),
+    (VenueUnavailable, 75, ""),
+    (HlposmonError, 1, ""),
+)
+
+
+class Program(click.Group):
+    """The group of commands, each in a module of its own that holds it as `command`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command = importlib.import_module(module).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _silence_stdout()
+            return 0
+        return result
+
+    # click overloads it by standalone_mode; here there is one way out.
+    def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
+        given = list(sys.argv[1:] if args is None else args)
+        extra |= {"prog_name": "hlposmon", "standalone_mode": False}
+        try:
+            result = super().main(given, **extra)
+            code = result if isinstance(result, int) else 0
+        except click.UsageError as error:
+            code = _usage(error, given)
+        except click.ClickException as error:
+            code = _say(error.format_message(), error.exit_code)
+        except click.Abort:
+            code = INTERRUPTED
+        except HlposmonError as error:
+            code = _explain(error)
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            code = _say(f"{place}{error.strerror or error}", 1)
+        sys.exit(code)
+
+
+def _silence_stdout() -> None:
+    """The reader has had enough: what is still buffered goes nowhere, and nobody is told."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    except (OSError, ValueError):
+        pass  # stdout is no file: nothing is left to be flushed at exit
+
+
+def _say(message: str, code: int) -> int:
+    click.echo(f"hlposmon: {message}", err=True)
+    return code
+
+
+def _usage(error: click.UsageError, given: Sequence[str]) -> int:
+    """A wrong command line: 2, but for `health` 3, since monitoring systems read 2 as CRITICAL."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return USAGE
+    place = error.ctx.command_path if error.ctx else "hlposmon"
+    message = " ".join(error.format_message().split()).removesuffix(".") + "."
+    if "health" in given:
+        click.echo(f"HLPOSMON UNKNOWN - {message}")
+        return _say(f"{message} See '{place} --help'.", UNKNOWN)
+    return _say(f"{message} See '{place} --help'.", USAGE)
+
+
+def _explain(error: HlposmonError) -> int:
+    if isinstance(error, ConfigError):
+        for mistake in error.mistakes:
+            _say(mistake, 78)
+        return 78
+    if isinstance(error, RequestRefused):
+        return _say(str(error), 75 if error.status == 503 else 1)
+    code, hint = next((code, hint) for kind, code, hint in EXITS if isinstance(error, kind))
+    return _say(f"{error}{hint}", code)
+
+
+@click.command(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="hlposmon %(version)s")
+@click.option("--socket", metavar="PATH", help="The monitor's socket; may also follow the command.")
+@click.pass_context
+def program(ctx: click.Context, socket: str | None) -> None:
+    """A live position monitor for Hyperliquid that proves what it shows.
+
+    'hlposmon run --simulate' tries it out; 'hlposmon run --address 0x...' watches an account.
+    """
+    ctx.obj = socket
+
+
+def main() -> NoReturn:
+    """The entry point of the console script."""
+    program.main()

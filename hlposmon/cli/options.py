@@ -1,0 +1,60 @@
+"""Options that several commands share, and the way from them to the monitor."""
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from hlposmon.client.api import Api
+from hlposmon.config import Flags, locate, named_account
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def socket_option(function: F) -> F:
+    """`--socket PATH` after the command; it is stronger than the one before it."""
+    return click.option("--socket", metavar="PATH", help="The monitor's socket.")(function)
+
+
+def timeout_option(function: F) -> F:
+    """`--timeout S` for one answer."""
+    return click.option(
+        "--timeout",
+        "timeout_s",
+        type=click.FloatRange(min=0.05, max=3600),
+        default=2.0,
+        show_default=True,
+        metavar="S",
+        help="Seconds to wait for an answer.",
+    )(function)
+
+
+def given_socket(ctx: click.Context, socket: str | None) -> str | None:
+    """The socket of the command line, after the command or before it."""
+    before = ctx.find_root().obj
+    return socket or (before if isinstance(before, str) else None)
+
+
+def find_api(ctx: click.Context, socket: str | None, timeout_s: float = 2.0) -> Api:
+    """The monitor that this command line, the environment and the config point to."""
+    paths = locate(Flags(socket=given_socket(ctx, socket)), os.environ)
+    return Api(paths.socket, timeout_s=timeout_s)
+
+
+def parse_addresses(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """A malformed address is a usage error that names it."""
+    for text in texts:
+        try:
+            named_account(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+    return texts
+
+
+def simulation_options(function: F) -> F:
+    """What can be chosen about the simulated exchange."""
+    coins = click.option("--coins", type=click.IntRange(1, 200), help="Simulated: how many coins are traded.")
+    pace = click.option("--pace", type=click.FloatRange(min=0), help="Simulated: fills per second.")
+    seed = click.option("--seed", type=int, help="Simulated: the same seed gives the same trades.")
+    return seed(pace(coins(function)))

@@ -1,0 +1,161 @@
+"""`hlposmon run`: the supervisor in the foreground, with a live table on a terminal.
+
+It reads what is wanted, makes the folders, forgets the secrets, and hands over to the service.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hlposmon.cli.options import given_socket, parse_addresses, simulation_options, socket_option
+from hlposmon.client.api import Api
+from hlposmon.config import Flags, Settings, forget_secrets, load
+from hlposmon.errors import ConfigError, HlposmonError
+
+if TYPE_CHECKING:
+    from hlposmon.simulator.exchange import Options
+
+
+@click.command("run", short_help="Watch the positions, in the foreground.")
+@click.option(
+    "--address",
+    "addresses",
+    multiple=True,
+    metavar="0x...",
+    callback=parse_addresses,
+    help="An account to watch, also as name=0x...; repeatable.",
+)
+@click.option("--api-url", metavar="URL", help="The exchange's REST address.")
+@click.option("--ws-url", metavar="URL", help="The exchange's WebSocket address.")
+@socket_option
+@click.option("--state-dir", metavar="DIR", help="Where the history is kept.")
+@click.option("--log-dir", metavar="DIR", help="Where logs and the audit trail are kept.")
+@click.option("--simulate", is_flag=True, help="On the simulated exchange; needs no configuration.")
+@click.option("--config", metavar="FILE", help="The configuration file.")
+@click.option("--env-file", metavar="FILE", help="Read NAME=value lines; the environment is stronger.")
+@click.option("--plain", is_flag=True, help="Log lines instead of the live table, on a terminal too.")
+@simulation_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    addresses: tuple[str, ...],
+    api_url: str | None,
+    ws_url: str | None,
+    socket: str | None,
+    state_dir: str | None,
+    log_dir: str | None,
+    simulate: bool,
+    config: str | None,
+    env_file: str | None,
+    plain: bool,
+    seed: int | None,
+    pace: float | None,
+    coins: int | None,
+) -> int:
+    """Watch the positions, in the foreground, until SIGINT or SIGTERM."""
+    if simulate and (api_url or ws_url):
+        raise click.UsageError("--simulate brings its own exchange: leave --api-url and --ws-url out.")
+    place = given_socket(ctx, socket)
+    flags = Flags(addresses, api_url, ws_url, place, state_dir, log_dir, simulate, config, env_file)
+    settings, reload = load_for_run(flags)
+    simulation = _simulation(settings, seed, pace, coins) if settings.simulated else None
+    prepare(settings)
+    from hlposmon.service import serve
+
+    with_table = sys.stdout.isatty() and not plain and "NOTIFY_SOCKET" not in os.environ
+    log_file = settings.paths.log_dir / "hlposmon.log" if with_table else None
+    with _live_table(settings.paths.socket, shown=with_table):
+        return serve(settings, reload=reload, simulation=simulation, log_file=log_file)
+
+
+def load_for_run(flags: Flags) -> tuple[Settings, Callable[[], Settings]]:
+    """The settings, and how to read them again; from here on no secret is in the environment."""
+    had_key = "HYPERLIQUID_PRIVATE_KEY" in os.environ
+    try:
+        settings = load(flags, os.environ)
+    finally:
+        forget_secrets(os.environ)
+    if had_key and _needs_key(flags):
+        # The key is gone at the next reading; the address it stood for is not.
+        derived = tuple(account.address for account in settings.hyperliquid.accounts)
+        flags = replace(flags, derived_addresses=derived)
+    return settings, lambda: load(flags, os.environ)
+
+
+def _needs_key(flags: Flags) -> bool:
+    """Whether nothing else names an account, now that the key is forgotten."""
+    try:
+        load(flags, os.environ)
+    except ConfigError:
+        return True
+    return False
+
+
+def _simulation(settings: Settings, seed: int | None, pace: float | None, coins: int | None) -> "Options":
+    from hlposmon.simulator.exchange import Options
+
+    base = Options(accounts=tuple(account.address for account in settings.hyperliquid.accounts))
+    return replace(
+        base,
+        seed=base.seed if seed is None else seed,
+        pace=base.pace if pace is None else pace,
+        coins=base.coins if coins is None else coins,
+    )
+
+
+def prepare(settings: Settings) -> None:
+    """Make the folders of the socket, state and logs; HlposmonError names one that cannot be used."""
+    paths = settings.paths
+    for folder, what, flag in (
+        (paths.state_dir, "state", "--state-dir"),
+        (paths.log_dir, "log", "--log-dir"),
+        (paths.socket.parent, "socket's", "--socket"),
+    ):
+        try:
+            _make(folder)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise HlposmonError(
+                f"the {what} folder {folder} cannot be made: {reason}; mend its permissions or choose"
+                f" another with {flag}"
+            ) from error
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise HlposmonError(
+                f"the {what} folder {folder} is not writable for this user (uid {os.getuid()}); give it to"
+                f" this user with chown, or choose another with {flag}"
+            )
+
+
+def _make(folder: Path) -> None:
+    """The folder with all above it; what is new is for this user alone."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(mode=0o700, exist_ok=True)
+    if not folder.is_dir():
+        raise NotADirectoryError(20, "it is not a directory", str(folder))
+
+
+@contextmanager
+def _live_table(socket: Path, *, shown: bool) -> Iterator[None]:
+    """The same table as `status --watch`, beside the service; it asks over the socket like anyone else."""
+    if not shown:
+        yield
+        return
+    from hlposmon.cli.live import Viewer, make_console, watch
+
+    stop = threading.Event()
+    look = Viewer(Api(socket)).look
+    thread = threading.Thread(target=watch, args=(make_console(), look, stop), name="live-table", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=3.0)

@@ -1,0 +1,98 @@
+"""`hlposmon tail`: the stream as JSON lines, across restarts of the monitor's parts."""
+
+import json
+import time
+
+import click
+
+from hlposmon.cli.options import find_api, socket_option
+from hlposmon.client.api import Api
+from hlposmon.client.connection import RequestRefused
+from hlposmon.client.websocket import Stream, StreamClosed
+from hlposmon.errors import MonitorNotRunning, TimedOut
+
+SILENCE_S = 75.0  # the monitor says ping after 30 s of silence; this is two of them missed
+RECONNECT_S = 30.0
+PAUSE_S = 0.2
+
+
+@click.command("tail", short_help="The stream as JSON lines, until interrupted.")
+@click.option("--since", type=click.IntRange(min=0), metavar="SEQ", help="Resume after this message.")
+@click.option(
+    "--events", metavar="A,B", default="", help="Only these: fill, price_update, position_change, verdict."
+)
+@click.option("--account", "accounts", multiple=True, metavar="NAME", help="Only this account; repeatable.")
+@click.option("--compact", is_flag=True, help="Only what changed, in short.")
+@socket_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    since: int | None,
+    events: str,
+    accounts: tuple[str, ...],
+    compact: bool,
+    socket: str | None,
+) -> int:
+    """The stream of messages as JSON lines, until interrupted (exit status 0).
+
+    When the monitor restarts a part, the stream is resumed after the last message and that is said on
+    stderr. When no monitor answers for 30 s: exit status 3.
+    """
+    wanted = [name.strip() for name in events.split(",") if name.strip()]
+    tail = _Tail(find_api(ctx, socket), since, wanted, accounts, compact=compact)
+    try:
+        while True:
+            why = tail.print_all(tail.connect())
+            click.echo(f"hlposmon: {why}; connecting again", err=True)
+    except KeyboardInterrupt:
+        return 0  # the way to end it
+
+
+class _Tail:
+    """What is wanted of the stream, and where we are in it."""
+
+    def __init__(
+        self, api: Api, since: int | None, events: list[str], accounts: tuple[str, ...], *, compact: bool
+    ) -> None:
+        self.api = api
+        self.since = since
+        self.events = events
+        self.accounts = accounts
+        self.compact = compact
+        self.was_connected = False
+
+    def connect(self) -> Stream:
+        """The stream after the last message; a monitor that was there before is waited for."""
+        deadline = time.monotonic() + (RECONNECT_S if self.was_connected else 0)
+        while True:
+            try:
+                stream = self.api.stream(
+                    since=self.since,
+                    compact=self.compact,
+                    events=self.events,
+                    accounts=self.accounts,
+                    timeout_s=SILENCE_S,
+                )
+            except (MonitorNotRunning, TimedOut, StreamClosed, RequestRefused) as error:
+                final = isinstance(error, RequestRefused) and error.status != 503
+                if final or time.monotonic() >= deadline:
+                    raise
+                time.sleep(PAUSE_S)
+                continue
+            if self.was_connected:
+                after = "" if self.since is None else f", after seq {self.since}"
+                click.echo(f"hlposmon: the stream is back{after}", err=True)
+            self.was_connected = True
+            return stream
+
+    def print_all(self, stream: Stream) -> str:
+        """Print until the connection ends; the reason why it did."""
+        with stream:
+            try:
+                for message in stream:
+                    click.echo(json.dumps(message, separators=(",", ":"), ensure_ascii=False))
+                    seq = message.get("seq")
+                    self.since = seq if isinstance(seq, int) else self.since
+            except (StreamClosed, TimedOut) as error:
+                return str(error)
+        return "the monitor closed the stream"

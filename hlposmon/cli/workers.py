@@ -1,0 +1,63 @@
+"""`hlposmon workers`: a row for each process of the monitor."""
+
+import json
+from typing import Any
+
+import click
+
+from hlposmon.cli.options import find_api, socket_option, timeout_option
+
+TITLES = ("NAME", "KIND", "PID", "STATE", "RESTARTS", "BEAT", "UP", "MEMORY", "LAST EXIT")
+
+
+@click.command("workers", short_help="A row for each process of the monitor.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on one line.")
+@socket_option
+@timeout_option
+@click.pass_context
+def command(ctx: click.Context, as_json: bool, socket: str | None, timeout_s: float) -> int:
+    """A row per process: name, pid, state, restarts, age of its last beat, memory."""
+    workers = find_api(ctx, socket, timeout_s).workers()
+    if as_json:
+        click.echo(json.dumps({"workers": workers}))
+        return 0
+    rows = [TITLES, *(_row(worker) for worker in workers)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(TITLES))]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _row(worker: dict[str, Any]) -> tuple[str, ...]:
+    state = _word(worker.get("state")) + (" (flapping)" if worker.get("flapping") else "")
+    return (
+        _word(worker.get("name")),
+        _word(worker.get("kind")),
+        _word(worker.get("pid")),
+        state,
+        _word(worker.get("restarts")),
+        age(worker.get("beat_age_s")),
+        age(worker.get("uptime_s")),
+        _memory(worker.get("memory_bytes")),
+        _word(worker.get("last_exit")),
+    )
+
+
+def _word(value: object) -> str:
+    return "-" if value is None or value == "" else " ".join(str(value).split())
+
+
+def age(seconds: float | None) -> str:
+    """Seconds as people say them: 0.4s, 12s, 3m, 2h, 5d."""
+    if seconds is None:
+        return "-"
+    if seconds < 10:
+        return f"{max(seconds, 0):.1f}s"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{int(seconds)}s"
+
+
+def _memory(count: int | None) -> str:
+    return "-" if count is None else f"{count / 1048576:.1f} MiB"
