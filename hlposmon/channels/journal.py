@@ -152,7 +152,10 @@ class Journal:
         self._close_file()
         self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         path = self.folder / f"audit-{day}.jsonl"
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        size = os.fstat(self._file).st_size
+        if size and os.pread(self._file, 1, size - 1) != b"\n":
+            os.write(self._file, b"\n")  # a crash left half a line: ours begins on one of its own
         self._file_day = day
 
     def _close_file(self) -> None:

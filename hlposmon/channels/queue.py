@@ -66,7 +66,7 @@ class Queue:
                     return False
                 if waiting is not None and not waiting():
                     return False
-                select.select([], [self._sock], [], 0.2)
+                _poll(self._sock, select.POLLOUT, 0.2)
         return True
 
     def get(self) -> Report | Ask | None:
@@ -88,7 +88,7 @@ class Queue:
 
     def empty(self) -> bool:
         """Whether nothing can be got right now."""
-        return not select.select([self._sock], [], [], 0)[0]
+        return not _poll(self._sock, select.POLLIN, 0)
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -104,6 +104,13 @@ class Queue:
         except OSError as error:
             raise QueueBroken(f"the other end is gone: {error}") from error
         return True
+
+
+def _poll(sock: socket.socket, event: int, timeout_s: float) -> bool:
+    # Not select(): the tracker may have more than 1024 descriptors.
+    poller = select.poll()
+    poller.register(sock, event)
+    return bool(poller.poll(timeout_s * 1000))
 
 
 def listen(path: Path) -> socket.socket:

@@ -1,0 +1,133 @@
+"""One request, done properly: weight, deadline over all of it, size cap, retries of what may be retried.
+
+requests' only door. Every read of Hyperliquid is a POST, which no library retries by itself; and its
+read time-out is per receive, so a body that drips would never end. One of the two places that retry.
+"""
+
+import time
+from collections.abc import Callable
+
+import requests
+
+from hlposmon.errors import VenueRefused, VenueUnavailable
+from hlposmon.pacing import Backoff, WeightBudget
+from hlposmon.venues.patience import Errands, Patience
+
+CONNECT_TIMEOUT_S = 4.0
+READ_TIMEOUT_S = 5.0
+# The largest answer of the API is a page of 2000 fills: about 0.8 MB.
+MAX_BYTES = 16 << 20
+# How long to keep still after a 429; the venue documents no Retry-After. The window is one minute.
+TOO_MANY_S = 10.0
+_CHUNK = 1 << 16
+
+
+class Requests:
+    """POSTs JSON to one URL. Not for use by two threads."""
+
+    def __init__(self, url: str, *, budget: WeightBudget, patience: Patience, attempts: int = 3) -> None:
+        self.url = url
+        self.budget = budget
+        self._patience = patience
+        self._errands = Errands(patience)
+        self._attempts = attempts
+        self._session = requests.Session()
+
+    def post(
+        self,
+        body: bytes,
+        *,
+        weight: int,
+        deadline_s: float = 10.0,
+        extra: Callable[[bytes], int] | None = None,
+    ) -> bytes:
+        """The body of the answer. `weight` is spent before each attempt; `extra` says from the answer
+        what more it cost (rows returned).
+
+        Raises VenueUnavailable when the venue could not be asked within `deadline_s` (every attempt and
+        the wait for weight included), VenueRefused when it understood and refused.
+        """
+        until = time.monotonic() + deadline_s
+        pauses = Backoff(0.2, 2.0)
+        for attempt in range(1, self._attempts + 1):
+            self._await_weight(weight, until)
+            self.budget.spend(weight, time.monotonic())
+            try:
+                answer = self._errands.within(
+                    max(0.1, until - time.monotonic()), f"POST {self.url}", lambda: self._once(body, until)
+                )
+            except VenueUnavailable:
+                left_s = until - time.monotonic()
+                if attempt == self._attempts or left_s <= 0 or self._patience.stopping:
+                    raise
+                self._patience.wait(min(pauses.next(), left_s))
+            else:
+                if extra is not None:
+                    self.budget.spend(extra(answer), time.monotonic())
+                return answer
+        raise AssertionError("the loop returns or raises")
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _await_weight(self, weight: int, until: float) -> None:
+        while (wait_s := self.budget.wait_s(weight, time.monotonic())) > 0:
+            if time.monotonic() + wait_s > until or self._patience.stopping:
+                raise VenueUnavailable(f"{self.url}: the request weight of this minute is used up")
+            self._patience.wait(min(wait_s, 0.5))
+
+    def _once(self, body: bytes, until: float) -> bytes:
+        try:
+            with self._session.post(
+                self.url,
+                data=body,
+                headers={"Content-Type": "application/json"},
+                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+                stream=True,
+                allow_redirects=False,
+            ) as response:
+                raw = self._read(response, until)
+                self._check(response.status_code, raw)
+                return raw
+        except (requests.RequestException, OSError) as error:
+            raise VenueUnavailable(f"POST {self.url}: {_plainly(error)}") from error
+
+    def _read(self, response: requests.Response, until: float) -> bytes:
+        try:
+            return self._read_on(response, until)
+        except VenueUnavailable:
+            raise
+        except Exception as error:  # urllib3's own errors are not requests'
+            raise VenueUnavailable(f"POST {self.url}: the answer was cut short: {_plainly(error)}") from error
+
+    def _read_on(self, response: requests.Response, until: float) -> bytes:
+        parts, length = [], 0
+        while part := response.raw.read1(_CHUNK, decode_content=True):
+            parts.append(part)
+            length += len(part)
+            if length > MAX_BYTES:
+                raise VenueUnavailable(f"POST {self.url}: the answer is longer than {MAX_BYTES} bytes")
+            if time.monotonic() > until:
+                raise VenueUnavailable(f"POST {self.url}: the answer came too slowly")
+        expected = response.headers.get("Content-Length")
+        if expected is not None and "Content-Encoding" not in response.headers and length < int(expected):
+            raise VenueUnavailable(f"POST {self.url}: the answer was cut at {length} of {expected} bytes")
+        return b"".join(parts)
+
+    def _check(self, status: int, raw: bytes) -> None:
+        if status == requests.codes.ok:
+            return
+        said = raw[:120].decode("utf-8", "replace")
+        if status == requests.codes.too_many_requests:
+            self.budget.punish(time.monotonic(), TOO_MANY_S)
+            raise VenueUnavailable(f"POST {self.url}: 429, too many requests from this address")
+        if 400 <= status < 500:
+            raise VenueRefused(f"POST {self.url}: {status}: {said}")
+        raise VenueUnavailable(f"POST {self.url}: {status}: {said}")
+
+
+def _plainly(error: BaseException) -> str:
+    """The innermost reason: `Connection refused` rather than the repr of a pool."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return str(error) or type(error).__name__

@@ -1,0 +1,174 @@
+"""What Hyperliquid can be asked: statements, fills since a time, an account's role. By address alone.
+
+Knows the request weights; one place for all REST. Rules: the API documentation, rate limits and
+info endpoint.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from hlposmon.config import Account
+from hlposmon.domain.amounts import ZERO, exactly
+from hlposmon.domain.reports import Fill, Funding, Identity, Statement
+from hlposmon.errors import VenueRefused, WireError
+from hlposmon.pacing import WeightBudget
+from hlposmon.venues.http import Requests
+from hlposmon.venues.patience import Patience, Unhurried
+from hlposmon.wire import hyperliquid as wire
+from hlposmon.wire.text import loads
+
+# Weight of 1200 a minute is shared by all that one IP address asks.
+WEIGHT_PER_MINUTE = 1200
+_LIGHT, _USUAL, _HEAVY = 2, 20, 60
+_ROWS_PER_WEIGHT = 20
+PAGE_ROWS = 2000
+# Only so many of an account's newest fills exist at all.
+HORIZON_ROWS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer of fills: those of watched perpetuals, and the coins of the rest."""
+
+    fills: tuple[Fill, ...]
+    others: tuple[str, ...]
+
+
+class HyperliquidInfo:
+    """The info endpoint of one server. `clock` gives monotonic seconds, `now_ms` wall-clock ones."""
+
+    def __init__(self, api_url: str, *, budget: WeightBudget, patience: Patience) -> None:
+        self._requests = Requests(f"{api_url.rstrip('/')}/info", budget=budget, patience=patience)
+
+    def statement(
+        self, account: Account, *, asked_s: float, now_ms: int, fills_from_ms: int | None = None
+    ) -> Statement:
+        """The account's positions on the first dex, as the venue states them now."""
+        body = self._ask(_LIGHT, "clearinghouseState", user=account.address)
+        return wire.statement(body, account.name, asked_s=asked_s, now_ms=now_ms, fills_from_ms=fills_from_ms)
+
+    def fills_since(self, account: Account, start_ms: int) -> Iterator[Page]:
+        """All fills from `start_ms` on, oldest first, a page at a time, each fill once.
+
+        The next page begins at the last one's newest time, since a page can end in the midst of a
+        millisecond. Raises VenueRefused when a whole page is of one millisecond: the rest of it cannot
+        be asked for.
+        """
+        known: set[Identity] = set()
+        while True:
+            body = self._ask(_USUAL, "userFillsByTime", rows=True, user=account.address, startTime=start_ms)
+            found, others = wire.fills(body, account.name, account.address)
+            fresh = [fill for fill in found if fill.identity not in known]
+            yield Page(tuple(fresh), tuple(others))
+            if len(body) < PAGE_ROWS:
+                return
+            newest_ms = max(row["time"] for row in body)
+            if newest_ms == min(row["time"] for row in body):
+                raise VenueRefused(
+                    f"account {account.name}: a page of {PAGE_ROWS} fills is of the one millisecond "
+                    f"{newest_ms}; those behind it cannot be fetched"
+                )
+            known = {fill.identity for fill in found if fill.time_ms == newest_ms}
+            start_ms = newest_ms
+
+    def fundings_since(self, account: Account, start_ms: int) -> list[Funding]:
+        """Funding payments from `start_ms` on, oldest first; at most 500 rows an answer."""
+        body = self._ask(_USUAL, "userFunding", rows=True, user=account.address, startTime=start_ms)
+        return wire.fundings(body, account.name)
+
+    def role(self, account: Account) -> tuple[str, str | None]:
+        """What the exchange takes the address for, and whose agent or sub-account it is."""
+        return wire.role(self._ask(_HEAVY, "userRole", user=account.address))
+
+    def close(self) -> None:
+        self._requests.close()
+
+    def _ask(self, weight: int, kind: str, *, rows: bool = False, **fields: Any) -> Any:
+        def more(raw: bytes) -> int:
+            body = loads(raw)
+            return len(body) // _ROWS_PER_WEIGHT if isinstance(body, list) else 0
+
+        raw = self._requests.post(wire.info(kind, **fields), weight=weight, extra=more if rows else None)
+        body = loads(raw)
+        if body is None:
+            raise WireError(f"{kind}: null is no answer")
+        return body
+
+
+class HyperliquidPositions:
+    """The PositionInterface of Hyperliquid's perpetuals."""
+
+    venue = wire.VENUE
+
+    def __init__(self, execution_mode: str, info: HyperliquidInfo, accounts: tuple[Account, ...]) -> None:
+        self.execution_mode = execution_mode
+        self._info = info
+        self._accounts = accounts
+
+    @classmethod
+    def at(cls, execution_mode: str, api_url: str, accounts: tuple[Account, ...]) -> "HyperliquidPositions":
+        info = HyperliquidInfo(api_url, budget=WeightBudget(WEIGHT_PER_MINUTE), patience=Unhurried())
+        return cls(execution_mode, info, accounts)
+
+    def get_positions(self, timestamp: int | None = None) -> dict[str, Any]:
+        """`perp_positions` by account and coin: size, side, entry price, unrealised P&L."""
+        found: dict[str, dict[str, Any]] = {}
+        for statement in self._statements():
+            found[statement.account] = {
+                wire.coin_of(stated.key): {
+                    "size": stated.size,
+                    "side": "long" if stated.size > 0 else "short",
+                    "entry_price": stated.entry_price,
+                    "mark_price": stated.mark_price,
+                    "unrealized_pnl": _unrealized(stated.size, stated.entry_price, stated.mark_price),
+                }
+                for stated in statement.positions
+            }
+        return {
+            "venue": self.venue,
+            "timestamp": timestamp,
+            "execution_mode": self.execution_mode,
+            "perp_positions": found,
+        }
+
+    def get_balance(self, asset: str) -> Decimal:
+        """The account value in USDC: the only asset that perpetuals of the first dex are margined in."""
+        if asset != "USDC":
+            raise VenueRefused(f"{self.venue}: the balance of {asset} is not known here, only USDC")
+        with exactly():
+            return sum((statement.equity or ZERO for statement in self._statements()), ZERO)
+
+    def get_position_history(self, start_time: int, end_time: int) -> list[dict[str, Any]]:
+        """The fills of the range, oldest first."""
+        rows = [
+            fill
+            for account in self._accounts
+            for page in self._info.fills_since(account, start_time)
+            for fill in page.fills
+            if fill.time_ms <= end_time
+        ]
+        return [
+            {
+                "timestamp": fill.time_ms,
+                "account": fill.account,
+                "instrument": fill.key,
+                "delta": fill.signed_size,
+                "position": fill.end_position,
+                "price": fill.price,
+                "fee": fill.fee,
+                "fee_token": fill.fee_token,
+            }
+            for fill in sorted(rows, key=lambda fill: fill.time_ms)
+        ]
+
+    def _statements(self) -> list[Statement]:
+        return [self._info.statement(account, asked_s=0.0, now_ms=0) for account in self._accounts]
+
+
+def _unrealized(size: Decimal, entry: Decimal | None, mark: Decimal | None) -> Decimal | None:
+    if entry is None or mark is None:
+        return None
+    with exactly():
+        return size * (mark - entry)

@@ -1,0 +1,60 @@
+"""The one factory of position interfaces, with the second seed's verbs.
+
+A venue's optional libraries are imported only when it is asked for. No policy: what to do with a venue
+that failed is the caller's choice.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from hlposmon.config import Account
+from hlposmon.errors import ConfigError, HlposmonError
+from hlposmon.venues.port import PositionInterface
+
+_APIS = {False: "https://api.hyperliquid.xyz", True: "https://api.hyperliquid-testnet.xyz"}
+
+
+def create_position_interface(
+    venue: str, execution_mode: str, config: Mapping[str, Any]
+) -> PositionInterface:
+    """The interface of `venue`. `config` is the effective configuration as the TOML spells it, or the
+    part of it under `venues.<venue>`.
+
+    Raises ValueError for a venue that is not known, ConfigError for a configuration that will not do.
+    """
+    build = _BUILDERS.get(venue)
+    if build is None:
+        raise ValueError(
+            f"unsupported venue for position monitoring: {venue!r}; known: {', '.join(_BUILDERS)}"
+        )
+    if execution_mode not in ("live", "backtest"):
+        raise ValueError(f"execution_mode is live or backtest, not {execution_mode!r}")
+    section = config.get("venues", {}).get(venue, {}) if "venues" in config else config
+    return build(execution_mode, section)
+
+
+def get_position_interfaces(
+    venues: Iterable[str], execution_mode: str, config: Mapping[str, Any]
+) -> dict[str, PositionInterface | None]:
+    """The interfaces of several venues; one that cannot be built is None and the rest go on."""
+    found: dict[str, PositionInterface | None] = {}
+    for venue in venues:
+        try:
+            found[venue] = create_position_interface(venue, execution_mode, config)
+        except (ValueError, HlposmonError):
+            found[venue] = None
+    return found
+
+
+def _hyperliquid(execution_mode: str, section: Mapping[str, Any]) -> PositionInterface:
+    from hlposmon.venues.hyperliquid import HyperliquidPositions
+
+    rows = section.get("accounts", [])
+    if not rows:
+        raise ConfigError(["venues.hyperliquid.accounts: at least one account with an address is wanted"])
+    accounts = tuple(Account(str(row["name"]), str(row["address"]).lower()) for row in rows)
+    api_url = str(section.get("api_url") or _APIS[bool(section.get("testnet", False))])
+    return HyperliquidPositions.at(execution_mode, api_url, accounts)
+
+
+_BUILDERS: dict[str, Callable[[str, Mapping[str, Any]], PositionInterface]] = {"hyperliquid": _hyperliquid}

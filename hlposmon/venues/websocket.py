@@ -1,0 +1,229 @@
+"""One feed over WebSocket that reconnects and says so. websocket-client's only door.
+
+It uses the library's `WebSocket` in our own loop: no threads of its own, no wall-clock pings. The
+server speaks at least in answer to a ping; when it stays silent past a deadline the connection is
+taken for dead, open or not. What the messages mean, and what to send first, is the caller's business.
+One of the two places that retry.
+"""
+
+import contextlib
+import select
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import websocket
+
+from hlposmon.errors import VenueUnavailable
+from hlposmon.pacing import Backoff
+from hlposmon.venues.patience import Errands, Patience
+
+# A snapshot of 2000 fills is about 0.8 MB; nothing that a feed needs comes near this.
+MAX_MESSAGE_BYTES = 16 << 20
+OPEN_DEADLINE_S = 10.0
+# One message that takes longer than this to arrive is one that never will.
+MESSAGE_DEADLINE_S = 20.0
+# Longer than this between two receives of one message: let the loop turn, and go on later.
+_RECEIVE_TIMEOUT_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The connection is up and nothing has been asked for on it yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The connection is gone, or could not be made; the next attempt is in `retry_s` seconds."""
+
+    reason: str
+    retry_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One whole text message."""
+
+    raw: bytes
+
+
+Event = Opened | Lost | Said
+
+
+class _Bounded(websocket.WebSocket):
+    """A WebSocket whose messages have a greatest length and a longest time."""
+
+    def begin(self) -> None:
+        self._received = 0
+        self._began_s = time.monotonic()
+
+    def _recv(self, bufsize: int) -> bytes:
+        if time.monotonic() - self._began_s > MESSAGE_DEADLINE_S:
+            raise VenueUnavailable("a message came too slowly")
+        received: bytes = super()._recv(bufsize)
+        self._received += len(received)
+        if self._received > MAX_MESSAGE_BYTES:
+            raise VenueUnavailable(f"a message is longer than {MAX_MESSAGE_BYTES} bytes")
+        return received
+
+
+class Feed:
+    """A connection that is wanted all the time. `ping` is the venue's own, sent when it is silent."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        ping: bytes,
+        patience: Patience,
+        ping_after_s: float = 3.0,
+        ping_every_s: float = 15.0,
+        silent_s: float = 8.0,
+        backoff: Backoff | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.url = url
+        self.heard_s: float | None = None
+        self.opened = 0
+        self._ping, self._clock = ping, clock
+        self._ping_after_s, self._ping_every_s, self._silent_s = ping_after_s, ping_every_s, silent_s
+        self._errands = Errands(patience)
+        self._backoff = backoff or Backoff(0.5, 30.0)
+        self._socket: _Bounded | None = None
+        self._retry_at_s = 0.0
+        self._pinged_s = self._opened_s = 0.0
+        self._mid_message = False
+        self._broken: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._socket is not None
+
+    def fileno(self) -> int | None:
+        """For a selector; None while there is no connection."""
+        return self._socket.sock.fileno() if self._socket is not None and self._socket.sock else None
+
+    def wait_s(self) -> float:
+        """How long a caller may sleep on `fileno` before it must call `next` again."""
+        if self._socket is None:
+            return max(0.0, self._retry_at_s - self._clock())
+        if self._pending():
+            return 0.0
+        return 0.5
+
+    def next(self) -> Event | None:
+        """What happened next; None when nothing did. Never blocks for long but while connecting."""
+        now = self._clock()
+        if self._socket is None:
+            return self._connect() if now >= self._retry_at_s else None
+        try:
+            if self._broken is not None:
+                raise VenueUnavailable(self._broken)
+            raw = self._receive()
+            if raw is not None:
+                return Said(raw)
+            self._keep_alive(self._clock())
+        except (VenueUnavailable, websocket.WebSocketException, OSError, ValueError) as error:
+            return self._lose(str(error) or type(error).__name__)
+        return None
+
+    def send(self, payload: bytes) -> bool:
+        """Send one text message; False when the connection is gone (`next` says so)."""
+        if self._socket is None:
+            return False
+        try:
+            self._socket.send(payload)
+        except (websocket.WebSocketException, OSError) as error:
+            # A send that timed out may have sent half a frame: nothing can follow it.
+            self._broken = f"a message could not be sent: {error}"
+            return False
+        return True
+
+    def calm(self) -> None:
+        """All is well on this connection: the next loss is retried soon."""
+        self._backoff.reset()
+
+    def lose(self, reason: str) -> Lost:
+        """Give the connection up, for a reason that the caller found."""
+        return self._lose(reason)
+
+    def close(self) -> None:
+        self._drop()
+
+    # ------------------------------------------------------------------ within
+
+    def _connect(self) -> Event:
+        made = _Bounded(skip_utf8_validation=True, enable_multithread=False)
+        made.begin()
+
+        def connect() -> _Bounded:
+            made.connect(self.url, timeout=OPEN_DEADLINE_S / 2, suppress_origin=True)
+            return made
+
+        try:
+            self._socket = self._errands.within(OPEN_DEADLINE_S, f"connect {self.url}", connect)
+        except (VenueUnavailable, websocket.WebSocketException, OSError, ValueError) as error:
+            made.shutdown()
+            return self._lose(str(error) or type(error).__name__)
+        self._socket.settimeout(_RECEIVE_TIMEOUT_S)
+        self._opened_s = self._pinged_s = self.heard_s = self._clock()
+        self._mid_message, self._broken = False, None
+        self.opened += 1
+        return Opened()
+
+    def _receive(self) -> bytes | None:
+        assert self._socket is not None, "only an open feed receives"
+        if not self._mid_message:
+            if not self._readable():
+                return None
+            self._socket.begin()
+        try:
+            opcode, payload = self._socket.recv_data(control_frame=True)
+        except websocket.WebSocketTimeoutException:
+            self._mid_message = True  # the rest comes later: the library keeps what it has
+            return None
+        self._mid_message = False
+        self.heard_s = self._clock()
+        if opcode == websocket.ABNF.OPCODE_TEXT:
+            return bytes(payload)
+        if opcode == websocket.ABNF.OPCODE_CLOSE:
+            code = int.from_bytes(bytes(payload.data if hasattr(payload, "data") else payload)[:2], "big")
+            raise VenueUnavailable(f"the server closed the connection (code {code})")
+        return None  # a binary message has no meaning here; a protocol ping was answered
+
+    def _keep_alive(self, now: float) -> None:
+        assert self._socket is not None and self.heard_s is not None, "only an open feed is kept alive"
+        silent_s = now - self.heard_s
+        if silent_s > self._silent_s:
+            raise VenueUnavailable(f"open but silent for {silent_s:.1f} s, not even a pong")
+        due = now - self._pinged_s >= self._ping_every_s
+        if due or (silent_s >= self._ping_after_s and self._pinged_s <= self.heard_s):
+            self._pinged_s = now
+            self._socket.send(self._ping)
+
+    def _readable(self) -> bool:
+        if self._pending():
+            return True
+        fd = self.fileno()
+        poller = select.poll()
+        if fd is not None:
+            poller.register(fd, select.POLLIN)
+        return bool(poller.poll(0))
+
+    def _pending(self) -> bool:
+        """Whether TLS holds bytes that the descriptor no longer shows."""
+        sock: Any = self._socket.sock if self._socket is not None else None
+        return bool(sock is not None and hasattr(sock, "pending") and sock.pending())
+
+    def _lose(self, reason: str) -> Lost:
+        self._drop()
+        retry_s = self._backoff.next()
+        self._retry_at_s = self._clock() + retry_s
+        return Lost(reason, retry_s)
+
+    def _drop(self) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown()
+            self._socket = None

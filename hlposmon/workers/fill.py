@@ -1,0 +1,265 @@
+"""The fill worker: one connection that brings the fills of all accounts, and nothing else.
+
+On every connect, and whenever the tracker is new, it fetches what it missed from the tracker's
+high-water mark, then follows the stream; overlap is free, since the chain drops what it has seen.
+What it says of a feed: `live` once the stream is acknowledged and the backfill is handed on.
+"""
+
+import logging
+import select
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hlposmon.config import Account
+from hlposmon.domain.reports import FeedState, Fill, Fills, Funding, Heard, Notice, Welcome
+from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
+from hlposmon.supervision.logs import Repeats, fields
+from hlposmon.supervision.loop import Pulse
+from hlposmon.venues.hyperliquid import HyperliquidInfo
+from hlposmon.venues.websocket import Feed, Lost, Opened, Said
+from hlposmon.wire import hyperliquid as wire
+from hlposmon.workers.outlet import Outlet
+
+log = logging.getLogger(__name__)
+
+ACK_DEADLINE_S = 10.0
+# The streams of one account; both are replayed by a snapshot on subscribing.
+STREAMS = ("userFills", "userFundings")
+# Fills are fetched from this far before the high-water mark: two coins' fills need not come in the
+# order of their times.
+OVERLAP_MS = 10_000
+# How far back to look when the tracker knows nothing yet: enough to place the first statement.
+FIRST_LOOK_MS = 300_000
+# Fills a datagram, so that one message stays small.
+PIECE_FILLS = 100
+RETRY_S = 2.0
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What this worker knows of one account on the present connection."""
+
+    account: Account
+    acked: set[str] = field(default_factory=set)
+    live: bool = False
+    due_s: float = 0.0
+    from_ms: int = 0
+
+
+class FillWorker:
+    def __init__(
+        self, pulse: Pulse, *, accounts: Sequence[Account], feed: Feed, info: HyperliquidInfo, queue: Path
+    ) -> None:
+        self._pulse, self._feed, self._info = pulse, feed, info
+        self._outlet = Outlet(queue, pulse, "fill")
+        self._watches = {account.name: _Watch(account) for account in accounts}
+        self._names = {account.address: account.name for account in accounts}
+        self._high_water_ms: dict[str, int | None] | None = None
+        self._opened_s = 0.0
+        self._told_heard_s = 0.0
+        self._others: set[str] = set()
+        self._repeats = Repeats(log)
+
+    def run(self) -> None:
+        try:
+            while not self._pulse.stopping:
+                self._pulse.beat()
+                self._hear_tracker()
+                self._hear_exchange()
+                self._backfill_due()
+                self._tell_heard()
+                self._wait()
+        finally:
+            self._feed.close()
+            self._info.close()
+            self._outlet.close()
+
+    # ------------------------------------------------------------------ tracker
+
+    def _hear_tracker(self) -> None:
+        had_queue = self._outlet.fileno() is not None
+        for ask in self._outlet.poll():
+            if isinstance(ask, Welcome):
+                self._high_water_ms = ask.high_water_ms
+                for watch in self._watches.values():
+                    self._not_live(watch)
+        if had_queue and self._outlet.fileno() is None:
+            self._high_water_ms = None
+
+    def _tell_heard(self) -> None:
+        heard_s = self._feed.heard_s
+        if heard_s is not None and heard_s - self._told_heard_s >= 0.5:
+            self._told_heard_s = heard_s
+            self._outlet.put_newest(Heard(self._pulse.name, heard_s))
+
+    # ----------------------------------------------------------------- exchange
+
+    def _hear_exchange(self) -> None:
+        for _ in range(256):  # then look at the tracker again
+            match self._feed.next():
+                case Opened():
+                    self._subscribe()
+                case Lost(reason=reason, retry_s=retry_s):
+                    self._lost(reason, retry_s)
+                case Said(raw=raw):
+                    self._said(raw)
+                    continue
+                case None:
+                    pass
+            break
+        if self._feed.is_open and self._unacked() and time.monotonic() - self._opened_s > ACK_DEADLINE_S:
+            missing = ", ".join(sorted(self._unacked()))
+            lost = self._feed.lose(f"not acknowledged within {ACK_DEADLINE_S:g} s: {missing}")
+            self._lost(lost.reason, lost.retry_s)
+
+    def _subscribe(self) -> None:
+        self._opened_s = time.monotonic()
+        log.info("feed connected %s", fields(url=self._feed.url, connection=self._feed.opened))
+        for watch in self._watches.values():
+            watch.acked.clear()
+            watch.live, watch.due_s = False, 0.0
+            for kind in STREAMS:
+                self._feed.send(wire.subscription(kind, user=watch.account.address))
+
+    def _lost(self, reason: str, retry_s: float) -> None:
+        self._repeats.warning("feed lost", reason=reason, retry_s=f"{retry_s:.1f}")
+        for watch in self._watches.values():
+            watch.acked.clear()
+            self._not_live(watch, reason)
+
+    def _said(self, raw: bytes) -> None:
+        try:
+            message = wire.message(raw)
+            if message.channel == "subscriptionResponse":
+                self._acked(message.data)
+            elif message.channel in STREAMS:
+                self._stream(message.channel, message.data)
+            elif message.channel == "error":
+                self._refused(str(message.data))
+        except WireError as error:
+            # It may have been fills: what it held is fetched instead.
+            self._repeats.warning("message not understood", reason=error)
+            for watch in self._watches.values():
+                self._not_live(watch, "a message was not understood", after_s=RETRY_S)
+
+    def _acked(self, data: object) -> None:
+        for watch in self._watches.values():
+            for kind in STREAMS:
+                if wire.acknowledges(data, kind, watch.account.address):
+                    watch.acked.add(kind)
+
+    def _unacked(self) -> list[str]:
+        return [
+            f"{kind} of {watch.account.name}"
+            for watch in self._watches.values()
+            for kind in STREAMS
+            if kind not in watch.acked
+        ]
+
+    def _refused(self, text: str) -> None:
+        self._repeats.warning("the exchange refused", text=text)
+        if "Cannot track more than" in text:
+            for watch in self._watches.values():
+                if "userFills" not in watch.acked:
+                    self._outlet.put_newest(
+                        Notice(watch.account.name, f"the exchange refuses its feed: {text}")
+                    )
+
+    def _stream(self, channel: str, data: object) -> None:
+        if not isinstance(data, dict):
+            raise WireError(f"{channel}: an object is wanted")
+        name = self._names.get(str(data.get("user", "")).lower())
+        if name is None or self._high_water_ms is None:
+            return  # nobody to tell yet: what this held is fetched from the high-water mark on
+        watch = self._watches[name]
+        if channel == "userFills":
+            found, others = wire.fills(data.get("fills"), name, watch.account.address)
+            self._note_others(name, others)
+            if data.get("isSnapshot") is True:
+                found = [fill for fill in found if fill.time_ms >= self._start_ms(name)]
+            self._hand_on(name, self._pulse.name, found)
+        else:
+            self._fundings(wire.fundings(data.get("fundings"), name))
+
+    # ----------------------------------------------------------------- backfill
+
+    def _backfill_due(self) -> None:
+        if self._high_water_ms is None or not self._feed.is_open:
+            return
+        for watch in self._watches.values():
+            ready = len(watch.acked) == len(STREAMS) and not watch.live
+            if ready and time.monotonic() >= watch.due_s and not self._pulse.stopping:
+                self._backfill(watch)
+
+    def _backfill(self, watch: _Watch) -> None:
+        name = watch.account.name
+        start_ms, count = self._start_ms(name), 0
+        try:
+            for page in self._info.fills_since(watch.account, start_ms):
+                self._note_others(name, page.others)
+                count += len(page.fills)
+                if not self._hand_on(name, "backfill", page.fills):
+                    return
+            self._fundings(self._info.fundings_since(watch.account, start_ms))
+        except (VenueUnavailable, VenueRefused, WireError) as error:
+            self._repeats.warning("backfill failed", account=name, reason=error)
+            self._not_live(watch, f"backfill failed: {error}", after_s=RETRY_S)
+            return
+        watch.live = True
+        self._feed.calm()
+        log.info("feed live %s", fields(account=name, backfilled=count, since_ms=start_ms))
+        self._outlet.put(FeedState(name, self._pulse.name, live=True, at_s=time.monotonic()))
+
+    def _start_ms(self, name: str) -> int:
+        known_ms = (self._high_water_ms or {}).get(name)
+        if known_ms is None:
+            return int(time.time() * 1000) - FIRST_LOOK_MS
+        return max(0, known_ms - OVERLAP_MS)
+
+    # ------------------------------------------------------------------- within
+
+    def _hand_on(self, name: str, source: str, fills: Sequence[Fill]) -> bool:
+        for at in range(0, len(fills), PIECE_FILLS):
+            piece = tuple(fills[at : at + PIECE_FILLS])
+            if not self._outlet.put(Fills(name, source, piece)):
+                self._high_water_ms = None
+                return False
+            known_ms = (self._high_water_ms or {}).get(name)
+            if self._high_water_ms is not None and known_ms is not None:
+                self._high_water_ms[name] = max(known_ms, piece[-1].time_ms)
+        return True
+
+    def _fundings(self, fundings: Sequence[Funding]) -> None:
+        for funding in fundings:
+            self._outlet.put(funding)
+
+    def _not_live(self, watch: _Watch, reason: str = "", *, after_s: float = 0.0) -> None:
+        watch.due_s = time.monotonic() + after_s
+        if watch.live or reason:
+            self._outlet.put(
+                FeedState(
+                    watch.account.name, self._pulse.name, live=False, at_s=time.monotonic(), reason=reason
+                )
+            )
+        watch.live = False
+
+    def _note_others(self, name: str, coins: Sequence[str]) -> None:
+        for coin in set(coins) - self._others:
+            self._others.add(coin)
+            log.warning("fills of a coin that is not watched %s", fields(account=name, coin=coin))
+            self._outlet.put_newest(
+                Notice(name, f"{coin} is traded but not watched: only perpetuals of the first dex are")
+            )
+
+    def _wait(self) -> None:
+        poller = select.poll()
+        for fd in (self._pulse.wake_fd, self._outlet.fileno(), self._feed.fileno()):
+            if fd is not None:
+                poller.register(fd, select.POLLIN)
+        idle_s = self._feed.wait_s()
+        if self._outlet.fileno() is None or not self._feed.is_open:
+            idle_s = min(max(idle_s, 0.05), 0.2)
+        poller.poll(min(idle_s, 0.5) * 1000)
+        self._pulse.drain_wake()

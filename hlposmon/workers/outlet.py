@@ -1,0 +1,81 @@
+"""A worker's end of its queue to the tracker, made anew whenever the tracker is.
+
+A fill waits for room, beating; anything that a newer message replaces may be dropped. What is lost
+with a dead tracker is not missed: the new one says how far it knows, and the worker begins there.
+"""
+
+import logging
+from pathlib import Path
+
+from hlposmon.channels.queue import Queue, QueueBroken
+from hlposmon.domain.reports import Ask, Joined, Report
+from hlposmon.supervision.logs import fields
+from hlposmon.supervision.loop import Pulse
+
+log = logging.getLogger(__name__)
+
+
+class Outlet:
+    """`poll` what the tracker asks, `put` what it should know."""
+
+    def __init__(self, path: Path, pulse: Pulse, kind: str) -> None:
+        self._path, self._pulse, self._kind = path, pulse, kind
+        self._queue: Queue | None = None
+        self._failed = False
+
+    def fileno(self) -> int | None:
+        return self._queue.fileno() if self._queue is not None else None
+
+    def poll(self) -> list[Ask]:
+        """What the tracker asks now; connects first if need be."""
+        if self._queue is None and not self._connect():
+            return []
+        asks: list[Ask] = []
+        try:
+            while self._queue is not None and (message := self._queue.get()) is not None:
+                asks.append(message)  # type: ignore[arg-type]  # the tracker only asks
+        except QueueBroken as error:
+            self._drop(error)
+        return asks
+
+    def put(self, report: Report) -> bool:
+        """Hand a report on, waiting for room as long as it takes; False when the tracker is gone."""
+        return self._put(report, wait=True)
+
+    def put_newest(self, report: Report) -> bool:
+        """Hand a report on if there is room: a newer one will come."""
+        return self._put(report, wait=False)
+
+    def close(self) -> None:
+        if self._queue is not None:
+            self._queue.close()
+            self._queue = None
+
+    def _put(self, report: Report, *, wait: bool) -> bool:
+        if self._queue is None:
+            return False
+        try:
+            return self._queue.put(report, self._go_on if wait else None)
+        except QueueBroken as error:
+            self._drop(error)
+            return False
+
+    def _go_on(self) -> bool:
+        self._pulse.beat()
+        return not self._pulse.stopping
+
+    def _connect(self) -> bool:
+        try:
+            self._queue = Queue.connect(self._path)
+            self._queue.put(Joined(self._pulse.name, self._kind))
+        except QueueBroken as error:
+            if not self._failed:
+                log.warning("queue not connected %s", fields(path=self._path, reason=error))
+            self._failed = True
+            return False
+        self._failed = False
+        return True
+
+    def _drop(self, error: QueueBroken) -> None:
+        log.info("queue broken %s", fields(reason=error))
+        self.close()

@@ -1,0 +1,149 @@
+"""The price worker: mark prices for every coin from the stream, at most one batch each interval.
+
+When the stream is silent, or by configuration, it polls instead: an account's statement implies the
+marks of the coins it holds (positionValue / |szi|) for a weight of 2, where asking for all marks
+costs 20. Prices conflate: a newer one replaces an older one, and none is waited for.
+"""
+
+import logging
+import select
+import time
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+
+from hlposmon.config import Account, PriceSettings
+from hlposmon.domain.reports import Marks, Welcome
+from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
+from hlposmon.supervision.logs import Repeats, fields
+from hlposmon.supervision.loop import Pulse
+from hlposmon.venues.hyperliquid import HyperliquidInfo
+from hlposmon.venues.websocket import Feed, Lost, Opened, Said
+from hlposmon.wire import hyperliquid as wire
+from hlposmon.workers.outlet import Outlet
+
+log = logging.getLogger(__name__)
+
+CHANNEL = "fastAssetCtxs"
+# A stream that has said no price for this long is silent: poll meanwhile.
+SILENT_S = 3.0
+
+
+class PriceWorker:
+    def __init__(
+        self,
+        pulse: Pulse,
+        *,
+        accounts: Sequence[Account],
+        settings: PriceSettings,
+        feed: Feed | None,
+        info: HyperliquidInfo,
+        queue: Path,
+    ) -> None:
+        assert feed is not None or settings.source == "poll", "only polling needs no feed"
+        self._pulse, self._feed, self._info = pulse, feed, info
+        self._accounts, self._settings = accounts, settings
+        self._outlet = Outlet(queue, pulse, "price")
+        self._known: dict[str, Decimal] = {}
+        self._fresh: dict[str, Decimal] = {}
+        self._heard_s = self._streamed_s = 0.0
+        self._told_s = 0.0
+        self._next_batch_s = self._next_poll_s = 0.0
+        self._polling = settings.source == "poll"
+        self._began_s = time.monotonic()
+        self._repeats = Repeats(log)
+
+    def run(self) -> None:
+        try:
+            while not self._pulse.stopping:
+                self._pulse.beat()
+                self._hear_tracker()
+                self._hear_exchange()
+                self._poll_if_silent()
+                self._send_batch()
+                self._wait()
+        finally:
+            if self._feed is not None:
+                self._feed.close()
+            self._info.close()
+            self._outlet.close()
+
+    def _hear_tracker(self) -> None:
+        if any(isinstance(ask, Welcome) for ask in self._outlet.poll()):
+            self._fresh = dict(self._known)  # a new tracker knows no price
+            self._told_s = 0.0
+
+    def _hear_exchange(self) -> None:
+        if self._feed is None:
+            return
+        for _ in range(64):
+            match self._feed.next():
+                case Opened():
+                    log.info("prices connected %s", fields(url=self._feed.url))
+                    self._feed.send(wire.subscription(CHANNEL))
+                case Lost(reason=reason, retry_s=retry_s):
+                    self._repeats.warning("prices lost", reason=reason, retry_s=f"{retry_s:.1f}")
+                case Said(raw=raw):
+                    self._said(raw)
+                    continue
+                case None:
+                    pass
+            break
+
+    def _said(self, raw: bytes) -> None:
+        try:
+            message = wire.message(raw)
+            if message.channel == CHANNEL:
+                self._take(wire.fast_marks(message.data))
+                self._streamed_s = self._heard_s
+                if self._feed is not None:
+                    self._feed.calm()
+            elif message.channel == "error":
+                self._repeats.warning("the exchange refused", text=message.data)
+        except WireError as error:
+            self._repeats.warning("message not understood", reason=error)
+
+    def _take(self, prices: dict[str, Decimal]) -> None:
+        self._heard_s = time.monotonic()
+        self._known.update(prices)
+        self._fresh.update(prices)
+
+    def _poll_if_silent(self) -> None:
+        now_s = time.monotonic()
+        silent = now_s - max(self._streamed_s, self._began_s) > SILENT_S
+        wanted = self._settings.source == "poll" or (self._settings.source == "auto" and silent)
+        if wanted != self._polling:
+            self._polling = wanted
+            log.info("prices by %s", "polling" if wanted else "stream")
+        if not wanted or now_s < self._next_poll_s:
+            return
+        self._next_poll_s = now_s + self._settings.interval_s
+        try:
+            statements = [
+                self._info.statement(account, asked_s=now_s, now_ms=0) for account in self._accounts
+            ]
+        except (VenueUnavailable, VenueRefused, WireError) as error:
+            self._repeats.warning("prices not polled", reason=error)
+            return
+        self._take(wire.marks_of(statements))
+
+    def _send_batch(self) -> None:
+        now_s = time.monotonic()
+        if now_s < self._next_batch_s or self._heard_s <= self._told_s:
+            return
+        # An empty batch still says that the feed is alive.
+        if self._outlet.put_newest(Marks(self._fresh, self._heard_s)):
+            self._fresh, self._told_s = {}, self._heard_s
+        self._next_batch_s = now_s + self._settings.interval_s
+
+    def _wait(self) -> None:
+        poller = select.poll()
+        feed_fd = self._feed.fileno() if self._feed is not None else None
+        for fd in (self._pulse.wake_fd, self._outlet.fileno(), feed_fd):
+            if fd is not None:
+                poller.register(fd, select.POLLIN)
+        idle_s = 0.2
+        if self._feed is not None and self._feed.is_open:
+            idle_s = min(idle_s, self._feed.wait_s())
+        poller.poll(idle_s * 1000)
+        self._pulse.drain_wake()
