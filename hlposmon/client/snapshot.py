@@ -7,6 +7,7 @@ never looks healthy. When the monitor has been started anew the reader follows i
 
 import mmap
 import os
+import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -226,15 +227,15 @@ class _MappedFile:
 
     def __init__(self, path: Path) -> None:
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise MonitorNotRunning(f"no snapshot at {path}: the monitor is not running") from error
         except PermissionError as error:
             raise NotPermitted(f"{path} may not be read by this user: its group may") from error
         try:
             status = os.fstat(fd)
-            if status.st_size < 2 * BLOCK_BYTES:
-                raise MonitorNotRunning(f"{path} is not a snapshot: {status.st_size} bytes are too few")
+            if not stat.S_ISREG(status.st_mode) or status.st_size < 2 * BLOCK_BYTES:
+                raise MonitorNotRunning(f"{path} is not a snapshot: no file, or too short for one")
             self._memory = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
         finally:
             os.close(fd)
