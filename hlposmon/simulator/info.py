@@ -51,9 +51,9 @@ class Info:
             "meta": lambda asked: metas.meta(asked.dex),
             "metaAndAssetCtxs": self._meta_and_contexts,
             "allMids": lambda asked: metas.mids(world, asked.dex),
-            "perpDexs": lambda asked: metas.perp_dexs(),
-            "spotMeta": lambda asked: metas.spot_meta(),
-            "spotMetaAndAssetCtxs": lambda asked: [metas.spot_meta(), metas.spot_contexts()],
+            "perpDexs": lambda _: metas.perp_dexs(),
+            "spotMeta": lambda _: metas.spot_meta(),
+            "spotMetaAndAssetCtxs": lambda _: [metas.spot_meta(), metas.spot_contexts()],
             "clearinghouseState": self._clearinghouse_state,
             "batchClearinghouseStates": self._batch,
             "spotClearinghouseState": self._spot_state,
@@ -143,7 +143,7 @@ class Info:
             return [fill.row() for fill in reversed(found[-PAGE:])]
         return [fill.row() for fill in found[:PAGE]]
 
-    def _rows(self, request: Row, of: Callable[[Account], Sequence[Fact]]) -> Any:
+    def _rows(self, asked: Question, of: Callable[[Account], Sequence[Fact]]) -> Any:
         account = self.account(asked.address)
         begin = asked.time("startTime", 0)
         end = asked.time("endTime", FAR)

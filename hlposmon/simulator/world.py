@@ -47,7 +47,7 @@ class World:
         self._walker = random.Random(f"prices {seed}")
         self._dice = random.Random(f"orders {seed}")
         self._oid = 400_000_000_000
-        self._last_block = 0
+        self.last_block = 0
         self._funded_hour = 0
 
     def account(self, address: str) -> Account:
@@ -61,8 +61,8 @@ class World:
 
     def block(self, now: int) -> int:
         """The time of a new block: `now`, but later than every block before it."""
-        self._last_block = max(now, self._last_block + 1)
-        return self._last_block
+        self.last_block = max(now, self.last_block + 1)
+        return self.last_block
 
     def order(self, *, crossed: bool = True, builder: bool = False, named: bool = False) -> Order:
         """A new order's identity; `named` gives it a client's id."""

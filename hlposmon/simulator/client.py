@@ -1,0 +1,192 @@
+"""A test's hand on a simulated exchange: one method for each scripted action. Standard library only.
+
+The actions and what they take are the table in `hlposmon.simulator.control`; amounts are text.
+"""
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+Json = dict[str, Any]
+TIMEOUT_S = 30.0
+
+
+class ControlError(Exception):
+    """The exchange did not do it; the message is its own."""
+
+
+class Control:
+    """Scripted actions over HTTP. `url` is the exchange's, such as http://127.0.0.1:3001."""
+
+    def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._url = url.rstrip("/")
+        self._timeout_s = timeout_s
+
+    def do(self, action: str, **given: Any) -> Json:
+        """Any action by its name; arguments that are None are left out."""
+        body = {"action": action} | {name: value for name, value in given.items() if value is not None}
+        return self._open("/control", json.dumps(body).encode())
+
+    def state(self) -> Json:
+        """The truth, but for the fills."""
+        return self._open("/control/state", None)
+
+    def made(self, account: str) -> Iterator[Json]:
+        """Every fill of an account, in execution order, as `userFills` shows it."""
+        offset, total = 0, 1
+        while offset < total:
+            query = urllib.parse.urlencode({"account": account, "offset": offset})
+            page = self._open(f"/control/fills?{query}", None)
+            total, offset = page["total"], offset + len(page["fills"])
+            yield from page["fills"]
+
+    def fills(self, *fills: Json, same_block: bool = False) -> list[Json]:
+        """Exactly these: each with account, coin, side, size, price and, if it is not, crossed=False."""
+        made: list[Json] = self.do("fills", fills=list(fills), same_block=same_block)["fills"]
+        return made
+
+    def fill(self, account: str, coin: str, side: str, size: str, price: str) -> Json:
+        """Exactly this one."""
+        return self.fills({"account": account, "coin": coin, "side": side, "size": size, "price": price})[0]
+
+    def random_fills(
+        self, count: int, coins: int | None = None, account: str | None = None, rate: float | None = None
+    ) -> Json:
+        """So many by chance: `fills` when at once; with a rate the answer is a flow's."""
+        return self.do("fills", count=count, coins=coins, account=account, rate=rate)
+
+    def flow(
+        self, count: int, per_second: float = 100, coins: int | None = None, account: str | None = None
+    ) -> int:
+        """Begin a burst; its number."""
+        begun = self.do("flow", count=count, per_second=per_second, coins=coins, account=account)
+        return int(begun["flow"])
+
+    def status(self, flow: int | None = None) -> Json:
+        """{count, done, finished} of a flow, or of all."""
+        return self.do("status", flow=flow)
+
+    def pace(self, per_second: float) -> None:
+        """Fills a second that the accounts make by themselves."""
+        self.do("pace", per_second=per_second)
+
+    def liquidate(self, account: str, coin: str, share: str = "1", *, backstop: bool = False) -> Json:
+        """Close a share of a position by force; the fill."""
+        return self._one("liquidate", account=account, coin=coin, share=share, backstop=backstop)
+
+    def adl(self, account: str, coin: str, price: str | None = None) -> Json:
+        """Close by Auto-Deleveraging; the fill."""
+        return self._one("adl", account=account, coin=coin, price=price)
+
+    def settle(self, account: str, coin: str, price: str | None = None) -> Json:
+        """Close by Settlement; the fill."""
+        return self._one("settle", account=account, coin=coin, price=price)
+
+    def ghost(self, account: str, coin: str, size: str) -> None:
+        """Set a signed size with no fill."""
+        self.do("ghost", account=account, coin=coin, size=size)
+
+    def funding(self) -> int:
+        """Pay an hour's funding now; how many payments."""
+        return int(self.do("funding")["payments"])
+
+    def transfer(self, account: str, usdc: str, dex: str = "") -> Json:
+        """Deposit, or with a minus withdraw; the ledger row."""
+        row: Json = self.do("transfer", account=account, usdc=usdc, dex=dex)["update"]
+        return row
+
+    def set_mark(self, coin: str, price: str, oracle: str | None = None) -> None:
+        """Put the prices of a coin there and hold them."""
+        self.do("set_mark", coin=coin, price=price, oracle=oracle)
+
+    def release_mark(self, coin: str) -> None:
+        """Let the prices of a coin walk again."""
+        self.do("set_mark", coin=coin, release=True)
+
+    def agent(self, address: str, master: str) -> None:
+        """Make an address an API wallet of another."""
+        self.do("agent", address=address, master=master)
+
+    def state_delay(self, seconds: float) -> None:
+        """Statements as of so long ago."""
+        self.do("state_delay", seconds=seconds)
+
+    def clock_skew(self, seconds: int) -> None:
+        """Turn the exchange's clock, either way."""
+        self.do("clock_skew", seconds=seconds)
+
+    def lose(self, count: int = 1, account: str | None = None, coin: str | None = None) -> None:
+        """The next fills are sent on no WebSocket."""
+        self.do("lose", count=count, account=account, coin=coin)
+
+    def lose_feed(
+        self, feed: int, count: int = 1, account: str | None = None, coin: str | None = None
+    ) -> None:
+        """The next fills are not sent on the k-th connection that watches the account."""
+        self.do("lose_feed", feed=feed, count=count, account=account, coin=coin)
+
+    def duplicate(self, count: int = 1, account: str | None = None) -> None:
+        """The next messages of fills come twice."""
+        self.do("duplicate", count=count, account=account)
+
+    def reverse(self, count: int = 2, account: str | None = None, *, within: bool = False) -> None:
+        """The next messages come backwards, or the fills inside each of them."""
+        self.do("reverse", count=count, account=account, within=within)
+
+    def batch(self, count: int, account: str | None = None) -> None:
+        """The next fills come in one message."""
+        self.do("batch", count=count, account=account)
+
+    def drop(self, code: int = 1000, feed: int | None = None) -> int:
+        """Close every WebSocket, or the k-th; how many."""
+        return int(self.do("drop", code=code, feed=feed)["closed"])
+
+    def abort(self, feed: int | None = None) -> int:
+        """Reset every WebSocket, or the k-th; how many."""
+        return int(self.do("abort", feed=feed)["closed"])
+
+    def stall(self, seconds: float | None = None, feed: int | None = None) -> int:
+        """Silence on every WebSocket, or the k-th; how many."""
+        return int(self.do("stall", seconds=seconds, feed=feed)["stalled"])
+
+    def resume(self) -> None:
+        """End every stall, refusal and outage."""
+        self.do("resume")
+
+    def refuse(self, seconds: float, what: str = "all") -> None:
+        """Turn away requests ("rest"), WebSockets ("websocket"), or both, without a word."""
+        self.do("refuse", seconds=seconds, what=what)
+
+    def outage(self, seconds: float) -> None:
+        """End every WebSocket and turn everybody away for a time."""
+        self.do("outage", seconds=seconds)
+
+    def http_fault(
+        self, kind: str, type: str = "*", times: int = 1, delay_s: float = 1.0, bytes: int | None = None
+    ) -> None:
+        """The next answers go wrong: 429, 500, html, null, cut, drip, delay, huge, close."""
+        self.do("http_fault", kind=kind, type=type, times=times, delay_s=delay_s, bytes=bytes)
+
+    def ws_junk(self, kind: str, bytes: int | None = None, feed: int | None = None) -> None:
+        """Send text, cut_json, wrong_types, unknown_channel, binary or huge."""
+        self.do("ws_junk", kind=kind, bytes=bytes, feed=feed)
+
+    def clear(self) -> None:
+        """Forget every rule."""
+        self.do("clear")
+
+    def _one(self, action: str, **given: Any) -> Json:
+        fill: Json = self.do(action, **given)["fills"][0]
+        return fill
+
+    def _open(self, path: str, body: bytes | None) -> Json:
+        request = urllib.request.Request(self._url + path, data=body)
+        try:
+            with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:
+                found: Json = json.load(answer)
+                return found
+        except urllib.error.HTTPError as error:
+            raise ControlError(error.read().decode(errors="replace")) from None

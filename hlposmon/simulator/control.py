@@ -1,0 +1,98 @@
+"""The control endpoint: what a test may do to the exchange, and the whole truth about it.
+
+`POST /control` takes one JSON object with `action` and what the action needs, and answers
+`{"ok": true, ...}`, or 400 and `{"error": "why"}` when nothing was done. `account` is an address and
+may be left out where the table says [account]: any account then. Amounts are text ("1.5").
+`GET /control/state` is the truth but for the fills; `GET /control/fills?account=&offset=&limit=`
+has those in execution order, at most 1000 at once. None of this is limited or ever out of order.
+
+| action | what it takes | what it does |
+|---|---|---|
+| fills | fills: [{account, coin, side B or A, size, price, [crossed]}], [same_block] | exactly these |
+| fills | count, [coins], [account], [rate] | so many by chance: at once, or a flow of `rate` a second |
+| flow | count, [coins], [per_second], [account] | the same as a burst; answers its number |
+| status | [flow] | how many of a flow (of all flows) are done |
+| pace | per_second | fills a second that the accounts make by themselves |
+| liquidate | account, coin, [share], [backstop] | closes a share (default "1") by force, with its ledger row |
+| adl, settle | account, coin, [price] | closes by Auto-Deleveraging, by Settlement |
+| ghost | account, coin, size | sets the signed size with no fill at all |
+| funding | | pays an hour's funding now |
+| transfer | account, usdc (signed), [dex] | deposits or withdraws |
+| set_mark | coin, price, [oracle] | puts the prices there and holds them |
+| set_mark | coin, release: true | lets them walk again |
+| agent | address, master | userRole says that address is an agent of master |
+| state_delay | seconds | statements are as of so long ago |
+| clock_skew | seconds (signed) | the exchange's time is off by that |
+| lose | count, [account], [coin] | the next fills are sent on no WebSocket |
+| lose_feed | feed, count, [account], [coin] | only the k-th connection, from 1, that watches loses them |
+| duplicate | count, [account] | the next messages of fills are sent twice |
+| reverse | count, [account] | holds so many messages and sends them backwards |
+| reverse | count, [account], within: true | turns the fills inside the next messages of two or more |
+| batch | count, [account] | holds fills until there are so many, then one message |
+| drop | [code], [feed] | closes every WebSocket (the k-th) |
+| abort | [feed] | ends them with a reset |
+| stall | [seconds], [feed] | open but silent and deaf, for a time or until `resume` |
+| resume | | ends every stall, refusal and outage |
+| refuse | seconds, [what: all, rest, websocket] | closes new connections or requests at once |
+| outage | seconds | abort and refuse together |
+| http_fault | kind, [type], [times], [delay_s], [bytes] | spoils the next answers to a type (default: any) |
+| ws_junk | kind, [bytes], [feed] | sends what no client expects |
+| clear | | forgets every rule of lose, duplicate, reverse, batch, http_fault and state_delay |
+
+Kinds of http_fault: 429, 500, html, null, cut, drip, delay, huge, close.
+Kinds of ws_junk: text, cut_json, wrong_types, unknown_channel, binary, huge.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from hlposmon.serving.messages import Request, Response
+from hlposmon.simulator import damage, deeds, truth
+from hlposmon.simulator.facts import Row
+from hlposmon.simulator.script import Script, ScriptError
+from hlposmon.simulator.stage import Stage
+
+Action = Callable[[Stage, Script], Row]
+ACTIONS: dict[str, Action] = {**deeds.ACTIONS, **damage.ACTIONS}
+
+
+class Control:
+    """Answers requests to /control for one stage."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def respond(self, request: Request) -> Response:
+        """Do it, or say why not."""
+        try:
+            if request.method == "GET":
+                return _json(200, self._look(request))
+            return _json(200, {"ok": True, **self._act(request)})
+        except ScriptError as error:
+            return _json(400, {"error": str(error)})
+
+    def _look(self, request: Request) -> Row:
+        if request.path == "/control/state":
+            return truth.state(self._stage)
+        if request.path == "/control/fills":
+            query = request.query
+            try:
+                offset, limit = int(query.get("offset", "0")), int(query.get("limit", str(truth.PAGE)))
+                return truth.fills(self._stage, query.get("account", ""), max(0, offset), max(0, limit))
+            except (KeyError, ValueError) as error:
+                raise ScriptError(f"no such fills: {error}") from None
+        raise ScriptError(f"no such page: {request.path}")
+
+    def _act(self, request: Request) -> Row:
+        try:
+            given: Any = json.loads(request.body)
+        except ValueError as error:
+            raise ScriptError(f"not JSON: {error}") from None
+        if not isinstance(given, dict) or given.get("action") not in ACTIONS:
+            raise ScriptError(f"action must be one of {', '.join(ACTIONS)}")
+        return ACTIONS[given["action"]](self._stage, Script(given))
+
+
+def _json(status: int, value: Row) -> Response:
+    return Response(status, json.dumps(value, separators=(",", ":")).encode())

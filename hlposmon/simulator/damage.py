@@ -1,0 +1,219 @@
+"""Scripted actions on the network: what is lost, late, broken, refused. The world goes on untouched.
+
+What they take is said in the table of `control`.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+from hlposmon.serving.frames import binary_frame, text_frame
+from hlposmon.simulator import faults
+from hlposmon.simulator.deeds import account_of, coin_of
+from hlposmon.simulator.delivery import BACKWARDS, BATCH, Delivery, Hold, Loss, Repeat
+from hlposmon.simulator.facts import Row
+from hlposmon.simulator.hub import Listener
+from hlposmon.simulator.script import Script, ScriptError
+from hlposmon.simulator.stage import Stage
+
+JUNK = ("text", "cut_json", "wrong_types", "unknown_channel", "binary", "huge")
+JUNK_BYTES = 2_000_000
+OUTAGE_CODE = 1000
+
+
+def _any_account(stage: Stage, script: Script) -> str | None:
+    named = script.value("account", None)
+    return None if named is None else account_of(stage, named).address
+
+
+def _feeds(stage: Stage, script: Script) -> list[Listener]:
+    number = script.whole("feed", 0)
+    if number > len(stage.hub.feeds):
+        raise ScriptError(f"there are {len(stage.hub.feeds)} connections, and no {number}")
+    return [stage.hub.feeds[number - 1]] if number else list(stage.hub.feeds)
+
+
+def lose(stage: Stage, script: Script) -> Row:
+    """On every feed."""
+    return _lose(stage, script, None)
+
+
+def lose_feed(stage: Stage, script: Script) -> Row:
+    """On the k-th feed."""
+    feed = script.whole("feed")
+    if not feed:
+        raise ScriptError("feed counts from 1")
+    return _lose(stage, script, feed)
+
+
+def _lose(stage: Stage, script: Script, feed: int | None) -> Row:
+    count, account = script.whole("count", 1), _any_account(stage, script)
+    named = script.value("coin", None)
+    coin = None if named is None else coin_of(stage, named)
+    script.end()
+    stage.hub.delivery.losses.append(Loss(count, account, coin, feed))
+    return {}
+
+
+def duplicate(stage: Stage, script: Script) -> Row:
+    """Twice."""
+    rule = Repeat(script.whole("count", 1), _any_account(stage, script))
+    script.end()
+    stage.hub.delivery.doubled.append(rule)
+    return {}
+
+
+def reverse(stage: Stage, script: Script) -> Row:
+    """Backwards."""
+    count, account, within = script.whole("count", 2), _any_account(stage, script), script.flag("within")
+    script.end()
+    if within:
+        stage.hub.delivery.turned.append(Repeat(count, account))
+    else:
+        stage.hub.delivery.holds.append(Hold(BACKWARDS, count, account))
+    return {}
+
+
+def batch(stage: Stage, script: Script) -> Row:
+    """Many in one."""
+    count, account = script.whole("count"), _any_account(stage, script)
+    script.end()
+    stage.hub.delivery.holds.append(Hold(BATCH, count, account))
+    return {}
+
+
+def drop(stage: Stage, script: Script) -> Row:
+    """With a goodbye."""
+    code, feeds = script.whole("code", OUTAGE_CODE), _feeds(stage, script)
+    script.end()
+    for feed in feeds:
+        if feed.peer is not None:
+            feed.peer.close(code)
+    return {"closed": len(feeds)}
+
+
+def abort(stage: Stage, script: Script) -> Row:
+    """Without one."""
+    feeds = _feeds(stage, script)
+    script.end()
+    _abort(feeds)
+    return {"closed": len(feeds)}
+
+
+def _abort(feeds: list[Listener]) -> None:
+    for feed in feeds:
+        if feed.peer is not None:
+            feed.peer.abort()
+
+
+def stall(stage: Stage, script: Script) -> Row:
+    """Silence."""
+    seconds, feeds = script.seconds("seconds", math.inf), _feeds(stage, script)
+    script.end()
+    for feed in feeds:
+        feed.stall(seconds)
+    return {"stalled": len(feeds)}
+
+
+def resume(stage: Stage, script: Script) -> Row:
+    """All is well."""
+    script.end()
+    stage.refuse_rest_until = stage.refuse_feeds_until = 0.0
+    for feed in list(stage.hub.feeds):
+        feed.resume()
+    return {}
+
+
+def refuse(stage: Stage, script: Script) -> Row:
+    """Nobody comes in."""
+    seconds, what = script.seconds("seconds"), script.one_of("what", ("all", "rest", "websocket"), "all")
+    script.end()
+    _refuse(stage, seconds, what)
+    return {}
+
+
+def _refuse(stage: Stage, seconds: float, what: str) -> None:
+    until = stage.clock() + seconds
+    if what in ("all", "rest"):
+        stage.refuse_rest_until = until
+    if what in ("all", "websocket"):
+        stage.refuse_feeds_until = until
+
+
+def outage(stage: Stage, script: Script) -> Row:
+    """Nobody is in, and nobody comes in."""
+    seconds = script.seconds("seconds")
+    script.end()
+    _refuse(stage, seconds, "all")
+    _abort(list(stage.hub.feeds))
+    return {}
+
+
+def http_fault(stage: Stage, script: Script) -> Row:
+    """Wrong answers."""
+    rule = faults.Fault(
+        kind=script.one_of("kind", faults.KINDS),
+        type=str(script.value("type", "*")),
+        left=script.whole("times", 1),
+        delay_s=script.seconds("delay_s", 1.0),
+        bytes=script.whole("bytes", faults.HUGE_BYTES),
+    )
+    script.end()
+    if not rule.left:
+        raise ScriptError("times must be at least 1")
+    stage.faults.rules.append(rule)
+    return {}
+
+
+def ws_junk(stage: Stage, script: Script) -> Row:
+    """What no client expects."""
+    kind, size, feeds = script.one_of("kind", JUNK), script.whole("bytes", JUNK_BYTES), _feeds(stage, script)
+    script.end()
+    frame = junk(kind, size)
+    for feed in feeds:
+        feed.send_frame(frame)
+    return {"sent": len(feeds)}
+
+
+def junk(kind: str, size: int) -> bytes:
+    """A frame that is well formed, and its content is not."""
+    if kind == "binary":
+        return binary_frame(bytes(range(256)))
+    user = "0x" + "0" * 40
+    fill: Row = {"coin": 7, "px": 1.5, "sz": None, "side": "X", "time": "now", "startPosition": []}
+    said: dict[str, Any] = {
+        "text": "this is no JSON",
+        "cut_json": '{"channel":"userFills","data":{"user":"0x12',
+        "wrong_types": json.dumps({"channel": "userFills", "data": {"user": user, "fills": [fill]}}),
+        "unknown_channel": json.dumps({"channel": "weather", "data": {"sky": "blue"}}),
+        "huge": json.dumps({"channel": "weather", "data": "x" * size}),
+    }
+    return text_frame(said[kind].encode())
+
+
+def clear(stage: Stage, script: Script) -> Row:
+    """Forget the rules."""
+    script.end()
+    stage.hub.delivery = Delivery()
+    stage.faults.rules.clear()
+    stage.hub.info.delay_ms = 0
+    return {}
+
+
+ACTIONS: dict[str, Callable[[Stage, Script], Row]] = {
+    "lose": lose,
+    "lose_feed": lose_feed,
+    "duplicate": duplicate,
+    "reverse": reverse,
+    "batch": batch,
+    "drop": drop,
+    "abort": abort,
+    "stall": stall,
+    "resume": resume,
+    "refuse": refuse,
+    "outage": outage,
+    "http_fault": http_fault,
+    "ws_junk": ws_junk,
+    "clear": clear,
+}

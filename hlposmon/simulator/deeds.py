@@ -1,0 +1,249 @@
+"""Scripted actions on the world: trades, money, prices, time. Each reads everything, then acts.
+
+What they take is said in the table of `control`.
+"""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+from hlposmon.simulator.account import Account
+from hlposmon.simulator.facts import Fill, Row
+from hlposmon.simulator.ledger import ZERO
+from hlposmon.simulator.numbers import lawful, text
+from hlposmon.simulator.question import BadRequest, address_of
+from hlposmon.simulator.schedule import Flow
+from hlposmon.simulator.script import Script, ScriptError
+from hlposmon.simulator.stage import Stage
+from hlposmon.simulator.truth import flow_row
+
+
+def account_of(stage: Stage, value: Any) -> Account:
+    """The account of an address."""
+    try:
+        return stage.world.account(str(value))
+    except KeyError:
+        raise ScriptError(f"{value!r} is no account of this exchange") from None
+
+
+def coin_of(stage: Stage, value: Any) -> str:
+    """A coin that exists."""
+    if value not in stage.world.quotes:
+        raise ScriptError(f"{value!r} is no coin of this exchange")
+    return str(value)
+
+
+def held_of(stage: Stage, script: Script) -> tuple[Account, str]:
+    """An account and a coin that it holds."""
+    account, coin = account_of(stage, script.value("account")), coin_of(stage, script.value("coin"))
+    if coin not in account.positions:
+        raise ScriptError(f"{account.address} holds no {coin}")
+    return account, coin
+
+
+def fills(stage: Stage, script: Script) -> Row:
+    """Explicit fills, or so many by chance."""
+    if script.value("fills", None) is None:
+        return _by_chance(stage, script)
+    rows, same_block = script.value("fills"), script.flag("same_block")
+    script.end()
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ScriptError("fills must be a list of objects")
+    ready = [_explicit(stage, Script(row)) for row in rows]
+    time = stage.world.block(stage.now())
+    order, made = stage.world.order(), []
+    for account, coin, change, price, crossed in ready:
+        if not same_block or order.crossed != crossed:
+            order = stage.world.order(crossed=crossed)
+        at = time if same_block else stage.world.block(stage.now())
+        made.append(stage.world.trade(account, coin, change, price, order, at))
+    return {"fills": [_row(fill) for fill in made]}
+
+
+def _explicit(stage: Stage, row: Script) -> tuple[Account, str, Fraction, Fraction, bool]:
+    account, coin = account_of(stage, row.value("account")), coin_of(stage, row.value("coin"))
+    side, size = row.one_of("side", ("B", "A")), row.exact("size")
+    price = row.exact("price")
+    crossed = row.flag("crossed", default=True)
+    row.end()
+    places = stage.world.quotes[coin].market.sz_decimals
+    if size <= 0 or (size * 10**places).denominator != 1:
+        raise ScriptError(f"size {text(size)} of {coin} must be positive, with at most {places} decimals")
+    if price <= 0 or lawful(price, places) != price:
+        raise ScriptError(f"{text(price)} is no lawful price of {coin}: try {text(lawful(price, places))}")
+    return account, coin, size if side == "B" else -size, price, crossed
+
+
+def _row(fill: Fill) -> Row:
+    return {"account": fill.account, **fill.row()}
+
+
+def _by_chance(stage: Stage, script: Script) -> Row:
+    count, rate = script.whole("count"), script.seconds("rate", 0)
+    coins, account = _flow_over(stage, script)
+    script.value("same_block", None)
+    script.end()
+    if rate:
+        flow = stage.schedule.flow(count, coins, rate, account, stage.clock())
+        return flow_row(flow.number, flow.count, flow.done)
+    before = len(stage.world.news)
+    stage.run(Flow(0, count, coins, 1.0, account, 0.0), count)
+    return {"fills": [_row(fact) for fact in stage.world.news[before:] if isinstance(fact, Fill)]}
+
+
+def _flow_over(stage: Stage, script: Script) -> tuple[int, str | None]:
+    coins = script.whole("coins", len(stage.world.coins))
+    named = script.value("account", None)
+    account = None if named is None else account_of(stage, named).address
+    if not 0 < coins <= len(stage.world.coins):
+        raise ScriptError(f"coins must be from 1 to {len(stage.world.coins)}")
+    return coins, account
+
+
+def flow(stage: Stage, script: Script) -> Row:
+    """A burst at a rate."""
+    count, rate = script.whole("count"), script.seconds("per_second", 100)
+    coins, account = _flow_over(stage, script)
+    script.end()
+    if not rate:
+        raise ScriptError("per_second must be more than 0")
+    begun = stage.schedule.flow(count, coins, rate, account, stage.clock())
+    return flow_row(begun.number, begun.count, begun.done)
+
+
+def status(stage: Stage, script: Script) -> Row:
+    """How far the flows are."""
+    number = script.whole("flow", 0)
+    script.end()
+    flows = [one for one in stage.schedule.flows if number in (0, one.number)]
+    if number and not flows:
+        raise ScriptError(f"there is no flow {number}")
+    return flow_row(number, sum(one.count for one in flows), sum(one.done for one in flows))
+
+
+def pace(stage: Stage, script: Script) -> Row:
+    """Fills a second."""
+    rate = script.seconds("per_second")
+    script.end()
+    stage.schedule.set_pace(rate, stage.clock())
+    return {}
+
+
+def liquidate(stage: Stage, script: Script) -> Row:
+    """By force."""
+    account, coin = held_of(stage, script)
+    share, backstop = script.exact("share", "1"), script.flag("backstop")
+    script.end()
+    if not 0 < share <= 1:
+        raise ScriptError("share must be more than 0 and at most 1")
+    fill = stage.world.liquidate(account, coin, share, stage.now(), backstop=backstop)
+    return {"fills": [_row(fill)]}
+
+
+def closing(word: str) -> Callable[[Stage, Script], Row]:
+    """An action that closes a position by the venue's act of this name."""
+
+    def act(stage: Stage, script: Script) -> Row:
+        account, coin = held_of(stage, script)
+        price = script.exact("price", stage.world.quotes[coin].mark)
+        script.end()
+        if price < 0:
+            raise ScriptError("price must not be negative")
+        return {"fills": [_row(stage.world.settle(account, coin, price, word, stage.now()))]}
+
+    return act
+
+
+def ghost(stage: Stage, script: Script) -> Row:
+    """A position without a fill."""
+    account, coin = account_of(stage, script.value("account")), coin_of(stage, script.value("coin"))
+    size = script.exact("size")
+    script.end()
+    if size == account.size(coin):
+        raise ScriptError(f"the size of {coin} is {text(size)} already")
+    if (size * 10 ** stage.world.quotes[coin].market.sz_decimals).denominator != 1:
+        raise ScriptError(f"size {text(size)} has too many decimals for {coin}")
+    stage.world.ghost(account, coin, size, stage.now())
+    return {}
+
+
+def funding(stage: Stage, script: Script) -> Row:
+    """Now."""
+    script.end()
+    return {"payments": stage.world.fund(stage.now())}
+
+
+def transfer(stage: Stage, script: Script) -> Row:
+    """Money in or out."""
+    account, usdc = account_of(stage, script.value("account")), script.exact("usdc")
+    dex = script.value("dex", "")
+    script.end()
+    if not usdc or (usdc * 10**6).denominator != 1 or dex not in ("", "xyz"):
+        raise ScriptError('usdc must not be 0 and has at most 6 decimals; dex is "" or "xyz"')
+    delta: Row = {"type": "deposit", "usdc": text(usdc)}
+    if usdc < 0:
+        delta = {"type": "withdraw", "usdc": text(-usdc), "nonce": stage.now(), "fee": "0.0"}
+    return {"update": stage.world.transfer(account, delta, usdc, stage.now(), dex).row()}
+
+
+def set_mark(stage: Stage, script: Script) -> Row:
+    """Prices where a script wants them."""
+    quote = stage.world.quotes[coin_of(stage, script.value("coin"))]
+    if script.flag("release"):
+        script.end()
+        quote.held = quote.market.delisted
+        return {}
+    price = script.exact("price")
+    oracle = script.exact("oracle", price)
+    script.end()
+    if min(price, oracle) <= 0 or (price * 10**quote.market.places).denominator != 1:
+        raise ScriptError(
+            f"a mark of {quote.market.coin} is positive, with at most {quote.market.places} decimals"
+        )
+    quote.hold(price, oracle)
+    return {}
+
+
+def agent(stage: Stage, script: Script) -> Row:
+    """An API wallet."""
+    try:
+        address, master = address_of(script.value("address")), address_of(script.value("master"))
+    except BadRequest:
+        raise ScriptError("address and master must be 0x addresses") from None
+    script.end()
+    stage.hub.info.roles[address] = {"role": "agent", "data": {"user": master}}
+    return {}
+
+
+def state_delay(stage: Stage, script: Script) -> Row:
+    """Old statements."""
+    seconds = script.seconds("seconds")
+    script.end()
+    stage.hub.info.delay_ms = int(seconds * 1000)
+    return {}
+
+
+def clock_skew(stage: Stage, script: Script) -> Row:
+    """A wrong clock."""
+    seconds = script.exact("seconds", ZERO)
+    script.end()
+    stage.skew_ms = int(seconds * 1000)
+    return {"time": stage.now()}
+
+
+ACTIONS: dict[str, Callable[[Stage, Script], Row]] = {
+    "fills": fills,
+    "flow": flow,
+    "status": status,
+    "pace": pace,
+    "liquidate": liquidate,
+    "adl": closing("Auto-Deleveraging"),
+    "settle": closing("Settlement"),
+    "ghost": ghost,
+    "funding": funding,
+    "transfer": transfer,
+    "set_mark": set_mark,
+    "agent": agent,
+    "state_delay": state_delay,
+    "clock_skew": clock_skew,
+}

@@ -1,0 +1,74 @@
+"""One scripted action's arguments, read strictly: what is missing, unknown or mistyped is named.
+
+Pure. The one who scripts a test must learn of a typing mistake at once, and not by a test that passes.
+"""
+
+import math
+from fractions import Fraction
+from typing import Any
+
+from hlposmon.simulator.numbers import amount
+
+MISSING = object()
+
+
+class ScriptError(Exception):
+    """The action cannot be done as asked; the message says why. Nothing was changed."""
+
+
+class Script:
+    """The JSON object of one action. Call `end` when everything is read, before anything is changed."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self._given = given
+        self._read: set[str] = {"action"}
+
+    def value(self, name: str, default: Any = MISSING) -> Any:
+        """Any JSON value; without a default it must be there."""
+        self._read.add(name)
+        found = self._given.get(name, default)
+        if found is MISSING:
+            raise ScriptError(f"{name} is missing")
+        return found
+
+    def whole(self, name: str, default: Any = MISSING) -> int:
+        """A whole number of at least 0."""
+        found = self.value(name, default)
+        if isinstance(found, bool) or not isinstance(found, int) or found < 0:
+            raise ScriptError(f"{name} must be a whole number of at least 0, not {found!r}")
+        return found
+
+    def seconds(self, name: str, default: Any = MISSING) -> float:
+        """A number of at least 0 (also for rates)."""
+        found = self.value(name, default)
+        if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= math.inf:
+            raise ScriptError(f"{name} must be a number of at least 0, not {found!r}")
+        return float(found)
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """true or false."""
+        found = self.value(name, default)
+        if not isinstance(found, bool):
+            raise ScriptError(f"{name} must be true or false, not {found!r}")
+        return found
+
+    def one_of(self, name: str, choices: tuple[str, ...], default: Any = MISSING) -> str:
+        """A word of a list."""
+        found = self.value(name, default)
+        if found not in choices:
+            raise ScriptError(f"{name} must be one of {', '.join(choices)}, not {found!r}")
+        return str(found)
+
+    def exact(self, name: str, default: Any = MISSING) -> Fraction:
+        """An exact amount, written as text or as a whole number."""
+        found = self.value(name, default)
+        try:
+            return found if isinstance(found, Fraction) else amount(found)
+        except (ValueError, ZeroDivisionError) as error:
+            raise ScriptError(f"{name}: {error}") from None
+
+    def end(self) -> None:
+        """Everything was read; what is left over is a mistake."""
+        unknown = sorted(set(self._given) - self._read)
+        if unknown:
+            raise ScriptError(f"unknown: {', '.join(unknown)}")
