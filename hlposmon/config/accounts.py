@@ -25,7 +25,7 @@ def looks_like_a_key(text: str) -> bool:
 
 def shown(value: object) -> str:
     """A value as a mistake may show it: quoted, short, and never a private key."""
-    text = repr(value)
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
     if looks_like_a_key(text):
         return "what looks like a private key (not shown)"
     return text if len(text) <= 80 else text[:77] + "..."

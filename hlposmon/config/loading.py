@@ -62,6 +62,7 @@ class _Loading:
             self.environ = {**read_env_file(file, self.mistakes), **environ}
         self.around = Surroundings(flags, self.environ, root)
         self.config = find_config(self.around)
+        self.unread = False
 
     def settings(self) -> Settings:
         top = self._read_config()
@@ -94,7 +95,9 @@ class _Loading:
             self.notices.append(f"{skipped} may not be read by this user and was left out")
         if self.config is None:
             return Reader("config", {}, self.mistakes)
-        return Reader(str(self.config), _parse(self.config, self.mistakes), self.mistakes)
+        table = _parse(self.config, self.mistakes)
+        self.unread = table is None
+        return Reader(str(self.config), table or {}, self.mistakes)
 
     def _switch(self, name: str) -> bool | None:
         """A true/false variable; None when unset or empty."""
@@ -147,7 +150,8 @@ class _Loading:
         testnet = testnet if switch is None else switch
         api_url, ws_url = read_urls(table, self.flags, testnet)
         fill_feeds = table.whole("fill_feeds", 2, least=1, most=8)
-        configured = read_accounts(table)
+        # Of a file that could not be read nobody can say that it names no account.
+        configured = () if self.unread else read_accounts(table)
         table.done()
         venues.done()
         live = execution_mode == "live" and not simulated
@@ -159,7 +163,7 @@ class _Loading:
         return HyperliquidSettings(enabled, testnet, api_url, ws_url, fill_feeds, accounts)
 
 
-def _parse(path: Path, mistakes: list[str]) -> dict[str, Any]:
+def _parse(path: Path, mistakes: list[str]) -> dict[str, Any] | None:
     import tomllib
 
     try:
@@ -172,7 +176,7 @@ def _parse(path: Path, mistakes: list[str]) -> dict[str, Any]:
         # The message of tomllib may quote what stands there; a key must not come out that way.
         text = "a syntax error (not shown)" if looks_like_a_key(str(error)) else str(error)
         mistakes.append(f"{path}: found {text}, wanted valid TOML")
-    return {}
+    return None
 
 
 def _prices(table: Reader) -> PriceSettings:

@@ -121,8 +121,8 @@ class Reader:
         for name, value in self._table.items():
             if name in self._known:
                 continue
-            if any(word in name.lower() for word in _SECRET_WORDS) or looks_like_a_key(str(value)):
-                # `name` itself could be the key in a mangled file.
+            # In a mangled file the name itself may be the key.
+            if any(word in name.lower() for word in _SECRET_WORDS) or looks_like_a_key(f"{name} {value}"):
                 place = "a key" if looks_like_a_key(name) else self.key(name)
                 self.mistakes.append(
                     f"{self.file}: {place}: found what looks like a credential (not shown), wanted none"
