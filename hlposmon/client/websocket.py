@@ -76,9 +76,10 @@ class Stream:
         """The next message. Raises TimedOut (ask again), StreamClosed, WireError, StopIteration."""
         if self._ended:
             raise StopIteration
-        deadline = None if self.timeout_s is None else time.monotonic() + self.timeout_s
-        self._connection.deadline = deadline
         while True:
+            # A ping is a sign of life like any message: the time counts from there.
+            deadline = None if self.timeout_s is None else time.monotonic() + self.timeout_s
+            self._connection.deadline = deadline
             text = self._message()
             if text is None:
                 raise StopIteration
