@@ -151,8 +151,14 @@ def _live_table(socket: Path, *, shown: bool) -> Iterator[None]:
     from hlposmon.cli.live import Viewer, make_console, watch
 
     stop = threading.Event()
-    look = Viewer(Api(socket)).look
-    thread = threading.Thread(target=watch, args=(make_console(), look, stop), name="live-table", daemon=True)
+
+    def show() -> None:
+        try:
+            watch(make_console(), Viewer(Api(socket)).look, stop)
+        except (HlposmonError, OSError):
+            pass  # the terminal is gone, or the socket is not ours: the service does not depend on being seen
+
+    thread = threading.Thread(target=show, name="live-table", daemon=True)
     thread.start()
     try:
         yield

@@ -95,9 +95,9 @@ def test_messages_of_every_size_are_whole(path: Path, size: int):
 
 def test_fragments_with_a_ping_between_them_are_one_message(path: Path):
     parts = (frame('{"a"', final=False), frame("hi", opcode=9), frame(": 1", opcode=0, final=False))
-    with raw_monitor(path, *parts, 0.05, frame("}", opcode=0), frame("\x03\xe8", opcode=8)):
-        with Api(path).stream() as stream:
-            assert [{"a": 1}] == list(stream)
+    rest = (0.05, frame("}", opcode=0), frame("\x03\xe8", opcode=8))
+    with raw_monitor(path, *parts, *rest), Api(path).stream() as stream:
+        assert [{"a": 1}] == list(stream)
 
 
 def test_a_ping_is_answered_with_its_own_words(path: Path):
@@ -121,9 +121,11 @@ def test_what_is_wanted_is_said_to_the_monitor(path: Path):
         client.send('{"type": "ping"}')
         client.send('{"type": "gap"}')
 
-    with monitor(path, talk):
-        with Api(path).stream(since=7, compact=True, events=["fill"], accounts=["main"]) as stream:
-            assert [{"type": "gap"}] == list(stream)
+    with (
+        monitor(path, talk),
+        Api(path).stream(since=7, compact=True, events=["fill"], accounts=["main"]) as stream,
+    ):
+        assert [{"type": "gap"}] == list(stream)
 
     wish = {"action": "subscribe", "events": ["fill"], "accounts": ["main"]}
     assert ["/api/v1/positions/stream?since=7&compact=1", wish] == heard
@@ -137,9 +139,12 @@ def test_the_monitor_can_be_asked_on_the_stream(path: Path):
 
 
 def test_a_reader_that_was_too_slow_is_told_so(path: Path):
-    with monitor(path, lambda client: client.close(1013, "too slow")), Api(path).stream() as stream:
-        with pytest.raises(StreamClosed, match="too slow") as caught:
-            next(stream)
+    with (
+        monitor(path, lambda client: client.close(1013, "too slow")),
+        Api(path).stream() as stream,
+        pytest.raises(StreamClosed, match="too slow") as caught,
+    ):
+        next(stream)
 
     assert 1013 == caught.value.code
 
@@ -166,9 +171,9 @@ def test_silence_is_a_time_out_that_loses_nothing(path: Path):
 
 def test_a_ping_is_a_sign_of_life(path: Path):
     ping = frame('{"type": "ping"}')
-    with raw_monitor(path, 0.2, ping, 0.2, ping, 0.2, frame('{"a": 1}')):
-        with Api(path).stream(timeout_s=0.4) as stream:
-            assert {"a": 1} == next(stream)
+    last = frame('{"a": 1}')
+    with raw_monitor(path, 0.2, ping, 0.2, ping, 0.2, last), Api(path).stream(timeout_s=0.4) as stream:
+        assert {"a": 1} == next(stream)
 
 
 @pytest.mark.parametrize(
@@ -186,9 +191,12 @@ def test_a_ping_is_a_sign_of_life(path: Path):
     ],
 )
 def test_what_breaks_the_protocol_is_refused(path: Path, sent: bytes, said: str):
-    with raw_monitor(path, sent, 0.05), Api(path).stream() as stream:
-        with pytest.raises(WireError, match=said):
-            next(stream)
+    with (
+        raw_monitor(path, sent, 0.05),
+        Api(path).stream() as stream,
+        pytest.raises(WireError, match=said),
+    ):
+        next(stream)
 
 
 def test_a_refused_stream_says_why(path: Path):

@@ -1,0 +1,271 @@
+"""The commands that ask a running monitor: status, workers, wait, tail; and what all commands share."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from websockets.sync.server import ServerConnection
+
+from tests.cli.canned_monitor import HEALTH, POSITION, SUMMARY, TOTALS, Commands, Monitor
+
+
+def test_status_shows_the_position_with_its_verdict(hlposmon: Commands, monitor: Monitor):
+    result = hlposmon.run("status")
+
+    assert 0 == result.exit_code
+    for word in (
+        "LIVE",
+        "healthy",
+        "BTC-USD",
+        "long",
+        "0.15",
+        "50166.66667",
+        "+125.00",
+        "-3.76",
+        "20x",
+        "3m",
+    ):
+        assert word in result.stdout
+    assert "proven" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 120, 200])
+def test_status_fits_the_width_and_keeps_the_verdict(hlposmon: Commands, monitor: Monitor, columns: int):
+    drift = {**POSITION, "verdict": "drift", "verdict_reason": "the venue says 0.2"}
+    monitor.says("positions/summary", {**SUMMARY, "positions": {"BTC-USD": POSITION, "ETH-USD": drift}})
+    output = hlposmon.run("status", COLUMNS=str(columns)).stdout
+
+    assert columns >= max(map(len, output.splitlines()))
+    assert "+125.00" in output
+    assert "drift" in output
+    assert ("LAST FILL" in output) == (columns == 200)
+
+
+def test_status_says_loudly_that_it_is_simulated(hlposmon: Commands, monitor: Monitor):
+    monitor.says("positions/summary", {**SUMMARY, "mode": "simulated"})
+
+    assert "SIMULATED - no venue is contacted" in hlposmon.run("status").stdout.splitlines()[0]
+
+
+def test_status_shows_reasons_and_equity_of_several_accounts(hlposmon: Commands, monitor: Monitor):
+    accounts = {"main": {**TOTALS, "equity": "10000.00"}, "desk": {**TOTALS, "equity": "5.5"}}
+    positions = {"main/BTC-USD": POSITION, "desk/xyz:GOLD-USD": {**POSITION, "is_flat": True}}
+    monitor.says("positions/summary", {**SUMMARY, "accounts": accounts, "positions": positions})
+    monitor.says("positions/health", {**HEALTH, "status": "degraded", "reasons": ["fills late by 7 s"]})
+    output = hlposmon.run("status").stdout
+
+    assert "! fills late by 7 s" in output
+    assert "main/BTC-USD" in output
+    assert "GOLD" not in output
+    assert "10,000.00" in output
+    assert "5.50" in output
+
+
+def test_status_does_not_obey_what_comes_from_outside(hlposmon: Commands, monitor: Monitor):
+    monitor.says("positions/summary", {**SUMMARY, "positions": {"\x1b[31m[bold]X": POSITION}})
+
+    assert "?[31m[bold]X" in hlposmon.run("status").stdout
+
+
+def test_status_json_is_the_summary_on_one_line(hlposmon: Commands, monitor: Monitor):
+    result = hlposmon.run("status", "--json", "--account", "main")
+
+    assert SUMMARY == json.loads(result.stdout)
+    assert 1 == result.stdout.count("\n")
+    assert ["/api/v1/positions/summary?account=main"] == monitor.requests
+
+
+def test_watch_goes_on_through_a_restart_of_the_monitor(hlposmon: Commands, monitor: Monitor):
+    watching = hlposmon.start("status", "--watch", "--timeout", "0.2", PYTHONUNBUFFERED="1")
+    assert "LIVE" in watching.stdout.readline()
+    monitor.stop()
+    seen = next(line for line in watching.stdout if "NOT NEW" in line)
+    monitor.start()
+    back = next(line for line in watching.stdout if "healthy" in line)
+    watching.send_signal(signal.SIGINT)
+
+    assert "no monitor" in seen
+    assert "LIVE" in back
+    assert 0 == watching.wait(5)
+    assert "" == watching.communicate()[1].strip()
+
+
+def test_workers_are_a_table_or_json(hlposmon: Commands, monitor: Monitor):
+    worker = {
+        "name": "fill-1", "kind": "fill", "pid": 77, "state": "up", "restarts": 3, "beat_age_s": 0.42,
+        "uptime_s": 7300, "memory_bytes": 31457280, "flapping": True, "last_exit": None,
+    }  # fmt: skip
+    monitor.says("workers", {"workers": [worker]})
+    title, row = hlposmon.run("workers").stdout.splitlines()
+
+    assert [
+        "NAME",
+        "KIND",
+        "PID",
+        "STATE",
+        "RESTARTS",
+        "BEAT",
+        "UP",
+        "MEMORY",
+        "LAST",
+        "EXIT",
+    ] == title.split()
+    assert ["fill-1", "fill", "77", "up", "(flapping)", "3", "0.4s", "2h", "30.0", "MiB", "-"] == row.split()
+    assert {"workers": [worker]} == json.loads(hlposmon.run("workers", "--json").stdout)
+
+
+def test_wait_ends_when_the_monitor_is_ready(hlposmon: Commands, monitor: Monitor):
+    monitor.says("positions/health", {**HEALTH, "ready": False, "reasons": ["BTC is unproven"]})
+    result = hlposmon.run("wait", "--ready", "--timeout", "0.4")
+    assert 124 == result.exit_code
+    assert "hlposmon: the monitor was not ready within 0.4 s: BTC is unproven\n" == result.stderr
+
+    monitor.says("positions/health", HEALTH)
+    assert 0 == hlposmon.run("wait", "--ready").exit_code
+
+
+def test_wait_waits_for_a_monitor_that_is_not_up_yet(hlposmon: Commands, monitor: Monitor):
+    monitor.stop()
+    waiting = hlposmon.start("wait", "--ready", "--timeout", "20")
+    time.sleep(0.5)
+    monitor.start()
+
+    assert 0 == waiting.wait(10)
+    waiting.communicate()
+
+
+def test_tail_resumes_after_the_last_message_and_says_so(hlposmon: Commands, monitor: Monitor):
+    def talk(client: ServerConnection) -> None:
+        first = int(client.request.path.partition("since=")[2] or 0)
+        for seq in range(first + 1, first + 3):
+            client.send(json.dumps({"type": "verdict", "seq": seq}))
+        client.close(1012 if first == 0 else 1000)
+
+    monitor.talk = talk
+    tail = hlposmon.start("tail")
+    lines = [json.loads(tail.stdout.readline())["seq"] for _ in range(4)]
+    tail.send_signal(signal.SIGINT)
+    _, errors = tail.communicate(timeout=5)
+
+    assert [1, 2, 3, 4] == lines
+    assert 0 == tail.returncode
+    assert "(code 1012); connecting again\nhlposmon: the stream is back, after seq 2\n" in errors
+    assert "Traceback" not in errors
+
+
+def test_tail_asks_for_what_is_wanted(hlposmon: Commands, monitor: Monitor):
+    heard = []
+
+    def talk(client: ServerConnection) -> None:
+        heard.append(json.loads(client.recv()))
+        client.send("{}")
+
+    monitor.talk = talk
+    tail = hlposmon.start(
+        "tail", "--since", "9", "--compact", "--events", "fill,verdict", "--account", "main"
+    )
+    assert "{}\n" == tail.stdout.readline()
+    tail.send_signal(signal.SIGINT)
+    tail.communicate(timeout=5)
+
+    assert "/api/v1/positions/stream?since=9&compact=1" == monitor.requests[0]
+    assert {"action": "subscribe", "events": ["fill", "verdict"], "accounts": ["main"]} == heard[0]
+
+
+@pytest.mark.parametrize("command", ["status", "tail", "workers"])
+def test_without_a_monitor_the_status_is_3_and_the_way_out_is_said(hlposmon: Commands, command: str):
+    result = hlposmon.run(command)
+
+    assert 3 == result.exit_code
+    assert "" == result.stdout
+    assert result.stderr.startswith("hlposmon: no monitor is running: there is no socket ")
+    assert "hlposmon run" in result.stderr
+    assert 1 == result.stderr.count("\n")
+
+
+def test_a_silent_monitor_times_out_with_124(hlposmon: Commands, monitor: Monitor):
+    def busy(*_: object) -> None:
+        time.sleep(0.6)
+
+    monitor._respond = busy  # the canned monitor's own door
+    monitor.stop()
+    monitor.start()
+
+    assert 124 == hlposmon.run("status", "--timeout", "0.2").exit_code
+
+
+def test_an_error_of_the_monitor_is_1(hlposmon: Commands, monitor: Monitor):
+    result = hlposmon.run("workers")
+
+    assert 1 == result.exit_code
+    assert "hlposmon: there is nothing at /api/v1/workers\n" == result.stderr
+
+
+def test_the_socket_may_stand_before_or_after_the_command(hlposmon: Commands, monitor: Monitor):
+    place = hlposmon.environ.pop("HLPOSMON_SOCKET")
+
+    assert 0 == hlposmon.run("--socket", place, "status", "--json").exit_code
+    assert 0 == hlposmon.run("status", "--json", "--socket", place).exit_code
+    assert 0 == hlposmon.run("--socket", "/nowhere", "status", "--json", "--socket", place).exit_code
+    assert 3 == hlposmon.run("status", "--json").exit_code
+
+
+@pytest.mark.parametrize("arguments", [("--bogus",), ("bogus",), ("status", "extra"), ("config",), ()])
+def test_a_usage_error_is_2_and_on_stderr(hlposmon: Commands, arguments: tuple[str, ...]):
+    result = hlposmon.run(*arguments)
+
+    assert 2 == result.exit_code
+    assert "" == result.stdout
+    assert "" != result.stderr
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_is_everywhere(hlposmon: Commands, flag: str):
+    for command in ("run", "status", "health", "tail", "workers", "wait", "simulate", "config"):
+        result = hlposmon.run(command, flag)
+        assert 0 == result.exit_code
+        assert result.stdout.startswith(f"Usage: hlposmon {command}")
+        assert f"\n  {command} " in hlposmon.run(flag).stdout
+
+
+@pytest.mark.parametrize("flag", ["-V", "--version"])
+def test_the_version_is_said(hlposmon: Commands, flag: str):
+    assert hlposmon.run(flag).stdout.startswith("hlposmon 0.")
+
+
+def test_a_reader_that_has_had_enough_is_no_error(hlposmon: Commands, monitor: Monitor):
+    monitor.says("positions/summary", {**SUMMARY, "filler": "x" * 1_000_000})
+    status = hlposmon.start("status", "--json")
+    status.stdout.close()
+    status.wait(5)
+
+    assert ("", 0) == (status.stderr.read(), status.returncode)
+    status.stderr.close()
+
+
+def test_a_tail_whose_reader_left_ends_quietly(hlposmon: Commands, monitor: Monitor):
+    def talk(client: ServerConnection) -> None:
+        while True:
+            client.send('{"type": "gap"}')
+            time.sleep(0.01)
+
+    monitor.talk = talk
+    tail = hlposmon.start("tail")
+    tail.stdout.readline()
+    tail.stdout.close()
+
+    assert 0 == tail.wait(5)
+    assert "" == tail.stderr.read()
+    tail.stderr.close()
+
+
+def test_the_module_is_the_command(hlposmon: Commands):
+    done = subprocess.run(
+        [sys.executable, "-m", "hlposmon", "-V"], capture_output=True, text=True, env=hlposmon.environ
+    )
+
+    assert done.stdout.startswith("hlposmon 0.")

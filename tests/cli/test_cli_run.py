@@ -1,0 +1,137 @@
+"""`run`, `simulate` and `config`: what is refused before anything starts, and what is handed over."""
+
+import json
+import os
+import signal
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from hlposmon.cli.run import load_for_run, prepare
+from hlposmon.config import Flags, load
+from hlposmon.errors import HlposmonError
+from tests.cli.canned_monitor import Commands
+
+ONE = "0x" + "1" * 40
+KEY = "0x" + "ab" * 32
+
+
+def test_a_malformed_address_is_2_as_a_flag_and_78_elsewhere(hlposmon: Commands, tmp_path: Path):
+    result = hlposmon.run("run", "--address", "0x12")
+    assert (2, True) == (result.exit_code, "'0x12'" in result.stderr)
+
+    result = hlposmon.run("run", HYPERLIQUID_ACCOUNT_ADDRESS="0x12")
+    assert (78, True) == (result.exit_code, "'0x12'" in result.stderr)
+
+    config = tmp_path / "c.toml"
+    config.write_text('wrong = 1\n[[venues.hyperliquid.accounts]]\naddress = "0x12"\n')
+    result = hlposmon.run("run", "--config", str(config))
+    assert 78 == result.exit_code
+    assert 2 == result.stderr.count(f"hlposmon: {config}: ")
+
+
+def test_a_private_key_as_an_address_is_not_shown(hlposmon: Commands):
+    result = hlposmon.run("run", "--address", KEY)
+
+    assert 2 == result.exit_code
+    assert KEY[2:] not in result.output
+
+
+def test_without_an_account_run_says_how_to_give_one(hlposmon: Commands):
+    result = hlposmon.run("run")
+
+    assert 78 == result.exit_code
+    assert "--address" in result.stderr
+
+
+def test_simulate_takes_no_exchange_from_outside(hlposmon: Commands):
+    assert 2 == hlposmon.run("run", "--simulate", "--api-url", "http://127.0.0.1:1").exit_code
+
+
+def test_folders_are_made_for_this_user_alone(tmp_path: Path):
+    settings = load(Flags(simulate=True, socket=tmp_path / "r/s"), {"HOME": str(tmp_path)})
+    prepare(settings)
+
+    for folder in (settings.paths.state_dir, settings.paths.log_dir, tmp_path / "r"):
+        assert 0o700 == folder.stat().st_mode & 0o777
+
+
+def test_a_folder_that_cannot_be_used_is_named_with_the_way_out(tmp_path: Path):
+    (tmp_path / "file").touch()
+    environ = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+    with pytest.raises(
+        HlposmonError, match=f"the state folder {tmp_path}/file/x cannot be made.*--state-dir"
+    ):
+        prepare(load(Flags(simulate=True, state_dir=tmp_path / "file/x"), environ))
+    with pytest.raises(HlposmonError, match=f"the log folder {tmp_path}/file cannot be made.*--log-dir"):
+        prepare(load(Flags(simulate=True, log_dir=tmp_path / "file"), environ))
+
+
+def test_a_private_key_is_gone_before_anything_starts_and_a_reload_keeps_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in list(os.environ):
+        if name.startswith(("HYPERLIQUID_", "HLPOSMON_", "ENABLE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("HYPERLIQUID_PRIVATE_KEY", KEY)
+    settings, reload = load_for_run(Flags())
+
+    assert "HYPERLIQUID_PRIVATE_KEY" not in os.environ
+    assert settings.hyperliquid == reload().hyperliquid
+
+    config = tmp_path / "hlposmon/hlposmon.toml"
+    config.parent.mkdir()
+    config.write_text(f'[[venues.hyperliquid.accounts]]\naddress = "{ONE}"\n')
+    assert [ONE] == [account.address for account in reload().hyperliquid.accounts]
+
+
+def test_simulate_prints_where_it_is_and_ends_on_a_signal(hlposmon: Commands):
+    for number in (signal.SIGTERM, signal.SIGINT):
+        exchange = hlposmon.start("simulate", "--seed", "7", "--accounts", "3")
+        said = json.loads(exchange.stdout.readline())
+        request = urllib.request.Request(
+            f"{said['api_url']}/info", b'{"type": "allMids"}', {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            prices = json.load(answer)
+        exchange.send_signal(number)
+        _, errors = exchange.communicate(timeout=5)
+
+        assert "BTC" in prices
+        assert said["ws_url"] == said["api_url"].replace("http", "ws") + "/ws"
+        assert said["api_url"] + "/control" == said["control_url"]
+        assert 3 == len(said["accounts"])
+        assert ("", 0) == (errors, exchange.returncode)
+
+
+def test_simulate_trades_for_the_addresses_it_is_given(hlposmon: Commands):
+    exchange = hlposmon.start("simulate", "--address", ONE)
+    said = json.loads(exchange.stdout.readline())
+    exchange.terminate()
+    exchange.communicate(timeout=5)
+
+    assert [ONE] == said["accounts"]
+    assert 2 == hlposmon.run("simulate", "--address", ONE, "--accounts", "2").exit_code
+
+
+def test_config_check_says_ok_or_every_mistake(hlposmon: Commands, tmp_path: Path):
+    config = tmp_path / "c.toml"
+    config.write_text(f'[[venues.hyperliquid.accounts]]\naddress = "{ONE}"\n')
+    result = hlposmon.run("config", "check", "--config", str(config))
+    assert (0, f"{config}: ok, live, main {ONE}\n") == (result.exit_code, result.stdout)
+
+    config.write_text("a = 1\nb = 2\n")
+    result = hlposmon.run("config", "check", "--config", str(config))
+    assert 78 == result.exit_code
+    assert 3 == result.stderr.count("hlposmon: ")
+
+
+def test_config_print_is_a_config(hlposmon: Commands, tmp_path: Path):
+    printed = hlposmon.run("config", "print", HYPERLIQUID_ACCOUNT_ADDRESS=ONE, HYPERLIQUID_PRIVATE_KEY=KEY)
+    assert KEY[2:] not in printed.output
+    (tmp_path / "c.toml").write_text(printed.stdout)
+
+    assert 0 == hlposmon.run("config", "check", "--config", str(tmp_path / "c.toml")).exit_code
