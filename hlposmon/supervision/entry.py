@@ -12,6 +12,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from hlposmon.errors import ConfigError
@@ -66,7 +67,9 @@ def _tie_to_parent(name: str, parent_pid: int) -> None:
 
 
 def _trace_aborts() -> None:
-    faulthandler.enable()
     # An abort is a question for a traceback; a core file of it would hold credentials.
+    if sys.stderr is not None:
+        faulthandler.enable()
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    with suppress(OSError, ValueError):  # a system call filter may forbid it
+        resource.setrlimit(resource.RLIMIT_CORE, (0, hard))

@@ -11,7 +11,7 @@ import mmap
 import os
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing import context, reduction
 from typing import Any
@@ -67,18 +67,26 @@ class Board:
         return (_inherited, (reduction.DupFd(self._fd),))
 
     def assign(self, name: str, kind: str = "") -> "Row":
-        """Give a free row to a new child; ValueError when the name is taken or nothing is free."""
-        if name in self._names():
-            raise ValueError(f"the board has a row for {name!r} already")
-        text = _padded(name, NAME_BYTES)
-        for index in range(self._capacity):
-            if not self._words[index * ROW_BYTES // 8 + TAKEN]:
-                row = Row(self, index)
-                self._put(index, NAME_AT, text)
-                row.label(kind)
-                row.write(TAKEN, time.monotonic_ns())
-                return row
-        raise ValueError(f"the board has no row left for {name!r}: all {self._capacity} are taken")
+        """Give a free row to a new child; ValueError when it does not fit, and nothing changed."""
+        self.check_room({name})
+        index = min(set(range(self._capacity)) - set(self._names().values()))
+        row = Row(self, index)
+        row.label(kind)
+        self._put(index, NAME_AT, _padded(name, NAME_BYTES))
+        row.write(TAKEN, time.monotonic_ns())
+        return row
+
+    def check_room(self, names: Iterable[str]) -> None:
+        """ValueError when not all of these new children can be assigned a row."""
+        new, taken = list(names), self._names()
+        for name in new:
+            _padded(name, NAME_BYTES)
+            if not name or name in taken:
+                raise ValueError(f"a child needs a name of its own, not {name!r}")
+        if len(new) > self._capacity - len(taken):
+            raise ValueError(
+                f"the board has {self._capacity} rows, {len(taken)} taken: no room for {len(new)} more"
+            )
 
     def release(self, name: str) -> None:
         """Take the row from a child that is gone for good."""

@@ -31,6 +31,7 @@ class Pulse:
         self._row = row
         self._parent_pid = parent_pid
         self._wake = Wake()
+        self._signals: Signals | None = None
         self._stopping = False
         self._reload = False
 
@@ -49,7 +50,8 @@ class Pulse:
         ignored: tuple[signal.Signals, ...] = (signal.SIGINT,),
     ) -> None:
         """Take this process's signals from here on; main thread only."""
-        Signals((*stop, signal.SIGHUP), self._note, self._wake, ignored=ignored).install()
+        self._signals = Signals((*stop, signal.SIGHUP), self._note, self._wake, ignored=ignored)
+        self._signals.install()
 
     def _note(self, number: int) -> None:
         if number == signal.SIGHUP:
@@ -116,6 +118,12 @@ class Pulse:
         """Ask the loop to reload, as SIGHUP does; from any thread."""
         self._reload = True
         self._wake.ring()
+
+    def close(self) -> None:
+        """Give the signals back and close `wake_fd`; for a pulse that is alone. A child just ends."""
+        if self._signals is not None:
+            self._signals.give_back()
+        self._wake.close()
 
 
 def _readable(fd: int, timeout_s: float) -> bool:

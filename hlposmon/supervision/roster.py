@@ -53,9 +53,10 @@ class Roster:
             self._adopt(spec, at_boot=True)
 
     def apply(self, specs: Sequence[ChildSpec]) -> None:
-        """A reload: these are wanted now. ValueError, and nothing changed, when two have one name."""
+        """A reload: these are wanted now. ValueError, and nothing changed, when the board has no room."""
         _check_names(specs)
         names = {spec.name for spec in specs}
+        self._board.check_room(names - self._children.keys())
         for child in self._children.values():
             child.at_boot = False
             child.wanted = child.name in names

@@ -71,7 +71,7 @@ class Signals:
         return self
 
     def install(self) -> None:
-        """Take the signals, for good unless `__exit__` gives them back."""
+        """Take the signals, until they are given back."""
         self._fd_before = signal.set_wakeup_fd(self._wake.ringer_fd, warn_on_full_buffer=False)
         for number in self._heard:
             self._before.append((number, signal.signal(number, self._on_signal)))
@@ -81,6 +81,10 @@ class Signals:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Put the handlers back that were there before."""
         while self._before:
             number, handler = self._before.pop()
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]

@@ -7,7 +7,9 @@ processes. Never in here: what the children work at.
 
 import faulthandler
 import logging
+import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -67,14 +69,15 @@ class Supervisor:
         self._was_ready = False
         self._owes_ready = True
         self._awake_since = self._turned_at = 0.0
+        self._had_terminal = _has_terminal()
         self._fed_at = self._status_at = float("-inf")
         self._status = ""
 
     def run(self) -> int:
         """Supervise until told to stop; the exit status: 0 stopped, 78 bad configuration, 1 gave up."""
         assert threading.current_thread() is threading.main_thread(), "PDEATHSIG follows the thread"
-        if not faulthandler.is_enabled():
-            faulthandler.enable()  # systemd's watchdog sends SIGABRT
+        if not faulthandler.is_enabled() and sys.__stderr__ is not None:
+            faulthandler.enable(sys.__stderr__)  # systemd's watchdog sends SIGABRT
         wake = Wake()
         try:
             with Signals((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), self._noted.append, wake):
@@ -121,10 +124,14 @@ class Supervisor:
                 if number is signal.SIGINT:
                     log.warning("stopping at once")
                     self._roster.want_none(stop_by=now)
-            elif number is signal.SIGHUP:
+            elif number is signal.SIGHUP and not self._hung_up():
                 self._reload()
             else:
                 self._stop(now, number.name)
+
+    def _hung_up(self) -> bool:
+        # the same signal says "reload" to a service and "the terminal is gone" to a program on one
+        return self._had_terminal and not _has_terminal()
 
     def _stop(self, now: float, reason: str) -> None:
         log.info("stopping", extra=fields(reason=reason))
@@ -144,7 +151,10 @@ class Supervisor:
                 log.error("not reloaded: bad configuration", extra=fields(mistake=mistake))
             specs = None
         if specs is not None:
-            self._roster.apply(specs)
+            try:
+                self._roster.apply(specs)
+            except ValueError as error:
+                log.error("not reloaded: restart instead", extra=fields(error=error))
 
     def _reap(self, now: float) -> None:
         for child, code in self._roster.reap(now):
@@ -188,3 +198,11 @@ class Supervisor:
         for ready in wait([wake.fileno(), *sentinels], nap_s):
             if isinstance(ready, int) and ready in sentinels:
                 sentinels[ready].sentinel_spent = True  # it stays readable until the process is reaped
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True

@@ -1,12 +1,11 @@
 """What the children of these tests do: sleep, hang, crash, disobey. Importable, for they are spawned."""
 
 import os
+import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from hlposmon.errors import ConfigError
 from hlposmon.supervision.heartbeat import Board
@@ -46,12 +45,16 @@ def crash_before_the_first_beat(pulse: Pulse) -> None:
     raise RuntimeError("as the test wished")
 
 
-def crash_unless(pulse: Pulse, path: Path) -> None:
-    """Crash until the file is there, then work."""
+def crash_unless(pulse: Pulse, path: Path, code: int = 1) -> None:
+    """Work while the file is there, else exit."""
+    while not pulse.stopping:
+        pulse.wait(0.02)
+        if not path.exists():
+            sys.exit(code)
+
+
+def return_unasked(pulse: Pulse) -> None:
     pulse.beat()
-    if not path.exists():
-        raise RuntimeError("not there yet")
-    work(pulse)
 
 
 def exit_with(pulse: Pulse, code: int) -> None:
@@ -61,6 +64,12 @@ def exit_with(pulse: Pulse, code: int) -> None:
 
 def refuse_the_configuration(pulse: Pulse) -> None:
     raise ConfigError(["api_url: is 7, must be a text", "ws_url: missing"])
+
+
+def work_unless_main_was_imported(pulse: Pulse) -> None:
+    if hasattr(sys.modules["__main__"], "main"):
+        raise RuntimeError("the program's main module was imported again")
+    work(pulse)
 
 
 def hang(pulse: Pulse) -> None:
@@ -100,16 +109,13 @@ def look_around(pulse: Pulse, diary: Path) -> None:
     """Note what a child has inherited."""
     variables = [name for name in os.environ if name.startswith(("NOTIFY_", "WATCHDOG_"))]
     note(diary, f"environ {variables}")
-    note(diary, f"sigint {signal.getsignal(signal.SIGINT) is signal.SIG_IGN}")
+    note(diary, f"sigint ignored {signal.getsignal(signal.SIGINT) is signal.SIG_IGN}")
     note(diary, f"blocked {sorted(signal.pthread_sigmask(signal.SIG_BLOCK, []))}")
     note(diary, f"comm {Path('/proc/self/comm').read_text().strip()}")
-    note(diary, f"main {getattr(sys.modules['__main__'], '__file__', None)} {'__mp_main__' in sys.modules}")
+    note(diary, f"core limit {resource.getrlimit(resource.RLIMIT_CORE)[0]}")
     work(pulse)
 
 
 def note(diary: Path, line: str) -> None:
     with diary.open("a") as file:
         file.write(line + "\n")
-
-
-Target = Callable[..., Any]

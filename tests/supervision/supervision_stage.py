@@ -6,6 +6,7 @@ supervisor is asked to stop by a real SIGTERM. Children are real processes.
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -35,7 +36,7 @@ class Stage:
     """A supervisor and its board; `run` plays a script on it and returns the exit status."""
 
     def __init__(self, *specs: ChildSpec, policy: Policy = QUICK, **wishes: Any) -> None:
-        self.board = Board([spec.name for spec in specs])
+        self.board = wishes.pop("board", None) or Board([spec.name for spec in specs])
         self.supervisor = Supervisor(
             specs,
             self.board,
@@ -47,10 +48,12 @@ class Stage:
         self._script: Script = iter(())
         self._over = False
         self._failure: BaseException | None = None
+        self.final: dict[str, RowView] = {}
 
     def run(self, script: Callable[["Stage"], Script]) -> int:
         self._script = script(self)
         status = self.supervisor.run()
+        self.final = {row.name: row for row in self.board.rows()}
         self.board.close()
         if self._failure is not None:
             raise self._failure
@@ -94,8 +97,37 @@ class Stage:
             yield
 
 
+class Manager:
+    """Stands where systemd stands: a datagram socket, and all that was said on it."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind("\0" + address[1:] if address.startswith("@") else address)
+        self._socket.setblocking(False)
+        self.all_heard: list[str] = []
+
+    def heard(self) -> list[str]:
+        """What was said since this was last asked."""
+        said = []
+        try:
+            while True:
+                said.append(self._socket.recv(4096).decode("ascii"))
+        except BlockingIOError:
+            self.all_heard += said
+            return said
+
+    def close(self) -> None:
+        self._socket.close()
+
+
 def lines(diary: Path) -> list[str]:
     return diary.read_text().splitlines() if diary.exists() else []
+
+
+def descriptors() -> set[str]:
+    """What this process holds open."""
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
 
 
 def alive(pid: int) -> bool:

@@ -1,0 +1,8 @@
+"""The children that these tests spawn import `sleepers` by name: its folder must be on the path."""
+
+import sys
+from pathlib import Path
+
+HERE = str(Path(__file__).parent)
+if HERE not in sys.path:
+    sys.path.insert(0, HERE)

@@ -1,0 +1,217 @@
+"""SIGHUP: what each kind of child does, what is new, what goes, and what a bad configuration changes."""
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from sleepers import exit_with, ignore_being_asked, refuse_the_configuration, say, work, work_and_note_reloads
+from supervision_stage import Manager, Script, Stage, lines
+
+from hlposmon.errors import ConfigError
+from hlposmon.supervision.child import ChildSpec
+
+
+def hang_up() -> None:
+    os.kill(os.getpid(), signal.SIGHUP)
+
+
+class Wish:
+    """What the next reload asks for; counts how often it was asked."""
+
+    def __init__(self, specs: Sequence[ChildSpec] | None) -> None:
+        self.specs = specs
+        self.asked = 0
+
+    def __call__(self) -> Sequence[ChildSpec] | None:
+        self.asked += 1
+        return self.specs
+
+
+def test_each_child_is_reloaded_in_the_way_its_spec_says(tmp_path: Path):
+    diary = tmp_path / "diary"
+    specs = [
+        ChildSpec("new process", work, reload="respawn"),
+        ChildSpec("told", work_and_note_reloads, (diary,), reload="signal"),
+        ChildSpec("left alone", work_and_note_reloads, (diary,), reload="keep"),
+    ]
+    stage = Stage(*specs, on_reload=Wish(specs))
+
+    def script(stage: Stage) -> Script:
+        yield from stage.all_up()
+        before = {row.name: row.pid for row in stage.board.rows()}
+        hang_up()
+        yield from stage.until(lambda: stage.row("new process").pid not in (None, before["new process"]))
+        yield from stage.until(lambda: lines(diary) == ["told reloaded"])
+        yield from stage.all_up()
+        assert stage.row("told").pid == before["told"]
+        assert stage.row("left alone").pid == before["left alone"]
+        assert [row.restarts for row in stage.board.rows()] == [0, 0, 0]  # a reload is no failure
+
+    assert stage.run(script) == 0
+    assert lines(diary) == ["told reloaded"]
+
+
+def test_a_new_process_runs_with_the_new_arguments(tmp_path: Path):
+    diary = tmp_path / "diary"
+    stage = Stage(
+        ChildSpec("a", say, (diary, "old")),
+        on_reload=Wish([ChildSpec("a", say, (diary, "new"), kind="fresh")]),
+    )
+
+    def script(stage: Stage) -> Script:
+        yield from stage.all_up()
+        hang_up()
+        yield from stage.until(lambda: lines(diary) == ["old", "new"])
+        assert stage.row("a").kind == "fresh"
+
+    assert stage.run(script) == 0
+
+
+def test_a_child_that_is_kept_takes_the_new_arguments_when_it_next_dies(tmp_path: Path):
+    diary = tmp_path / "diary"
+    stage = Stage(
+        ChildSpec("a", say, (diary, "old")),
+        on_reload=Wish([ChildSpec("a", say, (diary, "new"), reload="keep")]),
+    )
+
+    def script(stage: Stage) -> Script:
+        yield from stage.all_up()
+        hang_up()
+        yield from stage.for_s(0.3)
+        assert lines(diary) == ["old"]
+        os.kill(stage.row("a").pid or 0, signal.SIGKILL)
+        yield from stage.until(lambda: lines(diary) == ["old", "new"])
+
+    assert stage.run(script) == 0
+
+
+def test_new_children_come_and_missing_ones_go_with_their_rows():
+    stage = Stage(
+        ChildSpec("a", work), ChildSpec("b", work), on_reload=Wish([ChildSpec("c", work, kind="new")])
+    )
+
+    def script(stage: Stage) -> Script:
+        yield from stage.all_up()
+        hang_up()
+        yield from stage.until(lambda: stage.states() == {"c": "up"})
+        assert stage.row("c").kind == "new"
+
+    assert stage.run(script) == 0
+
+
+def test_a_child_that_is_wanted_back_before_it_has_gone_comes_back():
+    both = [ChildSpec("a", ignore_being_asked), ChildSpec("b", work, reload="keep")]
+    wish = Wish(both[1:])
+    stage = Stage(*both, on_reload=wish, patience={"stop_grace_s": 0.5})
+
+    def script(stage: Stage) -> Script:
+        yield from stage.all_up()
+        first = stage.row("a").pid
+        hang_up()
+        yield from stage.until(lambda: stage.row("a").state == "stopping")
+        wish.specs = both
+        hang_up()
+        yield from stage.until(lambda: stage.row("a").state == "up" and stage.row("a").pid != first)
+
+    assert stage.run(script) == 0
+
+
+def test_a_child_that_keeps_dying_is_given_a_fresh_chance_at_once():
+    dying = ChildSpec("a", exit_with, (3,))
+    stage = Stage(
+        dying, on_reload=Wish([ChildSpec("a", work)]), patience={"backoff_s": 60.0, "backoff_max_s": 60.0}
+    )
+
+    def script(stage: Stage) -> Script:
+        yield from stage.until(lambda: stage.row("a").state == "backoff")
+        hang_up()
+        yield from stage.all_up(within_s=5.0)
+
+    assert stage.run(script) == 0
+
+
+def refuse() -> Sequence[ChildSpec] | None:
+    raise ConfigError(["prices.interval_s: is 'often', must be a number", "stream: unknown"])
+
+
+@pytest.mark.parametrize("on_reload", [refuse, Wish(None), None])
+def test_a_reload_that_brings_nothing_keeps_everything(on_reload, caplog: pytest.LogCaptureFixture):
+    stage = Stage(ChildSpec("a", work), on_reload=on_reload)
+
+    def script(stage: Stage) -> Script:
+        yield from stage.all_up()
+        pid = stage.row("a").pid
+        hang_up()
+        yield from stage.until(lambda: "reloaded" in caplog.messages)
+        assert (stage.row("a").pid, stage.row("a").state) == (pid, "up")
+
+    caplog.set_level("INFO")
+    assert stage.run(script) == 0
+    mistakes = [r.fields["mistake"] for r in caplog.records if "mistake" in getattr(r, "fields", {})]
+    assert len(mistakes) == (2 if on_reload is refuse else 0)
+
+
+def test_more_children_than_the_board_has_room_for_are_refused_and_nothing_changes(caplog):
+    crowd = [ChildSpec(f"c{n}", work) for n in range(18)]
+    stage = Stage(ChildSpec("a", work), on_reload=Wish(crowd))
+
+    def script(stage: Stage) -> Script:
+        yield from stage.all_up()
+        pid = stage.row("a").pid
+        hang_up()
+        yield from stage.until(lambda: any("not reloaded" in message for message in caplog.messages))
+        yield from stage.for_s(0.3)
+        assert [(row.name, row.pid) for row in stage.board.rows()] == [("a", pid)]
+
+    assert stage.run(script) == 0
+
+
+def test_a_configuration_refused_after_a_reload_does_not_stop_the_service():
+    bad = [ChildSpec("good", work, reload="keep"), ChildSpec("bad", refuse_the_configuration)]
+    stage = Stage(bad[0], on_reload=Wish(bad))
+
+    def script(stage: Stage) -> Script:
+        yield from stage.all_up()
+        hang_up()
+        yield from stage.until(lambda: stage.states().get("bad") and stage.row("bad").last_exit == 78)
+        yield from stage.until(lambda: stage.row("bad").restarts >= 1)
+        assert stage.row("good").state == "up"
+
+    assert stage.run(script) == 0
+
+
+def test_a_reload_while_stopping_is_not_asked_for():
+    wish = Wish([])
+    stage = Stage(ChildSpec("a", ignore_being_asked), on_reload=wish, patience={"stop_grace_s": 0.5})
+
+    def script(stage: Stage) -> Script:
+        yield from stage.all_up()
+        os.kill(os.getpid(), signal.SIGTERM)
+        yield from stage.until(lambda: stage.row("a").state == "stopping")
+        hang_up()
+        yield from stage.until(lambda: stage.row("a").state == "down")
+
+    assert stage.run(script) == 0
+    assert wish.asked == 0
+
+
+def test_systemd_hears_that_a_reload_begins_and_when_everything_is_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    manager = Manager(str(tmp_path / "notify"))
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.address)
+    spec = ChildSpec("a", work)
+    stage = Stage(spec, on_reload=Wish([spec]))
+
+    def script(stage: Stage) -> Script:
+        yield from stage.until(lambda: "READY=1" in manager.heard())
+        hang_up()
+        yield from stage.until(lambda: any(word.startswith("RELOADING=1") for word in manager.heard()))
+        assert "READY=1" not in manager.all_heard[-1:]
+        yield from stage.until(lambda: "READY=1" in manager.heard())
+        assert stage.states() == {"a": "up"}
+
+    assert stage.run(script) == 0
+    manager.close()
