@@ -60,7 +60,7 @@ class FillWorker:
         self._opened_s = 0.0
         self._told_heard_s = 0.0
         self._others: set[str] = set()
-        self._repeats = Repeats(log)
+        self._repeats = Repeats()
 
     def run(self) -> None:
         try:
@@ -116,7 +116,7 @@ class FillWorker:
 
     def _subscribe(self) -> None:
         self._opened_s = time.monotonic()
-        log.info("feed connected %s", fields(url=self._feed.url, connection=self._feed.opened))
+        log.info("feed connected", extra=fields(url=self._feed.url, connection=self._feed.opened))
         for watch in self._watches.values():
             watch.acked.clear()
             watch.live, watch.due_s = False, 0.0
@@ -124,7 +124,7 @@ class FillWorker:
                 self._feed.send(wire.subscription(kind, user=watch.account.address))
 
     def _lost(self, reason: str, retry_s: float) -> None:
-        self._repeats.warning("feed lost", reason=reason, retry_s=f"{retry_s:.1f}")
+        self._warn("feed lost", reason=reason, retry_s=f"{retry_s:.1f}")
         for watch in self._watches.values():
             watch.acked.clear()
             self._not_live(watch, reason)
@@ -140,7 +140,7 @@ class FillWorker:
                 self._refused(str(message.data))
         except WireError as error:
             # It may have been fills: what it held is fetched instead.
-            self._repeats.warning("message not understood", reason=error)
+            self._warn("message not understood", reason=error)
             for watch in self._watches.values():
                 self._not_live(watch, "a message was not understood", after_s=RETRY_S)
 
@@ -159,7 +159,7 @@ class FillWorker:
         ]
 
     def _refused(self, text: str) -> None:
-        self._repeats.warning("the exchange refused", text=text)
+        self._warn("the exchange refused", text=text)
         if "Cannot track more than" in text:
             for watch in self._watches.values():
                 if "userFills" not in watch.acked:
@@ -204,12 +204,12 @@ class FillWorker:
                     return
             self._fundings(self._info.fundings_since(watch.account, start_ms))
         except (VenueUnavailable, VenueRefused, WireError) as error:
-            self._repeats.warning("backfill failed", account=name, reason=error)
+            self._warn("backfill failed", account=name, reason=error)
             self._not_live(watch, f"backfill failed: {error}", after_s=RETRY_S)
             return
         watch.live = True
         self._feed.calm()
-        log.info("feed live %s", fields(account=name, backfilled=count, since_ms=start_ms))
+        log.info("feed live", extra=fields(account=name, backfilled=count, since_ms=start_ms))
         self._outlet.put(FeedState(name, self._pulse.name, live=True, at_s=time.monotonic()))
 
     def _start_ms(self, name: str) -> int:
@@ -248,10 +248,13 @@ class FillWorker:
     def _note_others(self, name: str, coins: Sequence[str]) -> None:
         for coin in set(coins) - self._others:
             self._others.add(coin)
-            log.warning("fills of a coin that is not watched %s", fields(account=name, coin=coin))
+            log.warning("fills of a coin that is not watched", extra=fields(account=name, coin=coin))
             self._outlet.put_newest(
                 Notice(name, f"{coin} is traded but not watched: only perpetuals of the first dex are")
             )
+
+    def _warn(self, message: str, **values: object) -> None:
+        self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)
 
     def _wait(self) -> None:
         poller = select.poll()

@@ -70,12 +70,12 @@ class Outlet:
             self._queue.put(Joined(self._pulse.name, self._kind))
         except QueueBroken as error:
             if not self._failed:
-                log.warning("queue not connected %s", fields(path=self._path, reason=error))
+                log.warning("queue not connected", extra=fields(path=self._path, reason=error))
             self._failed = True
             return False
         self._failed = False
         return True
 
     def _drop(self, error: QueueBroken) -> None:
-        log.info("queue broken %s", fields(reason=error))
+        log.info("queue broken", extra=fields(reason=error))
         self.close()

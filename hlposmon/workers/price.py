@@ -51,7 +51,7 @@ class PriceWorker:
         self._next_batch_s = self._next_poll_s = 0.0
         self._polling = settings.source == "poll"
         self._began_s = time.monotonic()
-        self._repeats = Repeats(log)
+        self._repeats = Repeats()
 
     def run(self) -> None:
         try:
@@ -79,10 +79,10 @@ class PriceWorker:
         for _ in range(64):
             match self._feed.next():
                 case Opened():
-                    log.info("prices connected %s", fields(url=self._feed.url))
+                    log.info("prices connected", extra=fields(url=self._feed.url))
                     self._feed.send(wire.subscription(CHANNEL))
                 case Lost(reason=reason, retry_s=retry_s):
-                    self._repeats.warning("prices lost", reason=reason, retry_s=f"{retry_s:.1f}")
+                    self._warn("prices lost", reason=reason, retry_s=f"{retry_s:.1f}")
                 case Said(raw=raw):
                     self._said(raw)
                     continue
@@ -99,9 +99,9 @@ class PriceWorker:
                 if self._feed is not None:
                     self._feed.calm()
             elif message.channel == "error":
-                self._repeats.warning("the exchange refused", text=message.data)
+                self._warn("the exchange refused", text=message.data)
         except WireError as error:
-            self._repeats.warning("message not understood", reason=error)
+            self._warn("message not understood", reason=error)
 
     def _take(self, prices: dict[str, Decimal]) -> None:
         self._heard_s = time.monotonic()
@@ -123,7 +123,7 @@ class PriceWorker:
                 self._info.statement(account, asked_s=now_s, now_ms=0) for account in self._accounts
             ]
         except (VenueUnavailable, VenueRefused, WireError) as error:
-            self._repeats.warning("prices not polled", reason=error)
+            self._warn("prices not polled", reason=error)
             return
         self._take(wire.marks_of(statements))
 
@@ -135,6 +135,9 @@ class PriceWorker:
         if self._outlet.put_newest(Marks(self._fresh, self._heard_s)):
             self._fresh, self._told_s = {}, self._heard_s
         self._next_batch_s = now_s + self._settings.interval_s
+
+    def _warn(self, message: str, **values: object) -> None:
+        self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)
 
     def _wait(self) -> None:
         poller = select.poll()

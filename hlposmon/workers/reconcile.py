@@ -53,7 +53,7 @@ class ReconcileWorker:
         self._pulse, self._info, self._interval_s = pulse, info, interval_s
         self._outlet = Outlet(queue, pulse, "reconcile")
         self._rounds = {account.name: _Round(account, 0.0, Backoff(1.0, 15.0)) for account in accounts}
-        self._repeats = Repeats(log)
+        self._repeats = Repeats()
 
     def run(self) -> None:
         try:
@@ -78,9 +78,10 @@ class ReconcileWorker:
             if rung is not None:
                 rung.due_s = min(rung.due_s, max(time.monotonic() + ask.delay_s, rung.asked_s + SPACING_S))
                 wanted = rung.fills_from_ms
-                rung.fills_from_ms = ask.since_ms if wanted is None else min(wanted, ask.since_ms)
+                if ask.since_ms is not None:
+                    rung.fills_from_ms = ask.since_ms if wanted is None else min(wanted, ask.since_ms)
                 log.info(
-                    "asked early %s", fields(account=ask.account, reason=ask.reason, delay_s=ask.delay_s)
+                    "asked early", extra=fields(account=ask.account, reason=ask.reason, delay_s=ask.delay_s)
                 )
 
     def _ask(self, round_: _Round) -> None:
@@ -95,7 +96,7 @@ class ReconcileWorker:
             )
         except (VenueUnavailable, VenueRefused, WireError) as error:
             round_.due_s = time.monotonic() + min(round_.backoff.next(), self._interval_s)
-            self._repeats.warning("no statement", account=account.name, reason=error)
+            self._warn("no statement", account=account.name, reason=error)
             return
         round_.backoff.reset()
         round_.due_s = time.monotonic() + self._interval_s
@@ -113,7 +114,7 @@ class ReconcileWorker:
             count += len(page.fills)
             for at in range(0, len(page.fills), PIECE_FILLS):
                 self._outlet.put(Fills(round_.account.name, "fetch", page.fills[at : at + PIECE_FILLS]))
-        log.info("fills fetched %s", fields(account=round_.account.name, since_ms=since_ms, fills=count))
+        log.info("fills fetched", extra=fields(account=round_.account.name, since_ms=since_ms, fills=count))
         return since_ms
 
     def _identify(self, round_: _Round) -> None:
@@ -124,18 +125,21 @@ class ReconcileWorker:
         try:
             role, owner = self._info.role(account)
         except (VenueUnavailable, VenueRefused, WireError) as error:
-            self._repeats.warning("role not known", account=account.name, reason=error)
+            self._warn("role not known", account=account.name, reason=error)
             return
         text = None
         if role == "missing":
             text = f"the exchange does not know the address {account.address}: is it the right one?"
         elif role == "agent":
-            text = f"{account.address} is the address of an agent (API wallet); watch its account {owner} instead"
+            text = f"{account.address} is an agent's (API wallet): watch its account {owner} instead"
         if text is None:
             round_.identified = True
         else:
-            log.warning("address %s", fields(account=account.name, notice=text))
+            log.warning("address", extra=fields(account=account.name, notice=text))
             round_.identified = self._outlet.put(Notice(account.name, text))
+
+    def _warn(self, message: str, **values: object) -> None:
+        self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)
 
     def _wait(self) -> None:
         now_s = time.monotonic()

@@ -1,0 +1,113 @@
+"""The places that a monitor holds while it lives: its public socket, and the locks on its folders.
+
+A monitor never replaces the socket of a living one. Whether one lives is asked of the socket itself
+(the kernel names the process that listens); the lock beside it keeps two that start at once apart, and
+dies with its holder. What a dead monitor left is replaced.
+"""
+
+import contextlib
+import fcntl
+import os
+import socket
+import struct
+from pathlib import Path
+from types import TracebackType
+
+from hlposmon.errors import InUse, NotPermitted
+
+_PEERCRED = struct.Struct("3i")
+SOCKET_MODE = 0o660
+BACKLOG = 512
+
+
+class Lock:
+    """An exclusive lock on a small file that holds its owner's pid; the file goes with the lock."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        """Take the lock; InUse with the owner's pid when it is taken."""
+        self._path = path
+        while True:
+            try:
+                self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            except OSError as error:
+                raise NotPermitted(f"{path}: the lock cannot be made: {error.strerror}") from error
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                owner = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+                os.close(self._fd)
+                raise InUse(
+                    f"{what} is in use by a live monitor, pid {owner}: stop that one, or choose another place"
+                ) from error
+            if _is_still_there(path, self._fd):
+                break
+            os.close(self._fd)  # its owner took the file away between our open and our lock
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let go of the lock, and take the file away."""
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
+        os.close(self._fd)
+
+    def __enter__(self) -> "Lock":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def open_door(path: Path) -> socket.socket:
+    """A listening Unix socket at `path`; hold the lock on it first.
+
+    Raises InUse when a living process listens there, NotPermitted when it cannot be made.
+    """
+    _make_way(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o777 & ~SOCKET_MODE)
+    try:
+        sock.bind(os.fspath(path))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise NotPermitted(f"{path}: the socket cannot be made: {error.strerror or error}") from error
+    finally:
+        os.umask(before)
+    return sock
+
+
+def _make_way(path: Path) -> None:
+    """Remove what a dead monitor left at `path`."""
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        probe.settimeout(1.0)
+        probe.connect(os.fspath(path))
+        raw = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)
+        pid, _, _ = _PEERCRED.unpack(raw)
+    except FileNotFoundError:
+        return
+    except ConnectionRefusedError:
+        if not path.is_socket():
+            raise InUse(f"{path} is there already and is not a socket: move it away") from None
+        path.unlink()
+        return
+    except PermissionError as error:
+        raise NotPermitted(f"{path}: another user's socket stands there") from error
+    except TimeoutError:
+        pid = 0
+    except OSError as error:
+        raise NotPermitted(f"{path}: cannot be looked at: {error.strerror or error}") from error
+    finally:
+        probe.close()
+    owner = pid or "unknown"
+    raise InUse(f"{path} is in use by a live monitor, pid {owner}: stop it, or choose another with --socket")
+
+
+def _is_still_there(path: Path, fd: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except FileNotFoundError:
+        return False

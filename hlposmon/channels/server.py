@@ -1,0 +1,258 @@
+"""The public socket: HTTP and WebSocket over `serving`, in the contract's paths. It decides nothing.
+
+What to say comes from a Source; what is worth sending is published here once encoded, the same bytes
+for every client. A client that does not read is cut off, never waited for.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from hlposmon.errors import WireError
+from hlposmon.serving.messages import Limits, Peer, Request, Response, Session, Upgrade, text_frame
+from hlposmon.serving.server import Server
+from hlposmon.wire.text import dumps, loads
+
+SUMMARY = "/api/v1/positions/summary"
+HEALTH = "/api/v1/positions/health"
+STREAM = "/api/v1/positions/stream"
+WORKERS = "/api/v1/workers"
+METRICS = "/metrics"
+PATHS = (SUMMARY, HEALTH, STREAM, WORKERS, METRICS)
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+# What a client may come back for with ?since=: the last so many messages, or bytes of them.
+REPLAY_MESSAGES = 4096
+REPLAY_BYTES = 4 << 20
+_PING = text_frame(dumps({"type": "ping"}))
+_CODES = {
+    400: "bad_request",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "timed_out",
+    413: "too_large",
+    426: "upgrade_required",
+    431: "headers_too_large",
+    500: "internal",
+    503: "unavailable",
+}
+_LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
+
+
+class Source(Protocol):
+    """Where the answers come from: the tracker."""
+
+    @property
+    def seq(self) -> int: ...
+
+    def summary(self, account: str | None) -> dict[str, Any] | None: ...
+
+    def health(self) -> dict[str, Any]: ...
+
+    def workers(self) -> dict[str, Any]: ...
+
+    def metrics(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One message of the stream, encoded once in each form. `event` and `account` are for filters."""
+
+    seq: int
+    event: str
+    account: str
+    frame: bytes
+    compact: bytes
+
+
+@dataclass(slots=True)
+class _Client:
+    """What one client of the stream asked for."""
+
+    peer: Peer
+    compact: bool
+    events: frozenset[str] = frozenset()
+    accounts: frozenset[str] = field(default_factory=frozenset)
+
+    def wants(self, message: Published) -> bool:
+        return (not self.events or message.event in self.events) and (
+            not self.accounts or message.account in self.accounts
+        )
+
+    def send(self, message: Published) -> None:
+        if self.wants(message):
+            self.peer.send_frame(message.compact if self.compact else message.frame)
+
+
+class PublicServer:
+    """The application behind the socket. `step` it when `fileno` is readable, and a few times a second."""
+
+    def __init__(self, source: Source, limits: Limits | None = None) -> None:
+        self._source = source
+        self._server = Server(self, limits or Limits())
+        self._clients: dict[Peer, _Client] = {}
+        self._replay: deque[Published] = deque()
+        self._replay_bytes = 0
+        self.listen, self.fileno, self.step = self._server.listen, self._server.fileno, self._server.step
+
+    @property
+    def clients(self) -> int:
+        """Open streams."""
+        return len(self._clients)
+
+    def publish(
+        self, seq: int, event: str, account: str, body: dict[str, Any], compact: dict[str, Any]
+    ) -> None:
+        """Send one message to every client that wants it, and keep it for those who come back."""
+        message = Published(seq, event, account, text_frame(dumps(body)), text_frame(dumps(compact)))
+        self._replay.append(message)
+        self._replay_bytes += len(message.frame) + len(message.compact)
+        while len(self._replay) > REPLAY_MESSAGES or self._replay_bytes > REPLAY_BYTES:
+            gone = self._replay.popleft()
+            self._replay_bytes -= len(gone.frame) + len(gone.compact)
+        for client in list(self._clients.values()):
+            client.send(message)
+
+    def close(self) -> None:
+        self._server.close()
+
+    # ---------------------------------------------------------------- the app
+
+    def respond(self, request: Request) -> Response | Upgrade:
+        if (refused := _foreign(request)) is not None:
+            return self.refuse(403, refused)
+        if request.path not in PATHS:
+            return self.refuse(404, f"no such path: {request.path[:200]}; there are {', '.join(PATHS)}")
+        if request.method != "GET":
+            answer = self.refuse(405, f"{request.method} is not allowed: nothing here can be changed")
+            return Response(answer.status, answer.body, headers=(("Allow", "GET"),))
+        if request.path == STREAM:
+            return self._stream(request)
+        if request.path == SUMMARY:
+            return self._summary(request.query.get("account"))
+        if request.path == HEALTH:
+            health = self._source.health()
+            return Response(200 if health["status"] in ("healthy", "degraded") else 503, dumps(health))
+        if request.path == WORKERS:
+            return Response(200, dumps(self._source.workers()))
+        return Response(200, self._source.metrics(), content_type=METRICS_TYPE)
+
+    def refuse(self, status: int, message: str) -> Response:
+        return Response(status, dumps({"error": {"code": _CODES.get(status, "error"), "message": message}}))
+
+    def _summary(self, account: str | None) -> Response:
+        summary = self._source.summary(account)
+        if summary is None:
+            return self.refuse(404, f"no account is named {str(account)[:64]!r}")
+        return Response(200, dumps(summary))
+
+    def _stream(self, request: Request) -> Response | Upgrade:
+        if not request.is_upgrade:
+            answer = self.refuse(426, "the stream is a WebSocket: ask for an upgrade")
+            return Response(answer.status, answer.body, headers=(("Upgrade", "websocket"),))
+        since = request.query.get("since")
+        if since is not None and not (since.isascii() and since.isdigit() and len(since) < 19):
+            return self.refuse(400, f"since is a sequence number, not {since[:40]!r}")
+        return Upgrade(_Stream(self, since=None if since is None else int(since)))
+
+    # ------------------------------------------------------------- the streams
+
+    def welcome(self, peer: Peer, since: int | None) -> None:
+        """Greet a new client: what it missed, or the whole state."""
+        client = _Client(peer, compact=peer.request.query.get("compact") == "1")
+        client.events = _listed(peer.request.query.get("events"))
+        client.accounts = _listed(peer.request.query.get("accounts"))
+        self._clients[peer] = client
+        if since is not None and self._reaches_back_to(since):
+            for message in list(self._replay):
+                if message.seq > since:
+                    client.send(message)
+            return
+        self._send_state(peer, "initial_state")
+
+    def farewell(self, peer: Peer) -> None:
+        self._clients.pop(peer, None)
+
+    def hear(self, peer: Peer, raw: str | bytes) -> None:
+        """Do what a client asks; anything else is answered with an error."""
+        try:
+            asked = loads(raw)
+        except WireError as error:
+            return _complain(peer, str(error))
+        action = asked.get("action") if isinstance(asked, dict) else None
+        if action == "ping":
+            return peer.send(dumps({"type": "pong"}))
+        if action == "get_summary":
+            return self._send_state(peer, "summary")
+        if action == "subscribe":
+            return self._subscribe(peer, asked)
+        return _complain(peer, "an action is wanted: get_summary, ping or subscribe")
+
+    def _subscribe(self, peer: Peer, asked: dict[str, Any]) -> None:
+        events, accounts = asked.get("events", []), asked.get("accounts", [])
+        if not (_is_texts(events) and _is_texts(accounts)):
+            return _complain(peer, "events and accounts are lists of text")
+        client = self._clients[peer]
+        client.events, client.accounts = frozenset(events), frozenset(accounts)
+        return peer.send(
+            dumps({"type": "subscribed", "events": sorted(events), "accounts": sorted(accounts)})
+        )
+
+    def _send_state(self, peer: Peer, kind: str) -> None:
+        summary = self._source.summary(None) or {}
+        peer.send(dumps({"type": kind, **summary, "seq": self._source.seq}))
+
+    def _reaches_back_to(self, since: int) -> bool:
+        if since == self._source.seq:
+            return True
+        return bool(self._replay) and self._replay[0].seq <= since + 1 <= self._source.seq
+
+
+class _Stream(Session):
+    """One WebSocket of the stream."""
+
+    def __init__(self, server: PublicServer, *, since: int | None) -> None:
+        self._server, self._since = server, since
+
+    def opened(self, peer: Peer) -> None:
+        self._server.welcome(peer, self._since)
+
+    def received(self, peer: Peer, message: str | bytes) -> None:
+        self._server.hear(peer, message)
+
+    def closed(self, peer: Peer) -> None:
+        self._server.farewell(peer)
+
+    def idle(self, peer: Peer) -> None:
+        peer.send_frame(_PING)
+
+
+def _complain(peer: Peer, message: str) -> None:
+    peer.send(dumps({"type": "error", "message": message}))
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and len(value) <= 64 and all(isinstance(item, str) for item in value)
+
+
+def _listed(text: str | None) -> frozenset[str]:
+    return frozenset(part for part in (text or "").split(",") if part)
+
+
+def _foreign(request: Request) -> str | None:
+    """Over TCP: why a browser's page, or a name that was made to point here, is not answered."""
+    if request.peer_uid is not None:
+        return None
+    host = request.headers.get("host", "").rsplit(":", 1)[0] if request.headers.get("host") else ""
+    if host not in _LOCAL_HOSTS:
+        return f"the Host header names {host[:100]!r}, not this machine's loopback"
+    origin = request.headers.get("origin")
+    if origin is not None and not _is_local_origin(origin):
+        return f"the page at {origin[:100]!r} may not read this"
+    return None
+
+
+def _is_local_origin(origin: str) -> bool:
+    rest = origin.partition("://")[2]
+    return any(rest == host or rest.startswith(f"{host}:") for host in _LOCAL_HOSTS)

@@ -1,0 +1,192 @@
+"""What the socket answers, from the book and the clocks: summary, health, workers, metrics."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from hlposmon.channels.journal import Journal
+from hlposmon.config import Settings
+from hlposmon.domain.book import Book
+from hlposmon.tracker.clocks import Clocks, oldest
+from hlposmon.tracker.health import Ages, Health, assess
+from hlposmon.wire import published
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Worker(Protocol):
+    """One row of the supervisor's board."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def pid(self) -> int | None: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def restarts(self) -> int: ...
+    @property
+    def beat_age_s(self) -> float | None: ...
+    @property
+    def uptime_s(self) -> float | None: ...
+    @property
+    def last_exit(self) -> int | None: ...
+    @property
+    def flapping(self) -> bool: ...
+
+
+class Answers:
+    """The pictures of the tracker that others may see. It changes nothing."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        book: Book,
+        clocks: Clocks,
+        journal: Journal,
+        board: Callable[[], Sequence[Worker]],
+        *,
+        updated_ms: Callable[[str, str], int | None],
+        seq: Callable[[], int],
+    ) -> None:
+        self.settings = settings
+        self.stopping = False
+        self._book, self._clocks, self._journal = book, clocks, journal
+        self._board, self._updated_ms, self._seq = board, updated_ms, seq
+        self._began_s = time.monotonic()
+        self._began_ms = int(time.time() * 1000)
+
+    def summary(self, account: str | None) -> dict[str, Any] | None:
+        """The summary of all accounts or of one; None when it is not watched."""
+        if account is not None and account not in self._book.accounts:
+            return None
+        names = self._book.accounts if account is None else (account,)
+        views = self._book.views(account)
+        several = len(self._book.accounts) > 1 and account is None
+        now_s = time.monotonic()
+        return {
+            "timestamp": published.time_text(int(time.time() * 1000)),
+            "seq": self._seq(),
+            "mode": self.settings.mode,
+            **published.totals(views),
+            "positions": published.positions(views, self._updated_ms, several_accounts=several),
+            "accounts": {name: self._account(name) for name in names},
+            "feeds": {"ages_s": self._ages_json(), "fill_feeds_s": self._clocks.feed_ages(now_s)},
+            "health": self.assess().status,
+        }
+
+    def health(self) -> dict[str, Any]:
+        health = self.assess()
+        views = self._book.views()
+        totals = published.totals(views)
+        limits = self._clocks.limits
+        return {
+            "status": health.status,
+            "running": not self.stopping,
+            "mode": self.settings.mode,
+            "ready": health.ready,
+            "reasons": list(health.reasons),
+            "accounts": len(self._book.accounts),
+            "positions": totals["active_positions"],
+            "unrealized_pnl": totals["unrealized_pnl"],
+            "ages_s": self._ages_json(),
+            "thresholds": {
+                "fills": list(limits.fills),
+                "prices": list(limits.prices),
+                "reconcile": list(limits.reconcile),
+            },
+            "verdicts": health.verdicts,
+            "restarts": sum(row.restarts for row in self._board()),
+            "journal": {
+                "seq": self._journal.seq,
+                "backlog": self._journal.backlog,
+                "lost": self._journal.lost,
+                "failure": self._journal.failure,
+            },
+            "since": published.time_text(self._began_ms),
+        }
+
+    def workers(self) -> dict[str, Any]:
+        rows = [
+            {
+                "name": row.name,
+                "kind": row.kind,
+                "pid": row.pid,
+                "state": row.state,
+                "restarts": row.restarts,
+                "beat_age_s": None if row.beat_age_s is None else round(row.beat_age_s, 3),
+                "uptime_s": None if row.uptime_s is None else round(row.uptime_s, 3),
+                "memory_bytes": _memory(row.pid),
+                "flapping": row.flapping,
+                "last_exit": row.last_exit,
+            }
+            for row in self._board()
+        ]
+        return {"supervisor": {"pid": os.getppid(), "memory_bytes": _memory(os.getppid())}, "workers": rows}
+
+    def metrics(self, clients: int) -> bytes:
+        from hlposmon.tracker.metrics import exposition
+
+        return exposition(
+            self._book.views(),
+            [self._book.account(name) for name in self._book.accounts],
+            self.health(),
+            self.workers()["workers"],
+            now_s=time.time(),
+            clients=clients,
+            journal_lines=self._journal.seq,
+        )
+
+    def assess(self) -> Health:
+        board = self._board()
+        return assess(
+            self._book.views(),
+            [self._book.account(name) for name in self._book.accounts],
+            self.ages(),
+            self._clocks.limits,
+            uptime_s=time.monotonic() - self._began_s,
+            stopping=self.stopping,
+            journal_failure=self._journal.failure,
+            workers_down=[row.name for row in board if row.state != "up" and not row.flapping],
+            flapping=[row.name for row in board if row.flapping],
+        )
+
+    def ages(self) -> Ages:
+        now_s = time.monotonic()
+        asked = [self._book.account(name).statement_asked_s for name in self._book.accounts]
+        return Ages(self._clocks.fills_age(now_s), self._clocks.prices_age(now_s), oldest(asked, now_s))
+
+    def _ages_json(self) -> dict[str, float | None]:
+        ages = self.ages()
+        return {
+            "fills": _rounded(ages.fills),
+            "prices": _rounded(ages.prices),
+            "reconcile": _rounded(ages.reconcile),
+        }
+
+    def _account(self, name: str) -> dict[str, Any]:
+        views = self._book.views(name)
+        addresses = {account.name: account.address for account in self.settings.hyperliquid.accounts}
+        return {
+            **published.totals(views),
+            "positions": published.positions(views, self._updated_ms, several_accounts=False),
+            **published.account(self._book.account(name), addresses.get(name)),
+        }
+
+
+def _rounded(age: float | None) -> float | None:
+    return None if age is None else round(age, 3)
+
+
+def _memory(pid: int | None) -> int | None:
+    """Resident memory of a process in bytes; None when it is gone."""
+    if not pid:
+        return None
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:  # noqa: PTH123 - once a row
+            return int(file.read().split()[1]) * _PAGE_BYTES
+    except (OSError, IndexError, ValueError):
+        return None

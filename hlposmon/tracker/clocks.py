@@ -1,0 +1,70 @@
+"""How old each feed is, and when that is late: the limits that verdicts and health rest on."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hlposmon.config import Settings
+from hlposmon.domain.verdict import Age, Freshness
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds after which a feed is late (`warn`), and after which its numbers are stale (`stale`)."""
+
+    fills: tuple[float, float]
+    prices: tuple[float, float]
+    reconcile: tuple[float, float]
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Limits":
+        price_s, reconcile_s = settings.prices.interval_s, settings.reconcile.interval_s
+        return cls(
+            fills=(5.0, 15.0),
+            prices=(max(5.0, 5 * price_s), max(15.0, 15 * price_s)),
+            reconcile=(max(120.0, 2 * reconcile_s), max(300.0, 5 * reconcile_s)),
+        )
+
+
+class Clocks:
+    """When each feed was last heard, in seconds of the monotonic clock."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._feeds: dict[str, float] = {}
+        self._prices_s: float | None = None
+
+    def heard_feed(self, feed: str, at_s: float) -> None:
+        self._feeds[feed] = max(at_s, self._feeds.get(feed, at_s))
+
+    def heard_prices(self, at_s: float) -> None:
+        self._prices_s = max(at_s, self._prices_s or at_s)
+
+    def fills_age(self, now_s: float) -> float | None:
+        """Of several feeds the freshest counts: one is enough."""
+        return _since(max(self._feeds.values(), default=None), now_s)
+
+    def prices_age(self, now_s: float) -> float | None:
+        return _since(self._prices_s, now_s)
+
+    def feed_ages(self, now_s: float) -> dict[str, float]:
+        return {feed: round(max(0.0, now_s - at_s), 3) for feed, at_s in sorted(self._feeds.items())}
+
+    def freshness(self, asked_s: float | None, now_s: float) -> Freshness:
+        """The ages behind the positions of an account whose last statement was asked for at `asked_s`."""
+        return Freshness(
+            fills=Age(self.fills_age(now_s), self.limits.fills[1]),
+            prices=Age(self.prices_age(now_s), self.limits.prices[1]),
+            statement=Age(_since(asked_s, now_s), self.limits.reconcile[1]),
+        )
+
+
+def oldest(asked: Iterable[float | None], now_s: float) -> float | None:
+    """The age of the oldest statement; None when an account has none yet."""
+    times = list(asked)
+    if not times or any(at is None for at in times):
+        return None
+    return _since(min(at for at in times if at is not None), now_s)
+
+
+def _since(at_s: float | None, now_s: float) -> float | None:
+    return None if at_s is None else max(0.0, now_s - at_s)

@@ -1,0 +1,110 @@
+"""How the monitor is: healthy, degraded, unhealthy or stopping, and every reason for it. Pure.
+
+Frozen data never looks healthy: a feed that is late degrades, and when nothing is fresh all is unhealthy.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hlposmon.domain.verdict import Verdict
+from hlposmon.domain.views import AccountView, View
+from hlposmon.tracker.clocks import Limits
+from hlposmon.wire.published import is_listed, symbol_of
+
+# Until then after a start, feeds that have said nothing yet are only late.
+GRACE_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """Seconds since each was last heard; None for never."""
+
+    fills: float | None
+    prices: float | None
+    reconcile: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`ready`: every listed position is proven and every account confirmed."""
+
+    status: str
+    reasons: tuple[str, ...]
+    ready: bool
+    verdicts: dict[str, int] = field(default_factory=dict)
+
+
+def assess(
+    views: Sequence[View],
+    accounts: Sequence[AccountView],
+    ages: Ages,
+    limits: Limits,
+    *,
+    uptime_s: float,
+    stopping: bool,
+    journal_failure: str | None,
+    workers_down: Sequence[str] = (),
+    flapping: Sequence[str] = (),
+) -> Health:
+    """The health and its reasons, the worst first."""
+    listed = [view for view in views if is_listed(view)]
+    bad, doubtful = _bad(listed, journal_failure), _doubtful(listed, accounts)
+    late, dead = _late(ages, limits)
+    if len(dead) == len(late) == 3 and uptime_s > GRACE_S:
+        bad.append("nothing is fresh: " + "; ".join(dead))
+    flaps = [f"{name} restarts again and again" for name in flapping]
+    restarting = [f"{name} is not up" for name in workers_down]
+    mild = [*late, *doubtful, *flaps, *restarting]
+    status = "unhealthy" if bad else "degraded" if mild else "healthy"
+    verdicts = [view.verdict for view in listed]
+    proven = all(verdict is Verdict.PROVEN for verdict in [*verdicts, *(one.verdict for one in accounts)])
+    return Health(
+        status="stopping" if stopping else status,
+        reasons=(*bad, *mild),
+        ready=proven and not late and not stopping,
+        verdicts=dict(Counter(verdict.value for verdict in verdicts)),
+    )
+
+
+def _bad(listed: Sequence[View], journal_failure: str | None) -> list[str]:
+    bad = [
+        f"drift: {view.account} {symbol_of(view.key)}: {view.reason}"
+        for view in listed
+        if view.verdict is Verdict.DRIFT
+    ]
+    if journal_failure is not None:
+        bad.append(f"the audit cannot be written: {journal_failure}")
+    return bad
+
+
+def _doubtful(listed: Sequence[View], accounts: Sequence[AccountView]) -> list[str]:
+    doubts = []
+    for account in accounts:
+        if account.verdict is not Verdict.PROVEN:
+            doubts.append(f"account {account.account} is {account.verdict}: {account.reason}")
+        doubts.extend(f"account {account.account}: {notice}" for notice in account.notices)
+    said = {account.reason for account in accounts}
+    doubts.extend(
+        f"{view.account} {symbol_of(view.key)} is {view.verdict}: {view.reason}"
+        for view in listed
+        if view.verdict in (Verdict.UNPROVEN, Verdict.STALE) and view.reason not in said
+    )
+    return doubts
+
+
+def _late(ages: Ages, limits: Limits) -> tuple[list[str], list[str]]:
+    late, dead = [], []
+    for name, age, (warn_s, stale_s) in (
+        ("fills", ages.fills, limits.fills),
+        ("prices", ages.prices, limits.prices),
+        ("statements", ages.reconcile, limits.reconcile),
+    ):
+        if age is None:
+            late.append(f"no {name} yet")
+            dead.append(f"no {name} yet")
+        elif age > warn_s:
+            late.append(f"{name} are {age:.0f} s old")
+            if age > stale_s:
+                dead.append(f"{name} are {age:.0f} s old")
+    return late, dead

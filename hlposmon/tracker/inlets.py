@@ -1,0 +1,103 @@
+"""The tracker's ends of the queues: who has joined, what they bring, fills before all else."""
+
+import logging
+import socket
+from collections.abc import Callable, Iterator
+
+from hlposmon.channels.queue import Queue, QueueBroken, accept
+from hlposmon.domain.reports import Ask, Bell, Joined, Marks, Report, Welcome
+from hlposmon.errors import WireError
+from hlposmon.supervision.logs import fields
+
+log = logging.getLogger(__name__)
+
+
+class Inlets:
+    """The queues of all workers. `gone` is called with a queue before it is closed."""
+
+    def __init__(self, listener: socket.socket, *, gone: Callable[[Queue], object]) -> None:
+        listener.setblocking(False)
+        self._gone = gone
+        self.listener = listener
+        self._queues: dict[Queue, Joined | None] = {}
+
+    @property
+    def queues(self) -> list[Queue]:
+        return list(self._queues)
+
+    def accept_all(self) -> list[Queue]:
+        """Take in the workers that wait at the door."""
+        came = []
+        while (queue := accept(self.listener)) is not None:
+            self._queues[queue] = None
+            came.append(queue)
+        return came
+
+    def reports(self, *, prices: bool, most: int) -> Iterator[Report]:
+        """Up to `most` reports of price workers, or of all the others."""
+        left = most
+        for queue in list(self._queues):
+            joined = self._queues.get(queue)
+            if (joined is not None and joined.kind == "price") is not prices:
+                continue
+            while left > 0 and (report := self._next(queue)) is not None:
+                left -= 1
+                if isinstance(report, Joined):
+                    self._queues[queue] = report
+                    log.info("worker joined", extra=fields(worker=report.worker))
+                yield report
+
+    def latest_marks(self) -> Marks | None:
+        """All waiting prices as one batch: of several for a coin the newest."""
+        merged: dict[str, object] = {}
+        heard_s = 0.0
+        for report in self.reports(prices=True, most=1000):
+            if isinstance(report, Marks):
+                merged |= report.prices
+                heard_s = max(heard_s, report.heard_s)
+        return Marks(merged, heard_s) if heard_s else None  # type: ignore[arg-type]
+
+    def has_fills(self) -> bool:
+        """Whether a queue that may carry fills has something now."""
+        return any(
+            not queue.empty()
+            for queue, joined in self._queues.items()
+            if joined is None or joined.kind != "price"
+        )
+
+    def welcome(self, joined: Joined, welcome: Welcome) -> None:
+        for queue, known in list(self._queues.items()):
+            if known is joined:
+                self._ask(queue, welcome)
+
+    def ring(self, bell: Bell) -> bool:
+        """Ring at the reconcile workers; False when there is none now."""
+        rung = False
+        for queue, joined in list(self._queues.items()):
+            if joined is not None and joined.kind == "reconcile":
+                rung |= self._ask(queue, bell)
+        return rung
+
+    def close(self) -> None:
+        for queue in self._queues:
+            queue.close()
+        self._queues.clear()
+
+    def _ask(self, queue: Queue, ask: Ask) -> bool:
+        try:
+            return queue.put(ask)
+        except QueueBroken:
+            return False  # its end of file is read in its turn
+
+    def _next(self, queue: Queue) -> Report | None:
+        try:
+            return queue.get()  # type: ignore[return-value]  # workers only report
+        except QueueBroken:
+            left = self._queues.pop(queue)
+            log.info("worker left", extra=fields(worker=left.worker if left else "unknown"))
+            self._gone(queue)
+            queue.close()
+            return None
+        except WireError as error:
+            log.error("a worker's message was not understood", extra=fields(reason=error))
+            return None

@@ -1,0 +1,418 @@
+"""The tracker: the one owner of the book. Reports in by queues; journal, snapshot and stream out.
+
+The law of its way: journal first, then publish. Fills are drained before all else; prices are applied
+in small slices with a look at the fills between. Started again after a crash it takes the book up from
+the journal, tells its workers up to when it knows the fills, and is right again when they have brought
+the rest. No network but the Unix sockets it was handed.
+"""
+
+import logging
+import selectors
+import socket
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hlposmon import __version__
+from hlposmon.channels.journal import Journal
+from hlposmon.channels.server import PublicServer
+from hlposmon.channels.snapshot import SnapshotWriter
+from hlposmon.config import Settings
+from hlposmon.domain.book import Book
+from hlposmon.domain.changes import Adopted, Change, Doubt, Filled, Funded, Gap
+from hlposmon.domain.reports import (
+    Bell,
+    FeedState,
+    Fills,
+    Funding,
+    Heard,
+    Joined,
+    Marks,
+    Notice,
+    Report,
+    Statement,
+    Welcome,
+)
+from hlposmon.supervision.logs import Repeats, fields
+from hlposmon.supervision.loop import Pulse
+from hlposmon.tracker.answers import Answers, Worker
+from hlposmon.tracker.clocks import Clocks, Limits
+from hlposmon.tracker.inlets import Inlets
+from hlposmon.tracker.publisher import Publisher
+from hlposmon.wire import published
+from hlposmon.wire.lines import body_of, checkpoint, event
+from hlposmon.wire.record import PositionRecord
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.25
+MARKS_A_SLICE = 8
+REPORTS_A_TURN = 128
+# While something is in doubt the bell is rung again: the worker that heard it may have died.
+RING_AGAIN_S = 3.0
+# Two statements must lie apart to count as two.
+SECOND_LOOK_S = 2.2
+# How long a first statement waits for the feed of fills, which tells what happened around it.
+FEED_WAIT_S = 10.0
+
+
+class Tracker:
+    """`sockets` listen already: they belong to the supervisor and outlive this process."""
+
+    def __init__(
+        self,
+        pulse: Pulse,
+        settings: Settings,
+        *,
+        queue: socket.socket,
+        sockets: Sequence[socket.socket],
+        board: Callable[[], Sequence[Worker]],
+        reload: Callable[[], Settings],
+    ) -> None:
+        self._pulse, self._settings, self._reload = pulse, settings, reload
+        self._book = Book(account.name for account in settings.hyperliquid.accounts)
+        self._clocks = Clocks(Limits.of(settings))
+        self._journal = Journal(settings.paths.log_dir, fsync=settings.audit.fsync, checkpoint=self._memory)
+        self._selector = selectors.DefaultSelector()
+        self._inlets = Inlets(queue, gone=self._selector.unregister)
+        self._server = PublicServer(self)
+        for sock in sockets:
+            self._server.listen(sock)
+        self._publisher = Publisher(
+            self._server,
+            first_seq=int(time.time() * 1000),
+            min_pnl_change=settings.stream.min_pnl_change,
+        )
+        self._answers = Answers(
+            settings,
+            self._book,
+            self._clocks,
+            self._journal,
+            board,
+            updated_ms=self._publisher.updated_ms,
+            seq=lambda: self.seq,
+        )
+        self._snapshot: SnapshotWriter | None = None
+        self._began_s = time.monotonic()
+        self._held: dict[str, Statement] = {}
+        self._rung_s: dict[str, float] = {}
+        self._tick_s = 0.0
+        self._repeats = Repeats()
+
+    # ------------------------------------------------- what the server may ask
+
+    @property
+    def seq(self) -> int:
+        return self._publisher.seq
+
+    def summary(self, account: str | None) -> dict[str, Any] | None:
+        return self._answers.summary(account)
+
+    def health(self) -> dict[str, Any]:
+        return self._answers.health()
+
+    def workers(self) -> dict[str, Any]:
+        return self._answers.workers()
+
+    def metrics(self) -> bytes:
+        return self._answers.metrics(self._server.clients)
+
+    # ---------------------------------------------------------------- the loop
+
+    def run(self) -> None:
+        self._recover()
+        for waited in (self._inlets.listener, self._server, self._pulse.wake_fd):
+            self._selector.register(waited, selectors.EVENT_READ)
+        try:
+            while not self._pulse.stopping:
+                self._pulse.beat()
+                self._accept_workers()
+                self._drain()
+                self._apply_marks()
+                self._server.step(0)
+                self._tick()
+                self._take_reload()
+                self._wait()
+        finally:
+            self._stop()
+
+    def _wait(self) -> None:
+        self._selector.select(max(0.0, self._tick_s + TICK_S - time.monotonic()))
+        self._pulse.drain_wake()
+
+    def _accept_workers(self) -> None:
+        for queue in self._inlets.accept_all():
+            self._selector.register(queue, selectors.EVENT_READ)
+
+    def _drain(self) -> None:
+        """Everything but prices, fills above all."""
+        for report in self._inlets.reports(prices=False, most=REPORTS_A_TURN):
+            self._take(report)
+
+    def _apply_marks(self) -> None:
+        marks = self._inlets.latest_marks()
+        if marks is None:
+            return
+        self._clocks.heard_prices(marks.heard_s)
+        prices = list(marks.prices.items())
+        for at in range(0, len(prices), MARKS_A_SLICE):
+            self._mark(Marks(dict(prices[at : at + MARKS_A_SLICE]), marks.heard_s))
+            if self._inlets.has_fills():
+                self._drain()
+
+    # -------------------------------------------------------------- the reports
+
+    def _take(self, report: Report) -> None:
+        match report:
+            case Fills():
+                self._tell(self._book.apply(report))
+            case Statement():
+                self._settle(report)
+            case Funding():
+                self._tell(self._book.fund(report))
+            case FeedState():
+                self._feed(report)
+            case Heard(feed=feed, at_s=at_s):
+                self._clocks.heard_feed(feed, at_s)
+            case Notice():
+                if self._book.notice(report):
+                    log.warning("notice", extra=fields(account=report.account, text=report.text))
+            case Joined():
+                self._inlets.welcome(
+                    report, Welcome({name: self._book.high_water_ms(name) for name in self._book.accounts})
+                )
+            case Marks():
+                self._clocks.heard_prices(report.heard_s)
+                self._mark(report)
+
+    def _settle(self, statement: Statement) -> None:
+        name = statement.account
+        if name not in self._book.accounts:
+            return
+        waited = time.monotonic() - self._began_s > FEED_WAIT_S
+        if not (self._book.is_stated(name) or self._book.is_live(name) or waited):
+            self._held[name] = statement
+            return
+        first = not self._book.is_stated(name)
+        changes = self._book.settle(statement)
+        if first and self._book.is_stated(name):
+            body = event("stated", now_ms=_now_ms(), account=name, base_ms=self._book.base_ms()[name])
+            self._journal.append(body, _now_ms())
+        self._tell(changes)
+
+    def _feed(self, state: FeedState) -> None:
+        if state.account not in self._book.accounts:
+            return
+        was_live = self._book.is_live(state.account)
+        self._book.feed(state)
+        if state.live and not was_live:
+            if (held := self._held.pop(state.account, None)) is not None:
+                self._settle(held)
+            self._ring(Bell(state.account, None, 0.0, "the feed of fills came up"))
+
+    def _mark(self, marks: Marks) -> None:
+        now_ms = _now_ms()
+        for account, key in self._book.mark(marks):
+            view = self._book.view(account, key)
+            self._publisher.price(view, now_ms)
+            self._record(account, key)
+
+    # ------------------------------------------------- journal, publish, record
+
+    def _tell(self, changes: Sequence[Change]) -> None:
+        """Journal, then publish, then the snapshot; ring where something is missing."""
+        now_ms = _now_ms()
+        judged = self._judge() if changes else []
+        everything = [*changes, *judged]
+        for change in everything:
+            body = body_of(change, now_ms=now_ms)
+            if body is not None:
+                self._journal.append(body, now_ms)
+        self._commit()
+        touched = set()
+        for change in everything:
+            account, key = _whose(change)
+            touched.add((account, key))
+            self._publisher.change(change, self._book.view(account, key), now_ms)
+            if isinstance(change, Gap | Doubt):
+                delay_s = 0.0 if isinstance(change, Gap) else SECOND_LOOK_S
+                self._ring(Bell(account, change.since_ms, delay_s, type(change).__name__.lower()))
+            if not isinstance(change, Filled | Funded):
+                log.info(type(change).__name__.lower(), extra=fields(**_facts(change)))
+        for account, key in touched:
+            self._record(account, key)
+
+    def _judge(self) -> list[Any]:
+        now_s = time.monotonic()
+        return list(
+            self._book.judge(
+                {
+                    name: self._clocks.freshness(self._book.account(name).statement_asked_s, now_s)
+                    for name in self._book.accounts
+                }
+            )
+        )
+
+    def _commit(self) -> None:
+        was = self._journal.failure
+        self._journal.commit(time.monotonic())
+        if self._journal.failure is not None:
+            self._repeats.log(
+                log,
+                logging.ERROR,
+                "the audit cannot be written",
+                now=time.monotonic(),
+                reason=self._journal.failure,
+            )
+        elif was is not None:
+            log.info("the audit is written again")
+
+    def _record(self, account: str, key: str) -> None:
+        if self._snapshot is None:
+            return
+        view = self._book.view(account, key)
+        shown = published.figures(view)
+        self._snapshot.write(
+            PositionRecord(
+                account=account,
+                key=key,
+                symbol=published.symbol_of(key),
+                verdict=view.verdict.value,
+                verdict_reason=view.reason or "",
+                size=view.position.size,
+                entry_price=view.position.entry_price,
+                mark_price=view.mark,
+                unrealized_pnl=shown.unrealized,
+                realized_pnl=view.position.realized,
+                fees=view.position.fees,
+                funding=view.position.funding,
+                notional_value=shown.notional,
+                leverage=view.leverage,
+                margin_used=view.margin_used,
+                liquidation_price=view.liquidation_price,
+                last_fill_ms=view.last_fill_ms,
+                last_updated_ms=self._publisher.updated_ms(account, key) or _now_ms(),
+                fills=view.position.fills,
+            )
+        )
+
+    def _ring(self, bell: Bell) -> None:
+        self._rung_s[bell.account] = time.monotonic()
+        self._inlets.ring(bell)
+
+    # ------------------------------------------------------------- now and then
+
+    def _tick(self) -> None:
+        now_s = time.monotonic()
+        if now_s < self._tick_s + TICK_S:
+            return
+        self._tick_s = now_s
+        judged = self._judge()
+        if judged:
+            self._tell_verdicts(judged)
+        for name, statement in list(self._held.items()):
+            if now_s - self._began_s > FEED_WAIT_S:
+                del self._held[name]
+                self._settle(statement)
+        for name, since_ms in self._book.doubtful():
+            if now_s - self._rung_s.get(name, 0.0) > RING_AGAIN_S:
+                self._ring(Bell(name, since_ms, 0.0, "still in doubt"))
+        self._commit()
+        if self._snapshot is not None:
+            self._snapshot.beat(wall_ms=_now_ms(), seq=self.seq, healthy=self._answers.assess().status)
+
+    def _tell_verdicts(self, judged: Sequence[Change]) -> None:
+        now_ms = _now_ms()
+        for change in judged:
+            body = body_of(change, now_ms=now_ms)
+            assert body is not None, "a verdict is journalled"
+            self._journal.append(body, now_ms)
+        self._commit()
+        for change in judged:
+            account, key = _whose(change)
+            self._publisher.change(change, self._book.view(account, key), now_ms)
+            self._record(account, key)
+            log.info("verdict", extra=fields(**_facts(change)))
+
+    def _take_reload(self) -> None:
+        if not self._pulse.take_reload():
+            return
+        self._settings = settings = self._reload()
+        self._book.watch(account.name for account in settings.hyperliquid.accounts)
+        self._clocks.limits = Limits.of(settings)
+        self._publisher.min_pnl_change = settings.stream.min_pnl_change
+        self._answers.settings = settings
+        log.info("reloaded", extra=fields(accounts=len(self._book.accounts)))
+
+    # ------------------------------------------------------------ start and end
+
+    def _memory(self) -> dict[str, Any]:
+        return checkpoint(self._book.memories(), self._book.base_ms(), self._addresses())
+
+    def _addresses(self) -> dict[str, str]:
+        return {account.name: account.address for account in self._settings.hyperliquid.accounts}
+
+    def _recover(self) -> None:
+        now_ms = _now_ms()
+        found = self._journal.recover(now_ms)
+        ours = {name for name, address in self._addresses().items() if found.addresses.get(name) == address}
+        memories = [memory for memory in found.memories.values() if memory.account in ours]
+        self._book.recall(memories, {name: ms for name, ms in found.base_ms.items() if name in ours})
+        self._journal.append(
+            event(
+                "start",
+                now_ms=now_ms,
+                version=__version__,
+                mode=self._settings.mode,
+                accounts=self._addresses(),
+                recovered=len(memories),
+            ),
+            now_ms,
+        )
+        self._journal.append_checkpoint(now_ms)
+        self._commit()
+        self._snapshot = SnapshotWriter(self._settings.paths.snapshot, mode=self._settings.mode)
+        self._judge()
+        for view in self._book.views():
+            self._record(view.account, view.key)
+        log.info("tracker up", extra=fields(recovered=len(memories), audit=self._journal.folder))
+
+    def _stop(self) -> None:
+        """The workers are gone: take what they left, say so, and tell the clients."""
+        self._answers.stopping = True
+        for report in self._inlets.reports(prices=False, most=100_000):
+            self._take(report)
+        self._journal.append(event("stop", now_ms=_now_ms(), backlog=self._journal.backlog), _now_ms())
+        self._journal.close()
+        self._server.close()
+        self._inlets.close()
+        if self._snapshot is not None:
+            self._snapshot.close()
+        self._selector.close()
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _whose(change: Change) -> tuple[str, str]:
+    if isinstance(change, Filled):
+        return change.fill.account, change.fill.key
+    if isinstance(change, Funded):
+        return change.funding.account, change.funding.key
+    return change.account, change.key
+
+
+def _facts(change: Change) -> dict[str, object]:
+    """A change as the facts of a log line."""
+    account, key = _whose(change)
+    if isinstance(change, Adopted):
+        return {
+            "account": account,
+            "key": key,
+            "reason": change.reason,
+            "before": change.before.size,
+            "size": change.position.size,
+        }
+    names = [name for name in type(change).__slots__ if name not in ("account", "key")]
+    return {"account": account, "key": key, **{name: getattr(change, name) for name in names}}
