@@ -8,6 +8,7 @@ import base64
 import json
 import zlib
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 from hlposmon.simulator import metas
@@ -167,7 +168,7 @@ def _asset_data(subscription: Subscription, world: World, info: Info, now: int) 
     leverage = held.margin.leverage if held else min(10, quote.market.max_leverage)
     cash = max(ZERO, info.view(user, now).cash.get(quote.market.dex, ZERO))
     lot = 10**quote.market.sz_decimals
-    size = text(cash * leverage / quote.mark * lot // 1 / lot)
+    size = text(Fraction(int(cash * leverage / quote.mark * lot), lot))
     return {
         "user": user,
         "coin": coin,

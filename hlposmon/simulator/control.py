@@ -9,11 +9,11 @@ has those in execution order, at most 1000 at once. None of this is limited or e
 | action | what it takes | what it does |
 |---|---|---|
 | fills | fills: [{account, coin, side B or A, size, price, [crossed]}], [same_block] | exactly these |
-| fills | count, [coins], [account], [rate] | so many by chance: at once, or a flow of `rate` a second |
+| fills | count, [coins], [account], [rate] | so many by chance, at once or `rate` a second |
 | flow | count, [coins], [per_second], [account] | the same as a burst; answers its number |
 | status | [flow] | how many of a flow (of all flows) are done |
 | pace | per_second | fills a second that the accounts make by themselves |
-| liquidate | account, coin, [share], [backstop] | closes a share (default "1") by force, with its ledger row |
+| liquidate | account, coin, [share], [backstop] | closes a share ("1") by force, with its ledger row |
 | adl, settle | account, coin, [price] | closes by Auto-Deleveraging, by Settlement |
 | ghost | account, coin, size | sets the signed size with no fill at all |
 | funding | | pays an hour's funding now |

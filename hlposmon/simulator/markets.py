@@ -123,6 +123,6 @@ class Quote:
         self.oracle = self._near(self.centre, dice.gauss(0, ORACLE_SPREAD))
 
     def _near(self, price: Fraction, move: float) -> Fraction:
-        unit = Fraction(1, 10**self.market.places)
-        steps = round(price * (10**9 + round(move * 10**9)) / 10**9 / unit)
-        return max(steps, 1) * unit
+        scale = 10**self.market.places
+        steps = price.numerator * scale * (10**9 + round(move * 10**9)) // (price.denominator * 10**9)
+        return Fraction(max(steps, 1), scale)

@@ -50,15 +50,12 @@ def tick_of(price: Fraction, sz_decimals: int) -> Fraction:
 
     Whole numbers are always lawful. Source: the venue's tick and lot rules for perpetuals.
     """
-    magnitude = 0  # 10**magnitude <= price < 10**(magnitude + 1)
-    while Fraction(10) ** (magnitude + 1) <= price:
-        magnitude += 1
-    while Fraction(10) ** magnitude > price:
-        magnitude -= 1
-    return Fraction(10) ** min(0, max(magnitude - 4, sz_decimals - 6))
+    digits = len(str(price.numerator * 10**EXACT_PLACES // price.denominator))
+    magnitude = digits - 1 - EXACT_PLACES  # 10**magnitude <= price < 10**(magnitude + 1)
+    return Fraction(1, 10 ** max(0, min(4 - magnitude, 6 - sz_decimals)))
 
 
 def lawful(price: Fraction, sz_decimals: int) -> Fraction:
     """The nearest price an order may have, at least one tick."""
     tick = tick_of(price, sz_decimals)
-    return max(Fraction(round(price / tick)) * tick, tick)
+    return max(round(price / tick), 1) * tick

@@ -1,0 +1,227 @@
+"""The REST endpoint: shapes, bounds, order, errors and weights of the venue's own."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Venues = Callable[..., Any]
+STRANGER = "0x" + "ab" * 20
+UNREADABLE = "Failed to deserialize the JSON body into the target type"
+
+
+def keys(value: Any) -> Any:
+    """The shape of a JSON value: its keys and kinds, lists by their first element."""
+    if isinstance(value, dict):
+        return {key: keys(inner) for key, inner in sorted(value.items())}
+    if isinstance(value, list):
+        return [keys(value[0])] if value else []
+    return type(value).__name__
+
+
+def recorded(real_data: Path, name: str) -> Any:
+    return json.loads((real_data / "hyperliquid-python-sdk" / name).read_text())["body"]
+
+
+def test_fills_have_the_keys_of_a_real_answer(venue: Venues, real_data: Path) -> None:
+    rows = json.loads((real_data / "ccxt" / "user_fills_0x193bd350.json").read_text())
+    optional = ("builderFee", "cloid", "liquidation")
+    real = {key: kind for key, kind in keys(rows[0]).items() if key not in optional}
+    ours = venue().ask("userFills", user=venue().account)
+
+    for row in ours:
+        assert {key: kind for key, kind in keys(row).items() if key not in optional} == real
+
+
+def test_a_statement_has_the_keys_of_real_ones(venue: Venues, real_data: Path) -> None:
+    real = json.loads((real_data / "ccxt" / "clearinghouse_states.json").read_text())[0]["state"]
+    here = venue()
+    ours = here.state()
+    position = real["assetPositions"][0]["position"]
+    isolated = next(
+        row["position"] for row in ours["assetPositions"] if row["position"]["leverage"]["type"] == "isolated"
+    )
+
+    assert set(ours) == set(real)
+    assert keys(ours["marginSummary"]) == keys(real["marginSummary"])
+    assert keys(isolated) == keys(position)
+
+
+def test_ledger_funding_and_order_rows_have_the_keys_of_real_ones(venue: Venues, real_data: Path) -> None:
+    here = venue()
+    here.control.funding()
+    user = {"user": here.account}
+    funding = recorded(real_data, "test_user_funding_history_with_end_time.json")[0]
+    ledger = recorded(real_data, "test_user_non_funding_ledger_updates_without_end_time.json")[0]
+    orders = recorded(real_data, "test_get_frontend_open_orders.json")[0]
+    ours = here.ask("userFunding", startTime=0, **user)[0]
+
+    assert set(ours) == set(funding)
+    assert set(ours["delta"]) == set(funding["delta"])
+    assert keys(here.ask("userNonFundingLedgerUpdates", startTime=0, **user)[0]) == keys(ledger)
+    assert set(orders) <= set(here.ask("frontendOpenOrders", **user)[0])
+    assert keys(here.ask("portfolio", **user)[0]) == keys(recorded(real_data, "test_portfolio.json")[0])
+    assert set(recorded(real_data, "test_user_rate_limit.json")) <= set(here.ask("userRateLimit", **user))
+
+
+def test_contexts_have_the_keys_of_real_ones(venue: Venues, real_data: Path) -> None:
+    folder = real_data / "hyperliquid-math"
+    real = json.loads((folder / "2026-07-19-mainnet-m2.json").read_text())["selection"]["btcAssetContext"]
+    spot = json.loads((folder / "2026-07-19-mainnet-m5.json").read_text())["selection"]
+    here = venue()
+    meta, contexts = here.ask("metaAndAssetCtxs")
+
+    assert len(meta["universe"]) == len(contexts)
+    assert set(real) <= set(contexts[0])
+    assert set(spot["spotAssetContexts"][0]) - {"index"} <= set(here.ask("spotMetaAndAssetCtxs")[1][0])
+    assert set(spot["spotTokens"][0]) == set(here.ask("spotMeta")["tokens"][0])
+
+
+def test_numbers_are_plain_text_and_times_are_ints(venue: Venues) -> None:
+    here = venue()
+
+    def check(value: Any) -> None:
+        assert not isinstance(value, float)
+        for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            check(inner)
+
+    for kind in ("clearinghouseState", "userFills", "userRateLimit", "portfolio"):
+        check(here.ask(kind, user=here.account))
+    check(here.ask("metaAndAssetCtxs"))
+
+
+def test_the_delisted_market_stays_with_nulls(venue: Venues) -> None:
+    meta, contexts = venue().ask("metaAndAssetCtxs")
+    place = next(n for n, market in enumerate(meta["universe"]) if market.get("isDelisted"))
+
+    assert contexts[place]["midPx"] is None
+    assert contexts[place]["markPx"] == "0.5123"
+    assert len(meta["universe"]) >= 30
+
+
+def test_an_unknown_address_is_all_zero_and_no_error(venue: Venues) -> None:
+    here = venue()
+
+    assert here.state(STRANGER)["assetPositions"] == []
+    assert here.state(STRANGER)["marginSummary"]["accountValue"] == "0.0"
+    assert here.ask("userFills", user=STRANGER) == []
+    assert here.ask("userRole", user=STRANGER) == {"role": "missing"}
+    assert here.ask("userRole", user=here.account) == {"role": "user"}
+
+
+def test_an_address_may_be_written_in_any_case(venue: Venues) -> None:
+    here = venue()
+    shouted = "0x" + here.account[2:].upper()
+
+    assert here.ask("userFills", user=shouted) == here.ask("userFills", user=here.account)
+
+
+def test_another_dex_is_another_account(venue: Venues) -> None:
+    here = venue()
+    assert here.ask("clearinghouseState", user=here.account, dex="xyz")["assetPositions"] == []
+    here.control.fill(here.account, "xyz:TSLA", "B", "1.5", "402.15")
+    state = here.ask("clearinghouseState", user=here.account, dex="xyz")
+
+    assert [row["position"]["coin"] for row in state["assetPositions"]] == ["xyz:TSLA"]
+    assert here.ask("perpDexs")[0] is None
+    assert [market["name"] for market in here.ask("meta", dex="xyz")["universe"]][1] == "xyz:TSLA"
+    assert "xyz:TSLA" not in here.ask("allMids")
+
+
+def test_many_statements_come_in_the_order_asked(venue: Venues) -> None:
+    here = venue()
+    found = here.ask("batchClearinghouseStates", users=[here.accounts[1], STRANGER, here.accounts[0]])
+
+    assert [len(state["assetPositions"]) > 0 for state in found] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {},
+        {"type": "weather"},
+        {"type": "clearinghouseState"},
+        {"type": "userFills", "user": "0x12"},
+        {"type": "userFillsByTime", "user": STRANGER},
+        {"type": "userFillsByTime", "user": STRANGER, "startTime": "0"},
+        {"type": "meta", "dex": 7},
+        {"type": "batchClearinghouseStates", "users": "all"},
+    ],
+)
+def test_a_bad_request_is_422_in_plain_text(venue: Venues, request_: Any) -> None:
+    answer = venue().post(**request_)
+
+    assert (answer.status_code, answer.text) == (422, UNREADABLE)
+    assert answer.headers["content-type"].startswith("text/plain")
+
+
+def test_user_fills_are_newest_first_but_in_execution_order_inside_a_block(venue: Venues) -> None:
+    here = venue()
+    one = {"account": here.account, "coin": "BTC", "side": "B", "size": "0.001", "price": "86250"}
+    made = here.control.fills(*[one] * 3, same_block=True)
+    later = here.control.fill(here.account, "ETH", "B", "0.1", "2871.4")
+    tids = [fill["tid"] for fill in here.ask("userFills", user=here.account)]
+
+    assert tids[:4] == [later["tid"], *[fill["tid"] for fill in made]]
+
+
+def test_user_fills_by_time_are_oldest_first_and_both_bounds_count(venue: Venues) -> None:
+    here = venue()
+    every = here.ask("userFillsByTime", user=here.account, startTime=0)
+    begin, end = every[3]["time"], every[-4]["time"]
+    span = here.ask("userFillsByTime", user=here.account, startTime=begin, endTime=end)
+
+    assert [fill["time"] for fill in every] == sorted(fill["time"] for fill in every)
+    assert span == [fill for fill in every if begin <= fill["time"] <= end]
+    assert here.ask("userFillsByTime", user=here.account, startTime=0, reversed=True) == every[::-1]
+
+
+def test_a_page_has_2000_fills_and_only_the_newest_10000_exist(venue: Venues) -> None:
+    here = venue()
+    here.control.random_fills(10_100, account=here.account)
+    total = here.truth()["fills"]
+    seen: dict[int, None] = {}
+    begin = 0
+    while True:
+        page = here.ask("userFillsByTime", user=here.account, startTime=begin)
+        assert len(page) <= 2000
+        seen |= {fill["tid"]: None for fill in page}
+        if len(page) < 2000:
+            break
+        begin = page[-1]["time"]
+
+    assert total > 10_100
+    assert list(seen) == [fill["tid"] for fill in here.control.made(here.account)][-10_000:]
+    assert len(here.ask("userFills", user=here.account)) == 2000
+
+
+def test_the_exchange_tells_its_time(venue: Venues) -> None:
+    assert abs(venue().ask("exchangeStatus")["time"] - time.time() * 1000) < 5000
+
+
+def test_beyond_1200_of_weight_a_minute_the_answer_is_429_and_null(venue: Venues) -> None:
+    here = venue(limits=True)
+    answers = [here.post(type="userRole", user=here.account) for _ in range(21)]
+
+    assert [answer.status_code for answer in answers] == [200] * 20 + [429]
+    assert answers[-1].text == "null"
+    assert here.control.state()["weight_used"] == 1200
+
+
+def test_rows_cost_weight_too(venue: Venues) -> None:
+    here = venue(limits=True)
+    here.control.random_fills(380, account=here.account)
+    rows = here.ask("userFills", user=here.account)
+
+    assert len(rows) > 400
+    assert here.control.state()["weight_used"] == 20 + len(rows) // 20
+
+
+def test_nothing_else_is_served(venue: Venues) -> None:
+    here = venue()
+
+    assert here.session.get(here.url + "/info", timeout=5).status_code == 405
+    assert here.session.post(here.url + "/else", timeout=5).status_code == 404
