@@ -126,7 +126,7 @@ class Connection:
             self.host.watch(self)
 
     def finish(self, *, linger: bool = True) -> None:
-        """Send what waits, then drop: when the client has heard it or time is up, or, unless to linger, at once."""
+        """Send what waits, then drop: at once, or, to linger, when the client has heard it or time is up."""
         if self.finishing or self.dropped:
             return
         self.finishing = True

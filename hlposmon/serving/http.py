@@ -58,6 +58,8 @@ class HttpSide:
     def drained(self) -> None:
         """The last answer is out: look at what was asked meanwhile."""
         self._idle_since = self._connection.host.clock()
+        if self._begun_at != math.inf:  # it could not be looked at before: its time begins now
+            self._begun_at = self._idle_since
         self._connection.resume()
         self._advance()
 

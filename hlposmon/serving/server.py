@@ -6,7 +6,6 @@ least once a second, for the deadlines). What a path means is the application's;
 says is `http`'s and `websocket`'s.
 """
 
-import errno
 import logging
 import selectors
 import socket
@@ -27,8 +26,7 @@ log = logging.getLogger(__name__)
 SWEEP_S = 0.25  # how often the deadlines of all connections are looked at
 ACCEPTS_A_TURN = 64
 MAX_TURNED_AWAY = 64  # newcomers beyond the limit that are being told so
-ACCEPT_PAUSE_S = 0.5  # after accept() found no file descriptor free
-EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+ACCEPT_PAUSE_S = 0.5  # after accept() failed, most likely for want of a file descriptor
 UCRED = struct.Struct("iII")  # Linux: pid, uid, gid
 
 
@@ -50,6 +48,7 @@ class Server:
         self._doomed: list[Connection] = []
         self._next_sweep = clock() + SWEEP_S
         self._accept_again_at: float | None = None
+        self._starved = False  # said in the log, and not again before it is over
 
     @property
     def connections(self) -> int:
@@ -131,10 +130,9 @@ class Server:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                if error.errno not in EXHAUSTED:
-                    log.error("cannot accept: %s", error)
-                self._pause_accepting()
+                self._pause_accepting(error)
                 return
+            self._starved = False
             self._admit(sock)
 
     def _admit(self, sock: socket.socket) -> None:
@@ -153,9 +151,12 @@ class Server:
         if full:
             side.turn_away(503, "too many connections")
 
-    def _pause_accepting(self) -> None:
+    def _pause_accepting(self, error: OSError) -> None:
+        """Most likely no file descriptor is free; to be told so again and again would only burn time."""
+        if not self._starved:
+            log.warning("cannot accept (%s): trying again every %s s", error, ACCEPT_PAUSE_S)
+        self._starved = True
         if self._accept_again_at is None:
-            log.warning("no file descriptor is free: accepting again in %s s", ACCEPT_PAUSE_S)
             for sock in self._listeners:
                 self._selector.unregister(sock)
         self._accept_again_at = self.clock() + ACCEPT_PAUSE_S

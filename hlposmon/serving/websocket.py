@@ -123,7 +123,7 @@ class WebSocketPeer:
         self._tell(self._session.closed)
 
     def _hear(self, event: Event) -> None:
-        if isinstance(event, Ping):
+        if isinstance(event, Ping) and not self._closing:
             self.send_frame(self._protocol.send(event.response()))
         elif isinstance(event, CloseConnection):
             if not self._closing:

@@ -114,7 +114,7 @@ class Control:
         """Statements as of so long ago."""
         self.do("state_delay", seconds=seconds)
 
-    def clock_skew(self, seconds: int) -> None:
+    def clock_skew(self, seconds: float) -> None:
         """Turn the exchange's clock, either way."""
         self.do("clock_skew", seconds=seconds)
 

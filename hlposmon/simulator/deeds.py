@@ -9,7 +9,6 @@ from typing import Any
 
 from hlposmon.simulator.account import Account
 from hlposmon.simulator.facts import Fill, Row
-from hlposmon.simulator.ledger import ZERO
 from hlposmon.simulator.numbers import lawful, text
 from hlposmon.simulator.question import BadRequest, address_of
 from hlposmon.simulator.schedule import Flow
@@ -225,7 +224,7 @@ def state_delay(stage: Stage, script: Script) -> Row:
 
 def clock_skew(stage: Stage, script: Script) -> Row:
     """A wrong clock."""
-    seconds = script.exact("seconds", ZERO)
+    seconds = script.offset("seconds")
     script.end()
     stage.skew_ms = int(seconds * 1000)
     return {"time": stage.now()}

@@ -6,6 +6,8 @@ the time comes from outside, and nothing is waited for longer than `step` is tol
 
 import json
 import socket
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,8 +41,10 @@ class Options:
 class Exchange:
     """One exchange behind one listening socket, which stays its owner's to close."""
 
-    def __init__(self, options: Options, listener: socket.socket) -> None:
-        """The listener is bound and listening."""
+    def __init__(
+        self, options: Options, listener: socket.socket, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """The listener is bound and listening; `clock` counts seconds and never goes back."""
         named = tuple(address.lower() for address in options.accounts)
         self.accounts = named or addresses(options.seed, DEFAULT_ACCOUNTS)
         self._stage = Stage(
@@ -50,10 +54,11 @@ class Exchange:
             options.pace,
             limits=options.limits,
             speed=options.speed,
+            clock=clock,
         )
         self._control = Control(self._stage)
         self._push_at = self._stage.clock() + PUSH_S
-        self._server = Server(self, LIMITS)
+        self._server = Server(self, LIMITS, clock=clock)
         self._server.listen(listener)
 
     def fileno(self) -> int:

@@ -45,6 +45,13 @@ class Script:
             raise ScriptError(f"{name} must be a number of at least 0, not {found!r}")
         return float(found)
 
+    def offset(self, name: str) -> float:
+        """A number of seconds of either sign."""
+        found = self.value(name)
+        if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+            raise ScriptError(f"{name} must be a number, not {found!r}")
+        return float(found)
+
     def flag(self, name: str, *, default: bool = False) -> bool:
         """true or false."""
         found = self.value(name, default)

@@ -4,6 +4,7 @@ The exchange turns it and lets clients in; the control endpoint reaches into it.
 """
 
 import time
+from collections.abc import Callable
 
 from hlposmon.simulator.faults import Faults
 from hlposmon.simulator.hub import Hub
@@ -16,9 +17,17 @@ class Stage:
     """The parts of one exchange, and its clock."""
 
     def __init__(
-        self, seed: int, accounts: tuple[str, ...], coins: int, pace: float, *, limits: bool, speed: float
+        self,
+        seed: int,
+        accounts: tuple[str, ...],
+        coins: int,
+        pace: float,
+        *,
+        limits: bool,
+        speed: float,
+        clock: Callable[[], float],
     ) -> None:
-        self.clock = time.monotonic
+        self.clock = clock
         self.skew_ms = 0
         self.refuse_rest_until = self.refuse_feeds_until = 0.0  # on the clock
         self._speed = speed

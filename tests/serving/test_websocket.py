@@ -273,3 +273,13 @@ def test_hundreds_of_peers_hear_a_broadcast_within_a_second(host: Hosts) -> None
         client.until(lambda client=client: len(client.read) == len(frame))
 
     assert time.monotonic() - began < 1.0
+
+
+def test_a_ping_after_our_goodbye_ends_nothing_early(host: Hosts) -> None:
+    here = host()
+    client = here.client().upgrade()
+    here.app.session.peers[0].close(1000)
+    client.send(encoded(Ping(payload=b"late")))
+
+    assert until_heard(client, CloseConnection)[0].code == 1000
+    assert here.server.connections == 1

@@ -83,7 +83,8 @@ class Venue:
     def __init__(self, options: Options) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.exchange = Exchange(options, self.listener)
+        self.ahead = 0.0  # seconds that a test has added to the clock
+        self.exchange = Exchange(options, self.listener, clock=lambda: time.monotonic() + self.ahead)
         self.accounts = self.exchange.accounts
         self.account = self.accounts[0]
         self.control = Control(self.url)

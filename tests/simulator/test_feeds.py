@@ -232,3 +232,25 @@ def test_a_reader_who_went_away_does_not_hinder_the_others(venue: Venues) -> Non
     made = here.buy("BTC", "0.01", "86250")
 
     assert here_still.next("userFills")["fills"][0]["tid"] == made["tid"]
+
+
+def test_a_connection_to_which_nothing_was_sent_for_a_minute_is_closed(venue: Venues) -> None:
+    here = venue()
+    quiet, pinging = here.watching(), here.watching()
+    here.ahead += 50
+    assert pinging.say(method="ping").next_pong()
+    here.ahead += 15
+    opcode, data = quiet.socket.recv_data()
+
+    assert (opcode, int.from_bytes(data[:2], "big")) == (websocket.ABNF.OPCODE_CLOSE, 1000)
+    assert pinging.say(method="ping").next_pong()
+
+
+def test_funding_is_paid_when_the_hour_comes(venue: Venues) -> None:
+    here = venue(speed=7200.0)
+    held = here.truth()["positions"]
+    feed = here.watching("userFundings")
+    here.ahead += 0.6  # more than an hour of its time
+    paid = feed.next("userFundings")["fundings"]
+
+    assert {row["coin"]: row["szi"] for row in paid} == {coin: held[coin]["szi"] for coin in held}
