@@ -49,9 +49,8 @@ def overview(
         )
     if problem:
         parts.append(Text(plain(problem), style="bold red"))
-    parts += [Text(f"! {plain(reason)}", style="yellow") for reason in (health or {}).get("reasons") or []]
+    parts += [Text(f"! {plain(remark)}", style="yellow") for remark in _remarks(summary, health)]
     accounts = summary.get("accounts") or {}
-    parts += _account_notes(accounts)
     rows = _shown_positions(summary.get("positions") or {})
     if rows:
         parts.append(_Positions(rows, str(summary.get("timestamp") or "")))
@@ -89,14 +88,24 @@ def _header(summary: dict[str, Any], health: dict[str, Any] | None) -> Text:
     return line
 
 
-def _account_notes(accounts: dict[str, Any]) -> list[Text]:
-    """What the monitor has to say about an account, such as that the exchange does not know it."""
-    notes = []
-    for name, account in accounts.items():
-        for key in ("problem", "notice", "warning"):
-            if account.get(key):
-                notes.append(Text(f"! {plain(name)}: {plain(account[key])}", style="bold yellow"))
-    return notes
+def _remarks(summary: dict[str, Any], health: dict[str, Any] | None) -> list[str]:
+    """Every reason for doubt: the monitor's own list, and what the numbers carry that is not in it.
+
+    Among them an address that the exchange does not know, or that is an agent's.
+    """
+    remarks = [str(reason) for reason in (health or {}).get("reasons") or []]
+    found = [
+        (f"account {name}", notice)
+        for name, account in (summary.get("accounts") or {}).items()
+        for notice in account.get("notices") or []
+    ]
+    found += [
+        (f"{name} is {position.get('verdict')}", position["verdict_reason"])
+        for name, position in (summary.get("positions") or {}).items()
+        if position.get("verdict_reason")
+    ]
+    said = "\n".join(remarks)
+    return remarks + [f"{what}: {why}" for what, why in found if str(why) not in said]
 
 
 def _accounts(accounts: dict[str, Any]) -> Table:
@@ -145,15 +154,14 @@ def _table(cells: list[list[Text]], dropped: set[int]) -> Table:
     kept = [column for column in range(len(COLUMNS)) if column not in dropped]
     for column in kept:
         title, justify, _ = COLUMNS[column]
-        last = column == len(COLUMNS) - 1
-        table.add_column(title, justify="right" if justify == "right" else "left", no_wrap=not last)
+        table.add_column(title, justify="right" if justify == "right" else "left", no_wrap=True)
     for row in cells:
         table.add_row(*(row[column] for column in kept))
     return table
 
 
 def _cells(name: str, position: Position, now: datetime | None) -> list[Text]:
-    verdict, reason = str(position.get("verdict") or "unproven"), position.get("verdict_reason")
+    verdict = plain(position.get("verdict") or "unproven")
     filled = _time(str(position.get("last_fill_time") or ""))
     since_s = (now - filled).total_seconds() if now and filled else None
     side = str(position.get("side") or "-")
@@ -172,10 +180,7 @@ def _cells(name: str, position: Position, now: datetime | None) -> list[Text]:
         Text(f"{_word(position.get('leverage'))}x" if position.get("leverage") else "-"),
         Text(_word(position.get("liquidation_price"))),
         Text(age(since_s)),
-        Text(
-            f"{verdict}: {plain(reason)}" if reason else verdict,
-            style=VERDICT_STYLES.get(verdict, "bold red"),
-        ),
+        Text(verdict, style=VERDICT_STYLES.get(verdict, "bold red")),
     ]
 
 

@@ -17,11 +17,14 @@ TITLES = ("NAME", "KIND", "PID", "STATE", "RESTARTS", "BEAT", "UP", "MEMORY", "L
 @click.pass_context
 def command(ctx: click.Context, as_json: bool, socket: str | None, timeout_s: float) -> int:
     """A row per process: name, pid, state, restarts, age of its last beat, memory."""
-    workers = find_api(ctx, socket, timeout_s).workers()
+    answer = find_api(ctx, socket, timeout_s).ask("/api/v1/workers")
     if as_json:
-        click.echo(json.dumps({"workers": workers}))
+        click.echo(json.dumps(answer))
         return 0
-    rows = [TITLES, *(_row(worker) for worker in workers)]
+    processes = list(answer.get("workers") or [])
+    if answer.get("supervisor"):
+        processes.insert(0, {"name": "supervisor", "state": "up", **answer["supervisor"]})
+    rows = [TITLES, *(_row(process) for process in processes)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(TITLES))]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -40,7 +40,7 @@ class Api:
     def summary(self, account: str | None = None) -> dict[str, Any]:
         """All positions, or one account's; an account that is not watched raises RequestRefused (404)."""
         query = "" if account is None else f"?account={quote(account, safe='')}"
-        return self._wanted(f"{POSITIONS}/summary{query}")
+        return self.ask(f"{POSITIONS}/summary{query}")
 
     def health(self) -> dict[str, Any]:
         """The monitor's judgement of itself, also when it says unhealthy (status 503)."""
@@ -51,7 +51,7 @@ class Api:
 
     def workers(self) -> list[dict[str, Any]]:
         """One object for each process: name, kind, pid, state, restarts, ages in seconds, memory in bytes."""
-        workers = self._wanted("/api/v1/workers").get("workers")
+        workers = self.ask("/api/v1/workers").get("workers")
         if not isinstance(workers, list):
             raise WireError("the monitor's answer about its workers holds no list of them")
         return workers
@@ -62,13 +62,20 @@ class Api:
             f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
         )
 
-        def ask(connection: Connection) -> tuple[int, bytes]:
+        def exchange(connection: Connection) -> tuple[int, bytes]:
             connection.send(request.encode("ascii"))
             status, fields = connection.head()
             return status, connection.body(fields)
 
-        status, body = attempt(self.socket_path, self.timeout_s, ask)
+        status, body = attempt(self.socket_path, self.timeout_s, exchange)
         return status, json_object(body)
+
+    def ask(self, path: str) -> dict[str, Any]:
+        """The JSON object at a path; anything but status 200 raises RequestRefused."""
+        status, answer = self.get(path)
+        if status != 200:
+            raise refusal(status, answer)
+        return answer
 
     def stream(
         self,
@@ -96,9 +103,3 @@ class Api:
             timeout_s=timeout_s,
             connect_timeout_s=self.timeout_s,
         )
-
-    def _wanted(self, path: str) -> dict[str, Any]:
-        status, answer = self.get(path)
-        if status != 200:
-            raise refusal(status, answer)
-        return answer
