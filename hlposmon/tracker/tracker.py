@@ -41,7 +41,6 @@ from hlposmon.tracker.inlets import Inlets
 from hlposmon.tracker.publisher import Publisher
 from hlposmon.wire import published
 from hlposmon.wire.lines import body_of, checkpoint, event
-from hlposmon.wire.record import PositionRecord
 
 log = logging.getLogger(__name__)
 
@@ -270,31 +269,8 @@ class Tracker:
     def _record(self, account: str, key: str) -> None:
         if self._snapshot is None:
             return
-        view = self._book.view(account, key)
-        shown = published.figures(view)
-        self._snapshot.write(
-            PositionRecord(
-                account=account,
-                key=key,
-                symbol=published.symbol_of(key),
-                verdict=view.verdict.value,
-                verdict_reason=view.reason or "",
-                size=view.position.size,
-                entry_price=view.position.entry_price,
-                mark_price=view.mark,
-                unrealized_pnl=shown.unrealized,
-                realized_pnl=view.position.realized,
-                fees=view.position.fees,
-                funding=view.position.funding,
-                notional_value=shown.notional,
-                leverage=view.leverage,
-                margin_used=view.margin_used,
-                liquidation_price=view.liquidation_price,
-                last_fill_ms=view.last_fill_ms,
-                last_updated_ms=self._publisher.updated_ms(account, key) or _now_ms(),
-                fills=view.position.fills,
-            )
-        )
+        updated_ms = self._publisher.updated_ms(account, key) or _now_ms()
+        self._snapshot.write(published.record(self._book.view(account, key), updated_ms))
 
     def _ring(self, bell: Bell) -> None:
         self._rung_s[bell.account] = time.monotonic()

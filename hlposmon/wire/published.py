@@ -15,6 +15,7 @@ from hlposmon.domain.amounts import CONTEXT, ZERO, exactly, plain
 from hlposmon.domain.reports import Fill
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import AccountView, View
+from hlposmon.wire.record import PositionRecord
 
 _TEN_DIGITS = Context(prec=10, rounding=ROUND_HALF_EVEN)
 _TEN_DECIMALS = Decimal(1).scaleb(-10)
@@ -116,6 +117,37 @@ def position(view: View, updated_ms: int | None) -> dict[str, Any]:
         "last_updated": time_text(updated_ms),
         "is_flat": held.is_flat,
     }
+
+
+def record(view: View, updated_ms: int) -> PositionRecord:
+    """The same figures for the snapshot: both surfaces show the same digits."""
+    held, shown = view.position, figures(view)
+    return PositionRecord(
+        account=view.account,
+        key=view.key,
+        symbol=symbol_of(view.key),
+        verdict=view.verdict.value,
+        verdict_reason=view.reason or "",
+        size=held.size,
+        entry_price=_as_shown(entry, held.entry_price),
+        mark_price=view.mark,
+        unrealized_pnl=_as_shown(money, shown.unrealized),
+        realized_pnl=Decimal(money(held.realized) or 0),
+        fees=held.fees,
+        funding=held.funding,
+        notional_value=shown.notional,
+        leverage=view.leverage,
+        margin_used=view.margin_used,
+        liquidation_price=view.liquidation_price,
+        last_fill_ms=view.last_fill_ms,
+        last_updated_ms=updated_ms,
+        fills=held.fills,
+    )
+
+
+def _as_shown(text_of: Callable[[Decimal | None], str | None], value: Decimal | None) -> Decimal | None:
+    text = text_of(value)
+    return None if text is None else Decimal(text)
 
 
 def fill(one: Fill) -> dict[str, Any]:
