@@ -52,6 +52,9 @@ def overview(
     parts += [Text(f"! {plain(remark)}", style="yellow") for remark in _remarks(summary, health)]
     accounts = summary.get("accounts") or {}
     rows = _shown_positions(summary.get("positions") or {})
+    if problem:
+        # What was proven when it was seen is not proven now.
+        rows = [(name, {**position, "verdict": "stale"}) for name, position in rows]
     if rows:
         parts.append(_Positions(rows, str(summary.get("timestamp") or "")))
     else:
@@ -83,7 +86,7 @@ def _header(summary: dict[str, Any], health: dict[str, Any] | None) -> Text:
         line.append(f"  {title} ")
         line.append(money(summary.get(key), sign=key != "total_exposure"), style=_gain(summary.get(key), key))
     ages = (health or {}).get("ages_s") or {}
-    for title, key in (("fills", "fills"), ("prices", "prices"), ("sync", "reconcile")):
+    for title, key in (("fills", "fills"), ("prices", "prices"), ("sync", "reconcile")) if ages else ():
         line.append(f"  {title} {age(ages.get(key))}", style="dim")
     return line
 
@@ -171,14 +174,14 @@ def _cells(name: str, position: Position, now: datetime | None) -> list[Text]:
         Text(plain(name)),
         Text(plain(side), style={"long": "green", "short": "red"}.get(side, "")),
         Text(_word(position.get("quantity"))),
-        Text(_word(position.get("entry_price"))),
-        Text(_word(position.get("mark_price"))),
+        Text(_price(position.get("entry_price"))),
+        Text(_price(position.get("mark_price"))),
         Text(money(profit, sign=True), style=_gain(profit)),
         Text(money(realized, sign=True), style=_gain(realized)),
         Text(money(costs, sign=True)),
         Text(money(position.get("notional_value"))),
         Text(f"{_word(position.get('leverage'))}x" if position.get("leverage") else "-"),
-        Text(_word(position.get("liquidation_price"))),
+        Text(_price(position.get("liquidation_price"))),
         Text(age(since_s)),
         Text(verdict, style=VERDICT_STYLES.get(verdict, "bold red")),
     ]
@@ -191,6 +194,15 @@ def plain(value: object) -> str:
 
 def _word(value: object) -> str:
     return "-" if value is None else plain(value)
+
+
+def _price(amount: object) -> str:
+    """A price to eight significant digits, more than the venue quotes; the exact one is in --json."""
+    value = _decimal(amount)
+    if value is None:
+        return _word(amount)
+    places = max(0, min(-int(value.as_tuple().exponent), 7 - value.adjusted()))
+    return f"{value:.{places}f}"
 
 
 def money(amount: object, *, sign: bool = False) -> str:

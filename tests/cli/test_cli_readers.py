@@ -22,7 +22,7 @@ def test_status_shows_the_position_with_its_verdict(hlposmon: Commands, monitor:
         "BTC-USD",
         "long",
         "0.15",
-        "50166.66667",
+        "50166.667",
         "+125.00",
         "-3.76",
         "20x",
@@ -88,11 +88,13 @@ def test_watch_goes_on_through_a_restart_of_the_monitor(hlposmon: Commands, moni
     assert "LIVE" in watching.stdout.readline()
     monitor.stop()
     seen = next(line for line in watching.stdout if "NOT NEW" in line)
+    old = next(line for line in watching.stdout if "BTC-USD" in line)
     monitor.start()
     back = next(line for line in watching.stdout if "healthy" in line)
     watching.send_signal(signal.SIGINT)
 
     assert "no monitor" in seen
+    assert old.endswith("stale\n")
     assert "LIVE" in back
     assert 0 == watching.wait(5)
     assert "" == watching.communicate()[1].strip()
