@@ -7,6 +7,7 @@ that no call into a side or a session ever finds the connection gone under its f
 """
 
 import math
+import select
 import socket
 import struct
 from collections.abc import Callable
@@ -153,7 +154,7 @@ class Connection:
         """Drop when the deadline has passed; else let the side look at its own."""
         if self.dropped:
             return
-        if now >= self.deadline:
+        if now >= self.deadline or (not self.interest and hung_up(self.sock)):
             self.drop()
         elif self.side is not None and not self.finishing:
             self.side.expire(now)
@@ -200,3 +201,10 @@ class Connection:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:
             self.drop()
+
+
+def hung_up(sock: socket.socket) -> bool:
+    """Whether the client is gone, though what it sent before has not been read."""
+    look = select.poll()
+    look.register(sock, select.POLLRDHUP)
+    return bool(look.poll(0))

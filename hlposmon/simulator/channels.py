@@ -19,6 +19,8 @@ from hlposmon.simulator.numbers import text
 from hlposmon.simulator.subscription import Subscription
 from hlposmon.simulator.world import World
 
+OF_FILLS = ("userFills", "userEvents", "orderUpdates")
+
 
 def message(subscription: Subscription, data: Any) -> Row:
     """One message of a subscription's channel."""

@@ -5,6 +5,7 @@
 may be left out where the table says [account]: any account then. Amounts are text ("1.5").
 `GET /control/state` is the truth but for the fills; `GET /control/fills?account=&offset=&limit=`
 has those in execution order, at most 1000 at once. None of this is limited or ever out of order.
+`feed` is the k-th open WebSocket, from 1 in the order of opening; all of them where it is left out.
 
 | action | what it takes | what it does |
 |---|---|---|
@@ -24,7 +25,7 @@ has those in execution order, at most 1000 at once. None of this is limited or e
 | state_delay | seconds | statements are as of so long ago |
 | clock_skew | seconds (signed) | the exchange's time is off by that |
 | lose | count, [account], [coin] | the next fills are sent on no WebSocket |
-| lose_feed | feed, count, [account], [coin] | only the k-th connection, from 1, that watches loses them |
+| lose_feed | feed, count, [account], [coin] | only the k-th (from 1) that hears its fills loses them |
 | duplicate | count, [account] | the next messages of fills are sent twice |
 | reverse | count, [account] | holds so many messages and sends them backwards |
 | reverse | count, [account], within: true | turns the fills inside the next messages of two or more |

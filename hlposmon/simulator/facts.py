@@ -3,7 +3,7 @@
 Times are milliseconds since the epoch (UTC), amounts are exact; a row's amounts are decimal text.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -44,6 +44,7 @@ class Fill:
     builder_fee: Fraction
     tid: int
     order: Order
+    written: Row = field(default_factory=dict, compare=False, repr=False)  # the row, once it was asked for
 
     @property
     def change(self) -> Fraction:
@@ -51,7 +52,12 @@ class Fill:
         return self.size if self.side == "B" else -self.size
 
     def row(self) -> Row:
-        """The fill as `userFills` shows it; optional keys are absent, not null."""
+        """The fill as `userFills` shows it; optional keys are absent, not null. Not to be changed."""
+        if not self.written:
+            self.written.update(self._write())
+        return self.written
+
+    def _write(self) -> Row:
         row: Row = {
             "coin": self.coin,
             "px": text(self.price),

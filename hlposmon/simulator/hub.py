@@ -109,15 +109,14 @@ class Hub:
 
     def _send(self, facts: Sequence[Fact]) -> None:
         account = facts[0].account
+        fills = [fact for fact in facts if isinstance(fact, Fill)]
         watching = 0
         for feed in list(self.feeds):
             wanted = [one for one in feed.subscriptions if one.user == account]
-            if not wanted:
-                continue
-            watching += 1
-            fills = [fact for fact in facts if isinstance(fact, Fill)]
-            spared: list[Fact] = [fact for fact in facts if not isinstance(fact, Fill)]
-            spared += self.delivery.spared(fills, watching)
+            spared: Sequence[Fact] = facts
+            if fills and any(one.kind in channels.OF_FILLS for one in wanted):
+                watching += 1
+                spared = self.delivery.spared(fills, watching)
             for one in wanted:
                 for row in channels.told(one, spared) if spared else []:
                     feed.say(row)

@@ -283,3 +283,15 @@ def test_a_ping_after_our_goodbye_ends_nothing_early(host: Hosts) -> None:
 
     assert until_heard(client, CloseConnection)[0].code == 1000
     assert here.server.connections == 1
+
+
+def test_a_paused_peer_that_went_away_is_noticed(host: Hosts) -> None:
+    here = host()
+    client, other = here.client().upgrade(), here.client().upgrade()
+    for peer in here.app.session.peers:
+        peer.pause()
+    client.send(encoded(TextMessage(data="never heard"))).sock.close()
+    here.later(1.0)
+
+    assert here.server.peers == 1
+    assert not other.ended

@@ -129,6 +129,7 @@ def test_lost_fills_exist_but_are_not_told(venue: Venues) -> None:
 
 def test_fills_can_be_lost_on_one_connection_only(venue: Venues) -> None:
     here = venue()
+    here.watching("clearinghouseState")
     one, two = here.watching(), here.watching()
     here.control.lose_feed(2, count=1)
     made = buy_all(here, "BTC", "ETH")
