@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from hlposmon.domain.amounts import ZERO
 from hlposmon.domain.changes import Change, Doubt, Drift, Funded, Reason, VerdictChanged
-from hlposmon.domain.holding import STATEMENT_BLUR_MS, Holding
+from hlposmon.domain.holding import Holding
 from hlposmon.domain.position import Position
 from hlposmon.domain.reconcile import (
     LAG_MS,
@@ -236,7 +236,9 @@ class Book:
         account = self._accounts[name]
         if not account.stated:
             return None
-        return max((line.holding.known_ms for line in account.lines.values()), default=account.base_ms)
+        known_ms = max((line.holding.known_ms for line in account.lines.values()), default=account.base_ms)
+        gaps = [line.holding.gap for line in account.lines.values()]
+        return min([known_ms, *(gap.since_ms for gap in gaps if gap is not None)])
 
     # -------------------------------------------------------------- recovery
 
@@ -247,10 +249,9 @@ class Book:
             for key, line in account.lines.items():
                 holding = line.holding
                 if holding.based:
-                    seen = holding.taken_since(holding.known_ms)
-                    found.append(
-                        Memory(name, key, holding.position, holding.known_ms, holding.last_funding_ms, seen)
-                    )
+                    known_ms = holding.remembered_ms
+                    seen = holding.taken_since(known_ms)
+                    found.append(Memory(name, key, holding.position, known_ms, holding.last_funding_ms, seen))
         return found
 
     def recall(self, memories: Iterable[Memory], base_ms: Mapping[str, int]) -> None:
@@ -280,7 +281,8 @@ class Book:
             line = _Line(Holding(name, key), mark=self._prices.get(key))
             if account.stated:
                 # The venue stated the account without this coin: it was flat then.
-                line.holding.start(Position(), max(0, account.base_ms - STATEMENT_BLUR_MS))
+                line.holding.start(Position(), account.base_ms)
+                line.agreed_ms = account.statement.time_ms if account.statement else None
             account.lines[key] = line
         return line
 
@@ -294,14 +296,20 @@ class Book:
             if stated is not None and entry_differs(holding, stated, statement):
                 return holding.adopt(stated, statement.time_ms, Reason.ENTRY)
             return []
+        if finding is Finding.DRIFT and theirs == holding.position.size and (healed := holding.excuse()):
+            line.suspicion = None
+            line.agreed_ms = statement.time_ms
+            return healed
         if finding is Finding.DRIFT:
             ours, cause = holding.position.size, cause_of(holding, statement)
             line.suspicion = None
+            line.agreed_ms = statement.time_ms
             line.drift = f"{cause}: the book had {ours:f}, the venue {theirs:f}; the venue's size was adopted"
             found = Drift(holding.account, holding.key, ours, theirs, cause, statement.time_ms)
             return [found, *holding.adopt(stated, statement.time_ms, Reason.DRIFT)]
         if finding is Finding.SUSPECT:
-            since_ms = holding.known_ms if line.agreed_ms is None else line.agreed_ms - LAG_MS
+            agreed_ms = holding.known_ms if line.agreed_ms is None else line.agreed_ms
+            since_ms = max(0, agreed_ms - LAG_MS)
             if holding.gap is not None:
                 since_ms = min(since_ms, holding.gap.since_ms)
             line.suspicion = Suspicion(
@@ -311,6 +319,7 @@ class Book:
                 asked_s=statement.asked_s,
                 statement_ms=statement.time_ms,
                 since_ms=since_ms,
+                gap=holding.gap,
             )
         assert line.suspicion is not None, "a finding of WAIT has a suspicion behind it"
         suspicion = line.suspicion

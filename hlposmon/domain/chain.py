@@ -1,18 +1,24 @@
 """The chain law: a fill's `start_position` equals the size that the fills before it leave.
 
-Pure functions that put fills into the order in which they chain; inside one millisecond a venue's
-list may stand in any order. Waiting for a missing fill and asking the venue for it are not here.
+Pure functions that put fills into the order in which they chain: by time, and inside one millisecond,
+where a list may stand in any order, so that all of them chain if that can be done. Waiting for a
+missing fill and asking the venue for it are not here.
 
 A trade of an account with itself (possible until 2023) is the one exception to the law: both legs
 carry the same start position, and together they leave the size as it was.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from decimal import Decimal
+from itertools import groupby
 
-from hlposmon.domain.amounts import CONTEXT
-from hlposmon.domain.reports import Fill
+from hlposmon.domain.amounts import CONTEXT, ZERO
+from hlposmon.domain.reports import Fill, Side
+
+Trade = tuple[Decimal, Decimal, Decimal, str, Side]
+
+_OTHER = {Side.BUY: Side.SELL, Side.SELL: Side.BUY}
 
 
 def is_counter_leg(fill: Fill, last: Fill | None) -> bool:
@@ -36,33 +42,40 @@ def follows(fill: Fill, size: Decimal, last: Fill | None) -> bool:
 def thread(fills: Sequence[Fill], size: Decimal, last: Fill | None = None) -> tuple[list[Fill], list[Fill]]:
     """The fills in the order in which they chain on from `size`, and those that do not chain.
 
-    Among several that may come next, the earliest by time is taken, and at one time the one that was
-    given first. A fill that does not chain is passed over: what chains behind it is found all the same.
+    Both in the order of time; at one time the order given is kept where it chains. A fill that does
+    not chain is passed over: what chains behind it is found all the same.
     """
-    given = sorted(fills, key=lambda fill: fill.time_ms)
-    by_start: defaultdict[Decimal, deque[int]] = defaultdict(deque)
-    for index, fill in enumerate(given):
-        by_start[fill.start_position].append(index)
-    chained: list[int] = []
-    while (index := _next(given, by_start, size, last)) is not None:
-        chained.append(index)
-        last = given[index]
-        size = CONTEXT.add(size, last.signed_size)
-    taken = set(chained)
-    return [given[i] for i in chained], [fill for i, fill in enumerate(given) if i not in taken]
+    chained: list[Fill] = []
+    left: list[Fill] = []
+    for group in _by_time(fills):
+        ordered, rest = _arrange(group, size, last)
+        chained += ordered
+        left += rest
+        if ordered:
+            size, last = sizes_along(ordered, size)[-1], ordered[-1]
+    return chained, left
 
 
-def _next(
-    given: Sequence[Fill], by_start: dict[Decimal, deque[int]], size: Decimal, last: Fill | None
-) -> int | None:
-    if last is not None:
-        legs = by_start.get(last.start_position, ())
-        for index in legs:
-            if is_counter_leg(given[index], last):
-                by_start[last.start_position].remove(index)
-                return index
-    starting_here = by_start.get(size)
-    return starting_here.popleft() if starting_here else None
+def segments(fills: Sequence[Fill]) -> list[list[Fill]]:
+    """The fills as chains, each as long as can be, in the order of time.
+
+    Fills of one millisecond that chain among themselves, but not all on from those before, begin anew:
+    what is missing is missing before them.
+    """
+    parts: list[list[Fill]] = []
+    size = ZERO
+    for group in _by_time(fills):
+        rest: Sequence[Fill] = group
+        on = _arrange(group, size, parts[-1][-1]) if parts else ([], group)
+        if on[0] and (not on[1] or _arrange(group, _beginning(group), None)[1]):
+            parts[-1] += on[0]
+            size, rest = sizes_along(on[0], size)[-1], on[1]
+        while rest:
+            size = _beginning(rest)
+            ordered, rest = _arrange(rest, size, None)
+            parts.append(ordered)
+            size = sizes_along(ordered, size)[-1]
+    return parts
 
 
 def sizes_along(fills: Sequence[Fill], size: Decimal) -> list[Decimal]:
@@ -71,3 +84,99 @@ def sizes_along(fills: Sequence[Fill], size: Decimal) -> list[Decimal]:
     for fill in fills:
         sizes.append(CONTEXT.add(sizes[-1], fill.signed_size))
     return sizes
+
+
+def _by_time(fills: Sequence[Fill]) -> list[list[Fill]]:
+    given = sorted(fills, key=lambda fill: fill.time_ms)
+    return [list(group) for _, group in groupby(given, key=lambda fill: fill.time_ms)]
+
+
+def _arrange(group: Sequence[Fill], size: Decimal, last: Fill | None) -> tuple[list[Fill], list[Fill]]:
+    """Fills of one millisecond as they chain on from `size`: all if that can be, else as many as come."""
+    ordered, rest = _walk(group, size, last)
+    if not rest or not ordered:
+        return ordered, rest
+    alone = [[fill] for fill in group]
+    whole = _trail(alone, size) or _trail(_paired(group), size)
+    return (whole, []) if whole else (ordered, rest)
+
+
+def _walk(group: Sequence[Fill], size: Decimal, last: Fill | None) -> tuple[list[Fill], list[Fill]]:
+    """Go on from `size` to whichever fill follows and was given first, for as long as there is one."""
+    by_start: defaultdict[Decimal, deque[int]] = defaultdict(deque)
+    by_trade: defaultdict[Trade, deque[int]] = defaultdict(deque)
+    for index, fill in enumerate(group):
+        by_start[fill.start_position].append(index)
+        by_trade[_trade(fill, fill.side)].append(index)
+    taken: dict[int, Fill] = {}
+    while True:
+        legs = (
+            by_trade[_trade(last, _OTHER[last.side])] if last and last.time_ms == group[0].time_ms else None
+        )
+        found = _first(legs, taken) if legs else None
+        if found is None:
+            found = _first(by_start[size], taken)
+        if found is None:
+            return list(taken.values()), [fill for i, fill in enumerate(group) if i not in taken]
+        last = taken[found] = group[found]
+        size = CONTEXT.add(size, last.signed_size)
+
+
+def _first(indexes: deque[int], taken: Container[int]) -> int | None:
+    while indexes:
+        if (index := indexes.popleft()) not in taken:
+            return index
+    return None
+
+
+def _trade(fill: Fill, side: Side) -> Trade:
+    """What both legs of a self-trade have in common, and the side of the leg that is meant."""
+    return fill.start_position, fill.size, fill.price, fill.hash, side
+
+
+def _trail(units: Sequence[list[Fill]], size: Decimal) -> list[Fill] | None:
+    """One way from `size` through all units, None when there is none (Hierholzer's algorithm)."""
+    ends = [sizes_along(unit, unit[0].start_position)[-1] for unit in units]
+    by_start: defaultdict[Decimal, deque[int]] = defaultdict(deque)
+    for index, unit in enumerate(units):
+        by_start[unit[0].start_position].append(index)
+    stack: list[tuple[Decimal, int]] = [(size, -1)]
+    backwards: list[int] = []
+    while stack:
+        here, index = stack[-1]
+        if by_start[here]:
+            onward = by_start[here].popleft()
+            stack.append((ends[onward], onward))
+        else:
+            stack.pop()
+            backwards.append(index)
+    way = backwards[-2::-1]
+    for index in way:
+        if units[index][0].start_position != size:
+            return None
+        size = ends[index]
+    return [fill for index in way for fill in units[index]] if len(way) == len(units) else None
+
+
+def _paired(group: Sequence[Fill]) -> list[list[Fill]]:
+    """The fills, both legs of a self-trade as one unit that ends where it begins."""
+    units: list[list[Fill]] = []
+    single: defaultdict[Trade, deque[int]] = defaultdict(deque)
+    for fill in group:
+        if other := single[_trade(fill, _OTHER[fill.side])]:
+            units[other.popleft()].append(fill)
+        else:
+            single[_trade(fill, fill.side)].append(len(units))
+            units.append([fill])
+    return units
+
+
+def _beginning(group: Sequence[Fill]) -> Decimal:
+    """The size from which a way through these fills can begin: more fills leave it than reach it."""
+    surplus: defaultdict[Decimal, int] = defaultdict(int)
+    for unit in _paired(group):
+        surplus[unit[0].start_position] += 1
+        surplus[sizes_along(unit, unit[0].start_position)[-1]] -= 1
+    return next(
+        (fill.start_position for fill in group if surplus[fill.start_position] > 0), group[0].start_position
+    )

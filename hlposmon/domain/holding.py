@@ -7,29 +7,31 @@ shell's work.
 """
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from hlposmon.domain.amounts import ZERO
-from hlposmon.domain.chain import sizes_along, thread
+from hlposmon.domain.amounts import ZERO, exactly
+from hlposmon.domain.chain import follows, segments, sizes_along, thread
 from hlposmon.domain.changes import Adopted, Change, Filled, Gap, Healed, Reason
+from hlposmon.domain.placing import STATEMENT_BLUR_MS, Base
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import Fill, Identity, StatedPosition
 
-# How many fills, and for how long, are remembered: to know duplicates, to put a late fill in its
-# place, and to recognise a statement that lags behind the fills.
+# What is remembered, to know duplicates, to put a late fill in its place, and to recognise a statement
+# that lags behind the fills: the last fills, not for ever, and at any rate of flow those of the last
+# half minute, up to a number that bounds the memory.
 REMEMBERED_FILLS = 256
 REMEMBERED_MS = 300_000
-# A statement's time is not known to be that of its contents: fills this near may be in it or not.
-STATEMENT_BLUR_MS = 15_000
-# Fills that may wait behind a gap; beyond this the oldest go, and only a statement can mend it.
+RECENT_MS = 30_000
+RECENT_FILLS = 10_000
+# Fills that may wait behind a gap; beyond this the oldest go, to be fetched again or mended by a statement.
 WAITING_FILLS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A fill that was taken, and the position before it."""
+    """A fill that was taken, and the position before it (of which size, cost and realised count)."""
 
     fill: Fill
     before: Position
@@ -50,22 +52,52 @@ class Holding:
         self.arrivals = 0
         self.repeated = 0
         self.last_funding_ms = 0
+        self._base: Base | None = None
+        self._held: list[Fill] = []
+        self._replaced: Decimal | None = None
         self._floor_ms = 0
         self._seen: dict[Identity, int] = {}
-        self._before_gap: frozenset[Identity] = frozenset()
+        self._tidy_at = 4 * REMEMBERED_FILLS
+        self._latest_ms = 0
         self._missing = 0
 
     @property
     def known_ms(self) -> int:
-        """Up to when the fills are known to be whole: the last one taken, or the start."""
-        return self.applied[-1].fill.time_ms if self.applied else self._floor_ms
+        """Up to when the fills are known to be whole: the last one taken, or shortly before the start."""
+        if self.applied:
+            return self.applied[-1].fill.time_ms
+        return self._start_ms
+
+    @property
+    def remembered_ms(self) -> int:
+        """What `start` wants as `at_ms` to take this holding up again: the last fill, or the start."""
+        if self.applied:
+            return self.applied[-1].fill.time_ms
+        return self._base.time_ms if self._base is not None else self.base_ms
+
+    @property
+    def last_fill_ms(self) -> int | None:
+        """The time of the last fill that the position holds, None when none is remembered."""
+        if self.applied:
+            return self.applied[-1].fill.time_ms
+        return max((identity[0] for identity in self.taken_since(0)), default=None)
 
     def start(self, position: Position, at_ms: int, seen: Sequence[Identity] = ()) -> None:
-        """Start from a position that holds all fills before `at_ms`, and `seen` of those after."""
+        """Start from a position known at `at_ms`; `seen` are the fills from then on that it holds.
+
+        One with no fills yet comes from a statement of that time, which fills near it may be in or not.
+        One with fills is our own: it holds all before `at_ms`.
+        """
         self.position = position
         self.based = True
-        self.base_ms = self._floor_ms = at_ms
         self._seen.update({identity: identity[0] for identity in seen})
+        if position.fills:
+            self.base_ms = max((identity[0] for identity in seen), default=at_ms)
+            self._base, self._floor_ms = Base(position.size, self.base_ms, None), at_ms
+        else:
+            self.base_ms = at_ms
+            self._base = Base(position.size, at_ms, Reason.START)
+            self._floor_ms = at_ms - STATEMENT_BLUR_MS
 
     def taken_since(self, time_ms: int) -> tuple[Identity, ...]:
         """The identities of the fills that the position holds and that are not older than this."""
@@ -76,15 +108,24 @@ class Holding:
 
     def take(self, fills: Sequence[Fill]) -> list[Change]:
         """Take in fills in any order, with any repetition; say what came of it."""
+        fresh: list[Fill] = []
         for fill in fills:
             identity = fill.identity
             if identity in self._seen or fill.time_ms < self._floor_ms:
-                self.repeated += 1
+                self._repeat(fill)
                 continue
-            self.arrivals += 1
             self._seen[identity] = fill.time_ms
-            self.waiting.append(fill)
-        return self._drain() if self.based and self.waiting else []
+            fresh.append(fill)
+        if not fresh:
+            return []
+        self.arrivals += len(fresh)
+        if self.gap is not None:
+            self._missing += sum(fill.time_ms <= self._latest_ms for fill in fresh)
+        self._latest_ms = max(self._latest_ms, *(fill.time_ms for fill in fresh))
+        self.waiting += fresh
+        changes = self._drain(fresh) if self.based else []
+        self._let_go()
+        return changes
 
     def adopt(self, stated: StatedPosition | None, time_ms: int, reason: Reason) -> list[Change]:
         """Take the venue's figures over; fills that waited and are not in them are then applied.
@@ -94,90 +135,176 @@ class Holding:
         they are booked (fees, the venue's profit) and journalled, their size being in already.
         """
         theirs = stated.size if stated else ZERO
+        entry = stated.entry_price if stated else None
+        if entry is None and stated is not None and self.position.is_flat:
+            entry = stated.mark_price
         before = self.position
-        contained, after = self._split_waiting(theirs, time_ms)
-        position = before.restated(theirs, stated.entry_price if stated else None)
-        changes: list[Change] = []
-        if reason is not Reason.START:
-            for fill in contained:
-                position = position.booked(fill)
-                changes.append(Filled(fill, None, position))
-        self.position = position
+        self.position = before.restated(theirs, entry)
+        adopted = Adopted(self.account, self.key, reason, before, self.position, time_ms)
+        if reason is Reason.ENTRY:
+            return [adopted]
         self.based = True
         self.base_ms = time_ms
-        self._floor_ms = max(0, time_ms - STATEMENT_BLUR_MS)
-        self.applied.clear()
-        self._seen = {identity: at for identity, at in self._seen.items() if at >= self._floor_ms}
-        self.waiting = after
+        self._base = Base(theirs, time_ms, reason)
+        self._held = []
         self.gap, self._missing = None, 0
-        if reason is not Reason.START or theirs:
-            changes.append(Adopted(self.account, self.key, reason, before, position, time_ms))
-        return changes + self._drain()
+        if reason is Reason.START:
+            self._floor_ms = time_ms - STATEMENT_BLUR_MS
+            self._seen = {identity: at for identity, at in self._seen.items() if at >= self._floor_ms}
+            self.waiting = [fill for fill in self.waiting if fill.time_ms >= self._floor_ms]
+            return ([adopted] if theirs else []) + self._drain(self.waiting)
+        # Fills that fit nowhere before others that were taken are in the venue's figures, if anywhere.
+        late = [fill for fill in self.waiting if self.applied and fill.time_ms <= self.known_ms]
+        self._replaced = before.size
+        self.applied.clear()
+        return [adopted, *self._book(late), *self._drain(self.waiting)]
 
     def accounts_for(self, size: Decimal, since_ms: int) -> bool:
         """Whether the book had `size` at any time since `since_ms`: a statement may lag behind."""
-        if size == self.position.size:
+        if size == self.position.size or (size == self._replaced and since_ms <= self.base_ms):
             return True
-        return any(
-            entry.before.size == size for entry in reversed(self.applied) if entry.fill.time_ms >= since_ms
-        )
+        # The start positions of the fills that were taken are the sizes that the book has had.
+        return any(at >= since_ms and identity[5] == size for identity, at in self._seen.items())
+
+    def excuse(self) -> list[Change]:
+        """End a gap that is none: fills that the first statement holds though they look later than it."""
+        base = self._base
+        if base is None or base.reason is not Reason.START or self.applied:
+            return []
+        contained = base.contained([*self._held, *self.waiting], lead_ms=STATEMENT_BLUR_MS)
+        inside = {fill.identity for fill in contained}
+        if any(fill.identity not in inside for fill in self.waiting):
+            return []
+        self._hold(contained)
+        return self._gap_or_healed()
 
     def waiting_reach(self, size: Decimal) -> bool:
         """Whether the fills that wait behind a gap lead through `size`."""
-        return any(size in sizes_along(part, part[0].start_position) for part in _segments(self.waiting))
+        return any(size in sizes_along(part, part[0].start_position) for part in segments(self.waiting))
 
-    def _split_waiting(self, theirs: Decimal, time_ms: int) -> tuple[list[Fill], list[Fill]]:
-        segments = _segments(self.waiting)
-        for index in range(len(segments) - 1, -1, -1):
-            part = segments[index]
-            sizes = sizes_along(part, part[0].start_position)
-            if theirs in sizes:
-                stands = len(sizes) - 1 - sizes[::-1].index(theirs)
-                later = [fill for other in segments[index + 1 :] for fill in other]
-                earlier = [fill for other in segments[:index] for fill in other]
-                return earlier + part[:stands], part[stands:] + later
-        recent = time_ms + STATEMENT_BLUR_MS
-        contained = [fill for fill in self.waiting if fill.time_ms <= recent]
-        return contained, [fill for fill in self.waiting if fill.time_ms > recent]
+    # ------------------------------------------------------------------ within
 
-    def _drain(self) -> list[Change]:
-        last = self.applied[-1].fill if self.applied else None
-        chained, self.waiting = thread(self.waiting, self.position.size, last)
-        changes: list[Change] = [self._apply(fill) for fill in chained]
-        changes.extend(self._weave())
-        self._drop_contained()
-        if self.gap is not None:
-            self._missing += sum(
-                isinstance(change, Filled)
-                and change.fill.time_ms <= self.gap.at_ms
-                and change.fill.identity not in self._before_gap
-                for change in changes
-            )
-        changes.extend(self._gap_or_healed())
-        del self.waiting[:-WAITING_FILLS]
+    def _repeat(self, fill: Fill) -> None:
+        self.repeated += 1
+        if self._base is not None and self._base.reason is None and self._base.near(fill):
+            # Not remembered over the restart, but it tells a size that a lagging statement may show.
+            self._seen[fill.identity] = fill.time_ms
+
+    @property
+    def _start_ms(self) -> int:
+        if self._base is not None and self._base.reason is not None:
+            return max(0, self._base.time_ms - STATEMENT_BLUR_MS)
+        return max(0, self._floor_ms)
+
+    @property
+    def _before_last_ms(self) -> int | None:
+        return self.applied[-2].fill.time_ms if len(self.applied) > 1 else None
+
+    def _drain(self, fresh: Sequence[Fill]) -> list[Change]:
+        """Find a place for the fresh fills, and for what waited for them."""
+        changes: list[Change] = []
+        # First what is surely from before the first fill taken, at last what is of its millisecond.
+        for reach_ms in (-1, 0):
+            changes += self._place(fresh, reach_ms)
+            while chained := self._extend() + self._weave():
+                changes += chained
+            fresh = self.waiting
+            if not (fresh and self.applied):
+                break
+        return changes + self._gap_or_healed()
+
+    def _place(self, fresh: Collection[Fill], after_first_ms: int) -> list[Change]:
+        """Take out of the waiting fills those that the base holds already."""
+        base = self._base
+        if base is None:
+            return []
+        until_ms = base.edge_ms
+        if self.applied:
+            until_ms = min(until_ms, self.applied[0].fill.time_ms + after_first_ms)
+        if not any(fill.time_ms <= until_ms for fill in fresh):
+            return []
+        near = [fill for fill in self.waiting if fill.time_ms <= until_ms]
+        contained = base.contained([*self._held, *near])
+        if base.reason is Reason.START:
+            self._hold(contained)
+            return []
+        held = {fill.identity for fill in self._held}
+        return self._book([fill for fill in contained if fill.identity not in held])
+
+    def _hold(self, contained: list[Fill]) -> None:
+        """Set these fills aside, and no others: the first statement holds them."""
+        inside = {fill.identity for fill in contained}
+        back = [fill for fill in self._held if fill.identity not in inside]
+        self._held = contained
+        self.waiting = back + [fill for fill in self.waiting if fill.identity not in inside]
+
+    def _release(self) -> None:
+        """Where a fill was taken, the first statement does not hold what came after it."""
+        if self._held and self.applied and self._base is not None and self._base.reason is Reason.START:
+            first_ms = self.applied[0].fill.time_ms
+            if any(fill.time_ms > first_ms for fill in self._held):
+                self._hold([fill for fill in self._held if fill.time_ms <= first_ms])
+
+    def _book(self, contained: Sequence[Fill]) -> list[Change]:
+        """Count fills that the size holds already."""
+        gone = {fill.identity for fill in contained}
+        self.waiting = [fill for fill in self.waiting if fill.identity not in gone]
+        self._held += contained
+        changes: list[Change] = []
+        for fill in contained:
+            self.position = self.position.booked(fill)
+            changes.append(Filled(fill, None, self.position, late=bool(self.applied)))
         return changes
 
+    def _extend(self) -> list[Change]:
+        """Apply the waiting fills that chain on."""
+        last = self.applied[-1].fill if self.applied else None
+        since_ms = last.time_ms if last else self._floor_ms
+        if last is None and self._base is not None and self._base.reason is None:
+            since_ms = self._base.time_ms
+        size = self.position.size
+        if not any(follows(fill, size, last) for fill in self.waiting if fill.time_ms >= since_ms):
+            return []
+        chained, left = thread([fill for fill in self.waiting if fill.time_ms >= since_ms], size, last)
+        self.waiting = [fill for fill in self.waiting if fill.time_ms < since_ms] + left
+        done: list[Change] = [self._apply(fill) for fill in chained]
+        self._release()
+        return done
+
     def _apply(self, fill: Fill) -> Filled:
-        if not self.applied and fill.time_ms <= self.base_ms + STATEMENT_BLUR_MS:
-            self._floor_ms = max(self._floor_ms, fill.time_ms)
         before = self.position
         self.position, effect = before.after(fill)
         self.applied.append(Applied(fill, before))
-        while len(self.applied) > 1 and (
-            len(self.applied) > REMEMBERED_FILLS
-            or self.applied[0].fill.time_ms < fill.time_ms - REMEMBERED_MS
-        ):
+        self._forget(fill.time_ms)
+        return Filled(fill, effect, self.position)
+
+    def _forget(self, now_ms: int) -> None:
+        while len(self.applied) > 1:
+            age_ms, count = now_ms - self.applied[0].fill.time_ms, len(self.applied)
+            many = count > RECENT_FILLS or (count > REMEMBERED_FILLS and age_ms > RECENT_MS)
+            if not many and age_ms <= REMEMBERED_MS:
+                break
             gone = self.applied.popleft().fill
             self._seen.pop(gone.identity, None)
             self._floor_ms = max(self._floor_ms, gone.time_ms + 1)
-        return Filled(fill, effect, self.position)
+        if self._base is not None and self._floor_ms > self._base.edge_ms:
+            self._base, self._held = None, []
+        if len(self._seen) > self._tidy_at:
+            self._seen = {identity: at for identity, at in self._seen.items() if at >= self._floor_ms}
+            self._tidy_at = 2 * len(self._seen) + 4 * REMEMBERED_FILLS
 
     def _weave(self) -> list[Change]:
         """Put fills that came late before those that were taken already, if all then chains."""
         if not self.applied:
             return []
-        late = [fill for fill in self.waiting if fill.time_ms <= self.applied[-1].fill.time_ms]
-        if not late:
+        last_ms = self.known_ms
+        late = [fill for fill in self.waiting if fill.time_ms <= last_ms]
+        with exactly():
+            moved = sum((fill.signed_size for fill in late), ZERO)
+        # Between fills that chain only what comes back to where it began has a place; but the last
+        # millisecond may end elsewhere once all its fills are there.
+        open_end = any(fill.time_ms == last_ms for fill in late) or self._before_last_ms == last_ms
+        if not late or (moved and not open_end):
             return []
         taken = list(self.applied)
         first_ms = min(fill.time_ms for fill in late)
@@ -186,38 +313,37 @@ class Holding:
         chained, left = thread(together, taken[at].before.size, taken[at - 1].fill if at else None)
         if left:
             return []
+        old = self.position
+        came = {fill.identity for fill in late}
         self.position = taken[at].before
         self.applied = deque(taken[:at])
-        came = {fill.identity for fill in late}
         self.waiting = [fill for fill in self.waiting if fill.identity not in came]
         done = [self._apply(fill) for fill in chained]
+        # Funding, and fills that were only counted, are not in the positions between the fills.
+        counted = replace(
+            old, size=self.position.size, cost=self.position.cost, realized=self.position.realized
+        )
+        for fill in late:
+            counted = counted.booked(fill)
+        self.position = counted
         return [
             Filled(filled.fill, filled.effect, self.position, late=True)
             for filled in done
             if filled.fill.identity in came
         ]
 
-    def _drop_contained(self) -> None:
-        """Let go of fills around the start that the statement held already."""
-        edge_ms = self.base_ms + STATEMENT_BLUR_MS
-        if self.applied:
-            self.waiting = [fill for fill in self.waiting if fill.time_ms >= self._floor_ms]
-        elif self.waiting and all(fill.time_ms <= edge_ms for fill in self.waiting):
-            chained, left = thread(self.waiting, self.waiting[0].start_position)
-            if not left and sizes_along(chained, chained[0].start_position)[-1] == self.position.size:
-                self.waiting = []
-
     def _gap_or_healed(self) -> list[Change]:
         if self.waiting and self.gap is None:
-            first = self.waiting[0]
-            self._before_gap = frozenset(fill.identity for fill in self.waiting)
+            first = min(self.waiting, key=lambda fill: fill.time_ms)
+            taken_ms = (entry.fill.time_ms for entry in reversed(self.applied))
+            before_ms = next((at for at in taken_ms if at < first.time_ms), self._start_ms)
             self._missing = 0
             self.gap = Gap(
                 account=self.account,
                 key=self.key,
                 expected=self.position.size,
                 found=first.start_position,
-                since_ms=min(self.known_ms, first.time_ms),
+                since_ms=min(before_ms, first.time_ms),
                 at_ms=first.time_ms,
             )
             return [self.gap]
@@ -227,12 +353,9 @@ class Holding:
             return [healed]
         return []
 
-
-def _segments(fills: Sequence[Fill]) -> list[list[Fill]]:
-    """The fills as chains, each as long as can be, in the order of their beginnings."""
-    parts: list[list[Fill]] = []
-    rest = list(fills)
-    while rest:
-        chained, rest = thread(rest, min(rest, key=lambda fill: fill.time_ms).start_position)
-        parts.append(chained)
-    return parts
+    def _let_go(self) -> None:
+        if len(self.waiting) > WAITING_FILLS:
+            self.waiting.sort(key=lambda fill: fill.time_ms)
+            for fill in self.waiting[:-WAITING_FILLS]:
+                del self._seen[fill.identity]
+            del self.waiting[:-WAITING_FILLS]

@@ -11,6 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from hlposmon.domain.amounts import ZERO, exactly
+from hlposmon.domain.changes import Gap
 from hlposmon.domain.holding import Holding
 from hlposmon.domain.reports import StatedPosition, Statement
 
@@ -22,7 +23,8 @@ APART_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """A disagreement that was seen once. `arrivals` counts the fills seen when it was."""
+    """A disagreement that was seen once. `arrivals` counts the fills seen when it was, `gap` is the one
+    that was open then."""
 
     ours: Decimal
     theirs: Decimal
@@ -30,6 +32,7 @@ class Suspicion:
     asked_s: float
     statement_ms: int
     since_ms: int
+    gap: Gap | None = None
 
 
 class Finding(StrEnum):
@@ -57,11 +60,13 @@ def compare(
 
 
 def _same(holding: Holding, theirs: Decimal, suspicion: Suspicion) -> bool:
-    if holding.gap is not None:
-        # Fills go on behind a gap that no fill can close: the venue's size is one that they lead
-        # through, or it is ours still and they belong to nothing.
-        return theirs == holding.position.size or holding.waiting_reach(theirs)
-    return suspicion.theirs == theirs and suspicion.arrivals == holding.arrivals
+    if holding.gap != suspicion.gap:
+        return False
+    if suspicion.theirs == theirs and suspicion.arrivals == holding.arrivals:
+        return True
+    # Fills go on behind a gap that no fill can close: the venue's size is one that they lead
+    # through, or it is ours still and they belong to nothing.
+    return holding.gap is not None and (theirs == holding.position.size or holding.waiting_reach(theirs))
 
 
 def is_explained(holding: Holding, suspicion: Suspicion) -> bool:
@@ -85,7 +90,8 @@ def entry_differs(holding: Holding, stated: StatedPosition, statement: Statement
     ours = holding.position.entry_price
     if ours is None or stated.entry_price is None or stated.size != holding.position.size:
         return False
-    if holding.applied and holding.applied[-1].fill.time_ms > statement.time_ms - LAG_MS:
+    last_ms = holding.last_fill_ms
+    if last_ms is not None and last_ms > statement.time_ms - LAG_MS:
         return False
     with exactly():
         return abs(ours - stated.entry_price) > stated.tolerance

@@ -1,0 +1,79 @@
+"""Where a statement stands among the fills near it.
+
+A statement and a fill have no common sequence number, and a statement's time need not be that of its
+contents. So a statement is placed by its size: it stands where the chain of fills has that size, and
+among several such places at the one that its time is nearest to. Pure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from hlposmon.domain.chain import segments, sizes_along
+from hlposmon.domain.changes import Reason
+from hlposmon.domain.reports import Fill
+
+# A statement's time is not known to be that of its contents: fills this near may be in it or not.
+STATEMENT_BLUR_MS = 15_000
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What a chain begins from: `size`, stated at about `time_ms`.
+
+    `reason` is START or DRIFT for a statement. None is for a position that this book had itself before
+    a restart: it holds all that came up to `time_ms` but what was lost then, and nothing after.
+    """
+
+    size: Decimal
+    time_ms: int
+    reason: Reason | None
+
+    @property
+    def edge_ms(self) -> int:
+        """Fills after this are not in the base, whatever their size."""
+        return self.time_ms + (STATEMENT_BLUR_MS if self.reason is not None else 0)
+
+    def near(self, fill: Fill) -> bool:
+        """Whether a statement made now may be as old as this fill."""
+        return fill.time_ms >= self.time_ms - STATEMENT_BLUR_MS
+
+    def contained(self, fills: Sequence[Fill], *, lead_ms: int = 0) -> list[Fill]:
+        """Those of the fills that the base holds already, if its contents are no newer than its time
+        and `lead_ms`.
+
+        What a first statement holds is history from before our time, and is taken back when more fills
+        show that it was placed wrongly. A drift's is booked for good: what is not certain stays outside.
+        """
+        parts = segments(fills)
+        if self.reason is None:
+            # The chain is whole without them: such fills are in it if they lead back to where they began.
+            return list(fills) if all(_is_closed(part) for part in parts) else []
+        by_time_ms = self.time_ms if self.reason is Reason.START else self.time_ms - STATEMENT_BLUR_MS
+        return _before_it(parts, self, lead_ms, by_time_ms)
+
+
+def _is_closed(part: Sequence[Fill]) -> bool:
+    return sizes_along(part, part[0].start_position)[-1] == part[0].start_position
+
+
+def _before_it(parts: Sequence[Sequence[Fill]], base: Base, lead_ms: int, by_time_ms: int) -> list[Fill]:
+    best: tuple[int, int, int] | None = None
+    for index, part in enumerate(parts):
+        for count, size in enumerate(sizes_along(part, part[0].start_position)):
+            if size == base.size:
+                leads_ms = part[count - 1].time_ms - base.time_ms if count else 0
+                lags_ms = base.time_ms - part[count].time_ms if count < len(part) else 0
+                off_ms = max(0, leads_ms, lags_ms)
+                if (
+                    leads_ms <= lead_ms
+                    and lags_ms <= STATEMENT_BLUR_MS
+                    and (best is None or off_ms <= best[0])
+                ):
+                    best = (off_ms, index, count)
+    if best is None:
+        return [fill for part in parts for fill in part if fill.time_ms <= by_time_ms]
+    _, index, count = best
+    earlier = [fill for part in parts[:index] for fill in part]
+    later = [fill for part in parts[index + 1 :] for fill in part if fill.time_ms <= by_time_ms]
+    return [*earlier, *parts[index][:count], *later]
