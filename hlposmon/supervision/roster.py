@@ -35,6 +35,7 @@ class Policy:
     stop_total_s: float = 8.0  # for all of them: shared out among the ranks when they are slow
     flap_limit: int = 5
     flap_window_s: float = 60.0
+    turn_s: float = 0.25  # the longest nap of the loop: how late silence is noticed
 
 
 class Roster:

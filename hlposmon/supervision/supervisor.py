@@ -27,7 +27,6 @@ from hlposmon.supervision.systemd import Notifier
 
 __all__ = ["Policy", "Supervisor"]
 
-TURN_S = 0.25  # the longest nap: how late silence is noticed
 BRISK_TURN_S = 0.02  # while a first beat, or the end of an exit, is awaited
 ASLEEP_S = 2.0  # a turn this late means that we were stopped or starved, and the children with us
 STATUS_EVERY_S = 1.0
@@ -41,7 +40,7 @@ class Supervisor:
     """Spawns the children of `specs`, keeps them alive, and stops them in the order of their ranks.
 
     `on_reload` is asked for new specs on SIGHUP; None, or a ConfigError from it, keeps everything.
-    `on_tick` is called once a turn, at least four times a second, in the supervisor's own thread; it must
+    `on_tick` is called once a turn, at least each `policy.turn_s`, in the supervisor's own thread; it must
     not block. `status_text` is what `systemctl status` shows once everything is up.
     """
 
@@ -194,7 +193,7 @@ class Supervisor:
 
     def _wait(self, wake: Wake) -> None:
         sentinels = self._roster.sentinels()
-        nap_s = self._roster.nap_s(time.monotonic(), TURN_S, BRISK_TURN_S)
+        nap_s = self._roster.nap_s(time.monotonic(), self._policy.turn_s, BRISK_TURN_S)
         for ready in wait([wake.fileno(), *sentinels], nap_s):
             if isinstance(ready, int) and ready in sentinels:
                 sentinels[ready].sentinel_spent = True  # it stays readable until the process is reaped

@@ -25,10 +25,12 @@ QUICK = Policy(
     silent_s=1.5,
     abort_grace_s=0.3,
     starting_s=10.0,
-    stop_grace_s=1.0,
-    stop_total_s=2.0,
+    stop_grace_s=0.3,  # many of them are deaf
+    stop_total_s=1.0,
     flap_limit=3,
+    turn_s=0.02,
 )
+OBEYED = {"stop_grace_s": 10.0, "stop_total_s": 30.0}
 Script = Iterator[None]
 
 

@@ -114,7 +114,7 @@ def test_a_hangup_stops_a_program_whose_terminal_is_gone_and_reloads_any_other(e
     if pid == 0:
         os.execv(sys.executable, [sys.executable, str(SCRIPT), "8", "work"])
     said = b""
-    while b"]" not in said:  # the pids: it is up
+    while b"]\r\n" not in said:  # the pids: it is up
         said += os.read(terminal, 4096)
     if end == "reload":
         os.kill(pid, signal.SIGHUP)

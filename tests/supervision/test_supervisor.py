@@ -21,7 +21,7 @@ from sleepers import (
     work,
     work_and_note_the_end,
 )
-from supervision_stage import Script, Stage, descriptors, lines
+from supervision_stage import OBEYED, Script, Stage, descriptors, lines
 
 from hlposmon.supervision.child import ChildSpec
 from hlposmon.supervision.heartbeat import Board
@@ -58,7 +58,7 @@ def test_a_child_that_has_not_beaten_is_not_up():
     stage = Stage(ChildSpec("a", hang_before_the_first_beat))
 
     def script(stage: Stage) -> Script:
-        yield from stage.for_s(0.5)
+        yield from stage.for_s(0.4)
         assert stage.states() == {"a": "starting"}
         assert stage.row("a").beat_age_s is None
 
@@ -168,7 +168,7 @@ def test_health_makes_the_next_wait_short_again():
     def script(stage: Stage) -> Script:
         for restarts in range(5):  # unforgiven, the last wait would be 1.3 s at least
             yield from stage.until(lambda: stage.row("a").state == "up")
-            yield from stage.for_s(0.4)
+            yield from stage.for_s(0.2)
             os.kill(stage.row("a").pid or 0, signal.SIGKILL)
             died = time.monotonic()
             yield from stage.until(lambda n=restarts: stage.row("a").restarts == n + 1)
@@ -337,7 +337,7 @@ def test_a_child_that_was_healthy_and_then_exits_with_78_is_only_restarted(tmp_p
 
     def script(stage: Stage) -> Script:
         yield from stage.all_up()
-        yield from stage.for_s(0.6)
+        yield from stage.for_s(0.3)
         stop.unlink()
         yield from stage.until(lambda: stage.row("a").last_exit == 78)
         stop.touch()
@@ -353,7 +353,8 @@ def test_ranks_are_stopped_one_after_the_other(tmp_path: Path):
     diary = tmp_path / "diary"
     ranks = {"last": 2, "first": 0, "second": 1, "first too": 0}
     stage = Stage(
-        *(ChildSpec(name, work_and_note_the_end, (diary,), stop_rank=rank) for name, rank in ranks.items())
+        *(ChildSpec(name, work_and_note_the_end, (diary,), stop_rank=rank) for name, rank in ranks.items()),
+        patience=OBEYED,
     )
 
     assert stage.run(lambda stage: stage.all_up()) == 0
@@ -382,9 +383,9 @@ def test_a_child_that_ignores_being_asked_is_killed_and_the_next_rank_follows(tm
 
 def test_many_deaf_ranks_share_the_time_there_is(tmp_path: Path):
     diary = tmp_path / "diary"
-    deaf = [ChildSpec(f"deaf{rank}", ignore_being_asked, stop_rank=rank) for rank in range(4)]
+    deaf = [ChildSpec(f"deaf{rank}", ignore_being_asked, stop_rank=rank) for rank in range(3)]
     last = ChildSpec("obedient", work_and_note_the_end, (diary,), stop_rank=9)
-    stage = Stage(*deaf, last, patience={"stop_grace_s": 1.0, "stop_total_s": 1.0})
+    stage = Stage(*deaf, last, patience={"stop_grace_s": 1.5, "stop_total_s": 1.5})
     start: list[float] = []
 
     def script(stage: Stage) -> Script:
@@ -415,7 +416,7 @@ def test_a_second_ctrl_c_hurries(first: signal.Signals):
 
 
 def test_a_stop_during_boot_is_obeyed():
-    stage = Stage(ChildSpec("a", work))
+    stage = Stage(ChildSpec("a", work), patience=OBEYED)
 
     def script(stage: Stage) -> Script:
         yield from stage.until(lambda: stage.row("a").state == "starting")
