@@ -208,6 +208,19 @@ def test_a_client_that_asks_and_never_reads_costs_one_answer_at_a_time(host: Hos
     client.until(lambda: client.read.count(b"HTTP/1.1 200") == 5 and len(client.read) > 15_000_000)
 
 
+def test_what_a_client_asks_without_reading_stays_in_its_own_socket(host: Hosts) -> None:
+    here = host()
+    client = here.client().get("/big")
+    taken = 0
+    for _ in range(200):
+        try:
+            taken += client.sock.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2000)
+        except BlockingIOError:
+            here.server.step()
+
+    assert taken < 1_000_000
+
+
 def test_an_application_that_raises_costs_a_500_and_one_line_of_log(
     host: Hosts, caplog: pytest.LogCaptureFixture
 ) -> None:

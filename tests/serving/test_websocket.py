@@ -110,22 +110,26 @@ def test_our_close_waits_for_no_answer(host: Hosts) -> None:
     assert here.server.connections == 0
 
 
-def test_a_peer_that_never_reads_is_closed_with_1013_after_its_last_whole_frame(host: Hosts) -> None:
-    here = host(max_buffer_bytes=100_000)
+@pytest.mark.parametrize("tcp", [False, True])
+def test_a_peer_that_never_reads_is_closed_with_1013_after_its_last_whole_frame(
+    host: Hosts, tcp: bool
+) -> None:
+    here = host(max_buffer_bytes=100_000, tcp=tcp)
     slow, quick = here.client().upgrade(), here.client().upgrade()
     peer = here.app.session.peers[0]
     frame = text_frame(b"m" * 30_000)
-    for _ in range(100):
+    for _ in range(400):
         for one in here.app.session.peers:
             one.send_frame(frame)
-        quick.listen()
-        assert peer.buffered <= 100_000 + 200
+        assert peer.buffered <= 100_000
+        quick.until(lambda: here.app.session.peers[1].buffered == 0)
+    assert peer.buffered <= 30_000 + 200, "only the frame that is partly sent is kept"
     goodbye = until_heard(slow, CloseConnection)[0]
     whole = [event for event in heard(slow) if isinstance(event, TextMessage)]
 
     assert goodbye.code == 1013
     assert {len(event.data) for event in whole} == {30_000}
-    assert len(until_heard(quick, TextMessage, 100)) == 100
+    assert len(until_heard(quick, TextMessage, 400)) == 400
 
 
 def test_a_peer_that_never_reads_is_gone_after_the_close_timeout(host: Hosts) -> None:

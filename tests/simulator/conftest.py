@@ -60,13 +60,13 @@ class Feed:
             messages.append(self.next("userFills")["fills"])
         return messages
 
-    def silent(self, channel: str, seconds: float = 0.2) -> bool:
-        """Whether a channel says nothing before the answer to a ping, and a while longer."""
+    def silent(self, *channels: str, seconds: float = 0.2) -> bool:
+        """Whether these channels say nothing for a while."""
         self.socket.settimeout(seconds)
         try:
             while True:
                 message = json.loads(self.socket.recv())
-                if message["channel"] == channel:
+                if message["channel"] in channels:
                     return False
         except websocket.WebSocketTimeoutException:
             return True

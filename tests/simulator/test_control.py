@@ -214,7 +214,7 @@ def test_a_stalled_feed_is_open_and_silent_until_it_is_resumed(venue: Venues) ->
     lost = buy_all(here, "BTC")
     stalled.say(method="ping")
     assert tids(other.fills(1)) == [lost]
-    assert stalled.silent("pong")
+    assert stalled.silent("pong", "userFills")
     assert here.control.state()["connections"][0]["stalled"]
     here.control.resume()
     assert stalled.next_pong()

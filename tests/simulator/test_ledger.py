@@ -103,3 +103,12 @@ def test_a_round_trip_of_a_real_account_is_booked_to_its_last_digit() -> None:
     shown = Fraction(int(entry * 10_000), 10_000)
 
     assert moves[-1].closed_pnl == (34 - shown) * Fraction("1.23")
+
+
+@pytest.mark.parametrize("deal", [("1", "50"), ("-1", "50")])
+def test_a_change_of_size_begins_a_new_count_of_funding(deal: tuple[str, str]) -> None:
+    before, _ = funded(held(trades(("4", "50"))[-1]), oracle=Fraction(50), rate=Fraction("0.0001"))
+    after = held(moved(before, HYPE, CROSS, Fraction(deal[0]), Fraction(deal[1])))
+
+    assert before.funding_change == before.funding_open == Fraction("0.02")
+    assert (after.funding_change, after.funding_open) == (0, Fraction("0.02"))
