@@ -128,25 +128,28 @@ def record(view: View, updated_ms: int) -> PositionRecord:
         symbol=symbol_of(view.key),
         verdict=view.verdict.value,
         verdict_reason=view.reason or "",
-        size=held.size,
-        entry_price=_as_shown(entry, held.entry_price),
-        mark_price=view.mark,
-        unrealized_pnl=_as_shown(money, shown.unrealized),
-        realized_pnl=Decimal(money(held.realized) or 0),
-        fees=held.fees,
-        funding=held.funding,
-        notional_value=shown.notional,
-        leverage=view.leverage,
-        margin_used=view.margin_used,
-        liquidation_price=view.liquidation_price,
+        size=_shown(number(held.size)),
+        entry_price=_maybe(entry(held.entry_price)),
+        mark_price=_maybe(number(view.mark)),
+        unrealized_pnl=_maybe(money(shown.unrealized)),
+        realized_pnl=_shown(money(held.realized)),
+        fees=_shown(money(held.fees)),
+        funding=_shown(money(held.funding)),
+        notional_value=_maybe(money(shown.notional)),
+        leverage=_maybe(number(view.leverage)),
+        margin_used=_maybe(money(view.margin_used)),
+        liquidation_price=_maybe(number(view.liquidation_price)),
         last_fill_ms=view.last_fill_ms,
         last_updated_ms=updated_ms,
         fills=held.fills,
     )
 
 
-def _as_shown(text_of: Callable[[Decimal | None], str | None], value: Decimal | None) -> Decimal | None:
-    text = text_of(value)
+def _shown(text: str | None) -> Decimal:
+    return Decimal(text or 0)
+
+
+def _maybe(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
 
 
