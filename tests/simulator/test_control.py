@@ -226,10 +226,12 @@ def test_a_stalled_feed_is_open_and_silent_until_it_is_resumed(venue: Venues) ->
 def test_a_stall_ends_by_itself(venue: Venues) -> None:
     here = venue()
     feed = here.watching()
-    here.control.stall(0.2)
+    began = time.monotonic()
+    here.control.stall(0.3)
     feed.say(method="ping")
 
     assert feed.next_pong()
+    assert time.monotonic() - began >= 0.3
 
 
 @pytest.mark.parametrize(("what", "rest", "feeds"), [("rest", True, False), ("websocket", False, True)])

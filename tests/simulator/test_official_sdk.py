@@ -1,6 +1,7 @@
 """The venue's own Python client, unmodified, takes the simulated exchange for the real one."""
 
 import queue
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,9 @@ def test_the_official_client_hears_fills_and_prices_and_leaves_cleanly(venue: Ve
         assert "BTC" in mids.get(timeout=5)["data"]["mids"]
     finally:
         info.disconnect_websocket()
-        info.ws_manager.join(timeout=5)
+    deadline = time.monotonic() + 5
+    while here.control.state()["connections"]:
+        assert time.monotonic() < deadline, "the exchange still has its connection"
+    info.ws_manager.join(timeout=15)  # its library may notice its own close only after ten seconds
 
     assert not info.ws_manager.is_alive()
