@@ -44,6 +44,7 @@ class _Line:
     suspicion: Suspicion | None = None
     drift: str | None = None
     agreed_ms: int | None = None
+    matched_ms: int | None = None
     last_fill_ms: int | None = None
     verdict: Verdict | None = None
     reason: str | None = None
@@ -292,7 +293,10 @@ class Book:
         finding = compare(holding, stated, statement, line.suspicion)
         if finding is Finding.AGREES:
             line.suspicion = line.drift = None
-            line.agreed_ms = statement.time_ms
+            # A size that the book once had may be met by chance: such a match counts with the next one.
+            equal = theirs == holding.position.size
+            line.agreed_ms = statement.time_ms if equal else line.matched_ms or line.agreed_ms
+            line.matched_ms = statement.time_ms
             if stated is not None and entry_differs(holding, stated, statement):
                 return holding.adopt(stated, statement.time_ms, Reason.ENTRY)
             return []

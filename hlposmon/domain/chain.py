@@ -43,12 +43,13 @@ def thread(fills: Sequence[Fill], size: Decimal, last: Fill | None = None) -> tu
     """The fills in the order in which they chain on from `size`, and those that do not chain.
 
     Both in the order of time; at one time the order given is kept where it chains. A fill that does
-    not chain is passed over: what chains behind it is found all the same.
+    not chain is passed over: what chains behind it is found all the same. But fills of one millisecond
+    that chain among themselves are not torn apart because one of them happens to fit.
     """
     chained: list[Fill] = []
     left: list[Fill] = []
     for group in _by_time(fills):
-        ordered, rest = _arrange(group, size, last)
+        ordered, rest = _onward(group, size, last)
         chained += ordered
         left += rest
         if ordered:
@@ -57,19 +58,15 @@ def thread(fills: Sequence[Fill], size: Decimal, last: Fill | None = None) -> tu
 
 
 def segments(fills: Sequence[Fill]) -> list[list[Fill]]:
-    """The fills as chains, each as long as can be, in the order of time.
-
-    Fills of one millisecond that chain among themselves, but not all on from those before, begin anew:
-    what is missing is missing before them.
-    """
+    """The fills as chains, each as long as can be, in the order of time."""
     parts: list[list[Fill]] = []
     size = ZERO
     for group in _by_time(fills):
         rest: Sequence[Fill] = group
-        on = _arrange(group, size, parts[-1][-1]) if parts else ([], group)
-        if on[0] and (not on[1] or _arrange(group, _beginning(group), None)[1]):
-            parts[-1] += on[0]
-            size, rest = sizes_along(on[0], size)[-1], on[1]
+        if parts:
+            ordered, rest = _onward(group, size, parts[-1][-1])
+            parts[-1] += ordered
+            size = sizes_along(ordered, size)[-1]
         while rest:
             size = _beginning(rest)
             ordered, rest = _arrange(rest, size, None)
@@ -89,6 +86,14 @@ def sizes_along(fills: Sequence[Fill], size: Decimal) -> list[Decimal]:
 def _by_time(fills: Sequence[Fill]) -> list[list[Fill]]:
     given = sorted(fills, key=lambda fill: fill.time_ms)
     return [list(group) for _, group in groupby(given, key=lambda fill: fill.time_ms)]
+
+
+def _onward(group: Sequence[Fill], size: Decimal, last: Fill | None) -> tuple[list[Fill], list[Fill]]:
+    """As `_arrange`, but none of a millisecond whose fills all chain from somewhere else."""
+    ordered, rest = _arrange(group, size, last)
+    if ordered and rest and not _arrange(group, _beginning(group), None)[1]:
+        return [], list(group)
+    return ordered, rest
 
 
 def _arrange(group: Sequence[Fill], size: Decimal, last: Fill | None) -> tuple[list[Fill], list[Fill]]:

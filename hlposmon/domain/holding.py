@@ -7,7 +7,7 @@ shell's work.
 """
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -167,13 +167,21 @@ class Holding:
         return any(at >= since_ms and identity[5] == size for identity, at in self._seen.items())
 
     def excuse(self) -> list[Change]:
-        """End a gap that is none: fills that the first statement holds though they look later than it."""
+        """End a gap that is none, the venue's size being ours: what waits is in the base.
+
+        A first statement may hold fills that look later than it; and what was lost before a restart
+        has no place any more among the fills that were taken then.
+        """
         base = self._base
-        if base is None or base.reason is not Reason.START or self.applied:
+        if base is None or base.reason is Reason.DRIFT:
             return []
-        contained = base.contained([*self._held, *self.waiting], lead_ms=STATEMENT_BLUR_MS)
+        if base.reason is None:
+            if any(fill.time_ms > base.time_ms for fill in self.waiting):
+                return []
+            return self._book(self.waiting) + self._gap_or_healed()
+        contained = base.contained(self._held, self.waiting, lead_ms=STATEMENT_BLUR_MS)
         inside = {fill.identity for fill in contained}
-        if any(fill.identity not in inside for fill in self.waiting):
+        if self.applied or any(fill.identity not in inside for fill in self.waiting):
             return []
         self._hold(contained)
         return self._gap_or_healed()
@@ -202,29 +210,23 @@ class Holding:
 
     def _drain(self, fresh: Sequence[Fill]) -> list[Change]:
         """Find a place for the fresh fills, and for what waited for them."""
-        changes: list[Change] = []
-        # First what is surely from before the first fill taken, at last what is of its millisecond.
-        for reach_ms in (-1, 0):
-            changes += self._place(fresh, reach_ms)
-            while chained := self._extend() + self._weave():
-                changes += chained
-            fresh = self.waiting
-            if not (fresh and self.applied):
-                break
+        changes = self._place(fresh)
+        while chained := self._extend() + self._weave():
+            changes += chained
         return changes + self._gap_or_healed()
 
-    def _place(self, fresh: Collection[Fill], after_first_ms: int) -> list[Change]:
+    def _place(self, fresh: Sequence[Fill]) -> list[Change]:
         """Take out of the waiting fills those that the base holds already."""
         base = self._base
         if base is None:
             return []
         until_ms = base.edge_ms
         if self.applied:
-            until_ms = min(until_ms, self.applied[0].fill.time_ms + after_first_ms)
+            until_ms = min(until_ms, self.applied[0].fill.time_ms - 1)
         if not any(fill.time_ms <= until_ms for fill in fresh):
             return []
         near = [fill for fill in self.waiting if fill.time_ms <= until_ms]
-        contained = base.contained([*self._held, *near])
+        contained = base.contained(self._held, near)
         if base.reason is Reason.START:
             self._hold(contained)
             return []
@@ -242,8 +244,8 @@ class Holding:
         """Where a fill was taken, the first statement does not hold what came after it."""
         if self._held and self.applied and self._base is not None and self._base.reason is Reason.START:
             first_ms = self.applied[0].fill.time_ms
-            if any(fill.time_ms > first_ms for fill in self._held):
-                self._hold([fill for fill in self._held if fill.time_ms <= first_ms])
+            if any(fill.time_ms >= first_ms for fill in self._held):
+                self._hold([fill for fill in self._held if fill.time_ms < first_ms])
 
     def _book(self, contained: Sequence[Fill]) -> list[Change]:
         """Count fills that the size holds already."""

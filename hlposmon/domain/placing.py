@@ -5,13 +5,13 @@ contents. So a statement is placed by its size: it stands where the chain of fil
 among several such places at the one that its time is nearest to. Pure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from decimal import Decimal
 
 from hlposmon.domain.chain import segments, sizes_along
 from hlposmon.domain.changes import Reason
-from hlposmon.domain.reports import Fill
+from hlposmon.domain.reports import Fill, Identity
 
 # A statement's time is not known to be that of its contents: fills this near may be in it or not.
 STATEMENT_BLUR_MS = 15_000
@@ -38,39 +38,43 @@ class Base:
         """Whether a statement made now may be as old as this fill."""
         return fill.time_ms >= self.time_ms - STATEMENT_BLUR_MS
 
-    def contained(self, fills: Sequence[Fill], *, lead_ms: int = 0) -> list[Fill]:
-        """Those of the fills that the base holds already, if its contents are no newer than its time
-        and `lead_ms`.
+    def contained(self, held: Sequence[Fill], fills: Sequence[Fill], *, lead_ms: int = 0) -> list[Fill]:
+        """Those of the fills, and of those thought to be held so far, that the base holds already, if
+        its contents are no newer than its time and `lead_ms`.
 
         What a first statement holds is history from before our time, and is taken back when more fills
         show that it was placed wrongly. A drift's is booked for good: what is not certain stays outside.
         """
-        parts = segments(fills)
+        parts = segments([*held, *fills])
         if self.reason is None:
             # The chain is whole without them: such fills are in it if they lead back to where they began.
-            return list(fills) if all(_is_closed(part) for part in parts) else []
+            return [*held, *fills] if all(map(_is_closed, parts)) else []
         by_time_ms = self.time_ms if self.reason is Reason.START else self.time_ms - STATEMENT_BLUR_MS
-        return _before_it(parts, self, lead_ms, by_time_ms)
+        before = {fill.identity for fill in held}
+        return _before_it(parts, self, before, lead_ms, by_time_ms)
 
 
 def _is_closed(part: Sequence[Fill]) -> bool:
     return sizes_along(part, part[0].start_position)[-1] == part[0].start_position
 
 
-def _before_it(parts: Sequence[Sequence[Fill]], base: Base, lead_ms: int, by_time_ms: int) -> list[Fill]:
+def _before_it(
+    parts: Sequence[Sequence[Fill]], base: Base, held: Set[Identity], lead_ms: int, by_time_ms: int
+) -> list[Fill]:
     best: tuple[int, int, int] | None = None
     for index, part in enumerate(parts):
         for count, size in enumerate(sizes_along(part, part[0].start_position)):
-            if size == base.size:
-                leads_ms = part[count - 1].time_ms - base.time_ms if count else 0
-                lags_ms = base.time_ms - part[count].time_ms if count < len(part) else 0
-                off_ms = max(0, leads_ms, lags_ms)
-                if (
-                    leads_ms <= lead_ms
-                    and lags_ms <= STATEMENT_BLUR_MS
-                    and (best is None or off_ms <= best[0])
-                ):
-                    best = (off_ms, index, count)
+            if size != base.size:
+                continue
+            leads_ms = part[count - 1].time_ms - base.time_ms if count else 0
+            lags_ms = base.time_ms - part[count].time_ms if count < len(part) else 0
+            # A statement is made between two blocks: what came together is not torn apart.
+            amid = 0 < count < len(part) and part[count - 1].time_ms == part[count].time_ms
+            if amid and (part[count - 1].identity not in held or part[count].identity in held):
+                continue
+            off_ms = max(0, leads_ms, lags_ms)
+            if leads_ms <= lead_ms and lags_ms <= STATEMENT_BLUR_MS and (best is None or off_ms <= best[0]):
+                best = off_ms, index, count
     if best is None:
         return [fill for part in parts for fill in part if fill.time_ms <= by_time_ms]
     _, index, count = best
