@@ -100,10 +100,12 @@ class Holding:
             self._floor_ms = at_ms - STATEMENT_BLUR_MS
 
     def taken_since(self, time_ms: int) -> tuple[Identity, ...]:
-        """The identities of the fills that the position holds and that are not older than this."""
-        waiting = {fill.identity for fill in self.waiting}
+        """The identities of the fills that the position surely holds and that are not older than this."""
+        unsure = {fill.identity for fill in self.waiting}
+        if self._base is not None and self._base.reason is Reason.START:
+            unsure.update(fill.identity for fill in self._held)
         return tuple(
-            identity for identity, at in self._seen.items() if at >= time_ms and identity not in waiting
+            identity for identity, at in self._seen.items() if at >= time_ms and identity not in unsure
         )
 
     def take(self, fills: Sequence[Fill]) -> list[Change]:

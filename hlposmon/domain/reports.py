@@ -179,10 +179,10 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Bell:
-    """The tracker wants a statement of an account early, and before it all fills since `since_ms`."""
+    """The tracker wants a statement of an account early; with `since_ms`, all fills since then first."""
 
     account: str
-    since_ms: int
+    since_ms: int | None
     delay_s: float
     reason: str
 
