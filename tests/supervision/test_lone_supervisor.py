@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,17 +16,46 @@ from supervision_stage import alive, wait_until
 SCRIPT = Path(__file__).with_name("lone_supervisor.py")
 
 
-@contextmanager
-def lone_supervisor(silent_s: float, *targets: str) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
-    """A supervisor that has its children up, and their pids."""
-    command = [sys.executable, str(SCRIPT), str(silent_s), *targets]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield process, json.loads(process.stdout.readline())
-    finally:
-        process.kill()
-        process.communicate()
+class Lone:
+    """A supervisor in a process of its own; what it says goes to a file, so that nobody waits at a pipe."""
+
+    def __init__(self, folder: Path, silent_s: float, *targets: str) -> None:
+        self._out, self._err = folder / "out", folder / "err"
+        command = [sys.executable, str(SCRIPT), str(silent_s), *targets]
+        with self._out.open("w") as out, self._err.open("w") as err:
+            self.process = subprocess.Popen(command, stdout=out, stderr=err)
+        self.pid = self.process.pid
+
+    def children(self) -> list[int]:
+        """The pids of the children, once all are up."""
+        wait_until(lambda: self._out.read_text().endswith("\n"))
+        pids: list[int] = json.loads(self._out.read_text())
+        return pids
+
+    def said(self) -> str:
+        return self._err.read_text()
+
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal and return the exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(8.0)
+
+
+@pytest.fixture
+def lone(tmp_path: Path) -> Iterator[Callable[..., Lone]]:
+    """Starts lone supervisors; whatever is left of them after the test is killed."""
+    started: list[Lone] = []
+
+    def start(silent_s: float, *targets: str) -> Lone:
+        folder = tmp_path / str(len(started))
+        folder.mkdir()
+        started.append(Lone(folder, silent_s, *targets))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait()
 
 
 def descendants(pid: int) -> set[int]:
@@ -36,76 +64,90 @@ def descendants(pid: int) -> set[int]:
     return children.union(*(descendants(child) for child in children))
 
 
-def test_when_the_supervisor_is_killed_nothing_of_it_lives_for_two_seconds():
-    with lone_supervisor(8.0, "work", "ignore_being_asked", "hang") as (supervisor, children):
-        everyone = descendants(supervisor.pid)
-        assert everyone > set(children)  # the tracker too
-        supervisor.kill()
-        wait_until(lambda: not any(alive(pid) for pid in everyone), within_s=2.0)
+def all_gone(pids: set[int]) -> bool:
+    return not any(alive(pid) for pid in pids)
 
 
-def test_when_the_supervisor_is_killed_while_it_spawns_nothing_of_it_lives_for_two_seconds():
-    command = [sys.executable, str(SCRIPT), "8", *["ignore_being_asked"] * 6]
-    for delay_s in (0.0, 0.03, 0.1):
-        supervisor = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(lambda s=supervisor: len(descendants(s.pid)) >= 2)
-        time.sleep(delay_s)  # the moment of the kill is what varies
-        everyone = descendants(supervisor.pid)
-        supervisor.kill()
-        supervisor.wait()
-        wait_until(lambda pids=everyone: not any(alive(pid) for pid in pids), within_s=2.0)
+def kill_and_watch(supervisor: Lone, everyone: set[int]) -> None:
+    """SIGKILL the supervisor; of all that came from it nothing may live two seconds later."""
+    try:
+        supervisor.end(signal.SIGKILL)
+        wait_until(lambda: all_gone(everyone), within_s=2.0)
+    finally:
+        for pid in filter(alive, everyone):  # only when the test fails
+            os.kill(pid, signal.SIGKILL)
 
 
-def test_sigterm_ends_it_with_zero_and_nothing_of_it_lives():
-    with lone_supervisor(8.0, "work", "work") as (supervisor, _):
-        everyone = descendants(supervisor.pid)
-        supervisor.terminate()
-        assert supervisor.wait(5.0) == 0
-        wait_until(lambda: not any(alive(pid) for pid in everyone), within_s=2.0)
+def test_when_the_supervisor_is_killed_nothing_of_it_lives_for_two_seconds(lone):
+    supervisor = lone(8.0, "work", "ignore_being_asked", "hang")
+    children = supervisor.children()
+    everyone = descendants(supervisor.pid)
+
+    assert everyone > set(children)  # the resource tracker too
+    kill_and_watch(supervisor, everyone)
 
 
-def test_ctrl_c_is_not_answered_with_a_traceback():
-    with lone_supervisor(8.0, "work", "work") as (supervisor, children):
-        for pid in (supervisor.pid, *children):  # as a terminal does
-            os.kill(pid, signal.SIGINT)
-        _, said = supervisor.communicate(timeout=5.0)
+@pytest.mark.parametrize("delay_s", [0.0, 0.03, 0.1])
+def test_when_the_supervisor_is_killed_while_it_spawns_nothing_of_it_lives_for_two_seconds(
+    lone, delay_s: float
+):
+    supervisor = lone(8.0, *["ignore_being_asked"] * 6)
+    wait_until(lambda: len(descendants(supervisor.pid)) >= 2)
+    time.sleep(delay_s)  # the moment of the kill is what varies
 
-    assert supervisor.returncode == 0
-    assert "Traceback" not in said and "KeyboardInterrupt" not in said
+    kill_and_watch(supervisor, descendants(supervisor.pid))
 
 
-def test_ctrl_c_while_children_are_being_started_is_not_answered_with_a_traceback():
-    command = [sys.executable, str(SCRIPT), "8", "work", "work", "work"]
-    supervisor = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    wait_until(lambda: len(descendants(supervisor.pid)) == 4)
-    for pid in (*descendants(supervisor.pid), supervisor.pid):
+def test_sigterm_ends_it_with_zero_and_nothing_of_it_lives(lone):
+    supervisor = lone(8.0, "work", "work")
+    supervisor.children()
+    everyone = descendants(supervisor.pid)
+
+    assert supervisor.end(signal.SIGTERM) == 0
+    wait_until(lambda: all_gone(everyone), within_s=2.0)
+
+
+def test_ctrl_c_is_not_answered_with_a_traceback(lone):
+    supervisor = lone(8.0, "work", "work")
+    for pid in supervisor.children():  # as a terminal does: to all
         os.kill(pid, signal.SIGINT)
-    _, said = supervisor.communicate(timeout=8.0)
 
-    assert supervisor.returncode == 0
-    assert "Traceback" not in said and "KeyboardInterrupt" not in said
-
-
-def test_the_programs_main_module_is_not_imported_again():
-    with lone_supervisor(8.0, "work_unless_main_was_imported") as (_, children):
-        assert len(children) == 1
+    assert supervisor.end(signal.SIGINT) == 0
+    assert "Traceback" not in supervisor.said() and "KeyboardInterrupt" not in supervisor.said()
 
 
-def test_after_ctrl_z_nobody_is_blamed_for_having_slept():
-    with lone_supervisor(1.0, "work", "work") as (supervisor, children):
-        group = [supervisor.pid, *children]
-        for pid in group:
-            os.kill(pid, signal.SIGSTOP)
-        time.sleep(2.5)  # longer than silence is borne
-        for pid in group:
-            os.kill(pid, signal.SIGCONT)
-        time.sleep(0.6)
-        assert all(alive(pid) for pid in children)
-        supervisor.terminate()
-        _, said = supervisor.communicate(timeout=5.0)
+def test_ctrl_c_while_children_are_being_started_is_not_answered_with_a_traceback(lone):
+    supervisor = lone(8.0, "work", "work", "work")
+    wait_until(lambda: len(descendants(supervisor.pid)) == 4)
+    for pid in descendants(supervisor.pid):
+        os.kill(pid, signal.SIGINT)
 
-    assert "was asleep" in said
-    assert "silent" not in said
+    assert supervisor.end(signal.SIGINT) == 0
+    assert "Traceback" not in supervisor.said() and "KeyboardInterrupt" not in supervisor.said()
+
+
+def test_the_programs_main_module_is_not_imported_again(lone):
+    supervisor = lone(8.0, "work_unless_main_was_imported")
+
+    assert len(supervisor.children()) == 1
+    assert "imported again" not in supervisor.said()
+
+
+def test_after_ctrl_z_nobody_is_blamed_for_having_slept(lone):
+    supervisor = lone(1.0, "work", "work")
+    children = supervisor.children()
+    group = [supervisor.pid, *children]
+    for pid in group:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(2.5)  # longer than silence is borne
+    for pid in group:
+        os.kill(pid, signal.SIGCONT)
+    time.sleep(0.6)
+
+    assert all(alive(pid) for pid in children)
+    assert supervisor.end(signal.SIGTERM) == 0
+    assert "was asleep" in supervisor.said()
+    assert "silent" not in supervisor.said()
 
 
 @pytest.mark.parametrize("end", ["terminal gone", "reload"])
