@@ -19,7 +19,7 @@ from hlposmon.channels.server import PublicServer
 from hlposmon.channels.snapshot import SnapshotWriter
 from hlposmon.config import Settings
 from hlposmon.domain.book import Book
-from hlposmon.domain.changes import Adopted, Change, Doubt, Filled, Funded, Gap
+from hlposmon.domain.changes import Adopted, Change, Doubt, Filled, Funded, Gap, VerdictChanged
 from hlposmon.domain.reports import (
     Bell,
     FeedState,
@@ -235,9 +235,9 @@ class Tracker:
             self._publisher.change(change, self._book.view(account, key), now_ms)
             if isinstance(change, Gap | Doubt):
                 delay_s = 0.0 if isinstance(change, Gap) else SECOND_LOOK_S
-                self._ring(Bell(account, change.since_ms, delay_s, type(change).__name__.lower()))
+                self._ring(Bell(account, change.since_ms, delay_s, _name(change)))
             if not isinstance(change, Filled | Funded):
-                log.info(type(change).__name__.lower(), extra=fields(**_facts(change)))
+                log.info(_name(change), extra=fields(**_facts(change)))
         for account, key in touched:
             self._record(account, key)
 
@@ -308,7 +308,7 @@ class Tracker:
             account, key = _whose(change)
             self._publisher.change(change, self._book.view(account, key), now_ms)
             self._record(account, key)
-            log.info("verdict", extra=fields(**_facts(change)))
+            log.info(_name(change), extra=fields(**_facts(change)))
 
     def _take_reload(self) -> None:
         if not self._pulse.take_reload():
@@ -377,6 +377,10 @@ def _whose(change: Change) -> tuple[str, str]:
     if isinstance(change, Funded):
         return change.funding.account, change.funding.key
     return change.account, change.key
+
+
+def _name(change: Change) -> str:
+    return "verdict" if isinstance(change, VerdictChanged) else type(change).__name__.lower()
 
 
 def _facts(change: Change) -> dict[str, object]:

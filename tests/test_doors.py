@@ -1,0 +1,65 @@
+"""Each library has one door: only there is it imported. And the light command stays light."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "hlposmon"
+
+DOORS = {
+    "orjson": ("wire/text.py",),
+    "requests": ("venues/http.py",),
+    "websocket": ("venues/websocket.py",),
+    "h11": ("serving/",),
+    "wsproto": ("serving/",),
+    "sdnotify": ("supervision/systemd.py",),
+    "prometheus_client": ("tracker/metrics.py",),
+    "click": ("cli/",),
+    "rich": ("cli/",),
+    "eth_account": ("config/",),
+    "multiprocessing": ("supervision/",),
+    "mmap": ("channels/snapshot.py", "channels/journal.py", "client/snapshot.py", "supervision/heartbeat.py"),
+}
+FORBIDDEN = ("asyncio",)
+
+
+def _imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("library", [*DOORS, *FORBIDDEN])
+def test_a_library_is_imported_only_at_its_door(library: str):
+    doors = DOORS.get(library, ())
+    users = [
+        path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if library in _imports(path)
+    ]
+
+    assert [user for user in users if not user.startswith(doors)] == [] if doors else users == []
+
+
+@pytest.mark.parametrize(("room", "words"), [("supervision", ("fill", "price", "position"))])
+def test_supervision_knows_no_word_of_trading(room: str, words: tuple[str, ...]):
+    names = {
+        node.id.lower()
+        for path in (PACKAGE / room).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Name)
+    }
+
+    assert [name for name in names for word in words if word in name] == []
+
+
+@pytest.mark.parametrize("room", ["workers", "venues"])
+def test_siblings_do_not_meet(room: str):
+    shared = {"workers": {"outlet"}, "venues": {"port", "http", "websocket", "patience", "hyperliquid"}}[room]
+    for path in (PACKAGE / room).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"hlposmon.{room}."):
+                assert node.module.rpartition(".")[2] in shared, f"{path.name} imports {node.module}"
