@@ -67,7 +67,7 @@ def decode(raw: bytes) -> Report | Ask:
     body = loads(raw)
     try:
         return _READERS[body[0]](*body[1:])
-    except (KeyError, TypeError, ValueError, ArithmeticError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, IndexError, AttributeError) as error:
         raise WireError(f"not a report: {raw[:60]!r}") from error
 
 
@@ -99,12 +99,12 @@ def _fill_of(row: list[Any]) -> Fill:
         key,
         time_ms,
         Side(side),
-        Decimal(size),
-        Decimal(price),
-        Decimal(start),
-        Decimal(fee),
+        _number(size),
+        _number(price),
+        _number(start),
+        _number(fee),
         fee_token,
-        Decimal(closed_pnl),
+        _number(closed_pnl),
         *rest,
     )
 
@@ -154,13 +154,13 @@ def _statement_of(
         positions=tuple(
             StatedPosition(
                 key=key,
-                size=Decimal(size),
+                size=_number(size),
                 entry_price=_maybe(entry_price),
                 mark_price=_maybe(mark_price),
                 leverage=_maybe(leverage),
                 margin_used=_maybe(used),
                 liquidation_price=_maybe(liquidation_price),
-                tolerance=Decimal(tolerance),
+                tolerance=_number(tolerance),
             )
             for key, size, entry_price, mark_price, leverage, used, liquidation_price, tolerance in positions
         ),
@@ -171,16 +171,23 @@ def _statement_of(
     )
 
 
+def _number(text: str) -> Decimal:
+    value = Decimal(text) if type(text) is str else None
+    if value is None or not value.is_finite():
+        raise ValueError(f"not an amount: {text!r:.60}")
+    return value
+
+
 def _maybe(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
+    return None if text is None else _number(text)
 
 
 _READERS: dict[str, Callable[..., Report | Ask]] = {
     "fills": lambda account, source, rows: Fills(account, source, tuple(map(_fill_of, rows))),
-    "marks": lambda heard_s, prices: Marks({key: Decimal(price) for key, price in prices.items()}, heard_s),
+    "marks": lambda heard_s, prices: Marks({key: _number(price) for key, price in prices.items()}, heard_s),
     "statement": _statement_of,
     "funding": lambda account, key, time_ms, paid, size, rate: Funding(
-        account, key, time_ms, Decimal(paid), Decimal(size), Decimal(rate)
+        account, key, time_ms, _number(paid), _number(size), _number(rate)
     ),
     "feed": FeedState,
     "heard": Heard,

@@ -7,6 +7,7 @@ without notice. Shapes: the exchange's API documentation, info endpoint and subs
 
 import base64
 import binascii
+import re
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ VENUE = "hyperliquid"
 _SIDES = {"B": Side.BUY, "A": Side.SELL}
 # A conflated price message of all dexes is about 20 kB when unpacked; this is a guard, not a limit.
 _MAX_UNPACKED = 8 << 20
+# What can be written as a date: the last millisecond of the year 9999.
+_LAST_MS = 253_402_300_799_999
+_SETTLED_OUTCOME = re.compile(r"o[0-9]+\Z")
 PING = dumps({"method": "ping"})
 
 
@@ -62,15 +66,16 @@ def acknowledges(data: Any, kind: str, address: str | None = None) -> bool:
     echo = data.get("subscription")
     if not isinstance(echo, dict) or echo.get("type") != kind:
         return False
-    return address is None or str(echo.get("user", "")).lower() == address
+    return address is None or str(echo.get("user", "")).lower() == address.lower()
 
 
 # ------------------------------------------------------------------ keys
 
 
 def is_watched(coin: str) -> bool:
-    """Whether `coin` is a perpetual of the first dex: not spot, not an outcome, not another dex's."""
-    return not any(sign in coin for sign in "@#+/:")
+    """Whether `coin` is a perpetual of the first dex: not spot (`@107`, `PURR/USDC`), not an outcome
+    (`#120`, `+120`, settled `o12`), not another dex's (`xyz:TSLA`)."""
+    return not any(sign in coin for sign in "@#+/:") and not _SETTLED_OUTCOME.match(coin)
 
 
 def key_of(coin: str) -> str:
@@ -97,6 +102,11 @@ def fills(rows: Any, account: str, address: str) -> tuple[list[Fill], list[str]]
     return found, others
 
 
+def times(rows: Any) -> list[int]:
+    """The times of rows of any kind, in the order given."""
+    return [_time(_object(row, "row")) for row in _list(rows, "rows")]
+
+
 def _fill(body: dict[str, Any], coin: str, account: str, address: str) -> Fill:
     side = _SIDES.get(_text(body, "side"))
     if side is None:
@@ -105,11 +115,14 @@ def _fill(body: dict[str, Any], coin: str, account: str, address: str) -> Fill:
     if size <= 0:
         raise WireError(f"fill: sz is not positive: {body['sz']!r}")
     liquidation = body.get("liquidation")
-    ours = isinstance(liquidation, dict) and str(liquidation.get("liquidatedUser", "")).lower() == address
+    if liquidation is not None:
+        liquidation = _object(liquidation, "liquidation")
+    # Both sides' fills carry it; it was ours only when the liquidated user is.
+    ours = liquidation is not None and str(liquidation.get("liquidatedUser", "")).lower() == address.lower()
     return Fill(
         account=account,
         key=key_of(coin),
-        time_ms=_integer(body, "time"),
+        time_ms=_time(body),
         side=side,
         size=size,
         price=_amount(body, "px"),
@@ -140,7 +153,7 @@ def statement(
     return Statement(
         account=account,
         venue=VENUE,
-        time_ms=_integer(state, "time") if "time" in state else now_ms,
+        time_ms=_time(state) if "time" in state else now_ms,
         asked_s=asked_s,
         positions=tuple(_stated(_object(row, "assetPosition").get("position")) for row in rows),
         equity=_amount(summary, "accountValue"),
@@ -159,6 +172,8 @@ def _stated(row: Any) -> StatedPosition:
     liquidation = body.get("liquidationPx")
     if not size:
         raise WireError("position: szi is zero; flat coins are left out of a statement")
+    if value < 0:
+        raise WireError(f"position: positionValue is negative: {body['positionValue']!r}")
     with exactly():
         held = value if size > 0 else -value
         entry = (held - _amount(body, "unrealizedPnl")) / size
@@ -192,7 +207,7 @@ def fundings(rows: Any, account: str) -> list[Funding]:
                 Funding(
                     account=account,
                     key=key_of(coin),
-                    time_ms=_integer(body, "time"),
+                    time_ms=_time(body),
                     amount=_amount(delta, "usdc"),
                     size=_amount(delta, "szi"),
                     rate=_amount(delta, "fundingRate"),
@@ -216,8 +231,10 @@ def fast_marks(data: Any) -> dict[str, Decimal]:
         raw = unpacker.decompress(base64.b64decode(data, validate=True), _MAX_UNPACKED)
     except (binascii.Error, zlib.error, ValueError) as error:
         raise WireError(f"fastAssetCtxs: not base64 of DEFLATE: {error}") from error
-    if unpacker.unconsumed_tail:
+    if len(raw) >= _MAX_UNPACKED:
         raise WireError(f"fastAssetCtxs: more than {_MAX_UNPACKED} bytes when unpacked")
+    if not unpacker.eof:
+        raise WireError("fastAssetCtxs: cut short")
     prices = {}
     for coin, body in _object(loads(raw), "fastAssetCtxs").items():
         context = _object(body, f"fastAssetCtxs {coin}")
@@ -243,8 +260,11 @@ def role(body: Any) -> tuple[str, str | None]:
     """A userRole answer: the role, and the master's address of an agent or sub-account."""
     answer = _object(body, "userRole")
     data = answer.get("data")
-    owner = data.get("user") or data.get("master") if isinstance(data, dict) else None
-    return _text(answer, "role"), str(owner).lower() if owner else None
+    if data is None:
+        return _text(answer, "role"), None
+    owner = _object(data, "userRole data")
+    name = next((name for name in ("user", "master") if name in owner), None)
+    return _text(answer, "role"), _text(owner, name).lower() if name else None
 
 
 # ------------------------------------------------------------------ fields
@@ -273,6 +293,13 @@ def _integer(body: dict[str, Any], name: str) -> int:
     value = body.get(name)
     if type(value) is not int:
         raise WireError(f"{name}: a whole number is wanted, not {value!r:.60}")
+    return value
+
+
+def _time(body: dict[str, Any]) -> int:
+    value = _integer(body, "time")
+    if not 0 <= value <= _LAST_MS:
+        raise WireError(f"time: not milliseconds of a date: {value}")
     return value
 
 
