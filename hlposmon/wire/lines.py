@@ -168,35 +168,48 @@ def checkpoint(memories: list[Memory], base_ms: dict[str, int], addresses: dict[
 
 
 def replay(body: dict[str, Any], into: Recovered) -> None:
-    """Take one opened line into account. Lines come in order, the first one being a checkpoint."""
+    """Take one opened line into account. Lines come in order, the first one being a checkpoint.
+
+    A checkpoint may be ahead of the lines behind it, as it holds all that one report changed: what it
+    knows already is passed over.
+    """
     kind = body["type"]
     if kind == "checkpoint":
         into.addresses = dict(body["addresses"])
         into.base_ms = dict(body["base_ms"])
         into.memories = {(row["account"], row["key"]): _memory(row) for row in body["book"]}
     elif kind == "stated":
+        # The account is watched anew from here on; what was known of it before is history.
         into.base_ms[body["account"]] = body["base_ms"]
+        into.memories = {name: one for name, one in into.memories.items() if name[0] != body["account"]}
     elif kind in ("fill", "position_change", "funding"):
         _replay_change(body, into)
 
 
 def _replay_change(body: dict[str, Any], into: Recovered) -> None:
     account, key, kind = body["account"], body["key"], body["type"]
-    old = into.memories.get((account, key)) or Memory(account, key, Position(), 0, 0, ())
+    since_ms = into.base_ms.get(account, 0)
+    old = into.memories.get((account, key)) or Memory(account, key, Position(), since_ms, 0, ())
+    position = _position(body["position"])
     known_ms, seen, funding_ms = old.known_ms, old.seen, old.last_funding_ms
+    starts = kind == "position_change" and body["event"] == "start"
+    if position.fills < old.position.fills and not starts:
+        return
     if kind == "funding":
-        funding_ms = body["time_ms"]
+        funding_ms = max(funding_ms, body["time_ms"])
+    elif starts:
+        known_ms, seen = body["statement_ms"], ()
     elif kind == "position_change":
-        known_ms = max(known_ms, body["statement_ms"])
+        # An entry price says nothing of fills: one from before the statement may still be on its way.
+        known_ms = known_ms if body["event"] == "entry" else max(known_ms, body["statement_ms"])
     else:
         identity = _identity_of(body)
-        if identity[0] > known_ms:
-            known_ms, seen = identity[0], ()
-        if identity[0] == known_ms:
+        if body["effect"] is not None:
+            known_ms = max(known_ms, identity[0])
+        if identity not in seen:
             seen = (*seen, identity)
-    into.memories[account, key] = Memory(
-        account, key, _position(body["position"]), known_ms, funding_ms, seen
-    )
+    seen = tuple(identity for identity in seen if identity[0] >= known_ms)
+    into.memories[account, key] = Memory(account, key, position, known_ms, funding_ms, seen)
 
 
 def _identity_of(body: dict[str, Any]) -> Identity:
