@@ -5,6 +5,7 @@ and marks keep all their digits, an entry price has ten significant ones, and mo
 made endless is rounded half-even to ten decimals. Rounding for display happens here and nowhere else.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from hlposmon.wire.record import PositionRecord
 
 _TEN_DIGITS = Context(prec=10, rounding=ROUND_HALF_EVEN)
 _TEN_DECIMALS = Decimal(1).scaleb(-10)
+# Room for ten decimals behind the largest product that CONTEXT holds.
+_WIDE = Context(prec=200, rounding=ROUND_HALF_EVEN)
 _CENTS = 2
 
 
@@ -45,7 +48,7 @@ def money(value: Decimal | None) -> str | None:
     if value is None:
         return None
     if value.as_tuple().exponent < -10:  # type: ignore[operator]  # never NaN
-        value = value.quantize(_TEN_DECIMALS, ROUND_HALF_EVEN, CONTEXT)
+        value = value.quantize(_TEN_DECIMALS, context=_WIDE)
     text = plain(value.normalize(CONTEXT))
     _, _, decimals = text.partition(".")
     if len(decimals) < _CENTS:
@@ -214,9 +217,10 @@ def positions(
     would stand for two."""
     listed = [view for view in views if is_listed(view)]
     names = [(view.account, symbol_of(view.key)) for view in listed]
+    held = Counter(names)
     found = {}
     for view, name in zip(listed, names, strict=True):
-        label = name[1] if names.count(name) == 1 else view.key
+        label = name[1] if held[name] == 1 else view.key
         found[f"{view.account}/{label}" if several_accounts else label] = position(
             view, updated_ms(view.account, view.key)
         )
