@@ -79,7 +79,7 @@ class Feed:
         patience: Patience,
         ping_after_s: float = 3.0,
         ping_every_s: float = 15.0,
-        silent_s: float = 8.0,
+        pong_s: float = 5.0,
         backoff: Backoff | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -87,7 +87,7 @@ class Feed:
         self.heard_s: float | None = None
         self.opened = 0
         self._ping, self._clock = ping, clock
-        self._ping_after_s, self._ping_every_s, self._silent_s = ping_after_s, ping_every_s, silent_s
+        self._ping_after_s, self._ping_every_s, self._pong_s = ping_after_s, ping_every_s, pong_s
         self._errands = Errands(patience)
         self._backoff = backoff or Backoff(0.5, 30.0)
         self._socket: _Bounded | None = None
@@ -194,11 +194,11 @@ class Feed:
 
     def _keep_alive(self, now: float) -> None:
         assert self._socket is not None and self.heard_s is not None, "only an open feed is kept alive"
-        silent_s = now - self.heard_s
-        if silent_s > self._silent_s:
-            raise VenueUnavailable(f"open but silent for {silent_s:.1f} s, not even a pong")
+        # Only a ping that stays unanswered tells that the other side is dead: we may have been away.
+        if self._pinged_s > self.heard_s and now - self._pinged_s > self._pong_s:
+            raise VenueUnavailable(f"open but silent for {now - self.heard_s:.1f} s, not even a pong")
         due = now - self._pinged_s >= self._ping_every_s
-        if due or (silent_s >= self._ping_after_s and self._pinged_s <= self.heard_s):
+        if due or (now - self.heard_s >= self._ping_after_s and self._pinged_s <= self.heard_s):
             self._pinged_s = now
             self._socket.send(self._ping)
 

@@ -1,7 +1,8 @@
 """The fill worker: one connection that brings the fills of all accounts, and nothing else.
 
-On every connect, and whenever the tracker is new, it fetches what it missed from the tracker's
-high-water mark, then follows the stream; overlap is free, since the chain drops what it has seen.
+On every connect it fetches what was missed from the tracker's high-water mark, then follows the
+stream. To a new tracker it says again what it remembers from there, or fetches it. Overlap is free,
+since the chain drops what it has seen.
 What it says of a feed: `live` once the stream is acknowledged and the backfill is handed on.
 """
 
@@ -21,6 +22,7 @@ from hlposmon.venues.hyperliquid import HyperliquidInfo
 from hlposmon.venues.websocket import Feed, Lost, Opened, Said
 from hlposmon.wire import hyperliquid as wire
 from hlposmon.workers.outlet import Outlet
+from hlposmon.workers.recent import Recent
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ ACK_DEADLINE_S = 10.0
 STREAMS = ("userFills", "userFundings")
 # Fills are fetched from this far before the high-water mark: two coins' fills need not come in the
 # order of their times.
-OVERLAP_MS = 10_000
+OVERLAP_MS = 2_000
 # How far back to look when the tracker knows nothing yet: enough to place the first statement.
 FIRST_LOOK_MS = 300_000
 # Fills a datagram, so that one message stays small.
@@ -45,7 +47,7 @@ class _Watch:
     acked: set[str] = field(default_factory=set)
     live: bool = False
     due_s: float = 0.0
-    from_ms: int = 0
+    recent: Recent = field(default_factory=Recent)
 
 
 class FillWorker:
@@ -127,6 +129,7 @@ class FillWorker:
         self._warn("feed lost", reason=reason, retry_s=f"{retry_s:.1f}")
         for watch in self._watches.values():
             watch.acked.clear()
+            watch.recent.is_broken()
             self._not_live(watch, reason)
 
     def _said(self, raw: bytes) -> None:
@@ -142,6 +145,7 @@ class FillWorker:
             # It may have been fills: what it held is fetched instead.
             self._warn("message not understood", reason=error)
             for watch in self._watches.values():
+                watch.recent.is_broken()
                 self._not_live(watch, "a message was not understood", after_s=RETRY_S)
 
     def _acked(self, data: object) -> None:
@@ -171,17 +175,21 @@ class FillWorker:
         if not isinstance(data, dict):
             raise WireError(f"{channel}: an object is wanted")
         name = self._names.get(str(data.get("user", "")).lower())
-        if name is None or self._high_water_ms is None:
-            return  # nobody to tell yet: what this held is fetched from the high-water mark on
+        if name is None:
+            return
         watch = self._watches[name]
-        if channel == "userFills":
-            found, others = wire.fills(data.get("fills"), name, watch.account.address)
-            self._note_others(name, others)
-            if data.get("isSnapshot") is True:
-                found = [fill for fill in found if fill.time_ms >= self._start_ms(name)]
+        if channel == "userFundings":
+            paid = wire.fundings(data.get("fundings"), name)
+            watch.recent.add_fundings(paid)
+            self._fundings(paid)
+            return
+        found, others = wire.fills(data.get("fills"), name, watch.account.address)
+        self._note_others(name, others)
+        if data.get("isSnapshot") is True:
+            return  # months of history: what is wanted of it is fetched
+        watch.recent.add(found)
+        if self._high_water_ms is not None:
             self._hand_on(name, self._pulse.name, found)
-        else:
-            self._fundings(wire.fundings(data.get("fundings"), name))
 
     # ----------------------------------------------------------------- backfill
 
@@ -195,22 +203,39 @@ class FillWorker:
 
     def _backfill(self, watch: _Watch) -> None:
         name = watch.account.name
-        start_ms, count = self._start_ms(name), 0
+        start_ms = self._start_ms(name)
+        again = watch.recent.fills_since(start_ms)
         try:
-            for page in self._info.fills_since(watch.account, start_ms):
-                self._note_others(name, page.others)
-                count += len(page.fills)
-                if not self._hand_on(name, "backfill", page.fills):
-                    return
-            self._fundings(self._info.fundings_since(watch.account, start_ms))
+            if again is None:
+                count = self._fetch(watch, start_ms)
+            else:
+                count = len(again)
+                self._hand_on(name, "again", again)
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("backfill failed", account=name, reason=error)
             self._not_live(watch, f"backfill failed: {error}", after_s=RETRY_S)
             return
+        if self._high_water_ms is None:
+            return  # the tracker went away meanwhile
+        self._fundings(watch.recent.fundings)
         watch.live = True
         self._feed.calm()
-        log.info("feed live", extra=fields(account=name, backfilled=count, since_ms=start_ms))
+        how = "fetched" if again is None else "said again"
+        log.info("feed live", extra=fields(account=name, fills=count, how=how, since_ms=start_ms))
         self._outlet.put(FeedState(name, self._pulse.name, live=True, at_s=time.monotonic()))
+
+    def _fetch(self, watch: _Watch, start_ms: int) -> int:
+        """Fetch and hand on all fills since `start_ms`; how many. The stream waits in the socket."""
+        count = 0
+        for page in self._info.fills_since(watch.account, start_ms):
+            self._note_others(watch.account.name, page.others)
+            count += len(page.fills)
+            watch.recent.add(page.fills)
+            if not self._hand_on(watch.account.name, "backfill", page.fills):
+                break
+        else:
+            watch.recent.is_whole_from(start_ms)
+        return count
 
     def _start_ms(self, name: str) -> int:
         known_ms = (self._high_water_ms or {}).get(name)
