@@ -9,6 +9,7 @@ then it can be asked for again. It carries reports and asks and understands none
 """
 
 import contextlib
+import errno
 import os
 import select
 import socket
@@ -22,7 +23,10 @@ from hlposmon.wire.facts import decode, encode
 
 # One datagram must fit the socket's send buffer (208 kB by default); this leaves room for several.
 PIECE_BYTES = 48_000
-_LAST, _MORE = b"\x00", b"\x01"
+# The first byte of a datagram: whether it begins a message, and whether it ends one.
+_FIRST, _LAST = 1, 2
+# What is wrong with us rather than with the peer: try again when something was closed.
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _PEERCRED = struct.Struct("3i")
 
 
@@ -37,6 +41,7 @@ class Queue:
         sock.setblocking(False)
         self._sock = sock
         self._begun: list[bytes] = []
+        self._was_reset = False
 
     @classmethod
     def connect(cls, path: Path) -> "Queue":
@@ -44,6 +49,7 @@ class Queue:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            sock.setblocking(False)  # a tracker that hangs lets its backlog fill up: do not wait with it
             sock.connect(os.fspath(path))
         except OSError as error:
             sock.close()
@@ -55,16 +61,15 @@ class Queue:
 
         While the queue is full `waiting` is called several times a second, and its answer says whether
         to go on waiting. Without it a full queue is not waited for: the message is dropped.
-        Raises QueueBroken when the other end is gone.
+        A message given up halfway is thrown away by the other end. Raises QueueBroken when the other
+        end is gone.
         """
         raw = encode(message)
         pieces = [raw[at : at + PIECE_BYTES] for at in range(0, len(raw), PIECE_BYTES)]
         for index, piece in enumerate(pieces):
-            mark = _MORE if index < len(pieces) - 1 else _LAST
-            while not self._send(mark + piece):
-                if index == 0 and waiting is None:
-                    return False
-                if waiting is not None and not waiting():
+            mark = (_FIRST if index == 0 else 0) | (_LAST if index == len(pieces) - 1 else 0)
+            while not self._send(bytes((mark,)) + piece):
+                if waiting is None or not waiting():
                     return False
                 _poll(self._sock, select.POLLOUT, 0.2)
         return True
@@ -76,12 +81,20 @@ class Queue:
                 piece = self._sock.recv(PIECE_BYTES + 1)
             except BlockingIOError:
                 return None
+            except ConnectionResetError as error:
+                # It died with our messages unread; what it had sent before can be read all the same.
+                if self._was_reset:
+                    raise QueueBroken("the other end is gone") from error
+                self._was_reset = True
+                continue
             except OSError as error:
                 raise QueueBroken(f"the other end is gone: {error}") from error
             if not piece:
                 raise QueueBroken("the other end is gone")
+            if piece[0] & _FIRST:
+                self._begun.clear()
             self._begun.append(piece[1:])
-            if piece[:1] == _LAST:
+            if piece[0] & _LAST:
                 raw = b"".join(self._begun)
                 self._begun.clear()
                 return decode(raw)
@@ -119,15 +132,15 @@ def listen(path: Path) -> socket.socket:
     The supervisor keeps it open, so that a worker can connect while the tracker is being replaced.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
     before = os.umask(0o177)
     try:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
         sock.bind(os.fspath(path))
         sock.listen(64)
-    except PermissionError as error:
+    except OSError as error:
         sock.close()
-        raise NotPermitted(f"{path}: the queue's socket cannot be made: {error.strerror}") from error
+        raise NotPermitted(f"{path}: the queue's socket cannot be made: {error.strerror or error}") from error
     finally:
         os.umask(before)
     return sock
@@ -139,6 +152,10 @@ def accept(listener: socket.socket) -> Queue | None:
         sock, _ = listener.accept()
     except (BlockingIOError, ConnectionAbortedError):
         return None
+    except OSError as error:
+        if error.errno in _EXHAUSTED:
+            return None
+        raise
     raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)
     _, uid, _ = _PEERCRED.unpack(raw)
     if uid != os.getuid():
