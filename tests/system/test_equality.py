@@ -17,13 +17,17 @@ KINDS = ("fill", "price", "reconcile", "tracker")
 
 
 def _settled(here: World, begun: int) -> None:
-    wrong = until("the last fill is journalled", lambda: _agreement(here, begun), within_s=60)
-    assert wrong == ["agrees"], "\n".join([*wrong, here.log()])
+    """Wait until all agree; say where they do not, if they never do."""
+    wrong: list[str] = []
 
+    def agree() -> bool:
+        wrong[:] = here.disagreements(fills_from=begun)
+        return not wrong
 
-def _agreement(here: World, begun: int) -> list[str]:
-    wrong = here.disagreements(fills_from=begun)
-    return [] if wrong else ["agrees"]
+    try:
+        until("all agree", agree, within_s=60)
+    except AssertionError:
+        pytest.fail("\n".join([*wrong, here.log()]))
 
 
 def _made(here: World) -> int:
