@@ -1,0 +1,346 @@
+"""A model exchange, the roads from it, and a watcher: what a book goes through in its life, from a seed.
+
+Its arithmetic is its own (fractions.Fraction), so that it is an oracle and no mirror. Everything that
+can go wrong on the way does: two feeds with delays, losses and repetitions, statements that lag behind
+the fills or run ahead of them, fetches, restarts, and (only when asked for) sizes that change without
+a fill.
+"""
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Context, Decimal
+from fractions import Fraction
+from itertools import groupby
+
+from hlposmon.domain.amounts import ZERO
+from hlposmon.domain.book import Book
+from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Gap, Reason
+from hlposmon.domain.reports import FeedState, Fill, Fills, Side, StatedPosition, Statement
+from tests.domain.language import ACCOUNT, T0_MS, key
+
+COINS = ("BTC", "ETH", "xyz:TSLA")
+
+
+@dataclass
+class Truth:
+    """What the exchange holds of one coin, exactly."""
+
+    size: Fraction = Fraction(0)
+    entry: Fraction = Fraction(0)
+
+    def fill(self, moved: Fraction, price: Fraction) -> Fraction:
+        """Take a fill; what it realises."""
+        after = self.size + moved
+        if self.size == 0 or (self.size > 0) == (moved > 0):
+            self.entry = (self.size * self.entry + moved * price) / after
+            gained = Fraction(0)
+        else:
+            closed = min(abs(moved), abs(self.size)) * (1 if self.size > 0 else -1)
+            gained = closed * (price - self.entry)
+            if after != 0 and (after > 0) != (self.size > 0):
+                self.entry = price
+        self.size = after
+        return gained
+
+
+def to_decimal(value: Fraction) -> Decimal:
+    return Context(prec=60).divide(Decimal(value.numerator), Decimal(value.denominator))
+
+
+class Exchange:
+    """Positions of one account, all its fills, and what could be read at any earlier time."""
+
+    def __init__(self, rng: random.Random, start: bool) -> None:
+        self.rng = rng
+        self.fills: list[Fill] = []
+        self.truth = {coin: Truth() for coin in COINS}
+        self.changed = 0
+        self.realized: Counter[Fill] = Counter()
+        self._history: list[tuple[int, dict[str, tuple[Fraction, Fraction]]]] = []
+        self._ids = 0
+        if start:
+            for truth in self.truth.values():
+                truth.size, truth.entry = Fraction(rng.randint(-3, 3)), Fraction(rng.randint(90, 110))
+        self._note(0)
+
+    def trade(self, now_ms: int) -> list[Fill]:
+        """A block: one to several fills of one or two coins, all of one millisecond."""
+        block: list[Fill] = []
+        for coin in self.rng.sample(COINS, self.rng.choice((1, 1, 2))):
+            for _ in range(self.rng.choice((1, 1, 1, 2, 3))):
+                block.append(self._fill(coin, now_ms))
+        self.fills += block
+        self._note(now_ms)
+        return block
+
+    def change(self, now_ms: int) -> str:
+        """A size changes, and no fill tells of it."""
+        coin = self.rng.choice(COINS)
+        truth = self.truth[coin]
+        truth.size += self.rng.choice((-1, 1)) * 1000
+        self.changed += 1
+        self._note(now_ms)
+        return coin
+
+    def since(self, time_ms: int) -> list[Fill]:
+        return [fill for fill in self.fills if fill.time_ms >= time_ms]
+
+    def statement(self, now_ms: int, lag_ms: int, asked_s: float, fetched_ms: int | None) -> Statement:
+        """A statement of now whose contents are `lag_ms` old."""
+        then = next(
+            state for at_ms, state in reversed(self._history) if at_ms <= now_ms - lag_ms or at_ms == 0
+        )
+        return Statement(
+            account=ACCOUNT,
+            venue="hyperliquid",
+            time_ms=now_ms,
+            asked_s=asked_s,
+            positions=tuple(
+                StatedPosition(key(coin), to_decimal(size), to_decimal(entry), tolerance=Decimal("1e-40"))
+                for coin, (size, entry) in then.items()
+                if size
+            ),
+            fills_from_ms=fetched_ms,
+        )
+
+    def _note(self, now_ms: int) -> None:
+        state = {coin: (truth.size, truth.entry) for coin, truth in self.truth.items()}
+        self._history.append((now_ms, state))
+
+    def _fill(self, coin: str, now_ms: int) -> Fill:
+        truth = self.truth[coin]
+        # Sizes meet again and again: round trips, flat, flips.
+        moved = Fraction(self.rng.choice((-2, -1, -1, 1, 1, 2)))
+        if truth.size and self.rng.random() < 0.15:
+            moved = -truth.size
+        price = Fraction(self.rng.randint(9000, 11000), 100)
+        start = truth.size
+        gained = truth.fill(moved, price)
+        self._ids += 1
+        made = Fill(
+            account=ACCOUNT,
+            key=key(coin),
+            time_ms=now_ms,
+            side=Side.BUY if moved > 0 else Side.SELL,
+            size=to_decimal(abs(moved)),
+            price=to_decimal(price),
+            start_position=to_decimal(start),
+            fee=Decimal(self._ids) / 1000,
+            fee_token="USDC",
+            closed_pnl=Decimal(self._ids),
+            order_id=self._ids,
+            trade_id=self._ids,
+            direction=self.rng.choice(("Open Long", "Close Short", "Auto-Deleveraging", "")),
+        )
+        self.realized[made] = gained  # type: ignore[assignment]
+        return made
+
+
+@dataclass
+class Road:
+    """One feed: blocks in their order, late, some lost, some twice."""
+
+    delay_ms: int
+    loss: float
+    under_way: list[tuple[int, list[Fill]]] = field(default_factory=list)
+
+    def send(self, block: list[Fill], now_ms: int, rng: random.Random) -> bool:
+        if brought := rng.random() >= self.loss:
+            due_ms = now_ms + rng.randint(0, self.delay_ms)
+            if self.under_way:
+                due_ms = max(due_ms, self.under_way[-1][0])
+            self.under_way.append((due_ms, block))
+            if rng.random() < 0.05:
+                self.under_way.append((due_ms, block))
+        return brought
+
+    def due(self, now_ms: int) -> list[list[Fill]]:
+        come = [block for due_ms, block in self.under_way if due_ms <= now_ms]
+        del self.under_way[: len(come)]
+        return come
+
+
+@dataclass
+class Plan:
+    """What may happen in a life; drawn from the seed."""
+
+    pace_ms: int
+    steps: int = 120
+    start_open: bool = True
+    loss: float = 0.1
+    delay_ms: int = 1500
+    lag_ms: int = 9_000
+    restarts: float = 0.01
+    changes: float = 0.0
+
+    @classmethod
+    def drawn(cls, rng: random.Random, *, restarts: bool, changes: bool) -> "Plan":
+        return cls(
+            pace_ms=rng.choice((2, 20, 200, 1000, 5000, 30_000)),
+            steps=rng.choice((40, 120)),
+            start_open=rng.random() < 0.7,
+            loss=rng.choice((0.0, 0.05, 0.4)),
+            delay_ms=rng.choice((0, 300, 1500, 6000)),
+            lag_ms=rng.choice((0, 500, 9_000)),
+            restarts=rng.choice((0.0, 0.03)) if restarts else 0.0,
+            changes=0.02 if changes else 0.0,
+        )
+
+
+class Life:
+    """A book, and the workers around it, from the first statement to the last."""
+
+    def __init__(self, seed: int, *, restarts: bool = False, changes: bool = False) -> None:
+        self.rng = random.Random(seed)
+        self.plan = Plan.drawn(self.rng, restarts=restarts, changes=changes)
+        self.exchange = Exchange(self.rng, self.plan.start_open)
+        self.roads = [Road(self.plan.delay_ms, self.plan.loss) for _ in range(2)]
+        self.later: list[tuple[int, list[Fill]]] = []
+        self.now_ms = T0_MS
+        self.said: list[Change] = []
+        self.restarted = 0
+        self.begun_ms = 0
+        self._wanted_ms: int | None = None
+        self._due_ms = 0
+        self._clock = 0
+        self.book = Book([ACCOUNT])
+
+    def run(self) -> "Life":
+        for _ in range(self.rng.randint(0, 5)):  # from before our time
+            self._trade()
+        self.book.feed(FeedState(ACCOUNT, "first", True, 0.0))
+        self._ask()
+        self.begun_ms = self.now_ms
+        for _ in range(self.plan.steps):
+            self._step()
+        self._end()
+        return self
+
+    def _trade(self) -> None:
+        self.now_ms += self.rng.randint(1, 2 * self.plan.pace_ms)
+        block = self.exchange.trade(self.now_ms)
+        sent = [road.send(block, self.now_ms, self.rng) for road in self.roads]
+        if not any(sent):
+            # No feed brings it: a fetch does, at some later time, whether or not anyone missed it.
+            self.later.append((self.now_ms + self.rng.randint(0, 60_000), block))
+
+    def _step(self) -> None:
+        self._trade()
+        if self.rng.random() < self.plan.changes:
+            self.now_ms += 1
+            self.exchange.change(self.now_ms)
+        for road in self.rng.sample(self.roads, 2):
+            for block in road.due(self.now_ms):
+                self._tell(block)
+        for due_ms, block in list(self.later):
+            if due_ms <= self.now_ms:
+                self.later.remove((due_ms, block))
+                self._tell(block)
+        if self.rng.random() < self.plan.restarts:
+            self._restart()
+        if self.now_ms >= self._due_ms:
+            self._ask()
+
+    def _tell(self, fills: list[Fill]) -> None:
+        self._hear(self.book.apply(Fills(ACCOUNT, "feed", tuple(fills))))
+
+    def _hear(self, changes: list[Change]) -> None:
+        self.said += changes
+        for change in changes:
+            if isinstance(change, Gap | Doubt):
+                wanted = change.since_ms
+                self._wanted_ms = wanted if self._wanted_ms is None else min(wanted, self._wanted_ms)
+                self._due_ms = min(self._due_ms, self.now_ms + self.rng.choice((0, 2500)))
+
+    def _ask(self, lag_ms: int | None = None) -> None:
+        """Fetch what is wanted, hand it on, then ask for a statement, as the worker does."""
+        fetched_ms, self._wanted_ms = self._wanted_ms, None
+        self._due_ms = self.now_ms + 60_000
+        if fetched_ms is not None:
+            fetched = self.exchange.since(fetched_ms)
+            blocks = [list(block) for _, block in groupby(fetched, key=lambda fill: fill.time_ms)]
+            size = self.rng.choice((1, 7, 2000))
+            for at in range(0, len(blocks), size):
+                self._tell([fill for block in blocks[at : at + size] for fill in block])
+        if lag_ms is None:
+            lag_ms = self.rng.randint(0, self.plan.lag_ms)
+        said = self.exchange.statement(self.now_ms, lag_ms, self.now_ms / 1000, fetched_ms)
+        for road in self.roads:  # the statement has its own way to go, and fills go on meanwhile
+            if self.rng.random() < 0.3:
+                for block in road.due(self.now_ms + 500):
+                    self._tell(block)
+        self._hear(self.book.settle(said))
+
+    def _restart(self) -> None:
+        self.restarted += 1
+        memories, base_ms = self.book.memories(), self.book.base_ms()
+        self.book = Book([ACCOUNT])
+        self.book.recall(memories, base_ms)
+        self.book.feed(FeedState(ACCOUNT, "first", True, self.now_ms / 1000))
+        self._wanted_ms, self._due_ms = None, self.now_ms
+        known_ms = self.book.high_water_ms(ACCOUNT)
+        assert known_ms is not None
+        self._tell(self.exchange.since(known_ms - 10_000))
+
+    def _end(self) -> None:
+        """Let all that is under way arrive, then read statements as long as something is in doubt."""
+        for road in self.roads:
+            for block in road.due(self.now_ms + 10**9):
+                self._tell(block)
+        self.rng.shuffle(self.later)
+        for _, block in self.later:
+            self._tell(block)
+        for _ in range(4):
+            self.now_ms += 20_000
+            self._ask(lag_ms=0)
+
+    # ------------------------------------------------------------------ judged
+
+    def faults(self) -> list[str]:
+        """Everything that is not as it must be at the end; empty when all is well."""
+        found = []
+        for coin, truth in self.exchange.truth.items():
+            views = [view for view in self.book.views(ACCOUNT) if view.key == key(coin)]
+            size = views[0].position.size if views else ZERO
+            if size != to_decimal(truth.size):
+                found.append(f"{coin}: the book has {size}, the exchange {truth.size}")
+            elif (
+                views
+                and truth.size
+                and abs(Fraction(views[0].position.entry_price or 0) - truth.entry) > Fraction(1, 10**38)
+            ):
+                found.append(
+                    f"{coin}: entry {views[0].position.entry_price}, the exchange {float(truth.entry)}"
+                )
+        if self.book.doubtful():
+            found.append(f"still in doubt: {self.book.doubtful()}")
+        # What was lost before a restart has no place any more; a gap then ends with both figures equal.
+        drifts = [
+            change
+            for change in self.said
+            if isinstance(change, Drift) and not (self.restarted and change.ours == change.theirs)
+        ]
+        if drifts and not self.exchange.changed:
+            found.append(f"drift, and nothing had changed: {drifts}")
+        taken = Counter(change.fill for change in self.said if isinstance(change, Filled))
+        if not self.restarted:
+            twice = [fill for fill, times in taken.items() if times > 1]
+            if twice:
+                found.append(f"taken twice: {twice}")
+            lost = [fill for fill in self.exchange.since(self.begun_ms + 1) if fill not in taken]
+            if lost and not self.exchange.changed:
+                found.append(f"never taken: {lost}")
+            for view in self.book.views(ACCOUNT):
+                mine = [fill for fill in taken if fill.key == view.key]
+                if (view.position.fees, view.position.closed_pnl, view.position.fills) != (
+                    sum((fill.fee for fill in mine), ZERO),
+                    sum((fill.closed_pnl for fill in mine), ZERO),
+                    len(mine),
+                ):
+                    found.append(f"{view.key}: fees, closed_pnl or the count are not those of its fills")
+        return found
+
+    @property
+    def entries_adopted(self) -> int:
+        return sum(isinstance(change, Adopted) and change.reason is Reason.ENTRY for change in self.said)

@@ -1,0 +1,625 @@
+"""What a book says when it is told fills, statements, marks, funding and the state of its feeds."""
+
+from decimal import Decimal
+
+import pytest
+
+from hlposmon.domain.book import Book
+from hlposmon.domain.changes import Adopted, Doubt, Drift, Filled, Gap, Healed, Reason
+from hlposmon.domain.position import Effect
+from hlposmon.domain.reports import FeedState, Fills, Funding, Marks, Notice, StatedPosition, Statement
+from hlposmon.domain.verdict import Age, Freshness
+from tests.domain.language import (
+    ACCOUNT,
+    T0_MS,
+    Desk,
+    book_of,
+    chain,
+    fill,
+    filled,
+    key,
+    kinds,
+    ms,
+    statement,
+)
+
+# ------------------------------------------------------------------ fills
+
+
+def test_a_fill_adds_to_the_position():
+    desk = book_of("BTC long 0.1 @ 50000")
+
+    [change] = desk.told(fill("tid=7 buy 0.1 BTC @ 51000 from 0.1 fee 2.5"))
+
+    assert isinstance(change, Filled)
+    assert (change.effect, change.late) == (Effect.ADDED, False)
+    assert desk.position().size == Decimal("0.2")
+    assert desk.position().entry_price == 50500
+    assert desk.position().fees == Decimal("2.5")
+
+
+def test_a_fill_seen_twice_changes_nothing():
+    desk = book_of("BTC long 0.1 @ 50000")
+    again = fill("tid=7 buy 0.1 BTC @ 51000 from 0.1")
+    desk.told(again)
+
+    assert desk.told(again) == []
+    assert desk.told(again, again) == []
+
+
+def test_fills_of_a_stranger_are_nothing_to_the_book():
+    book = Book(["main"])
+
+    assert book.apply(Fills("other", "feed", (fill("buy 1 BTC @ 1"),))) == []
+    assert book.settle(Statement("other", "hyperliquid", 1, 1.0, ())) == []
+    assert book.fund(Funding("other", key("BTC"), 1, Decimal(1), Decimal(1), Decimal(0))) == []
+    assert not book.notice(Notice("other", "?"))
+    book.feed(FeedState("other", "first", True, 1.0))
+    book.recall(Desk().restarted().book.memories(), {"other": 5})
+    assert book.accounts == ("main",)
+
+
+def test_a_coin_first_met_in_a_fill_was_flat():
+    desk = book_of("")
+
+    desk.told(*chain("xyz:TSLA 0: +1@100 -3@110".replace("xyz:TSLA", "TSLA")))
+
+    assert desk.size("TSLA") == -2
+    assert desk.position("TSLA").realized == 10
+
+
+def test_liquidation_deleveraging_settlement_and_dust_are_fills_like_any_other():
+    desk = book_of("BTC long 3 @ 50000")
+    desk.told(
+        fill("tid=1 sell 1 BTC @ 49000 from 3 at 1 liq market dir Close_Long"),
+        fill("tid=2 sell 1 BTC @ 49000 from 2 at 2 dir Auto-Deleveraging"),
+        fill("tid=3 sell 0.9 BTC @ 49000 from 1 at 3 dir Settlement"),
+        fill("tid=0 sell 0.1 BTC @ 49000 from 0.1 at 4 dir Spot_Dust_Conversion"),
+    )
+
+    assert kinds(desk.said) == ["Filled"] * 4
+    assert desk.size() == 0
+
+
+def test_both_legs_of_a_self_trade_are_no_gap_in_either_order_or_apart():
+    buy = fill("tid=5 buy 2 BTC @ 100 from 5 at 1 hash 0xa fee 0.1")
+    sell = fill("tid=5 sell 2 BTC @ 100 from 5 at 1 hash 0xa fee 0.2")
+    for legs in ([[buy, sell]], [[sell, buy]], [[buy], [sell]], [[sell], [buy]]):
+        desk = book_of("BTC long 5 @ 90")
+        for told in legs:
+            desk.told(*told)
+        desk.told(fill("tid=6 sell 5 BTC @ 101 from 5 at 2"))
+
+        assert kinds(desk.said) == ["Filled"] * 3
+        assert desk.size() == 0
+        assert desk.position().fees == Decimal("0.3")
+
+
+# -------------------------------------------------------------------- gaps
+
+
+def test_a_missing_fill_shows_at_the_next_one():
+    desk = book_of("")
+    first, _, third = chain("BTC 0: +1@100 +1@101 +1@102")
+    desk.told(first)
+
+    assert desk.told(third) == [Gap(ACCOUNT, key("BTC"), Decimal(1), Decimal(2), ms(0), ms(2))]
+    assert desk.book.doubtful() == [(ACCOUNT, ms(0))]
+    assert desk.size() == 1
+    assert desk.judged() == ("unproven", "a fill is missing: the next starts at 2, the book has 1")
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1)])
+def test_a_gap_heals_in_whatever_order_the_missing_come(order):
+    desk = book_of("")
+    fills = chain("BTC 0: +1@100 +1@101 +1@102 +1@103 -4@104")
+    desk.told(fills[0])
+    desk.told(fills[4])
+    for index in order:
+        said = desk.told(fills[index])
+
+    assert said[-1] == Healed(ACCOUNT, key("BTC"), 3, ms(0))
+    assert desk.size() == 0
+    assert desk.filled() == filled(desk.said)
+    assert sum(desk.filled().values()) == 5
+    assert desk.book.doubtful() == []
+
+
+def test_fills_that_go_on_behind_a_gap_are_not_counted_as_missing():
+    desk = book_of("")
+    fills = chain("BTC 0: +1@100 +1@101 +1@102 +1@103")
+    desk.told(fills[0])
+    desk.told(fills[2])
+    desk.told(fills[3])
+
+    assert desk.told(fills[1])[-1] == Healed(ACCOUNT, key("BTC"), 1, ms(0))
+
+
+def test_a_lost_round_trip_that_comes_late_is_woven_in_and_counted_once():
+    desk = book_of("")
+    fills = chain("BTC 0: +2@100 +1@110 -1@120 +2@130")
+    desk.told(fills[0], fills[3])
+
+    late = desk.told(fills[1], fills[2])
+
+    assert [(change.fill.trade_id, change.late) for change in late] == [(2, True), (3, True)]
+    assert desk.told(*fills) == []
+    assert desk.position() == told_straight(fills)
+
+
+def test_half_of_a_late_round_trip_is_a_gap_that_the_other_half_heals():
+    desk = book_of("")
+    fills = chain("BTC 0: +2@100 +1@110 -1@120 +2@130")
+    desk.told(fills[0], fills[3])
+
+    [gap] = desk.told(fills[2])
+    assert (gap.since_ms, gap.at_ms) == (ms(0), ms(2))
+    assert kinds(desk.told(fills[1])) == ["Filled", "Filled", "Healed"]
+    assert desk.position() == told_straight(fills)
+
+
+def test_a_late_round_trip_does_not_undo_funding():
+    desk = book_of("")
+    fills = chain("BTC 0: +2@100 +1@110 -1@120 +2@130")
+    desk.told(fills[0], fills[3])
+    desk.funded("BTC", "-0.5", 10)
+    desk.told(fills[1], fills[2])
+
+    assert desk.position().funding == Decimal("-0.5")
+
+
+def test_what_waits_stays_bounded_and_can_come_again(monkeypatch):
+    monkeypatch.setattr("hlposmon.domain.holding.WAITING_FILLS", 3)
+    desk = book_of("")
+    fills = chain("BTC 0: " + " ".join(["+1@100"] * 8))
+    desk.told(*fills[1:])
+    desk.told(*fills)
+
+    assert desk.size() == 8
+    assert sum(desk.filled().values()) == 8
+    assert desk.book.doubtful() == []
+
+
+def told_straight(fills):
+    desk = book_of("")
+    for one in fills:
+        desk.told(one)
+    return desk.position()
+
+
+# -------------------------------------------------------------- statements
+
+
+def test_the_first_statement_starts_the_positions():
+    desk = Desk()
+
+    [start] = desk.stated("BTC long 0.1 @ 50000, ETH short 2 @ ? mark 3000")[:1]
+
+    assert (start.reason, start.position.size) == (Reason.START, Decimal("0.1"))
+    assert desk.position("ETH").entry_price == 3000
+    assert desk.book.base_ms() == {ACCOUNT: T0_MS}
+    assert desk.book.is_stated(ACCOUNT)
+
+
+def test_fills_before_the_first_statement_wait_for_it():
+    desk = Desk()
+    fills = chain("BTC 0: +1@100 +1@110 +1@120 -1@130")
+
+    assert desk.told(*fills) == []
+    assert desk.book.high_water_ms(ACCOUNT) is None
+    desk.stated("BTC long 2 @ 105", at=1.5)
+
+    assert desk.size() == 2
+    assert [change.fill.trade_id for change in desk.said if isinstance(change, Filled)] == [3, 4]
+
+
+def test_a_fill_that_comes_before_the_one_ahead_of_it_just_after_the_start_is_not_lost():
+    desk = book_of("BTC long 1 @ 100", at=0)
+    close, reopen = chain("BTC 1: at 5 -1@110 +1@120")
+
+    desk.told(reopen)
+    desk.told(close)
+
+    assert sum(desk.filled().values()) == 2
+    assert desk.position().entry_price == 120
+    assert desk.book.doubtful() == []
+
+
+def test_a_statement_older_than_the_last_is_passed_over():
+    desk = book_of("BTC long 1 @ 100", at=0)
+
+    assert desk.stated("BTC long 7 @ 100", at=5, asked=-1) == []
+    assert desk.book.account(ACCOUNT).statement_asked_s == 0
+
+
+@pytest.mark.parametrize("lagging", range(5))
+def test_a_statement_that_lags_behind_by_any_prefix_agrees(lagging):
+    desk = book_of("")
+    desk.told(*chain("BTC 0: +1@100 +2@100 -4@100 +9@100"))
+
+    text = ["", "BTC long 1 @ 1", "BTC long 3 @ 1", "BTC short 1 @ 1", "BTC long 8 @ 100"][lagging]
+    assert desk.stated(text, at=5) == []
+    assert desk.judged() == ("proven", None)
+
+
+def test_a_statement_that_lags_too_far_is_doubted():
+    desk = book_of("")
+    desk.told(*chain("BTC 0: +1@100 +1@100"))
+
+    assert kinds(desk.stated("", at=20)) == ["Doubt"]
+
+
+def test_at_a_high_rate_of_flow_a_lagging_statement_still_agrees():
+    desk = book_of("")
+    fills = chain("BTC 0: " + " ".join(["+1@100"] * 2000))
+    quick = [fill(f"tid={n} buy 1 BTC @ 100 from {n} at {n / 1000}") for n in range(2000)]
+    assert len(fills) == len(quick)
+    desk.told(*quick)
+
+    assert desk.stated("BTC long 5 @ 100", at=2) == []
+
+
+def test_a_statement_ahead_of_the_book_is_explained_when_the_fills_come():
+    desk = book_of("")
+    fills = chain("BTC 0: +1@100 +1@110")
+    desk.told(fills[0])
+
+    assert desk.stated("BTC long 2 @ 105", at=2) == [
+        Doubt(ACCOUNT, key("BTC"), Decimal(1), Decimal(2), ms(-3610))
+    ]
+    assert desk.judged() == ("unproven", "the venue states 2, the book has 1; asking again")
+    desk.told(fills[1])
+    assert desk.judged() == ("proven", None)
+
+
+def test_drift_needs_two_statements_apart_and_a_fetch_before_the_second():
+    desk = book_of("BTC long 1 @ 100")
+    assert kinds(desk.stated("BTC long 3 @ 100", at=10)) == ["Doubt"]
+    assert kinds(desk.stated("BTC long 3 @ 100", at=11, fetched=-9999)) == ["Doubt"]
+    assert kinds(desk.stated("BTC long 3 @ 100", at=20)) == ["Doubt"]
+    assert kinds(desk.stated("BTC long 3 @ 100", at=30, fetched=5)) == ["Doubt"]
+
+    drift, adopted = desk.stated("BTC long 3 @ 101", at=40, fetched=-9999)
+
+    assert (drift.ours, drift.theirs, drift.cause) == (Decimal(1), Decimal(3), "no fill explains it")
+    assert (adopted.before.size, adopted.position.size) == (Decimal(1), Decimal(3))
+    assert desk.position().entry_price == 101
+    assert desk.judged()[0] == "drift"
+    assert desk.stated("BTC long 3 @ 101", at=50) == []
+    assert desk.judged() == ("proven", None)
+
+
+def test_a_fill_between_two_statements_begins_the_doubt_anew():
+    desk = book_of("BTC long 1 @ 100")
+    desk.stated("BTC long 3 @ 100", at=10)
+    desk.told(fill("buy 1 BTC @ 100 from 1 at 12"))
+
+    assert kinds(desk.stated("BTC long 3 @ 100", at=20, fetched=-9999)) == ["Doubt"]
+
+
+def test_a_statement_that_shows_the_size_before_a_drift_lags():
+    desk = book_of("BTC long 1 @ 100")
+    desk.stated("BTC long 3 @ 100", at=10)
+    desk.stated("BTC long 3 @ 100", at=20, fetched=-9999)
+
+    assert desk.stated("BTC long 1 @ 100", at=22) == []
+    assert kinds(desk.stated("BTC long 1 @ 100", at=40)) == ["Doubt"]
+
+
+def gapped() -> Desk:
+    """A book of 1 that waits behind a lost fill of 2: the fills after it lead from 3 to 2 to 7."""
+    desk = book_of("BTC long 1 @ 100")
+    desk.told(*chain("BTC 3: -1@110 +5@120"))
+    desk.said.clear()
+    return desk
+
+
+def test_a_gap_that_nothing_can_close_is_ended_by_two_statements_and_no_fill_is_lost():
+    desk = gapped()
+    assert kinds(desk.stated("BTC long 7 @ 118", at=10)) == ["Doubt"]
+
+    said = desk.stated("BTC long 7 @ 118", at=20, fetched=-9999)
+
+    assert kinds(said) == ["Drift", "Adopted", "Filled", "Filled"]
+    assert (said[0].ours, said[0].theirs) == (Decimal(1), Decimal(7))
+    assert said[0].cause == "fills are missing that the venue no longer lists"
+    assert [change.effect for change in said[2:]] == [None, None]
+    assert desk.position().entry_price == 118
+    assert desk.position().fees == Decimal("0.003")
+    assert desk.book.doubtful() == []
+
+
+def test_fills_that_the_adopted_figures_lack_are_applied_on_them():
+    desk = gapped()
+    desk.stated("BTC long 3 @ 105", at=-0.5)
+    said = desk.stated("BTC long 3 @ 105", at=-0.1, asked=10, fetched=-9999)
+
+    assert kinds(said) == ["Drift", "Adopted", "Filled", "Filled"]
+    assert [change.effect for change in said[2:]] == [Effect.REDUCED, Effect.ADDED]
+    assert desk.size() == 7
+
+
+def test_a_gap_is_ended_too_when_the_venue_states_what_no_fill_leads_through():
+    desk = gapped()
+    desk.stated("BTC long 9 @ 105", at=30)
+
+    assert kinds(desk.stated("BTC long 9 @ 105", at=40, fetched=-9999)) == [
+        "Drift",
+        "Adopted",
+        "Filled",
+        "Filled",
+    ]
+    assert desk.size() == 9
+
+
+def test_a_gap_younger_than_the_fetch_is_no_drift():
+    desk = book_of("BTC long 1 @ 100")
+    desk.stated("BTC long 7 @ 118", at=10)
+    desk.told(*chain("BTC 3: at 12 -1@110 +5@120"))
+
+    assert kinds(desk.stated("BTC long 7 @ 118", at=20, fetched=-9999)) == ["Doubt"]
+
+
+def test_a_missing_fill_listed_after_all_is_booked_once():
+    desk = gapped()
+    lost = fill("tid=99 buy 2 BTC @ 105 from 1 at -1 fee 0.5")
+    desk.stated("BTC long 7 @ 118", at=10)
+    desk.stated("BTC long 7 @ 118", at=20, fetched=-9999)
+
+    [change] = desk.told(lost)
+
+    assert (change.effect, change.fill) == (None, lost)
+    assert desk.told(lost) == []
+    assert desk.size() == 7
+    assert desk.position().fees == Decimal("0.503")
+
+
+def test_half_of_a_lost_round_trip_is_booked_when_the_drift_ends_its_gap():
+    desk = book_of("")
+    fills = chain("BTC 0: +2@100 +1@110 -1@120 +2@130")
+    desk.told(fills[0], fills[3], fills[1])
+    desk.stated("BTC long 4 @ 115", at=30)
+    desk.stated("BTC long 4 @ 115", at=40, fetched=-9999)
+
+    assert sum(desk.filled().values()) == 3
+    assert desk.size() == 4
+    assert desk.book.doubtful() == []
+
+
+def test_a_drift_names_a_liquidation_or_an_old_statement():
+    desk = book_of("BTC long 5 @ 100")
+    desk.told(fill("tid=1 sell 1 BTC @ 90 from 3 at 1 liq market"))
+    desk.stated("BTC long 2 @ 100", at=10)
+    assert desk.stated("BTC long 2 @ 100", at=20, fetched=-9999)[0].cause == "liquidation"
+
+    desk = book_of("BTC long 5 @ 100")
+    desk.told(fill("tid=1 sell 1 BTC @ 90 from 5 at 30"))
+    desk.stated("BTC long 2 @ 100", at=10)
+    drift = desk.stated("BTC long 2 @ 100", at=20, fetched=-9999)[0]
+    assert drift.cause == "the statement is older than the last fill"
+
+
+def test_a_fill_that_looks_later_than_the_first_statement_but_is_in_it_is_no_drift():
+    desk = book_of("BTC long 1 @ 100", at=0)
+    assert kinds(desk.told(fill("tid=1 buy 1 BTC @ 100 from 0 at 0.5"))) == ["Gap"]
+    desk.stated("BTC long 1 @ 100", at=10)
+
+    assert kinds(desk.stated("BTC long 1 @ 100", at=20, fetched=-9999)) == ["Healed"]
+    assert desk.size() == 1
+    assert not desk.of(Drift)
+
+
+def test_a_gap_just_after_the_start_that_the_statement_cannot_hold_ends_in_drift():
+    desk = book_of("BTC long 1 @ 100", at=0)
+    desk.told(fill("tid=1 buy 1 BTC @ 100 from 5 at 0.5"))
+    desk.stated("BTC long 1 @ 100", at=10)
+
+    assert kinds(desk.stated("BTC long 1 @ 100", at=20, fetched=-9999))[0] == "Drift"
+
+
+def test_another_entry_price_is_adopted_when_all_is_quiet():
+    desk = book_of("BTC long 1 @ 100")
+    desk.told(fill("buy 1 BTC @ 110 from 1 at 0"))
+
+    assert desk.stated("BTC long 2 @ 107", at=5) == []
+    assert desk.stated("BTC long 2 @ 105.04 ~ 0.1", at=20) == []
+    assert desk.stated("BTC long 2 @ ?", at=25) == []
+    [adopted] = desk.stated("BTC long 2 @ 107", at=30)
+    assert (adopted.reason, adopted.position.entry_price) == (Reason.ENTRY, 107)
+
+
+def test_a_coin_that_only_the_venue_knows_is_doubted_then_adopted():
+    desk = book_of("")
+    assert kinds(desk.stated("ETH long 2 @ 3000", at=10)) == ["Doubt"]
+    assert kinds(desk.stated("ETH long 2 @ 3000", at=20, fetched=-9999)) == ["Drift", "Adopted"]
+
+
+# ------------------------------------------------- marks, funding, accounts
+
+
+def test_marks_touch_open_positions_whose_price_moved():
+    desk = book_of("BTC long 1 @ 100")
+    desk.told(*chain("ETH 0: +1@10 -1@10"))
+    prices = Marks({key("BTC"): Decimal(101), key("ETH"): Decimal(9), key("SOL"): Decimal(5)}, 1.0)
+
+    assert desk.book.mark(prices) == [(ACCOUNT, key("BTC"))]
+    assert desk.book.mark(prices) == []
+    assert desk.view().mark == 101
+    desk.told(fill("buy 1 SOL @ 4"))
+    assert desk.view("SOL").mark == 5
+
+
+def test_funding_is_booked_once_and_only_from_our_time():
+    early = Desk()
+    assert early.funded("BTC", "1", 0) == []
+    desk = book_of("BTC long 1 @ 100", at=0)
+
+    assert desk.funded("BTC", "1", -1) == []
+    assert kinds(desk.funded("BTC", "-0.25", 3600)) == ["Funded"]
+    assert desk.funded("BTC", "-0.25", 3600) == []
+    assert desk.position().funding == Decimal("-0.25")
+
+
+def test_a_view_shows_the_venues_details_only_of_an_open_position():
+    desk = book_of("BTC long 1 @ 100 x 20 mark 101")
+
+    assert (desk.view().leverage, desk.view().mark) == (20, 101)
+    assert (desk.view().verdict, desk.view().reason) == ("unproven", "not judged yet")
+    desk.told(fill("tid=3 sell 1 BTC @ 100 from 1"))
+    assert desk.view().leverage is None
+    assert desk.view().last_fill_ms == ms(0)
+    assert [view.key for view in desk.book.views()] == [key("BTC")]
+    with pytest.raises(KeyError):
+        desk.view("ETH")
+
+
+def test_an_account_is_shown_with_its_money_and_notices():
+    desk = Desk()
+    assert desk.book.account(ACCOUNT).equity is None
+    assert desk.book.account(ACCOUNT).reason == "not judged yet"
+    desk.stated("")
+    assert desk.book.notice(Notice(ACCOUNT, "an agent's address"))
+    assert not desk.book.notice(Notice(ACCOUNT, "an agent's address"))
+    desk.book.judge({ACCOUNT: Freshness(Age(0, 1), Age(None, 1), Age(0, 1))})
+    account = desk.book.account(ACCOUNT)
+
+    assert (account.equity, account.notices, account.verdict) == (1000, ("an agent's address",), "proven")
+
+
+def test_a_position_is_proven_only_after_a_statement_since_the_feed_came_up():
+    desk = Desk(live=False)
+    desk.stated("BTC long 1 @ 100", at=0)
+    assert desk.judged() == ("unproven", "the feed of fills is not up yet")
+    desk.book.feed(FeedState(ACCOUNT, "first", True, 5.0))
+    assert desk.judged()[1] == "not yet confirmed by a statement since the feed of fills came up"
+    desk.stated("BTC long 1 @ 100", at=10)
+    assert desk.judged() == ("proven", None)
+    desk.book.feed(FeedState(ACCOUNT, "second", True, 20.0))
+    desk.book.feed(FeedState(ACCOUNT, "first", False, 21.0, "closed"))
+    assert desk.book.is_live(ACCOUNT)
+    assert desk.judged() == ("proven", None)
+    desk.book.feed(FeedState(ACCOUNT, "second", False, 22.0, "silent"))
+    assert desk.judged() == ("unproven", "the feed of fills is down: silent")
+
+
+def test_a_verdict_is_told_only_when_it_changes():
+    desk = book_of("BTC long 1 @ 100", at=0)
+    fresh = {ACCOUNT: Freshness(Age(0, 1), Age(0, 1), Age(0, 1))}
+
+    assert [change.verdict for change in desk.book.judge(fresh)] == ["proven"]
+    assert desk.book.judge(fresh) == []
+
+
+def test_accounts_can_be_added_and_let_go():
+    desk = book_of("BTC long 1 @ 100")
+    desk.book.watch([ACCOUNT, "second"])
+
+    assert desk.book.accounts == (ACCOUNT, "second")
+    assert desk.size() == 1
+    desk.book.watch(["second"])
+    assert desk.book.views() == []
+
+
+# ---------------------------------------------------------------- recovery
+
+
+def test_the_high_water_mark_is_the_last_fill_but_not_beyond_a_gap():
+    desk = book_of("", at=0)
+    assert desk.book.high_water_ms(ACCOUNT) == ms(0)
+    desk.told(fill("tid=1 buy 1 BTC @ 1 at 30"))
+    assert desk.book.high_water_ms(ACCOUNT) == ms(30)
+    desk.told(fill("tid=2 buy 1 BTC @ 1 from 4 at 35"), fill("tid=3 buy 1 ETH @ 1 at 40"))
+    assert desk.book.high_water_ms(ACCOUNT) == ms(30)
+
+
+def test_a_restarted_book_takes_up_where_it_was():
+    desk = book_of("ETH long 1 @ 10")
+    desk.told(*chain("BTC 0: +1@100 = +1@101 = +1@102"))
+    desk.funded("BTC", "1", 3600)
+    again = desk.restarted()
+
+    assert again.position() == desk.position()
+    assert again.view().last_fill_ms == ms(0)
+    assert again.told(*chain("BTC 0: +1@100 = +1@101 = +1@102 +1@103")) != []
+    assert again.size() == 4
+    assert again.funded("BTC", "1", 3600) == []
+    assert again.position("ETH").entry_price == 10
+
+
+def test_a_restart_just_after_the_first_statement_places_fills_near_it_again():
+    desk = Desk()
+    fills = chain("BTC 0: +1@100 +1@110 +1@120")
+    desk.told(*fills[:2])
+    desk.stated("BTC long 2 @ 105", at=1.5)
+    again = desk.restarted()
+    again.told(*fills)
+
+    assert again.size() == 3
+    assert sum(again.filled().values()) == 1
+
+
+def test_after_a_restart_a_lagging_statement_is_known_by_old_fills_that_come_again():
+    desk = book_of("")
+    fills = chain("BTC 0: +1@100 +2@100 +4@100")
+    desk.told(*fills)
+    again = desk.restarted()
+    again.told(*fills)
+
+    assert again.stated("BTC long 1 @ 100", at=5) == []
+
+
+def test_a_round_trip_of_the_very_millisecond_of_the_restart_is_booked():
+    desk = book_of("")
+    fills = chain("BTC 0: +1@100 = +1@101 = -1@102 = +2@103")
+    desk.told(fills[0], fills[3])
+    again = desk.restarted()
+    again.told(fills[1], fills[2])
+
+    assert again.size() == 3
+    assert again.position().fills == 4
+    assert again.book.doubtful() == []
+
+
+def test_what_was_lost_before_a_restart_is_no_drift_when_the_venue_agrees():
+    desk = book_of("")
+    fills = chain("BTC 0: +1@100 = +1@101 = -1@102 = +2@103")
+    desk.told(fills[0], fills[3])
+    again = desk.restarted()
+    again.told(fills[1])
+    again.stated("BTC long 3 @ 102", at=10)
+
+    assert kinds(again.stated("BTC long 3 @ 102", at=20, fetched=-9999)) == ["Filled", "Healed"]
+    assert not again.of(Drift)
+
+
+def test_a_gap_after_a_restart_is_a_gap():
+    desk = book_of("")
+    desk.told(*chain("BTC 0: +1@100"))
+    again = desk.restarted()
+    again.told(fill("tid=9 buy 1 BTC @ 1 from 5 at 9"))
+    again.stated("BTC long 1 @ 100", at=10)
+
+    assert kinds(again.stated("BTC long 1 @ 100", at=20, fetched=-9999))[0] == "Drift"
+
+
+def test_an_adopted_position_survives_a_restart():
+    desk = gapped()
+    desk.stated("BTC long 7 @ 118", at=10)
+    desk.stated("BTC long 7 @ 118", at=20, fetched=-9999)
+    again = desk.restarted()
+
+    assert again.position() == desk.position()
+    assert again.told(*chain("BTC 3: -1@110 +5@120")) == []
+    assert desk.of(Adopted)
+
+
+def test_a_memory_of_an_account_no_longer_watched_is_let_go():
+    desk = book_of("BTC long 1 @ 100")
+    book = Book(["other"])
+    book.recall(desk.book.memories(), desk.book.base_ms())
+
+    assert book.views() == []
+
+
+def test_statements_name_their_positions_by_key():
+    assert statement("BTC long 1 @ 5").positions == (StatedPosition(key("BTC"), Decimal(1), Decimal(5)),)
