@@ -46,6 +46,7 @@ class _Watch:
     account: Account
     acked: set[str] = field(default_factory=set)
     live: bool = False
+    failed: bool = False
     due_s: float = 0.0
     recent: Recent = field(default_factory=Recent)
 
@@ -188,7 +189,9 @@ class FillWorker:
         if data.get("isSnapshot") is True:
             return  # months of history: what is wanted of it is fetched
         watch.recent.add(found)
-        if self._high_water_ms is not None:
+        # Before the backfill they would only look like a gap, and it holds them; but if there is none to
+        # be had, a fill that is shown late is worse than a gap that is shown.
+        if self._high_water_ms is not None and (watch.live or watch.failed):
             self._hand_on(name, self._pulse.name, found)
 
     # ----------------------------------------------------------------- backfill
@@ -213,12 +216,13 @@ class FillWorker:
                 self._hand_on(name, "again", again)
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("backfill failed", account=name, reason=error)
+            watch.failed = True
             self._not_live(watch, f"backfill failed: {error}", after_s=RETRY_S)
             return
         if self._high_water_ms is None:
             return  # the tracker went away meanwhile
         self._fundings(watch.recent.fundings)
-        watch.live = True
+        watch.live, watch.failed = True, False
         self._feed.calm()
         how = "fetched" if again is None else "said again"
         log.info("feed live", extra=fields(account=name, fills=count, how=how, since_ms=start_ms))

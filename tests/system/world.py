@@ -208,6 +208,7 @@ class World:
             }
             if len(sizes) != 1:
                 wrong.append(f"{coin}: sizes {sizes}")
+                continue
             wrong += self._entry_differs(coin, truth[coin], book[coin], records[coin].entry_price, last[coin])
             verdicts = {book[coin]["verdict"], records[coin].verdict}
             if verdicts != {"proven"}:
