@@ -1,8 +1,8 @@
 """The audit journal: one file a UTC day, one JSON object a line, chained by hashes across days.
 
 What the book says is appended here before anybody is told. Each file, each start and every so many
-lines begin with a checkpoint that holds the whole book, so recovery reads the newest file from its
-last checkpoint on and nothing before. When a line cannot be written (disk full, folder read-only)
+lines begin with a checkpoint that holds the whole book, so recovery reads from the last checkpoint on
+and nothing before. When a line cannot be written (disk full, folder read-only)
 it is kept in order and written when it can be; `failure` says so meanwhile. Nothing is claimed to be
 written that is not. It knows lines, not what they mean.
 """
@@ -17,12 +17,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hlposmon.errors import WireError
+from hlposmon.errors import NotPermitted, WireError
 from hlposmon.wire.lines import CHECKPOINT_MARK, FIRST_PREV, Recovered, event, open_line, replay, seal
 
 CHECKPOINT_LINES = 5_000
 # Lines kept while the disk refuses: about 100 MB. Beyond that the oldest are let go, and counted.
 BACKLOG_LINES = 200_000
+# What is handed to the disk at once: after a long failure the backlog is not copied at every attempt.
+_PIECE_BYTES = 1 << 20
 _BATCH_S = 1.0
 _RETRY_S = 1.0
 _NAME = re.compile(r"audit-\d{4}-\d{2}-\d{2}\.jsonl\Z")
@@ -58,21 +60,24 @@ class Journal:
         return len(self._pending)
 
     def recover(self, now_ms: int) -> Recovered:
-        """Read what the newest file knows and go on behind its last line; call once, first.
+        """Read what the files know since the last checkpoint and go on behind the last line; call once,
+        first.
 
         A line that a crash left half written stays where it is; the line after it says so.
+        Raises NotPermitted when there are files that cannot be read.
         """
-        self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # where it cannot be made there is nothing to read either
+            self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         found = Recovered()
-        for path in sorted((p for p in self.folder.iterdir() if _NAME.match(p.name)), reverse=True):
-            raw = _from_last_checkpoint(path)
-            if raw is not None:
-                torn = self._read(raw, found)
-                self._day = path.name[6:16]
-                if torn:
-                    self._mark_torn(path, torn, now_ms, found)
-                break
+        try:
+            torn = self._read(found)
+        except OSError as error:
+            raise NotPermitted(
+                f"{error.filename or self.folder}: the audit cannot be read: {error.strerror}"
+            ) from error
         self._seq, self._prev = found.seq, found.prev
+        if torn:
+            self._add(event("torn", now_ms=now_ms, bytes=torn))
         return found
 
     def append(self, body: dict[str, Any], now_ms: int) -> None:
@@ -127,13 +132,16 @@ class Journal:
     def _write_pending(self) -> None:
         while self._pending:
             day = self._pending[0][0]
-            if self._file is None or self._file_day != day:
+            if self._file is None or self._file_day != day or self._is_taken_away():
                 self._open(day)
-            count = next(
-                (i for i, (other, _) in enumerate(self._pending) if other != day), len(self._pending)
-            )
-            self._write_whole(b"".join(line for _, line in list(self._pending)[:count]))
-            for _ in range(count):
+            piece, length = [], 0
+            for other, line in self._pending:
+                if other != day or length > _PIECE_BYTES:
+                    break
+                piece.append(line)
+                length += len(line)
+            self._write_whole(b"".join(piece))
+            for _ in piece:
                 self._pending.popleft()
 
     def _write_whole(self, raw: bytes) -> None:
@@ -145,14 +153,25 @@ class Journal:
             while view:
                 view = view[os.write(self._file, view) :]
         except OSError:
-            os.ftruncate(self._file, length)
+            with contextlib.suppress(OSError):  # then half a line stays, and the next begins on its own
+                os.ftruncate(self._file, length)
             raise
+
+    def _path(self, day: str) -> Path:
+        return self.folder / f"audit-{day}.jsonl"
+
+    def _is_taken_away(self) -> bool:
+        """Whether the open file is no longer the one that has its name: lines would go to nobody."""
+        assert self._file is not None, "a file is open"
+        try:
+            return not os.path.samestat(self._path(self._file_day).stat(), os.fstat(self._file))
+        except FileNotFoundError:
+            return True
 
     def _open(self, day: str) -> None:
         self._close_file()
         self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        path = self.folder / f"audit-{day}.jsonl"
-        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._file = os.open(self._path(day), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             os.write(self._file, b"\n")  # a crash left half a line: ours begins on one of its own
@@ -179,42 +198,53 @@ class Journal:
                 self.failure = f"{self.folder}: {error.strerror}"
         self._unsynced_since_s = None
 
-    def _read(self, raw: bytes, into: Recovered) -> int:
-        """Replay whole lines into `into`; the bytes of a half-written one at the end."""
-        whole, newline, rest = raw.rpartition(b"\n")
-        for line in (whole + newline).splitlines(keepends=True):
-            try:
-                body = open_line(line)
-            except WireError:
-                continue  # `audit verify` is what finds altered lines; the lines after it still count
-            replay(body, into)
-            into.seq, into.prev = body["seq"], body["hash"]
-        return len(rest)
-
-    def _mark_torn(self, path: Path, torn: int, now_ms: int, found: Recovered) -> None:
-        line, found.prev = seal(event("torn", now_ms=now_ms, bytes=torn), seq=found.seq + 1, prev=found.prev)
-        found.seq += 1
-        with path.open("ab") as file:
-            file.write(b"\n" + line)
+    def _read(self, into: Recovered) -> int:
+        """Replay all whole lines since the last checkpoint; the bytes of a half-written one at the end."""
+        if not self.folder.exists():
+            return 0
+        paths = sorted(path for path in self.folder.iterdir() if _NAME.match(path.name))
+        if not paths:
+            return 0
+        self._day = paths[-1].name[6:16]
+        wanted: list[bytes] = []
+        for path in reversed(paths):
+            raw, has_checkpoint = _from_last_checkpoint(path)
+            wanted.append(raw)
+            if has_checkpoint:
+                break
+        for raw in reversed(wanted):
+            for line in raw.splitlines(keepends=True):
+                body = _opened(line)
+                if body is not None:
+                    replay(body, into)
+                    into.seq, into.prev = body["seq"], body["hash"]
+        rest = wanted[0].rpartition(b"\n")[2]
+        return 0 if _opened(rest) else len(rest)  # a line may be whole and lack but its newline
 
 
 def _day_of(now_ms: int) -> str:
     return datetime.fromtimestamp(now_ms // 1000, UTC).strftime("%Y-%m-%d")
 
 
-def _from_last_checkpoint(path: Path) -> bytes | None:
-    """The file from the line of its last checkpoint on; None when it has none."""
+def _opened(line: bytes) -> dict[str, Any] | None:
+    """A whole line's object. An altered line is for `audit verify` to find; those after it still count."""
+    try:
+        return open_line(line)
+    except WireError:
+        return None
+
+
+def _from_last_checkpoint(path: Path) -> tuple[bytes, bool]:
+    """The file from the line of its last sound checkpoint on; all of it, and False, when it has none."""
     with path.open("rb") as file:
         if not os.fstat(file.fileno()).st_size:
-            return None
+            return b"", False
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            mark = mapped.rfind(CHECKPOINT_MARK)
-            if mark < 0:
-                return None
-            # A checkpoint that a crash cut short does not count: take the one before it.
-            if mapped.find(b"\n", mark) < 0:
-                mark = mapped.rfind(CHECKPOINT_MARK, 0, mark)
-                if mark < 0:
-                    return None
-            start = mapped.rfind(b"\n", 0, mark) + 1
-            return mapped[start:]
+            end = len(mapped)
+            while (mark := mapped.rfind(CHECKPOINT_MARK, 0, end)) >= 0:
+                start = mapped.rfind(b"\n", 0, mark) + 1
+                stop = mapped.find(b"\n", mark)
+                if _opened(mapped[start : stop if stop >= 0 else len(mapped)]) is not None:
+                    return mapped[start:], True
+                end = start
+            return mapped[:], False

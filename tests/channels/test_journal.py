@@ -1,0 +1,529 @@
+"""The audit journal: whole chains across days, crashes and full disks; what was written is recovered."""
+
+import contextlib
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from hlposmon.channels import journal as journals
+from hlposmon.channels.journal import CHECKPOINT_LINES, Journal
+from hlposmon.domain.changes import Filled
+from hlposmon.domain.position import Effect, Position
+from hlposmon.domain.reports import Fill, Side
+from hlposmon.domain.views import Memory
+from hlposmon.errors import NotPermitted, WireError
+from hlposmon.wire.lines import FIRST_PREV, body_of, checkpoint, event, open_line
+
+BTC = "hyperliquid:Perp:BTC"
+NOON = int(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp() * 1000)
+HOUR, DAY = 3_600_000, 86_400_000
+
+
+class Clerk:
+    """Writes one fill after the other to a journal; `number` is the size of the position after the last."""
+
+    def __init__(self, folder, *, fsync="off", number=0, now_ms=NOON):
+        self.folder = folder
+        self.number = number
+        self.now_ms = now_ms
+        self.now_s = 1000.0
+        self.last = None
+        self.journal = Journal(folder, fsync=fsync, checkpoint=self.checkpoint)
+        self.recovered = self.journal.recover(now_ms)
+        if self.recovered.memories:
+            [self.last] = self.recovered.memories.values()
+            self.number = int(self.last.position.size)
+
+    def checkpoint(self):
+        return checkpoint([self.last] if self.last else [], {"main": NOON}, {"main": "0xab"})
+
+    def write(self, count=1, *, commit=True):
+        for _ in range(count):
+            self.number += 1
+            self.now_ms += 1
+            fill = Fill(
+                account="main",
+                key=BTC,
+                time_ms=self.now_ms,
+                side=Side.BUY,
+                size=Decimal(1),
+                price=Decimal("100.5"),
+                start_position=Decimal(self.number - 1),
+                fee=Decimal("0.1"),
+                fee_token="USDC",
+                closed_pnl=Decimal(0),
+                order_id=self.number,
+                trade_id=self.number,
+            )
+            position = Position(Decimal(self.number), Decimal(self.number * 100), fills=self.number)
+            body = body_of(Filled(fill, Effect.ADDED, position), now_ms=self.now_ms)
+            self.last = Memory("main", BTC, position, self.now_ms, 0, (fill.identity,))
+            self.journal.append(body, self.now_ms)
+        return self.commit() if commit else None
+
+    def commit(self, later_s=2.0):
+        self.now_s += later_s
+        return self.journal.commit(self.now_s)
+
+    def sizes(self):
+        """The sizes that the fill lines hold, in the order of the files."""
+        return [int(line["position"]["size"]) for line in lines_in(self.folder) if line["type"] == "fill"]
+
+
+def files_in(folder):
+    return sorted((folder / "trading").glob("audit-*.jsonl"))
+
+
+def lines_in(folder):
+    """All whole lines, in order, the chain of which is asserted. A half one must be followed by its mark."""
+    found, prev, seq, torn = [], FIRST_PREV, 0, None
+    for path in files_in(folder):
+        for raw in path.read_bytes().splitlines(keepends=True):
+            try:
+                line = open_line(raw)
+            except WireError:
+                assert torn is None, "two broken lines one after the other"
+                torn = len(raw.rstrip(b"\n"))
+                continue
+            assert (line["prev"], line["seq"]) == (prev, seq + 1), f"{path.name}: the chain breaks"
+            prev, seq = line["hash"], line["seq"]
+            if torn is not None:
+                assert (line["type"], line["bytes"]) == ("torn", torn)
+                torn = None
+            found.append(line)
+    assert torn is None, "a half-written line without its mark"
+    return found
+
+
+def kinds(folder):
+    return [line["type"] for line in lines_in(folder)]
+
+
+# ------------------------------------------------------------------ lines and files
+
+
+def test_a_file_begins_with_a_checkpoint_and_the_first_line_chains_from_zeros(tmp_path):
+    Clerk(tmp_path).write(3)
+    first, *rest = lines_in(tmp_path)
+
+    assert [path.name for path in files_in(tmp_path)] == ["audit-2026-11-20.jsonl"]
+    assert (first["type"], first["prev"], first["seq"]) == ("checkpoint", FIRST_PREV, 1)
+    assert [line["type"] for line in rest] == ["fill"] * 3
+
+
+def test_lines_chain_across_days_and_each_day_begins_with_a_checkpoint(tmp_path):
+    clerk = Clerk(tmp_path)
+    for _ in range(4):
+        clerk.write(2)
+        clerk.now_ms += DAY
+
+    assert [path.name[6:16] for path in files_in(tmp_path)] == [f"2026-11-2{n}" for n in range(4)]
+    assert kinds(tmp_path) == ["checkpoint", "fill", "fill"] * 4
+    assert clerk.sizes() == list(range(1, 9))
+
+
+def test_a_batch_over_midnight_is_split_between_the_days(tmp_path):
+    clerk = Clerk(tmp_path, now_ms=NOON + 12 * HOUR - 3)
+    clerk.write(5)
+
+    assert [len(path.read_bytes().splitlines()) for path in files_in(tmp_path)] == [3, 4]
+    assert clerk.sizes() == [1, 2, 3, 4, 5]
+
+
+def test_a_checkpoint_comes_every_so_many_lines(tmp_path):
+    clerk = Clerk(tmp_path)
+    clerk.write(2 * CHECKPOINT_LINES)
+    at = [number for number, kind in enumerate(kinds(tmp_path)) if kind == "checkpoint"]
+
+    assert at == [0, CHECKPOINT_LINES, 2 * CHECKPOINT_LINES]
+
+
+def test_the_clock_set_back_does_not_reopen_a_day_that_was_left(tmp_path):
+    clerk = Clerk(tmp_path)
+    clerk.write()
+    clerk.now_ms += DAY
+    clerk.write()
+    clerk.now_ms -= 3 * DAY
+    clerk.write(2)
+    again = Clerk(tmp_path, now_ms=NOON - 2 * DAY)
+    again.write()
+
+    assert [path.name[6:16] for path in files_in(tmp_path)] == ["2026-11-20", "2026-11-21"]
+    assert again.sizes() == [1, 2, 3, 4, 5]
+
+
+def test_files_are_for_the_group_to_read(tmp_path):
+    before = os.umask(0o022)
+    try:
+        Clerk(tmp_path).write()
+    finally:
+        os.umask(before)
+
+    assert files_in(tmp_path)[0].stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("fsync", ["each", "batch", "off"])
+def test_what_is_committed_is_in_the_file(tmp_path, fsync):
+    clerk = Clerk(tmp_path, fsync=fsync)
+
+    assert clerk.write(3)
+    assert clerk.sizes() == [1, 2, 3]
+    assert (clerk.journal.backlog, clerk.journal.seq, clerk.journal.failure) == (0, 4, None)
+
+
+def test_what_is_not_committed_is_in_the_backlog(tmp_path):
+    clerk = Clerk(tmp_path)
+    clerk.write(3, commit=False)
+
+    assert clerk.journal.backlog == 4
+    clerk.journal.close()
+    assert clerk.sizes() == [1, 2, 3]
+
+
+def test_descriptors_are_given_back(tmp_path):
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for _ in range(20):
+        clerk = Clerk(tmp_path)
+        clerk.write()
+        clerk.now_ms += DAY
+        clerk.write()
+        clerk.journal.close()
+
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+# ------------------------------------------------------------------ recovery
+
+
+def test_nothing_is_recovered_where_nothing_was_written(tmp_path):
+    clerk = Clerk(tmp_path)
+
+    assert (clerk.recovered.seq, clerk.recovered.memories, clerk.recovered.base_ms) == (0, {}, {})
+
+
+@pytest.mark.parametrize("days", [0, 1, 3])
+def test_what_is_recovered_is_what_was_written(tmp_path, days):
+    clerk = Clerk(tmp_path)
+    clerk.write(4)
+    for _ in range(days):
+        clerk.now_ms += DAY
+        clerk.write(4)
+    again = Clerk(tmp_path, now_ms=clerk.now_ms)
+
+    assert again.recovered.memories == {("main", BTC): clerk.last}
+    assert again.recovered.base_ms == {"main": NOON}
+    assert again.recovered.addresses == {"main": "0xab"}
+    again.write()
+    assert again.sizes() == list(range(1, again.number + 1))
+
+
+def test_recovery_after_many_checkpoints_reads_from_the_last(tmp_path, monkeypatch):
+    monkeypatch.setattr(journals, "CHECKPOINT_LINES", 10)
+    clerk = Clerk(tmp_path)
+    clerk.write(95)
+    opened = []
+    monkeypatch.setattr(journals, "replay", lambda body, into: opened.append(body["type"]))
+    Clerk(tmp_path)
+
+    assert opened[0] == "checkpoint"
+    assert len(opened) <= 10
+
+
+def cut(folder, length):
+    """A crash: the newest file ends `length` bytes early."""
+    path = files_in(folder)[-1]
+    os.truncate(path, path.stat().st_size - length)
+
+
+@pytest.mark.parametrize("length", [2, 30, 300])
+def test_a_half_written_line_is_kept_and_marked(tmp_path, length):
+    clerk = Clerk(tmp_path)
+    clerk.write(3)
+    cut(tmp_path, length)
+    left = files_in(tmp_path)[0].read_bytes()
+    again = Clerk(tmp_path, now_ms=clerk.now_ms)
+    again.write(2)
+
+    assert again.recovered.memories["main", BTC].position.size == 2
+    assert files_in(tmp_path)[0].read_bytes().startswith(left + b"\n")
+    assert kinds(tmp_path) == ["checkpoint", "fill", "fill", "torn", "fill", "fill"]
+    assert again.sizes() == [1, 2, 3, 4]
+
+
+def test_a_line_that_lacks_only_its_newline_is_whole(tmp_path):
+    clerk = Clerk(tmp_path)
+    clerk.write(3)
+    cut(tmp_path, 1)
+    again = Clerk(tmp_path, now_ms=clerk.now_ms)
+    again.write(2)
+
+    assert again.sizes() == [1, 2, 3, 4, 5]
+    assert "torn" not in kinds(tmp_path)
+
+
+def test_the_mark_of_a_half_written_line_is_made_once(tmp_path):
+    Clerk(tmp_path).write(3)
+    cut(tmp_path, 10)
+    for _ in range(3):
+        Clerk(tmp_path).write()
+
+    assert kinds(tmp_path).count("torn") == 1
+
+
+@pytest.mark.parametrize("keep", [0, 1, 50])
+def test_a_new_days_first_checkpoint_cut_short_leaves_the_day_before(tmp_path, keep):
+    clerk = Clerk(tmp_path)
+    clerk.write(3)
+    clerk.now_ms += DAY
+    clerk.write()
+    newest = files_in(tmp_path)[-1]
+    os.truncate(newest, keep)
+    again = Clerk(tmp_path, now_ms=clerk.now_ms)
+    again.write(2)
+
+    assert again.recovered.memories["main", BTC].position.size == 3
+    assert again.sizes() == [1, 2, 3, 4, 5]
+    assert kinds(tmp_path).count("torn") == bool(keep)
+
+
+def test_a_checkpoint_cut_short_leaves_the_one_before(tmp_path):
+    clerk = Clerk(tmp_path)
+    clerk.write(3)
+    clerk.journal.append_checkpoint(clerk.now_ms)
+    clerk.commit()
+    cut(tmp_path, 5)
+
+    assert Clerk(tmp_path).recovered.memories == {("main", BTC): clerk.last}
+
+
+def test_an_altered_checkpoint_is_not_believed(tmp_path):
+    clerk = Clerk(tmp_path)
+    clerk.write(3)
+    clerk.journal.append_checkpoint(clerk.now_ms)
+    clerk.commit()
+    path = files_in(tmp_path)[0]
+    raw = path.read_bytes()
+    at = raw.rindex(b'"size":"3"')
+    path.write_bytes(raw[:at] + b'"size":"9"' + raw[at + 10 :])
+
+    assert Clerk(tmp_path).recovered.memories == {("main", BTC): clerk.last}
+
+
+def test_a_file_without_a_checkpoint_is_read_behind_the_one_before(tmp_path):
+    clerk = Clerk(tmp_path)
+    clerk.write(3)
+    clerk.now_ms += DAY
+    clerk.write(3)
+    newest = files_in(tmp_path)[-1]
+    newest.write_bytes(b"".join(newest.read_bytes().splitlines(keepends=True)[1:]))
+
+    assert Clerk(tmp_path).recovered.memories == {("main", BTC): clerk.last}
+
+
+def test_other_files_in_the_folder_are_left_alone(tmp_path):
+    Clerk(tmp_path).write(3)
+    for name in ("audit-2099-01-01.jsonl.gz", "notes.txt", "audit-x.jsonl"):
+        (tmp_path / "trading" / name).write_text("not ours\n")
+
+    assert Clerk(tmp_path).recovered.memories["main", BTC].position.size == 3
+
+
+# ------------------------------------------------------------------ kill -9
+
+
+def test_killed_in_the_middle_of_writing_nothing_committed_is_lost(tmp_path):
+    """A process writes batches as fast as it can and tells after each commit; it is killed at random."""
+    rng = random.Random(7)
+    for round_ in range(10):
+        told, tell = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                clerk = Clerk(tmp_path, now_ms=NOON + round_ * HOUR)
+                while True:
+                    clerk.write(200)
+                    os.write(tell, clerk.number.to_bytes(8, "big"))
+            finally:
+                os._exit(1)
+        os.close(tell)
+        os.read(told, 8)
+        time.sleep(rng.uniform(0, 0.05))  # the instant of the kill is what is tried here
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        rest = b""
+        while piece := os.read(told, 1 << 16):
+            rest += piece
+        os.close(told)
+        clerk = Clerk(tmp_path, now_ms=NOON + round_ * HOUR)
+        clerk.commit()
+        if rest:
+            assert clerk.number >= int.from_bytes(rest[-8:], "big")
+        assert clerk.sizes() == list(range(1, clerk.number + 1))
+
+
+# ------------------------------------------------------------------ disks that refuse
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A folder on a file system of 256 kB; or, where none can be mounted, a limit on the size of files."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    mounted = mount and os.geteuid() == 0 and not _mounts(mount, folder).returncode
+    if mounted:
+        ballast = folder / "ballast"
+
+        @contextlib.contextmanager
+        def full():
+            with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                while True:
+                    file.write(b"x" * 512)
+            yield
+            ballast.unlink()
+
+    else:
+
+        @contextlib.contextmanager
+        def full():
+            soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            largest = max((path.stat().st_size for path in files_in(folder)), default=0)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 700, hard))
+            yield
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            signal.signal(signal.SIGXFSZ, before)
+
+    yield folder, full
+    if mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def _mounts(mount, folder):
+    return subprocess.run([mount, "-t", "tmpfs", "-o", "size=256k", "none", str(folder)], capture_output=True)
+
+
+def test_a_full_disk_is_said_and_loses_nothing(full_disk):
+    folder, full = full_disk
+    clerk = Clerk(folder)
+    assert clerk.write(5)
+    with full():
+        assert clerk.write(40) is False
+        assert clerk.journal.failure is not None
+        waiting = clerk.journal.backlog
+        assert clerk.write(3) is False
+        assert clerk.journal.backlog == waiting + 3
+        assert clerk.sizes() == list(range(1, len(clerk.sizes()) + 1))  # whole lines only
+
+    assert clerk.commit()
+    assert (clerk.journal.failure, clerk.journal.backlog, clerk.journal.lost) == (None, 0, 0)
+    assert clerk.sizes() == list(range(1, 49))
+    assert Clerk(folder).recovered.memories == {("main", BTC): clerk.last}
+
+
+def test_after_a_failure_it_is_tried_again_once_a_second(full_disk):
+    folder, full = full_disk
+    clerk = Clerk(folder)
+    clerk.write()
+    with full():
+        clerk.write(40)
+
+    assert clerk.commit(later_s=0.5) is False
+    assert clerk.commit(later_s=0.6)
+
+
+def test_a_monitor_can_start_on_a_full_disk(full_disk):
+    folder, full = full_disk
+    with full():
+        if not files_in(folder) and resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
+            pytest.skip("a limit on file sizes lets the first line through")
+        clerk = Clerk(folder)
+        assert clerk.write(20) is False
+        assert clerk.journal.failure is not None
+
+    assert clerk.commit()
+    assert clerk.sizes() == list(range(1, 21))
+
+
+def test_a_folder_that_cannot_be_written_is_said_and_loses_nothing(tmp_path):
+    clerk = Clerk(tmp_path / "log")
+    clerk.write(2)
+    clerk.journal.close()
+    (tmp_path / "log").rename(tmp_path / "away")
+    (tmp_path / "log").write_text("in the way")
+
+    assert clerk.write(3) is False
+    assert str(tmp_path / "log") in clerk.journal.failure
+    (tmp_path / "log").unlink()
+    (tmp_path / "away").rename(tmp_path / "log")
+    assert clerk.commit()
+    assert clerk.journal.failure is None
+    assert clerk.sizes() == [1, 2, 3, 4, 5]
+
+
+def test_a_folder_that_cannot_be_read_at_the_start_is_an_error(tmp_path):
+    (tmp_path / "trading").write_text("in the way")
+
+    with pytest.raises(NotPermitted, match="cannot be read"):
+        Clerk(tmp_path)
+
+
+@pytest.mark.parametrize("removed", ["deleted", "renamed", "with its folder"])
+def test_a_file_that_is_taken_away_is_made_anew(tmp_path, removed):
+    clerk = Clerk(tmp_path)
+    clerk.write(2)
+    path = files_in(tmp_path)[0]
+    if removed == "deleted":
+        path.unlink()
+    elif removed == "renamed":
+        path.rename(path.with_suffix(".jsonl.1"))
+    else:
+        shutil.rmtree(path.parent)
+
+    assert clerk.write(2)
+    assert [
+        int(open_line(raw)["position"]["size"]) for raw in path.read_bytes().splitlines(keepends=True)
+    ] == [3, 4]
+
+
+def test_a_backlog_beyond_its_bound_lets_the_oldest_go_and_counts_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(journals, "BACKLOG_LINES", 50)
+    clerk = Clerk(tmp_path / "log")
+    shutil.rmtree(tmp_path / "log")
+    (tmp_path / "log").write_text("in the way")
+    clerk.write(80)
+
+    assert (clerk.journal.backlog, clerk.journal.lost) == (50, 31)
+    (tmp_path / "log").unlink()
+    assert clerk.commit()
+    written = [
+        int(open_line(raw)["position"]["size"])
+        for raw in files_in(tmp_path / "log")[0].read_bytes().splitlines(keepends=True)
+    ]
+    assert written == list(range(31, 81))
+
+
+def test_events_are_lines_too(tmp_path):
+    clerk = Clerk(tmp_path)
+    clerk.journal.append(event("start", now_ms=NOON, version="1"), NOON)
+    clerk.commit()
+
+    assert kinds(tmp_path) == ["checkpoint", "start"]
+
+
+def test_a_large_backlog_is_written_in_pieces_and_quickly(tmp_path):
+    clerk = Clerk(tmp_path)
+    clerk.write(20_000, commit=False)
+    began = time.monotonic()
+
+    assert clerk.commit()
+    assert time.monotonic() - began < 1.0
+    assert clerk.sizes() == list(range(1, 20_001))
