@@ -20,6 +20,10 @@ MAX_BYTES = 16 << 20
 # How long to keep still after a 429; the venue documents no Retry-After. The window is one minute.
 TOO_MANY_S = 10.0
 _CHUNK = 1 << 16
+# Nobody who waits for us is left without a beat for longer than this.
+_SLICE_S = 0.4
+# Of the 4xx these may go well the next time: time-out, too early.
+_PASSING = (408, 425)
 
 
 class Requests:
@@ -57,10 +61,11 @@ class Requests:
                     max(0.1, until - time.monotonic()), f"POST {self.url}", lambda: self._once(body, until)
                 )
             except VenueUnavailable:
-                left_s = until - time.monotonic()
-                if attempt == self._attempts or left_s <= 0 or self._patience.stopping:
-                    raise
-                self._patience.wait(min(pauses.next(), left_s))
+                pause_s, now = pauses.next(), time.monotonic()
+                blocked_s = max(pause_s, self.budget.wait_s(weight, now))
+                if attempt == self._attempts or now + blocked_s >= until or self._patience.stopping:
+                    raise  # the reason of this attempt, not that there is no time for another
+                self._pause(pause_s)
             else:
                 if extra is not None:
                     self.budget.spend(extra(answer), time.monotonic())
@@ -70,11 +75,16 @@ class Requests:
     def close(self) -> None:
         self._session.close()
 
+    def _pause(self, pause_s: float) -> None:
+        until = time.monotonic() + pause_s
+        while (left_s := until - time.monotonic()) > 0 and not self._patience.stopping:
+            self._patience.wait(min(left_s, _SLICE_S))
+
     def _await_weight(self, weight: int, until: float) -> None:
         while (wait_s := self.budget.wait_s(weight, time.monotonic())) > 0:
             if time.monotonic() + wait_s > until or self._patience.stopping:
                 raise VenueUnavailable(f"{self.url}: the request weight of this minute is used up")
-            self._patience.wait(min(wait_s, 0.5))
+            self._pause(min(wait_s, _SLICE_S))
 
     def _once(self, body: bytes, until: float) -> bytes:
         try:
@@ -121,7 +131,7 @@ class Requests:
         if status == requests.codes.too_many_requests:
             self.budget.punish(time.monotonic(), TOO_MANY_S)
             raise VenueUnavailable(f"POST {self.url}: 429, too many requests from this address")
-        if 400 <= status < 500:
+        if 400 <= status < 500 and status not in _PASSING:
             raise VenueRefused(f"POST {self.url}: {status}: {said}")
         raise VenueUnavailable(f"POST {self.url}: {status}: {said}")
 

@@ -387,8 +387,10 @@ def full_disk(tmp_path):
             with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
                 while True:
                     file.write(b"x" * 512)
-            yield
-            ballast.unlink()
+            try:
+                yield
+            finally:
+                ballast.unlink()
 
     else:
 
@@ -398,9 +400,11 @@ def full_disk(tmp_path):
             before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             largest = max((path.stat().st_size for path in files_in(folder)), default=0)
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 700, hard))
-            yield
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-            signal.signal(signal.SIGXFSZ, before)
+            try:
+                yield
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+                signal.signal(signal.SIGXFSZ, before)
 
     yield folder, full
     if mounted:
