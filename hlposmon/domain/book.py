@@ -169,6 +169,8 @@ class Book:
             evidence = self._evidence(account, None)
             account.verdict, account.reason = judge(evidence, fresh)
             for key, line in account.lines.items():
+                if not line.holding.based:
+                    continue  # fills that wait for the first statement are no position yet
                 verdict, reason = judge(self._evidence(account, line), fresh)
                 if (verdict, reason) != (line.verdict, line.reason):
                     changes.append(VerdictChanged(name, key, verdict, reason, line.verdict))

@@ -212,9 +212,13 @@ class Holding:
 
     def _drain(self, fresh: Sequence[Fill]) -> list[Change]:
         """Find a place for the fresh fills, and for what waited for them."""
+        held = self._held
         changes = self._place(fresh)
-        while chained := self._extend() + self._weave():
+        # Of what waited before, nothing chains on until something else has moved.
+        among = fresh if self._held is held else self.waiting
+        while chained := self._extend(among) or self._weave(among):
             changes += chained
+            among = self.waiting
         return changes + self._gap_or_healed()
 
     def _place(self, fresh: Sequence[Fill]) -> list[Change]:
@@ -260,14 +264,14 @@ class Holding:
             changes.append(Filled(fill, None, self.position, late=bool(self.applied)))
         return changes
 
-    def _extend(self) -> list[Change]:
-        """Apply the waiting fills that chain on."""
+    def _extend(self, among: Sequence[Fill]) -> list[Change]:
+        """Apply the waiting fills that chain on, one of `among` first."""
         last = self.applied[-1].fill if self.applied else None
         since_ms = last.time_ms if last else self._floor_ms
         if last is None and self._base is not None and self._base.reason is None:
             since_ms = self._base.time_ms
         size = self.position.size
-        if not any(follows(fill, size, last) for fill in self.waiting if fill.time_ms >= since_ms):
+        if not any(follows(fill, size, last) for fill in among if fill.time_ms >= since_ms):
             return []
         chained, left = thread([fill for fill in self.waiting if fill.time_ms >= since_ms], size, last)
         self.waiting = [fill for fill in self.waiting if fill.time_ms < since_ms] + left
@@ -297,11 +301,11 @@ class Holding:
             self._seen = {identity: at for identity, at in self._seen.items() if at >= self._floor_ms}
             self._tidy_at = 2 * len(self._seen) + 4 * REMEMBERED_FILLS
 
-    def _weave(self) -> list[Change]:
+    def _weave(self, among: Sequence[Fill]) -> list[Change]:
         """Put fills that came late before those that were taken already, if all then chains."""
-        if not self.applied:
-            return []
         last_ms = self.known_ms
+        if not self.applied or not any(fill.time_ms <= last_ms for fill in among):
+            return []
         late = [fill for fill in self.waiting if fill.time_ms <= last_ms]
         with exactly():
             moved = sum((fill.signed_size for fill in late), ZERO)

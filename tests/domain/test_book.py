@@ -225,6 +225,23 @@ def test_a_fill_that_comes_before_the_one_ahead_of_it_just_after_the_start_is_no
     assert desk.book.doubtful() == []
 
 
+def test_fills_thought_to_be_in_the_first_statement_are_given_back_when_an_earlier_one_is_not():
+    desk = book_of("", at=10)
+    fills = chain("BTC 0: at 5 +1@100 -1@110 -1@120 at 9 -1@130")
+
+    assert desk.told(fills[3]) == []
+    assert kinds(desk.told(fills[0])) == ["Filled", "Gap"]
+    assert kinds(desk.told(fills[2], fills[1])) == ["Filled", "Filled", "Filled", "Healed"]
+    assert desk.size() == fills[3].end_position == -2
+
+
+def test_a_book_not_yet_stated_has_nothing_to_remember():
+    desk = Desk()
+    desk.told(fill("buy 1 BTC @ 100"))
+
+    assert desk.book.memories() == []
+
+
 def test_a_statement_older_than_the_last_is_passed_over():
     desk = book_of("BTC long 1 @ 100", at=0)
 

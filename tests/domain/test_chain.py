@@ -1,6 +1,7 @@
 """Fills are put into the order in which they chain, whatever order they are given in."""
 
 import random
+import sys
 import time
 from decimal import Decimal
 
@@ -113,7 +114,7 @@ def test_thousands_of_fills_in_one_millisecond_take_no_time():
     rng = random.Random(7)
     moves = " ".join(f"{rng.choice((-1, 1)):+d}@{100 + i % 3}" for i in range(4000))
     fills = at(chain(f"BTC 0: {moves}"), 5)
-    began = time.perf_counter()
+    began = time.process_time()
 
     assert thread(rng.sample(fills, len(fills)), Decimal(0))[1] == []
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < (20 if sys.gettrace() else 1)

@@ -10,7 +10,7 @@ import pytest
 from hlposmon.domain.changes import Drift
 from tests.domain.exchange import Life
 
-SEEDS = int(os.environ.get("HLPOSMON_SEEDS", "150"))
+SEEDS = int(os.environ.get("HLPOSMON_SEEDS", "80"))
 
 
 def fails(seed: int, *, restarts: bool, changes: bool) -> str | None:
