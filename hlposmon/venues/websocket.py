@@ -8,6 +8,7 @@ One of the two places that retry.
 
 import contextlib
 import select
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ MAX_MESSAGE_BYTES = 16 << 20
 OPEN_DEADLINE_S = 10.0
 # One message that takes longer than this to arrive is one that never will.
 MESSAGE_DEADLINE_S = 20.0
-# Longer than this between two receives of one message: let the loop turn, and go on later.
-_RECEIVE_TIMEOUT_S = 0.2
+# Longer than this over one message at a time: let the loop turn, and go on later.
+_TURN_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,25 @@ class _Bounded(websocket.WebSocket):
     """A WebSocket whose messages have a greatest length and a longest time."""
 
     def begin(self) -> None:
+        """A message begins."""
         self._received = 0
         self._began_s = time.monotonic()
 
+    def turn(self) -> None:
+        """A turn of the loop begins: it may take so long and no longer, however the bytes drip."""
+        self._turn_ends_s = time.monotonic() + _TURN_S
+
+    @property
+    def is_between_messages(self) -> bool:
+        frames, parts = self.frame_buffer, self.cont_frame
+        return frames.header is None and not any(frames.recv_buffer) and parts.cont_data is None
+
     def _recv(self, bufsize: int) -> bytes:
-        if time.monotonic() - self._began_s > MESSAGE_DEADLINE_S:
+        now_s = time.monotonic()
+        if now_s - self._began_s > MESSAGE_DEADLINE_S:
             raise VenueUnavailable("a message came too slowly")
+        if now_s > self._turn_ends_s:
+            raise websocket.WebSocketTimeoutException("the turn is over")
         received: bytes = super()._recv(bufsize)
         self._received += len(received)
         if self._received > MAX_MESSAGE_BYTES:
@@ -93,7 +107,6 @@ class Feed:
         self._socket: _Bounded | None = None
         self._retry_at_s = 0.0
         self._pinged_s = self._opened_s = 0.0
-        self._mid_message = False
         self._broken: str | None = None
 
     @property
@@ -155,36 +168,39 @@ class Feed:
 
     def _connect(self) -> Event:
         made = _Bounded(skip_utf8_validation=True, enable_multithread=False)
-        made.begin()
+        given_up = threading.Event()
 
         def connect() -> _Bounded:
             made.connect(self.url, timeout=OPEN_DEADLINE_S / 2, suppress_origin=True)
+            if given_up.is_set():
+                made.shutdown()
             return made
 
         try:
             self._socket = self._errands.within(OPEN_DEADLINE_S, f"connect {self.url}", connect)
         except (VenueUnavailable, websocket.WebSocketException, OSError, ValueError) as error:
-            made.shutdown()
+            given_up.set()
+            made.shutdown()  # a handshake that still drips ends with it
             return self._lose(str(error) or type(error).__name__)
-        self._socket.settimeout(_RECEIVE_TIMEOUT_S)
+        self._socket.settimeout(_TURN_S)
+        self._socket.begin()
         self._opened_s = self._pinged_s = self.heard_s = self._clock()
-        self._mid_message, self._broken = False, None
+        self._broken = None
         self.opened += 1
         return Opened()
 
     def _receive(self) -> bytes | None:
         assert self._socket is not None, "only an open feed receives"
-        if not self._mid_message:
-            if not self._readable():
-                return None
+        if not self._readable():
+            return None
+        if self._socket.is_between_messages:
             self._socket.begin()
+        self._socket.turn()
+        self.heard_s = self._clock()  # a part of a message is a sign of life too
         try:
             opcode, payload = self._socket.recv_data(control_frame=True)
         except websocket.WebSocketTimeoutException:
-            self._mid_message = True  # the rest comes later: the library keeps what it has
-            return None
-        self._mid_message = False
-        self.heard_s = self._clock()
+            return None  # the rest comes later: the library keeps what it has
         if opcode == websocket.ABNF.OPCODE_TEXT:
             return bytes(payload)
         if opcode == websocket.ABNF.OPCODE_CLOSE:
