@@ -13,9 +13,9 @@ log = logging.getLogger(__name__)
 
 
 class Inlets:
-    """The queues of all workers. `gone` is called with a queue before it is closed."""
+    """The queues of all workers. `gone` is called with a queue before it is closed, and with whose it was."""
 
-    def __init__(self, listener: socket.socket, *, gone: Callable[[Queue], object]) -> None:
+    def __init__(self, listener: socket.socket, *, gone: Callable[[Queue, Joined | None], None]) -> None:
         listener.setblocking(False)
         self._gone = gone
         self.listener = listener
@@ -95,7 +95,7 @@ class Inlets:
         except QueueBroken:
             left = self._queues.pop(queue)
             log.info("worker left", extra=fields(worker=left.worker if left else "unknown"))
-            self._gone(queue)
+            self._gone(queue, left)
             queue.close()
             return None
         except WireError as error:

@@ -15,6 +15,7 @@ from typing import Any
 
 from hlposmon import __version__
 from hlposmon.channels.journal import Journal
+from hlposmon.channels.queue import Queue
 from hlposmon.channels.server import PublicServer
 from hlposmon.channels.snapshot import SnapshotWriter
 from hlposmon.config import Settings
@@ -73,7 +74,7 @@ class Tracker:
         self._clocks = Clocks(Limits.of(settings))
         self._journal = Journal(settings.paths.log_dir, fsync=settings.audit.fsync, checkpoint=self._memory)
         self._selector = selectors.DefaultSelector()
-        self._inlets = Inlets(queue, gone=self._selector.unregister)
+        self._inlets = Inlets(queue, gone=self._worker_gone)
         self._server = PublicServer(self)
         for sock in sockets:
             self._server.listen(sock)
@@ -142,6 +143,16 @@ class Tracker:
     def _accept_workers(self) -> None:
         for queue in self._inlets.accept_all():
             self._selector.register(queue, selectors.EVENT_READ)
+
+    def _worker_gone(self, queue: Queue, joined: Joined | None) -> None:
+        """A feed whose process is dead is down, whatever it said last."""
+        self._selector.unregister(queue)
+        if joined is not None and joined.kind == "fill":
+            for name in self._book.accounts:
+                self._book.feed(
+                    FeedState(name, joined.worker, False, time.monotonic(), "its process is gone")
+                )
+            self._tick_s = 0.0  # judge at once
 
     def _drain(self) -> None:
         """Everything but prices, fills above all."""
