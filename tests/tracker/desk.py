@@ -1,0 +1,168 @@
+"""A tracker in a thread, with a worker's end of a queue in the test's hand."""
+
+import contextlib
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hlposmon.channels.door import open_door
+from hlposmon.channels.queue import Queue, listen
+from hlposmon.client.api import Api
+from hlposmon.config import Flags, Settings, load
+from hlposmon.domain.reports import (
+    Ask,
+    Bell,
+    FeedState,
+    Fill,
+    Fills,
+    Heard,
+    Joined,
+    Marks,
+    Report,
+    Side,
+    StatedPosition,
+    Statement,
+    Welcome,
+)
+from hlposmon.supervision.heartbeat import Board
+from hlposmon.supervision.loop import Pulse
+from hlposmon.tracker.tracker import Tracker
+
+T = TypeVar("T")
+ADDRESS = "0x" + "1" * 40
+KEY = "hyperliquid:Perp:BTC"
+
+
+def until(what: str, ask: Callable[[], T], within_s: float = 5.0) -> T:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if answer := ask():
+            return answer
+        time.sleep(0.01)  # between two looks at a condition
+    raise AssertionError(f"not within {within_s:g} s: {what}")
+
+
+class Desk:
+    """One account `main`; what its worker says, and what the tracker answers and keeps."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        environ = {"XDG_STATE_HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
+        flags = Flags(addresses=(f"main={ADDRESS}",), socket=folder / "m.sock", log_dir=folder / "log")
+        self.settings: Settings = load(flags, environ)
+        self.api = Api(self.settings.paths.socket)
+        self.next_settings = self.settings
+        self.now_ms = 1_790_000_000_000
+        self._tids = 0
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """A tracker from here on; it ends as by SIGTERM."""
+        door, queue = open_door(self.settings.paths.socket), listen(self.folder / "q")
+        board = Board(["tracker"])
+        board.row("tracker").beat()
+        self.pulse = Pulse.alone("tracker")
+        self.tracker = Tracker(
+            self.pulse,
+            self.settings,
+            queue=queue,
+            sockets=[door],
+            board=list,
+            reload=lambda: self.next_settings,
+        )
+        thread = threading.Thread(target=self.tracker.run)
+        thread.start()
+        try:
+            yield
+        finally:
+            self.pulse.stop()
+            thread.join(timeout=5)
+            for sock in (door, queue):
+                sock.close()
+            board.close()
+            assert not thread.is_alive(), "the tracker ends within 5 s"
+
+    def join(self, name: str = "fill", kind: str = "fill") -> "Desk.Worker":
+        return Desk.Worker(self, name, kind)
+
+    class Worker:
+        """One worker's end."""
+
+        def __init__(self, desk: "Desk", name: str, kind: str) -> None:
+            self.name = name
+            self.queue = Queue.connect(desk.folder / "q")
+            self.says(Joined(name, kind))
+            self.heard: list[Ask] = []
+            until("a welcome", lambda: any(isinstance(ask, Welcome) for ask in self.hear()))
+
+        def says(self, *reports: Report) -> None:
+            for report in reports:
+                assert self.queue.put(report, lambda: True)
+
+        def hear(self) -> list[Ask]:
+            while (ask := self.queue.get()) is not None:
+                self.heard.append(ask)  # type: ignore[arg-type]
+            return self.heard
+
+        def bells(self) -> list[Bell]:
+            return [ask for ask in self.hear() if isinstance(ask, Bell)]
+
+        def is_live(self) -> None:
+            now = time.monotonic()
+            self.says(Heard(self.name, now), FeedState("main", self.name, True, now))
+
+    # ------------------------------------------------------------ reports
+
+    def fill(self, side: str, size: str, start: str, price: str = "50000", **more: Any) -> Fill:
+        self._tids += 1
+        self.now_ms += 1000
+        return replace(
+            Fill(
+                account="main",
+                key=KEY,
+                time_ms=self.now_ms,
+                side=Side(side),
+                size=Decimal(size),
+                price=Decimal(price),
+                start_position=Decimal(start),
+                fee=Decimal("1.5"),
+                fee_token="USDC",
+                closed_pnl=Decimal(0),
+                order_id=self._tids,
+                trade_id=self._tids,
+            ),
+            **more,
+        )
+
+    def fills(self, *fills: Fill) -> Fills:
+        return Fills("main", "test", fills)
+
+    def marks(self, price: str) -> Marks:
+        return Marks({KEY: Decimal(price)}, time.monotonic())
+
+    def statement(self, size: str = "0", entry: str = "50000") -> Statement:
+        stated = (StatedPosition(KEY, Decimal(size), Decimal(entry)),) if Decimal(size) else ()
+        return Statement("main", "hyperliquid", self.now_ms, time.monotonic(), stated, equity=Decimal(1000))
+
+    # ------------------------------------------------------------ answers
+
+    def position(self) -> dict[str, Any] | None:
+        summary = self.api.summary()
+        found: dict[str, Any] | None = summary["positions"].get("BTC-USD")
+        return found
+
+    def lines(self) -> list[dict[str, Any]]:
+        files = sorted((self.folder / "log" / "trading").glob("*.jsonl"))
+        return [json.loads(line) for path in files for line in path.read_text().splitlines()]
+
+
+@contextlib.contextmanager
+def desk() -> Iterator[Desk]:
+    with tempfile.TemporaryDirectory(prefix="hlp-") as folder:
+        yield Desk(Path(folder))

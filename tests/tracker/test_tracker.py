@@ -1,0 +1,261 @@
+"""The tracker, with real sockets and files: what it is told, what it says, keeps and asks for."""
+
+import json
+import time
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from hlposmon.client.snapshot import Snapshot
+from hlposmon.config import Account
+from hlposmon.domain.reports import FeedState, Funding, Heard, Notice, Welcome
+from tests.tracker.desk import ADDRESS, KEY, Desk, desk, until
+
+
+def _proven(here: Desk, size: str = "1") -> Desk.Worker:
+    """A worker whose account holds `size` BTC at 50000, stated and fresh."""
+    worker = here.join()
+    worker.is_live()
+    worker.says(here.statement(size), here.marks("50000"))
+    until("proven", lambda: (row := here.position()) and row["verdict"] == "proven")
+    return worker
+
+
+def test_a_fill_is_in_the_journal_before_a_client_hears_of_it():
+    with desk() as here, here.running():
+        worker = _proven(here)
+        with here.api.stream(events=["fill"]) as stream:
+            messages = iter(stream)
+            assert next(messages)["type"] == "initial_state"
+            for start in range(1, 40):
+                worker.says(here.fills(here.fill("buy", "1", str(start))))
+                message = next(messages)
+                fills = [line for line in here.lines() if line["type"] == "fill"]
+                assert fills[-1]["fill_id"] == message["fill"]["fill_id"]
+                assert message["position"]["size"] == fills[-1]["position"]["size"] == str(start + 1)
+
+
+def test_the_same_fill_from_two_feeds_is_told_once():
+    with desk() as here, here.running():
+        first = _proven(here)
+        second = here.join("fill-2")
+        one, two = here.fill("buy", "1", "1"), here.fill("sell", "2", "2")
+        first.says(here.fills(one), here.fills(two))
+        second.says(here.fills(one, two))
+        until("closed", lambda: here.position() is None)
+
+        second.says(here.fills(here.fill("buy", "3", "0")))
+        until("opened", lambda: (row := here.position()) and row["size"] == "3")
+        assert [line["quantity"] for line in here.lines() if line["type"] == "fill"] == ["1", "2", "3"]
+
+
+def test_a_restart_takes_the_book_up_from_the_journal_and_tells_its_workers_where_it_stands():
+    with desk() as here:
+        with here.running():
+            worker = _proven(here)
+            last = here.fill("buy", "0.5", "1", price="51000")
+            worker.says(
+                here.fills(last), Funding("main", KEY, here.now_ms, Decimal("-0.25"), Decimal(1), Decimal(0))
+            )
+            until("taken", lambda: (row := here.position()) and row["funding"] == "-0.25")
+            before = here.position()
+
+        with here.running():
+            worker = here.join()
+            welcome = next(ask for ask in worker.heard if isinstance(ask, Welcome))
+            assert welcome.high_water_ms == {"main": last.time_ms}
+            row = here.position()
+            assert before is not None
+            assert row is not None
+            same = ("size", "entry_price", "fees", "funding", "realized_pnl", "fills", "last_fill_time")
+            assert {name: row[name] for name in same} == {name: before[name] for name in same}
+            assert row["verdict"] in ("unproven", "stale")
+
+            worker.is_live()
+            worker.says(here.fills(last), here.statement("1.5", "50333.333333"), here.marks("50000"))
+            until("proven again", lambda: (row := here.position()) and row["verdict"] == "proven")
+            assert sum(line["type"] == "fill" for line in here.lines()) == 1
+
+
+def test_another_address_under_the_same_name_takes_nothing_from_the_journal():
+    with desk() as here:
+        with here.running():
+            _proven(here)
+        other = Account("main", "0x" + "2" * 40)
+        here.settings = replace(
+            here.settings, hyperliquid=replace(here.settings.hyperliquid, accounts=(other,))
+        )
+        with here.running():
+            worker = here.join()
+            assert worker.heard == [Welcome({"main": None})]
+            assert here.position() is None
+
+
+def test_a_gap_rings_the_bell_with_the_time_to_fetch_from_and_rings_again_until_it_is_healed():
+    with desk() as here, here.running():
+        worker, reconcile = _proven(here), here.join("reconcile", "reconcile")
+        known = here.fill("buy", "1", "1")
+        missing, next_one = here.fill("buy", "1", "2"), here.fill("buy", "1", "3")
+        worker.says(here.fills(known), here.fills(next_one))
+
+        bell = until("the bell", reconcile.bells)[0]
+        assert (bell.account, bell.since_ms) == ("main", known.time_ms)
+        row = here.position()
+        assert row is not None
+        assert (row["size"], row["verdict"]) == ("2", "unproven")
+        until("the bell again", lambda: len(reconcile.bells()) > 1)
+
+        reconcile.says(here.fills(missing))
+        until(
+            "healed", lambda: (row := here.position()) and row["size"] == "4" and row["verdict"] == "proven"
+        )
+        kinds = [line["type"] for line in here.lines()]
+        assert kinds.index("gap") < kinds.index("healed")
+
+
+def test_prices_are_published_only_when_profit_moved_by_more_than_a_cent():
+    with desk() as here, here.running():
+        worker = _proven(here)
+        with here.api.stream(events=["price_update"]) as stream:
+            messages = iter(stream)
+            next(messages)
+            for price in ("50000.005", "50000.01", "50000.012", "50000.02", "50000.5"):
+                worker.says(here.marks(price))
+                until("taken", lambda price=price: (row := here.position()) and row["mark_price"] == price)
+            worker.says(here.marks("51000"))
+
+            said = [next(messages)["position"]["mark_price"] for _ in range(3)]
+        assert said == ["50000.012", "50000.5", "51000"]
+
+
+def test_a_first_statement_waits_for_the_feed_of_fills():
+    with desk() as here, here.running():
+        worker = here.join()
+        worker.says(here.statement("1"), Heard("fill", time.monotonic()))
+        until("heard", lambda: here.api.health()["ages_s"]["fills"] is not None)
+        assert here.position() is None
+
+        worker.is_live()
+
+        until("stated", here.position)
+
+
+def test_a_feed_whose_process_is_gone_is_down_and_nothing_is_proven():
+    with desk() as here, here.running():
+        worker = _proven(here)
+        worker.queue.close()
+        row = until("unproven", lambda: (row := here.position()) and row["verdict"] == "unproven" and row)
+        assert "its process is gone" in row["verdict_reason"]
+        assert here.api.health()["status"] == "degraded"
+
+
+def test_losing_one_of_two_feeds_costs_nothing():
+    with desk() as here, here.running():
+        worker, second = _proven(here), here.join("fill-2")
+        second.is_live()
+        until("heard", lambda: "fill-2" in here.api.summary()["feeds"]["fill_feeds_s"])
+        worker.says(FeedState("main", "fill", False, time.monotonic(), "lost"))
+        second.says(here.fills(here.fill("buy", "1", "1")))
+        row = until("taken", lambda: (row := here.position()) and row["size"] == "2" and row)
+        assert row["verdict"] == "proven"
+
+
+def test_an_audit_that_cannot_be_written_is_said_and_made_good():
+    with desk() as here, here.running():
+        worker = _proven(here)
+        trading = here.folder / "log" / "trading"
+        kept = trading.rename(here.folder / "kept")
+        trading.write_text("in the way")  # the folder is gone: the open file is one that nobody finds
+        here.tracker._journal._close_file()
+        worker.says(here.fills(here.fill("buy", "1", "1")))
+        health = until("unhealthy", lambda: (h := here.api.health())["status"] == "unhealthy" and h)
+        assert "the audit cannot be written" in health["reasons"][0]
+        row = here.position()
+        assert row is not None
+        assert row["size"] == "2"
+
+        trading.unlink()
+        kept.rename(trading)
+        until("written again", lambda: here.api.health()["journal"]["failure"] is None)
+        assert [line["seq"] for line in here.lines()] == list(range(1, len(here.lines()) + 1))
+        assert [line["quantity"] for line in here.lines() if line["type"] == "fill"] == ["1"]
+
+
+def test_a_notice_is_shown_and_degrades():
+    with desk() as here, here.running():
+        worker = _proven(here)
+        worker.says(
+            Notice("main", "this is an agent's address"), Notice("main", "this is an agent's address")
+        )
+        health = until("degraded", lambda: (h := here.api.health())["status"] == "degraded" and h)
+        assert health["reasons"] == ["account main: this is an agent's address"]
+        assert here.api.summary()["accounts"]["main"]["notices"] == ["this is an agent's address"]
+
+
+def test_a_reload_watches_other_accounts_and_keeps_the_old_ones():
+    with desk() as here, here.running():
+        _proven(here)
+        accounts = (Account("main", ADDRESS), Account("hedge", "0x" + "3" * 40))
+        here.next_settings = replace(
+            here.settings, hyperliquid=replace(here.settings.hyperliquid, accounts=accounts)
+        )
+        here.pulse.reload()
+        until("both", lambda: set(here.api.summary()["accounts"]) == {"main", "hedge"})
+        assert here.api.summary()["positions"]["main/BTC-USD"]["size"] == "1"
+
+
+def test_every_surface_says_the_same_of_a_position():
+    with desk() as here, here.running():
+        worker = _proven(here, "-3")
+        worker.says(here.fills(here.fill("buy", "1", "-3", price="49000")), here.marks("48000.5"))
+        row = until("marked", lambda: (row := here.position()) and row["mark_price"] == "48000.5" and row)
+        with Snapshot.open(here.settings.paths.snapshot) as opened:
+            record = until(
+                "in the snapshot",
+                lambda: (r := opened.position(KEY)) and str(r.mark_price) == "48000.5" and r,
+            )
+        assert row["unrealized_pnl"] == "3999.00"
+        for name in ("size", "entry_price", "unrealized_pnl", "realized_pnl", "fees", "notional_value"):
+            assert str(getattr(record, name)) == row[name], name
+        assert (record.verdict, record.side) == (row["verdict"], row["side"])
+        status, _ = here.api.get("/api/v1/positions/health")
+        assert status == 200
+
+
+def test_the_metrics_are_prometheus_text():
+    with desk() as here, here.running():
+        _proven(here)
+        import socket
+
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(here.settings.paths.socket))
+            sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            raw = b""
+            while part := sock.recv(65536):
+                raw += part
+        assert b'hlposmon_position_size{account="main",key="hyperliquid:Perp:BTC"} 1.0' in raw
+        assert b"hlposmon_feed_heard_timestamp_seconds" in raw
+
+
+def test_a_stop_is_journalled_and_the_snapshot_goes():
+    with desk() as here:
+        with here.running():
+            _proven(here)
+            assert here.settings.paths.snapshot.exists()
+        assert here.lines()[-1]["type"] == "stop"
+        assert not here.settings.paths.snapshot.exists()
+
+
+@pytest.mark.parametrize("raw", ["{", "[]", '{"action": "sell everything"}', '{"action": 1}', "\x00"])
+def test_rubbish_from_a_client_of_the_stream_is_answered_with_an_error(raw: str):
+    from websockets.sync.client import unix_connect
+
+    with (
+        desk() as here,
+        here.running(),
+        unix_connect(str(here.settings.paths.socket), "ws://localhost/api/v1/positions/stream") as stream,
+    ):
+        stream.recv(timeout=5)
+        stream.send(raw)
+        assert json.loads(stream.recv(timeout=5))["type"] == "error"
