@@ -6,7 +6,9 @@ for every client. A client that does not read is cut off, never waited for.
 
 from collections import deque
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from hlposmon.errors import WireError
 from hlposmon.serving.messages import Limits, Peer, Request, Response, Session, Upgrade, text_frame
@@ -37,7 +39,6 @@ _CODES = {
     500: "internal",
     503: "unavailable",
 }
-_LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 
 class Source(Protocol):
@@ -244,15 +245,31 @@ def _foreign(request: Request) -> str | None:
     """Over TCP: why a browser's page, or a name that was made to point here, is not answered."""
     if request.peer_uid is not None:
         return None
-    host = request.headers.get("host", "").rsplit(":", 1)[0] if request.headers.get("host") else ""
-    if host not in _LOCAL_HOSTS:
-        return f"the Host header names {host[:100]!r}, not this machine's loopback"
+    host = request.headers.get("host", "")
+    name = _host_of(f"//{host}")
+    if name != "localhost" and not _is_address(name):
+        return f"the Host header names {host[:100]!r}, neither localhost nor an address"
     origin = request.headers.get("origin")
-    if origin is not None and not _is_local_origin(origin):
+    if origin is not None and not _is_loopback(_host_of(origin)):
         return f"the page at {origin[:100]!r} may not read this"
     return None
 
 
-def _is_local_origin(origin: str) -> bool:
-    rest = origin.partition("://")[2]
-    return any(rest == host or rest.startswith(f"{host}:") for host in _LOCAL_HOSTS)
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_address(name: str) -> bool:
+    """A name can be made to point here by whoever owns it; an address cannot."""
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(name: str) -> bool:
+    return name == "localhost" or (_is_address(name) and ip_address(name).is_loopback)

@@ -1,0 +1,507 @@
+"""The public socket, as the contract has it: paths, errors, the stream, and clients that misbehave.
+
+The client is the `websockets` library's: another implementation of the protocol than ours.
+"""
+
+import contextlib
+import http.client
+import json
+import socket
+import threading
+import time
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect, unix_connect
+
+from hlposmon.channels.server import PATHS, PublicServer
+from hlposmon.serving.messages import Limits
+
+BASE = "/api/v1/positions"
+
+
+class Monitor:
+    """The source of what is served: a summary, a health, and messages numbered without holes."""
+
+    def __init__(self):
+        self.seq = 1000
+        self.status = "healthy"
+
+    def summary(self, account):
+        if account not in (None, "main"):
+            return None
+        return {"timestamp": "2026-11-20T10:00:00.000Z", "seq": self.seq, "positions": {}, "asked": account}
+
+    def health(self):
+        return {"status": self.status, "running": True}
+
+    def workers(self):
+        return {"supervisor": {}, "workers": []}
+
+    def metrics(self):
+        return b"# TYPE hlposmon_up gauge\nhlposmon_up 1\n"
+
+
+class Stage:
+    """The server turning in its own thread; what is asked of it from outside is done there."""
+
+    def __init__(self, folder, **limits):
+        self.monitor = Monitor()
+        self.server = PublicServer(self.monitor, Limits(**limits))
+        self.path = folder / "s"
+        self.unix = socket.socket(socket.AF_UNIX)
+        self.unix.bind(str(self.path))
+        self.tcp = socket.create_server(("127.0.0.1", 0))
+        for listener in (self.unix, self.tcp):
+            listener.listen(64)
+            self.server.listen(listener)
+        self.port = self.tcp.getsockname()[1]
+        self.open = contextlib.ExitStack()
+        self._todo = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._turn)
+        self._thread.start()
+
+    def _turn(self):
+        while not self._over.is_set():
+            self.server.step(0.005)
+            while self._todo:
+                self._todo.pop(0)()
+
+    def do(self, work):
+        """Have this done in the server's thread; what came of it."""
+        done, results = threading.Event(), []
+        self._todo.append(lambda: (results.append(work()), done.set()))
+        assert done.wait(10)
+        return results[0]
+
+    def publish(self, event="fill", account="main", **body):
+        def work():
+            self.monitor.seq += 1
+            seq = self.monitor.seq
+            whole = {"type": "position_update", "seq": seq, "event_type": event, "account": account, **body}
+            self.server.publish(seq, event, account, whole, {"seq": seq, "e": event, "a": account})
+            return seq
+
+        return self.do(work)
+
+    def request(self, method, path, body=None, headers=None, tcp=False):
+        connection = http.client.HTTPConnection("localhost", self.port, timeout=5)
+        if not tcp:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(5)
+            connection.sock.connect(str(self.path))
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        raw = answer.read()
+        connection.close()
+        return answer, raw
+
+    def get(self, path, **more):
+        answer, raw = self.request("GET", path, **more)
+        return answer.status, json.loads(raw)
+
+    def stream(self, query="", **more):
+        address = f"ws://localhost{BASE}/stream{query}"
+        return Client(
+            self.open.enter_context(unix_connect(str(self.path), uri=address, close_timeout=1, **more))
+        )
+
+    def stop(self):
+        """The monitor's end, orderly."""
+        if not self._over.is_set():
+            self._over.set()
+            self._thread.join()
+            self.server.close()
+
+    def close(self):
+        self.stop()
+        self.open.close()
+        self.unix.close()
+        self.tcp.close()
+
+
+class Client:
+    """One stream."""
+
+    def __init__(self, connection):
+        self.connection = connection
+
+    def raw(self, timeout=5):
+        return self.connection.recv(timeout=timeout)
+
+    def next(self):
+        return json.loads(self.raw())
+
+    def say(self, value):
+        self.connection.send(value if isinstance(value, str | bytes) else json.dumps(value))
+        return self
+
+    def ask(self, value):
+        return self.say(value).next()
+
+    def is_quiet(self):
+        """Whether nothing is on its way: a pong comes first."""
+        return self.ask({"action": "ping"}) == {"type": "pong"}
+
+
+@pytest.fixture
+def stage(tmp_path):
+    stages = []
+
+    def start(**limits):
+        stages.append(Stage(tmp_path, **limits))
+        return stages[-1]
+
+    yield start
+    for one in stages:
+        one.close()
+
+
+# ------------------------------------------------------------------ requests
+
+
+def test_each_path_has_its_answer(stage):
+    one = stage()
+
+    assert one.get(f"{BASE}/summary")[1]["seq"] == 1000
+    assert one.get(f"{BASE}/summary?account=main")[1]["asked"] == "main"
+    assert one.get(f"{BASE}/health") == (200, {"status": "healthy", "running": True})
+    assert one.get("/api/v1/workers") == (200, {"supervisor": {}, "workers": []})
+    answer, raw = one.request("GET", "/metrics")
+    assert (answer.status, raw[:6]) == (200, b"# TYPE")
+    assert answer.getheader("Content-Type").startswith("text/plain; version=0.0.4")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("healthy", 200), ("degraded", 200), ("unhealthy", 503), ("stopping", 503)]
+)
+def test_health_is_a_status_code_too(stage, status, code):
+    one = stage()
+    one.monitor.status = status
+
+    assert one.get(f"{BASE}/health") == (code, {"status": status, "running": True})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/", 404, "not_found"),
+        ("GET", "/api/v1/positions", 404, "not_found"),
+        ("GET", f"{BASE}/summary/", 404, "not_found"),
+        ("POST", "/nothing", 404, "not_found"),
+        ("GET", f"{BASE}/summary?account=nobody", 404, "not_found"),
+        ("POST", f"{BASE}/summary", 405, "method_not_allowed"),
+        ("DELETE", "/metrics", 405, "method_not_allowed"),
+        ("GET", f"{BASE}/stream", 426, "upgrade_required"),
+    ],
+)
+def test_what_cannot_be_answered_says_why(stage, method, path, status, code):
+    answer, raw = stage().request(method, path)
+    error = json.loads(raw)["error"]
+
+    assert (answer.status, error["code"]) == (status, code)
+    assert error["message"]
+    assert answer.getheader("Content-Type") == "application/json"
+    if status == 405:
+        assert answer.getheader("Allow") == "GET"
+    if status == 426:
+        assert answer.getheader("Upgrade") == "websocket"
+
+
+def test_a_request_that_is_too_large_says_so(stage):
+    one = stage(max_header_bytes=2000, max_body_bytes=1000)
+
+    assert one.get(f"{BASE}/summary?x={'y' * 3000}")[1]["error"]["code"] == "headers_too_large"
+    _, raw = one.request("POST", f"{BASE}/summary", b"x" * 5000)
+    assert json.loads(raw)["error"]["code"] == "too_large"
+
+
+def test_what_is_not_http_is_a_bad_request(stage):
+    one = stage()
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(5)
+        sock.connect(str(one.path))
+        sock.sendall(b"what is this\r\n\r\n")
+        raw = b""
+        while piece := sock.recv(4096):
+            raw += piece
+
+    assert raw.startswith(b"HTTP/1.1 400")
+    assert json.loads(raw.partition(b"\r\n\r\n")[2])["error"]["code"] == "bad_request"
+
+
+@pytest.mark.parametrize("since", ["x", "-1", "1.5", "9" * 30, "", "٣"])
+def test_a_since_that_is_no_number_is_refused(stage, since):
+    with pytest.raises(InvalidStatus) as caught:
+        stage().stream(f"?since={since}")
+
+    assert caught.value.response.status_code == 400
+
+
+# ------------------------------------------------------------------ the stream
+
+
+def test_a_stream_begins_with_the_whole_state(stage):
+    first = stage().stream().next()
+
+    assert next(iter(first)) == "type"
+    assert (first["type"], first["seq"], first["positions"]) == ("initial_state", 1000, {})
+
+
+def test_messages_come_in_order_without_holes(stage):
+    one = stage()
+    client = one.stream()
+    client.next()
+    for _ in range(100):
+        one.publish()
+
+    assert [client.next()["seq"] for _ in range(100)] == list(range(1001, 1101))
+
+
+def test_all_clients_are_sent_the_same_bytes(stage):
+    one = stage()
+    clients = [one.stream() for _ in range(5)]
+    for client in clients:
+        client.next()
+    one.publish(position={"size": "0.1", "note": "ü"})
+
+    assert len({client.raw() for client in clients}) == 1
+
+
+def test_a_client_may_ask_for_the_summary_and_for_a_sign_of_life(stage):
+    client = stage().stream()
+    client.next()
+
+    assert client.ask({"action": "ping"}) == {"type": "pong"}
+    summary = client.ask({"action": "get_summary"})
+    assert (summary["type"], summary["seq"], summary["positions"]) == ("summary", 1000, {})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "garbage",
+        "",
+        "null",
+        "[]",
+        "5",
+        "{}",
+        b"\x00\xff",
+        {"action": "explode"},
+        {"action": ["ping"]},
+        {"action": "subscribe", "events": "fill"},
+        {"action": "subscribe", "events": [5]},
+        {"action": "subscribe", "accounts": {"main": 1}},
+        {"action": "subscribe", "events": ["x"] * 100},
+        "[" * 5000,
+        '{"action":"\\ud800"}',
+    ],
+)
+def test_anything_else_is_answered_with_an_error_and_the_stream_goes_on(stage, said):
+    client = stage().stream()
+    client.next()
+    error = client.ask(said)
+
+    assert error["type"] == "error"
+    assert isinstance(error["message"], str) and error["message"]
+    assert client.is_quiet()
+
+
+def test_a_subscription_is_confirmed_and_kept_to(stage):
+    one = stage()
+    client = one.stream()
+    client.next()
+    confirmed = client.ask({"action": "subscribe", "events": ["fill"], "accounts": ["main"]})
+    one.publish("fill", "other")
+    one.publish("verdict", "main")
+    wanted = one.publish("fill", "main")
+
+    assert confirmed == {"type": "subscribed", "events": ["fill"], "accounts": ["main"]}
+    assert client.next()["seq"] == wanted
+    assert client.ask({"action": "subscribe"}) == {"type": "subscribed", "events": [], "accounts": []}
+    assert client.is_quiet()
+    assert one.publish("verdict", "other") == client.next()["seq"]
+
+
+def test_a_filter_may_stand_in_the_address(stage):
+    one = stage()
+    client = one.stream("?events=fill,gap&accounts=main")
+    client.next()
+    one.publish("verdict")
+    wanted = [one.publish("gap"), one.publish("fill")]
+
+    assert [client.next()["seq"], client.next()["seq"]] == wanted
+
+
+def test_a_compact_stream_sends_the_short_form(stage):
+    one = stage()
+    client = one.stream("?compact=1")
+    client.next()
+    seq = one.publish("price_update")
+
+    assert client.next() == {"seq": seq, "e": "price_update", "a": "main"}
+
+
+def test_a_silent_stream_is_pinged(stage):
+    client = stage(keepalive_s=0.2).stream()
+    client.next()
+
+    assert [client.next(), client.next()] == [{"type": "ping"}] * 2
+
+
+# ------------------------------------------------------------------ coming back
+
+
+def test_who_comes_back_is_sent_exactly_what_was_missed(stage):
+    one = stage()
+    steady = one.stream()
+    steady.next()
+    seqs = [one.publish(number=number) for number in range(20)]
+    sent = [steady.raw() for _ in range(20)]
+    back = one.stream(f"?since={seqs[11]}")
+
+    assert [back.raw() for _ in range(8)] == sent[12:]
+    assert back.is_quiet()
+
+
+def test_who_missed_nothing_is_sent_nothing(stage):
+    one = stage()
+    seq = one.publish()
+    back = one.stream(f"?since={seq}")
+
+    assert back.is_quiet()
+    assert one.stream("?since=1000").next()["seq"] == seq
+
+
+@pytest.mark.parametrize("since", [0, 998, 2000])
+def test_who_was_away_too_long_is_sent_the_whole_state(stage, since):
+    one = stage()
+    one.publish()
+
+    first = one.stream(f"?since={since}").next()
+    assert (first["type"], first["seq"]) == ("initial_state", 1001)
+
+
+def test_only_so_much_is_kept_for_those_who_come_back(stage, monkeypatch):
+    from hlposmon.channels import server
+
+    monkeypatch.setattr(server, "REPLAY_MESSAGES", 5)
+    one = stage()
+    last = [one.publish() for _ in range(8)][-1]
+
+    assert one.stream(f"?since={last - 5}").next()["seq"] == last - 4
+    assert one.stream(f"?since={last - 6}").next()["type"] == "initial_state"
+    monkeypatch.setattr(server, "REPLAY_BYTES", 1000)
+    last = one.publish(padding="x" * 900)
+    assert one.stream(f"?since={last - 1}").next()["type"] == "initial_state"
+
+
+def test_who_comes_back_keeps_the_filter_and_the_form(stage):
+    one = stage()
+    one.publish("verdict")
+    wanted = one.publish("fill")
+    back = one.stream("?since=1000&events=fill&compact=1")
+
+    assert back.next() == {"seq": wanted, "e": "fill", "a": "main"}
+
+
+# ------------------------------------------------------------------ slow clients
+
+
+def test_a_client_that_does_not_read_is_closed_and_delays_nobody(stage):
+    one = stage(max_buffer_bytes=200_000)
+    slow = one.stream(max_queue=1)
+    steady = one.stream()
+    steady.next()
+    longest_s = 0.0
+    for _ in range(500):
+        began = time.monotonic()
+        seq = one.publish(padding="x" * 2000)
+        assert steady.next()["seq"] == seq
+        longest_s = max(longest_s, time.monotonic() - began)
+    with pytest.raises(ConnectionClosed) as caught:
+        while True:
+            slow.next()
+
+    assert caught.value.rcvd.code == 1013
+    assert longest_s < 0.5
+    print(f"longest publish-to-receive beside a stuck client: {longest_s * 1000:.1f} ms")
+
+
+def test_clients_that_vanish_are_forgotten(stage):
+    one = stage()
+    for _ in range(5):
+        one.stream().connection.socket.shutdown(socket.SHUT_RDWR)
+    deadline = time.monotonic() + 5
+    while one.do(lambda: one.server.clients):
+        assert time.monotonic() < deadline
+        one.publish()
+
+
+def test_the_end_is_said_to_every_client(stage):
+    one = stage()
+    client = one.stream()
+    client.next()
+    one.stop()
+
+    with pytest.raises(ConnectionClosed) as caught:
+        client.next()
+    assert caught.value.rcvd.code == 1001
+
+
+# ------------------------------------------------------------------ over TCP
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "localhost:8000", "LOCALHOST", "127.0.0.1:8000", "[::1]:8000", "[::1]", "10.0.0.5:8000"],
+)
+def test_over_tcp_this_machine_and_addresses_are_answered(stage, host):
+    assert stage().get(f"{BASE}/health", headers={"Host": host}, tcp=True)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example:8000", "", "127.0.0.1.x.example", "[x"]
+)
+def test_over_tcp_a_name_that_was_made_to_point_here_is_refused(stage, host):
+    status, body = stage().get(f"{BASE}/health", headers={"Host": host}, tcp=True)
+
+    assert (status, body["error"]["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1", "http://[::1]:1"])
+def test_over_tcp_local_pages_may_read(stage, origin):
+    one = stage()
+    with connect(f"ws://127.0.0.1:{one.port}{BASE}/stream", origin=origin) as client:
+        assert json.loads(client.recv(timeout=5))["type"] == "initial_state"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example",
+        "null",
+        "http://localhost.evil.example",
+        "http://6.6.6.6",
+        "http://localhost@evil.example",
+        "file://",
+        "",
+    ],
+)
+def test_over_tcp_pages_from_elsewhere_may_not_read(stage, origin):
+    one = stage()
+    assert one.get(f"{BASE}/summary", headers={"Origin": origin}, tcp=True)[0] == 403
+    if origin:
+        with pytest.raises(InvalidStatus):
+            connect(f"ws://127.0.0.1:{one.port}{BASE}/stream", origin=origin)
+
+
+def test_on_the_unix_socket_the_host_is_of_no_matter(stage):
+    assert stage().get(f"{BASE}/health", headers={"Host": "anything"})[0] == 200
+
+
+def test_every_path_is_named_where_a_path_is_unknown(stage):
+    message = stage().get("/x")[1]["error"]["message"]
+
+    assert all(path in message for path in PATHS)
