@@ -11,6 +11,7 @@ from hlposmon.domain.reports import FeedState, Fills, Funding, Marks, Notice, St
 from hlposmon.domain.verdict import Age, Freshness
 from tests.domain.language import (
     ACCOUNT,
+    FRESH,
     T0_MS,
     Desk,
     book_of,
@@ -235,11 +236,12 @@ def test_fills_thought_to_be_in_the_first_statement_are_given_back_when_an_earli
     assert desk.size() == fills[3].end_position == -2
 
 
-def test_a_book_not_yet_stated_has_nothing_to_remember():
+def test_a_book_not_yet_stated_has_nothing_to_remember_or_to_judge():
     desk = Desk()
     desk.told(fill("buy 1 BTC @ 100"))
 
     assert desk.book.memories() == []
+    assert desk.book.judge({ACCOUNT: FRESH}) == []
 
 
 def test_a_statement_older_than_the_last_is_passed_over():
