@@ -238,6 +238,9 @@ class Tracker:
             body = body_of(change, now_ms=now_ms)
             if body is not None:
                 self._journal.append(body, now_ms)
+        if any(isinstance(change, Adopted) for change in changes):
+            # Which fills the adopted size holds is known now, and could not be told from the lines alone.
+            self._journal.append_checkpoint(now_ms)
         self._commit()
         touched = set()
         for change in everything:
