@@ -9,6 +9,7 @@ What it says of a feed: `live` once the stream is acknowledged and the backfill 
 import logging
 import select
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from hlposmon.venues.hyperliquid import HyperliquidInfo
 from hlposmon.venues.websocket import Feed, Lost, Opened, Said
 from hlposmon.wire import hyperliquid as wire
 from hlposmon.workers.outlet import Outlet
-from hlposmon.workers.recent import Recent
+from hlposmon.workers.recent import FILLS, Recent
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class _Watch:
     failed: bool = False
     due_s: float = 0.0
     recent: Recent = field(default_factory=Recent)
+    early: deque[Fill] = field(default_factory=lambda: deque(maxlen=FILLS))
 
 
 class FillWorker:
@@ -62,7 +64,8 @@ class FillWorker:
         self._high_water_ms: dict[str, int | None] | None = None
         self._opened_s = 0.0
         self._told_heard_s = 0.0
-        self._others: set[str] = set()
+        self._limited = False
+        self._notices: dict[Notice, None] = {}
         self._repeats = Repeats()
 
     def run(self) -> None:
@@ -86,6 +89,8 @@ class FillWorker:
         for ask in self._outlet.poll():
             if isinstance(ask, Welcome):
                 self._high_water_ms = ask.high_water_ms
+                for notice in self._notices:
+                    self._outlet.put(notice)
                 for watch in self._watches.values():
                     self._not_live(watch)
         if had_queue and self._outlet.fileno() is None:
@@ -112,16 +117,20 @@ class FillWorker:
                 case None:
                     pass
             break
-        if self._feed.is_open and self._unacked() and time.monotonic() - self._opened_s > ACK_DEADLINE_S:
-            missing = ", ".join(sorted(self._unacked()))
+        # Where the exchange tracks no more accounts, those that it took are followed all the same.
+        refused = self._limited and any(watch.acked for watch in self._watches.values())
+        late = self._feed.is_open and time.monotonic() - self._opened_s > ACK_DEADLINE_S
+        if late and not refused and (unacked := self._unacked()):
+            missing = ", ".join(sorted(unacked))
             lost = self._feed.lose(f"not acknowledged within {ACK_DEADLINE_S:g} s: {missing}")
             self._lost(lost.reason, lost.retry_s)
 
     def _subscribe(self) -> None:
-        self._opened_s = time.monotonic()
+        self._opened_s, self._limited = time.monotonic(), False
         log.info("feed connected", extra=fields(url=self._feed.url, connection=self._feed.opened))
         for watch in self._watches.values():
             watch.acked.clear()
+            watch.early.clear()
             watch.live, watch.due_s = False, 0.0
             for kind in STREAMS:
                 self._feed.send(wire.subscription(kind, user=watch.account.address))
@@ -166,16 +175,18 @@ class FillWorker:
     def _refused(self, text: str) -> None:
         self._warn("the exchange refused", text=text)
         if "Cannot track more than" in text:
+            self._limited = True
             for watch in self._watches.values():
                 if "userFills" not in watch.acked:
-                    self._outlet.put_newest(
-                        Notice(watch.account.name, f"the exchange refuses its feed: {text}")
-                    )
+                    self._notice(watch.account.name, f"the exchange refuses its feed: {text}")
 
     def _stream(self, channel: str, data: object) -> None:
         if not isinstance(data, dict):
             raise WireError(f"{channel}: an object is wanted")
-        name = self._names.get(str(data.get("user", "")).lower())
+        user = data.get("user")
+        if not isinstance(user, str):
+            raise WireError(f"{channel}: user is not text: {user!r:.60}")
+        name = self._names.get(user.lower())
         if name is None:
             return
         watch = self._watches[name]
@@ -193,6 +204,8 @@ class FillWorker:
         # be had, a fill that is shown late is worse than a gap that is shown.
         if self._high_water_ms is not None and (watch.live or watch.failed):
             self._hand_on(name, self._pulse.name, found)
+        else:
+            watch.early += found
 
     # ----------------------------------------------------------------- backfill
 
@@ -219,8 +232,13 @@ class FillWorker:
             watch.failed = True
             self._not_live(watch, f"backfill failed: {error}", after_s=RETRY_S)
             return
-        if self._high_water_ms is None:
+        # The answer may come from a server that lags behind the stream's.
+        early = [fill for fill in watch.early if fill.time_ms >= start_ms]
+        if self._high_water_ms is None or not self._hand_on(name, self._pulse.name, early):
             return  # the tracker went away meanwhile
+        watch.early.clear()
+        if self._high_water_ms.get(name) is None:
+            self._high_water_ms[name] = start_ms  # what is behind it was fetched once
         self._fundings(watch.recent.fundings)
         watch.live, watch.failed = True, False
         self._feed.calm()
@@ -275,12 +293,16 @@ class FillWorker:
         watch.live = False
 
     def _note_others(self, name: str, coins: Sequence[str]) -> None:
-        for coin in set(coins) - self._others:
-            self._others.add(coin)
-            log.warning("fills of a coin that is not watched", extra=fields(account=name, coin=coin))
-            self._outlet.put_newest(
-                Notice(name, f"{coin} is traded but not watched: only perpetuals of the first dex are")
-            )
+        for coin in sorted(set(coins)):
+            self._notice(name, f"{coin} is traded but not watched: only perpetuals of the first dex are")
+
+    def _notice(self, name: str, text: str) -> None:
+        """Say it to this tracker, and to each one after it."""
+        notice = Notice(name, text)
+        if notice not in self._notices:
+            self._notices[notice] = None
+            log.warning("notice", extra=fields(account=name, text=text))
+            self._outlet.put(notice)
 
     def _warn(self, message: str, **values: object) -> None:
         self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)

@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 CHANNEL = "fastAssetCtxs"
 # A stream that has said no price for this long is silent: poll meanwhile.
 SILENT_S = 3.0
+# Polling keeps within this weight a minute, evenly: to use it up at once would leave prices to go stale.
+POLL_WEIGHT = 180
+STATEMENT_WEIGHT = 2
 
 
 class PriceWorker:
@@ -49,6 +52,8 @@ class PriceWorker:
         self._heard_s = self._streamed_s = 0.0
         self._told_s = 0.0
         self._next_batch_s = self._next_poll_s = 0.0
+        weight = STATEMENT_WEIGHT * len(accounts)
+        self._poll_every_s = max(settings.interval_s, 60 * weight / POLL_WEIGHT)
         self._polling = settings.source == "poll"
         self._began_s = time.monotonic()
         self._repeats = Repeats()
@@ -117,7 +122,7 @@ class PriceWorker:
             log.info("prices by %s", "polling" if wanted else "stream")
         if not wanted or now_s < self._next_poll_s:
             return
-        self._next_poll_s = now_s + self._settings.interval_s
+        self._next_poll_s = now_s + self._poll_every_s
         try:
             statements = [
                 self._info.statement(account, asked_s=now_s, now_ms=0) for account in self._accounts

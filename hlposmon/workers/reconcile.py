@@ -38,6 +38,7 @@ class _Round:
     fills_from_ms: int | None = None
     asked_s: float = 0.0
     identified: bool = False
+    notice: Notice | None = None
 
 
 class ReconcileWorker:
@@ -52,6 +53,7 @@ class ReconcileWorker:
     ) -> None:
         self._pulse, self._info, self._interval_s = pulse, info, interval_s
         self._outlet = Outlet(queue, pulse, "reconcile")
+        self._welcomed = False
         self._rounds = {account.name: _Round(account, 0.0, Backoff(1.0, 15.0)) for account in accounts}
         self._repeats = Repeats()
 
@@ -71,8 +73,11 @@ class ReconcileWorker:
     def _hear_tracker(self) -> None:
         for ask in self._outlet.poll():
             if not isinstance(ask, Bell):
+                self._welcomed = True
                 for round_ in self._rounds.values():  # a new tracker: it needs a statement now
                     round_.due_s = 0.0
+                    if round_.notice is not None:
+                        self._outlet.put(round_.notice)
                 continue
             rung = self._rounds.get(ask.account)
             if rung is not None:
@@ -84,9 +89,12 @@ class ReconcileWorker:
                     "asked early", extra=fields(account=ask.account, reason=ask.reason, delay_s=ask.delay_s)
                 )
 
+        if self._outlet.fileno() is None:
+            self._welcomed = False
+
     def _ask(self, round_: _Round) -> None:
         account = round_.account
-        if self._outlet.fileno() is None:
+        if not self._welcomed:
             return  # nobody to tell
         try:
             since_ms = self._fetch(round_)
@@ -132,11 +140,11 @@ class ReconcileWorker:
             text = f"the exchange does not know the address {account.address}: is it the right one?"
         elif role == "agent":
             text = f"{account.address} is an agent's (API wallet): watch its account {owner} instead"
-        if text is None:
-            round_.identified = True
-        else:
+        round_.identified = True
+        if text is not None:
             log.warning("address", extra=fields(account=account.name, notice=text))
-            round_.identified = self._outlet.put(Notice(account.name, text))
+            round_.notice = Notice(account.name, text)
+            self._outlet.put(round_.notice)
 
     def _warn(self, message: str, **values: object) -> None:
         self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)
@@ -148,6 +156,7 @@ class ReconcileWorker:
         for fd in (self._pulse.wake_fd, self._outlet.fileno()):
             if fd is not None:
                 poller.register(fd, select.POLLIN)
-        longest_s = 0.5 if self._outlet.fileno() is not None else 0.1
-        poller.poll(max(0.0, min(due_s - now_s, longest_s)) * 1000)
+        # With nobody to tell, what is due waits for somebody.
+        wait_s = max(0.0, min(due_s - now_s, 0.5)) if self._welcomed else 0.1
+        poller.poll(wait_s * 1000)
         self._pulse.drain_wake()

@@ -1,0 +1,246 @@
+"""The fill worker: every fill reaches the tracker, whoever went away in between."""
+
+import time
+
+import pytest
+
+from hlposmon.domain.reports import FeedState, Fills, Funding, Heard, Joined
+from hlposmon.supervision.loop import Pulse
+from hlposmon.workers import fill as fills
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    """What failed is tried again soon."""
+    monkeypatch.setattr(fills, "RETRY_S", 0.2)
+
+
+def start_ms(one):
+    """A high-water mark from before everything."""
+    return {account.name: 1 for account in one.accounts}
+
+
+def test_it_joins_is_welcomed_and_says_when_it_is_live(stage):
+    one = stage().following()
+
+    assert isinstance(one.tracker.heard[0], Joined)
+    assert (one.tracker.heard[0].kind, one.tracker.of(FeedState)[-1].feed) == ("fill", "worker")
+    one.tracker.until(lambda: one.tracker.of(Heard))
+
+
+def test_fills_come_as_they_are_made(stage):
+    one = stage().following()
+    tids = [one.buy() for _ in range(20)]
+
+    one.tracker.until(lambda: len(one.tracker.tids()) == 20)
+    assert one.tracker.tids() == tids
+    assert {fill.account for batch in one.tracker.of(Fills) for fill in batch.fills} == {"main"}
+
+
+def test_fills_of_each_account_come_under_its_name(stage):
+    one = stage(accounts=3).following()
+    one.tracker.until(lambda: all(one.tracker.is_live(account.name) for account in one.accounts))
+    tids = {account.name: [one.buy(account=account)] for account in one.accounts}
+
+    one.tracker.until(lambda: all(one.tracker.tids(name) == made for name, made in tids.items()))
+
+
+def test_funding_comes_too(stage):
+    one = stage().following()
+    one.buy()
+    began_ms = int(time.time() * 1000) - 1000
+    one.control.funding()
+
+    def paid():
+        new = [funding for funding in one.tracker.of(Funding) if funding.time_ms > began_ms]
+        return [funding.account for funding in new if funding.key.endswith(":BTC")]
+
+    assert one.tracker.until(paid) == ["main"]
+
+
+def test_what_was_made_before_is_fetched_from_the_high_water_mark(stage):
+    one = stage()
+    old = [one.buy() for _ in range(5)]
+    one.tracker.high_water_ms = start_ms(one)
+    one.following()
+
+    assert one.tracker.tids() == old
+
+
+def test_what_the_tracker_knows_is_not_told_again(stage):
+    one = stage()
+    one.buy()
+    one.tracker.high_water_ms = {"main": int(time.time() * 1000) + 60_000}
+    one.following()
+
+    assert one.tracker.tids() == []
+
+
+def test_a_page_boundary_in_the_midst_of_a_millisecond_loses_nothing(stage):
+    one = stage()
+    made = 0
+    while made < 4500:  # pages of 2000, blocks of 7: no page ends with a block
+        rows = [
+            {
+                "account": one.account.address,
+                "coin": "BTC",
+                "side": side,
+                "size": "0.1",
+                "price": "5000",
+            }
+            for side in "BBABABA"
+        ]
+        one.control.fills(*rows, same_block=True)
+        made += 7
+    one.tracker.high_water_ms = start_ms(one)
+    one.start(one.fill_worker)
+    one.tracker.until(one.tracker.is_live, seconds=15)
+
+    everything = [row["tid"] for row in one.control.made(one.account.address)]
+    assert one.tracker.tids() == [tid for tid in everything if tid not in one.tracker.history]
+    assert len(one.tracker.tids()) == made
+
+
+@pytest.mark.parametrize("end", ["drop", "abort", "stall"])
+def test_what_was_made_while_the_connection_was_gone_is_fetched(stage, end):
+    one = stage().following()
+    before = one.buy()
+    one.tracker.until(lambda: one.tracker.tids() == [before])
+    one.control.refuse(0.5, "websocket")
+    getattr(one.control, end)()
+    one.tracker.until(lambda: not one.tracker.is_live())
+    missed = [one.buy() for _ in range(3)]
+    one.tracker.until(one.tracker.is_live)
+
+    assert one.tracker.tids() == [before, *missed]
+    after = one.buy()
+    one.tracker.until(lambda: after in one.tracker.tids())
+
+
+def test_a_long_absence_is_made_up_for_by_one_that_was_never_given_a_mark(stage):
+    """The first welcome knows nothing; from then on the worker's own backfill is its mark."""
+    one = stage().following()
+    one.control.refuse(0.4, "websocket")
+    one.control.drop()
+    one.tracker.until(lambda: not one.tracker.is_live())
+    one.control.clock_skew(3600)  # an hour passes on the exchange
+    missed = one.buy()
+    one.control.clock_skew(7200)
+    one.tracker.until(one.tracker.is_live)
+
+    assert missed in one.tracker.tids()
+
+
+def test_a_new_tracker_is_told_everything_from_its_own_mark(stage):
+    one = stage()
+    one.tracker.high_water_ms = start_ms(one)
+    one.following()
+    tids = [one.buy() for _ in range(5)]
+    one.tracker.until(lambda: len(one.tracker.tids()) == 5)
+    one.tracker.renew()
+    one.tracker.until(one.tracker.is_live)
+
+    assert one.tracker.tids() == tids
+
+
+def test_what_was_made_while_no_tracker_lived_reaches_the_next_one(stage):
+    one = stage()
+    one.tracker.high_water_ms = start_ms(one)
+    one.following()
+    one.tracker.renew()
+    tids = [one.buy() for _ in range(5)]
+    one.tracker.until(lambda: one.tracker.is_live() and len(one.tracker.tids()) == 5)
+
+    assert one.tracker.tids() == tids
+
+
+@pytest.mark.parametrize("kind", ["text", "cut_json", "wrong_types"])
+def test_a_message_that_was_not_understood_is_fetched_instead(stage, kind):
+    one = stage(first=0).following()  # junk is about the account of only zeros
+    one.control.ws_junk(kind)
+    one.tracker.until(lambda: not one.tracker.is_live())
+    assert one.tracker.of(FeedState)[-1].reason
+    one.control.lose(1)
+    lost = one.buy()
+    one.tracker.until(one.tracker.is_live)
+
+    assert lost in one.tracker.tids()
+
+
+@pytest.mark.parametrize("kind", ["500", "html", "null", "cut", "close"])
+def test_a_backfill_that_fails_is_tried_again(stage, kind):
+    one = stage()
+    tid = one.buy()
+    one.tracker.high_water_ms = start_ms(one)
+    one.control.http_fault(kind, times=2, type="userFillsByTime")
+    one.following()
+
+    assert one.tracker.tids() == [tid]
+
+
+def test_what_comes_before_the_backfill_is_handed_on_with_it(stage):
+    one = stage()
+    one.tracker.high_water_ms = start_ms(one)
+    one.control.http_fault("delay", type="userFillsByTime", delay_s=0.7)
+    one.start(one.fill_worker)
+    one.tracker.for_s(0.4)
+    tid = one.buy()
+    one.tracker.until(lambda: one.tracker.tids() == [tid])
+
+
+def test_coins_that_are_not_watched_are_told_of_for_each_account_and_each_tracker(stage):
+    one = stage(accounts=2)
+    pulse = Pulse.alone("worker")
+    worker = one.fill_worker(pulse)
+    for name in ("main", "other-1", "main"):
+        worker._note_others(name, ["xyz:TSLA", "xyz:TSLA"])
+    try:
+        worker._hear_tracker()
+        one.tracker.turn()
+        worker._hear_tracker()
+        one.tracker.until(lambda: len(one.tracker.notices()) == 2)
+        one.tracker.renew()
+        one.tracker.until(lambda: worker._hear_tracker() or len(one.tracker.notices()) == 2)
+    finally:
+        worker._outlet.close()
+        pulse.close()
+
+
+def test_accounts_beyond_the_exchanges_limit_do_not_take_the_others_down(stage, monkeypatch):
+    monkeypatch.setattr(fills, "ACK_DEADLINE_S", 0.5)
+    one = stage(accounts=17, limits=True)
+    one.start(one.fill_worker)
+    one.tracker.until(lambda: sum(one.tracker.is_live(account.name) for account in one.accounts) >= 10)
+    one.tracker.for_s(0.7)
+
+    live = [account for account in one.accounts if one.tracker.is_live(account.name)]
+    assert 10 <= len(live) < 17
+    assert any("refuses its feed" in notice for notice in one.tracker.notices())
+    tid = one.buy(account=live[0])
+    one.tracker.until(lambda: tid in one.tracker.tids(live[0].name))
+
+
+@pytest.mark.parametrize("state", ["live", "refused", "hung"])
+def test_it_ends_within_a_second(stage, end, state):
+    one = stage()
+    if state == "refused":
+        one.control.refuse(30)
+    if state == "hung":
+        one.control.http_fault("delay", times=50, delay_s=30)
+    pid = one.process(one.fill_worker)
+    one.tracker.until(one.tracker.is_live if state == "live" else lambda: one.tracker.of(Joined))
+    one.tracker.for_s(0.3)
+    status, took_s = end(pid)
+
+    assert status == 0
+    assert took_s < 1
+
+
+def test_it_ends_while_a_full_queue_makes_it_wait(stage, end):
+    one = stage()
+    pid = one.process(one.fill_worker)
+    one.tracker.until(one.tracker.is_live)
+    one.control.random_fills(3000, account=one.account.address)
+    time.sleep(0.3)  # nobody reads its queue meanwhile
+
+    assert end(pid)[1] < 1

@@ -1,0 +1,134 @@
+"""The price worker: marks from the stream, from statements when that is silent, in batches."""
+
+import time
+from decimal import Decimal
+
+import pytest
+
+from hlposmon.domain.reports import Joined
+from hlposmon.workers import price
+
+BTC = "hyperliquid:Perp:BTC"
+
+
+def price_of(one, key=BTC):
+    known = {}
+    for marks in one.tracker.marks():
+        known |= marks.prices
+    return known.get(key)
+
+
+@pytest.mark.parametrize("source", ["auto", "stream"])
+def test_the_stream_brings_the_marks_of_every_coin(stage, source):
+    one = stage()
+    one.control.set_mark("BTC", "51234.5")
+    one.start(one.price_worker, source=source)
+
+    one.tracker.until(lambda: price_of(one) == Decimal("51234.5"))
+    assert one.tracker.heard[0] == Joined("worker", "price")
+    assert len(one.tracker.marks()[0].prices) > 3
+    assert all(key.startswith("hyperliquid:Perp:") for key in one.tracker.marks()[0].prices)
+
+
+def test_a_mark_that_moves_comes_within_its_interval(stage):
+    one = stage()
+    one.start(one.price_worker)
+    one.tracker.until(one.tracker.marks)
+    one.control.set_mark("BTC", "60000.5")
+
+    one.tracker.until(lambda: price_of(one) == Decimal("60000.5"), seconds=2.5)
+
+
+def test_batches_keep_their_interval(stage):
+    one = stage()
+    one.start(one.price_worker, source="poll", interval_s=0.9)
+    one.tracker.until(one.tracker.marks)
+    before = len(one.tracker.marks())
+    one.tracker.for_s(1.2)
+
+    assert len(one.tracker.marks()) - before <= 2
+
+
+def test_polling_takes_the_marks_from_statements(stage):
+    one = stage()
+    one.buy("BTC")
+    one.control.set_mark("BTC", "52000.5")
+    one.start(one.price_worker, source="poll")
+
+    one.tracker.until(lambda: price_of(one) == Decimal("52000.5"))
+
+
+def test_an_account_that_holds_nothing_still_shows_that_prices_are_fresh(stage):
+    one = stage()
+    one.start(one.price_worker, source="poll", interval_s=0.1)
+    one.tracker.until(lambda: len(one.tracker.marks()) >= 2)
+
+    assert all(time.monotonic() - marks.heard_s < 10 for marks in one.tracker.marks())
+
+
+def test_a_silent_stream_is_polled_around_and_taken_up_again(stage, monkeypatch):
+    monkeypatch.setattr(price, "SILENT_S", 0.6)
+    one = stage()
+    one.buy("BTC")
+    one.start(one.price_worker)
+    one.tracker.until(one.tracker.marks)
+    one.control.refuse(30, "websocket")
+    one.control.abort()
+    one.control.set_mark("BTC", "53000.5")
+    one.tracker.until(lambda: price_of(one) == Decimal("53000.5"))
+    one.control.resume()
+    one.control.set_mark("ETH", "4321.5")
+
+    one.tracker.until(lambda: price_of(one, "hyperliquid:Perp:ETH") == Decimal("4321.5"))
+
+
+def test_a_stream_alone_is_not_polled_around(stage, monkeypatch):
+    monkeypatch.setattr(price, "SILENT_S", 0.2)
+    one = stage()
+    one.control.refuse(30, "websocket")
+    one.start(one.price_worker, source="stream")
+    one.tracker.for_s(0.6)
+
+    assert one.tracker.marks() == []
+
+
+def test_a_new_tracker_is_told_every_price_that_is_known(stage):
+    one = stage()
+    one.start(one.price_worker)
+    one.tracker.until(one.tracker.marks)
+    known = set(one.tracker.marks()[0].prices)
+    one.tracker.renew()
+
+    one.tracker.until(lambda: one.tracker.marks() and known <= set(one.tracker.marks()[0].prices))
+
+
+def test_junk_on_the_stream_does_not_end_the_prices(stage):
+    one = stage()
+    one.start(one.price_worker)
+    one.tracker.until(one.tracker.marks)
+    for kind in ("text", "cut_json", "wrong_types", "unknown_channel", "binary", "huge"):
+        one.control.ws_junk(kind)
+    one.control.set_mark("BTC", "60001.5")
+
+    one.tracker.until(lambda: price_of(one) == Decimal("60001.5"))
+
+
+def test_polling_many_accounts_keeps_within_its_weight(stage):
+    one = stage(accounts=9)
+    one.start(one.price_worker, source="poll", interval_s=0.1)
+    one.tracker.until(one.tracker.marks)
+    one.tracker.for_s(1.0)
+
+    assert len(one.tracker.marks()) <= 2  # 18 of weight a round: every six seconds
+
+
+@pytest.mark.parametrize("source", ["stream", "poll"])
+def test_it_ends_within_a_second(stage, end, source):
+    one = stage()
+    pid = one.process(one.price_worker, source=source)
+    one.tracker.until(one.tracker.marks)
+    one.control.http_fault("delay", times=50, delay_s=30)
+    one.tracker.for_s(0.3)
+    status, took_s = end(pid)
+
+    assert (status, took_s < 1) == (0, True)

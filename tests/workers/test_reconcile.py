@@ -1,0 +1,202 @@
+"""The reconcile worker: statements at start, each interval, and early by a bell, with the fills behind it."""
+
+import itertools
+import resource
+import time
+from decimal import Decimal
+
+import pytest
+
+from hlposmon.domain.reports import Fills, Joined, Statement
+
+MASTER = "0x" + "99" * 20
+
+
+def test_a_statement_comes_at_once(stage):
+    one = stage()
+    one.buy("BTC", "0.25")
+    held = one.control.state()["accounts"][one.account.address]["positions"]
+    one.start(one.reconcile_worker)
+    [statement] = one.tracker.until(one.tracker.statements)
+
+    assert one.tracker.heard[0] == Joined("worker", "reconcile")
+    assert {stated.key: stated.size for stated in statement.positions} == {
+        f"hyperliquid:Perp:{coin}": Decimal(row["szi"]) for coin, row in held.items()
+    }
+    assert (statement.account, statement.fills_from_ms) == ("main", None)
+    assert time.monotonic() - 5 < statement.asked_s < time.monotonic()
+
+
+def test_every_account_is_stated(stage):
+    one = stage(accounts=3)
+    one.start(one.reconcile_worker)
+
+    wanted = {account.name for account in one.accounts}
+    one.tracker.until(lambda: {said.account for said in one.tracker.statements()} == wanted)
+
+
+def test_statements_come_each_interval(stage):
+    one = stage()
+    one.start(one.reconcile_worker, interval_s=0.4)
+    one.tracker.until(lambda: len(one.tracker.statements()) >= 4)
+    asked = [statement.asked_s for statement in one.tracker.statements()]
+
+    assert all(0.35 < after - before < 1.0 for before, after in itertools.pairwise(asked))
+
+
+def test_a_bell_brings_one_early_and_the_fills_before_it(stage):
+    one = stage()
+    one.start(one.reconcile_worker)
+    one.tracker.until(one.tracker.statements)
+    tids = [one.buy() for _ in range(250)]
+    one.tracker.ring(since_ms=1)
+    one.tracker.until(lambda: len(one.tracker.statements()) == 2)
+
+    assert one.tracker.tids() == tids
+    assert one.tracker.statements()[-1].fills_from_ms == 1
+    kinds = [type(heard) for heard in one.tracker.heard if isinstance(heard, Fills | Statement)]
+    assert kinds == [Statement, *[Fills] * (len(kinds) - 2), Statement]
+    assert max(len(batch.fills) for batch in one.tracker.of(Fills)) == 100
+
+
+def test_fills_lost_on_the_stream_are_fetched_after_a_bell(stage):
+    one = stage().following()
+    one.start(one.reconcile_worker)
+    one.tracker.until(one.tracker.statements)
+    one.control.lose(2)
+    lost = [one.buy(), one.buy()]
+    seen = one.buy()
+    one.tracker.until(lambda: seen in one.tracker.tids())
+    assert not set(lost) & set(one.tracker.tids())
+    one.tracker.ring(since_ms=1)
+
+    one.tracker.until(lambda: set(lost) <= set(one.tracker.tids()))
+
+
+def test_a_bell_may_ask_for_later(stage):
+    one = stage()
+    one.start(one.reconcile_worker)
+    one.tracker.until(one.tracker.statements)
+    began = time.monotonic()
+    one.tracker.ring(delay_s=0.8)
+    one.tracker.until(lambda: len(one.tracker.statements()) == 2)
+
+    assert 0.75 < time.monotonic() - began < 2
+
+
+def test_a_bell_that_rings_without_end_is_answered_with_some_distance(stage):
+    one = stage()
+    one.start(one.reconcile_worker)
+    one.tracker.until(one.tracker.statements)
+    deadline = time.monotonic() + 1.2
+    while time.monotonic() < deadline:
+        one.tracker.ring()
+        one.tracker.for_s(0.02)
+
+    assert 2 <= len(one.tracker.statements()) <= 4
+
+
+def test_of_several_bells_the_earliest_time_counts(stage):
+    one = stage()
+    one.start(one.reconcile_worker)
+    one.tracker.until(one.tracker.statements)
+    for since_ms in (500, 7, None, 90):
+        one.tracker.ring(since_ms=since_ms)
+    one.tracker.until(lambda: len(one.tracker.statements()) == 2)
+
+    assert one.tracker.statements()[-1].fills_from_ms == 7
+    one.tracker.ring()
+    one.tracker.until(lambda: len(one.tracker.statements()) == 3)
+    assert one.tracker.statements()[-1].fills_from_ms is None
+
+
+@pytest.mark.parametrize("kind", ["429", "500", "null", "cut"])
+def test_an_exchange_that_fails_is_asked_again_and_never_taken_for_flat(stage, kind):
+    one = stage()
+    one.buy()
+    one.control.http_fault(kind, times=2, type="clearinghouseState")
+    one.start(one.reconcile_worker)
+    if kind == "429":
+        one.tracker.for_s(0.6)  # it keeps still for ten seconds
+        assert one.tracker.statements() == []
+        return
+    one.tracker.until(one.tracker.statements, seconds=8)
+
+    assert all(statement.positions for statement in one.tracker.statements())
+
+
+def test_a_fetch_that_failed_is_wanted_still(stage):
+    one = stage()
+    one.start(one.reconcile_worker)
+    one.tracker.until(one.tracker.statements)
+    tid = one.buy()
+    one.control.http_fault("null", times=1, type="userFillsByTime")
+    one.tracker.ring(since_ms=1)
+    one.tracker.until(lambda: len(one.tracker.statements()) == 2, seconds=8)
+
+    assert one.tracker.tids() == [tid]
+    assert one.tracker.statements()[-1].fills_from_ms == 1
+
+
+def test_a_new_tracker_is_given_a_statement_at_once(stage):
+    one = stage()
+    one.start(one.reconcile_worker)
+    one.tracker.until(one.tracker.statements)
+    one.tracker.renew()
+
+    one.tracker.until(one.tracker.statements, seconds=2)
+
+
+def test_an_agents_address_is_told_of_to_every_tracker(stage):
+    one = stage()
+    one.control.agent(one.account.address, MASTER)
+    one.start(one.reconcile_worker)
+    [notice] = one.tracker.until(one.tracker.notices)
+    assert MASTER in notice and one.account.address in notice
+    one.tracker.renew()
+
+    assert one.tracker.until(one.tracker.notices) == [notice]
+
+
+def test_an_unknown_address_is_told_of(stage):
+    one = stage()
+    stranger = "0x" + "77" * 20
+    one.accounts = (type(one.account)("main", stranger),)
+    one.start(one.reconcile_worker)
+    [notice] = one.tracker.until(one.tracker.notices)
+
+    assert "does not know" in notice and stranger in notice
+
+
+def test_a_known_address_is_no_news(stage):
+    one = stage()
+    one.start(one.reconcile_worker, interval_s=0.2)
+    one.tracker.until(lambda: len(one.tracker.statements()) >= 3)
+
+    assert one.tracker.notices() == []
+
+
+def test_without_a_tracker_it_waits_and_does_not_spin(stage):
+    one = stage()
+    one.start(one.reconcile_worker)
+    one.tracker.until(one.tracker.statements)
+    one.tracker.close()
+    time.sleep(0.2)  # it has noticed; what it does with its time from here on is measured
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    time.sleep(0.6)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+
+    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 0.3
+
+
+@pytest.mark.parametrize("hung", [False, True])
+def test_it_ends_within_a_second(stage, end, hung):
+    one = stage()
+    if hung:
+        one.control.http_fault("delay", times=50, delay_s=30)
+    pid = one.process(one.reconcile_worker)
+    one.tracker.until((lambda: one.tracker.of(Joined)) if hung else one.tracker.statements)
+    one.tracker.for_s(0.3)
+    status, took_s = end(pid)
+
+    assert (status, took_s < 1) == (0, True)
