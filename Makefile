@@ -40,7 +40,8 @@ test: $(VENV)/.dev ## all tests
 
 coverage: $(VENV)/.dev ## all tests, with the coverage of every process
 	rm -f .coverage .coverage.*
-	COVERAGE_PROCESS_START=$(CURDIR)/setup.cfg $(BIN)/python -m pytest $(PYTEST) --cov --cov-report= $(ARGS)
+	$(BIN)/python -m pytest $(PYTEST) --cov --cov-report= $(ARGS)
+	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=85
 	$(BIN)/coverage report --include='hlposmon/domain/*' --fail-under=100
 

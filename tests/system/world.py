@@ -120,9 +120,9 @@ class World:
 
     def environ(self) -> dict[str, str]:
         kept = {
-            name: os.environ[name]
-            for name in ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START")
-            if name in os.environ
+            name: value
+            for name, value in os.environ.items()
+            if name in ("PATH", "HOME", "LANG") or name.startswith("COVERAGE")
         }
         return kept | {"HLPOSMON_SOCKET": str(self.socket), "XDG_STATE_HOME": str(self.folder / "xdg")}
 
