@@ -96,8 +96,8 @@ def _make_way(path: Path) -> None:
         return
     except PermissionError as error:
         raise NotPermitted(f"{path}: another user's socket stands there") from error
-    except TimeoutError:
-        pid = 0
+    except (TimeoutError, BlockingIOError):
+        pid = 0  # it listens, and is too busy to take us
     except OSError as error:
         raise NotPermitted(f"{path}: cannot be looked at: {error.strerror or error}") from error
     finally:
