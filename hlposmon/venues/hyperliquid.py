@@ -64,8 +64,9 @@ class HyperliquidInfo:
             yield Page(tuple(fresh), tuple(others))
             if len(body) < PAGE_ROWS:
                 return
-            newest_ms = max(row["time"] for row in body)
-            if newest_ms == min(row["time"] for row in body):
+            times = wire.times(body)
+            newest_ms = max(times)
+            if newest_ms == min(times):
                 raise VenueRefused(
                     f"account {account.name}: a page of {PAGE_ROWS} fills is of the one millisecond "
                     f"{newest_ms}; those behind it cannot be fetched"

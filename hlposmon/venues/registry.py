@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from hlposmon.config import Account
+from hlposmon.config.accounts import plain_address, with_names
 from hlposmon.errors import ConfigError, HlposmonError
 from hlposmon.venues.port import PositionInterface
 
@@ -49,12 +50,25 @@ def get_position_interfaces(
 def _hyperliquid(execution_mode: str, section: Mapping[str, Any]) -> PositionInterface:
     from hlposmon.venues.hyperliquid import HyperliquidPositions
 
-    rows = section.get("accounts", [])
-    if not rows:
-        raise ConfigError(["venues.hyperliquid.accounts: at least one account with an address is wanted"])
-    accounts = tuple(Account(str(row["name"]), str(row["address"]).lower()) for row in rows)
     api_url = str(section.get("api_url") or _APIS[bool(section.get("testnet", False))])
-    return HyperliquidPositions.at(execution_mode, api_url, accounts)
+    return HyperliquidPositions.at(execution_mode, api_url, _accounts(section.get("accounts")))
+
+
+def _accounts(rows: Any) -> tuple[Account, ...]:
+    where = "venues.hyperliquid.accounts"
+    if not isinstance(rows, list | tuple) or not rows:
+        raise ConfigError([f"{where}: at least one account with an address is wanted"])
+    mistakes: list[str] = []
+    pairs = []
+    for row in rows:
+        try:
+            pairs.append((str(row.get("name") or ""), plain_address(str(row.get("address", "")))))
+        except (AttributeError, ValueError) as error:
+            mistakes.append(f"{where}: {error}")
+    accounts = with_names(pairs, mistakes, where)
+    if mistakes:
+        raise ConfigError(mistakes)
+    return accounts
 
 
 _BUILDERS: dict[str, Callable[[str, Mapping[str, Any]], PositionInterface]] = {"hyperliquid": _hyperliquid}

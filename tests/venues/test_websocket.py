@@ -93,9 +93,9 @@ class Listener:
 
     def __init__(self, url, patience, **options):
         settings = {
-            "ping_after_s": 0.3,
+            "ping_after_s": 0.15,
             "ping_every_s": 5.0,
-            "pong_s": 0.5,
+            "pong_s": 0.3,
             "backoff": Backoff(0.02, 0.1),
         } | options
         self.patience = patience
@@ -246,7 +246,7 @@ def test_silence_is_asked_after_and_an_answer_keeps_the_connection(listener):
 
     one = listener(line(talk))
     one.until(Opened)
-    one.for_s(1.6)
+    one.for_s(0.8)
 
     assert not one.losses()
     assert 3 <= len(pings) <= 6
@@ -278,7 +278,7 @@ def test_no_pong_is_a_loss_in_time(listener):
     began = time.monotonic()
 
     assert "silent" in one.until(Lost).reason
-    assert 0.7 < time.monotonic() - began < 1.8
+    assert 0.4 < time.monotonic() - began < 1.4
 
 
 def test_a_caller_who_was_busy_elsewhere_asks_before_giving_up(listener):
@@ -289,7 +289,7 @@ def test_a_caller_who_was_busy_elsewhere_asks_before_giving_up(listener):
 
     one = listener(line(talk))
     one.until(Opened)
-    time.sleep(1.5)  # longer than any silence that is borne
+    time.sleep(0.6)  # longer than any silence that is borne
     one.for_s(0.5)
 
     assert one.said()
@@ -307,7 +307,7 @@ def test_half_a_message_and_then_silence_is_a_loss_in_time(listener):
     assert one.said() == []
 
 
-@pytest.mark.parametrize("every_s", [0.001, 0.05, 0.25])
+@pytest.mark.parametrize("every_s", [0.001, 0.03, 0.25])
 def test_a_message_that_drips_never_blocks_the_loop(listener, every_s):
     message = b"x" * 8
     one = listener(line(lambda line: (line.drip(frame(TEXT, message), every_s), line.stay())), pong_s=5.0)
@@ -391,7 +391,7 @@ def test_random_bytes_are_at_worst_a_loss(listener):
         line.send(rng.randbytes(400))
 
     one = listener(line(talk), pong_s=0.1, ping_after_s=0.1)
-    for _ in range(25):
+    for _ in range(15):
         one.until(Lost)
 
 

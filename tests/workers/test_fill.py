@@ -167,7 +167,7 @@ def test_a_message_that_was_not_understood_is_fetched_instead(stage, kind):
     assert lost in one.tracker.tids()
 
 
-@pytest.mark.parametrize("kind", ["500", "html", "null", "cut", "close"])
+@pytest.mark.parametrize("kind", ["500", "null", "cut"])
 def test_a_backfill_that_fails_is_tried_again(stage, kind):
     one = stage()
     tid = one.buy()

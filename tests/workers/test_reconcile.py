@@ -114,7 +114,7 @@ def test_of_several_bells_the_earliest_time_counts(stage):
 def test_an_exchange_that_fails_is_asked_again_and_never_taken_for_flat(stage, kind):
     one = stage()
     one.buy()
-    one.control.http_fault(kind, times=2, type="clearinghouseState")
+    one.control.http_fault(kind, times=1, type="clearinghouseState")
     one.start(one.reconcile_worker)
     if kind == "429":
         one.tracker.for_s(0.6)  # it keeps still for ten seconds

@@ -1,0 +1,123 @@
+"""What Hyperliquid is asked: statements, every fill since a time, roles; by the simulated exchange."""
+
+import json
+import time
+from decimal import Decimal
+
+import pytest
+
+from hlposmon.config import Account
+from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
+from hlposmon.pacing import WeightBudget
+from hlposmon.venues import hyperliquid
+from hlposmon.venues.hyperliquid import HyperliquidInfo
+
+
+@pytest.fixture
+def info(venue, patience):
+    made = []
+
+    def start(one=None, url=None):
+        budget = WeightBudget(100_000)
+        made.append(HyperliquidInfo(url or one.url, budget=budget, patience=patience))
+        made[-1].budget = budget
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()
+
+
+def main(one):
+    return Account("main", one.accounts[0])
+
+
+def all_fills(asked, account, start_ms=1):
+    return [fill for page in asked.fills_since(account, start_ms) for fill in page.fills]
+
+
+def test_a_statement_is_the_exchanges_own(venue, info):
+    one = venue()
+    truth = one.control.state()["accounts"][one.accounts[0]]["positions"]
+    statement = info(one).statement(main(one), asked_s=1.5, now_ms=0, fills_from_ms=7)
+
+    assert (statement.account, statement.asked_s, statement.fills_from_ms) == ("main", 1.5, 7)
+    assert {stated.key: stated.size for stated in statement.positions} == {
+        f"hyperliquid:Perp:{coin}": Decimal(row["szi"]) for coin, row in truth.items()
+    }
+
+
+def test_fills_of_many_pages_come_once_and_in_order(venue, info):
+    one = venue()
+    for _ in range(600):
+        rows = [
+            {"account": one.accounts[0], "coin": "BTC", "side": side, "size": "0.1", "price": "5000"}
+            for side in "BBABABA"
+        ]
+        one.control.fills(*rows, same_block=True)
+    asked = info(one)
+    tids = [fill.trade_id for fill in all_fills(asked, main(one))]
+
+    assert tids == [row["tid"] for row in one.control.made(one.accounts[0])]
+    assert len(tids) > 2 * hyperliquid.PAGE_ROWS
+
+
+def test_a_whole_page_of_one_millisecond_is_an_alarm(server, info, monkeypatch):
+    monkeypatch.setattr(hyperliquid, "PAGE_ROWS", 3)
+    row = {"coin": "@1", "time": 5}
+
+    with pytest.raises(VenueRefused, match="one millisecond"):
+        all_fills(info(url=served(server, [row] * 3)), Account("main", "0x1"))
+
+
+def test_a_page_of_rows_without_a_time_is_a_wire_error(server, info, monkeypatch):
+    monkeypatch.setattr(hyperliquid, "PAGE_ROWS", 3)
+
+    with pytest.raises(WireError):
+        all_fills(info(url=served(server, [{"coin": "@1"}] * 3)), Account("main", "0x1"))
+
+
+@pytest.mark.parametrize("body", [None, {}, [5], "text", [{"coin": 5}]])
+def test_an_answer_of_another_shape_is_a_wire_error(server, info, body):
+    asked = info(url=served(server, body))
+    for ask in (lambda: all_fills(asked, Account("main", "0x1")), lambda: asked.role(Account("main", "0x1"))):
+        with pytest.raises(WireError):
+            ask()
+
+
+def served(server, body):
+    raw = json.dumps(body).encode()
+
+    def serve(sock, _):
+        while sock.recv(65536):
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(raw), raw))
+
+    return f"http://127.0.0.1:{server(serve).port}"
+
+
+def test_what_an_answer_weighs_is_spent(venue, info):
+    one = venue()
+    asked = info(one)
+    asked.statement(main(one), asked_s=0.0, now_ms=0)
+    rows = len(all_fills(asked, main(one)))
+    assert asked.budget.used(time.monotonic()) == 2 + 20 + rows // 20
+
+
+def test_roles_are_told_apart(venue, info):
+    one = venue()
+    master = "0x" + "99" * 20
+    one.control.agent("0x" + "98" * 20, master)
+    asked = info(one)
+
+    assert asked.role(main(one))[0] == "user"
+    assert asked.role(Account("a", "0x" + "97" * 20)) == ("missing", None)
+    assert asked.role(Account("a", "0x" + "98" * 20)) == ("agent", master)
+
+
+@pytest.mark.parametrize("kind", ["429", "cut", "close"])
+def test_an_exchange_that_could_not_be_asked_is_unavailable(venue, info, kind):
+    one = venue()
+    one.control.http_fault(kind, times=20)
+
+    with pytest.raises(VenueUnavailable):
+        info(one).statement(main(one), asked_s=0.0, now_ms=0)
