@@ -410,12 +410,12 @@ def test_who_comes_back_keeps_the_filter_and_the_form(stage):
 
 
 def test_a_client_that_does_not_read_is_closed_and_delays_nobody(stage):
-    one = stage(max_buffer_bytes=200_000)
+    one = stage(max_buffer_bytes=100_000)
     slow = one.stream(max_queue=1)
     steady = one.stream()
     steady.next()
     longest_s = 0.0
-    for _ in range(500):
+    for _ in range(300):
         began = time.monotonic()
         seq = one.publish(padding="x" * 2000)
         assert steady.next()["seq"] == seq

@@ -4,7 +4,7 @@ import json
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hlposmon.domain import reports
@@ -93,6 +93,7 @@ def test_every_kind_of_message_is_shown_here():
     assert set(EVERY) == set(reports.Report.__args__) | set(reports.Ask.__args__)
 
 
+@settings(max_examples=60)
 @given(st.one_of(*EVERY.values()))
 def test_what_is_encoded_comes_back_as_it_was(message):
     assert decode(encode(message)) == message
@@ -105,6 +106,7 @@ def floats_of_amounts(raw):
     return found
 
 
+@settings(max_examples=40)
 @given(EVERY[Fills] | EVERY[Funding] | EVERY[Notice] | EVERY[Welcome])
 def test_no_amount_is_ever_a_float(message):
     assert not floats_of_amounts(encode(message))

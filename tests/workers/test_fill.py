@@ -55,7 +55,7 @@ def test_funding_comes_too(stage):
         new = [funding for funding in one.tracker.of(Funding) if funding.time_ms > began_ms]
         return [funding.account for funding in new if funding.key.endswith(":BTC")]
 
-    assert one.tracker.until(paid) == ["main"]
+    assert set(one.tracker.until(paid)) == {"main"}
 
 
 def test_what_was_made_before_is_fetched_from_the_high_water_mark(stage):
@@ -79,7 +79,7 @@ def test_what_the_tracker_knows_is_not_told_again(stage):
 def test_a_page_boundary_in_the_midst_of_a_millisecond_loses_nothing(stage):
     one = stage()
     made = 0
-    while made < 4500:  # pages of 2000, blocks of 7: no page ends with a block
+    while made < 2100:  # pages of 2000, blocks of 7: no page ends with a block
         rows = [
             {
                 "account": one.account.address,
@@ -229,7 +229,7 @@ def test_it_ends_within_a_second(stage, end, state):
         one.control.http_fault("delay", times=50, delay_s=30)
     pid = one.process(one.fill_worker)
     one.tracker.until(one.tracker.is_live if state == "live" else lambda: one.tracker.of(Joined))
-    one.tracker.for_s(0.3)
+    one.tracker.for_s(0.1)
     status, took_s = end(pid)
 
     assert status == 0

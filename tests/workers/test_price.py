@@ -117,7 +117,7 @@ def test_polling_many_accounts_keeps_within_its_weight(stage):
     one = stage(accounts=9)
     one.start(one.price_worker, source="poll", interval_s=0.1)
     one.tracker.until(one.tracker.marks)
-    one.tracker.for_s(1.0)
+    one.tracker.for_s(0.6)
 
     assert len(one.tracker.marks()) <= 2  # 18 of weight a round: every six seconds
 
@@ -128,7 +128,7 @@ def test_it_ends_within_a_second(stage, end, source):
     pid = one.process(one.price_worker, source=source)
     one.tracker.until(one.tracker.marks)
     one.control.http_fault("delay", times=50, delay_s=30)
-    one.tracker.for_s(0.3)
+    one.tracker.for_s(0.1)
     status, took_s = end(pid)
 
     assert (status, took_s < 1) == (0, True)

@@ -48,7 +48,7 @@ def test_a_bell_brings_one_early_and_the_fills_before_it(stage):
     one = stage()
     one.start(one.reconcile_worker)
     one.tracker.until(one.tracker.statements)
-    tids = [one.buy() for _ in range(250)]
+    tids = [one.buy() for _ in range(150)]
     one.tracker.ring(since_ms=1)
     one.tracker.until(lambda: len(one.tracker.statements()) == 2)
 
@@ -196,7 +196,7 @@ def test_it_ends_within_a_second(stage, end, hung):
         one.control.http_fault("delay", times=50, delay_s=30)
     pid = one.process(one.reconcile_worker)
     one.tracker.until((lambda: one.tracker.of(Joined)) if hung else one.tracker.statements)
-    one.tracker.for_s(0.3)
+    one.tracker.for_s(0.1)
     status, took_s = end(pid)
 
     assert (status, took_s < 1) == (0, True)
