@@ -265,9 +265,9 @@ def test_even_a_busy_connection_is_pinged_now_and_then(listener):
             except TimeoutError:
                 pass
 
-    one = listener(line(talk), ping_every_s=0.3)
+    one = listener(line(talk), ping_every_s=0.2)
     one.until(Opened)
-    one.for_s(1.0)
+    one.for_s(0.7)
 
     assert 2 <= len(pings) <= 4
 
@@ -309,7 +309,7 @@ def test_half_a_message_and_then_silence_is_a_loss_in_time(listener):
 
 @pytest.mark.parametrize("every_s", [0.001, 0.03, 0.25])
 def test_a_message_that_drips_never_blocks_the_loop(listener, every_s):
-    message = b"x" * 8
+    message = b"x" * 4
     one = listener(line(lambda line: (line.drip(frame(TEXT, message), every_s), line.stay())), pong_s=5.0)
 
     assert one.until(Said, seconds=8).raw == message
@@ -317,7 +317,7 @@ def test_a_message_that_drips_never_blocks_the_loop(listener, every_s):
 
 
 def test_a_message_that_drips_without_end_is_a_loss(listener, monkeypatch):
-    monkeypatch.setattr(websocket, "MESSAGE_DEADLINE_S", 1.0)
+    monkeypatch.setattr(websocket, "MESSAGE_DEADLINE_S", 0.5)
     one = listener(line(lambda line: line.drip(frame(TEXT, b"x" * 100_000), 0.01)), pong_s=30.0)
     one.until(Opened)
     began = time.monotonic()
@@ -421,7 +421,7 @@ def test_an_address_that_does_not_answer_is_a_loss(listener, url):
 
 @pytest.mark.parametrize("drip", [False, True])
 def test_a_handshake_that_hangs_or_drips_ends_in_time_and_the_next_one_succeeds(listener, monkeypatch, drip):
-    monkeypatch.setattr(websocket, "OPEN_DEADLINE_S", 1.0)
+    monkeypatch.setattr(websocket, "OPEN_DEADLINE_S", 0.5)
 
     def talk(sock, server):
         if server.count > 1:

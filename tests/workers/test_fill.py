@@ -106,7 +106,7 @@ def test_what_was_made_while_the_connection_was_gone_is_fetched(stage, end):
     one = stage().following()
     before = one.buy()
     one.tracker.until(lambda: one.tracker.tids() == [before])
-    one.control.refuse(0.5, "websocket")
+    one.control.refuse(0.3, "websocket")
     getattr(one.control, end)()
     one.tracker.until(lambda: not one.tracker.is_live())
     missed = [one.buy() for _ in range(3)]
@@ -207,11 +207,11 @@ def test_coins_that_are_not_watched_are_told_of_for_each_account_and_each_tracke
 
 
 def test_accounts_beyond_the_exchanges_limit_do_not_take_the_others_down(stage, monkeypatch):
-    monkeypatch.setattr(fills, "ACK_DEADLINE_S", 0.5)
+    monkeypatch.setattr(fills, "ACK_DEADLINE_S", 0.3)
     one = stage(accounts=17, limits=True)
     one.start(one.fill_worker)
     one.tracker.until(lambda: sum(one.tracker.is_live(account.name) for account in one.accounts) >= 10)
-    one.tracker.for_s(0.7)
+    one.tracker.for_s(0.4)
 
     live = [account for account in one.accounts if one.tracker.is_live(account.name)]
     assert 10 <= len(live) < 17
@@ -240,7 +240,7 @@ def test_it_ends_while_a_full_queue_makes_it_wait(stage, end):
     one = stage()
     pid = one.process(one.fill_worker)
     one.tracker.until(one.tracker.is_live)
-    one.control.random_fills(3000, account=one.account.address)
-    time.sleep(0.3)  # nobody reads its queue meanwhile
+    one.control.random_fills(2000, account=one.account.address)
+    time.sleep(0.2)  # nobody reads its queue meanwhile
 
     assert end(pid)[1] < 1

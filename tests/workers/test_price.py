@@ -41,10 +41,10 @@ def test_a_mark_that_moves_comes_within_its_interval(stage):
 
 def test_batches_keep_their_interval(stage):
     one = stage()
-    one.start(one.price_worker, source="poll", interval_s=0.9)
+    one.start(one.price_worker, source="poll", interval_s=0.6)
     one.tracker.until(one.tracker.marks)
     before = len(one.tracker.marks())
-    one.tracker.for_s(1.2)
+    one.tracker.for_s(0.8)
 
     assert len(one.tracker.marks()) - before <= 2
 
