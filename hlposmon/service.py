@@ -7,6 +7,7 @@ module over both. No loops, and no decisions but who gets what.
 import contextlib
 import logging
 import pickle
+import resource
 import secrets
 import socket
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from hlposmon.channels import queue as queues
 from hlposmon.channels.door import Lock, open_door
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.config import Account, Settings
-from hlposmon.errors import HlposmonError, InUse
+from hlposmon.errors import ConfigError, HlposmonError, InUse
 from hlposmon.supervision import logs
 from hlposmon.supervision.child import ChildSpec
 from hlposmon.supervision.heartbeat import Board
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # The venue allows 1200 of weight a minute to one address. Each process keeps to its own share, so that
-# all together keep to the whole; the fill feeds share theirs.
-FILL_WEIGHT, PRICE_WEIGHT, RECONCILE_WEIGHT = 500, 200, 500
+# all together leave some of it to what else asks from here; the fill feeds share theirs.
+FILL_WEIGHT, PRICE_WEIGHT, RECONCILE_WEIGHT = 400, 200, 400
 SIMULATED_ACCOUNT = "simulated"
 
 
@@ -62,6 +63,9 @@ def serve(
     `simulation` brings up the simulated exchange and watches its accounts instead of a real venue's.
     Raises InUse or NotPermitted before anything is started.
     """
+    if settings.execution_mode == "backtest" and simulation is None:
+        raise ConfigError(['execution_mode: found "backtest", which this version cannot run; wanted "live"'])
+    _raise_descriptor_limit()
     log_settings = logs.LogSettings(settings.log_level, str(log_file) if log_file else None)
     logs.configure(log_settings.level, name="supervisor", file=log_settings.file)
     with contextlib.ExitStack() as stack:
@@ -69,7 +73,7 @@ def serve(
         places = _open_places(stack, settings, simulated=simulation is not None)
         if simulation is not None:
             simulation = _with_accounts(simulation)
-        here = _Composition(places, simulation)
+        here = _Composition(places, simulation, settings)
         settings = here.effective(settings)
         _say_start(settings)
         specs = here.specs(settings)
@@ -93,8 +97,9 @@ def serve(
 class _Composition:
     """Who is wanted, for given settings."""
 
-    def __init__(self, places: _Places, simulation: "Options | None") -> None:
+    def __init__(self, places: _Places, simulation: "Options | None", settings: Settings) -> None:
         self._places, self._simulation = places, simulation
+        self._settings = self.effective(settings)
         self.board: Board | None = None
 
     def effective(self, settings: Settings) -> Settings:
@@ -126,7 +131,13 @@ class _Composition:
     def reload(self, settings: Settings) -> list[ChildSpec]:
         """The children for new settings; the tracker, which stays, is handed them."""
         settings = self.effective(settings)
-        self._places.control[0].send(pickle.dumps(settings))
+        for name in _needing_restart(self._settings, settings):
+            log.warning("needs a restart, not a reload", extra=logs.fields(setting=name))
+        try:
+            self._places.control[0].send(pickle.dumps(settings))
+        except BlockingIOError:
+            raise ConfigError(["the tracker has not taken the reloads before this one: try again"]) from None
+        self._settings = settings
         return self.specs(settings)
 
     def specs(self, settings: Settings) -> list[ChildSpec]:
@@ -179,11 +190,11 @@ def run_tracker(
     control.setblocking(False)
 
     def reload() -> Settings:
-        newest = settings
+        nonlocal settings
         with contextlib.suppress(BlockingIOError):
             while True:
-                newest = pickle.loads(control.recv(1 << 20))
-        return newest
+                settings = pickle.loads(control.recv(1 << 20))
+        return settings
 
     Tracker(pulse, settings, queue=queue, sockets=doors, board=board.rows, reload=reload).run()
 
@@ -260,6 +271,7 @@ def _lock(stack: contextlib.ExitStack, settings: Settings) -> None:
     stack.enter_context(Lock(socket_path.with_name(f".{socket_path.name}.lock"), str(socket_path)))
     for folder, what in {paths.state_dir: "the state folder", paths.log_dir: "the log folder"}.items():
         stack.enter_context(Lock(folder / ".lock", f"{what} {folder}"))
+    stack.enter_context(Lock(paths.snapshot.with_name(".snapshot.lock"), f"the snapshot {paths.snapshot}"))
 
 
 def _open_places(stack: contextlib.ExitStack, settings: Settings, *, simulated: bool) -> _Places:
@@ -271,6 +283,7 @@ def _open_places(stack: contextlib.ExitStack, settings: Settings, *, simulated: 
     queue = _open(stack, queues.listen(queue_path), queue_path)
     control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in control:
+        end.setblocking(False)
         stack.callback(end.close)
     exchange = _open(stack, socket.create_server(("127.0.0.1", 0), backlog=128)) if simulated else None
     # The tracker removes its snapshot; one that was killed could not.
@@ -294,6 +307,27 @@ def _listen_tcp(stack: contextlib.ExitStack, listen: str) -> socket.socket:
         raise InUse(
             f"[tcp] listen = {listen!r}: {error.strerror or error}; choose another or leave it empty"
         ) from error
+
+
+def _raise_descriptor_limit() -> None:
+    """Clients must not take the descriptors that the audit needs: as many as the system grants."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(8192, hard) if hard != resource.RLIM_INFINITY else 8192
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _needing_restart(old: Settings, new: Settings) -> list[str]:
+    """What changed that is fixed when the monitor starts."""
+    pairs = {
+        "log_level": (old.log_level, new.log_level),
+        "[tcp]": (old.tcp, new.tcp),
+        "[supervision]": (old.supervision, new.supervision),
+        "socket": (old.paths.socket, new.paths.socket),
+        "state_dir": (old.paths.state_dir, new.paths.state_dir),
+        "log_dir": (old.paths.log_dir, new.paths.log_dir),
+    }
+    return [name for name, (was, now) in pairs.items() if was != now]
 
 
 def _with_accounts(options: "Options") -> "Options":
@@ -336,5 +370,5 @@ def _status(snapshot: Path) -> str:
             records = opened.positions()
             doubtful = sum(record.verdict != "proven" for record in records)
             return f"{opened.status}: {len(records)} positions, {doubtful or 'none'} not proven"
-    except HlposmonError as error:
+    except (HlposmonError, OSError, ValueError) as error:
         return str(error)

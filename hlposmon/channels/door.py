@@ -15,7 +15,7 @@ from types import TracebackType
 
 from hlposmon.errors import InUse, NotPermitted
 
-_PEERCRED = struct.Struct("3i")
+_PEERCRED = struct.Struct("iII")  # pid, uid, gid
 SOCKET_MODE = 0o660
 BACKLOG = 512
 

@@ -38,7 +38,7 @@ class Journal:
         self.folder = log_dir / "trading"
         self.failure: str | None = None
         self.lost = 0
-        self._fsync = fsync
+        self.fsync = fsync
         self._checkpoint = checkpoint
         self._seq, self._prev = 0, FIRST_PREV
         self._day = ""
@@ -185,13 +185,13 @@ class Journal:
             self._file = None
 
     def _sync_if_due(self, now_s: float) -> None:
-        if self._unsynced_since_s is None or self._fsync == "off":
+        if self._unsynced_since_s is None or self.fsync == "off":
             return
-        if self._fsync == "each" or now_s - self._unsynced_since_s >= _BATCH_S:
+        if self.fsync == "each" or now_s - self._unsynced_since_s >= _BATCH_S:
             self._sync()
 
     def _sync(self) -> None:
-        if self._file is not None and self._fsync != "off" and self._unsynced_since_s is not None:
+        if self._file is not None and self.fsync != "off" and self._unsynced_since_s is not None:
             try:
                 os.fdatasync(self._file)
             except OSError as error:

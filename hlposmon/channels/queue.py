@@ -27,7 +27,7 @@ PIECE_BYTES = 48_000
 _FIRST, _LAST = 1, 2
 # What is wrong with us rather than with the peer: try again when something was closed.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_PEERCRED = struct.Struct("3i")
+_PEERCRED = struct.Struct("iII")  # pid, uid, gid
 
 
 class QueueBroken(HlposmonError):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from hlposmon.domain.amounts import ZERO
+from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.changes import Change, Doubt, Drift, Funded, Reason, VerdictChanged
 from hlposmon.domain.holding import Holding
 from hlposmon.domain.position import Position
@@ -33,6 +33,9 @@ from hlposmon.domain.reports import (
 from hlposmon.domain.verdict import Evidence, Freshness, Verdict, judge
 from hlposmon.domain.views import AccountView, Memory, View
 
+# The price feed tells changes only; beyond this a statement's mark counts as the newer one.
+QUIET_MARK_S = 15.0
+
 
 @dataclass(slots=True)
 class _Line:
@@ -43,6 +46,7 @@ class _Line:
     stated: StatedPosition | None = None
     suspicion: Suspicion | None = None
     drift: str | None = None
+    marked_s: float = 0.0
     agreed_ms: int | None = None
     matched_ms: int | None = None
     last_fill_ms: int | None = None
@@ -58,7 +62,9 @@ class _Account:
     feeds: dict[str, FeedState] = field(default_factory=dict)
     live_since_s: float | None = None
     lines: dict[str, _Line] = field(default_factory=dict)
-    notices: list[str] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    # Keys (or "" for all) whose fills are not known to be whole since a time, in milliseconds.
+    unsure: dict[str, int] = field(default_factory=dict)
     verdict: Verdict | None = None
     reason: str | None = None
 
@@ -103,7 +109,7 @@ class Book:
         for name, account in self._accounts.items():
             for key in moved.keys() & account.lines.keys():
                 line = account.lines[key]
-                line.mark = moved[key]
+                line.mark, line.marked_s = moved[key], marks.heard_s
                 if line.holding.position.size:
                     touched.append((name, key))
         return touched
@@ -122,7 +128,7 @@ class Book:
                 line.agreed_ms = statement.time_ms
             else:
                 changes += self._compare(line, stated.get(key), statement)
-            self._detail(line, stated.get(key))
+            self._detail(line, stated.get(key), statement.asked_s)
             self._note_fills(line)
         if not account.stated:
             account.stated, account.base_ms = True, statement.time_ms
@@ -146,17 +152,22 @@ class Book:
         account = self._accounts.get(state.account)
         if account is None:
             return
-        was_live = any(feed.live for feed in account.feeds.values())
+        was_live, known_ms = self.is_live(state.account), self.high_water_ms(state.account)
         account.feeds[state.feed] = state
+        if state.live:
+            account.unsure.clear()  # it was backfilled from there
         if state.live and not was_live:
             account.live_since_s = state.at_s
+        elif was_live and not self.is_live(state.account) and known_ms is not None:
+            # What comes in now by other ways does not make the time before it whole.
+            account.unsure[""] = known_ms
 
     def notice(self, notice: Notice) -> bool:
         """Keep a notice about an account; whether it is a new one."""
         account = self._accounts.get(notice.account)
-        if account is None or notice.text in account.notices:
+        if account is None or notice in account.notices:
             return False
-        account.notices.append(notice.text)
+        account.notices.append(notice)
         return True
 
     # ------------------------------------------------------------------ asked
@@ -180,7 +191,10 @@ class Book:
     def view(self, account: str, key: str) -> View:
         """One position; KeyError when there is none."""
         line = self._accounts[account].lines[key]
-        stated = line.stated if line.holding.position.size else None
+        holding = line.holding
+        stated = line.stated if holding.position.size else None
+        # Margin and liquidation price are of the size that the venue stated, and of no other.
+        same = stated is not None and stated.size == holding.position.size
         return View(
             account=account,
             key=key,
@@ -189,9 +203,10 @@ class Book:
             verdict=line.verdict or Verdict.UNPROVEN,
             reason=line.reason if line.verdict else "not judged yet",
             leverage=stated.leverage if stated else None,
-            margin_used=stated.margin_used if stated else None,
-            liquidation_price=stated.liquidation_price if stated else None,
+            margin_used=stated.margin_used if stated and same else None,
+            liquidation_price=stated.liquidation_price if stated and same else None,
             last_fill_ms=line.last_fill_ms,
+            in_doubt=holding.gap is not None or line.suspicion is not None,
         )
 
     def views(self, account: str | None = None) -> list[View]:
@@ -210,8 +225,9 @@ class Book:
             equity=statement.equity if statement else None,
             margin_used=statement.margin_used if statement else None,
             withdrawable=statement.withdrawable if statement else None,
-            notices=tuple(account.notices),
+            notices=tuple(notice.text for notice in account.notices),
             statement_asked_s=statement.asked_s if statement else None,
+            grave=tuple(notice.text for notice in account.notices if notice.grave),
         )
 
     def is_stated(self, name: str) -> bool:
@@ -235,13 +251,22 @@ class Book:
         return list(wanted.items())
 
     def high_water_ms(self, name: str) -> int | None:
-        """Up to when the fills of this account are known; None before its start."""
+        """Up to when the fills of this account are known to be whole; None before its start."""
         account = self._accounts[name]
         if not account.stated:
             return None
         known_ms = max((line.holding.known_ms for line in account.lines.values()), default=account.base_ms)
-        gaps = [line.holding.gap for line in account.lines.values()]
-        return min([known_ms, *(gap.since_ms for gap in gaps if gap is not None)])
+        return min([known_ms, *self.unsure()[name].values()])
+
+    def unsure(self) -> dict[str, dict[str, int]]:
+        """By account, the keys ("" for all) whose fills are not known to be whole, and since when."""
+        found = {}
+        for name, account in self._accounts.items():
+            found[name] = dict(account.unsure)
+            for key, line in account.lines.items():
+                if line.holding.gap is not None:
+                    found[name][key] = line.holding.gap.since_ms
+        return found
 
     # -------------------------------------------------------------- recovery
 
@@ -257,8 +282,17 @@ class Book:
                     found.append(Memory(name, key, holding.position, known_ms, holding.last_funding_ms, seen))
         return found
 
-    def recall(self, memories: Iterable[Memory], base_ms: Mapping[str, int]) -> None:
-        """Take a book up again; `base_ms` holds the accounts that had been stated, and since when."""
+    def recall(
+        self,
+        memories: Iterable[Memory],
+        base_ms: Mapping[str, int],
+        unsure: Mapping[str, Mapping[str, int]] | None = None,
+    ) -> None:
+        """Take a book up again; `base_ms` holds the accounts that had been stated, and since when, and
+        `unsure` what was not known to be whole then."""
+        for name, since_ms_of in (unsure or {}).items():
+            if name in self._accounts:
+                self._accounts[name].unsure.update(since_ms_of)
         for name, since_ms in base_ms.items():
             if name in self._accounts:
                 self._accounts[name].stated = True
@@ -331,10 +365,16 @@ class Book:
         suspicion = line.suspicion
         return [Doubt(holding.account, holding.key, suspicion.ours, theirs, suspicion.since_ms)]
 
-    def _detail(self, line: _Line, stated: StatedPosition | None) -> None:
+    def _detail(self, line: _Line, stated: StatedPosition | None, asked_s: float) -> None:
+        """Keep what the venue says beside the size. The price feed tells changes only: where it has long
+        been silent about a coin, the mark that the statement implies is the newer one."""
         line.stated = stated
-        if stated is not None and line.mark is None:
-            line.mark = stated.mark_price
+        if stated is None or stated.mark_price is None:
+            return
+        if line.mark is None or (
+            asked_s - line.marked_s > QUIET_MARK_S and _differ(stated.mark_price, line.mark)
+        ):
+            line.mark, line.marked_s = stated.mark_price, asked_s
 
     def _note_fills(self, line: _Line) -> None:
         if line.holding.applied:
@@ -355,12 +395,15 @@ class Book:
             asked_s is not None and account.live_since_s is not None and asked_s >= account.live_since_s
         )
         if line is None:
-            return Evidence(stated=account.stated, confirmed=confirmed, feed_down=down, open=False)
-        gap = doubt = None
-        if (broken := line.holding.gap) is not None:
-            gap = f"a fill is missing: the next starts at {broken.found:f}, the book has {broken.expected:f}"
-        if (seen := line.suspicion) is not None:
-            doubt = f"the venue states {seen.theirs:f}, the book has {seen.ours:f}; asking again"
+            doubts = [(key, one) for key, other in account.lines.items() for one in _doubts(other) if one]
+            return Evidence(
+                stated=account.stated,
+                confirmed=confirmed,
+                feed_down=down,
+                doubt=f"{doubts[0][0]}: {doubts[0][1]}" if doubts else None,
+                open=False,
+            )
+        gap, doubt = _doubts(line)
         return Evidence(
             stated=account.stated,
             confirmed=confirmed,
@@ -370,6 +413,22 @@ class Book:
             drift=line.drift,
             open=bool(line.holding.position.size),
         )
+
+
+def _doubts(line: _Line) -> tuple[str | None, str | None]:
+    """Why a line is in doubt: by its fills, by a statement."""
+    gap = doubt = None
+    if (broken := line.holding.gap) is not None:
+        gap = f"a fill is missing: the next starts at {broken.found:f}, the book has {broken.expected:f}"
+    if (seen := line.suspicion) is not None:
+        doubt = f"the venue states {seen.theirs:f}, the book has {seen.ours:f}; asking again"
+    return gap, doubt
+
+
+def _differ(ours: Decimal, theirs: Decimal) -> bool:
+    """Whether two marks differ by more than the rounding of what they were worked out from."""
+    with exactly():
+        return abs(ours - theirs) * 1_000_000 > abs(theirs)
 
 
 def _is_newer(statement: Statement, last: Statement | None) -> bool:

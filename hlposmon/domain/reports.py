@@ -155,10 +155,12 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something about an account that its owner should know (unknown address, an agent's address)."""
+    """Something about an account that its owner should know; `grave` when it is not watched as meant
+    (an unknown address, an agent's address, a feed that the venue refuses)."""
 
     account: str
     text: str
+    grave: bool = False
 
 
 @dataclass(frozen=True, slots=True)

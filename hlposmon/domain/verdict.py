@@ -63,7 +63,8 @@ def judge(evidence: Evidence, freshness: Freshness) -> tuple[Verdict, str | None
     if evidence.drift is not None:
         return Verdict.DRIFT, evidence.drift
     if not evidence.stated:
-        return Verdict.UNPROVEN, "no statement from the venue yet"
+        down = f"; {evidence.feed_down}" if evidence.feed_down else ""
+        return Verdict.UNPROVEN, f"no statement from the venue yet{down}"
     for name, age, needed in (
         ("fills", freshness.fills, True),
         ("prices", freshness.prices, evidence.open),

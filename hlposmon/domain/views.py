@@ -10,7 +10,10 @@ from hlposmon.domain.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One position as it may be shown: never without its verdict."""
+    """One position as it may be shown: never without its verdict.
+
+    `in_doubt`: a fill is missing, or the venue states another size; then it is shown though it be flat.
+    """
 
     account: str
     key: str
@@ -22,11 +25,12 @@ class View:
     margin_used: Decimal | None
     liquidation_price: Decimal | None
     last_fill_ms: int | None
+    in_doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """An account as it may be shown."""
+    """An account as it may be shown. Of the `notices` the `grave` ones say that it is not watched well."""
 
     account: str
     verdict: Verdict
@@ -36,6 +40,7 @@ class AccountView:
     withdrawable: Decimal | None
     notices: tuple[str, ...]
     statement_asked_s: float | None
+    grave: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

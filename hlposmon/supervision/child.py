@@ -128,11 +128,13 @@ class Child:
             os.kill(self.pid, number)
 
     def renew(self, spec: ChildSpec) -> None:
-        """A reload has a new spec for it; what that does to the process is the spec's choice."""
+        """A reload has a new spec for it; what that does to the process is the spec's
+        choice. A process whose spec is what it was is left alone."""
         assert spec.name == self.name
+        changed = (spec.target, spec.args) != (self.spec.target, self.spec.args)
         self.spec = spec
         self.row.label(spec.kind)
-        if spec.reload == "respawn":
+        if spec.reload == "respawn" and changed:
             self.outdated = True
             self.backoff.reset()
         elif spec.reload == "signal":

@@ -149,6 +149,9 @@ class Supervisor:
             for mistake in error.mistakes:
                 log.error("not reloaded: bad configuration", extra=fields(mistake=mistake))
             specs = None
+        except Exception:  # a reload must never cost the monitor
+            log.exception("not reloaded")
+            specs = None
         if specs is not None:
             try:
                 self._roster.apply(specs)

@@ -39,6 +39,12 @@ class Clocks:
     def heard_prices(self, at_s: float) -> None:
         self._prices_s = max(at_s, self._prices_s or at_s)
 
+    def slept(self, seconds: float) -> None:
+        """The machine was suspended, and the clock with it: all that was heard is older by that."""
+        self._feeds = {feed: at_s - seconds for feed, at_s in self._feeds.items()}
+        if self._prices_s is not None:
+            self._prices_s -= seconds
+
     def fills_age(self, now_s: float) -> float | None:
         """Of several feeds the freshest counts: one is enough."""
         return _since(max(self._feeds.values(), default=None), now_s)

@@ -53,6 +53,7 @@ def assess(
     late, dead = _late(ages, limits)
     if len(dead) == len(late) == 3 and uptime_s > GRACE_S:
         bad.append("nothing is fresh: " + "; ".join(dead))
+        late = []
     flaps = [f"{name} restarts again and again" for name in flapping]
     restarting = [f"{name} is not up" for name in workers_down]
     mild = [*late, *doubtful, *flaps, *restarting]
@@ -62,7 +63,7 @@ def assess(
     return Health(
         status="stopping" if stopping else status,
         reasons=(*bad, *mild),
-        ready=proven and not late and not stopping,
+        ready=proven and not late and not dead and not stopping,
         verdicts=dict(Counter(verdict.value for verdict in verdicts)),
     )
 
@@ -83,7 +84,7 @@ def _doubtful(listed: Sequence[View], accounts: Sequence[AccountView]) -> list[s
     for account in accounts:
         if account.verdict is not Verdict.PROVEN:
             doubts.append(f"account {account.account} is {account.verdict}: {account.reason}")
-        doubts.extend(f"account {account.account}: {notice}" for notice in account.notices)
+        doubts.extend(f"account {account.account}: {notice}" for notice in account.grave)
     said = {account.reason for account in accounts}
     doubts.extend(
         f"{view.account} {symbol_of(view.key)} is {view.verdict}: {view.reason}"

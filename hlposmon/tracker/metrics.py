@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
+from hlposmon import __version__
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import AccountView, View
 from hlposmon.wire.published import figures
@@ -92,6 +93,9 @@ def _of_accounts(accounts: Sequence[AccountView]) -> Iterator[Metric]:
 
 
 def _of_service(health: dict[str, Any], workers: Sequence[dict[str, Any]], now_s: float) -> Iterator[Metric]:
+    mode = InfoMetricFamily("hlposmon", "The version, and what it runs on: live or simulated.")
+    mode.add_metric([], {"mode": health["mode"], "version": __version__})
+    yield mode
     yield GaugeMetricFamily("hlposmon_healthy", "1 when healthy.", value=float(health["status"] == "healthy"))
     heard = GaugeMetricFamily(
         "hlposmon_feed_heard_timestamp_seconds", "When a feed was last heard.", labels=["feed"]

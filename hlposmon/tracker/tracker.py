@@ -20,7 +20,17 @@ from hlposmon.channels.server import PublicServer
 from hlposmon.channels.snapshot import SnapshotWriter
 from hlposmon.config import Settings
 from hlposmon.domain.book import Book
-from hlposmon.domain.changes import Adopted, Change, Doubt, Filled, Funded, Gap, VerdictChanged
+from hlposmon.domain.changes import (
+    Adopted,
+    Change,
+    Doubt,
+    Drift,
+    Filled,
+    Funded,
+    Gap,
+    Reason,
+    VerdictChanged,
+)
 from hlposmon.domain.reports import (
     Bell,
     FeedState,
@@ -47,13 +57,15 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.25
 MARKS_A_SLICE = 8
-REPORTS_A_TURN = 128
+REPORTS_A_TURN = 64
 # While something is in doubt the bell is rung again: the worker that heard it may have died.
 RING_AGAIN_S = 3.0
 # Two statements must lie apart to count as two.
 SECOND_LOOK_S = 2.2
 # How long a first statement waits for the feed of fills, which tells what happened around it.
 FEED_WAIT_S = 10.0
+# A suspension shorter than this changes no verdict.
+SLEPT_S = 2.0
 
 
 class Tracker:
@@ -93,7 +105,8 @@ class Tracker:
             seq=lambda: self.seq,
         )
         self._snapshot: SnapshotWriter | None = None
-        self._began_s = time.monotonic()
+        self._watched_s = dict.fromkeys(self._book.accounts, time.monotonic())
+        self._asleep_s = _asleep_s()
         self._held: dict[str, Statement] = {}
         self._rung_s: dict[str, float] = {}
         self._tick_s = 0.0
@@ -149,14 +162,14 @@ class Tracker:
         self._selector.unregister(queue)
         if joined is not None and joined.kind == "fill":
             for name in self._book.accounts:
-                self._book.feed(
-                    FeedState(name, joined.worker, False, time.monotonic(), "its process is gone")
-                )
+                now_s = time.monotonic()
+                self._feed_is(FeedState(name, joined.worker, False, now_s, "its process is gone"))
             self._tick_s = 0.0  # judge at once
 
     def _drain(self) -> None:
         """Everything but prices, fills above all."""
         for report in self._inlets.reports(prices=False, most=REPORTS_A_TURN):
+            self._pulse.beat()  # after an outage there may be seconds of work in one turn
             self._take(report)
 
     def _apply_marks(self) -> None:
@@ -199,7 +212,7 @@ class Tracker:
         name = statement.account
         if name not in self._book.accounts:
             return
-        waited = time.monotonic() - self._began_s > FEED_WAIT_S
+        waited = time.monotonic() - self._watched_s[name] > FEED_WAIT_S
         if not (self._book.is_stated(name) or self._book.is_live(name) or waited):
             self._held[name] = statement
             return
@@ -214,11 +227,22 @@ class Tracker:
         if state.account not in self._book.accounts:
             return
         was_live = self._book.is_live(state.account)
-        self._book.feed(state)
+        self._feed_is(state)
         if state.live and not was_live:
             if (held := self._held.pop(state.account, None)) is not None:
                 self._settle(held)
             self._ring(Bell(state.account, None, 0.0, "the feed of fills came up"))
+
+    def _feed_is(self, state: FeedState) -> None:
+        """Tell the book; whether an account's fills come in at all is journalled, and since when not."""
+        was_live, known_ms = self._book.is_live(state.account), self._book.high_water_ms(state.account)
+        self._book.feed(state)
+        live = self._book.is_live(state.account)
+        if live != was_live:
+            now_ms = _now_ms()
+            facts = {"live": live, "since_ms": None if live else known_ms, "reason": state.reason}
+            self._journal.append(event("feed", now_ms=now_ms, account=state.account, **facts), now_ms)
+            self._commit()
 
     def _mark(self, marks: Marks) -> None:
         now_ms = _now_ms()
@@ -251,7 +275,7 @@ class Tracker:
                 delay_s = 0.0 if isinstance(change, Gap) else SECOND_LOOK_S
                 self._ring(Bell(account, change.since_ms, delay_s, _name(change)))
             if not isinstance(change, Filled | Funded):
-                log.info(_name(change), extra=fields(**_facts(change)))
+                log.log(_gravity(change), _name(change), extra=fields(**_facts(change)))
         for account, key in touched:
             self._record(account, key)
 
@@ -297,11 +321,16 @@ class Tracker:
         if now_s < self._tick_s + TICK_S:
             return
         self._tick_s = now_s
+        asleep_s = _asleep_s()
+        if asleep_s - self._asleep_s > SLEPT_S:
+            log.warning("this machine was suspended", extra=fields(seconds=round(asleep_s - self._asleep_s)))
+            self._clocks.slept(asleep_s - self._asleep_s)
+        self._asleep_s = asleep_s
         judged = self._judge()
         if judged:
             self._tell_verdicts(judged)
         for name, statement in list(self._held.items()):
-            if now_s - self._began_s > FEED_WAIT_S:
+            if now_s - self._watched_s.get(name, 0.0) > FEED_WAIT_S:
                 del self._held[name]
                 self._settle(statement)
         for name, since_ms in self._book.doubtful():
@@ -327,17 +356,33 @@ class Tracker:
     def _take_reload(self) -> None:
         if not self._pulse.take_reload():
             return
+        before = self._addresses()
         self._settings = settings = self._reload()
-        self._book.watch(account.name for account in settings.hyperliquid.accounts)
+        now = self._addresses()
+        # A name that stands for another address now is another account.
+        self._book.watch([name for name in now if before.get(name) == now[name]])
+        self._book.watch(now)
+        began_s = time.monotonic()
+        self._watched_s = {name: self._watched_s.get(name, began_s) for name in now}
         self._clocks.limits = Limits.of(settings)
+        self._journal.fsync = settings.audit.fsync
+        self._journal.append_checkpoint(_now_ms())
+        self._commit()
         self._publisher.min_pnl_change = settings.stream.min_pnl_change
         self._answers.settings = settings
+        self._renew_snapshot()
         log.info("reloaded", extra=fields(accounts=len(self._book.accounts)))
 
     # ------------------------------------------------------------ start and end
 
     def _memory(self) -> dict[str, Any]:
-        return checkpoint(self._book.memories(), self._book.base_ms(), self._addresses())
+        return checkpoint(
+            self._book.memories(),
+            self._book.base_ms(),
+            self._addresses(),
+            unsure=self._book.unsure(),
+            mode=self._settings.mode,
+        )
 
     def _addresses(self) -> dict[str, str]:
         return {account.name: account.address for account in self._settings.hyperliquid.accounts}
@@ -346,8 +391,15 @@ class Tracker:
         now_ms = _now_ms()
         found = self._journal.recover(now_ms)
         ours = {name for name, address in self._addresses().items() if found.addresses.get(name) == address}
+        if found.mode not in ("", self._settings.mode):
+            log.warning("another mode's journal is not taken up", extra=fields(mode=found.mode))
+            ours = set()
         memories = [memory for memory in found.memories.values() if memory.account in ours]
-        self._book.recall(memories, {name: ms for name, ms in found.base_ms.items() if name in ours})
+        self._book.recall(
+            memories,
+            {name: ms for name, ms in found.base_ms.items() if name in ours},
+            {name: since_ms for name, since_ms in found.unsure.items() if name in ours},
+        )
         self._journal.append(
             event(
                 "start",
@@ -361,15 +413,24 @@ class Tracker:
         )
         self._journal.append_checkpoint(now_ms)
         self._commit()
-        self._snapshot = SnapshotWriter(self._settings.paths.snapshot, mode=self._settings.mode)
         self._judge()
+        self._renew_snapshot()
+        log.info("tracker up", extra=fields(recovered=len(memories), audit=self._journal.folder))
+
+    def _renew_snapshot(self) -> None:
+        """A new file in the place of the old one, with what is watched now and nothing else."""
+        old = self._snapshot
+        self._snapshot = SnapshotWriter(self._settings.paths.snapshot, mode=self._settings.mode)
         for view in self._book.views():
             self._record(view.account, view.key)
-        log.info("tracker up", extra=fields(recovered=len(memories), audit=self._journal.folder))
+        if old is not None:
+            self._snapshot.beat(wall_ms=_now_ms(), seq=self.seq, healthy=self._answers.assess().status)
+            old.close()
 
     def _stop(self) -> None:
         """The workers are gone: take what they left, say so, and tell the clients."""
         self._answers.stopping = True
+        self._server.step(0)
         for report in self._inlets.reports(prices=False, most=100_000):
             self._take(report)
         self._journal.append(event("stop", now_ms=_now_ms(), backlog=self._journal.backlog), _now_ms())
@@ -391,6 +452,17 @@ def _whose(change: Change) -> tuple[str, str]:
     if isinstance(change, Funded):
         return change.funding.account, change.funding.key
     return change.account, change.key
+
+
+def _asleep_s() -> float:
+    """How long this machine has been suspended since it booted: CLOCK_MONOTONIC stands still then."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+def _gravity(change: Change) -> int:
+    """Who reads only warnings must see that fills are missing, and that book and venue disagreed."""
+    drifted = isinstance(change, Adopted) and change.reason is Reason.DRIFT
+    return logging.WARNING if drifted or isinstance(change, Gap | Drift) else logging.INFO
 
 
 def _name(change: Change) -> str:

@@ -24,8 +24,7 @@ WEIGHT_PER_MINUTE = 1200
 _LIGHT, _USUAL, _HEAVY = 2, 20, 60
 _ROWS_PER_WEIGHT = 20
 PAGE_ROWS = 2000
-# Only so many of an account's newest fills exist at all.
-HORIZON_ROWS = 10_000
+SHORT_ROWS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +61,14 @@ class HyperliquidInfo:
             found, others = wire.fills(body, account.name, account.address)
             fresh = [fill for fill in found if fill.identity not in known]
             yield Page(tuple(fresh), tuple(others))
-            if len(body) < PAGE_ROWS:
+            # A page is 2000 rows today; elsewhere the API answers with 500 at a time. Short is less.
+            if len(body) < SHORT_ROWS:
                 return
             times = wire.times(body)
             newest_ms = max(times)
             if newest_ms == min(times):
+                if len(body) < PAGE_ROWS:
+                    return
                 raise VenueRefused(
                     f"account {account.name}: a page of {PAGE_ROWS} fills is of the one millisecond "
                     f"{newest_ms}; those behind it cannot be fetched"

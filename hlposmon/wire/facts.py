@@ -54,7 +54,7 @@ def encode(report: Report | Ask) -> bytes:
         case Heard():
             return dumps(["heard", report.feed, report.at_s])
         case Notice():
-            return dumps(["notice", report.account, report.text])
+            return dumps(["notice", report.account, report.text, report.grave])
         case Joined():
             return dumps(["joined", report.worker, report.kind])
         case Welcome():

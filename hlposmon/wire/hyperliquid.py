@@ -20,6 +20,8 @@ from hlposmon.errors import WireError
 from hlposmon.wire.text import dumps, loads
 
 VENUE = "hyperliquid"
+# A key has 64 bytes in the snapshot, a symbol ("COIN-USD") 48.
+MAX_COIN_BYTES = 44
 _SIDES = {"B": Side.BUY, "A": Side.SELL}
 # A conflated price message of all dexes is about 20 kB when unpacked; this is a guard, not a limit.
 _MAX_UNPACKED = 8 << 20
@@ -79,6 +81,9 @@ def is_watched(coin: str) -> bool:
 
 
 def key_of(coin: str) -> str:
+    """The key of a perpetual; WireError for a name that no key has room for."""
+    if not coin.isprintable() or len(coin.encode()) > MAX_COIN_BYTES:
+        raise WireError(f"coin: not a name of at most {MAX_COIN_BYTES} bytes: {coin[:60]!r}")
     return f"{VENUE}:Perp:{coin}"
 
 

@@ -6,8 +6,10 @@ moves a line breaks the chain, across days too. No float is ever in it.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, Healed, VerdictChanged
@@ -88,6 +90,7 @@ def body_of(change: Change, *, now_ms: int) -> dict[str, Any] | None:
                 "expected": number(change.expected),
                 "found": number(change.found),
                 "since": time_text(change.since_ms),
+                "since_ms": change.since_ms,
             }
             kind = "gap"
         case Healed():
@@ -146,11 +149,22 @@ class Recovered:
     addresses: dict[str, str] = field(default_factory=dict)
     base_ms: dict[str, int] = field(default_factory=dict)
     memories: dict[tuple[str, str], Memory] = field(default_factory=dict)
+    unsure: dict[str, dict[str, int]] = field(default_factory=dict)
+    mode: str = ""
 
 
-def checkpoint(memories: list[Memory], base_ms: dict[str, int], addresses: dict[str, str]) -> dict[str, Any]:
+def checkpoint(
+    memories: list[Memory],
+    base_ms: dict[str, int],
+    addresses: dict[str, str],
+    *,
+    unsure: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
+    mode: str = "",
+) -> dict[str, Any]:
     """The facts of a checkpoint line: everything that recovery needs, so that it need read no further."""
     return {
+        "mode": mode,
+        "unsure": {name: dict(since_ms) for name, since_ms in unsure.items()},
         "addresses": addresses,
         "base_ms": base_ms,
         "book": [
@@ -177,13 +191,28 @@ def replay(body: dict[str, Any], into: Recovered) -> None:
     if kind == "checkpoint":
         into.addresses = dict(body["addresses"])
         into.base_ms = dict(body["base_ms"])
+        into.mode = body["mode"]
+        into.unsure = {name: dict(since_ms) for name, since_ms in body["unsure"].items()}
         into.memories = {(row["account"], row["key"]): _memory(row) for row in body["book"]}
     elif kind == "stated":
         # The account is watched anew from here on; what was known of it before is history.
         into.base_ms[body["account"]] = body["base_ms"]
         into.memories = {name: one for name, one in into.memories.items() if name[0] != body["account"]}
+    elif kind in ("gap", "healed", "drift", "feed"):
+        _replay_doubt(body, into)
     elif kind in ("fill", "position_change", "funding"):
         _replay_change(body, into)
+
+
+def _replay_doubt(body: dict[str, Any], into: Recovered) -> None:
+    """What is not known to be whole, and since when: a crash must not forget it."""
+    unsure = into.unsure.setdefault(body["account"], {})
+    key = body.get("key", "")
+    if body["type"] == "gap" or (body["type"] == "feed" and not body["live"]):
+        if body["since_ms"] is not None:
+            unsure[key] = min(body["since_ms"], unsure.get(key, body["since_ms"]))
+    else:
+        unsure.pop(key, None)
 
 
 def _replay_change(body: dict[str, Any], into: Recovered) -> None:

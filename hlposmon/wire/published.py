@@ -178,11 +178,7 @@ def fill_id(one: Fill) -> str:
 
 def is_listed(view: View) -> bool:
     """Open positions are listed, and flat ones while their flatness is in doubt."""
-    return (
-        not view.position.is_flat
-        or view.verdict is Verdict.DRIFT
-        or (view.verdict is Verdict.UNPROVEN and view.reason is not None and view.position.fills > 0)
-    )
+    return not view.position.is_flat or view.in_doubt or view.verdict is Verdict.DRIFT
 
 
 def totals(views: Iterable[View]) -> dict[str, Any]:

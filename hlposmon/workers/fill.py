@@ -17,6 +17,7 @@ from pathlib import Path
 from hlposmon.config import Account
 from hlposmon.domain.reports import FeedState, Fill, Fills, Funding, Heard, Notice, Welcome
 from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
+from hlposmon.pacing import Backoff
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
 from hlposmon.venues.hyperliquid import HyperliquidInfo
@@ -38,6 +39,7 @@ FIRST_LOOK_MS = 300_000
 # Fills a datagram, so that one message stays small.
 PIECE_FILLS = 100
 RETRY_S = 2.0
+HOUR_MS = 3_600_000
 
 
 @dataclass(slots=True)
@@ -49,6 +51,7 @@ class _Watch:
     live: bool = False
     failed: bool = False
     due_s: float = 0.0
+    backoff: Backoff = field(default_factory=lambda: Backoff(RETRY_S, 30.0))
     recent: Recent = field(default_factory=Recent)
     early: deque[Fill] = field(default_factory=lambda: deque(maxlen=FILLS))
 
@@ -131,7 +134,7 @@ class FillWorker:
         for watch in self._watches.values():
             watch.acked.clear()
             watch.early.clear()
-            watch.live, watch.due_s = False, 0.0
+            watch.live, watch.failed, watch.due_s = False, False, 0.0
             for kind in STREAMS:
                 self._feed.send(wire.subscription(kind, user=watch.account.address))
 
@@ -178,7 +181,7 @@ class FillWorker:
             self._limited = True
             for watch in self._watches.values():
                 if "userFills" not in watch.acked:
-                    self._notice(watch.account.name, f"the exchange refuses its feed: {text}")
+                    self._notice(watch.account.name, f"the exchange refuses its feed: {text}", grave=True)
 
     def _stream(self, channel: str, data: object) -> None:
         if not isinstance(data, dict):
@@ -196,9 +199,9 @@ class FillWorker:
             self._fundings(paid)
             return
         found, others = wire.fills(data.get("fills"), name, watch.account.address)
-        self._note_others(name, others)
         if data.get("isSnapshot") is True:
             return  # months of history: what is wanted of it is fetched
+        self._note_others(name, others)
         watch.recent.add(found)
         # Before the backfill they would only look like a gap, and it holds them; but if there is none to
         # be had, a fill that is shown late is worse than a gap that is shown.
@@ -230,7 +233,7 @@ class FillWorker:
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("backfill failed", account=name, reason=error)
             watch.failed = True
-            self._not_live(watch, f"backfill failed: {error}", after_s=RETRY_S)
+            self._not_live(watch, f"backfill failed: {error}", after_s=watch.backoff.next())
             return
         # The answer may come from a server that lags behind the stream's.
         early = [fill for fill in watch.early if fill.time_ms >= start_ms]
@@ -241,6 +244,7 @@ class FillWorker:
             self._high_water_ms[name] = start_ms  # what is behind it was fetched once
         self._fundings(watch.recent.fundings)
         watch.live, watch.failed = True, False
+        watch.backoff.reset()
         self._feed.calm()
         how = "fetched" if again is None else "said again"
         log.info("feed live", extra=fields(account=name, fills=count, how=how, since_ms=start_ms))
@@ -257,6 +261,9 @@ class FillWorker:
                 break
         else:
             watch.recent.is_whole_from(start_ms)
+            if start_ms // HOUR_MS < int(time.time() * 1000) // HOUR_MS:
+                # Funding is paid on the hour, and the stream's snapshot need not reach back to this one.
+                self._fundings(self._info.fundings_since(watch.account, start_ms))
         return count
 
     def _start_ms(self, name: str) -> int:
@@ -274,7 +281,9 @@ class FillWorker:
                 self._high_water_ms = None
                 return False
             known_ms = (self._high_water_ms or {}).get(name)
-            if self._high_water_ms is not None and known_ms is not None:
+            # A fill that came in before the backfill says nothing of those before it.
+            whole = source == "backfill" or self._watches[name].live
+            if self._high_water_ms is not None and known_ms is not None and whole:
                 self._high_water_ms[name] = max(known_ms, piece[-1].time_ms)
         return True
 
@@ -296,9 +305,9 @@ class FillWorker:
         for coin in sorted(set(coins)):
             self._notice(name, f"{coin} is traded but not watched: only perpetuals of the first dex are")
 
-    def _notice(self, name: str, text: str) -> None:
+    def _notice(self, name: str, text: str, *, grave: bool = False) -> None:
         """Say it to this tracker, and to each one after it."""
-        notice = Notice(name, text)
+        notice = Notice(name, text, grave)
         if notice not in self._notices:
             self._notices[notice] = None
             log.warning("notice", extra=fields(account=name, text=text))

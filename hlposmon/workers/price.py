@@ -25,8 +25,8 @@ from hlposmon.workers.outlet import Outlet
 log = logging.getLogger(__name__)
 
 CHANNEL = "fastAssetCtxs"
-# A stream that has said no price for this long is silent: poll meanwhile.
-SILENT_S = 3.0
+# A stream that has said no price for this long is silent: poll meanwhile. Marks move each 3 s or so.
+SILENT_S = 7.0
 # Polling keeps within this weight a minute, evenly: to use it up at once would leave prices to go stale.
 POLL_WEIGHT = 180
 STATEMENT_WEIGHT = 2
@@ -107,6 +107,9 @@ class PriceWorker:
                 self._warn("the exchange refused", text=message.data)
         except WireError as error:
             self._warn("message not understood", reason=error)
+            if self._feed is not None:
+                # It told changes that are not told again: a new subscription begins with all prices.
+                self._feed.lose(f"a message was not understood: {error}")
 
     def _take(self, prices: dict[str, Decimal]) -> None:
         self._heard_s = time.monotonic()
@@ -119,7 +122,8 @@ class PriceWorker:
         wanted = self._settings.source == "poll" or (self._settings.source == "auto" and silent)
         if wanted != self._polling:
             self._polling = wanted
-            log.info("prices by %s", "polling" if wanted else "stream")
+            how = "polling" if wanted else "stream"
+            self._repeats.log(log, logging.INFO, "prices", now=now_s, key=how, how=how)
         if not wanted or now_s < self._next_poll_s:
             return
         self._next_poll_s = now_s + self._poll_every_s

@@ -143,7 +143,7 @@ class ReconcileWorker:
         round_.identified = True
         if text is not None:
             log.warning("address", extra=fields(account=account.name, notice=text))
-            round_.notice = Notice(account.name, text)
+            round_.notice = Notice(account.name, text, grave=True)
             self._outlet.put(round_.notice)
 
     def _warn(self, message: str, **values: object) -> None:

@@ -14,7 +14,7 @@ def expected(stated, confirmed, feed, gap, doubt, drift, is_open, fills, prices,
     if drift:
         return "drift", drift
     if not stated:
-        return "unproven", "no statement from the venue yet"
+        return "unproven", "no statement from the venue yet" + (f"; {feed}" if feed else "")
     asked = [("fills", fills), ("prices", prices), ("statements", said)]
     silent = [(name, age) for name, age in asked if age != "fresh" and (name != "prices" or is_open)]
     if silent:

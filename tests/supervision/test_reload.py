@@ -32,11 +32,13 @@ class Wish:
 def test_each_child_is_reloaded_in_the_way_its_spec_says(tmp_path: Path):
     diary = tmp_path / "diary"
     specs = [
-        ChildSpec("new process", work, reload="respawn"),
+        ChildSpec("new process", say, (tmp_path / "said", "old"), reload="respawn"),
+        ChildSpec("the same", work, reload="respawn"),
         ChildSpec("told", work_and_note_reloads, (diary,), reload="signal"),
         ChildSpec("left alone", work_and_note_reloads, (diary,), reload="keep"),
     ]
-    stage = Stage(*specs, on_reload=Wish(specs))
+    changed = [ChildSpec("new process", say, (tmp_path / "said", "new"), reload="respawn"), *specs[1:]]
+    stage = Stage(*specs, on_reload=Wish(changed))
 
     def script(stage: Stage) -> Script:
         yield from stage.all_up()
@@ -46,8 +48,9 @@ def test_each_child_is_reloaded_in_the_way_its_spec_says(tmp_path: Path):
         yield from stage.until(lambda: lines(diary) == ["told reloaded"])
         yield from stage.all_up()
         assert stage.row("told").pid == before["told"]
+        assert stage.row("the same").pid == before["the same"]
         assert stage.row("left alone").pid == before["left alone"]
-        assert [row.restarts for row in stage.board.rows()] == [0, 0, 0]  # a reload is no failure
+        assert [row.restarts for row in stage.board.rows()] == [0, 0, 0, 0]  # a reload is no failure
 
     assert stage.run(script) == 0
     assert lines(diary) == ["told reloaded"]
@@ -202,8 +205,8 @@ def test_systemd_hears_that_a_reload_begins_and_when_everything_is_up_again(
 ):
     manager = Manager(str(tmp_path / "notify"))
     monkeypatch.setenv("NOTIFY_SOCKET", manager.address)
-    spec = ChildSpec("a", work)
-    stage = Stage(spec, on_reload=Wish([spec]))
+    old, new = (ChildSpec("a", say, (tmp_path / "said", word)) for word in ("old", "new"))
+    stage = Stage(old, on_reload=Wish([new]))
 
     def script(stage: Stage) -> Script:
         yield from stage.until(lambda: "READY=1" in manager.heard())

@@ -20,8 +20,8 @@ def _view(verdict: Verdict = Verdict.PROVEN, size: str = "1", reason: str | None
     return View("main", "hyperliquid:Perp:BTC", position, Decimal(100), verdict, reason, None, None, None, 1)
 
 
-def _account(verdict: Verdict = Verdict.PROVEN, *notices: str) -> AccountView:
-    return AccountView("main", verdict, None, None, None, None, notices, 0.0)
+def _account(verdict: Verdict = Verdict.PROVEN, *notices: str, grave: bool = True) -> AccountView:
+    return AccountView("main", verdict, None, None, None, None, notices, 0.0, notices if grave else ())
 
 
 def _assess(
@@ -86,6 +86,7 @@ def test_an_audit_that_cannot_be_written_is_unhealthy():
 
 def test_notices_restarts_and_flapping_degrade():
     assert _assess(account=_account(Verdict.PROVEN, "unknown address")).status == "degraded"
+    assert _assess(account=_account(Verdict.PROVEN, "spot is traded", grave=False)).status == "healthy"
     assert _assess(workers_down=["fill"]).reasons == ("fill is not up",)
     assert _assess(flapping=["price"]).status == "degraded"
 

@@ -182,15 +182,16 @@ def test_an_audit_that_cannot_be_written_is_said_and_made_good():
         assert [line["quantity"] for line in here.lines() if line["type"] == "fill"] == ["1"]
 
 
-def test_a_notice_is_shown_and_degrades():
+def test_a_grave_notice_degrades_and_every_notice_is_shown():
     with desk() as here, here.running():
         worker = _proven(here)
-        worker.says(
-            Notice("main", "this is an agent's address"), Notice("main", "this is an agent's address")
-        )
+        notice = Notice("main", "this is an agent's address", grave=True)
+        worker.says(notice, notice, Notice("main", "spot is traded but not watched"))
         health = until("degraded", lambda: (h := here.api.health())["status"] == "degraded" and h)
-        assert health["reasons"] == ["account main: this is an agent's address"]
-        assert here.api.summary()["accounts"]["main"]["notices"] == ["this is an agent's address"]
+        assert "account main: this is an agent's address" in health["reasons"]
+        assert not any("spot" in reason for reason in health["reasons"])
+        notices = here.api.summary()["accounts"]["main"]["notices"]
+        assert notices == ["this is an agent's address", "spot is traded but not watched"]
 
 
 def test_a_reload_watches_other_accounts_and_keeps_the_old_ones():

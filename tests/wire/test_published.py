@@ -1,6 +1,7 @@
 """What the socket serves: the contract's shapes to the letter, and numbers that a person can read."""
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -213,7 +214,8 @@ def test_a_symbol_held_twice_is_keyed_by_its_key():
 
 
 def test_flat_positions_are_listed_only_while_their_flatness_is_in_doubt():
-    doubt = view("0", "0", None, verdict=Verdict.UNPROVEN, reason="a gap")
+    flat = view("0", "0", None, verdict=Verdict.UNPROVEN, reason="a gap")
+    doubt = replace(flat, in_doubt=True)
     drift = view("0", "0", None, verdict=Verdict.DRIFT, reason="why", key="hyperliquid:Perp:ETH")
 
     assert labels(FLAT) == []
