@@ -260,3 +260,107 @@ def test_rubbish_from_a_client_of_the_stream_is_answered_with_an_error(raw: str)
         stream.recv(timeout=5)
         stream.send(raw)
         assert json.loads(stream.recv(timeout=5))["type"] == "error"
+
+
+def _welcomed_ms(worker: Desk.Worker) -> int | None:
+    return next(ask for ask in worker.heard if isinstance(ask, Welcome)).high_water_ms["main"]
+
+
+def test_fills_that_come_in_during_an_outage_do_not_hide_it_from_a_restarted_tracker():
+    with desk() as here:
+        with here.running():
+            worker = _proven(here)
+            before = here.fill("buy", "1", "1")
+            worker.says(here.fills(before))
+            worker.says(FeedState("main", "fill", False, time.monotonic(), "lost"))
+            here.now_ms += 60_000
+            worker.says(here.fills(here.fill("buy", "1", "2")))
+            until("taken", lambda: (row := here.position()) and row["size"] == "3")
+        with here.running():
+            worker = here.join()
+            assert _welcomed_ms(worker) == before.time_ms
+            worker.is_live()
+            until("live", lambda: here.tracker._book.is_live("main"))
+            assert (_welcomed_ms(here.join("fill-2")) or 0) > before.time_ms
+
+
+def test_an_open_gap_survives_a_restart():
+    other = "hyperliquid:Perp:ETH"
+    with desk() as here:
+        with here.running():
+            worker = _proven(here)
+            gapped = here.fill("buy", "1", "7", key=other)
+            worker.says(here.fills(gapped))
+            until("in doubt", lambda: "ETH-USD" in here.api.summary()["positions"])
+            since = here.lines()[-1]
+            here.now_ms += 60_000
+            worker.says(here.fills(here.fill("buy", "1", "1")))
+            until("taken", lambda: (row := here.position()) and row["size"] == "2")
+            gap = next(line for line in here.lines() if line["type"] == "gap")
+        with here.running():
+            assert _welcomed_ms(here.join()) == gap["since_ms"] <= gapped.time_ms, since
+
+
+def test_a_flat_coin_in_doubt_is_listed_and_the_account_is_not_proven():
+    with desk() as here, here.running():
+        worker = _proven(here)
+        worker.says(here.fills(here.fill("sell", "1", "5", key="hyperliquid:Perp:SOL")))
+        row = until("listed", lambda: here.api.summary()["positions"].get("SOL-USD"))
+        assert (row["is_flat"], row["verdict"]) == (True, "unproven")
+        health = here.api.health()
+        assert (health["status"], health["ready"]) == ("degraded", False)
+        assert here.api.summary()["accounts"]["main"]["verdict"] == "unproven"
+
+
+def test_margin_and_liquidation_price_are_of_the_stated_size_only():
+    with desk() as here, here.running():
+        worker = _proven(here)
+        statement = here.statement("1")
+        stated = replace(
+            statement.positions[0],
+            margin_used=Decimal(5000),
+            liquidation_price=Decimal(41000),
+            leverage=Decimal(10),
+        )
+        worker.says(replace(statement, positions=(stated,)))
+        until("detailed", lambda: (row := here.position()) and row["liquidation_price"] == "41000")
+
+        worker.says(here.fills(here.fill("sell", "3", "1")))
+
+        row = until("flipped", lambda: (row := here.position()) and row["size"] == "-2" and row)
+        assert (row["liquidation_price"], row["margin_used"], row["leverage"]) == (None, None, "10")
+
+
+def test_the_journal_of_a_simulated_run_is_not_taken_for_real():
+    with desk() as here:
+        here.settings = replace(here.settings, simulated=True)
+        with here.running():
+            _proven(here)
+        here.settings = replace(here.settings, simulated=False)
+        with here.running():
+            assert here.join().heard == [Welcome({"main": None})]
+            assert here.position() is None
+            assert here.api.summary()["mode"] == "live"
+
+
+def test_a_reload_that_changes_an_address_begins_that_account_anew():
+    with desk() as here, here.running():
+        _proven(here)
+        other = Account("main", "0x" + "2" * 40)
+        here.next_settings = replace(
+            here.settings, hyperliquid=replace(here.settings.hyperliquid, accounts=(other,))
+        )
+        here.pulse.reload()
+        until("anew", lambda: here.position() is None)
+        until("journalled", lambda: here.lines()[-1].get("addresses") == {"main": other.address})
+        with Snapshot.open(here.settings.paths.snapshot) as opened:
+            assert opened.positions(all=True) == []
+
+
+def test_a_mark_that_the_price_feed_never_tells_again_is_taken_from_a_statement():
+    with desk() as here, here.running():
+        worker = _proven(here)
+        late = replace(here.statement("1"), asked_s=time.monotonic() + 20)
+        stated = replace(late.positions[0], mark_price=Decimal(60000))
+        worker.says(replace(late, positions=(stated,)))
+        until("marked", lambda: (row := here.position()) and row["mark_price"] == "60000")

@@ -62,19 +62,16 @@ def test_fills_of_many_pages_come_once_and_in_order(venue, info):
     assert len(tids) > hyperliquid.PAGE_ROWS
 
 
-def test_a_whole_page_of_one_millisecond_is_an_alarm(server, info, monkeypatch):
-    monkeypatch.setattr(hyperliquid, "PAGE_ROWS", 3)
-    row = {"coin": "@1", "time": 5}
+def test_a_whole_page_of_one_millisecond_is_an_alarm(server, info):
+    rows = [{"coin": "@1", "time": 5}] * hyperliquid.PAGE_ROWS
 
     with pytest.raises(VenueRefused, match="one millisecond"):
-        all_fills(info(url=served(server, [row] * 3)), Account("main", "0x1"))
+        all_fills(info(url=served(server, rows)), Account("main", "0x1"))
 
 
-def test_a_page_of_rows_without_a_time_is_a_wire_error(server, info, monkeypatch):
-    monkeypatch.setattr(hyperliquid, "PAGE_ROWS", 3)
-
+def test_a_page_of_rows_without_a_time_is_a_wire_error(server, info):
     with pytest.raises(WireError):
-        all_fills(info(url=served(server, [{"coin": "@1"}] * 3)), Account("main", "0x1"))
+        all_fills(info(url=served(server, [{"coin": "@1"}] * hyperliquid.PAGE_ROWS)), Account("main", "0x1"))
 
 
 @pytest.mark.parametrize("body", [None, {}, [5], "text", [{"coin": 5}]])
