@@ -2,14 +2,13 @@
 PYTHON ?= python3
 VENV   ?= .venv$(if $(filter-out python3,$(notdir $(PYTHON))),-$(notdir $(PYTHON)))
 BIN    := $(VENV)/bin
-ADDRESS ?=
 ARGS   ?=
 PREFIX ?= /opt/hlposmon
 # Most tests wait for processes and sockets: more of them at once than there are processors.
 PYTEST ?= -n 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types imports clean dist dev bench chaos coverage install uninstall
+.PHONY: help run test check lint types imports clean dist dev bench chaos coverage install uninstall domain
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,8 +31,11 @@ $(VENV)/.dev: setup.cfg pyproject.toml hlposmon/__init__.py | $(BIN)/python
 
 dev: $(VENV)/.dev ## the venv with everything that tests need
 
+# On a terminal the monitor is a job of its own, so that Ctrl-C ends it and not make, and its status counts.
 run: $(VENV)/.core ## the monitor on the simulated exchange; ADDRESS=0x... watches that account on mainnet
-	@exec $(BIN)/hlposmon run $(if $(ADDRESS),--address $(ADDRESS),--simulate) $(ARGS)
+	@$(if $(filter undefined,$(origin ADDRESS)),,$(if $(ADDRESS),,echo "ADDRESS is empty: make run ADDRESS=0x... watches an account, make run alone simulates one" >&2; exit 2;)) \
+	set -- $(BIN)/hlposmon run $(if $(ADDRESS),--address $(ADDRESS),--simulate) $(ARGS); \
+	if [ -t 0 ]; then exec bash -mc '"$$@"; exit $$?' run "$$@"; else exec "$$@"; fi
 
 test: $(VENV)/.dev ## all tests
 	$(BIN)/python -m pytest $(PYTEST) $(ARGS)
@@ -61,7 +63,10 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-check: lint types imports test ## lint, types, imports and tests: what CI runs
+domain: $(VENV)/.dev # every branch of the domain is tested
+	$(BIN)/python -m pytest $(PYTEST) -q tests/domain --cov=hlposmon.domain --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
+
+check: lint types imports test domain ## lint, types, imports and tests: what CI runs
 
 dist: $(VENV)/.dev ## sdist and wheel in dist/
 	rm -rf build dist
@@ -71,6 +76,8 @@ install: ## a venv below PREFIX (/opt/hlposmon), the command on the path, the un
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hlposmon needs Python 3.11 or newer: make PYTHON=python3.12 install" >&2; exit 1; }
 	$(PYTHON) -m venv $(DESTDIR)$(PREFIX)
 	$(DESTDIR)$(PREFIX)/bin/python -m pip install -q --disable-pip-version-check .
+	@# Scripts name the interpreter where it will be, not where it was put together.
+	$(if $(DESTDIR),grep -rlI '$(DESTDIR)$(PREFIX)' $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/pyvenv.cfg | xargs -r sed -i 's|$(DESTDIR)$(PREFIX)|$(PREFIX)|g')
 	install -d $(DESTDIR)/usr/local/bin $(DESTDIR)/etc/systemd/system $(DESTDIR)/etc/hlposmon
 	ln -sf $(PREFIX)/bin/hlposmon $(DESTDIR)/usr/local/bin/hlposmon
 	sed 's|/opt/hlposmon|$(PREFIX)|' systemd/hlposmon.service > $(DESTDIR)/etc/systemd/system/hlposmon.service

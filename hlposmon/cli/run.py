@@ -62,6 +62,8 @@ def command(
     """Watch the positions, in the foreground, until SIGINT or SIGTERM."""
     if simulate and (api_url or ws_url):
         raise click.UsageError("--simulate brings its own exchange: leave --api-url and --ws-url out.")
+    if not simulate and (seed, pace, coins) != (None, None, None) and "ENABLE_LIVE_TRADING" not in os.environ:
+        raise click.UsageError("--seed, --pace and --coins are of the simulated exchange: add --simulate.")
     place = given_socket(ctx, socket)
     flags = Flags(addresses, api_url, ws_url, place, state_dir, log_dir, simulate, config, env_file)
     settings, reload = load_for_run(flags)
@@ -164,4 +166,5 @@ def _live_table(socket: Path, *, shown: bool) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(timeout=3.0)
+        thread.join(timeout=1.0)
+        click.echo("hlposmon stopped")

@@ -42,7 +42,7 @@ def overview(
     summary: dict[str, Any], health: dict[str, Any] | None, *, account: str | None = None, problem: str = ""
 ) -> RenderableType:
     """The whole picture: who and how, the positions, the accounts; `problem` tells why it is not new."""
-    parts: list[RenderableType] = [_header(summary, health)]
+    parts: list[RenderableType] = [_Header(summary, health)]
     if summary.get("mode") == "simulated":
         parts.insert(
             0, Text(" SIMULATED - no venue is contacted, no money is real ", style="bold reverse yellow")
@@ -57,6 +57,9 @@ def overview(
         rows = [(name, {**position, "verdict": "stale"}) for name, position in rows]
     if rows:
         parts.append(_Positions(rows, str(summary.get("timestamp") or "")))
+    elif unknown := _unknown(summary):
+        # A venue that has not answered is not flat.
+        parts.append(Text(f"positions unknown: {', '.join(unknown)} not stated by the exchange yet"))
     else:
         where = f" in {account}" if account else ""
         parts.append(Text(f"no open positions{where}"))
@@ -74,20 +77,51 @@ def _shown_positions(positions: dict[str, Position]) -> list[tuple[str, Position
     ]
 
 
-def _header(summary: dict[str, Any], health: dict[str, Any] | None) -> Text:
+def _unknown(summary: dict[str, Any]) -> list[str]:
+    """The accounts that the venue has not stated yet."""
+    return [
+        plain(name)
+        for name, account in (summary.get("accounts") or {}).items()
+        if account.get("equity") is None and account.get("verdict") not in (None, "proven")
+    ]
+
+
+class _Header:
+    """Who and how in one line, or in two where one would wrap."""
+
+    def __init__(self, summary: dict[str, Any], health: dict[str, Any] | None) -> None:
+        self._sums, self._ages = _sums(summary, health), _ages(health)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        whole = Text.assemble(self._sums, self._ages)
+        if whole.cell_len <= options.max_width:
+            yield whole
+        else:
+            yield self._sums
+            yield Text.assemble("  ", self._ages)
+
+
+def _ages(health: dict[str, Any] | None) -> Text:
+    line, ages = Text(), (health or {}).get("ages_s") or {}
+    for title, key in (("fills", "fills"), ("prices", "prices"), ("sync", "reconcile")) if ages else ():
+        line.append(f"  {title} {age(ages.get(key))}", style="dim")
+    return line
+
+
+def _sums(summary: dict[str, Any], health: dict[str, Any] | None) -> Text:
     mode = str(summary.get("mode") or "unknown")
     line = Text("hlposmon ", style="bold")
     line.append(f"{mode.upper()} ", style="bold yellow" if mode != "live" else "bold")
     if health is not None:
         status = str(health.get("status") or "unknown")
         line.append(f"{status}  ", style=STATUS_STYLES.get(status, "bold red"))
+    if not summary.get("positions") and _unknown(summary):
+        line.append("positions unknown")
+        return line
     line.append(f"positions {summary.get('active_positions', 0)}")
     for title, key in (("exposure", "total_exposure"), ("uPnL", "unrealized_pnl"), ("total", "total_pnl")):
         line.append(f"  {title} ")
         line.append(money(summary.get(key), sign=key != "total_exposure"), style=_gain(summary.get(key), key))
-    ages = (health or {}).get("ages_s") or {}
-    for title, key in (("fills", "fills"), ("prices", "prices"), ("sync", "reconcile")) if ages else ():
-        line.append(f"  {title} {age(ages.get(key))}", style="dim")
     return line
 
 
