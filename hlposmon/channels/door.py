@@ -42,13 +42,15 @@ class Lock:
             if _is_still_there(path, self._fd):
                 break
             os.close(self._fd)  # its owner took the file away between our open and our lock
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # on a full disk the lock holds all the same, without a name in it
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         """Let go of the lock, and take the file away."""
-        with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
+        with contextlib.suppress(OSError):
+            if _is_still_there(self._path, self._fd):
+                self._path.unlink()
         os.close(self._fd)
 
     def __enter__(self) -> "Lock":

@@ -56,15 +56,19 @@ class Viewer:
         return overview(self._summary, _health(self._api), account=self._account)
 
 
-def watch(console: Console, look: Callable[[], RenderableType], stop: threading.Event) -> None:
-    """Show `look()` each second until `stop` is set."""
+def watch(
+    console: Console, look: Callable[[], RenderableType], stop: threading.Event, *, wipe: bool = False
+) -> None:
+    """Show `look()` each second until `stop` is set; with `wipe`, leave nothing of it on the terminal."""
     if not console.is_terminal:
         while not stop.is_set():
             console.print(look())
             console.print()
             stop.wait(PERIOD_S)
         return
-    with Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
+    with Live(
+        console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False, transient=wipe
+    ) as live:
         while not stop.is_set():
             live.update(look(), refresh=True)
             stop.wait(PERIOD_S)

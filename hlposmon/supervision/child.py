@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
@@ -102,6 +103,7 @@ class Child:
             name=self.name,
             daemon=True,
         )
+        _settle_std_streams()
         try:
             with _signals_held_back(), _no_main_module():
                 self.process.start()
@@ -156,6 +158,18 @@ class Child:
         """How long it has not beaten while the supervisor was watching."""
         beat = self.row.beat_ns / heartbeat.NS
         return now - max(beat, awake_since, self.since if self.state is State.STARTING else 0.0)
+
+
+def _settle_std_streams() -> None:
+    """Give up standard streams that can no longer be written: nobody reads the log any more, or its disk
+    is full. Starting a process flushes them, and would fail for that alone."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - in the place of the stream, for good
 
 
 @contextmanager

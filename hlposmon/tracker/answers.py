@@ -54,6 +54,7 @@ class Answers:
     ) -> None:
         self.settings = settings
         self.stopping = False
+        self.snapshot_failure: str | None = None
         self._book, self._clocks, self._journal = book, clocks, journal
         self._board, self._updated_ms, self._seq = board, updated_ms, seq
         self._began_s = time.monotonic()
@@ -150,6 +151,7 @@ class Answers:
             uptime_s=time.monotonic() - self._began_s,
             stopping=self.stopping,
             journal_failure=self._journal.failure,
+            snapshot_failure=self.snapshot_failure,
             workers_down=[row.name for row in board if row.state != "up" and not row.flapping],
             flapping=[row.name for row in board if row.flapping],
         )

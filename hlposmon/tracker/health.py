@@ -44,12 +44,15 @@ def assess(
     uptime_s: float,
     stopping: bool,
     journal_failure: str | None,
+    snapshot_failure: str | None = None,
     workers_down: Sequence[str] = (),
     flapping: Sequence[str] = (),
 ) -> Health:
     """The health and its reasons, the worst first."""
     listed = [view for view in views if is_listed(view)]
     bad, doubtful = _bad(listed, journal_failure), _doubtful(listed, accounts)
+    if snapshot_failure is not None:
+        bad.append(f"the snapshot cannot be written: {snapshot_failure}")
     late, dead = _late(ages, limits)
     if len(dead) == len(late) == 3 and uptime_s > GRACE_S:
         bad.append("nothing is fresh: " + "; ".join(dead))

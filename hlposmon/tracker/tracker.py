@@ -7,6 +7,7 @@ the rest. No network but the Unix sockets it was handed.
 """
 
 import logging
+import resource
 import selectors
 import socket
 import time
@@ -44,6 +45,7 @@ from hlposmon.domain.reports import (
     Statement,
     Welcome,
 )
+from hlposmon.serving.messages import Limits as ServingLimits
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
 from hlposmon.tracker.answers import Answers, Worker
@@ -64,6 +66,8 @@ RING_AGAIN_S = 3.0
 SECOND_LOOK_S = 2.2
 # How long a first statement waits for the feed of fills, which tells what happened around it.
 FEED_WAIT_S = 10.0
+# Descriptors that clients leave: sockets of workers and of the service, files, the snapshot's next one.
+KEPT_DESCRIPTORS = 96
 # A suspension shorter than this changes no verdict.
 SLEPT_S = 2.0
 
@@ -87,7 +91,7 @@ class Tracker:
         self._journal = Journal(settings.paths.log_dir, fsync=settings.audit.fsync, checkpoint=self._memory)
         self._selector = selectors.DefaultSelector()
         self._inlets = Inlets(queue, gone=self._worker_gone)
-        self._server = PublicServer(self)
+        self._server = PublicServer(self, ServingLimits(max_connections=_room_for_clients()))
         for sock in sockets:
             self._server.listen(sock)
         self._publisher = Publisher(
@@ -179,6 +183,7 @@ class Tracker:
         self._clocks.heard_prices(marks.heard_s)
         prices = list(marks.prices.items())
         for at in range(0, len(prices), MARKS_A_SLICE):
+            self._pulse.beat()
             self._mark(Marks(dict(prices[at : at + MARKS_A_SLICE]), marks.heard_s))
             if self._inlets.has_fills():
                 self._drain()
@@ -310,6 +315,9 @@ class Tracker:
         updated_ms = self._publisher.updated_ms(account, key) or _now_ms()
         self._snapshot.write(published.record(self._book.view(account, key), updated_ms))
 
+    def _warn(self, message: str, **values: object) -> None:
+        self._repeats.log(log, logging.ERROR, message, now=time.monotonic(), **values)
+
     def _ring(self, bell: Bell) -> None:
         self._rung_s[bell.account] = time.monotonic()
         self._inlets.ring(bell)
@@ -337,6 +345,8 @@ class Tracker:
             if now_s - self._rung_s.get(name, 0.0) > RING_AGAIN_S:
                 self._ring(Bell(name, since_ms, 0.0, "still in doubt"))
         self._commit()
+        if self._answers.snapshot_failure is not None:
+            self._renew_snapshot()
         if self._snapshot is not None:
             self._snapshot.beat(wall_ms=_now_ms(), seq=self.seq, healthy=self._answers.assess().status)
 
@@ -420,7 +430,13 @@ class Tracker:
     def _renew_snapshot(self) -> None:
         """A new file in the place of the old one, with what is watched now and nothing else."""
         old = self._snapshot
-        self._snapshot = SnapshotWriter(self._settings.paths.snapshot, mode=self._settings.mode)
+        try:
+            self._snapshot = SnapshotWriter(self._settings.paths.snapshot, mode=self._settings.mode)
+        except OSError as error:
+            self._answers.snapshot_failure = f"{self._settings.paths.snapshot}: {error.strerror}"
+            self._warn("the snapshot cannot be written", reason=self._answers.snapshot_failure)
+            return
+        self._answers.snapshot_failure = None
         for view in self._book.views():
             self._record(view.account, view.key)
         if old is not None:
@@ -440,6 +456,13 @@ class Tracker:
         if self._snapshot is not None:
             self._snapshot.close()
         self._selector.close()
+
+
+def _room_for_clients() -> int:
+    """So many connections that workers, files and the snapshot find descriptors whatever clients do."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = ServingLimits().max_connections
+    return most if soft == resource.RLIM_INFINITY else max(8, min(most, soft - KEPT_DESCRIPTORS))
 
 
 def _now_ms() -> int:

@@ -29,10 +29,12 @@ SHORT_ROWS = 500
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer of fills: those of watched perpetuals, and the coins of the rest."""
+    """One answer of fills: those of watched perpetuals, and the coins of the rest; whether it is the
+    last, with which all fills are fetched."""
 
     fills: tuple[Fill, ...]
     others: tuple[str, ...]
+    last: bool = True
 
 
 class HyperliquidInfo:
@@ -59,10 +61,11 @@ class HyperliquidInfo:
         while True:
             body = self._ask(_USUAL, "userFillsByTime", rows=True, user=account.address, startTime=start_ms)
             found, others = wire.fills(body, account.name, account.address)
-            fresh = [fill for fill in found if fill.identity not in known]
-            yield Page(tuple(fresh), tuple(others))
+            fresh = tuple(fill for fill in found if fill.identity not in known)
             # A page is 2000 rows today; elsewhere the API answers with 500 at a time. Short is less.
-            if len(body) < SHORT_ROWS:
+            last = len(body) < SHORT_ROWS
+            yield Page(fresh, tuple(others), last)
+            if last:
                 return
             times = wire.times(body)
             newest_ms = max(times)

@@ -155,7 +155,7 @@ def test_failing_leaves_no_descriptor(tmp_path):
         with Lock(tmp_path / "lock", "it"), pytest.raises(InUse):
             Lock(tmp_path / "lock", "it")
 
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
 
 
 # ------------------------------------------------------------------ locks

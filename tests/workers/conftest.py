@@ -159,13 +159,16 @@ class Stage:
             queue=self.tracker.path,
         )
 
-    def reconcile_worker(self, pulse: Pulse, interval_s: float = 60.0) -> ReconcileWorker:
+    def reconcile_worker(
+        self, pulse: Pulse, interval_s: float = 60.0, look_s: float = 60.0
+    ) -> ReconcileWorker:
         return ReconcileWorker(
             pulse,
             accounts=self.accounts,
             interval_s=interval_s,
             info=self.info(pulse),
             queue=self.tracker.path,
+            look_s=look_s,
         )
 
     def start(self, make, **options: object) -> "Stage":

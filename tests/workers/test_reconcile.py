@@ -132,10 +132,33 @@ def test_a_fetch_that_failed_is_wanted_still(stage):
     tid = one.buy()
     one.control.http_fault("null", times=1, type="userFillsByTime")
     one.tracker.ring(since_ms=1)
-    one.tracker.until(lambda: len(one.tracker.statements()) == 2, seconds=8)
+    one.tracker.until(lambda: one.tracker.statements()[-1].fills_from_ms == 1, seconds=8)
 
     assert one.tracker.tids() == [tid]
-    assert one.tracker.statements()[-1].fills_from_ms == 1
+    assert [said.fills_from_ms for said in one.tracker.statements()] == [None, None, 1]
+
+
+def test_fills_are_looked_up_now_and_then_though_nobody_rings(stage):
+    one = stage()
+    one.start(one.reconcile_worker, interval_s=0.5, look_s=1.0)
+    one.tracker.until(one.tracker.statements)
+    tid = one.buy()
+
+    one.tracker.until(lambda: tid in one.tracker.tids(), seconds=4)
+
+    assert one.control.state()["requests"]["userFillsByTime"] <= len(one.tracker.statements())
+
+
+def test_a_fetch_that_fails_does_not_keep_the_statement_back(stage):
+    one = stage()
+    one.start(one.reconcile_worker)
+    one.tracker.until(one.tracker.statements)
+    one.control.http_fault("500", times=100, type="userFillsByTime")
+    one.tracker.ring(since_ms=1)
+
+    one.tracker.until(lambda: len(one.tracker.statements()) == 2, seconds=8)
+
+    assert one.tracker.statements()[-1].fills_from_ms is None
 
 
 def test_a_new_tracker_is_given_a_statement_at_once(stage):
