@@ -86,6 +86,11 @@ class WeightBudget:
         self._spent.append((now, weight))
         self._used += weight
 
+    def refund(self, weight: int, now: float) -> None:
+        """Take back `weight` that was spent: nobody was there to count it."""
+        self._spent.append((now, -weight))
+        self._used -= weight
+
     def punish(self, now: float, for_s: float) -> None:
         """The venue said 429: nothing may be spent for `for_s` seconds. A longer silence stands."""
         self._silent_until = max(self._silent_until, now + for_s)

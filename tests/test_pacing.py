@@ -140,3 +140,15 @@ def test_who_waits_as_told_never_spends_more_than_the_budget_in_any_minute(asks:
 
     for end, _ in spent:
         assert sum(weight for at, weight in spent if end - 60 < at <= end) <= 100
+
+
+def test_weight_that_nobody_counted_is_given_back():
+    budget = WeightBudget(100)
+    budget.spend(100, 0.0)
+    assert budget.wait_s(1, 1.0) > 0
+
+    budget.refund(100, 1.0)
+
+    assert budget.used(1.0) == 0
+    assert budget.wait_s(100, 1.0) == 0
+    assert budget.used(61.5) == 0

@@ -274,8 +274,14 @@ class Holding:
         if not any(follows(fill, size, last) for fill in among if fill.time_ms >= since_ms):
             return []
         chained, left = thread([fill for fill in self.waiting if fill.time_ms >= since_ms], size, last)
-        self.waiting = [fill for fill in self.waiting if fill.time_ms < since_ms] + left
-        done: list[Change] = [self._apply(fill) for fill in chained]
+        # Behind a gap nothing is taken, though its start may match by chance (flat is where most begin):
+        # what is missing would then be older than what is known, and a restart could not tell.
+        gap_ms = min((fill.time_ms for fill in left), default=None)
+        ready = [fill for fill in chained if gap_ms is None or fill.time_ms <= gap_ms]
+        self.waiting = (
+            [fill for fill in self.waiting if fill.time_ms < since_ms] + left + chained[len(ready) :]
+        )
+        done: list[Change] = [self._apply(fill) for fill in ready]
         self._release()
         return done
 

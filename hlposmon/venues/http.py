@@ -26,6 +26,10 @@ _SLICE_S = 0.4
 _PASSING = (408, 425)
 
 
+class _Unheard(VenueUnavailable):
+    """There was no connection: the venue cannot have counted the request."""
+
+
 class Requests:
     """POSTs JSON to one URL. Not for use by two threads."""
 
@@ -60,7 +64,9 @@ class Requests:
                 answer = self._errands.within(
                     max(0.1, until - time.monotonic()), f"POST {self.url}", lambda: self._once(body, until)
                 )
-            except VenueUnavailable:
+            except VenueUnavailable as error:
+                if isinstance(error, _Unheard):
+                    self.budget.refund(weight, time.monotonic())
                 pause_s, now = pauses.next(), time.monotonic()
                 blocked_s = max(pause_s, self.budget.wait_s(weight, now))
                 if attempt == self._attempts or now + blocked_s >= until or self._patience.stopping:
@@ -99,6 +105,8 @@ class Requests:
                 raw = self._read(response, until)
                 self._check(response.status_code, raw)
                 return raw
+        except requests.ConnectionError as error:
+            raise _Unheard(f"POST {self.url}: {_plainly(error)}") from error
         except (requests.RequestException, OSError) as error:
             raise VenueUnavailable(f"POST {self.url}: {_plainly(error)}") from error
 

@@ -30,7 +30,6 @@ PIECE_FILLS = 100
 # How often the fills since the last look are fetched, and how far that reaches back over it.
 LOOK_S = 60.0
 OVERLAP_MS = 5_000
-RETRY_S = 2.0
 IDENTIFY_S = 20.0
 
 
@@ -46,6 +45,7 @@ class _Round:
     looked_ms: int | None = None
     look_due_s: float = 0.0
     asked_s: float = 0.0
+    not_before_s: float = 0.0
     identified: bool = False
     notice: Notice | None = None
 
@@ -93,7 +93,9 @@ class ReconcileWorker:
                 continue
             rung = self._rounds.get(ask.account)
             if rung is not None:
-                rung.due_s = min(rung.due_s, max(time.monotonic() + ask.delay_s, rung.asked_s + SPACING_S))
+                # However it rings, what failed is tried again in its own time.
+                earliest_s = max(time.monotonic() + ask.delay_s, rung.asked_s + SPACING_S, rung.not_before_s)
+                rung.due_s = min(rung.due_s, earliest_s)
                 wanted = rung.fills_from_ms
                 if ask.since_ms is not None and (wanted is None or ask.since_ms < wanted):
                     rung.fills_from_ms, rung.fetched_to_ms = ask.since_ms, None
@@ -116,12 +118,16 @@ class ReconcileWorker:
             )
         except (VenueUnavailable, VenueRefused, WireError) as error:
             round_.due_s = time.monotonic() + min(round_.backoff.next(), self._interval_s)
+            round_.not_before_s = round_.due_s
             self._warn("no statement", account=account.name, reason=error)
             return
-        round_.backoff.reset()
-        # Fills that are wanted still are asked for again soon; the statement did not wait for them.
-        unmet = round_.fills_from_ms is not None and since_ms is None
-        round_.due_s = time.monotonic() + (min(RETRY_S, self._interval_s) if unmet else self._interval_s)
+        if round_.fills_from_ms is not None and since_ms is None:
+            # Fills that are wanted still are asked for again soon; the statement did not wait for them.
+            round_.due_s = time.monotonic() + min(round_.backoff.next(), self._interval_s)
+            round_.not_before_s = round_.due_s
+        else:
+            round_.backoff.reset()
+            round_.due_s = time.monotonic() + self._interval_s
         if self._outlet.put(statement):
             if round_.looked_ms is None:
                 round_.look_due_s = time.monotonic() + self._look_s
