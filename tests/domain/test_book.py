@@ -642,3 +642,92 @@ def test_a_memory_of_an_account_no_longer_watched_is_let_go():
 
 def test_statements_name_their_positions_by_key():
     assert statement("BTC long 1 @ 5").positions == (StatedPosition(key("BTC"), Decimal(1), Decimal(5)),)
+
+
+# ------------------------------------------------------------------ what is not whole
+
+
+def feed(live: bool, at_s: float, name: str = "first") -> FeedState:
+    return FeedState("main", name, live, at_s, "lost")
+
+
+def test_an_outage_holds_the_high_water_mark_until_a_feed_is_live_again():
+    desk = book_of("BTC long 1 @ 100")
+    desk.told(*chain("BTC 1: +1@100"))
+    known_ms = desk.book.high_water_ms("main")
+    desk.book.feed(feed(False, 50.0))
+    desk.told(fill("tid=7 buy 1 BTC @ 100 from 2 at 500"))
+
+    assert desk.book.high_water_ms("main") == known_ms
+    assert desk.book.unsure() == {"main": {"": known_ms}}
+
+    desk.book.feed(feed(True, 60.0))
+    assert desk.book.unsure() == {"main": {}}
+    assert (desk.book.high_water_ms("main") or 0) > (known_ms or 0)
+
+
+def test_what_was_unsure_is_unsure_after_a_restart_and_only_for_whom_is_watched():
+    desk = book_of("BTC long 1 @ 100")
+    book = Book(["main"])
+    book.recall(desk.book.memories(), desk.book.base_ms(), {"main": {key("ETH"): 7}, "other": {"": 5}})
+
+    assert book.high_water_ms("main") == 7
+
+
+def test_nothing_is_taken_behind_a_gap_though_it_would_fit():
+    desk = book_of("")
+    desk.told(*chain("BTC 0: +1@100 -1@100"))
+    desk.told(fill("tid=8 sell 2 BTC @ 500 from 2 at 60"))
+    desk.told(fill("tid=9 buy 1 BTC @ 100 from 0 at 61"))
+    assert desk.size() == 0
+
+    desk.told(fill("tid=7 buy 2 BTC @ 900 from 0 at 59"))
+
+    assert desk.size() == 1
+    assert desk.filled().total() == 5
+
+
+def test_a_mark_that_a_statement_implies_counts_where_the_price_feed_is_quiet():
+    desk = book_of("")
+    told = chain("BTC 0: +1@100")
+    desk.told(*told)
+    desk.book.mark(Marks({key("BTC"): Decimal(100)}, heard_s=1000.0))
+
+    def implied(mark: str, asked_s: float) -> Decimal | None:
+        stated = (StatedPosition(key("BTC"), Decimal(1), Decimal(100), mark_price=Decimal(mark)),)
+        desk.book.settle(Statement("main", "hyperliquid", told[0].time_ms + 60_000, asked_s, stated))
+        return desk.view().mark
+
+    assert implied("150", 1010.0) == 100  # the feed was heard just now
+    assert implied("100.00001", 1020.0) == 100  # no more than rounding
+    assert implied("150", 1030.0) == 150
+    assert implied("151", 1031.0) == 150
+
+
+def test_margin_and_liquidation_price_are_of_the_stated_size():
+    desk = book_of("")
+    told = chain("BTC 0: +1@100")
+    desk.told(*told)
+    one = StatedPosition(
+        key("BTC"),
+        Decimal(1),
+        Decimal(100),
+        margin_used=Decimal(9),
+        liquidation_price=Decimal(8),
+        leverage=Decimal(7),
+    )
+    desk.book.settle(Statement("main", "hyperliquid", told[0].time_ms + 60_000, 2e9, (one,)))
+    assert (desk.view().margin_used, desk.view().liquidation_price, desk.view().leverage) == (9, 8, 7)
+
+    desk.told(fill("tid=9 sell 3 BTC @ 100 from 1 at 90"))
+
+    assert (desk.view().margin_used, desk.view().liquidation_price, desk.view().leverage) == (None, None, 7)
+
+
+def test_an_account_is_in_doubt_while_one_of_its_coins_is():
+    desk = book_of("BTC long 1 @ 100")
+    desk.told(fill("tid=9 buy 1 ETH @ 100 from 5 at 9"))
+    desk.judged("ETH")
+
+    assert desk.view("ETH").in_doubt
+    assert "ETH" in (desk.book.account("main").reason or "")
