@@ -58,7 +58,10 @@ def test_supervision_knows_no_word_of_trading(room: str, words: tuple[str, ...])
 
 @pytest.mark.parametrize("room", ["workers", "venues"])
 def test_siblings_do_not_meet(room: str):
-    shared = {"workers": {"outlet", "recent"}, "venues": {"port", "http", "websocket", "patience", "hyperliquid"}}[room]
+    shared = {
+        "workers": {"outlet", "recent"},
+        "venues": {"port", "http", "websocket", "patience", "hyperliquid"},
+    }[room]
     for path in (PACKAGE / room).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"hlposmon.{room}."):
