@@ -43,7 +43,6 @@ test: $(VENV)/.dev ## all tests
 coverage: $(VENV)/.dev ## all tests, with the coverage of every process
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest $(PYTEST) --cov --cov-report= $(ARGS)
-	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=85
 	$(BIN)/coverage report --include='hlposmon/domain/*' --fail-under=100
 
