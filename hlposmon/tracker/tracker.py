@@ -25,12 +25,9 @@ from hlposmon.domain.changes import (
     Adopted,
     Change,
     Doubt,
-    Drift,
     Filled,
     Funded,
     Gap,
-    Reason,
-    VerdictChanged,
 )
 from hlposmon.domain.reports import (
     Bell,
@@ -52,8 +49,9 @@ from hlposmon.tracker.answers import Answers, Worker
 from hlposmon.tracker.clocks import Clocks, Limits
 from hlposmon.tracker.inlets import Inlets
 from hlposmon.tracker.publisher import Publisher
+from hlposmon.tracker.remarks import facts_of, gravity, name_of
 from hlposmon.wire import published
-from hlposmon.wire.lines import body_of, checkpoint, event
+from hlposmon.wire.lines import body_of, checkpoint, event, whose
 
 log = logging.getLogger(__name__)
 
@@ -273,14 +271,14 @@ class Tracker:
         self._commit()
         touched = set()
         for change in everything:
-            account, key = _whose(change)
+            account, key = whose(change)
             touched.add((account, key))
             self._publisher.change(change, self._book.view(account, key), now_ms)
             if isinstance(change, Gap | Doubt):
                 delay_s = 0.0 if isinstance(change, Gap) else SECOND_LOOK_S
-                self._ring(Bell(account, change.since_ms, delay_s, _name(change)))
+                self._ring(Bell(account, change.since_ms, delay_s, name_of(change)))
             if not isinstance(change, Filled | Funded):
-                log.log(_gravity(change), _name(change), extra=fields(**_facts(change)))
+                log.log(gravity(change), name_of(change), extra=fields(**facts_of(change)))
         for account, key in touched:
             self._record(account, key)
 
@@ -358,10 +356,10 @@ class Tracker:
             self._journal.append(body, now_ms)
         self._commit()
         for change in judged:
-            account, key = _whose(change)
+            account, key = whose(change)
             self._publisher.change(change, self._book.view(account, key), now_ms)
             self._record(account, key)
-            log.info(_name(change), extra=fields(**_facts(change)))
+            log.info(name_of(change), extra=fields(**facts_of(change)))
 
     def _take_reload(self) -> None:
         if not self._pulse.take_reload():
@@ -469,39 +467,6 @@ def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def _whose(change: Change) -> tuple[str, str]:
-    if isinstance(change, Filled):
-        return change.fill.account, change.fill.key
-    if isinstance(change, Funded):
-        return change.funding.account, change.funding.key
-    return change.account, change.key
-
-
 def _asleep_s() -> float:
     """How long this machine has been suspended since it booted: CLOCK_MONOTONIC stands still then."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
-
-
-def _gravity(change: Change) -> int:
-    """Who reads only warnings must see that fills are missing, and that book and venue disagreed."""
-    drifted = isinstance(change, Adopted) and change.reason is Reason.DRIFT
-    return logging.WARNING if drifted or isinstance(change, Gap | Drift) else logging.INFO
-
-
-def _name(change: Change) -> str:
-    return "verdict" if isinstance(change, VerdictChanged) else type(change).__name__.lower()
-
-
-def _facts(change: Change) -> dict[str, object]:
-    """A change as the facts of a log line."""
-    account, key = _whose(change)
-    if isinstance(change, Adopted):
-        return {
-            "account": account,
-            "key": key,
-            "reason": change.reason,
-            "before": change.before.size,
-            "size": change.position.size,
-        }
-    names = [name for name in type(change).__slots__ if name not in ("account", "key")]
-    return {"account": account, "key": key, **{name: getattr(change, name) for name in names}}

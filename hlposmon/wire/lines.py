@@ -113,7 +113,7 @@ def body_of(change: Change, *, now_ms: int) -> dict[str, Any] | None:
             kind = "verdict"
         case Doubt():
             return None
-    account, key = _whose(change)
+    account, key = whose(change)
     return {
         "timestamp": time_text(now_ms),
         "type": kind,
@@ -124,7 +124,8 @@ def body_of(change: Change, *, now_ms: int) -> dict[str, Any] | None:
     }
 
 
-def _whose(change: Change) -> tuple[str, str]:
+def whose(change: Change) -> tuple[str, str]:
+    """The account and the key that a change is about."""
     if isinstance(change, Filled):
         return change.fill.account, change.fill.key
     if isinstance(change, Funded):
