@@ -2,6 +2,7 @@
 
 import json
 import socket
+import os
 import subprocess
 import sys
 import threading
@@ -201,10 +202,20 @@ def test_a_socket_that_may_not_be_opened_is_said(path: Path, monkeypatch: pytest
 
 def test_asking_imports_nothing_heavy():
     code = "import sys, hlposmon.client.api as a; a.Api('/x').get; print(*sys.modules)"
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     names = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=bare
     ).stdout.split()
 
     assert not {"ssl", "asyncio", "multiprocessing", "http.client", "requests", "orjson", "email"} & set(
         names
     )
+
+
+def test_the_package_offers_both_ways_in_and_nothing_else():
+    import hlposmon.client
+    from hlposmon.client.snapshot import Snapshot
+
+    assert (hlposmon.client.Api, hlposmon.client.Snapshot) == (Api, Snapshot)
+    with pytest.raises(AttributeError, match="no attribute 'Server'"):
+        _ = hlposmon.client.Server
