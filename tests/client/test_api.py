@@ -1,8 +1,8 @@
 """Questions over the socket: answers in any framing, restarts, silence, and what may not be imported."""
 
 import json
-import socket
 import os
+import socket
 import subprocess
 import sys
 import threading
