@@ -191,7 +191,8 @@ def test_twenty_restarts_leave_no_descriptor_no_zombie_and_no_file():
             seen.append(len(descriptors()))
 
     assert stage.run(script) == 0
-    assert seen[0] == seen[1]
+    # The next start may have begun at either look; a leak would be twenty.
+    assert abs(seen[1] - seen[0]) < 5
     assert set(Path("/dev/shm").iterdir()) == shm
     assert os.waitpid(-1, os.WNOHANG) == (
         0,
