@@ -178,6 +178,26 @@ def test_a_backfill_that_fails_is_tried_again(stage, kind):
     assert one.tracker.tids() == [tid]
 
 
+def test_a_fill_after_a_failed_backfill_does_not_hide_those_before_it(stage):
+    one = stage()
+    one.tracker.high_water_ms = start_ms(one)
+    one.following()
+    one.control.http_fault("500", times=1000, type="userFillsByTime")
+    one.control.refuse(0.5, "websocket")
+    one.control.drop()
+    missed = one.buy()
+    one.tracker.until(lambda: "backfill failed" in one.tracker.of(FeedState)[-1].reason, seconds=10)
+    one.tracker.for_s((fills.OVERLAP_MS + 500) / 1000)  # beyond what every backfill reaches back
+    shown = one.buy()
+    one.tracker.until(lambda: shown in one.tracker.tids())
+    assert missed not in one.tracker.tids()
+
+    one.control.clear()
+
+    one.tracker.until(one.tracker.is_live, seconds=15)
+    assert sorted(one.tracker.tids()) == sorted([missed, shown])
+
+
 def test_what_comes_before_the_backfill_is_handed_on_with_it(stage):
     one = stage()
     one.tracker.high_water_ms = start_ms(one)
