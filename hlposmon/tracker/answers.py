@@ -51,12 +51,15 @@ class Answers:
         *,
         updated_ms: Callable[[str, str], int | None],
         seq: Callable[[], int],
+        usage: Callable[[], dict[str, float]],
+        spent: Callable[[str], int | None],
     ) -> None:
         self.settings = settings
         self.stopping = False
         self.snapshot_failure: str | None = None
         self._book, self._clocks, self._journal = book, clocks, journal
         self._board, self._updated_ms, self._seq = board, updated_ms, seq
+        self._usage, self._spent = usage, spent
         self._began_s = time.monotonic()
         self._began_ms = int(time.time() * 1000)
 
@@ -76,6 +79,7 @@ class Answers:
             "positions": published.positions(views, self._updated_ms, several_accounts=several),
             "accounts": {name: self._account(name) for name in names},
             "feeds": {"ages_s": self._ages_json(), "fill_feeds_s": self._clocks.feed_ages(now_s)},
+            "quota": self._usage(),
             "health": self.assess().status,
         }
 
@@ -121,12 +125,14 @@ class Answers:
                 "beat_age_s": None if row.beat_age_s is None else round(row.beat_age_s, 3),
                 "uptime_s": None if row.uptime_s is None else round(row.uptime_s, 3),
                 "memory_bytes": _memory(row.pid),
+                "weight_used": self._spent(row.name),
                 "flapping": row.flapping,
                 "last_exit": row.last_exit,
             }
             for row in self._board()
         ]
-        return {"supervisor": {"pid": os.getppid(), "memory_bytes": _memory(os.getppid())}, "workers": rows}
+        supervisor = {"pid": os.getppid(), "memory_bytes": _memory(os.getppid())}
+        return {"supervisor": supervisor, "workers": rows, "quota": self._usage()}
 
     def metrics(self, clients: int) -> bytes:
         from hlposmon.tracker.metrics import exposition

@@ -84,6 +84,8 @@ class Tracker:
         sockets: Sequence[socket.socket],
         board: Callable[[], Sequence[Worker]],
         reload: Callable[[], Settings],
+        usage: Callable[[], dict[str, float]],
+        spent: Callable[[str], int | None],
     ) -> None:
         self._pulse, self._settings, self._reload = pulse, settings, reload
         self._book = Book(account.name for account in settings.hyperliquid.accounts)
@@ -107,6 +109,8 @@ class Tracker:
             board,
             updated_ms=self._publisher.updated_ms,
             seq=lambda: self.seq,
+            usage=usage,
+            spent=spent,
         )
         self._snapshot: SnapshotWriter | None = None
         self._watched_s = dict.fromkeys(self._book.accounts, time.monotonic())

@@ -7,7 +7,6 @@ What it says of a feed: `live` once the stream is acknowledged and the backfill 
 """
 
 import logging
-import select
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hlposmon.config import Account
-from hlposmon.domain.reports import FeedState, Fill, Fills, Funding, Heard, Notice, Welcome
+from hlposmon.domain.reports import FeedState, Fill, Fills, Funding, Heard, Notice, Unlisted, Welcome
 from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.pacing import Backoff
 from hlposmon.supervision.logs import Repeats, fields
@@ -25,6 +24,7 @@ from hlposmon.venues.websocket import Feed, Lost, Opened, Said
 from hlposmon.wire import hyperliquid as wire
 from hlposmon.workers.outlet import Outlet
 from hlposmon.workers.recent import FILLS, Recent
+from hlposmon.workers.waiting import wait
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ OVERLAP_MS = 2_000
 FIRST_LOOK_MS = 300_000
 # Fills a datagram, so that one message stays small.
 PIECE_FILLS = 100
-RETRY_S = 2.0
+RETRY_S, RETRY_MAX_S = 1.0, 4.0
 HOUR_MS = 3_600_000
 
 
@@ -51,7 +51,7 @@ class _Watch:
     live: bool = False
     failed: bool = False
     due_s: float = 0.0
-    backoff: Backoff = field(default_factory=lambda: Backoff(RETRY_S, 30.0))
+    backoff: Backoff = field(default_factory=lambda: Backoff(RETRY_S, RETRY_MAX_S))
     recent: Recent = field(default_factory=Recent)
     early: deque[Fill] = field(default_factory=lambda: deque(maxlen=FILLS))
 
@@ -79,7 +79,7 @@ class FillWorker:
                 self._hear_exchange()
                 self._backfill_due()
                 self._tell_heard()
-                self._wait()
+                wait(self._pulse, self._outlet, self._feed, 0.5)
         finally:
             self._feed.close()
             self._info.close()
@@ -257,6 +257,8 @@ class FillWorker:
             self._note_others(watch.account.name, page.others)
             count += len(page.fills)
             watch.recent.add(page.fills)
+            if page.hole is not None:
+                self._outlet.put(Unlisted(watch.account.name, *page.hole))
             if not self._hand_on(watch.account.name, "backfill", page.fills):
                 break
         else:
@@ -315,14 +317,3 @@ class FillWorker:
 
     def _warn(self, message: str, **values: object) -> None:
         self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)
-
-    def _wait(self) -> None:
-        poller = select.poll()
-        for fd in (self._pulse.wake_fd, self._outlet.fileno(), self._feed.fileno()):
-            if fd is not None:
-                poller.register(fd, select.POLLIN)
-        idle_s = self._feed.wait_s()
-        if self._outlet.fileno() is None or not self._feed.is_open:
-            idle_s = min(max(idle_s, 0.05), 0.2)
-        poller.poll(min(idle_s, 0.5) * 1000)
-        self._pulse.drain_wake()
