@@ -9,6 +9,7 @@ from hlposmon.channels.journal import Journal
 from hlposmon.config import Settings
 from hlposmon.domain.book import Book
 from hlposmon.tracker.clocks import Clocks, oldest
+from hlposmon.tracker.feeds import Feeds
 from hlposmon.tracker.health import Ages, Health, assess
 from hlposmon.wire import published
 
@@ -46,6 +47,7 @@ class Answers:
         settings: Settings,
         book: Book,
         clocks: Clocks,
+        feeds: Feeds,
         journal: Journal,
         board: Callable[[], Sequence[Worker]],
         *,
@@ -57,7 +59,7 @@ class Answers:
         self.settings = settings
         self.stopping = False
         self.snapshot_failure: str | None = None
-        self._book, self._clocks, self._journal = book, clocks, journal
+        self._book, self._clocks, self._feeds, self._journal = book, clocks, feeds, journal
         self._board, self._updated_ms, self._seq = board, updated_ms, seq
         self._usage, self._spent = usage, spent
         self._began_s = time.monotonic()
@@ -78,7 +80,11 @@ class Answers:
             **published.totals(views),
             "positions": published.positions(views, self._updated_ms, several_accounts=several),
             "accounts": {name: self._account(name) for name in names},
-            "feeds": {"ages_s": self._ages_json(), "fill_feeds_s": self._clocks.feed_ages(now_s)},
+            "feeds": {
+                "ages_s": self._ages_json(),
+                "fill_feeds_s": self._clocks.feed_ages(now_s),
+                "fill_feeds": self._fill_feeds(),
+            },
             "quota": self._usage(),
             "health": self.assess().status,
         }
@@ -145,6 +151,8 @@ class Answers:
             now_s=time.time(),
             clients=clients,
             journal_lines=self._journal.seq,
+            fill_feeds=self._fill_feeds(),
+            usage=self._usage(),
         )
 
     def assess(self) -> Health:
@@ -165,7 +173,14 @@ class Answers:
     def ages(self) -> Ages:
         now_s = time.monotonic()
         asked = [self._book.account(name).statement_asked_s for name in self._book.accounts]
-        return Ages(self._clocks.fills_age(now_s), self._clocks.prices_age(now_s), oldest(asked, now_s))
+        clocks = self._clocks
+        return Ages(
+            fills=clocks.fills_age(now_s),
+            prices=clocks.prices_age(now_s),
+            reconcile=oldest(asked, now_s),
+            pushes=clocks.pushes_age(now_s),
+            rest=clocks.rest_age(now_s),
+        )
 
     def _ages_json(self) -> dict[str, float | None]:
         ages = self.ages()
@@ -173,6 +188,15 @@ class Answers:
             "fills": _rounded(ages.fills),
             "prices": _rounded(ages.prices),
             "reconcile": _rounded(ages.reconcile),
+            "pushes": _rounded(ages.pushes),
+            "rest": _rounded(ages.rest),
+        }
+
+    def _fill_feeds(self) -> dict[str, dict[str, int]]:
+        """By feed: the fills that it brought, brought first, and missed."""
+        return {
+            name: {"fills": one.fills, "first": one.first, "missed": one.missed}
+            for name, one in sorted(self._feeds.tallies.items())
         }
 
     def _account(self, name: str) -> dict[str, Any]:

@@ -23,6 +23,8 @@ class Ages:
     fills: float | None
     prices: float | None
     reconcile: float | None
+    pushes: float | None = None
+    rest: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def assess(
         late = []
     flaps = [f"{name} restarts again and again" for name in flapping]
     restarting = [f"{name} is not up" for name in workers_down]
-    mild = [*late, *doubtful, *flaps, *restarting]
+    mild = [*late, *_unchecked(ages, limits), *doubtful, *flaps, *restarting]
     status = "unhealthy" if bad else "degraded" if mild else "healthy"
     verdicts = [view.verdict for view in listed]
     proven = all(verdict is Verdict.PROVEN for verdict in [*verdicts, *(one.verdict for one in accounts)])
@@ -112,3 +114,13 @@ def _late(ages: Ages, limits: Limits) -> tuple[list[str], list[str]]:
             if age > stale_s:
                 dead.append(f"{name} are {age:.0f} s old")
     return late, dead
+
+
+def _unchecked(ages: Ages, limits: Limits) -> list[str]:
+    """Of the two ways by which the venue states an account, one may be lost while the other hides it."""
+    said = []
+    if ages.pushes is not None and ages.pushes > limits.pushes[0]:
+        said.append(f"no state was pushed for {ages.pushes:.0f} s: statements come by REST only")
+    if ages.rest is not None and ages.rest > limits.reconcile[1] and ages.reconcile != ages.rest:
+        said.append(f"no statement by REST for {ages.rest:.0f} s: pushed states only")
+    return said

@@ -49,6 +49,7 @@ from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
 from hlposmon.tracker.answers import Answers, Worker
 from hlposmon.tracker.clocks import Clocks, Limits
+from hlposmon.tracker.feeds import Feeds
 from hlposmon.tracker.inlets import Inlets
 from hlposmon.tracker.publisher import Publisher
 from hlposmon.tracker.remarks import facts_of, gravity, name_of
@@ -90,6 +91,7 @@ class Tracker:
         self._pulse, self._settings, self._reload = pulse, settings, reload
         self._book = Book(account.name for account in settings.hyperliquid.accounts)
         self._clocks = Clocks(Limits.of(settings))
+        self._feeds = Feeds()
         self._journal = Journal(settings.paths.log_dir, fsync=settings.audit.fsync, checkpoint=self._memory)
         self._selector = selectors.DefaultSelector()
         self._inlets = Inlets(queue, gone=self._worker_gone)
@@ -105,6 +107,7 @@ class Tracker:
             settings,
             self._book,
             self._clocks,
+            self._feeds,
             self._journal,
             board,
             updated_ms=self._publisher.updated_ms,
@@ -197,7 +200,7 @@ class Tracker:
     def _take(self, report: Report) -> None:
         match report:
             case Fills():
-                self._tell(self._book.apply(report))
+                self._fill(report)
             case Statement():
                 self._settle(report)
             case Funding():
@@ -233,10 +236,19 @@ class Tracker:
                 self._clocks.heard_prices(report.heard_s)
                 self._mark(report)
 
+    def _fill(self, fills: Fills) -> None:
+        changes = self._book.apply(fills)
+        new = {change.fill.identity for change in changes if isinstance(change, Filled)}
+        if fills.source in self._feeds.tallies and self._book.unsure().get(fills.account):
+            new.update(fill.identity for fill in fills.fills)  # what waits behind a gap is new too
+        self._feeds.brought(fills.source, fills.account, fills.fills, new, time.monotonic())
+        self._tell(changes)
+
     def _settle(self, statement: Statement) -> None:
         name = statement.account
         if name not in self._book.accounts:
             return
+        self._clocks.heard_statement(name, statement.asked_s, pushed=statement.pushed)
         waited = time.monotonic() - self._watched_s[name] > FEED_WAIT_S
         if not (self._book.is_stated(name) or self._book.is_live(name) or waited):
             self._held[name] = statement
@@ -262,6 +274,7 @@ class Tracker:
         """Tell the book; whether an account's fills come in at all is journalled, and since when not."""
         was_live, known_ms = self._book.is_live(state.account), self._book.high_water_ms(state.account)
         self._book.feed(state)
+        self._feeds.state(state, time.monotonic())
         live = self._book.is_live(state.account)
         if live != was_live:
             now_ms = _now_ms()
@@ -335,6 +348,9 @@ class Tracker:
         updated_ms = self._publisher.updated_ms(account, key) or _now_ms()
         self._snapshot.write(published.record(self._book.view(account, key), updated_ms))
 
+    def _warn_of(self, message: str, key: str, **values: object) -> None:
+        self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), key=key, **values)
+
     def _warn(self, message: str, **values: object) -> None:
         self._repeats.log(log, logging.ERROR, message, now=time.monotonic(), **values)
 
@@ -357,6 +373,8 @@ class Tracker:
         judged = self._judge()
         if judged:
             self._tell_verdicts(judged)
+        for feed, count in self._feeds.judge(now_s).items():
+            self._warn_of("a feed missed fills", feed, feed=feed, fills=count)
         for name, statement in list(self._held.items()):
             if now_s - self._watched_s.get(name, 0.0) > FEED_WAIT_S:
                 del self._held[name]
@@ -392,6 +410,7 @@ class Tracker:
         # A name that stands for another address now is another account.
         self._book.watch([name for name in now if before.get(name) == now[name]])
         self._book.watch(now)
+        self._clocks.watch(now)
         began_s = time.monotonic()
         self._watched_s = {name: self._watched_s.get(name, began_s) for name in now}
         self._clocks.limits = Limits.of(settings)
