@@ -19,6 +19,8 @@ READ_TIMEOUT_S = 5.0
 # The largest answer of the API is a page of 2000 fills: about 0.8 MB.
 MAX_BYTES = 16 << 20
 _CHUNK = 1 << 16
+# What may wait is not waited for longer than this: a heal may be wanted next.
+PATIENT_S = 1.0
 # Nobody who waits for us is left without a beat for longer than this.
 _SLICE_S = 0.4
 # Of the 4xx these may go well the next time: time-out, too early.
@@ -55,7 +57,7 @@ class Requests:
         weight that is kept for a heal.
 
         Raises VenueUnavailable when the venue could not be asked within `deadline_s` (every attempt and
-        the wait for weight included), VenueRefused when it understood and refused.
+        the wait for weight included; for what is not urgent no longer than a second), VenueRefused when it understood and refused.
         """
         until = time.monotonic() + deadline_s
         pauses = Backoff(0.2, 2.0)
@@ -95,7 +97,8 @@ class Requests:
             wait_s, taken_s = self.budget.take(weight, urgent=urgent)
             if wait_s <= 0:
                 return taken_s
-            if time.monotonic() + wait_s > until or self._patience.stopping:
+            too_long = time.monotonic() + wait_s > until or (not urgent and wait_s > PATIENT_S)
+            if too_long or self._patience.stopping:
                 raise VenueUnavailable(f"{self.url}: the request weight of this minute is used up")
             self._pause(min(wait_s, _SLICE_S))
 

@@ -8,6 +8,7 @@ was, and only the list of fills can tell. What is rung for may use the weight th
 nothing else does. It compares nothing.
 """
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -34,6 +35,7 @@ DOUBTED = "doubt"
 # How often the fills since the last look are fetched, and how far that reaches back over it.
 LOOK_S = 60.0
 OVERLAP_MS = 5_000
+LOOK_PAGES = 2
 IDENTIFY_S = 20.0
 # How often it is asked how an account's balances are kept (weight 20), and what that is for most.
 MODE_S = 300.0
@@ -195,10 +197,13 @@ class ReconcileWorker:
         return since_ms
 
     def _look(self, round_: _Round, since_ms: int) -> int | None:
-        """One page: of an account that trades more than that a minute, a look would cost too much."""
-        page = next(self._info.fills_since(round_.account, since_ms, urgent=False))
-        self._hand_on(round_, page)
-        return since_ms if page.last else None
+        """A few pages: of an account that trades more than that a minute, a look would cost too much."""
+        pages = self._info.fills_since(round_.account, since_ms, urgent=False)
+        for page in itertools.islice(pages, LOOK_PAGES):
+            self._hand_on(round_, page)
+            if page.last:
+                return since_ms
+        return None
 
     def _ask_what_befell(self, round_: _Round, since_ms: int) -> None:
         """Where a statement was doubted: what may be the cause of a drift."""
