@@ -57,7 +57,8 @@ class Requests:
         weight that is kept for a heal.
 
         Raises VenueUnavailable when the venue could not be asked within `deadline_s` (every attempt and
-        the wait for weight included; for what is not urgent no longer than a second), VenueRefused when it understood and refused.
+        the wait for weight included; for what is not urgent no longer than a second), VenueRefused when
+        it understood and refused.
         """
         until = time.monotonic() + deadline_s
         pauses = Backoff(0.2, 2.0)

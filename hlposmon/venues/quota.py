@@ -98,10 +98,9 @@ class Share:
         wait_s = quota.weight.wait_s(weight, now, limit)
         if wait_s > 0:
             return wait_s, now
-        before = quota.weight.used(now)
         quota.weight.add(self._party, weight, now)
-        after = quota.weight.used(now)
-        if after > max(limit, weight) and after > before + weight:
+        used = quota.weight.used(now)
+        if used > limit and used != weight:
             # Somebody took the same room at the same instant: one of us, or both, look again.
             quota.weight.add(self._party, -weight, now)
             return 0.05, now
