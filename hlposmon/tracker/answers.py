@@ -11,6 +11,7 @@ from hlposmon.domain.book import Book
 from hlposmon.tracker.clocks import Clocks, oldest
 from hlposmon.tracker.feeds import Feeds
 from hlposmon.tracker.health import Ages, Health, assess
+from hlposmon.tracker.incidents import Incidents
 from hlposmon.wire import published
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -48,6 +49,7 @@ class Answers:
         book: Book,
         clocks: Clocks,
         feeds: Feeds,
+        incidents: Incidents,
         journal: Journal,
         board: Callable[[], Sequence[Worker]],
         *,
@@ -59,7 +61,8 @@ class Answers:
         self.settings = settings
         self.stopping = False
         self.snapshot_failure: str | None = None
-        self._book, self._clocks, self._feeds, self._journal = book, clocks, feeds, journal
+        self._book, self._clocks, self._feeds = book, clocks, feeds
+        self._incidents, self._journal = incidents, journal
         self._board, self._updated_ms, self._seq = board, updated_ms, seq
         self._usage, self._spent = usage, spent
         self._began_s = time.monotonic()
@@ -111,6 +114,7 @@ class Answers:
             },
             "verdicts": health.verdicts,
             "restarts": sum(row.restarts for row in self._board()),
+            "incidents": dict(self._incidents.counts),
             "journal": {
                 "seq": self._journal.seq,
                 "backlog": self._journal.backlog,
@@ -168,6 +172,7 @@ class Answers:
             snapshot_failure=self.snapshot_failure,
             workers_down=[row.name for row in board if row.state != "up" and not row.flapping],
             flapping=[row.name for row in board if row.flapping],
+            drifts=self._incidents.drifts(time.monotonic()),
         )
 
     def ages(self) -> Ages:

@@ -49,8 +49,9 @@ def assess(
     snapshot_failure: str | None = None,
     workers_down: Sequence[str] = (),
     flapping: Sequence[str] = (),
+    drifts: Sequence[str] = (),
 ) -> Health:
-    """The health and its reasons, the worst first."""
+    """The health and its reasons, the worst first. `drifts` are those of late that are over."""
     listed = [view for view in views if is_listed(view)]
     bad, doubtful = _bad(listed, journal_failure), _doubtful(listed, accounts)
     if snapshot_failure is not None:
@@ -61,7 +62,7 @@ def assess(
         late = []
     flaps = [f"{name} restarts again and again" for name in flapping]
     restarting = [f"{name} is not up" for name in workers_down]
-    mild = [*late, *_unchecked(ages, limits), *doubtful, *flaps, *restarting]
+    mild = [*late, *_unchecked(ages, limits), *doubtful, *drifts, *flaps, *restarting]
     status = "unhealthy" if bad else "degraded" if mild else "healthy"
     verdicts = [view.verdict for view in listed]
     proven = all(verdict is Verdict.PROVEN for verdict in [*verdicts, *(one.verdict for one in accounts)])

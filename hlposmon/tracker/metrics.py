@@ -129,6 +129,12 @@ def _of_service(health: dict[str, Any], workers: Sequence[dict[str, Any]], now_s
         if age_s is not None:
             heard.add_metric([feed], now_s - age_s)
     yield heard
+    incidents = CounterMetricFamily(
+        "hlposmon_incidents", "Gaps, gaps healed, drifts since the tracker began.", labels=["kind"]
+    )
+    for kind, count in health["incidents"].items():
+        incidents.add_metric([kind], count)
+    yield incidents
     restarts = CounterMetricFamily("hlposmon_worker_restarts", "Restarts of a process.", labels=["worker"])
     memory = GaugeMetricFamily(
         "hlposmon_worker_resident_memory_bytes", "Memory of a process.", labels=["worker"]

@@ -50,6 +50,7 @@ from hlposmon.supervision.loop import Pulse
 from hlposmon.tracker.answers import Answers, Worker
 from hlposmon.tracker.clocks import Clocks, Limits
 from hlposmon.tracker.feeds import Feeds
+from hlposmon.tracker.incidents import Incidents
 from hlposmon.tracker.inlets import Inlets
 from hlposmon.tracker.publisher import Publisher
 from hlposmon.tracker.remarks import facts_of, gravity, name_of
@@ -92,6 +93,7 @@ class Tracker:
         self._book = Book(account.name for account in settings.hyperliquid.accounts)
         self._clocks = Clocks(Limits.of(settings))
         self._feeds = Feeds()
+        self._incidents = Incidents()
         self._journal = Journal(settings.paths.log_dir, fsync=settings.audit.fsync, checkpoint=self._memory)
         self._selector = selectors.DefaultSelector()
         self._inlets = Inlets(queue, gone=self._worker_gone)
@@ -108,6 +110,7 @@ class Tracker:
             self._book,
             self._clocks,
             self._feeds,
+            self._incidents,
             self._journal,
             board,
             updated_ms=self._publisher.updated_ms,
@@ -294,6 +297,7 @@ class Tracker:
     def _tell(self, changes: Sequence[Change]) -> None:
         """Journal, then publish, then the snapshot; ring where something is missing."""
         now_ms = _now_ms()
+        self._incidents.note(changes, time.monotonic())
         judged = self._judge() if changes else []
         everything = [*changes, *judged]
         for change in everything:
