@@ -34,9 +34,9 @@ class Control:
         """The truth, but for the fills."""
         return self._open("/control/state", None)
 
-    def made(self, account: str) -> Iterator[Json]:
-        """Every fill of an account, in execution order, as `userFills` shows it."""
-        offset, total = 0, 1
+    def made(self, account: str, *, since: int = 0) -> Iterator[Json]:
+        """Every fill of an account but the first `since`, in execution order, as `userFills` shows it."""
+        offset, total = since, since + 1
         while offset < total:
             query = urllib.parse.urlencode({"account": account, "offset": offset})
             page = self._open(f"/control/fills?{query}", None)

@@ -1,0 +1,2 @@
+def write_chaos(*a, **k): pass
+def read(p): return []
