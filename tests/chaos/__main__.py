@@ -21,7 +21,9 @@ def main() -> int:
     if given.list:
         print("\n".join(f"{fault.name:36} {fault.group}" for fault in BY_NAME.values()))
         return 0
-    seeds = [given.seed] if given.seed is not None else list(range(given.from_seed, given.from_seed + given.runs))
+    seeds = (
+        [given.seed] if given.seed is not None else list(range(given.from_seed, given.from_seed + given.runs))
+    )
     FOLDER.mkdir(parents=True, exist_ok=True)
     results = []
     began_s = time.monotonic()
@@ -33,11 +35,14 @@ def main() -> int:
             _say(result, len(results), len(seeds), began_s, results)
     failed = [result for result in results if not result.ok]
     if given.write:
-        report.write_chaos(given.write, report.read(given.results), command=_command(given), jobs=given.jobs)
+        report.write_chaos(given.write, report.read(given.results), command=_command(given))
     print(f"{len(results)} runs, {len(failed)} failed, {time.monotonic() - began_s:.0f} s")
     for result in failed:
         print(f"  FAILED {result.plan}\n    {_why(result)}\n    logs: {result.kept}")
-        print(f"    again: python -m tests.chaos --seed {result.seed}" + (f" --only '{given.only}'" if given.only else ""))
+        print(
+            f"    again: python -m tests.chaos --seed {result.seed}"
+            + (f" --only '{given.only}'" if given.only else "")
+        )
     return 1 if failed else 0
 
 
@@ -49,7 +54,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="this run alone")
     parser.add_argument("--only", choices=sorted(BY_NAME), help="this fault in each run")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the results into this report")
-    parser.add_argument("--results", type=Path, default=FOLDER / "results.jsonl", help="a JSON line for each run")
+    parser.add_argument(
+        "--results", type=Path, default=FOLDER / "results.jsonl", help="a JSON line for each run"
+    )
     parser.add_argument("--resume", action="store_true", help="add to the results that are there")
     parser.add_argument("--list", action="store_true", help="the faults there are")
     return parser.parse_args()
@@ -57,7 +64,9 @@ def _arguments() -> argparse.Namespace:
 
 def _command(given: argparse.Namespace) -> str:
     only = f" --only '{given.only}'" if given.only else ""
-    return f"python -m tests.chaos --runs {given.runs} --jobs {given.jobs} --from-seed {given.from_seed}{only}"
+    return (
+        f"python -m tests.chaos --runs {given.runs} --jobs {given.jobs} --from-seed {given.from_seed}{only}"
+    )
 
 
 def _say(result: Result, done: int, count: int, began_s: float, results: list[Result]) -> None:
@@ -69,7 +78,9 @@ def _say(result: Result, done: int, count: int, began_s: float, results: list[Re
         print(f"       {_why(result)}", flush=True)
     if done % 20 == 0:
         left_s = took_s / done * (count - done)
-        print(f"-- {done} of {count}, {failed} failed, {took_s:.0f} s, about {left_s:.0f} s to go", flush=True)
+        print(
+            f"-- {done} of {count}, {failed} failed, {took_s:.0f} s, about {left_s:.0f} s to go", flush=True
+        )
 
 
 def _why(result: Result) -> str:

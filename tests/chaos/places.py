@@ -36,16 +36,17 @@ class Disk:
     def free(self) -> None:
         self._filler.unlink(missing_ok=True)
 
-    def try_read_only(self) -> bool:
-        """Make it read-only; False while a file on it is open for writing."""
-        return self._remount("ro")
+    def read_only(self) -> None:
+        """For whoever opens a file from now on; what is open already stays as it was."""
+        self._mount("--bind", str(self.folder), str(self.folder))
+        self._mount("-o", "remount,bind,ro", str(self.folder))
 
     def writable(self) -> None:
-        self._remount("rw")
+        """Take away the last of what `read_only` put over the folder."""
+        subprocess.run(["umount", "-l", str(self.folder)], check=True, capture_output=True)
 
-    def _remount(self, how: str) -> bool:
-        done = subprocess.run(["mount", "-o", f"remount,{how}", str(self.folder)], capture_output=True)
-        return done.returncode == 0
+    def _mount(self, *arguments: str) -> None:
+        subprocess.run(["mount", *arguments], check=True, capture_output=True)
 
 
 @contextlib.contextmanager
@@ -64,7 +65,9 @@ def disk(folder: Path) -> Iterator[Disk]:
     try:
         yield Disk(folder)
     finally:
-        subprocess.run(["umount", "-l", str(folder)], capture_output=True)
+        # Once more for a read-only view that a fault was not allowed to end.
+        for _ in range(2):
+            subprocess.run(["umount", "-l", str(folder)], capture_output=True)
 
 
 class Clock:

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from tests.chaos.faults.table import BY_NAME, FAULTS, Fault
 
 # With these a fill may be lost that nothing follows: only a statement tells.
-SILENT = ("lost in silence", "short stall", "backwards", "lost then followed", "thousand fills in one message")
+SILENT = (
+    "lost in silence",
+    "short stall",
+    "backwards",
+    "lost then followed",
+    "thousand fills in one message",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,11 @@ def plan_of(seed: int, *, only: str | None = None) -> Plan:
     if only is not None:
         drawn, together = [BY_NAME[only]], False
     steps = tuple(
-        Step(fault, chance.uniform(0, 2.5) if together else chance.uniform(0.1, 0.5), f"{seed} {number} {fault.name}")
+        Step(
+            fault,
+            chance.uniform(0, 2.5) if together else chance.uniform(0.1, 0.5),
+            f"{seed} {number} {fault.name}",
+        )
         for number, fault in enumerate(drawn)
     )
     silent = any(step.fault.name in SILENT for step in steps)

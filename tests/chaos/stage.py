@@ -27,7 +27,9 @@ class Stage(World):
 
     def start_again(self, *, wait: bool = False) -> None:
         """Start it on the same folders, as after a power cut."""
-        named = [f"--address={name}={address}" for name, address in zip(self.names, self.accounts, strict=False)]
+        named = [
+            f"--address={name}={address}" for name, address in zip(self.names, self.accounts, strict=False)
+        ]
         self.start(*named, *self.urls, config=self._config, wait=wait)
 
     def all_disagreements(self, begun: dict[str, int]) -> list[str]:

@@ -47,7 +47,15 @@ class Blindness:
 class Trial:
     """One run."""
 
-    def __init__(self, stage: Stage, chance: random.Random, *, disk: Disk | None, clock: Clock | None, statements_s: float) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        chance: random.Random,
+        *,
+        disk: Disk | None,
+        clock: Clock | None,
+        statements_s: float,
+    ) -> None:
         self.stage, self.chance, self.disk, self.clock = stage, chance, disk, clock
         self.statements_s = statements_s  # how often the exchange's own statement is asked for, at the least
         self.blind: list[Blindness] = []

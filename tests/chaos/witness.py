@@ -64,6 +64,7 @@ class Witness:
         self._past: dict[Name, Past] = {}
         self._seen = dict(begun)
         self._summary_s = 0.0
+        self._health = ""
         self._snapshot: Snapshot | None = None
         self._ended = threading.Event()
         self._threads = [
@@ -119,6 +120,7 @@ class Witness:
             with contextlib.suppress(HlposmonError):
                 claims += self._claims_of_summary()
         self._take_fills()  # after the claims: what they rest on has happened by then
+        sound = sound and self._health != "unhealthy"
         whole = sound
         for where, name, size in claims:
             self._check(where, name, size, at_s)
@@ -143,9 +145,12 @@ class Witness:
 
     def _claims_of_summary(self) -> list[tuple[str, Name, Decimal]]:
         said = self._stage.api.summary()
+        self._health = said["health"]
         listed = {(row["account"], row["coin"]): row for row in said["positions"].values()}
         claims = [
-            ("summary", name, Decimal(row["size"])) for name, row in listed.items() if row["verdict"] == "proven"
+            ("summary", name, Decimal(row["size"]))
+            for name, row in listed.items()
+            if row["verdict"] == "proven"
         ]
         for account in said["accounts"]:
             if said["accounts"][account]["verdict"] == "proven":

@@ -206,9 +206,10 @@ class World:
         last = {line["key"].split(":", 2)[2]: line["position"] for line in lines if "position" in line}
         wrong = []
         for coin in sorted(truth.keys() | book.keys() | records.keys()):
-            if coin not in truth or coin not in book or coin not in records:
+            if not all(coin in known for known in (truth, book, records, last)):
                 wrong.append(
-                    f"{coin}: exchange {coin in truth}, book {coin in book}, snapshot {coin in records}"
+                    f"{coin}: exchange {coin in truth}, book {coin in book}, snapshot {coin in records},"
+                    f" journal {coin in last}"
                 )
                 continue
             sizes = {
@@ -245,9 +246,7 @@ class World:
         if record != Decimal(book["entry_price"]):
             yield f"{coin}: entry {record} in the snapshot, {book['entry_price']} on the socket"
 
-    def _fills_differ(
-        self, lines: list[dict[str, Any]], fills_from: int, address: str
-    ) -> Iterator[str]:
+    def _fills_differ(self, lines: list[dict[str, Any]], fills_from: int, address: str) -> Iterator[str]:
         made = list(self.control.made(address))[fills_from:]
         expected = Counter(
             (f["coin"], f["time"], f["tid"], f["oid"], f["side"], Decimal(f["sz"])) for f in made

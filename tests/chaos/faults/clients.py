@@ -8,7 +8,8 @@ import socket
 from tests.chaos.trial import Act, Trial
 
 UPGRADE = (
-    b"GET /api/v1/positions/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"GET /api/v1/positions/stream HTTP/1.1\r\nHost: localhost\r\n"
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 RUBBISH = (

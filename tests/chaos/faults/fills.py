@@ -12,9 +12,9 @@ def lost_then_followed(trial: Trial, chance: random.Random) -> Act:
     trial.note(f"{count} of {coin}")
     trial.may_lag(3)
     trial.control.lose(count, address, coin)
-    price = trial.price(coin)
+    price, side = trial.price(coin), chance.choice("BA")
     for _ in range(count):
-        trial.control.fill(address, coin, chance.choice("BA"), "1", price)
+        trial.control.fill(address, coin, side, "1", price)
         yield chance.uniform(0, 0.2)
     trial.begins()
     trial.control.fill(address, coin, chance.choice("BA"), "2", price)
@@ -35,6 +35,19 @@ def lost_in_silence(trial: Trial, chance: random.Random) -> Act:
     trial.over()
     yield trial.statements_s + 3
     trial.control.pace(pace)
+
+
+def lost_round_trip(trial: Trial, chance: random.Random) -> Act:
+    """A buy and a sale are sent on no feed: every size is as it was, and only the list of fills can tell."""
+    address, coin = _market(trial, chance)
+    price, sides = trial.price(coin), chance.sample("BA", 2)
+    trial.note(coin)
+    trial.control.lose(2, address, coin)
+    trial.begins()
+    for side in sides:
+        trial.control.fill(address, coin, side, "1", price)
+    trial.over()
+    yield 0
 
 
 def lost_on_one_feed(trial: Trial, chance: random.Random) -> Act:
@@ -164,7 +177,7 @@ def monitor_clock(trial: Trial, chance: random.Random) -> Act:
     trial.over()
 
 
-def funding(trial: Trial, chance: random.Random) -> Act:  # noqa: ARG001
+def funding(trial: Trial, chance: random.Random) -> Act:
     """An hour's funding is paid amid all this."""
     trial.begins()
     trial.control.funding()

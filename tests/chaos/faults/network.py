@@ -64,7 +64,7 @@ def refused(what: str) -> Callable[[Trial, random.Random], Act]:
     return act
 
 
-def outage(trial: Trial, chance: random.Random) -> Act:  # noqa: ARG001
+def outage(trial: Trial, chance: random.Random) -> Act:
     """The exchange is away for 8 seconds, and trading goes on."""
     trial.may_lag(3)
     trial.begins()

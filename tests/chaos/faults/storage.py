@@ -25,19 +25,14 @@ def full(trial: Trial, chance: random.Random) -> Act:
 
 
 def read_only(trial: Trial, chance: random.Random) -> Act:
-    """The log folder's file system is made read-only, and writable again."""
+    """The log folder is read-only for whoever opens a file, which a new tracker has to; then no more."""
     assert trial.disk is not None, "the run was made for it"
     seconds = chance.uniform(1.0, 3.0)
+    trial.note(f"{seconds:.1f} s")
+    trial.may_lag(6)
     trial.begins()
-    # A file that is open for writing holds it off: its writer has to go, as it would for a forced one.
-    trial.may_lag(8)
-    for _ in range(50):
-        trial.send(signal.SIGKILL, *(pid for name, pid in trial.pids().items() if name == "tracker"))
-        if trial.disk.try_read_only():
-            break
-        yield 0.02
-    else:
-        trial.note("stayed busy")
+    trial.disk.read_only()
+    trial.send(signal.SIGKILL, *(pid for name, pid in trial.pids().items() if name == "tracker"))
     yield seconds
     trial.disk.writable()
     trial.over()
@@ -61,7 +56,11 @@ def file_limit(trial: Trial, chance: random.Random) -> Act:
 
 def history_corrupted(trial: Trial, chance: random.Random) -> Act:
     """The history's file is overwritten in its midst while it is open, or before a new tracker opens it."""
-    paths = [path for path in sorted(trial.stage.state_dir.rglob("*")) if path.suffix in (".db", ".sqlite", ".sqlite3")]
+    paths = [
+        path
+        for path in sorted(trial.stage.state_dir.rglob("*"))
+        if path.suffix in (".db", ".sqlite", ".sqlite3")
+    ]
     trial.begins()
     if not paths:
         trial.note("there is no history file")

@@ -76,6 +76,7 @@ FAULTS = [
         "fills and statements",
         lost_then_followed=(fills.lost_then_followed, 16),
         lost_in_silence=(fills.lost_in_silence, 12),
+        lost_round_trip=(fills.lost_round_trip, 6),
         lost_on_one_feed=fills.lost_on_one_feed,
         doubled=fills.doubled,
         backwards=fills.backwards,
