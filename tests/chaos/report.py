@@ -28,22 +28,22 @@ the real exchange under load, real networks with their own delays and losses, se
 or disks that answer wrongly (a disk that is full, read-only or loses what was not synced is part of it), and
 months of real time.
 """
-A_RUN = """A run is a fresh exchange and a fresh monitor with one or two accounts and two feeds of fills, a
-flow of 5 to 60 fills a second, and one to four faults of the table below, one after the other or
-all at once. Meanwhile a witness compares, up to ten times a second, every size that is shown as
-proven with the sizes that the exchange has had: it may be at most 3 seconds behind, or as old as
-a silence that nobody can have noticed yet. In the end the exchange, the book, the snapshot and
-the audit must be equal to the last digit and all be proven again, with each fill in the audit
-exactly once; and the monitor must end with status 0 and leave no process, file or descriptor
-behind. A `drift` counts as a failure, since in these runs every fill can be fetched."""
-THE_TIMES = """The times below, in seconds, are of faults that came alone. *Noticed* counts from the cause to the
-first doubt on the stream or in the snapshot (for fills that were lost and followed: from the fill
-that followed; for one lost in silence: from its loss); *healed* from the end of the cause until
-everything is proven and right again. Where nothing had to be noticed, since a second feed or a
-quick restart covered it, there is no time. A fault may be noticed by chance of another reason,
-such as the end of a feed that a monitor gives up by itself."""
-TO_REPEAT = """To repeat one run: `python -m tests.chaos --seed N`. One fault in each of many runs: `python -m
-tests.chaos --runs 50 --only 'kill tracker'`. All of it: `make chaos`."""
+A_RUN = """A run is a fresh exchange and a fresh monitor with one or two accounts and two feeds of
+fills, a flow of 5 to 60 fills a second, and one to four faults of the table below, one after the other or
+all at once. Meanwhile a witness compares, up to ten times a second, every size that is shown as proven
+with the sizes that the exchange has had: it may be at most 3 seconds behind, or as old as a silence that
+nobody can have noticed yet. In the end the exchange, the book, the snapshot and the audit must be equal
+to the last digit and all be proven again, with each fill in the audit exactly once; and the monitor must
+end with status 0 and leave no process, file or descriptor behind. A `drift` counts as a failure, since in
+these runs every fill can be fetched."""
+THE_TIMES = """The times below, in seconds, are of faults that came alone. *Noticed* counts from the
+cause to the first doubt on the stream or in the snapshot (for fills that were lost and followed: from the
+fill that followed; for one lost in silence: from its loss); *healed* from the end of the cause until
+everything is proven and right again. Where nothing had to be noticed, since a second feed or a quick
+restart covered it, there is no time. A fault may be noticed by chance of another reason, such as the end
+of a feed that a monitor gives up by itself."""
+TO_REPEAT = """To repeat one run: `python -m tests.chaos --seed N`. One fault in each of many runs:
+`python -m tests.chaos --runs 50 --only 'kill tracker'`. All of it: `make chaos`."""
 SECTIONS = ("chaos", "flow", "soak")
 
 
