@@ -168,9 +168,13 @@ class World:
 
     # ------------------------------------------------------------ the truth
 
-    def positions(self) -> dict[str, dict[str, Any]]:
-        """The exchange's open positions of the first account, by coin."""
-        held = self.control.state()["accounts"][self.accounts[0]]["positions"]
+    def address(self, account: str | None) -> str:
+        """The address of a watched account; the first one's when none is named."""
+        return self.accounts[0]
+
+    def positions(self, account: str | None = None) -> dict[str, dict[str, Any]]:
+        """The exchange's open positions of one account, by coin."""
+        held = self.control.state()["accounts"][self.address(account)]["positions"]
         return {coin: row for coin, row in held.items() if Decimal(row["szi"])}
 
     def lines(self) -> list[dict[str, Any]]:
@@ -182,22 +186,30 @@ class World:
                     found.append(open_line(raw))
         return found
 
-    def disagreements(self, *, fills_from: int = 0) -> list[str]:
+    def disagreements(self, *, fills_from: int = 0, account: str | None = None) -> list[str]:
         """Where exchange, book, snapshot and journal differ; empty when they agree to the last digit.
 
-        `fills_from`: how many of the account's fills were made before the monitor began.
+        `fills_from`: how many of the account's fills were made before the monitor began. `account` is
+        its name, and may be left out where one is watched.
         """
-        truth, summary = self.positions(), self.api.summary()
-        book = {row["coin"]: row for row in summary["positions"].values()}
+        truth, summary = self.positions(account), self.api.summary()
+        book = {
+            row["coin"]: row for row in summary["positions"].values() if account in (None, row["account"])
+        }
         with Snapshot.open(self.folder / "snapshot") as opened:
-            records = {record.key.split(":", 2)[2]: record for record in opened.positions()}
-        lines = self.lines()
+            records = {
+                record.key.split(":", 2)[2]: record
+                for record in opened.positions()
+                if account in (None, record.account)
+            }
+        lines = [line for line in self.lines() if account in (None, line.get("account"))]
         last = {line["key"].split(":", 2)[2]: line["position"] for line in lines if "position" in line}
         wrong = []
         for coin in sorted(truth.keys() | book.keys() | records.keys()):
-            if coin not in truth or coin not in book or coin not in records:
+            if not all(coin in known for known in (truth, book, records, last)):
                 wrong.append(
-                    f"{coin}: exchange {coin in truth}, book {coin in book}, snapshot {coin in records}"
+                    f"{coin}: exchange {coin in truth}, book {coin in book}, snapshot {coin in records},"
+                    f" journal {coin in last}"
                 )
                 continue
             sizes = {
@@ -213,7 +225,7 @@ class World:
             verdicts = {book[coin]["verdict"], records[coin].verdict}
             if verdicts != {"proven"}:
                 wrong.append(f"{coin}: {verdicts}: {book[coin]['verdict_reason']}")
-        return [*wrong, *self._fills_differ(lines, fills_from)]
+        return [*wrong, *self._fills_differ(lines, fills_from, self.address(account))]
 
     def _entry_differs(
         self,
@@ -234,8 +246,8 @@ class World:
         if record != Decimal(book["entry_price"]):
             yield f"{coin}: entry {record} in the snapshot, {book['entry_price']} on the socket"
 
-    def _fills_differ(self, lines: list[dict[str, Any]], fills_from: int) -> Iterator[str]:
-        made = list(self.control.made(self.accounts[0]))[fills_from:]
+    def _fills_differ(self, lines: list[dict[str, Any]], fills_from: int, address: str) -> Iterator[str]:
+        made = list(self.control.made(address))[fills_from:]
         expected = Counter(
             (f["coin"], f["time"], f["tid"], f["oid"], f["side"], Decimal(f["sz"])) for f in made
         )
