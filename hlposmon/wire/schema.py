@@ -141,7 +141,8 @@ _FIRST = (
         f.fee, t.word AS fee_token, f.order_id, nullif(f.tid, 0) AS tid, f.start_position, f.closed_pnl,
         d.word AS direction, f.crossed, f.liquidation, f.tx_hash, e.word AS effect, f.late,
         f.position_size, f.position_entry, f.position_realized, f.position_closed_pnl,
-        f.position_fees, f.position_funding, f.position_fills
+        f.position_fees, f.position_funding, f.position_fills,
+        f.account AS account_id, f.instrument AS instrument_id
     FROM fill AS f
         CROSS JOIN accounts AS a ON a.id = f.account
         CROSS JOIN instruments AS i ON i.id = f.instrument
