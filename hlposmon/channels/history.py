@@ -10,6 +10,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ class History:
         self._last_statement: dict[str, Row] = {}
         self._pruned_ms = 0
         self._retry_at_s = 0.0
+        self._owes = False
         self._aside_at_s: float | None = None
 
     # ------------------------------------------------------------------ told
@@ -96,9 +98,9 @@ class History:
         """The number of the last line taken: written, or waiting for the next commit."""
         return self._taken
 
-    @property
-    def is_open(self) -> bool:
-        return self._db is not None
+    def is_ready(self, now_s: float) -> bool:
+        """Whether lines may be brought: not right after a failure."""
+        return self._db is not None and (self.failure is None or now_s >= self._retry_at_s)
 
     def take(self, line: dict[str, Any], day: str, raw: bytes, *, jump: bool = False) -> bool:
         """Take a sealed line, `raw` being its bytes; False when it does not follow on what was taken,
@@ -139,15 +141,8 @@ class History:
             self._open()
             if self._keeper is not None and self._keeper.hold:
                 return not self._lines
-            while self._lines:
-                self._beat()
-                piece = [self._lines[at] for at in range(min(len(self._lines), PIECE_LINES))]
-                self._transact(piece, now_ms, written_seq)
-                for _ in piece:
-                    self._lines.popleft()
-            if self._statements or self._has_unwritten:
-                self._transact([], now_ms, written_seq)
-        except Broken as error:
+            self._write(now_ms, written_seq)
+        except (Broken, UnicodeDecodeError) as error:  # a message or a text may be broken too
             self._set_aside(str(error), now_s, now_ms)
         except TooNew as error:
             self._fail(f"{self.path}: {error}", now_s + _TOO_NEW_S)
@@ -160,8 +155,6 @@ class History:
                 self._set_aside(str(found), now_s, now_ms)
             else:
                 self._fail(str(found), now_s + _RETRY_S)
-        else:
-            self.failure = None
         return self.failure is None and not self._lines
 
     def open(self, now_s: float, now_ms: int) -> bool:
@@ -169,7 +162,7 @@ class History:
         self.commit(now_s, now_ms, written_seq=0)
         if self.begun:  # a broken one is out of the way now
             self.commit(now_s, now_ms, written_seq=0)
-        return self.is_open
+        return self._db is not None
 
     def close(self) -> None:
         """Move the log into the file, and let go of it."""
@@ -201,11 +194,24 @@ class History:
             return []
         try:
             rows = self._db.execute("SELECT seq, day, line FROM unwritten ORDER BY seq").fetchall()
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             return []  # the next commit finds the same, and says it
         return [Unwritten(*row) for row in rows]
 
     # ------------------------------------------------------------------ within
+
+    def _write(self, now_ms: int, written_seq: int) -> None:
+        """Everything that waits. A failure is over when what it held up is written."""
+        while self._lines:
+            self._beat()
+            piece = list(islice(self._lines, PIECE_LINES))
+            self._transact(piece, now_ms, written_seq)
+            for _ in piece:
+                self._lines.popleft()
+            self.failure, self._owes = None, False
+        if self._statements or self._has_unwritten or (self.failure is not None and not self._owes):
+            self._transact([], now_ms, written_seq)
+            self.failure = self.failure if self._owes else None
 
     def _open(self) -> None:
         if self._keeper is not None and self._keeper.broken is not None:
@@ -216,7 +222,10 @@ class History:
         if self._db is None:
             self._db, checked = connect(self.path, self._fsync, self._beat)
             self._identity = file_identity(self.path)
-            self._load()
+            try:
+                self._load()
+            except (ValueError, LookupError, TypeError, ArithmeticError, AssertionError, WireError) as error:
+                raise Broken(f"it holds what no history does: {error}") from error
             self._keeper = Keeper(self.path, check_first=not checked)
 
     def _load(self) -> None:
@@ -267,7 +276,7 @@ class History:
                     else:
                         db.execute(sql, row)
                 self._book.replay(line)
-            except (WireError, OverflowError):
+            except WireError:
                 self.skipped += 1
         if fills:
             self.repeated += len(fills) - db.executemany(INSERT_FILL, fills).rowcount
@@ -283,6 +292,7 @@ class History:
     def _fail(self, why: str, retry_at_s: float) -> None:
         """Nothing that was taken is written now: stand where the file stands."""
         self.failure, self._retry_at_s = why, retry_at_s
+        self._owes |= bool(self._lines)
         self._lines.clear()
         self._taken = self.seq
         if self._db is None:
@@ -291,7 +301,7 @@ class History:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             self._load()
-        except (sqlite3.Error, Broken):
+        except (sqlite3.Error, Broken, UnicodeDecodeError):
             self._shut()  # read again when it is opened again
 
     def _set_aside(self, reason: str, now_s: float, now_ms: int) -> None:

@@ -70,6 +70,9 @@ def connect(path: Path, fsync: str, beat: Callable[[], None]) -> tuple[sqlite3.C
     except sqlite3.Error as error:
         db.close()
         raise explain(path, error) from error
+    except UnicodeDecodeError as error:
+        db.close()
+        raise Broken("a text in it is none") from error
     except (Broken, TooNew):
         db.close()
         raise
@@ -215,32 +218,33 @@ class Keeper:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        with contextlib.suppress(sqlite3.Error, OSError):
-            db = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
-            try:
+        try:
+            with contextlib.closing(sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)) as db:
                 db.execute("PRAGMA wal_autocheckpoint = 0")
-                self._keep(db)
-            finally:
-                self.hold = False
-                db.close()
+                self._look(db)
+                while not self._ended.wait(_KEEP_S):
+                    self._look(db)
+        except (Broken, UnicodeDecodeError) as error:
+            self.broken = str(error)
+        except sqlite3.Error as error:
+            found = explain(self._path, error)
+            self.broken = str(found) if isinstance(found, Broken) else None
+        finally:
+            self.hold = False
 
-    def _keep(self, db: sqlite3.Connection) -> None:
+    def _look(self, db: sqlite3.Connection) -> None:
+        """Check what is left to check, then move the log into the file if it is long."""
+        if self._check_first:
+            self._check_first = not check(db, lambda: not self._ended.is_set())
         log = self._path.with_name(self._path.name + "-wal")
-        while True:
-            try:
-                if self._check_first:
-                    self._check_first = not check(db, lambda: not self._ended.is_set())
-                length = log.stat().st_size if log.exists() else 0
-                self.hold = length > LONG_WAL_BYTES
-                if length > WAL_BYTES:
-                    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            except Broken as error:
-                self.broken = str(error)
-            except sqlite3.Error as error:
-                found = explain(self._path, error)
-                if isinstance(found, Broken):
-                    self.broken = str(found)
-            finally:
-                self.hold = False
-            if self.broken is not None or self._ended.wait(_KEEP_S):
-                return
+        try:
+            length = log.stat().st_size if log.exists() else 0
+            self.hold = length > LONG_WAL_BYTES
+            if length > WAL_BYTES:
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except (OSError, sqlite3.OperationalError) as error:
+            # A disk without room: what is in the log is safe there, and it is tried again.
+            if isinstance(error, sqlite3.Error) and isinstance(explain(self._path, error), Broken):
+                raise
+        finally:
+            self.hold = False

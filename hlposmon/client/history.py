@@ -184,8 +184,15 @@ def _fill(row: tuple[Any, ...]) -> FillRow:
     seq, time_ms, heard_ms, account, address, mode, key, symbol, side, *rest = row
     quantity, price, fee, token, order_id, tid, start, closed, direction, *rest = rest
     crossed, liquidation, tx_hash, effect, late, size, entry, *money, fills = rest
+    realized, closed_after, fees_after, funding_after = map(Decimal, money)
     after = PositionAfter(
-        Decimal(size), None if entry is None else Decimal(entry), *map(Decimal, money), fills=fills
+        size=Decimal(size),
+        entry_price=None if entry is None else Decimal(entry),
+        realized_pnl=realized,
+        closed_pnl=closed_after,
+        fees=fees_after,
+        funding=funding_after,
+        fills=fills,
     )
     return FillRow(
         seq=seq,

@@ -49,7 +49,7 @@ class Archive:
             found = history.recovered()
         elif history.seq == journal.seq and journal.missing is not None:
             found = history.recovered()
-        elif history.is_open:
+        elif history.failure is None:
             found = self._catch_up(found, now_s, now_ms)
         if kept:
             log.info("lines that were not written before", extra=fields(lines=journal.backlog))
@@ -77,7 +77,7 @@ class Archive:
         """Bring the history lines that it has not taken, for so long; nothing when it is not behind."""
         history = self._history
         until_s = time.monotonic() + within_s
-        while history.taken < self._journal.seq and history.failure is None and now_s >= self._read_at_s:
+        while history.taken < self._journal.seq and history.is_ready(now_s) and now_s >= self._read_at_s:
             if not self._bring() or not self._commit_history(now_s, now_ms):
                 self._behind = None
                 return
@@ -105,8 +105,8 @@ class Archive:
         had = history.seq
         while True:
             self.follow(now_s, now_ms, within_s=CATCH_UP_S)
-            done = history.taken >= journal.seq or history.failure is not None or not history.is_open
-            if done or journal.is_whole or not had:
+            stuck = history.failure is not None or now_s < self._read_at_s
+            if history.taken >= journal.seq or stuck or journal.is_whole or not had:
                 break
         return history.recovered() if had and not journal.is_whole and history.seq == journal.seq else found
 

@@ -22,12 +22,14 @@ Row = tuple[Any, ...]
 # A statement of SQL and what is put into it.
 Write = tuple[str, Row]
 
+_INTEGERS = 1 << 63
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TEN_DECIMALS = Decimal(1).scaleb(-10)
 _WIDE = Context(prec=200, rounding=ROUND_HALF_EVEN)
 _DIGEST_BYTES = 8
 # A transaction hash of nothing but zeros (the venue gives one for a TWAP's slices).
 NO_TRANSACTION = b"\x00"
+_HASH_BYTES = 32
 _ZEROS = "0x" + "0" * 64
 
 
@@ -64,9 +66,18 @@ def writes_of(line: dict[str, Any], ids: Ids) -> list[Write]:
     """What a journal line adds to the history; nothing for one that is of no account."""
     make = _MAKERS.get(line["type"])
     try:
-        return make(line, ids) if make is not None else []
+        writes = make(line, ids) if make is not None else []
+        for _, row in writes:
+            _fits(row)
+        return writes
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise WireError(f"line {line.get('seq')} ({line['type']}): {type(error).__name__} {error}") from error
+
+
+def _fits(row: Row) -> None:
+    for value in row:
+        if isinstance(value, int) and not -_INTEGERS <= value < _INTEGERS:
+            raise ValueError(f"{value} has no room in a column")
 
 
 def _fill(line: dict[str, Any], ids: Ids) -> list[Write]:
@@ -185,7 +196,7 @@ def _packed(text: str) -> bytes | str | None:
         raw = bytes.fromhex(text.removeprefix("0x"))
     except ValueError:
         return text
-    return raw if "0x" + raw.hex() == text else text
+    return raw if len(raw) == _HASH_BYTES and "0x" + raw.hex() == text else text
 
 
 # ------------------------------------------------------------------ kept for a restart
