@@ -19,6 +19,7 @@ DOORS = {
     "rich": ("cli/",),
     "eth_account": ("config/",),
     "multiprocessing": ("supervision/",),
+    "sqlite3": ("channels/history", "client/history.py"),
     "mmap": ("channels/snapshot.py", "channels/journal.py", "client/snapshot.py", "supervision/heartbeat.py"),
 }
 FORBIDDEN = ("asyncio",)

@@ -4,7 +4,8 @@ What the book says is appended here before anybody is told. Each file, each star
 lines begin with a checkpoint that holds the whole book, so recovery reads from the last checkpoint on
 and nothing before. When a line cannot be written (disk full, folder read-only)
 it is kept in order and written when it can be; `failure` says so meanwhile. Nothing is claimed to be
-written that is not. It knows lines, not what they mean.
+written that is not. Whoever is told of each `sealed` line may keep those that could not be written, and
+hand them back at the next start. It knows lines, not what they mean.
 """
 
 import contextlib
@@ -12,11 +13,12 @@ import mmap
 import os
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hlposmon.channels.days import lines_after
 from hlposmon.errors import NotPermitted, WireError
 from hlposmon.wire.lines import CHECKPOINT_MARK, FIRST_PREV, Recovered, event, open_line, replay, seal
 
@@ -28,18 +30,33 @@ _PIECE_BYTES = 1 << 20
 _BATCH_S = 1.0
 _RETRY_S = 1.0
 _NAME = re.compile(r"audit-\d{4}-\d{2}-\d{2}\.jsonl\Z")
+# A sealed line: the object, the day whose file it is for, its bytes.
+Sealed = tuple[dict[str, Any], str, bytes]
 
 
 class Journal:
     """Appends lines to `<log_dir>/trading/audit-YYYY-MM-DD.jsonl`. `fsync` is each, batch or off."""
 
-    def __init__(self, log_dir: Path, *, fsync: str, checkpoint: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        log_dir: Path,
+        *,
+        fsync: str,
+        checkpoint: Callable[[], dict[str, Any]],
+        sealed: Callable[[dict[str, Any], str, bytes], object] | None = None,
+    ) -> None:
         assert fsync in ("each", "batch", "off"), fsync
         self.folder = log_dir / "trading"
         self.failure: str | None = None
         self.lost = 0
         self.fsync = fsync
-        self._checkpoint = checkpoint
+        # Numbers of lines that are not in this folder, found at the start; and whether what was
+        # recovered rests on all lines since a checkpoint.
+        self.missing: tuple[int, int] | None = None
+        self.is_whole = False
+        self._checkpoint, self._sealed = checkpoint, sealed
+        self._now_ms = 0
+        self._let_go: tuple[int, int] | None = None
         self._seq, self._prev = 0, FIRST_PREV
         self._day = ""
         self._since_checkpoint = 0
@@ -55,17 +72,38 @@ class Journal:
         return self._seq
 
     @property
+    def hash(self) -> str:
+        """The hash of the last line appended."""
+        return self._prev
+
+    @property
     def backlog(self) -> int:
         """Lines that are not in the file yet."""
         return len(self._pending)
 
-    def recover(self, now_ms: int) -> Recovered:
+    @property
+    def written_seq(self) -> int:
+        """The number of the last line that is in a file."""
+        return self._seq - len(self._pending)
+
+    def lines_after(self, seq: int) -> Iterator[Sealed]:
+        """Every line behind number `seq` that there is, in order: out of the files, then what waits."""
+        for line, day, raw in lines_after(self.folder, seq):
+            seq = line["seq"]
+            yield line, day, raw
+        for day, raw in list(self._pending):
+            line = open_line(raw)
+            if line["seq"] > seq:
+                yield line, day, raw
+
+    def recover(self, now_ms: int, unwritten: Iterable[tuple[str, bytes]] = ()) -> Recovered:
         """Read what the files know since the last checkpoint and go on behind the last line; call once,
-        first.
+        first. `unwritten` are the days and bytes of lines that the files would not take before a crash.
 
         A line that a crash left half written stays where it is; the line after it says so.
         Raises NotPermitted when there are files that cannot be read.
         """
+        self._now_ms = now_ms
         with contextlib.suppress(OSError):  # where it cannot be made there is nothing to read either
             self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         found = Recovered()
@@ -76,12 +114,22 @@ class Journal:
                 f"{error.filename or self.folder}: the audit cannot be read: {error.strerror}"
             ) from error
         self._seq, self._prev = found.seq, found.prev
+        if self._resume(unwritten, torn, found):
+            torn = b""
         if torn:
-            self._add(event("torn", now_ms=now_ms, bytes=torn))
+            self._add(event("torn", now_ms=now_ms, bytes=len(torn)))
         return found
+
+    def go_on_behind(self, seq: int, digest: str) -> None:
+        """The line of that number and hash was written elsewhere: the next one chains to it."""
+        assert seq > self._seq, "a chain does not go back"
+        first = self.missing[0] if self.missing else self._seq + 1
+        self.missing = (first, seq)
+        self._seq, self._prev = seq, digest
 
     def append(self, body: dict[str, Any], now_ms: int) -> None:
         """Add a line; `commit` writes it. A new day, or a long way since the last, brings a checkpoint."""
+        self._now_ms = now_ms
         day = _day_of(now_ms)
         # The clock may be set back: a file once left is not returned to.
         if day > self._day or self._since_checkpoint >= CHECKPOINT_LINES:
@@ -106,9 +154,7 @@ class Journal:
                 self.failure = f"{error.filename or self.folder}: {error.strerror}"
                 self._retry_at_s = now_s + _RETRY_S
                 self._close_file()
-                while len(self._pending) > BACKLOG_LINES:
-                    self._pending.popleft()
-                    self.lost += 1
+                self._let_go_beyond(BACKLOG_LINES)
             else:
                 self._unsynced_since_s = self._unsynced_since_s or now_s
         self._sync_if_due(now_s)
@@ -126,10 +172,57 @@ class Journal:
     def _add(self, body: dict[str, Any]) -> None:
         self._seq += 1
         self._since_checkpoint += 1
-        line, self._prev = seal(body, seq=self._seq, prev=self._prev)
+        prev = self._prev
+        line, self._prev = seal(body, seq=self._seq, prev=prev)
         self._pending.append((self._day, line))
+        if self._sealed is not None:
+            whole = {"seq": self._seq, **body, "prev": prev, "hash": self._prev}
+            self._sealed(whole, self._day, line)
+
+    def _resume(self, unwritten: Iterable[tuple[str, bytes]], torn: bytes, found: Recovered) -> bool:
+        """Take back lines that were kept elsewhere; whether the half line is the beginning of the first."""
+        is_same = False
+        for day, raw in unwritten:
+            body = _opened(raw)
+            if body is None or body["seq"] <= self._seq:
+                continue
+            if body["prev"] != self._prev:
+                self.missing = self.missing or (self._seq + 1, body["seq"] - 1)
+                self.is_whole = False
+            if not self._pending and torn and raw.startswith(torn):
+                is_same = self._cut_off(len(torn))
+            self._seq, self._prev = body["seq"], body["hash"]
+            self._day = max(self._day, day)
+            self._pending.append((day, raw))
+            replay(body, found)
+            found.seq, found.prev = self._seq, self._prev
+        return is_same
+
+    def _cut_off(self, length: int) -> bool:
+        """Take a half line away that is about to be written whole."""
+        path = max(path for path in self.folder.iterdir() if _NAME.match(path.name))
+        try:
+            os.truncate(path, path.stat().st_size - length)
+        except OSError:
+            return False
+        return True
+
+    def _let_go_beyond(self, most: int) -> None:
+        while len(self._pending) > most:
+            self._pending.popleft()
+            self.lost += 1
+            first = self._let_go[0] if self._let_go else self.written_seq
+            self._let_go = (first, self.written_seq)
 
     def _write_pending(self) -> None:
+        self._write_waiting()
+        if self._let_go is not None:
+            first, last = self._let_go
+            self._let_go = None
+            self._add(event("lost", now_ms=self._now_ms, first=first, last=last, count=last - first + 1))
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
         while self._pending:
             day = self._pending[0][0]
             if self._file is None or self._file_day != day or self._is_taken_away():
@@ -198,28 +291,30 @@ class Journal:
                 self.failure = f"{self.folder}: {error.strerror}"
         self._unsynced_since_s = None
 
-    def _read(self, into: Recovered) -> int:
-        """Replay all whole lines since the last checkpoint; the bytes of a half-written one at the end."""
+    def _read(self, into: Recovered) -> bytes:
+        """Replay all whole lines since the last checkpoint; a half-written one at the end."""
         if not self.folder.exists():
-            return 0
+            return b""
         paths = sorted(path for path in self.folder.iterdir() if _NAME.match(path.name))
         if not paths:
-            return 0
+            return b""
         self._day = paths[-1].name[6:16]
         wanted: list[bytes] = []
         for path in reversed(paths):
             raw, has_checkpoint = _from_last_checkpoint(path)
             wanted.append(raw)
             if has_checkpoint:
+                self.is_whole = True
                 break
         for raw in reversed(wanted):
             for line in raw.splitlines(keepends=True):
                 body = _opened(line)
                 if body is not None:
+                    self.is_whole &= into.seq in (0, body["seq"] - 1)
                     replay(body, into)
                     into.seq, into.prev = body["seq"], body["hash"]
         rest = wanted[0].rpartition(b"\n")[2]
-        return 0 if _opened(rest) else len(rest)  # a line may be whole and lack but its newline
+        return b"" if _opened(rest) else rest  # a line may be whole and lack but its newline
 
 
 def _day_of(now_ms: int) -> str:

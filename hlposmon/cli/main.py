@@ -30,6 +30,7 @@ COMMANDS = {
     "status": "hlposmon.cli.status",
     "health": "hlposmon.cli.health",
     "tail": "hlposmon.cli.tail",
+    "fills": "hlposmon.cli.fills",
     "workers": "hlposmon.cli.workers",
     "wait": "hlposmon.cli.wait",
     "simulate": "hlposmon.cli.simulate",

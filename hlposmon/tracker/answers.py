@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from hlposmon.channels.history import History
 from hlposmon.channels.journal import Journal
 from hlposmon.config import Settings
 from hlposmon.domain.book import Book
@@ -51,6 +52,7 @@ class Answers:
         feeds: Feeds,
         incidents: Incidents,
         journal: Journal,
+        history: History,
         board: Callable[[], Sequence[Worker]],
         *,
         updated_ms: Callable[[str, str], int | None],
@@ -62,7 +64,7 @@ class Answers:
         self.stopping = False
         self.snapshot_failure: str | None = None
         self._book, self._clocks, self._feeds = book, clocks, feeds
-        self._incidents, self._journal = incidents, journal
+        self._incidents, self._journal, self._history = incidents, journal, history
         self._board, self._updated_ms, self._seq = board, updated_ms, seq
         self._usage, self._spent = usage, spent
         self._began_s = time.monotonic()
@@ -121,6 +123,11 @@ class Answers:
                 "lost": self._journal.lost,
                 "failure": self._journal.failure,
             },
+            "history": {
+                "seq": self._history.seq,
+                "backlog": max(0, self._journal.seq - self._history.seq),
+                "failure": self._history.failure,
+            },
             "since": published.time_text(self._began_ms),
         }
 
@@ -169,6 +176,7 @@ class Answers:
             uptime_s=time.monotonic() - self._began_s,
             stopping=self.stopping,
             journal_failure=self._journal.failure,
+            history_failure=self._history.failure,
             snapshot_failure=self.snapshot_failure,
             workers_down=[row.name for row in board if row.state != "up" and not row.flapping],
             flapping=[row.name for row in board if row.flapping],

@@ -46,6 +46,7 @@ def assess(
     uptime_s: float,
     stopping: bool,
     journal_failure: str | None,
+    history_failure: str | None = None,
     snapshot_failure: str | None = None,
     workers_down: Sequence[str] = (),
     flapping: Sequence[str] = (),
@@ -54,6 +55,8 @@ def assess(
     """The health and its reasons, the worst first. `drifts` are those of late that are over."""
     listed = [view for view in views if is_listed(view)]
     bad, doubtful = _bad(listed, journal_failure), _doubtful(listed, accounts)
+    if history_failure is not None:
+        bad.append(f"the history cannot be written: {history_failure}")
     if snapshot_failure is not None:
         bad.append(f"the snapshot cannot be written: {snapshot_failure}")
     late, dead = _late(ages, limits)

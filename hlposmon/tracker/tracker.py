@@ -2,7 +2,7 @@
 
 The law of its way: journal first, then publish. Fills are drained before all else; prices are applied
 in small slices with a look at the fills between. Started again after a crash it takes the book up from
-the journal, tells its workers up to when it knows the fills, and is right again when they have brought
+what outlived it, tells its workers up to when it knows the fills, and is right again when they have brought
 the rest. No network but the Unix sockets it was handed.
 """
 
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hlposmon import __version__
+from hlposmon.channels.history import History
 from hlposmon.channels.journal import Journal
 from hlposmon.channels.queue import Queue
 from hlposmon.channels.server import PublicServer
@@ -25,6 +26,7 @@ from hlposmon.domain.changes import (
     Adopted,
     Change,
     Doubt,
+    Drift,
     Filled,
     Funded,
     Gap,
@@ -48,6 +50,7 @@ from hlposmon.serving.messages import Limits as ServingLimits
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
 from hlposmon.tracker.answers import Answers, Worker
+from hlposmon.tracker.archive import Archive
 from hlposmon.tracker.clocks import Clocks, Limits
 from hlposmon.tracker.feeds import Feeds
 from hlposmon.tracker.incidents import Incidents
@@ -94,7 +97,12 @@ class Tracker:
         self._clocks = Clocks(Limits.of(settings))
         self._feeds = Feeds()
         self._incidents = Incidents()
-        self._journal = Journal(settings.paths.log_dir, fsync=settings.audit.fsync, checkpoint=self._memory)
+        fsync = settings.audit.fsync
+        self._history = History(settings.paths.state_dir, fsync=fsync, beat=pulse.beat)
+        self._journal = Journal(
+            settings.paths.log_dir, fsync=fsync, checkpoint=self._memory, sealed=self._history.take
+        )
+        self._archive = Archive(self._journal, self._history, beat=pulse.beat)
         self._selector = selectors.DefaultSelector()
         self._inlets = Inlets(queue, gone=self._worker_gone)
         self._server = PublicServer(self, ServingLimits(max_connections=_room_for_clients()))
@@ -112,6 +120,7 @@ class Tracker:
             self._feeds,
             self._incidents,
             self._journal,
+            self._history,
             board,
             updated_ms=self._publisher.updated_ms,
             seq=lambda: self.seq,
@@ -261,6 +270,9 @@ class Tracker:
         if first and self._book.is_stated(name):
             body = event("stated", now_ms=_now_ms(), account=name, base_ms=self._book.base_ms()[name])
             self._journal.append(body, _now_ms())
+        drifted = {change.key for change in changes if isinstance(change, Drift)}
+        in_doubt = {view.key for view in self._book.views(name) if view.in_doubt}
+        self._archive.settled(statement, sorted(drifted | in_doubt), _now_ms())
         self._tell(changes)
 
     def _feed(self, state: FeedState) -> None:
@@ -333,18 +345,7 @@ class Tracker:
         )
 
     def _commit(self) -> None:
-        was = self._journal.failure
-        self._journal.commit(time.monotonic())
-        if self._journal.failure is not None:
-            self._repeats.log(
-                log,
-                logging.ERROR,
-                "the audit cannot be written",
-                now=time.monotonic(),
-                reason=self._journal.failure,
-            )
-        elif was is not None:
-            log.info("the audit is written again")
+        self._archive.commit(time.monotonic(), _now_ms())
 
     def _record(self, account: str, key: str) -> None:
         if self._snapshot is None:
@@ -387,6 +388,7 @@ class Tracker:
             if now_s - self._rung_s.get(name, 0.0) > RING_AGAIN_S:
                 self._ring(Bell(name, since_ms, 0.0, "still in doubt"))
         self._commit()
+        self._archive.follow(now_s, _now_ms())
         if self._answers.snapshot_failure is not None:
             self._renew_snapshot()
         if self._snapshot is not None:
@@ -419,6 +421,7 @@ class Tracker:
         self._watched_s = {name: self._watched_s.get(name, began_s) for name in now}
         self._clocks.limits = Limits.of(settings)
         self._journal.fsync = settings.audit.fsync
+        self._history.set_fsync(settings.audit.fsync)
         self._journal.append_checkpoint(_now_ms())
         self._commit()
         self._publisher.min_pnl_change = settings.stream.min_pnl_change
@@ -442,7 +445,7 @@ class Tracker:
 
     def _recover(self) -> None:
         now_ms = _now_ms()
-        found = self._journal.recover(now_ms)
+        found = self._archive.recover(time.monotonic(), now_ms)
         ours = {name for name, address in self._addresses().items() if found.addresses.get(name) == address}
         if found.mode not in ("", self._settings.mode):
             log.warning("another mode's journal is not taken up", extra=fields(mode=found.mode))
@@ -468,7 +471,10 @@ class Tracker:
         self._commit()
         self._judge()
         self._renew_snapshot()
-        log.info("tracker up", extra=fields(recovered=len(memories), audit=self._journal.folder))
+        log.info(
+            "tracker up",
+            extra=fields(recovered=len(memories), audit=self._journal.folder, history=self._history.path),
+        )
 
     def _renew_snapshot(self) -> None:
         """A new file in the place of the old one, with what is watched now and nothing else."""
@@ -493,7 +499,7 @@ class Tracker:
         for report in self._inlets.reports(prices=False, most=100_000):
             self._take(report)
         self._journal.append(event("stop", now_ms=_now_ms(), backlog=self._journal.backlog), _now_ms())
-        self._journal.close()
+        self._archive.close(time.monotonic(), _now_ms())
         self._server.close()
         self._inlets.close()
         if self._snapshot is not None:

@@ -508,11 +508,9 @@ def test_a_backlog_beyond_its_bound_lets_the_oldest_go_and_counts_them(tmp_path,
     assert (clerk.journal.backlog, clerk.journal.lost) == (50, 31)
     (tmp_path / "log").unlink()
     assert clerk.commit()
-    written = [
-        int(open_line(raw)["position"]["size"])
-        for raw in files_in(tmp_path / "log")[0].read_bytes().splitlines(keepends=True)
-    ]
-    assert written == list(range(31, 81))
+    *written, last = map(open_line, files_in(tmp_path / "log")[0].read_bytes().splitlines(keepends=True))
+    assert [int(line["position"]["size"]) for line in written] == list(range(31, 81))
+    assert [last[name] for name in ("type", "first", "last", "count")] == ["lost", 1, 31, 31]
 
 
 def test_events_are_lines_too(tmp_path):
