@@ -25,16 +25,20 @@ from hlposmon.domain.reports import (
     FeedState,
     Fills,
     Funding,
+    Happened,
     Marks,
     Notice,
     StatedPosition,
     Statement,
+    Unlisted,
 )
 from hlposmon.domain.verdict import Evidence, Freshness, Verdict, judge
 from hlposmon.domain.views import AccountView, Memory, View
 
 # The price feed tells changes only; beyond this a statement's mark counts as the newer one.
 QUIET_MARK_S = 15.0
+# What befell an account is kept as the cause of a drift: the newest so many.
+KEPT_HAPPENINGS = 64
 
 
 @dataclass(slots=True)
@@ -63,6 +67,8 @@ class _Account:
     live_since_s: float | None = None
     lines: dict[str, _Line] = field(default_factory=dict)
     notices: list[Notice] = field(default_factory=list)
+    happened: list[Happened] = field(default_factory=list)
+    unlisted: list[Unlisted] = field(default_factory=list)
     # Keys (or "" for all) whose fills are not known to be whole since a time, in milliseconds.
     unsure: dict[str, int] = field(default_factory=dict)
     verdict: Verdict | None = None
@@ -168,6 +174,22 @@ class Book:
         if account is None or notice in account.notices:
             return False
         account.notices.append(notice)
+        return True
+
+    def happen(self, happened: Happened) -> bool:
+        """Keep what befell an account, as the cause of a drift to come; whether it is news."""
+        account = self._accounts.get(happened.account)
+        if account is None or happened in account.happened:
+            return False
+        account.happened = [*account.happened, happened][-KEPT_HAPPENINGS:]
+        return True
+
+    def unlist(self, unlisted: Unlisted) -> bool:
+        """Keep that some fills cannot be fetched any more; whether it is news."""
+        account = self._accounts.get(unlisted.account)
+        if account is None or unlisted in account.unlisted:
+            return False
+        account.unlisted = [*account.unlisted, unlisted][-KEPT_HAPPENINGS:]
         return True
 
     # ------------------------------------------------------------------ asked

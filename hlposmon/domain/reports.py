@@ -108,7 +108,8 @@ class Statement:
     """All open positions of an account at a venue; a coin that is not in it is flat there.
 
     `asked_s` is when the question was put. `fills_from_ms`: all fills since that time were fetched
-    and handed on before this statement was asked for; None when none were.
+    and handed on before this statement was asked for; None when none were. `pushed`: nobody asked, it
+    came over the stream and `asked_s` is when it was heard; no fills were fetched before it.
     """
 
     account: str
@@ -120,6 +121,7 @@ class Statement:
     margin_used: Decimal | None = None
     withdrawable: Decimal | None = None
     fills_from_ms: int | None = None
+    pushed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,39 @@ class Notice:
     grave: bool = False
 
 
+class Happening(StrEnum):
+    """What else can befall an account. ELSEWHERE: it holds something on a dex that is not watched."""
+
+    LIQUIDATION = "liquidation"
+    TRANSFER = "transfer"
+    MODE_CHANGE = "mode change"
+    ELSEWHERE = "dex not watched"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """Something befell an account that is no fill; `keys` are what it is about, none for the whole
+    account. `time_ms` is the venue's: where it gives none, that of its last statement."""
+
+    account: str
+    time_ms: int
+    kind: Happening
+    text: str
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """Fills of an account from `since_ms` to `until_ms`, both included, cannot be fetched any more, all
+    or some of them. What else there was from `since_ms` on counts as fetched with it."""
+
+    account: str
+    since_ms: int
+    until_ms: int
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Joined:
     """The first thing that a worker says on its queue: who it is."""
@@ -190,4 +225,4 @@ class Bell:
 
 
 Ask = Welcome | Bell
-Report = Joined | Fills | Marks | Statement | Funding | FeedState | Heard | Notice
+Report = Joined | Fills | Marks | Statement | Funding | FeedState | Heard | Notice | Happened | Unlisted

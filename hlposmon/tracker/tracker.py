@@ -34,12 +34,14 @@ from hlposmon.domain.reports import (
     FeedState,
     Fills,
     Funding,
+    Happened,
     Heard,
     Joined,
     Marks,
     Notice,
     Report,
     Statement,
+    Unlisted,
     Welcome,
 )
 from hlposmon.serving.messages import Limits as ServingLimits
@@ -203,6 +205,22 @@ class Tracker:
             case Notice():
                 if self._book.notice(report):
                     log.warning("notice", extra=fields(account=report.account, text=report.text))
+            case Happened():
+                if self._book.happen(report):
+                    log.info(
+                        "happened", extra=fields(account=report.account, kind=report.kind, text=report.text)
+                    )
+            case Unlisted():
+                if self._book.unlist(report):
+                    log.warning(
+                        "fills not listed any more",
+                        extra=fields(
+                            account=report.account,
+                            since_ms=report.since_ms,
+                            until_ms=report.until_ms,
+                            reason=report.reason,
+                        ),
+                    )
             case Joined():
                 self._inlets.welcome(
                     report, Welcome({name: self._book.high_water_ms(name) for name in self._book.accounts})

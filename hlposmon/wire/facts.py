@@ -15,6 +15,8 @@ from hlposmon.domain.reports import (
     Fill,
     Fills,
     Funding,
+    Happened,
+    Happening,
     Heard,
     Joined,
     Marks,
@@ -23,6 +25,7 @@ from hlposmon.domain.reports import (
     Side,
     StatedPosition,
     Statement,
+    Unlisted,
     Welcome,
 )
 from hlposmon.errors import WireError
@@ -55,6 +58,12 @@ def encode(report: Report | Ask) -> bytes:
             return dumps(["heard", report.feed, report.at_s])
         case Notice():
             return dumps(["notice", report.account, report.text, report.grave])
+        case Happened():
+            return dumps(
+                ["happened", report.account, report.time_ms, report.kind.value, report.text, report.keys]
+            )
+        case Unlisted():
+            return dumps(["unlisted", report.account, report.since_ms, report.until_ms, report.reason])
         case Joined():
             return dumps(["joined", report.worker, report.kind])
         case Welcome():
@@ -132,6 +141,7 @@ def _statement_row(statement: Statement) -> list[Any]:
         statement.margin_used,
         statement.withdrawable,
         statement.fills_from_ms,
+        statement.pushed,
     ]
 
 
@@ -145,6 +155,7 @@ def _statement_of(
     margin_used: str | None,
     withdrawable: str | None,
     fills_from_ms: int | None,
+    pushed: bool,
 ) -> Statement:
     return Statement(
         account=account,
@@ -168,6 +179,7 @@ def _statement_of(
         margin_used=_maybe(margin_used),
         withdrawable=_maybe(withdrawable),
         fills_from_ms=fills_from_ms,
+        pushed=pushed,
     )
 
 
@@ -192,6 +204,10 @@ _READERS: dict[str, Callable[..., Report | Ask]] = {
     "feed": FeedState,
     "heard": Heard,
     "notice": Notice,
+    "happened": lambda account, time_ms, kind, text, keys: Happened(
+        account, time_ms, Happening(kind), text, tuple(keys)
+    ),
+    "unlisted": Unlisted,
     "joined": Joined,
     "welcome": Welcome,
     "bell": Bell,

@@ -9,13 +9,13 @@ import base64
 import binascii
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from hlposmon.domain.amounts import amount, exactly
-from hlposmon.domain.reports import Fill, Funding, Side, StatedPosition, Statement
+from hlposmon.domain.amounts import amount, exactly, plain
+from hlposmon.domain.reports import Fill, Funding, Happened, Happening, Side, StatedPosition, Statement
 from hlposmon.errors import WireError
 from hlposmon.wire.text import dumps, loads
 
@@ -69,6 +69,43 @@ def acknowledges(data: Any, kind: str, address: str | None = None) -> bool:
     if not isinstance(echo, dict) or echo.get("type") != kind:
         return False
     return address is None or str(echo.get("user", "")).lower() == address.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the `error` channel says of a subscription, and which it is where the text names it.
+
+    `already`: we have it, so it is no loss. `limit`: there is no room for more (users, channels); such
+    a text never names the subscription that was refused.
+    """
+
+    text: str
+    already: bool = False
+    limit: bool = False
+    kind: str | None = None
+    user: str | None = None
+
+
+def refusal(data: Any) -> Refusal:
+    """Read the text of an `error` message; total: what is not known is a refusal that names nothing."""
+    text = str(data)
+    kind = user = None
+    if (at := text.find("{")) >= 0:
+        try:
+            echo = loads(text[at : text.rindex("}") + 1])
+        except (WireError, ValueError):
+            echo = None
+        if isinstance(echo, dict):
+            kind, user = (
+                echo[name] if isinstance(echo.get(name), str) else None for name in ("type", "user")
+            )
+    return Refusal(
+        text=text,
+        already=text.startswith("Already subscribed"),
+        limit=text.startswith(("Cannot track more than", "Cannot subscribe to more than")),
+        kind=kind,
+        user=user.lower() if user else None,
+    )
 
 
 # ------------------------------------------------------------------ keys
@@ -149,7 +186,13 @@ def _fill(body: dict[str, Any], coin: str, account: str, address: str) -> Fill:
 
 
 def statement(
-    body: Any, account: str, *, asked_s: float, now_ms: int, fills_from_ms: int | None = None
+    body: Any,
+    account: str,
+    *,
+    asked_s: float,
+    now_ms: int,
+    fills_from_ms: int | None = None,
+    pushed: bool = False,
 ) -> Statement:
     """A clearinghouseState as a statement of the first dex. Answers of 2023 have no time: `now_ms`."""
     state = _object(body, "clearinghouseState")
@@ -165,7 +208,42 @@ def statement(
         margin_used=_amount(summary, "totalMarginUsed"),
         withdrawable=_amount(state, "withdrawable"),
         fills_from_ms=fills_from_ms,
+        pushed=pushed,
     )
+
+
+def state_push(
+    data: Any, channel: str, names: Mapping[str, str], *, heard_s: float, now_ms: int
+) -> tuple[str, Statement | None, list[str]] | None:
+    """A pushed account state: whose (the address), what the first dex states, and the coins that are
+    held on other dexes, in their order. `names` has the account's name by address.
+
+    For `clearinghouseState` (one dex) and `allDexsClearinghouseState` (the first dex is ""). No
+    statement where the first dex is not in it: that is unknown and not flat. None for a stranger.
+    """
+    body = _object(data, channel)
+    user = _text(body, "user").lower()
+    if channel == "clearinghouseState":
+        states = [(_text(body, "dex"), body.get("clearinghouseState"))]
+    else:
+        states = [_pair(row) for row in _list(body.get("clearinghouseStates"), "clearinghouseStates")]
+    if user not in names:
+        return None
+    first, others = None, set()
+    for dex, state in states:
+        if dex == "":
+            first = statement(state, names[user], asked_s=heard_s, now_ms=now_ms, pushed=True)
+            continue
+        for row in _list(_object(state, f"dex {dex}").get("assetPositions"), "assetPositions"):
+            others.add(_text(_object(_object(row, "assetPosition").get("position"), "position"), "coin"))
+    return user, first, sorted(others)
+
+
+def _pair(row: Any) -> tuple[str, Any]:
+    pair = _list(row, "clearinghouseStates")
+    if len(pair) != 2 or not isinstance(pair[0], str):
+        raise WireError(f"clearinghouseStates: a dex and its state are wanted, not {row!r:.60}")
+    return pair[0], pair[1]
 
 
 def _stated(row: Any) -> StatedPosition:
@@ -219,6 +297,73 @@ def fundings(rows: Any, account: str) -> list[Funding]:
                 )
             )
     return found
+
+
+# ------------------------------------------------------------------ what else befalls an account
+
+_AMOUNTS = ("usdc", "netWithdrawnUsd", "amount")
+_MOVES = frozenset(
+    (
+        "deposit",
+        "withdraw",
+        "internalTransfer",
+        "accountClassTransfer",
+        "subAccountTransfer",
+        "spotTransfer",
+        "send",
+        "spotGenesis",
+        "rewardsClaim",
+        "vaultCreate",
+        "vaultDeposit",
+        "vaultDistribution",
+        "vaultWithdraw",
+        "vaultLeaderCommission",
+        "cStakingTransfer",
+        "borrowLend",
+        "deployGasAuction",
+        "accountActivationGas",
+        "perpDexClassTransfer",
+    )
+)
+
+
+def happenings(rows: Any, account: str) -> list[Happened]:
+    """What userNonFundingLedgerUpdates tells, in the order given: REST's rows, or the stream's data.
+
+    A type that is not known is told too, as something other: it may have moved balances.
+    """
+    if isinstance(rows, dict):
+        rows = rows.get("nonFundingLedgerUpdates")
+    found = []
+    for row in _list(rows, "nonFundingLedgerUpdates"):
+        body = _object(row, "ledger update")
+        delta = _object(body.get("delta"), "delta")
+        found.append(_happened(delta, _text(delta, "type"), account, _time(body)))
+    return found
+
+
+def _happened(delta: dict[str, Any], kind: str, account: str, time_ms: int) -> Happened:
+    if kind == "liquidation":
+        lost = _list(delta.get("liquidatedPositions"), "liquidatedPositions")
+        coins = [_text(_object(row, "liquidated position"), "coin") for row in lost]
+        keys = tuple(key_of(coin) for coin in coins if is_watched(coin))
+        return Happened(account, time_ms, Happening.LIQUIDATION, f"liquidation of {', '.join(coins)}", keys)
+    if kind == "activateDexAbstraction":
+        return Happened(account, time_ms, Happening.MODE_CHANGE, "dex abstraction was activated")
+    moved = next((name for name in _AMOUNTS if name in delta), None)
+    text = kind[:60]
+    if moved is not None:
+        token = delta.get("token", "USDC")
+        text = f"{text} of {plain(_amount(delta, moved))} {token if isinstance(token, str) else '?':.20}"
+    return Happened(account, time_ms, Happening.TRANSFER if kind in _MOVES else Happening.OTHER, text)
+
+
+def abstraction(body: Any) -> str:
+    """A userAbstraction answer, a bare string: default, disabled, unifiedAccount, portfolioMargin,
+    dexAbstraction, or whatever mode comes after these."""
+    if not isinstance(body, str) or not body.isprintable() or not 0 < len(body) <= 60:
+        raise WireError(f"userAbstraction: a short text is wanted, not {body!r:.60}")
+    return body
 
 
 # ------------------------------------------------------------------ prices

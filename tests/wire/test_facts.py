@@ -14,6 +14,8 @@ from hlposmon.domain.reports import (
     Fill,
     Fills,
     Funding,
+    Happened,
+    Happening,
     Heard,
     Joined,
     Marks,
@@ -21,6 +23,7 @@ from hlposmon.domain.reports import (
     Side,
     StatedPosition,
     Statement,
+    Unlisted,
     Welcome,
 )
 from hlposmon.errors import WireError
@@ -74,6 +77,7 @@ STATEMENT = st.builds(
     margin_used=MAYBE,
     withdrawable=MAYBE,
     fills_from_ms=st.none() | MS,
+    pushed=st.booleans(),
 )
 EVERY = {
     Fills: st.builds(Fills, account=TEXT, source=TEXT, fills=st.lists(FILL, max_size=4).map(tuple)),
@@ -83,6 +87,15 @@ EVERY = {
     FeedState: st.builds(FeedState, account=TEXT, feed=TEXT, live=st.booleans(), at_s=SECONDS, reason=TEXT),
     Heard: st.builds(Heard, feed=TEXT, at_s=SECONDS),
     Notice: st.builds(Notice, account=TEXT, text=TEXT),
+    Happened: st.builds(
+        Happened,
+        account=TEXT,
+        time_ms=MS,
+        kind=st.sampled_from(Happening),
+        text=TEXT,
+        keys=st.lists(TEXT, max_size=3).map(tuple),
+    ),
+    Unlisted: st.builds(Unlisted, account=TEXT, since_ms=MS, until_ms=MS, reason=TEXT),
     Joined: st.builds(Joined, worker=TEXT, kind=TEXT),
     Welcome: st.builds(Welcome, high_water_ms=st.dictionaries(TEXT, st.none() | MS, max_size=4)),
     Bell: st.builds(Bell, account=TEXT, since_ms=st.none() | MS, delay_s=SECONDS, reason=TEXT),
@@ -131,6 +144,8 @@ KINDS = [
     "feed",
     "heard",
     "notice",
+    "happened",
+    "unlisted",
     "joined",
     "welcome",
     "bell",

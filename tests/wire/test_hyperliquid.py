@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hlposmon.domain.reports import Fill, Side
+from hlposmon.domain.reports import Fill, Happened, Happening, Side
 from hlposmon.errors import WireError
 from hlposmon.wire import hyperliquid as wire
 from hlposmon.wire.text import loads
@@ -297,6 +297,156 @@ def test_a_role_of_another_shape_is_refused(body):
         wire.role(body)
 
 
+# ------------------------------------------------------------------ pushed states
+
+NAMES = {US: "main"}
+
+
+def all_dexes(*states, user=US):
+    return {"user": user, "clearinghouseStates": [list(one) for one in states]}
+
+
+def pushed(data, channel="allDexsClearinghouseState"):
+    return wire.state_push(data, channel, NAMES, heard_s=2.5, now_ms=1)
+
+
+def test_a_push_of_all_dexes_states_the_first_and_names_what_the_others_hold():
+    other = state(position_row(coin="xyz:TSLA"), position_row(coin="xyz:NVDA"))
+    flat = state(position_row(), time=5)
+
+    user, first, coins = pushed(all_dexes(("", flat), ("xyz", other), ("flx", state()), user=US.upper()))
+
+    assert (user, coins) == (US, ["xyz:NVDA", "xyz:TSLA"])
+    assert (first.account, first.time_ms, first.asked_s, first.pushed) == ("main", 5, 2.5, True)
+    assert [position.key for position in first.positions] == ["hyperliquid:Perp:HYPE"]
+    assert not stated(flat).pushed
+
+
+def test_a_push_of_one_dex_states_it_if_it_is_the_first():
+    def of(dex, *rows):
+        body = {"dex": dex, "user": US, "clearinghouseState": state(*rows)}
+        return pushed(body, "clearinghouseState")
+
+    assert of("", position_row())[1].positions[0].size == -4
+    assert of("xyz", position_row(coin="xyz:TSLA")) == (US, None, ["xyz:TSLA"])
+
+
+def test_a_first_dex_that_is_not_in_a_push_is_unknown_and_a_stranger_is_nobody():
+    assert pushed(all_dexes(("xyz", state()))) == (US, None, [])
+    assert pushed(all_dexes(user=THEM)) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (None, "allDexs"),
+        ({}, "user"),
+        ({"user": US}, "clearinghouseStates"),
+        (all_dexes(("",)), "clearinghouseStates"),
+        (all_dexes((5, {})), "clearinghouseStates"),
+        ({"user": US, "clearinghouseStates": [None]}, "clearinghouseStates"),
+        (all_dexes(("", None)), "clearinghouseState"),
+        (all_dexes(("xyz", None)), "dex xyz"),
+        (all_dexes(("xyz", {"assetPositions": None})), "assetPositions"),
+        (all_dexes(("xyz", {"assetPositions": [{}]})), "position"),
+        (all_dexes(("xyz", {"assetPositions": [{"position": {}}]})), "coin"),
+        (all_dexes(("", state(position_row(szi=1.5)))), "szi"),
+    ],
+)
+def test_a_push_of_another_shape_says_where(data, name):
+    with pytest.raises(WireError, match=name):
+        pushed(data)
+
+
+def test_a_push_of_one_dex_needs_its_name():
+    with pytest.raises(WireError, match="dex"):
+        pushed({"user": US, "clearinghouseState": state()}, "clearinghouseState")
+
+
+@pytest.mark.parametrize(
+    ("text", "already", "limit", "kind", "user"),
+    [
+        (f'Already subscribed: {{"type":"userFills","user":"{US.upper()}"}}', True, False, "userFills", US),
+        ('Invalid subscription {"type":"webData9"}', False, False, "webData9", None),
+        ("Cannot track more than 10 total users.", False, True, None, None),
+        ("Cannot subscribe to more than 1000 channels.", False, True, None, None),
+        ("Invalid subscription {not json}", False, False, None, None),
+        ("Invalid subscription {", False, False, None, None),
+        ("Invalid subscription {5}", False, False, None, None),
+    ],
+)
+def test_a_refusal_says_what_it_means_and_whom_as_far_as_it_does(text, already, limit, kind, user):
+    found = wire.refusal(text)
+
+    assert (found.text, found.already, found.limit) == (text, already, limit)
+    assert (found.kind, found.user) == (kind, user)
+
+
+# ------------------------------------------------------------------ what else befalls an account
+
+
+def ledger(kind, **fields):
+    return {"time": 7, "hash": "0x00", "delta": {"type": kind, **fields}}
+
+
+def test_a_liquidation_in_the_ledger_names_the_watched_coins():
+    lost = [{"coin": "BTC", "szi": "1"}, {"coin": "xyz:TSLA", "szi": "-2"}]
+
+    assert wire.happenings([ledger("liquidation", liquidatedPositions=lost)], "main") == [
+        Happened("main", 7, Happening.LIQUIDATION, "liquidation of BTC, xyz:TSLA", ("hyperliquid:Perp:BTC",))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "text"),
+    [
+        (ledger("withdraw", usdc="5.50", fee="1"), "transfer", "withdraw of 5.50 USDC"),
+        (ledger("send", token="HYPE", amount="2", usdcValue="9"), "transfer", "send of 2 HYPE"),
+        (ledger("send", token=5, amount="2"), "transfer", "send of 2 ?"),
+        (ledger("vaultWithdraw", netWithdrawnUsd="3"), "transfer", "vaultWithdraw of 3 USDC"),
+        (ledger("activateDexAbstraction", dex="xyz"), "mode change", "dex abstraction was activated"),
+        (ledger("somethingNew", amount="1"), "other", "somethingNew of 1 USDC"),
+        (ledger("somethingNew"), "other", "somethingNew"),
+    ],
+)
+def test_what_the_ledger_tells_reads_the_same_from_an_answer_and_from_the_stream(row, kind, text):
+    expected = [Happened("main", 7, Happening(kind), text)]
+
+    assert wire.happenings([row], "main") == expected
+    assert wire.happenings({"user": US, "nonFundingLedgerUpdates": [row]}, "main") == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "name"),
+    [
+        (None, "nonFundingLedgerUpdates"),
+        ({}, "nonFundingLedgerUpdates"),
+        ([5], "ledger update"),
+        ([{"time": 7}], "delta"),
+        ([{"time": 7, "delta": {}}], "type"),
+        ([{"delta": {"type": "withdraw"}}], "time"),
+        ([ledger("withdraw", usdc=5.5)], "usdc"),
+        ([ledger("liquidation")], "liquidatedPositions"),
+        ([ledger("liquidation", liquidatedPositions=[5])], "liquidated position"),
+        ([ledger("liquidation", liquidatedPositions=[{}])], "coin"),
+    ],
+)
+def test_a_ledger_row_of_another_shape_says_where(rows, name):
+    with pytest.raises(WireError, match=name):
+        wire.happenings(rows, "main")
+
+
+@pytest.mark.parametrize("mode", ["default", "disabled", "unifiedAccount", "portfolioMargin", "somethingNew"])
+def test_the_mode_of_an_account_is_a_bare_word(mode):
+    assert wire.abstraction(mode) == mode
+
+
+@pytest.mark.parametrize("body", [None, 5, {}, [], "", "x" * 61, "a\nb"])
+def test_a_mode_of_another_shape_is_refused(body):
+    with pytest.raises(WireError, match="userAbstraction"):
+        wire.abstraction(body)
+
+
 # ------------------------------------------------------------------ the stream
 
 
@@ -455,9 +605,22 @@ FIELDS = st.sampled_from(
         "method",
         "subscription",
         "type",
+        "clearinghouseState",
+        "clearinghouseStates",
+        "liquidatedPositions",
+        "amount",
     ]
 )
-WHOLE = [fill_row(), position_row(), state(position_row()), {"time": 5, **PAID}, {"role": "user", "data": {}}]
+WHOLE = [
+    fill_row(),
+    position_row(),
+    state(position_row()),
+    {"time": 5, **PAID},
+    {"role": "user", "data": {}},
+    all_dexes(("", state(position_row())), ("xyz", state())),
+    ledger("liquidation", liquidatedPositions=[{"coin": "BTC"}]),
+    ledger("send", amount="1"),
+]
 SPOILT = st.builds(
     lambda whole, changes: whole | changes,
     st.sampled_from(WHOLE),
@@ -477,6 +640,13 @@ def every_reader(body):
         lambda: wire.fast_marks(body),
         lambda: wire.times(body),
         lambda: wire.acknowledges(body, "userFills", US),
+        lambda: pushed(body),
+        lambda: pushed(body, "clearinghouseState"),
+        lambda: pushed(all_dexes(("", body), ("xyz", body))),
+        lambda: wire.happenings(body, "main"),
+        lambda: wire.happenings([body], "main"),
+        lambda: wire.abstraction(body),
+        lambda: wire.refusal(body),
     ):
         try:
             read()
