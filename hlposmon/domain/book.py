@@ -37,6 +37,8 @@ from hlposmon.domain.views import AccountView, Memory, View
 
 # The price feed tells changes only; beyond this a statement's mark counts as the newer one.
 QUIET_MARK_S = 15.0
+# So long a push that is older than the last one is passed over.
+OLD_PUSHES_S = 10.0
 # What befell an account is kept as the cause of a drift: the newest so many.
 KEPT_HAPPENINGS = 64
 
@@ -49,6 +51,9 @@ class _Line:
     mark: Decimal | None = None
     stated: StatedPosition | None = None
     suspicion: Suspicion | None = None
+    # A push that disagreed while fills were coming in: it may only be ahead of those under way.
+    hint: Suspicion | None = None
+    heard_arrivals: int = 0
     drift: str | None = None
     marked_s: float = 0.0
     agreed_ms: int | None = None
@@ -62,7 +67,10 @@ class _Line:
 class _Account:
     stated: bool = False
     base_ms: int = 0
+    # The newest told, the newest that was asked for, and the newest pushed.
     statement: Statement | None = None
+    answer: Statement | None = None
+    push: Statement | None = None
     feeds: dict[str, FeedState] = field(default_factory=dict)
     live_since_s: float | None = None
     lines: dict[str, _Line] = field(default_factory=dict)
@@ -121,10 +129,15 @@ class Book:
         return touched
 
     def settle(self, statement: Statement) -> list[Change]:
-        """Compare with the venue's statement; the first one of an account starts its positions."""
+        """Compare with the venue's statement; the first one of an account starts its positions.
+
+        Answers are taken in the order in which they were asked for, pushes in the order of their times:
+        an answer that was asked for before a push was heard counts all the same.
+        """
         account = self._accounts.get(statement.account)
-        if account is None or not _is_newer(statement, account.statement):
+        if account is None or _is_old(statement, account):
             return []
+        newest = account.statement is None or statement.asked_s >= account.statement.asked_s
         stated = {position.key: position for position in statement.positions}
         changes: list[Change] = []
         for key in sorted(stated.keys() | account.lines.keys()):
@@ -133,12 +146,18 @@ class Book:
                 changes += line.holding.adopt(stated.get(key), statement.time_ms, Reason.START)
                 line.agreed_ms = statement.time_ms
             else:
-                changes += self._compare(line, stated.get(key), statement)
-            self._detail(line, stated.get(key), statement.asked_s)
+                changes += self._compare(account, line, stated.get(key), statement)
+            if newest:
+                self._detail(line, stated.get(key), statement.asked_s)
             self._note_fills(line)
         if not account.stated:
             account.stated, account.base_ms = True, statement.time_ms
-        account.statement = statement
+        if statement.pushed:
+            account.push = statement
+        else:
+            account.answer = statement
+        if newest:
+            account.statement = statement
         return changes
 
     def fund(self, funding: Funding) -> list[Change]:
@@ -345,12 +364,17 @@ class Book:
             account.lines[key] = line
         return line
 
-    def _compare(self, line: _Line, stated: StatedPosition | None, statement: Statement) -> list[Change]:
+    def _compare(
+        self, account: _Account, line: _Line, stated: StatedPosition | None, statement: Statement
+    ) -> list[Change]:
         holding = line.holding
         theirs = stated.size if stated else ZERO
-        finding = compare(holding, stated, statement, line.suspicion)
+        finding = compare(holding, stated, statement, line.suspicion, account.unlisted)
+        hint, in_flow = line.hint, holding.arrivals != line.heard_arrivals
+        if statement.pushed:
+            line.hint, line.heard_arrivals = None, holding.arrivals
         if finding is Finding.AGREES:
-            line.suspicion = line.drift = None
+            line.suspicion = line.hint = line.drift = None
             # A size that the book once had may be met by chance: such a match counts with the next one.
             equal = theirs == holding.position.size
             line.agreed_ms = statement.time_ms if equal else line.matched_ms or line.agreed_ms
@@ -358,34 +382,56 @@ class Book:
             if stated is not None and entry_differs(holding, stated, statement):
                 return holding.adopt(stated, statement.time_ms, Reason.ENTRY)
             return []
-        if finding is Finding.DRIFT and theirs == holding.position.size and (healed := holding.excuse()):
-            line.suspicion = None
+        if finding is Finding.DRIFT:
+            return self._confirm(line, stated, statement)
+        if finding is Finding.WAIT:
+            # The shell asks again by itself: a push each second need not remind it.
+            if statement.pushed or line.suspicion is None:
+                return []
+            return [_doubt(line, theirs)]
+        found = self._suspicion(line, theirs, statement)
+        if statement.pushed and line.suspicion is None and in_flow and hint is None:
+            line.hint = found
+            return []
+        said = statement.pushed and line.suspicion is not None
+        line.suspicion = found
+        return [] if said else [_doubt(line, theirs)]
+
+    def _confirm(self, line: _Line, stated: StatedPosition | None, statement: Statement) -> list[Change]:
+        """End a disagreement that two statements told: excuse it, or say the drift and adopt."""
+        holding = line.holding
+        theirs = stated.size if stated else ZERO
+        healed: list[Change] = []
+        if holding.gap is not None:
+            healed = holding.turn(theirs)
+            if not healed and theirs == holding.position.size:
+                healed = holding.excuse()
+        line.suspicion = line.hint = None
+        if healed:
             line.agreed_ms = statement.time_ms
             return healed
-        if finding is Finding.DRIFT:
-            ours, cause = holding.position.size, cause_of(holding, statement)
-            line.suspicion = None
-            line.agreed_ms = statement.time_ms
-            line.drift = f"{cause}: the book had {ours:f}, the venue {theirs:f}; the venue's size was adopted"
-            found = Drift(holding.account, holding.key, ours, theirs, cause, statement.time_ms)
-            return [found, *holding.adopt(stated, statement.time_ms, Reason.DRIFT)]
-        if finding is Finding.SUSPECT:
-            agreed_ms = holding.known_ms if line.agreed_ms is None else line.agreed_ms
-            since_ms = max(0, agreed_ms - LAG_MS)
-            if holding.gap is not None:
-                since_ms = min(since_ms, holding.gap.since_ms)
-            line.suspicion = Suspicion(
-                ours=holding.position.size,
-                theirs=theirs,
-                arrivals=holding.arrivals,
-                asked_s=statement.asked_s,
-                statement_ms=statement.time_ms,
-                since_ms=since_ms,
-                gap=holding.gap,
-            )
-        assert line.suspicion is not None, "a finding of WAIT has a suspicion behind it"
-        suspicion = line.suspicion
-        return [Doubt(holding.account, holding.key, suspicion.ours, theirs, suspicion.since_ms)]
+        ours, cause = holding.position.size, cause_of(holding, statement)
+        line.agreed_ms = statement.time_ms
+        line.drift = f"{cause}: the book had {ours:f}, the venue {theirs:f}; the venue's size was adopted"
+        found = Drift(holding.account, holding.key, ours, theirs, cause, statement.time_ms)
+        return [found, *holding.adopt(stated, statement.time_ms, Reason.DRIFT)]
+
+    def _suspicion(self, line: _Line, theirs: Decimal, statement: Statement) -> Suspicion:
+        holding = line.holding
+        agreed_ms = holding.known_ms if line.agreed_ms is None else line.agreed_ms
+        # A venue's clock may have been put back since.
+        since_ms = max(0, min(agreed_ms, statement.time_ms) - LAG_MS)
+        if holding.gap is not None:
+            since_ms = min(since_ms, holding.gap.since_ms)
+        return Suspicion(
+            ours=holding.position.size,
+            theirs=theirs,
+            arrivals=holding.arrivals,
+            asked_s=None if statement.pushed else statement.asked_s,
+            statement_ms=statement.time_ms,
+            since_ms=since_ms,
+            gap=holding.gap,
+        )
 
     def _detail(self, line: _Line, stated: StatedPosition | None, asked_s: float) -> None:
         """Keep what the venue says beside the size. The price feed tells changes only: where it has long
@@ -403,6 +449,8 @@ class Book:
             line.last_fill_ms = line.holding.applied[-1].fill.time_ms
             if line.suspicion is not None and is_explained(line.holding, line.suspicion):
                 line.suspicion = None
+            if line.hint is not None and is_explained(line.holding, line.hint):
+                line.hint = None
 
     def _evidence(self, account: _Account, line: _Line | None) -> Evidence:
         live = any(feed.live for feed in account.feeds.values())
@@ -453,5 +501,20 @@ def _differ(ours: Decimal, theirs: Decimal) -> bool:
         return abs(ours - theirs) * 1_000_000 > abs(theirs)
 
 
-def _is_newer(statement: Statement, last: Statement | None) -> bool:
-    return last is None or statement.asked_s > last.asked_s
+def _doubt(line: _Line, theirs: Decimal) -> Doubt:
+    suspicion = line.suspicion
+    assert suspicion is not None, "a doubt has a suspicion behind it"
+    return Doubt(line.holding.account, line.holding.key, suspicion.ours, theirs, suspicion.since_ms)
+
+
+def _is_old(statement: Statement, account: _Account) -> bool:
+    """Whether a newer one of its kind was told. Pushes of two connections come slightly out of order;
+    but where nothing newer has come for a while, the venue's clock was put back."""
+    if not statement.pushed:
+        return account.answer is not None and statement.asked_s <= account.answer.asked_s
+    last = account.push
+    return (
+        last is not None
+        and statement.time_ms < last.time_ms
+        and statement.asked_s - last.asked_s < OLD_PUSHES_S
+    )

@@ -39,17 +39,20 @@ def follows(fill: Fill, size: Decimal, last: Fill | None) -> bool:
     return fill.start_position == size or is_counter_leg(fill, last)
 
 
-def thread(fills: Sequence[Fill], size: Decimal, last: Fill | None = None) -> tuple[list[Fill], list[Fill]]:
+def thread(
+    fills: Sequence[Fill], size: Decimal, last: Fill | None = None, *, rotate: bool = False
+) -> tuple[list[Fill], list[Fill]]:
     """The fills in the order in which they chain on from `size`, and those that do not chain.
 
     Both in the order of time; at one time the order given is kept where it chains. A fill that does
     not chain is passed over: what chains behind it is found all the same. But fills of one millisecond
-    that chain among themselves are not torn apart because one of them happens to fit.
+    that chain among themselves are not torn apart because one of them happens to fit; nor, if not told
+    to `rotate`, is a round trip begun in its midst that chains as it was given, from another size.
     """
     chained: list[Fill] = []
     left: list[Fill] = []
     for group in _by_time(fills):
-        ordered, rest = _onward(group, size, last)
+        ordered, rest = _onward(group, size, last, rotate=rotate)
         chained += ordered
         left += rest
         if ordered:
@@ -88,12 +91,22 @@ def _by_time(fills: Sequence[Fill]) -> list[list[Fill]]:
     return [list(group) for _, group in groupby(given, key=lambda fill: fill.time_ms)]
 
 
-def _onward(group: Sequence[Fill], size: Decimal, last: Fill | None) -> tuple[list[Fill], list[Fill]]:
+def _onward(
+    group: Sequence[Fill], size: Decimal, last: Fill | None, *, rotate: bool = False
+) -> tuple[list[Fill], list[Fill]]:
     """As `_arrange`, but none of a millisecond whose fills all chain from somewhere else."""
     ordered, rest = _arrange(group, size, last)
     if ordered and rest and not _arrange(group, _beginning(group), None)[1]:
         return [], list(group)
+    if ordered and not rest and not rotate and ordered[0] is not group[0] and _chains_as_given(group):
+        # A venue lists what is of one millisecond in the order of execution: a fill before is missing.
+        return [], list(group)
     return ordered, rest
+
+
+def _chains_as_given(group: Sequence[Fill]) -> bool:
+    sizes = sizes_along(group, group[0].start_position)
+    return all(fill.start_position == size for fill, size in zip(group, sizes, strict=False))
 
 
 def _arrange(group: Sequence[Fill], size: Decimal, last: Fill | None) -> tuple[list[Fill], list[Fill]]:

@@ -188,6 +188,21 @@ class Holding:
         self._hold(contained)
         return self._gap_or_healed()
 
+    def turn(self, theirs: Decimal) -> list[Change]:
+        """End a gap that is none: a round trip of one millisecond that was given from its midst on.
+
+        Asked for when no fetch brought a fill that is missing; it must lead to the venue's size.
+        """
+        last, since_ms = self._end
+        chained, _ = thread(self.waiting, self.position.size, last, rotate=True)
+        if len(chained) < len(self.waiting) or chained[0].time_ms < since_ms:
+            return []
+        if sizes_along(chained, self.position.size)[-1] != theirs:
+            return []
+        self.waiting = []
+        done: list[Change] = [self._apply(fill) for fill in chained]
+        return done + self._gap_or_healed()
+
     def waiting_reach(self, size: Decimal) -> bool:
         """Whether the fills that wait behind a gap lead through `size`."""
         return any(size in sizes_along(part, part[0].start_position) for part in segments(self.waiting))
@@ -205,6 +220,15 @@ class Holding:
         if self._base is not None and self._base.reason is not None:
             return max(0, self._base.time_ms - STATEMENT_BLUR_MS)
         return max(0, self._floor_ms)
+
+    @property
+    def _end(self) -> tuple[Fill | None, int]:
+        """The last fill that was taken, and the time from which on others may chain behind it."""
+        if self.applied:
+            return self.applied[-1].fill, self.applied[-1].fill.time_ms
+        if self._base is not None and self._base.reason is None:
+            return None, self._base.time_ms
+        return None, self._floor_ms
 
     @property
     def _before_last_ms(self) -> int | None:
@@ -266,10 +290,7 @@ class Holding:
 
     def _extend(self, among: Sequence[Fill]) -> list[Change]:
         """Apply the waiting fills that chain on, one of `among` first."""
-        last = self.applied[-1].fill if self.applied else None
-        since_ms = last.time_ms if last else self._floor_ms
-        if last is None and self._base is not None and self._base.reason is None:
-            since_ms = self._base.time_ms
+        last, since_ms = self._end
         size = self.position.size
         if not any(follows(fill, size, last) for fill in among if fill.time_ms >= since_ms):
             return []

@@ -6,6 +6,7 @@ apart, say the same against the book with no fill in between, and the fills sinc
 were fetched before the second. Pure: nothing here changes the book.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -13,7 +14,7 @@ from enum import StrEnum
 from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.changes import Gap
 from hlposmon.domain.holding import Holding
-from hlposmon.domain.reports import StatedPosition, Statement
+from hlposmon.domain.reports import StatedPosition, Statement, Unlisted
 
 # How far a statement may lag behind the fills and still be understood as one of their prefixes.
 LAG_MS = 10_000
@@ -23,20 +24,21 @@ APART_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """A disagreement that was seen once. `arrivals` counts the fills seen when it was, `gap` is the one
-    that was open then."""
+    """A disagreement that was seen. `arrivals` counts the fills seen when it was, `gap` is the one that
+    was open then. `asked_s` is when the first statement that told it was asked for; None while only
+    pushes have: no fills were fetched after them."""
 
     ours: Decimal
     theirs: Decimal
     arrivals: int
-    asked_s: float
+    asked_s: float | None
     statement_ms: int
     since_ms: int
     gap: Gap | None = None
 
 
 class Finding(StrEnum):
-    """What a statement means for one holding."""
+    """What a statement means for one holding. WAIT: the suspicion stands, and is no older than it was."""
 
     AGREES = "agrees"
     SUSPECT = "suspect"
@@ -45,33 +47,70 @@ class Finding(StrEnum):
 
 
 def compare(
-    holding: Holding, stated: StatedPosition | None, statement: Statement, suspicion: Suspicion | None
+    holding: Holding,
+    stated: StatedPosition | None,
+    statement: Statement,
+    suspicion: Suspicion | None,
+    lost: Sequence[Unlisted] = (),
 ) -> Finding:
-    """What `statement` says of `holding`; `stated` is its line there, None when it is flat there."""
+    """What `statement` says of `holding`; `stated` is its line there, None when it is flat there.
+
+    A push never confirms a drift, and takes the place of no suspicion that a statement can confirm.
+    """
     theirs = stated.size if stated else ZERO
-    if holding.gap is None and holding.accounts_for(theirs, statement.time_ms - LAG_MS):
+    if agrees(holding, theirs, statement.time_ms):
         return Finding.AGREES
-    if suspicion is None or not _same(holding, theirs, suspicion):
+    if statement.pushed:
+        return _hear(holding, theirs, suspicion)
+    if suspicion is None or suspicion.asked_s is None or holding.gap != suspicion.gap:
         return Finding.SUSPECT
-    fetched = statement.fills_from_ms is not None and statement.fills_from_ms <= suspicion.since_ms
-    if statement.asked_s - suspicion.asked_s < APART_S or not fetched:
+    if holding.gap is None and (suspicion.theirs, suspicion.arrivals) != (theirs, holding.arrivals):
+        return Finding.SUSPECT
+    if statement.asked_s - suspicion.asked_s < APART_S or not _is_fetched(statement, suspicion, lost):
+        return Finding.WAIT
+    if holding.gap is not None and _is_before(holding, theirs, statement):
         return Finding.WAIT
     return Finding.DRIFT
 
 
-def _same(holding: Holding, theirs: Decimal, suspicion: Suspicion) -> bool:
-    if holding.gap != suspicion.gap:
+def agrees(holding: Holding, theirs: Decimal, statement_ms: int) -> bool:
+    """Whether the fills account for a size that was stated at about `statement_ms`."""
+    return holding.gap is None and holding.accounts_for(theirs, statement_ms - LAG_MS)
+
+
+def _hear(holding: Holding, theirs: Decimal, suspicion: Suspicion | None) -> Finding:
+    """What a push means that does not agree. With a gap it tells nothing new: a fill is missing."""
+    if holding.gap is not None:
+        return Finding.WAIT
+    if suspicion is None or suspicion.gap is not None or suspicion.arrivals != holding.arrivals:
+        return Finding.SUSPECT
+    if suspicion.asked_s is None and suspicion.theirs != theirs:
+        return Finding.SUSPECT
+    return Finding.WAIT
+
+
+def _is_fetched(statement: Statement, suspicion: Suspicion, lost: Sequence[Unlisted]) -> bool:
+    """Whether all fills since the suspicion's time were fetched that can be had at all."""
+    from_ms = statement.fills_from_ms
+    if from_ms is None:
         return False
-    if suspicion.theirs == theirs and suspicion.arrivals == holding.arrivals:
-        return True
-    # Fills go on behind a gap that no fill can close: the venue's size is one that they lead
-    # through, or it is ours still and they belong to nothing.
-    return holding.gap is not None and (theirs == holding.position.size or holding.waiting_reach(theirs))
+    for gone in sorted(lost, key=lambda gone: gone.until_ms, reverse=True):
+        if gone.until_ms >= from_ms - 1:
+            from_ms = min(from_ms, gone.since_ms)
+    return from_ms <= suspicion.since_ms
+
+
+def _is_before(holding: Holding, theirs: Decimal, statement: Statement) -> bool:
+    """Whether a statement is older than a gap. Fills go on behind one that no fill can close, and other
+    statements are of a size that they lead through, or will when all have come; or it is ours still."""
+    if theirs == holding.position.size or holding.waiting_reach(theirs):
+        return False
+    return holding.accounts_for(theirs, statement.time_ms - LAG_MS)
 
 
 def is_explained(holding: Holding, suspicion: Suspicion) -> bool:
     """Whether fills that came after the statement account for what it said."""
-    return holding.gap is None and holding.accounts_for(suspicion.theirs, suspicion.statement_ms - LAG_MS)
+    return agrees(holding, suspicion.theirs, suspicion.statement_ms)
 
 
 def cause_of(holding: Holding, statement: Statement) -> str:

@@ -2,13 +2,14 @@
 
 Its arithmetic is its own (fractions.Fraction), so that it is an oracle and no mirror. Everything that
 can go wrong on the way does: two feeds with delays, losses and repetitions, statements that lag behind
-the fills or run ahead of them, fetches, restarts, and (only when asked for) sizes that change without
-a fill.
+the fills or run ahead of them, fetches, restarts, and (only when asked for) states that two connections
+push each second and sizes that change without a fill.
 """
 
 import random
+from bisect import bisect_left
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal
 from fractions import Fraction
 from itertools import groupby
@@ -17,7 +18,8 @@ from hlposmon.domain.amounts import ZERO
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Gap, Reason
 from hlposmon.domain.reports import FeedState, Fill, Fills, Side, StatedPosition, Statement
-from tests.domain.language import ACCOUNT, T0_MS, key
+from hlposmon.domain.verdict import Verdict
+from tests.domain.language import ACCOUNT, FRESH, T0_MS, key
 
 COINS = ("BTC", "ETH", "xyz:TSLA")
 
@@ -51,8 +53,9 @@ def to_decimal(value: Fraction) -> Decimal:
 class Exchange:
     """Positions of one account, all its fills, and what could be read at any earlier time."""
 
-    def __init__(self, rng: random.Random, start: bool) -> None:
+    def __init__(self, rng: random.Random, start: bool, fine: bool = False) -> None:
         self.rng = rng
+        self.fine = fine
         self.fills: list[Fill] = []
         self.truth = {coin: Truth() for coin in COINS}
         self.changed = 0
@@ -84,9 +87,11 @@ class Exchange:
         return coin
 
     def since(self, time_ms: int) -> list[Fill]:
-        return [fill for fill in self.fills if fill.time_ms >= time_ms]
+        return self.fills[bisect_left(self.fills, time_ms, key=lambda fill: fill.time_ms) :]
 
-    def statement(self, now_ms: int, lag_ms: int, asked_s: float, fetched_ms: int | None) -> Statement:
+    def statement(
+        self, now_ms: int, lag_ms: int, asked_s: float, fetched_ms: int | None, *, pushed: bool = False
+    ) -> Statement:
         """A statement of now whose contents are `lag_ms` old."""
         then = next(
             state for at_ms, state in reversed(self._history) if at_ms <= now_ms - lag_ms or at_ms == 0
@@ -102,6 +107,7 @@ class Exchange:
                 if size
             ),
             fills_from_ms=fetched_ms,
+            pushed=pushed,
         )
 
     def _note(self, now_ms: int) -> None:
@@ -112,6 +118,8 @@ class Exchange:
         truth = self.truth[coin]
         # Sizes meet again and again: round trips, flat, flips.
         moved = Fraction(self.rng.choice((-2, -1, -1, 1, 1, 2)))
+        if self.fine:  # no size comes twice
+            moved *= Fraction(self.rng.randint(500_000, 1_000_000), 1_000_000)
         if truth.size and self.rng.random() < 0.15:
             moved = -truth.size
         price = Fraction(self.rng.randint(9000, 11000), 100)
@@ -173,9 +181,16 @@ class Plan:
     lag_ms: int = 9_000
     restarts: float = 0.01
     changes: float = 0.0
+    push_lag_ms: int | None = None
+    fine: bool = False
 
     @classmethod
-    def drawn(cls, rng: random.Random, *, restarts: bool, changes: bool) -> "Plan":
+    def drawn(cls, rng: random.Random, *, restarts: bool, changes: bool, pushes: bool = False) -> "Plan":
+        plan = cls._drawn(rng, restarts=restarts, changes=changes)
+        return replace(plan, push_lag_ms=rng.choice((0, 400, 4000))) if pushes else plan
+
+    @classmethod
+    def _drawn(cls, rng: random.Random, *, restarts: bool, changes: bool) -> "Plan":
         return cls(
             pace_ms=rng.choice((2, 20, 200, 1000, 5000, 30_000)),
             steps=rng.choice((40, 120)),
@@ -191,10 +206,18 @@ class Plan:
 class Life:
     """A book, and the workers around it, from the first statement to the last."""
 
-    def __init__(self, seed: int, *, restarts: bool = False, changes: bool = False) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        restarts: bool = False,
+        changes: bool = False,
+        pushes: bool = False,
+        plan: Plan | None = None,
+    ) -> None:
         self.rng = random.Random(seed)
-        self.plan = Plan.drawn(self.rng, restarts=restarts, changes=changes)
-        self.exchange = Exchange(self.rng, self.plan.start_open)
+        self.plan = plan or Plan.drawn(self.rng, restarts=restarts, changes=changes, pushes=pushes)
+        self.exchange = Exchange(self.rng, self.plan.start_open, self.plan.fine)
         self.roads = [Road(self.plan.delay_ms, self.plan.loss) for _ in range(2)]
         self.later: list[tuple[int, list[Fill]]] = []
         self.now_ms = T0_MS
@@ -203,7 +226,13 @@ class Life:
         self.begun_ms = 0
         self._wanted_ms: int | None = None
         self._due_ms = 0
-        self._clock = 0
+        self._push_ms = 0
+        self._pushed: list[Statement] = []
+        self._rung_ms = 0
+        self._changed_ms: dict[str, int] = {}
+        self.mended_after_ms: list[int] = []
+        self.asked = 0
+        self.fetched = 0
         self.book = Book([ACCOUNT])
 
     def run(self) -> "Life":
@@ -211,25 +240,62 @@ class Life:
             self._trade()
         self.book.feed(FeedState(ACCOUNT, "first", True, 0.0))
         self._ask()
-        self.begun_ms = self.now_ms
+        self.begun_ms = self._push_ms = self.now_ms
         for _ in range(self.plan.steps):
             self._step()
         self._end()
         return self
 
     def _trade(self) -> None:
-        self.now_ms += self.rng.randint(1, 2 * self.plan.pace_ms)
+        self._wait(self.now_ms + self.rng.randint(1, 2 * self.plan.pace_ms))
         block = self.exchange.trade(self.now_ms)
         sent = [road.send(block, self.now_ms, self.rng) for road in self.roads]
         if not any(sent):
             # No feed brings it: a fetch does, at some later time, whether or not anyone missed it.
             self.later.append((self.now_ms + self.rng.randint(0, 60_000), block))
 
+    def _wait(self, until_ms: int) -> None:
+        """Let time pass; what two connections push meanwhile comes when it is due, and so do fills."""
+        while self.plan.push_lag_ms is not None and self.begun_ms and self._push_ms + 1000 < until_ms:
+            self._push_ms += 1000
+            self.now_ms = max(self.now_ms, self._push_ms)
+            self._deliver()
+            self._push(self.plan.push_lag_ms)
+            for _, since_ms in self.book.doubtful():
+                if self.now_ms > self._rung_ms + 3000:  # as the tracker does
+                    self._ring(since_ms, 0)
+            if self.now_ms >= self._due_ms:
+                self._ask()
+        self.now_ms = until_ms
+
+    def _push(self, lag_ms: int) -> None:
+        """Both connections push; what the second one says may come behind its next, or twice."""
+        first, second = (
+            self.exchange.statement(at_ms, self.rng.randint(0, lag_ms), self.now_ms / 1000, None, pushed=True)
+            for at_ms in (self.now_ms, self.now_ms - self.rng.randint(0, 400))
+        )
+        held, self._pushed = self._pushed, []
+        for said in (first, *held):
+            self._hear(self.book.settle(replace(said, asked_s=self.now_ms / 1000)))
+        if self.rng.random() < 0.1:
+            self._pushed = [second]
+        else:
+            self._hear(self.book.settle(second))
+            if self.rng.random() < 0.05:
+                self._hear(self.book.settle(second))
+
     def _step(self) -> None:
         self._trade()
         if self.rng.random() < self.plan.changes:
             self.now_ms += 1
-            self.exchange.change(self.now_ms)
+            self._changed_ms.setdefault(key(self.exchange.change(self.now_ms)), self.now_ms)
+        self._deliver()
+        if self.rng.random() < self.plan.restarts:
+            self._restart()
+        if self.now_ms >= self._due_ms:
+            self._ask()
+
+    def _deliver(self) -> None:
         for road in self.rng.sample(self.roads, 2):
             for block in road.due(self.now_ms):
                 self._tell(block)
@@ -237,10 +303,6 @@ class Life:
             if due_ms <= self.now_ms:
                 self.later.remove((due_ms, block))
                 self._tell(block)
-        if self.rng.random() < self.plan.restarts:
-            self._restart()
-        if self.now_ms >= self._due_ms:
-            self._ask()
 
     def _tell(self, fills: list[Fill]) -> None:
         self._hear(self.book.apply(Fills(ACCOUNT, "feed", tuple(fills))))
@@ -249,16 +311,23 @@ class Life:
         self.said += changes
         for change in changes:
             if isinstance(change, Gap | Doubt):
-                wanted = change.since_ms
-                self._wanted_ms = wanted if self._wanted_ms is None else min(wanted, self._wanted_ms)
-                self._due_ms = min(self._due_ms, self.now_ms + self.rng.choice((0, 2500)))
+                self._ring(change.since_ms, self.rng.choice((0, 2500)))
+            if isinstance(change, Drift) and (since_ms := self._changed_ms.pop(change.key, None)):
+                self.mended_after_ms.append(self.now_ms - since_ms)
+
+    def _ring(self, since_ms: int, delay_ms: int) -> None:
+        self._rung_ms = self.now_ms
+        self._wanted_ms = since_ms if self._wanted_ms is None else min(since_ms, self._wanted_ms)
+        self._due_ms = min(self._due_ms, self.now_ms + delay_ms)
 
     def _ask(self, lag_ms: int | None = None) -> None:
         """Fetch what is wanted, hand it on, then ask for a statement, as the worker does."""
         fetched_ms, self._wanted_ms = self._wanted_ms, None
+        self.asked += 1
         self._due_ms = self.now_ms + 60_000
         if fetched_ms is not None:
             fetched = self.exchange.since(fetched_ms)
+            self.fetched += len(fetched)
             blocks = [list(block) for _, block in groupby(fetched, key=lambda fill: fill.time_ms)]
             size = self.rng.choice((1, 7, 2000))
             for at in range(0, len(blocks), size):
@@ -292,7 +361,7 @@ class Life:
         for _, block in self.later:
             self._tell(block)
         for _ in range(4):
-            self.now_ms += 20_000
+            self._wait(self.now_ms + 20_000)
             self._ask(lag_ms=0)
 
     # ------------------------------------------------------------------ judged
@@ -315,6 +384,10 @@ class Life:
                 )
         if self.book.doubtful():
             found.append(f"still in doubt: {self.book.doubtful()}")
+        self.book.judge({ACCOUNT: FRESH})
+        unproven = [view for view in self.book.views(ACCOUNT) if view.verdict is not Verdict.PROVEN]
+        if unproven:
+            found.append(f"not proven: {[(view.key, view.verdict, view.reason) for view in unproven]}")
         # What was lost before a restart has no place any more; a gap then ends with both figures equal.
         drifts = [
             change

@@ -188,6 +188,36 @@ def told_straight(fills):
     return desk.position()
 
 
+def test_a_fill_lost_before_a_round_trip_of_one_millisecond_is_missed():
+    # From -2 the two would chain the other way round too; but a venue lists them as they came.
+    desk = book_of("BTC short 2 @ 100")
+    lost, *trip = chain("BTC -2: at 5 +2@100 at 6 -2@101 = +2@102")
+
+    assert kinds(desk.told(*trip)) == ["Gap"]
+    assert kinds(desk.told(lost)) == ["Filled", "Filled", "Filled", "Healed"]
+    assert desk.size() == 0
+
+
+def test_a_round_trip_of_one_millisecond_given_from_its_midst_is_taken_when_nothing_is_missing():
+    desk = book_of("BTC short 2 @ 100")
+    first, second = chain("BTC -2: at 6 +2@101 = -2@102")
+    assert kinds(desk.told(second, first)) == ["Gap"]
+    desk.stated("BTC short 2 @ 102", at=8, fetched=-9999)
+
+    assert kinds(desk.stated("BTC short 2 @ 102", at=12, fetched=-9999)) == ["Filled", "Filled", "Healed"]
+    assert desk.position().entry_price == 102
+    assert desk.judged() == ("proven", None)
+
+
+def test_a_round_trip_given_from_its_midst_is_not_turned_to_another_size_than_the_venues():
+    desk = book_of("BTC short 2 @ 100")
+    desk.told(*chain("BTC 0: at 6 -2@101 = +2@102"))
+    desk.stated("", at=8, fetched=-9999)
+
+    assert kinds(desk.stated("", at=12, fetched=-9999))[:2] == ["Drift", "Adopted"]
+    assert desk.size() == 0
+
+
 # -------------------------------------------------------------- statements
 
 

@@ -37,6 +37,13 @@ def test_the_order_given_is_kept_where_it_chains():
     assert threaded([fills[2], fills[1], fills[0]]) == ([3, 2, 1], [])
 
 
+def test_a_round_trip_of_one_millisecond_is_not_begun_in_its_midst_if_not_told_to():
+    fills = at(chain("BTC 0: +2@100 -2@101"), 5)
+
+    assert threaded(fills, "2") == ([], [1, 2])
+    assert thread(fills, Decimal(2), rotate=True) == (fills[::-1], [])
+
+
 def test_a_fill_that_does_not_chain_is_passed_over():
     fills = chain("BTC 0: +1@100 +1@101 -1@102 +3@103")
 
@@ -100,7 +107,7 @@ def test_fills_of_one_millisecond_chain_from_any_order(moves, rng):
     fills = at(chain("BTC 0: " + " ".join(f"{move:+d}@100" for move in moves)), 5)
     mixed = rng.sample(fills, len(fills))
 
-    chained, left = thread(mixed, Decimal(0))
+    chained, left = thread(mixed, Decimal(0), rotate=True)
 
     assert left == []
     assert sizes_along(chained, Decimal(0))[-1] == end_of(fills)
@@ -116,5 +123,5 @@ def test_thousands_of_fills_in_one_millisecond_take_no_time():
     fills = at(chain(f"BTC 0: {moves}"), 5)
     began = time.process_time()
 
-    assert thread(rng.sample(fills, len(fills)), Decimal(0))[1] == []
+    assert thread(rng.sample(fills, len(fills)), Decimal(0), rotate=True)[1] == []
     assert time.process_time() - began < (20 if sys.gettrace() else 1)

@@ -13,20 +13,21 @@ from tests.domain.exchange import Life
 SEEDS = int(os.environ.get("HLPOSMON_SEEDS", "80"))
 
 
-def fails(seed: int, *, restarts: bool, changes: bool) -> str | None:
-    life = Life(seed, restarts=restarts, changes=changes).run()
+def fails(seed: int, **kind: bool) -> str | None:
+    life = Life(seed, **kind).run()
     faults = life.faults()
     return f"seed {seed} ({life.plan}):\n  " + "\n  ".join(faults) if faults else None
 
 
+@pytest.mark.parametrize("pushes", [False, True], ids=["answers", "and pushes"])
 @pytest.mark.parametrize("restarts", [False, True], ids=["running on", "with restarts"])
 @pytest.mark.parametrize("changes", [False, True], ids=["fills only", "with changes without a fill"])
 @pytest.mark.timeout(3600)
-def test_when_all_has_arrived_the_book_is_the_exchange(restarts, changes):
+def test_when_all_has_arrived_the_book_is_the_exchange(restarts, changes, pushes):
     failures = [
         failure
         for seed in range(SEEDS)
-        if (failure := fails(seed, restarts=restarts, changes=changes)) is not None
+        if (failure := fails(seed, restarts=restarts, changes=changes, pushes=pushes)) is not None
     ]
 
     assert not failures, "\n".join(failures[:5])
