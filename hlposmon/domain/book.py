@@ -383,7 +383,7 @@ class Book:
                 return holding.adopt(stated, statement.time_ms, Reason.ENTRY)
             return []
         if finding is Finding.DRIFT:
-            return self._confirm(line, stated, statement)
+            return self._confirm(account, line, stated, statement)
         if finding is Finding.WAIT:
             # The shell asks again by itself: a push each second need not remind it.
             if statement.pushed or line.suspicion is None:
@@ -397,7 +397,9 @@ class Book:
         line.suspicion = found
         return [] if said else [_doubt(line, theirs)]
 
-    def _confirm(self, line: _Line, stated: StatedPosition | None, statement: Statement) -> list[Change]:
+    def _confirm(
+        self, account: _Account, line: _Line, stated: StatedPosition | None, statement: Statement
+    ) -> list[Change]:
         """End a disagreement that two statements told: excuse it, or say the drift and adopt."""
         holding = line.holding
         theirs = stated.size if stated else ZERO
@@ -406,11 +408,14 @@ class Book:
             healed = holding.turn(theirs)
             if not healed and theirs == holding.position.size:
                 healed = holding.excuse()
+        assert line.suspicion is not None, "a drift has a suspicion behind it"
+        since_ms = line.suspicion.since_ms
         line.suspicion = line.hint = None
         if healed:
             line.agreed_ms = statement.time_ms
             return healed
-        ours, cause = holding.position.size, cause_of(holding, statement)
+        ours = holding.position.size
+        cause = cause_of(holding, stated, statement, since_ms, account.happened, account.unlisted)
         line.agreed_ms = statement.time_ms
         line.drift = f"{cause}: the book had {ours:f}, the venue {theirs:f}; the venue's size was adopted"
         found = Drift(holding.account, holding.key, ours, theirs, cause, statement.time_ms)

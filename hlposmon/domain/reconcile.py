@@ -14,7 +14,7 @@ from enum import StrEnum
 from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.changes import Gap
 from hlposmon.domain.holding import Holding
-from hlposmon.domain.reports import StatedPosition, Statement, Unlisted
+from hlposmon.domain.reports import Happened, Happening, StatedPosition, Statement, Unlisted
 
 # How far a statement may lag behind the fills and still be understood as one of their prefixes.
 LAG_MS = 10_000
@@ -113,14 +113,35 @@ def is_explained(holding: Holding, suspicion: Suspicion) -> bool:
     return agrees(holding, suspicion.theirs, suspicion.statement_ms)
 
 
-def cause_of(holding: Holding, statement: Statement) -> str:
-    """The cause of a confirmed drift, as far as it can be named."""
+def cause_of(
+    holding: Holding,
+    stated: StatedPosition | None,
+    statement: Statement,
+    since_ms: int,
+    befell: Sequence[Happened] = (),
+    lost: Sequence[Unlisted] = (),
+) -> str:
+    """The cause of a confirmed drift, as far as it can be named; `since_ms` is before the doubt began."""
+    of_us = [one for one in befell if not one.keys or holding.key in one.keys]
+    recent = {one.kind: f"{one.kind} ({one.text})" for one in of_us if one.time_ms >= since_ms}
     if any(fill.liquidation for fill in holding.waiting):
-        return "liquidation"
+        return recent.get(Happening.LIQUIDATION, "liquidation")
+    if Happening.LIQUIDATION in recent:
+        return recent[Happening.LIQUIDATION]
+    gone = [one.reason for one in lost if one.until_ms >= since_ms]
+    if gone:
+        return gone[-1]
     if holding.gap is not None:
         return "fills are missing that the venue no longer lists"
+    for kind in (Happening.MODE_CHANGE, Happening.TRANSFER):
+        if kind in recent:
+            return recent[kind]
     if holding.applied and statement.time_ms < holding.applied[-1].fill.time_ms:
         return "the statement is older than the last fill"
+    if stated is None:
+        elsewhere = [one for one in of_us if one.kind is Happening.ELSEWHERE]
+        if elsewhere:
+            return f"{Happening.ELSEWHERE} ({elsewhere[-1].text})"
     return "no fill explains it"
 
 

@@ -347,7 +347,7 @@ def _happened(delta: dict[str, Any], kind: str, account: str, time_ms: int) -> H
         lost = _list(delta.get("liquidatedPositions"), "liquidatedPositions")
         coins = [_text(_object(row, "liquidated position"), "coin") for row in lost]
         keys = tuple(key_of(coin) for coin in coins if is_watched(coin))
-        return Happened(account, time_ms, Happening.LIQUIDATION, f"liquidation of {', '.join(coins)}", keys)
+        return Happened(account, time_ms, Happening.LIQUIDATION, ", ".join(coins), keys)
     if kind == "activateDexAbstraction":
         return Happened(account, time_ms, Happening.MODE_CHANGE, "dex abstraction was activated")
     moved = next((name for name in _AMOUNTS if name in delta), None)

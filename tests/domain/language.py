@@ -16,7 +16,18 @@ from hlposmon.domain.amounts import CONTEXT, ZERO
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Adopted, Change, Drift, Filled, Gap, Healed
 from hlposmon.domain.position import Position
-from hlposmon.domain.reports import FeedState, Fill, Fills, Funding, Side, StatedPosition, Statement
+from hlposmon.domain.reports import (
+    FeedState,
+    Fill,
+    Fills,
+    Funding,
+    Happened,
+    Happening,
+    Side,
+    StatedPosition,
+    Statement,
+    Unlisted,
+)
 from hlposmon.domain.verdict import Age, Freshness
 from hlposmon.domain.views import View
 
@@ -159,6 +170,13 @@ class Desk:
         again = Desk()
         again.book.recall(self.book.memories(), self.book.base_ms())
         return again
+
+    def befell(self, kind: str, text: str, *coins: str, at: float | str = 0) -> bool:
+        keys = tuple(key(coin) for coin in coins)
+        return self.book.happen(Happened(ACCOUNT, ms(at), Happening(kind), text, keys))
+
+    def unlisted(self, since: float | str, until: float | str, reason: str) -> bool:
+        return self.book.unlist(Unlisted(ACCOUNT, ms(since), ms(until), reason))
 
     def position(self, coin: str = "BTC") -> Position:
         return self.view(coin).position

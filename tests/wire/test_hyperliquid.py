@@ -393,7 +393,7 @@ def test_a_liquidation_in_the_ledger_names_the_watched_coins():
     lost = [{"coin": "BTC", "szi": "1"}, {"coin": "xyz:TSLA", "szi": "-2"}]
 
     assert wire.happenings([ledger("liquidation", liquidatedPositions=lost)], "main") == [
-        Happened("main", 7, Happening.LIQUIDATION, "liquidation of BTC, xyz:TSLA", ("hyperliquid:Perp:BTC",))
+        Happened("main", 7, Happening.LIQUIDATION, "BTC, xyz:TSLA", ("hyperliquid:Perp:BTC",))
     ]
 
 
