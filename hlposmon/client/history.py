@@ -171,7 +171,7 @@ class History:
     def _all(self, sql: str, given: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         try:
             return self._db.execute(sql, given).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise _explain(self.path, error) from error
 
 
@@ -248,11 +248,11 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:
     except sqlite3.OperationalError as error:
         # Where nobody writes and we may not either, there is no place for SQLite's own files beside it.
         log = path.with_name(path.name + "-wal")
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, sqlite3.Error):
             if not log.exists() or not log.stat().st_size:
                 return _looked_at(path, address + "&immutable=1"), True
         raise _explain(path, error) from error
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise _explain(path, error) from error
 
 
@@ -274,5 +274,5 @@ def _looked_at(path: Path, address: str) -> sqlite3.Connection:
     return db
 
 
-def _explain(path: Path, error: sqlite3.Error) -> HlposmonError:
+def _explain(path: Path, error: Exception) -> HlposmonError:
     return NoHistory(f"{path}: the history cannot be read: {error}")

@@ -9,7 +9,6 @@ may wait for long and a heal briefly, in every process. Limits: the venue's API 
 
 import time
 from collections.abc import Callable
-from multiprocessing import context
 from typing import Any
 
 from hlposmon.pacing import MinuteWindow
@@ -61,7 +60,6 @@ class Quota:
         return cls(SharedWords("quota", cls.words_needed()))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        context.assert_spawning(self)
         return (_inherited, (self._shared, self.per_minute, self.headroom, self.connections_per_minute))
 
     def share(self, party: int = 0, clock: Callable[[], float] = time.monotonic) -> "Share":
