@@ -160,8 +160,8 @@ def section(found: Outcome, command: str) -> Iterator[str]:
     yield ""
     yield (
         f"Nothing was done to the monitor, but two accounts traded in {COINS} coins for"
-        f" {found.seconds / 60:.1f} minutes: {found.fills:,} fills, {found.fills / found.seconds:.0f} a second,"
-        " with a statement of each account every second."
+        f" {found.seconds / 60:.1f} minutes: {found.fills:,} fills,"
+        f" {found.fills / found.seconds:.0f} a second, with a statement of each account every second."
     )
     yield ""
     yield "| | |"
