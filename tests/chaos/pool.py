@@ -1,7 +1,9 @@
 """Many runs side by side, each in a process of its own."""
 
+import ctypes
 import multiprocessing
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
@@ -10,6 +12,7 @@ from tests.chaos.run import Result, run
 
 FOLDER = Path("build/chaos")
 LONGEST_S = 240
+PR_SET_PDEATHSIG = 1
 
 
 def runs(seeds: Sequence[int], *, jobs: int, only: str | None = None) -> Iterator[Result]:
@@ -17,7 +20,7 @@ def runs(seeds: Sequence[int], *, jobs: int, only: str | None = None) -> Iterato
     context = multiprocessing.get_context("spawn")
     waiting = list(reversed(seeds))
     under_way: dict[Future[Result], int] = {}
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_go_with_parent) as pool:
         while waiting or under_way:
             while waiting and len(under_way) < jobs:
                 seed = waiting.pop()
@@ -40,3 +43,9 @@ def guarded(seed: int, only: str | None) -> Result:
         return run(seed, only=only, keep=FOLDER)
     finally:
         signal.alarm(0)
+
+
+def _go_with_parent() -> None:
+    """When the one who hands out the seeds is gone, a run ends too, and takes what it started with it."""
+    signal.signal(signal.SIGTERM, lambda _signum, _frame: sys.exit(1))
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

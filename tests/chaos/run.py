@@ -27,6 +27,8 @@ from tests.system.world import alive, until
 
 SETTLE_S = 90.0  # a round trip that was lost is found by the look of each minute
 HEAL_S = 45.0
+SLOW_S = 8.0
+LONG_S = 30.0  # a run that took so long is kept to be looked at, though it ended well
 STEP_S = 0.02
 CONFIG = """
 [supervision]
@@ -61,6 +63,7 @@ class Result:
     restarts: int = 0
     seconds: float = 0.0
     settle_s: float = 0.0
+    waited_for: list[str] = field(default_factory=list)  # what was last to agree, if that took long
     kept: str = ""
 
 
@@ -75,7 +78,7 @@ def run(seed: int, *, only: str | None = None, keep: Path | None = None) -> Resu
         with contextlib.ExitStack() as stack:
             _Run(plan, result, folder, stack, only).go()
             result.ok = not (result.wrong or result.unequal or result.left or result.drifts or result.error)
-            if not result.ok:
+            if not result.ok or result.settle_s > LONG_S:
                 _keep(folder, keep, result)
     except Exception as error:  # noqa: BLE001 - whatever it was, it belongs to this seed
         result.ok = False
@@ -207,10 +210,10 @@ class _Run:
         def agree() -> bool:
             monitor = self.stage.monitor
             assert monitor is not None and monitor.poll() is None, f"the monitor ended:\n{self.stage.log()}"
-            if self.witness.is_whole_since(time.monotonic() - 0.4) is None:
-                return False
             wrong[:] = self.stage.all_disagreements(begun)
-            return not wrong
+            if wrong and time.monotonic() - began_s > SLOW_S:
+                self.result.waited_for = wrong[:3]
+            return not wrong and self.witness.is_whole_since(time.monotonic() - 0.4) is not None
 
         try:
             until("all agree", agree, within_s=SETTLE_S)

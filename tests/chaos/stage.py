@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.system.world import World
 
-NAMES = ("one", "two")
+NAMES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 class Stage(World):
