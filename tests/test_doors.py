@@ -19,7 +19,7 @@ DOORS = {
     "rich": ("cli/",),
     "eth_account": ("config/",),
     "multiprocessing": ("supervision/",),
-    "mmap": ("channels/snapshot.py", "channels/journal.py", "client/snapshot.py", "supervision/heartbeat.py"),
+    "mmap": ("channels/snapshot.py", "client/snapshot.py", "supervision/heartbeat.py"),
 }
 FORBIDDEN = ("asyncio",)
 
