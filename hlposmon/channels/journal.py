@@ -20,7 +20,7 @@ from typing import Any
 from hlposmon.channels.recovery import ReadBack, Unsound, read_back
 from hlposmon.channels.syncer import Syncer
 from hlposmon.errors import NotPermitted
-from hlposmon.wire.lines import FIRST_PREV, Recovered, event, seal
+from hlposmon.wire.lines import CHECKPOINT_MARK, FIRST_PREV, Recovered, event, seal
 from hlposmon.wire.published import time_text
 
 CHECKPOINT_LINES = 5_000
@@ -282,6 +282,8 @@ class Journal:
         self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._file = os.open(self._path(day), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         self._file_day = day
+        if not os.fstat(self._file).st_size and CHECKPOINT_MARK not in self._pending[0][1]:
+            self.append_checkpoint(self._now_ms)  # the one before was taken away, and its checkpoints too
         self._end_half_line(self._file)
         self._syncer.opened(self._file, self._path(day))
 

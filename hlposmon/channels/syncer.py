@@ -11,12 +11,13 @@ place, through a new descriptor, before it is synced again.
 import errno
 import os
 import queue
-import signal
 import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from hlposmon.supervision.signals import start_deaf
 
 BATCH_S = 1.0
 RETRY_S = 1.0
@@ -262,12 +263,3 @@ def _written_again(job: _Job) -> int | None:
         os.close(fd)
         raise
     return fd
-
-
-def start_deaf(thread: threading.Thread) -> None:
-    """Start a thread that takes no signals: they are for the main thread, which may be waiting."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        thread.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

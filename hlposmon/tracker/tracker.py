@@ -296,6 +296,8 @@ class Tracker:
     def _commit(self) -> None:
         was = self._journal.failure
         self._journal.commit(time.monotonic())
+        for remark, facts in self._journal.take_remarks():
+            log.warning(remark, extra=fields(**facts))
         if self._journal.failure is not None:
             self._repeats.log(
                 log,

@@ -105,9 +105,7 @@ def test_a_wrong_command_line_is_two(hlposmon: Commands, tmp_path: Path):
 def test_where_there_are_no_files_it_says_where_it_looked(hlposmon: Commands, tmp_path: Path):
     result = hlposmon.run("audit", "verify", "--log-dir", str(tmp_path / "none"))
 
-    assert result.stderr.startswith(
-        f"hlposmon: there are no audit files in {tmp_path}/none/trading; --log-dir"
-    )
+    assert f"there are no audit files in {tmp_path}/none/trading; --log-dir" in result.stderr
     assert (result.exit_code, result.stdout) == (1, "")
 
 
