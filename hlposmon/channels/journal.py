@@ -282,7 +282,7 @@ class Journal:
         self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._file = os.open(self._path(day), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         self._file_day = day
-        if not os.fstat(self._file).st_size and CHECKPOINT_MARK not in self._pending[0][1]:
+        if not os.fstat(self._file).st_size and not any(CHECKPOINT_MARK in line for _, line in self._pending):
             self.append_checkpoint(self._now_ms)  # the one before was taken away, and its checkpoints too
         self._end_half_line(self._file)
         self._syncer.opened(self._file, self._path(day))
@@ -295,6 +295,7 @@ class Journal:
                 raw = os.pread(file, _LONGEST_HALF, max(0, size - _LONGEST_HALF)).rpartition(b"\n")[2]
                 digest = hashlib.sha256(raw).hexdigest()
                 self._add(event("torn", now_ms=self._now_ms, bytes=len(raw), sha256=digest))
+                self._tail_is_marked = True
             os.write(file, b"\n")
         self._tail_is_marked = True
 

@@ -348,6 +348,21 @@ def test_a_full_disk_is_said_and_loses_nothing(full_disk):
     assert Clerk(folder).recovered.memories == {("main", BTC): clerk.last}
 
 
+def test_a_file_taken_away_while_the_disk_is_full_brings_one_checkpoint_however_often_it_is_tried(full_disk):
+    folder, full = full_disk
+    clerk = Clerk(folder)
+    clerk.write(2)
+    files_in(folder)[0].unlink()
+    with full():
+        for _ in range(5):
+            clerk.write(1)
+    assert clerk.commit()
+
+    lines = [json.loads(raw) for raw in files_in(folder)[0].read_bytes().splitlines()]
+    assert [line["type"] for line in lines].count("checkpoint") == 1
+    assert [line["position"]["size"] for line in lines if line["type"] == "fill"] == list("34567")
+
+
 def test_after_a_failure_it_is_tried_again_once_a_second(full_disk):
     folder, full = full_disk
     clerk = Clerk(folder)
