@@ -18,9 +18,8 @@ DOORS = {
     "click": ("cli/",),
     "rich": ("cli/",),
     "eth_account": ("config/",),
-    "multiprocessing": ("supervision/", "sharing.py"),
     "sqlite3": ("channels/history", "client/history.py"),
-    "mmap": ("channels/snapshot.py", "channels/journal.py", "client/snapshot.py", "sharing.py"),
+    "mmap": ("channels/snapshot.py", "client/snapshot.py", "sharing.py"),
 }
 FORBIDDEN = ("asyncio",)
 

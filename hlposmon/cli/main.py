@@ -35,6 +35,7 @@ COMMANDS = {
     "wait": "hlposmon.cli.wait",
     "simulate": "hlposmon.cli.simulate",
     "config": "hlposmon.cli.config",
+    "audit": "hlposmon.cli.audit",
 }
 
 # What to do about it, beside what is wrong; the first class that fits.

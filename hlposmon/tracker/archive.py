@@ -67,6 +67,8 @@ class Archive:
         self._events.clear()
         was = self._journal.failure
         self._journal.commit(now_s)
+        for remark, facts in self._journal.take_remarks():
+            log.warning(remark, extra=fields(**facts))
         if self._journal.failure is not None:
             self._warn("the audit cannot be written", now_s, reason=self._journal.failure)
         elif was is not None:

@@ -1,100 +1,96 @@
-"""A clerk that keeps a journal and a history as the tracker does, one fill after the other."""
+"""The small language of the audit's tests: a clerk who writes one fill after the other."""
 
-import time
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
-from typing import ClassVar
 
-from hlposmon.channels.history import History
 from hlposmon.channels.journal import Journal
 from hlposmon.domain.changes import Filled
 from hlposmon.domain.position import Effect, Position
 from hlposmon.domain.reports import Fill, Side
 from hlposmon.domain.views import Memory
-from hlposmon.tracker.archive import Archive
-from hlposmon.wire.lines import Recovered, body_of, checkpoint, event
+from hlposmon.errors import WireError
+from hlposmon.wire.lines import FIRST_PREV, body_of, checkpoint, open_line
 
 BTC = "hyperliquid:Perp:BTC"
 NOON = int(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp() * 1000)
-ADDRESS = "0x" + "ab" * 20
-
-
-def fill(number: int, *, time_ms: int, key: str = BTC, **more) -> Fill:
-    """The fill that takes a position of `number - 1` to `number`."""
-    facts = {
-        "account": "main",
-        "key": key,
-        "time_ms": time_ms,
-        "side": Side.BUY,
-        "size": Decimal(1),
-        "price": Decimal("100.5"),
-        "start_position": Decimal(number - 1),
-        "fee": Decimal("0.1"),
-        "fee_token": "USDC",
-        "closed_pnl": Decimal(0),
-        "order_id": number,
-        "trade_id": number,
-        "hash": "0x" + f"{number:064x}",
-        "direction": "Open Long",
-    }
-    return Fill(**(facts | more))
+HOUR, DAY = 3_600_000, 86_400_000
 
 
 class Clerk:
-    """`number` is the size of the one position after the last fill."""
+    """Writes one fill after the other to a journal; `number` is the size of the position after the last."""
 
-    made: ClassVar[list["Clerk"]] = []
-
-    def __init__(self, folder: Path, *, now_ms: int = NOON, mode: str = "live"):
-        Clerk.made.append(self)
-        self.log, self.state = folder / "log", folder / "state"
-        self.now_ms, self.now_s, self.mode = now_ms, 1000.0, mode
-        self.number = 0
-        self.last: Memory | None = None
-        self.history = History(self.state, fsync="off")
-        self.journal = Journal(self.log, fsync="off", checkpoint=self.checkpoint, sealed=self.history.take)
-        self.archive = Archive(self.journal, self.history, beat=lambda: None)
-        self.found: Recovered = self.archive.recover(self.now_s, now_ms)
-        for memory in self.found.memories.values():
-            self.last, self.number = memory, int(memory.position.size)
-            self.now_ms = max(now_ms, memory.known_ms)
-
-    def start(self) -> None:
-        """As the tracker does when it has told its book."""
-        self.journal.append(event("start", now_ms=self.now_ms, mode=self.mode, accounts={}), self.now_ms)
-        self.journal.append_checkpoint(self.now_ms)
-        self.commit()
+    def __init__(self, folder, *, fsync="off", number=0, now_ms=NOON):
+        self.folder = folder
+        self.number = number
+        self.now_ms = now_ms
+        self.now_s = 1000.0
+        self.last = None
+        self.journal = Journal(folder, fsync=fsync, checkpoint=self.checkpoint)
+        self.recovered = self.journal.recover(now_ms)
+        if self.recovered.memories:
+            [self.last] = self.recovered.memories.values()
+            self.number = int(self.last.position.size)
 
     def checkpoint(self):
-        memories = [self.last] if self.last else []
-        return checkpoint(memories, {"main": NOON}, {"main": ADDRESS}, mode=self.mode)
+        return checkpoint([self.last] if self.last else [], {"main": NOON}, {"main": "0xab"})
 
-    def write(self, count: int = 1, *, commit: bool = True) -> None:
+    def write(self, count=1, *, commit=True):
         for _ in range(count):
             self.number += 1
             self.now_ms += 1
-            made = fill(self.number, time_ms=self.now_ms)
+            fill = Fill(
+                account="main",
+                key=BTC,
+                time_ms=self.now_ms,
+                side=Side.BUY,
+                size=Decimal(1),
+                price=Decimal("100.5"),
+                start_position=Decimal(self.number - 1),
+                fee=Decimal("0.1"),
+                fee_token="USDC",
+                closed_pnl=Decimal(0),
+                order_id=self.number,
+                trade_id=self.number,
+            )
             position = Position(Decimal(self.number), Decimal(self.number * 100), fills=self.number)
-            body = body_of(Filled(made, Effect.ADDED, position), now_ms=self.now_ms + 5)
-            assert body is not None
-            self.last = Memory("main", BTC, position, self.now_ms, 0, (made.identity,))
+            body = body_of(Filled(fill, Effect.ADDED, position), now_ms=self.now_ms)
+            self.last = Memory("main", BTC, position, self.now_ms, 0, (fill.identity,))
             self.journal.append(body, self.now_ms)
-        if commit:
-            self.commit()
+        return self.commit() if commit else None
 
-    def commit(self, later_s: float = 2.0) -> None:
+    def commit(self, later_s=2.0):
         self.now_s += later_s
-        self.archive.commit(self.now_s, self.now_ms)
+        return self.journal.commit(self.now_s)
 
-    def follow(self) -> None:
-        """Until the history has all that the journal has."""
-        deadline = time.monotonic() + 20
-        while self.history.seq < self.journal.seq:
-            assert time.monotonic() < deadline, self.history.failure
-            self.now_s += 2
-            self.archive.commit(self.now_s, self.now_ms)
-            self.archive.follow(self.now_s, self.now_ms)
+    def sizes(self):
+        """The sizes that the fill lines hold, in the order of the files."""
+        return [int(line["position"]["size"]) for line in lines_in(self.folder) if line["type"] == "fill"]
 
-    def close(self) -> None:
-        self.archive.close(self.now_s + 5, self.now_ms)
+
+def files_in(folder):
+    return sorted((folder / "trading").glob("audit-*.jsonl"))
+
+
+def lines_in(folder):
+    """All whole lines, in order, the chain of which is asserted. A half one must be followed by its mark."""
+    found, prev, seq, torn = [], FIRST_PREV, 0, None
+    for path in files_in(folder):
+        for raw in path.read_bytes().splitlines(keepends=True):
+            try:
+                line = open_line(raw)
+            except WireError:
+                assert torn is None, "two broken lines one after the other"
+                torn = len(raw.rstrip(b"\n"))
+                continue
+            assert (line["prev"], line["seq"]) == (prev, seq + 1), f"{path.name}: the chain breaks"
+            prev, seq = line["hash"], line["seq"]
+            if torn is not None:
+                assert (line["type"], line["bytes"]) == ("torn", torn)
+                torn = None
+            found.append(line)
+    assert torn is None, "a half-written line without its mark"
+    return found
+
+
+def kinds(folder):
+    return [line["type"] for line in lines_in(folder)]

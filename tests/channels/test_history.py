@@ -29,7 +29,7 @@ from hlposmon.domain.reports import Funding, Side, StatedPosition, Statement
 from hlposmon.domain.views import Memory
 from hlposmon.wire.lines import FIRST_PREV, Recovered, body_of, event, open_line
 from hlposmon.wire.schema import APPLICATION_ID, STEPS, VERSION
-from tests.channels.clerk import ADDRESS, BTC, NOON, Clerk, fill
+from tests.channels.archivist import ADDRESS, BTC, NOON, Clerk, fill
 from tests.domain.exchange import Life
 from tests.domain.language import ACCOUNT
 
@@ -456,7 +456,7 @@ def test_another_journal_is_said_and_no_fill_is_doubled(tmp_path, caplog):
 WRITER = """
 import os, sys
 from pathlib import Path
-from tests.channels.clerk import Clerk
+from tests.channels.archivist import Clerk
 clerk = Clerk(Path(sys.argv[1]))
 clerk.start()
 while True:

@@ -193,6 +193,47 @@ def test_an_audit_that_cannot_be_written_is_said_and_made_good():
         assert [line["quantity"] for line in here.lines() if line["type"] == "fill"] == ["1"]
 
 
+def test_an_audit_that_cannot_be_read_at_the_start_is_said_and_written_behind_when_it_can_be():
+    with desk() as here:
+        with here.running():
+            _proven(here)
+        before = here.lines()
+        [path] = (here.folder / "log" / "trading").iterdir()
+        kept = path.rename(here.folder / "kept")
+        path.mkdir()  # cannot be read, not even by root
+        with here.running():
+            worker = _proven(here)
+            worker.says(here.fills(here.fill("buy", "1", "1")))
+            until("taken", lambda: (row := here.position()) and row["size"] == "2")
+            health = here.api.health()
+            assert health["status"] == "unhealthy"
+            assert "the audit cannot be read: Is a directory" in health["reasons"][0]
+            assert health["journal"]["seq"] == 0
+            assert health["journal"]["backlog"] > 3
+
+            path.rmdir()
+            kept.rename(path)
+            until("written", lambda: here.api.health()["journal"]["failure"] is None)
+        lines = here.lines()
+        assert lines[: len(before)] == before
+        assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+        assert lines[len(before)]["type"] == "audit_unread"
+        assert [line["quantity"] for line in lines if line["type"] == "fill"] == ["1"]
+
+
+def test_altered_checkpoints_are_said_in_the_log_and_in_the_audit(caplog):
+    with desk() as here:
+        with here.running():
+            _proven(here)
+        [path] = (here.folder / "log" / "trading").iterdir()
+        path.write_bytes(path.read_bytes().replace(b'"type":"checkpoint",', b'"type":"checkpoint", '))
+        with here.running():
+            _proven(here)
+        said = [line for line in here.lines() if line["type"] == "audit_damaged"]
+        assert said[-1]["reason"] == "no checkpoint of the audit is sound: the book begins anew"
+        assert said[-1]["reason"] in caplog.messages
+
+
 def test_a_grave_notice_degrades_and_every_notice_is_shown():
     with desk() as here, here.running():
         worker = _proven(here)
