@@ -72,6 +72,15 @@ class Mark(NamedTuple):
     digest: str | None
 
 
+class Loss(NamedTuple):
+    """A `lost` line: the monitor itself had to let lines with these numbers go, unwritten."""
+
+    place: Place
+    seq: int
+    first: int
+    last: int
+
+
 @dataclass(slots=True)
 class Chain:
     """Give it every line in the order of the files. `anchor` is the line before the first, if it is known.
@@ -83,6 +92,7 @@ class Chain:
     runs: list[Run] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
     lines: int = 0
     head: Link | None = None
     # Numbers that two lines have: whether they are the same line.
@@ -105,6 +115,9 @@ class Chain:
         self.head = self.head or link
         if body.get("type") == "torn" and isinstance(body.get("bytes"), int):
             self.marks.append(Mark(place, link.seq, body["bytes"], body.get("sha256")))
+        first, until = body.get("first"), body.get("last")
+        if body.get("type") == "lost" and isinstance(first, int) and isinstance(until, int):
+            self.losses.append(Loss(place, link.seq, first, until))
         last = self.runs[-1].last if self.runs else None
         if last is not None and link.seq == last.seq + 1 and link.prev == last.hash:
             self.runs[-1].last = link

@@ -75,6 +75,7 @@ class _Detective:
         self._prevs = {run.first.seq: run.first.prev for run in order}
         self._check_links(order)
         self._holes = _holes(order)
+        self._allow_losses(chain)
         broken = self._without_marked(chain)
         in_order = set(map(id, order))
         strangers = [run for run in chain.runs if id(run) not in in_order and not self._is_explained(run)]
@@ -145,6 +146,15 @@ class _Detective:
         """Of two copies the later one is the copy."""
         twin = (one.first.place for one in self.findings.order if one.first.hash == run.first.hash)
         return max(run.first.place, next(twin, run.first.place))
+
+    def _allow_losses(self, chain: Chain) -> None:
+        """Numbers that a `lost` line behind them names were never written; it is in the chain itself."""
+        for loss in chain.losses:
+            for hole in self._holes:
+                if hole.certain and hole.before <= loss.place and hole.take(loss.first, loss.last):
+                    said = f"{_seqs(loss.first, loss.last)} could not be written and had to be let go;"
+                    said = f"{said} seq {loss.seq} tells of it"
+                    self.findings.marked.append(Fault("lost", hole.before, said, loss.first, loss.last, 0))
 
     # ------------------------------------------------------------ unsound lines
 

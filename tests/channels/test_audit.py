@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import pytest
 
 from hlposmon.channels import audit
+from hlposmon.channels import journal as journals
 from hlposmon.channels.audit import Expected
 from hlposmon.channels.parts import folder_of
 from hlposmon.errors import HlposmonError, NotPermitted
@@ -530,3 +531,36 @@ def test_a_hundred_thousand_lines_are_read_at_a_good_pace(tmp_path):
 
     assert (report.faults, report.last[0]) == ([], report.lines)
     assert time.monotonic() - began < 6.0
+
+
+# ------------------------------------------------------------------ lines that the monitor had to let go
+
+
+def let_go(folder, monkeypatch):
+    """An audit whose disk refused for so long that 31 lines could not even be kept."""
+    monkeypatch.setattr(journals, "BACKLOG_LINES", 50)
+    clerk = Clerk(folder)
+    clerk.write(5)
+    away = (folder / "trading").rename(folder / "away")
+    (folder / "trading").write_text("in the way")
+    clerk.write(81)
+    (folder / "trading").unlink()
+    away.rename(folder / "trading")
+    clerk.commit()
+
+
+def test_lines_that_the_monitor_had_to_let_go_are_told_and_are_no_fault(tmp_path, monkeypatch):
+    let_go(tmp_path, monkeypatch)
+    report = verify(tmp_path)
+
+    assert report.faults == []
+    assert [(one.kind, one.line, one.seq, one.seq_last) for one in report.marked] == [("lost", 7, 7, 37)]
+
+
+def test_what_was_removed_beside_lines_that_were_let_go_is_found(tmp_path, monkeypatch):
+    let_go(tmp_path, monkeypatch)
+    path = files_in(tmp_path)[0]
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:6], *lines[8:]]))
+
+    assert told(verify(tmp_path)) == [("removed", path.name, 7, 38)]
