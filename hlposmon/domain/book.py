@@ -20,6 +20,7 @@ from hlposmon.domain.reconcile import (
     compare,
     entry_differs,
     is_explained,
+    is_put_back,
 )
 from hlposmon.domain.reports import (
     FeedState,
@@ -37,6 +38,8 @@ from hlposmon.domain.views import AccountView, Memory, View
 
 # The price feed tells changes only; beyond this a statement's mark counts as the newer one.
 QUIET_MARK_S = 15.0
+# An answer is asked for at least so often.
+OLD_ANSWER_MS = 75_000
 # So long a push that is older than the last one is passed over.
 OLD_PUSHES_S = 10.0
 # What befell an account is kept as the cause of a drift: the newest so many.
@@ -146,8 +149,14 @@ class Book:
                 changes += line.holding.adopt(stated.get(key), statement.time_ms, Reason.START)
                 line.agreed_ms = statement.time_ms
             else:
+                if is_put_back(line.holding, statement):
+                    # The fills since then are wanted: they may be as old as the answer before this one.
+                    changes += line.holding.rewind(statement.time_ms - OLD_ANSWER_MS)
+                    line.agreed_ms = line.matched_ms = None
+                    line.suspicion = line.hint = None
                 changes += self._compare(account, line, stated.get(key), statement)
             if newest:
+                line.holding.clock_ms = statement.time_ms
                 self._detail(line, stated.get(key), statement.asked_s)
             self._note_fills(line)
         if not account.stated:
