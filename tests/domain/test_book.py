@@ -477,9 +477,11 @@ def test_another_entry_price_is_adopted_when_all_is_quiet():
     assert (adopted.reason, adopted.position.entry_price) == (Reason.ENTRY, 107)
 
 
-def test_a_coin_that_only_the_venue_knows_is_doubted_then_adopted():
+def test_a_coin_that_only_the_venue_knows_is_doubted_since_the_last_agreement_then_adopted():
     desk = book_of("")
-    assert kinds(desk.stated("ETH long 2 @ 3000", at=10)) == ["Doubt"]
+    desk.stated("", at=-60)
+    [doubt] = desk.stated("ETH long 2 @ 3000", at=10)
+    assert doubt.since_ms == ms(-70)
     assert kinds(desk.stated("ETH long 2 @ 3000", at=20, fetched=-9999)) == ["Drift", "Adopted"]
 
 
