@@ -27,6 +27,8 @@ RECENT_MS = 30_000
 RECENT_FILLS = 10_000
 # Fills that may wait behind a gap; beyond this the oldest go, to be fetched again or mended by a statement.
 WAITING_FILLS = 20_000
+# How much younger than the venue's last statement a fill may be: one is asked for each minute.
+AHEAD_MS = 75_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Holding:
         self._floor_ms = 0
         self._seen: dict[Identity, int] = {}
         self._tidy_at = 4 * REMEMBERED_FILLS
+        self.clock_ms = 0
+        self._shadow_ms = 0
         self._latest_ms = 0
         self._missing = 0
 
@@ -113,7 +117,8 @@ class Holding:
         fresh: list[Fill] = []
         for fill in fills:
             identity = fill.identity
-            if identity in self._seen or fill.time_ms < self._floor_ms:
+            is_history = self.clock_ms + AHEAD_MS < fill.time_ms <= self._shadow_ms
+            if is_history or identity in self._seen or fill.time_ms < self._floor_ms:
                 self._repeat(fill)
                 continue
             self._seen[identity] = fill.time_ms
@@ -150,23 +155,41 @@ class Holding:
         self._base = Base(theirs, time_ms, reason)
         self._held = []
         self.gap, self._missing = None, 0
+        self._floor_ms = min(self._floor_ms, time_ms - STATEMENT_BLUR_MS)
         if reason is Reason.START:
             self._floor_ms = time_ms - STATEMENT_BLUR_MS
             self._seen = {identity: at for identity, at in self._seen.items() if at >= self._floor_ms}
             self.waiting = [fill for fill in self.waiting if fill.time_ms >= self._floor_ms]
             return ([adopted] if theirs else []) + self._drain(self.waiting)
+        # What a venue lists with times to come is from before its clock was put back.
+        coming = [fill.time_ms for fill in self.waiting if fill.time_ms > time_ms + AHEAD_MS]
+        self._shadow_ms = max(self._shadow_ms, *coming, 0)
+        self.waiting = [fill for fill in self.waiting if fill.time_ms <= time_ms + AHEAD_MS]
         # Fills that fit nowhere before others that were taken are in the venue's figures, if anywhere.
         late = [fill for fill in self.waiting if self.applied and fill.time_ms <= self.known_ms]
         self._replaced = before.size
         self.applied.clear()
         return [adopted, *self._book(late), *self._drain(self.waiting)]
 
-    def accounts_for(self, size: Decimal, since_ms: int) -> bool:
-        """Whether the book had `size` at any time since `since_ms`: a statement may lag behind."""
-        if size == self.position.size or (size == self._replaced and since_ms <= self.base_ms):
+    def rewind(self, time_ms: int) -> list[Change]:
+        """Go on from the size as it is: the venue's clock was put back, and fills come from `time_ms` on.
+
+        What waits cannot be put in its place by time any more; the venue's next statement tells. Fills
+        from before are listed with times to come, and are history until the clock is there again.
+        """
+        self._shadow_ms = max(self._latest_ms, self._shadow_ms)
+        self.applied.clear()
+        self._base = Base(self.position.size, time_ms, None)
+        self._floor_ms = self.base_ms = self._latest_ms = time_ms
+        self.waiting, self._held, self._replaced = [], [], None
+        return self._gap_or_healed()
+
+    def accounts_for(self, size: Decimal, since_ms: int, until_ms: int) -> bool:
+        """Whether the book had `size` at any time between the two: a statement may lag behind."""
+        if size == self.position.size or (size == self._replaced and since_ms <= self.base_ms <= until_ms):
             return True
         # The start positions of the fills that were taken are the sizes that the book has had.
-        return any(at >= since_ms and identity[5] == size for identity, at in self._seen.items())
+        return any(since_ms <= at <= until_ms and identity[5] == size for identity, at in self._seen.items())
 
     def excuse(self) -> list[Change]:
         """End a gap that is none, the venue's size being ours: what waits is in the base.
@@ -361,6 +384,7 @@ class Holding:
         for fill in late:
             counted = counted.booked(fill)
         self.position = counted
+        self._release()
         return [
             Filled(filled.fill, filled.effect, self.position, late=True)
             for filled in done

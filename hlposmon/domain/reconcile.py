@@ -18,6 +18,10 @@ from hlposmon.domain.reports import Happened, Happening, StatedPosition, Stateme
 
 # How far a statement may lag behind the fills and still be understood as one of their prefixes.
 LAG_MS = 10_000
+# How much older than the fills it may be when it is read. One that is older by far more than that, and
+# is the venue's newest, tells that its clock was put back.
+LATE_MS = 60_000
+PUT_BACK_MS = 600_000
 # Two statements count as two only when they are this far apart.
 APART_S = 2.0
 
@@ -68,14 +72,18 @@ def compare(
         return Finding.SUSPECT
     if statement.asked_s - suspicion.asked_s < APART_S or not _is_fetched(statement, suspicion, lost):
         return Finding.WAIT
-    if holding.gap is not None and _is_before(holding, theirs, statement):
+    if holding.gap is not None and _is_before(holding, theirs, statement.time_ms):
         return Finding.WAIT
     return Finding.DRIFT
 
 
 def agrees(holding: Holding, theirs: Decimal, statement_ms: int) -> bool:
     """Whether the fills account for a size that was stated at about `statement_ms`."""
-    return holding.gap is None and holding.accounts_for(theirs, statement_ms - LAG_MS)
+    return holding.gap is None and _had(holding, theirs, statement_ms)
+
+
+def _had(holding: Holding, size: Decimal, statement_ms: int) -> bool:
+    return holding.accounts_for(size, statement_ms - LAG_MS, statement_ms + LATE_MS)
 
 
 def _hear(holding: Holding, theirs: Decimal, suspicion: Suspicion | None) -> Finding:
@@ -100,12 +108,17 @@ def _is_fetched(statement: Statement, suspicion: Suspicion, lost: Sequence[Unlis
     return from_ms <= suspicion.since_ms
 
 
-def _is_before(holding: Holding, theirs: Decimal, statement: Statement) -> bool:
+def _is_before(holding: Holding, theirs: Decimal, statement_ms: int) -> bool:
     """Whether a statement is older than a gap. Fills go on behind one that no fill can close, and other
     statements are of a size that they lead through, or will when all have come; or it is ours still."""
     if theirs == holding.position.size or holding.waiting_reach(theirs):
         return False
-    return holding.accounts_for(theirs, statement.time_ms - LAG_MS)
+    return _had(holding, theirs, statement_ms)
+
+
+def is_put_back(holding: Holding, statement: Statement) -> bool:
+    """Whether the venue's clock was put back since the last fill."""
+    return holding.known_ms > statement.time_ms + PUT_BACK_MS
 
 
 def is_explained(holding: Holding, suspicion: Suspicion) -> bool:

@@ -477,9 +477,11 @@ def test_another_entry_price_is_adopted_when_all_is_quiet():
     assert (adopted.reason, adopted.position.entry_price) == (Reason.ENTRY, 107)
 
 
-def test_a_coin_that_only_the_venue_knows_is_doubted_then_adopted():
+def test_a_coin_that_only_the_venue_knows_is_doubted_since_the_last_agreement_then_adopted():
     desk = book_of("")
-    assert kinds(desk.stated("ETH long 2 @ 3000", at=10)) == ["Doubt"]
+    desk.stated("", at=-60)
+    [doubt] = desk.stated("ETH long 2 @ 3000", at=10)
+    assert doubt.since_ms == ms(-70)
     assert kinds(desk.stated("ETH long 2 @ 3000", at=20, fetched=-9999)) == ["Drift", "Adopted"]
 
 
@@ -761,3 +763,70 @@ def test_an_account_is_in_doubt_while_one_of_its_coins_is():
 
     assert desk.view("ETH").in_doubt
     assert "ETH" in (desk.book.account("main").reason or "")
+
+
+# ------------------------------------------------------------------ a clock that is put back
+
+HOUR = 3600
+
+
+def test_fills_of_a_clock_that_was_put_back_chain_on():
+    desk = book_of("BTC long 1 @ 100", at=0)
+    desk.told(*chain("BTC 1: at 10 +1@110"))
+
+    desk.stated("BTC long 2 @ 105", at=60 - HOUR, asked=60)
+    assert desk.judged() == ("proven", None)
+    desk.told(*chain(f"BTC 2: at {70 - HOUR} +1@120"))
+
+    assert desk.size() == 3
+    assert desk.book.doubtful() == []
+    assert (desk.book.high_water_ms(ACCOUNT) or 0) == ms(70 - HOUR)
+
+
+def test_fills_between_the_step_and_the_statement_that_tells_of_it_are_fetched():
+    desk = book_of("BTC long 1 @ 100", at=0)
+    desk.told(*chain("BTC 1: at 10 +1@110"))
+    missed = chain(f"BTC 2: at {50 - HOUR} +1@120")
+    assert desk.told(*missed) == []
+
+    [doubt] = desk.stated("BTC long 3 @ 110", at=60 - HOUR, asked=60)
+    assert doubt.since_ms < missed[0].time_ms
+    desk.told(*missed)
+
+    assert desk.size() == 3
+    assert desk.judged() == ("proven", None)
+
+
+def test_a_size_of_before_the_step_agrees_with_no_statement_after_it():
+    desk = book_of("", at=0)
+    desk.told(*chain("BTC 0: at 10 +1@110 +1@110"))
+
+    assert kinds(desk.stated("BTC long 1 @ 110", at=60 - HOUR, asked=60)) == ["Doubt"]
+
+
+def test_fills_listed_with_times_to_come_are_history_until_then():
+    desk = book_of("BTC long 1 @ 100", at=0)
+    old = chain("BTC 1: at 10 +1@110")
+    desk.told(*old)
+    desk.stated("BTC long 2 @ 105", at=60 - HOUR, asked=60)
+    stranger = fill("tid=99 buy 5 BTC @ 100 from 40 at 5")
+
+    assert desk.told(*old, stranger) == []
+    assert desk.book.doubtful() == []
+
+
+def test_a_gap_at_the_step_is_ended_and_the_statement_tells():
+    desk = book_of("BTC long 1 @ 100", at=0)
+    desk.told(*chain("BTC 3: at 10 +1@110"))
+
+    assert kinds(desk.stated("BTC long 4 @ 105", at=60 - HOUR, asked=60)) == ["Healed", "Doubt"]
+
+
+def test_after_a_restart_fills_listed_with_times_to_come_do_not_hold_up_the_end_of_a_drift():
+    desk = book_of("BTC long 1 @ 100", at=0)
+    desk.told(fill("tid=5 buy 1 BTC @ 100 from 7 at 2000"))
+    desk.stated("BTC long 4 @ 105", at=60, asked=60)
+
+    said = desk.stated("BTC long 4 @ 105", at=70, asked=70, fetched=-9999)
+    assert kinds(said) == ["Drift", "Adopted"]
+    assert desk.book.doubtful() == []

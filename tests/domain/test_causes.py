@@ -2,7 +2,8 @@
 
 import pytest
 
-from hlposmon.domain.book import KEPT_HAPPENINGS, Book
+from hlposmon.domain.account import KEPT_HAPPENINGS
+from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Drift
 from hlposmon.domain.reports import Happened, Happening, Unlisted
 from tests.domain.language import Desk, book_of, chain, kinds, ms

@@ -1,6 +1,6 @@
 """Two hundred fills a second beside a state pushed each second: no false drift, and nothing lost is missed.
 
-Half a minute by default; `HLPOSMON_FLOW_S=3600` is an hour.
+Ten seconds by default; `HLPOSMON_FLOW_S=3600` is an hour.
 """
 
 import os
@@ -10,7 +10,7 @@ import pytest
 from hlposmon.domain.changes import Doubt, Drift, Filled
 from tests.domain.exchange import Life, Plan
 
-FLOW_S = int(os.environ.get("HLPOSMON_FLOW_S", "30"))
+FLOW_S = int(os.environ.get("HLPOSMON_FLOW_S", "10"))
 # A block has two fills on the average.
 PACE_MS = 10
 
@@ -51,13 +51,13 @@ def test_a_flow_of_fills_and_pushes_that_lag_or_lead_is_never_a_drift(push_lag_m
     assert sum(isinstance(change, Filled) for change in life.said) > 150 * FLOW_S
     if delay_ms < 1000 and not loss:
         # Each doubt costs a fetch of thousands of fills: pushes just ahead of the fills must not raise one.
-        assert sum(isinstance(change, Doubt) for change in life.said) < 3 + FLOW_S / 10
+        assert sum(isinstance(change, Doubt) for change in life.said) < 4 + FLOW_S / 10
 
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(3))
 def test_sizes_that_change_without_a_fill_amid_the_flow_are_found_and_healed(seed):
-    life = flow(seed, changes=0.001)
+    life = flow(seed, seconds=30, changes=0.001)
 
     assert life.exchange.changed
     assert life.faults() == []

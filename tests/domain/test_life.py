@@ -4,13 +4,14 @@
 """
 
 import os
+from collections.abc import Iterable
 
 import pytest
 
 from hlposmon.domain.changes import Drift
-from tests.domain.exchange import Life
+from tests.domain.exchange import HORIZON, Life
 
-SEEDS = int(os.environ.get("HLPOSMON_SEEDS", "80"))
+SEEDS = int(os.environ.get("HLPOSMON_SEEDS", "40"))
 
 
 def fails(seed: int, **kind: bool) -> str | None:
@@ -19,18 +20,53 @@ def fails(seed: int, **kind: bool) -> str | None:
     return f"seed {seed} ({life.plan}):\n  " + "\n  ".join(faults) if faults else None
 
 
+def failures(seeds: Iterable[int], **kind: bool) -> list[str]:
+    return [failure for seed in seeds if (failure := fails(seed, **kind)) is not None]
+
+
 @pytest.mark.parametrize("pushes", [False, True], ids=["answers", "and pushes"])
 @pytest.mark.parametrize("restarts", [False, True], ids=["running on", "with restarts"])
 @pytest.mark.parametrize("changes", [False, True], ids=["fills only", "with changes without a fill"])
 @pytest.mark.timeout(3600)
 def test_when_all_has_arrived_the_book_is_the_exchange(restarts, changes, pushes):
-    failures = [
-        failure
-        for seed in range(SEEDS)
-        if (failure := fails(seed, restarts=restarts, changes=changes, pushes=pushes)) is not None
-    ]
+    failed = failures(range(SEEDS), restarts=restarts, changes=changes, pushes=pushes)
 
-    assert not failures, "\n".join(failures[:5])
+    assert not failed, "\n".join(failed[:5])
+
+
+# Losses before a round trip of one millisecond, and a first statement amid lost fills: these lives ended in a
+# false drift once.
+ONCE_FAILED = (3676, 5988, 21094, 1853, 2811, 2947, 4171, 4660, 4712, 5239, 6342, 6525, 6855, 20043)
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["running on", "with restarts"])
+@pytest.mark.parametrize("changes", [False, True], ids=["fills only", "with changes without a fill"])
+def test_lives_that_ended_in_a_false_drift_once(restarts, changes):
+    assert not failures(ONCE_FAILED, restarts=restarts, changes=changes)
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["running on", "with restarts"])
+@pytest.mark.parametrize("pushes", [False, True], ids=["answers", "and pushes"])
+@pytest.mark.timeout(3600)
+def test_where_lost_fills_are_listed_no_more_the_sizes_are_right_and_the_drift_says_so(restarts, pushes):
+    failed = failures(range(SEEDS // 2), restarts=restarts, pushes=pushes, horizon=True)
+
+    assert not failed, "\n".join(failed[:5])
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["running on", "with restarts"])
+@pytest.mark.parametrize("pushes", [False, True], ids=["answers", "and pushes"])
+@pytest.mark.timeout(3600)
+def test_an_exchange_whose_clock_is_an_hour_off_and_steps_by_hours_is_followed(restarts, pushes):
+    failed = failures(range(SEEDS // 2), restarts=restarts, pushes=pushes, clocks=True)
+
+    assert not failed, "\n".join(failed[:5])
+
+
+def test_amid_the_lives_beyond_the_horizon_some_drift_names_it():
+    lives = [Life(seed, horizon=True).run() for seed in range(20)]
+
+    assert any(isinstance(change, Drift) and change.cause == HORIZON for one in lives for change in one.said)
 
 
 def test_a_size_that_changed_without_a_fill_is_told_with_both_figures():

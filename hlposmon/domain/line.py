@@ -1,0 +1,208 @@
+"""A holding beside what the venue says of it: compared, doubted, proven or adopted from.
+
+Owned by the Book. What a statement means is decided in `reconcile`; here it is acted upon. No account
+as a whole, no feeds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from hlposmon.domain.amounts import ZERO, exactly
+from hlposmon.domain.changes import Change, Doubt, Drift, Reason
+from hlposmon.domain.holding import Holding
+from hlposmon.domain.reconcile import (
+    LAG_MS,
+    Finding,
+    Suspicion,
+    cause_of,
+    compare,
+    entry_differs,
+    is_explained,
+    is_put_back,
+)
+from hlposmon.domain.reports import Happened, StatedPosition, Statement, Unlisted
+from hlposmon.domain.verdict import Verdict
+from hlposmon.domain.views import View
+
+# The price feed tells changes only; beyond this a statement's mark counts as the newer one.
+QUIET_MARK_S = 15.0
+# An answer is asked for at least so often.
+OLD_ANSWER_MS = 75_000
+
+
+@dataclass(slots=True)
+class Line:
+    """A holding, with what the venue says of it."""
+
+    holding: Holding
+    mark: Decimal | None = None
+    stated: StatedPosition | None = None
+    suspicion: Suspicion | None = None
+    # A push that disagreed while fills were coming in: it may only be ahead of those under way.
+    hint: Suspicion | None = None
+    heard_arrivals: int = 0
+    drift: str | None = None
+    marked_s: float = 0.0
+    agreed_ms: int | None = None
+    matched_ms: int | None = None
+    last_fill_ms: int | None = None
+    verdict: Verdict | None = None
+    reason: str | None = None
+
+    def view(self) -> View:
+        holding = self.holding
+        stated = self.stated if holding.position.size else None
+        # Margin and liquidation price are of the size that the venue stated, and of no other.
+        same = stated is not None and stated.size == holding.position.size
+        return View(
+            account=holding.account,
+            key=holding.key,
+            position=holding.position,
+            mark=self.mark,
+            verdict=self.verdict or Verdict.UNPROVEN,
+            reason=self.reason if self.verdict else "not judged yet",
+            leverage=stated.leverage if stated else None,
+            margin_used=stated.margin_used if stated and same else None,
+            liquidation_price=stated.liquidation_price if stated and same else None,
+            last_fill_ms=self.last_fill_ms,
+            in_doubt=holding.gap is not None or self.suspicion is not None,
+        )
+
+    def settle(
+        self,
+        stated: StatedPosition | None,
+        statement: Statement,
+        befell: Sequence[Happened],
+        lost: Sequence[Unlisted],
+    ) -> list[Change]:
+        """Compare with what the venue states; `befell` and `lost` may name the cause of a drift."""
+        changes: list[Change] = []
+        if is_put_back(self.holding, statement):
+            # The fills since then are wanted: they may be as old as the answer before this one.
+            changes = self.holding.rewind(statement.time_ms - OLD_ANSWER_MS)
+            self.agreed_ms = self.matched_ms = None
+            self.suspicion = self.hint = None
+        return changes + self._compare(stated, statement, befell, lost)
+
+    def _compare(
+        self,
+        stated: StatedPosition | None,
+        statement: Statement,
+        befell: Sequence[Happened],
+        lost: Sequence[Unlisted],
+    ) -> list[Change]:
+        holding = self.holding
+        theirs = stated.size if stated else ZERO
+        finding = compare(holding, stated, statement, self.suspicion, lost)
+        hint, in_flow = self.hint, holding.arrivals != self.heard_arrivals
+        if statement.pushed:
+            self.hint, self.heard_arrivals = None, holding.arrivals
+        if finding is Finding.AGREES:
+            self.suspicion = self.hint = self.drift = None
+            # A size that the book once had may be met by chance: such a match counts with the next one.
+            equal = theirs == holding.position.size
+            self.agreed_ms = statement.time_ms if equal else self.matched_ms or self.agreed_ms
+            self.matched_ms = statement.time_ms
+            if stated is not None and entry_differs(holding, stated, statement):
+                return holding.adopt(stated, statement.time_ms, Reason.ENTRY)
+            return []
+        if finding is Finding.DRIFT:
+            return self._confirm(stated, statement, befell, lost)
+        if finding is Finding.WAIT:
+            # The shell asks again by itself: a push each second need not remind it.
+            if statement.pushed or self.suspicion is None:
+                return []
+            return [self._doubt(theirs)]
+        found = self._suspicion_of(theirs, statement)
+        if statement.pushed and self.suspicion is None and in_flow and hint is None:
+            self.hint = found
+            return []
+        said = statement.pushed and self.suspicion is not None
+        self.suspicion = found
+        return [] if said else [self._doubt(theirs)]
+
+    def _confirm(
+        self,
+        stated: StatedPosition | None,
+        statement: Statement,
+        befell: Sequence[Happened],
+        lost: Sequence[Unlisted],
+    ) -> list[Change]:
+        """End a disagreement that two statements told: excuse it, or say the drift and adopt."""
+        holding = self.holding
+        theirs = stated.size if stated else ZERO
+        healed: list[Change] = []
+        if holding.gap is not None:
+            healed = holding.turn(theirs)
+            if not healed and theirs == holding.position.size:
+                healed = holding.excuse()
+        assert self.suspicion is not None, "a drift has a suspicion behind it"
+        since_ms = self.suspicion.since_ms
+        self.suspicion = self.hint = None
+        if healed:
+            self.agreed_ms = statement.time_ms
+            return healed
+        ours = holding.position.size
+        cause = cause_of(holding, stated, statement, since_ms, befell, lost)
+        self.agreed_ms = statement.time_ms
+        self.drift = f"{cause}: the book had {ours:f}, the venue {theirs:f}; the venue's size was adopted"
+        found = Drift(holding.account, holding.key, ours, theirs, cause, statement.time_ms)
+        return [found, *holding.adopt(stated, statement.time_ms, Reason.DRIFT)]
+
+    def _suspicion_of(self, theirs: Decimal, statement: Statement) -> Suspicion:
+        holding = self.holding
+        agreed_ms = holding.known_ms if self.agreed_ms is None else self.agreed_ms
+        # A venue's clock may have been put back since.
+        since_ms = max(0, min(agreed_ms, statement.time_ms) - LAG_MS)
+        if holding.gap is not None:
+            since_ms = min(since_ms, holding.gap.since_ms)
+        return Suspicion(
+            ours=holding.position.size,
+            theirs=theirs,
+            arrivals=holding.arrivals,
+            asked_s=None if statement.pushed else statement.asked_s,
+            statement_ms=statement.time_ms,
+            since_ms=since_ms,
+            gap=holding.gap,
+        )
+
+    def _doubt(self, theirs: Decimal) -> Doubt:
+        suspicion = self.suspicion
+        assert suspicion is not None, "a doubt has a suspicion behind it"
+        return Doubt(self.holding.account, self.holding.key, suspicion.ours, theirs, suspicion.since_ms)
+
+    def detail(self, stated: StatedPosition | None, asked_s: float) -> None:
+        """Keep what the venue says beside the size. The price feed tells changes only: where it has long
+        been silent about a coin, the mark that the statement implies is the newer one."""
+        self.stated = stated
+        if stated is None or stated.mark_price is None:
+            return
+        if self.mark is None or (
+            asked_s - self.marked_s > QUIET_MARK_S and _differ(stated.mark_price, self.mark)
+        ):
+            self.mark, self.marked_s = stated.mark_price, asked_s
+
+    def note_fills(self) -> None:
+        """Look what fills that were taken explain."""
+        if self.holding.applied:
+            self.last_fill_ms = self.holding.applied[-1].fill.time_ms
+            if self.suspicion is not None and is_explained(self.holding, self.suspicion):
+                self.suspicion = None
+            if self.hint is not None and is_explained(self.holding, self.hint):
+                self.hint = None
+
+    def doubts(self) -> tuple[str | None, str | None]:
+        """Why it is in doubt: by its fills, by a statement."""
+        gap = doubt = None
+        if (broken := self.holding.gap) is not None:
+            gap = f"a fill is missing: the next starts at {broken.found:f}, the book has {broken.expected:f}"
+        if (seen := self.suspicion) is not None:
+            doubt = f"the venue states {seen.theirs:f}, the book has {seen.ours:f}; asking again"
+        return gap, doubt
+
+
+def _differ(ours: Decimal, theirs: Decimal) -> bool:
+    """Whether two marks differ by more than the rounding of what they were worked out from."""
+    with exactly():
+        return abs(ours - theirs) * 1_000_000 > abs(theirs)
