@@ -125,7 +125,8 @@ class History:
     def set_fsync(self, fsync: str) -> None:
         self._fsync = fsync
         if self._db is not None:
-            set_fsync(self._db, fsync)
+            with contextlib.suppress(sqlite3.Error):  # a broken file is found out by the next commit
+                set_fsync(self._db, fsync)
 
     # ------------------------------------------------------------------ written
 

@@ -218,19 +218,22 @@ class Keeper:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        try:
-            with contextlib.closing(sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)) as db:
-                db.execute("PRAGMA wal_autocheckpoint = 0")
+        while self.broken is None and not self._ended.is_set():
+            try:
+                self._keep()
+            except (Broken, UnicodeDecodeError) as error:
+                self.broken = str(error)
+            except sqlite3.Error as error:
+                found = explain(self._path, error)
+                self.broken = str(found) if isinstance(found, Broken) else None
+                self._ended.wait(_KEEP_S)
+
+    def _keep(self) -> None:
+        with contextlib.closing(sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)) as db:
+            db.execute("PRAGMA wal_autocheckpoint = 0")
+            self._look(db)
+            while not self._ended.wait(_KEEP_S):
                 self._look(db)
-                while not self._ended.wait(_KEEP_S):
-                    self._look(db)
-        except (Broken, UnicodeDecodeError) as error:
-            self.broken = str(error)
-        except sqlite3.Error as error:
-            found = explain(self._path, error)
-            self.broken = str(found) if isinstance(found, Broken) else None
-        finally:
-            self.hold = False
 
     def _look(self, db: sqlite3.Connection) -> None:
         """Check what is left to check, then move the log into the file if it is long."""

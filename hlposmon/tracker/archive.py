@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 # How long the history may be brought lines in one go: at the start, and between two looks at the fills.
 CATCH_UP_S = 2.0
 SLICE_S = 0.05
+STUCK_S = 3.0
 _SLICE_LINES = 500
 _READ_AGAIN_S = 1.0
 
@@ -106,11 +107,18 @@ class Archive:
         if history.seq == journal.seq and history.hash != journal.hash:
             self._note_another(journal.hash)
         had = history.seq
-        while True:
+        self.follow(now_s, now_ms, within_s=CATCH_UP_S)
+        give_up_s = time.monotonic() + STUCK_S
+        while had and not journal.is_whole and history.taken < journal.seq and time.monotonic() < give_up_s:
+            before = history.taken
             self.follow(now_s, now_ms, within_s=CATCH_UP_S)
-            stuck = history.failure is not None or now_s < self._read_at_s
-            if history.taken >= journal.seq or stuck or journal.is_whole or not had:
+            self._beat()
+            if history.taken > before:
+                give_up_s = time.monotonic() + STUCK_S
+            elif history.failure is not None:
                 break
+            else:
+                time.sleep(0.01)  # the log is being tidied
         return history.recovered() if had and not journal.is_whole and history.seq == journal.seq else found
 
     def _commit_history(self, now_s: float, now_ms: int) -> bool:

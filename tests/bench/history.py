@@ -75,10 +75,12 @@ def write(folder: Path, lines: list[bytes], batch: int) -> float:
     history.open(0.0, 0)
     began_s = time.perf_counter()
     for number, (line, raw) in enumerate(opened, 1):
-        history.take(line, "", raw)
+        while not history.take(line, "", raw):
+            history.commit(0.0, 0, written_seq=number)
         if number % batch == 0:
             history.commit(0.0, 0, written_seq=number)
-    history.commit(0.0, 0, written_seq=len(opened))
+    while not history.commit(0.0, 0, written_seq=len(opened)):
+        assert history.failure is None, history.failure
     spent_s = time.perf_counter() - began_s
     history.close()
     assert history.seq == len(opened), history.failure

@@ -623,3 +623,44 @@ def test_a_large_backlog_is_written_in_pieces_and_quickly(tmp_path):
     assert clerk.commit()
     assert time.monotonic() - began < 1.0
     assert clerk.sizes() == list(range(1, 8_001))
+
+
+# ------------------------------------------------------------------ lines behind a number
+
+
+@pytest.mark.parametrize("packed", [(), (0,), (0, 1), (2,)])
+def test_the_lines_behind_any_number_are_read_over_the_days(tmp_path, packed):
+    clerk = Clerk(tmp_path)
+    for count in (300, 1, 500):
+        clerk.write(count)
+        clerk.now_ms += DAY
+    clerk.write(3, commit=False)  # these wait
+    for number, path in enumerate(files_in(tmp_path)):
+        if number in packed:
+            path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+            path.unlink()
+
+    for seq in (0, 1, 299, 300, 301, 302, 303, 304, 305, 500, 805, 806, 807, 808, 5000):
+        found = [line["seq"] for line, _, _ in clerk.journal.lines_after(seq)]
+        assert found == list(range(seq + 1, clerk.journal.seq + 1)), seq
+
+
+def test_a_day_that_is_there_twice_is_read_once_and_broken_lines_are_passed_over(tmp_path):
+    clerk = Clerk(tmp_path)
+    clerk.write(300)
+    [path] = files_in(tmp_path)
+    path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[100] = lines[100].replace(b"100.5", b"999.5")
+    lines[200] = lines[200][:50] + b"\n"
+    path.write_bytes(b"".join(lines))
+
+    for seq in (0, 99, 150, 250):
+        found = [line["seq"] for line, _, _ in clerk.journal.lines_after(seq)]
+        assert found == [number for number in range(seq + 1, 302) if number not in (101, 201)]
+
+
+def test_there_are_no_lines_where_there_is_no_folder(tmp_path):
+    journal = Journal(tmp_path / "nowhere", fsync="off", checkpoint=dict)
+
+    assert list(journal.lines_after(0)) == []
