@@ -26,10 +26,10 @@ from tests.chaos.witness import Witness
 from tests.system.world import alive, until
 
 SETTLE_S = 90.0  # a round trip that was lost is found by the look of each minute
-HEAL_S = 45.0
+HEAL_S = 100.0  # a fetch may have to wait for the next minute of what may be asked
 SLOW_S = 8.0
 LONG_S = 30.0  # a run that took so long is kept to be looked at, though it ended well
-STEP_S = 0.02
+FEEDS = 2
 CONFIG = """
 [supervision]
 backoff_s = 0.2
@@ -117,6 +117,7 @@ class _Run:
         begun = {name: stage.made(name) for name in stage.names}
         self.witness = Witness(stage, trial.blind, begun)
         self.stack.callback(self.witness.close)
+        until("both feeds are up", lambda: len(trial.feeds()) == FEEDS)
         before = _descriptors(trial.pids())
         stage.control.pace(plan.pace)
         wounds = self._together() if plan.together else self._one_by_one()
@@ -243,17 +244,19 @@ class _Run:
         result.wrong, result.claims = witness.wrong[:20], witness.claims
         result.drifts = len(witness.drifts())
 
-    def _end(self, before: dict[str, tuple[int, int]]) -> None:
+    def _end(self, before: dict[str, tuple[int, list[str]]]) -> None:
         """Stop it, and look at what is left."""
         stage, result, left = self.stage, self.result, self.result.left
         with contextlib.suppress(HlposmonError):
             result.restarts = sum(stage.restarts().values())
         self.witness.close()
         after = _descriptors(self.trial.pids())
-        for name, (pid, count) in after.items():
+        for name, (pid, open_now) in after.items():
             # A connection to the exchange that is kept alive, or one that is just being made.
-            if name in before and before[name][0] == pid and count > before[name][1] + 4:
-                left.append(f"{name} has {count} descriptors, and had {before[name][1]}")
+            had = before[name][1] if name in before and before[name][0] == pid else open_now
+            if len(open_now) > len(had) + 4:
+                more = sorted(set(open_now) - set(had))
+                left.append(f"{name} has {len(open_now)} descriptors, and had {len(had)}: {more}")
         family = set(self.trial.everything()) | self.trial.family
         try:
             status = stage.stop(signal.SIGINT)
@@ -271,11 +274,11 @@ class _Run:
         result.left = left
 
 
-def _descriptors(pids: dict[str, int]) -> dict[str, tuple[int, int]]:
+def _descriptors(pids: dict[str, int]) -> dict[str, tuple[int, list[str]]]:
     found = {}
     for name, pid in pids.items():
         with contextlib.suppress(OSError):
-            found[name] = pid, len(list(Path(f"/proc/{pid}/fd").iterdir()))
+            found[name] = pid, [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
     return found
 
 
