@@ -30,6 +30,7 @@ HEAL_S = 100.0  # a fetch may have to wait for the next minute of what may be as
 SLOW_S = 8.0
 LONG_S = 30.0  # a run that took so long is kept to be looked at, though it ended well
 FEEDS = 2
+STEP_S = 0.05
 CONFIG = """
 [supervision]
 backoff_s = 0.2
@@ -78,7 +79,7 @@ def run(seed: int, *, only: str | None = None, keep: Path | None = None) -> Resu
         with contextlib.ExitStack() as stack:
             _Run(plan, result, folder, stack, only).go()
             result.ok = not (result.wrong or result.unequal or result.left or result.drifts or result.error)
-            if not result.ok or result.settle_s > LONG_S:
+            if not result.ok or result.settle_s > LONG_S or _slow(result):
                 _keep(folder, keep, result)
     except Exception as error:  # noqa: BLE001 - whatever it was, it belongs to this seed
         result.ok = False
@@ -166,19 +167,22 @@ class _Run:
         """Each begins when all is well again after the one before."""
         wounds = []
         for step in self._steps():
-            until("all is well", lambda: self.witness.is_whole_since(time.monotonic() - 0.4), within_s=HEAL_S)
+            self._heal("all is well", time.monotonic() - 0.4)
             self._wait_until(time.monotonic() + step.after_s)
             act, wound = self._act(step), Wound(step.fault.name, 0.0)
             wounds.append(wound)
             while (wait_s := self._go_on(act, wound)) is not None:
                 self._wait_until(time.monotonic() + wait_s)
             over_s = wound.over_s or time.monotonic()
-            until(
-                f"all is well after {wound.name}",
-                lambda over_s=over_s: self.witness.is_whole_since(over_s),
-                within_s=HEAL_S,
-            )
+            self._heal(f"all is well after {wound.name}", over_s)
         return wounds
+
+    def _heal(self, what: str, since_s: float) -> None:
+        def well() -> bool:
+            self.trial.keep_up()
+            return self.witness.is_whole_since(since_s) is not None
+
+        until(what, well, within_s=HEAL_S)
 
     def _act(self, step: Step) -> Act:
         return step.fault.act(self.trial, random.Random(step.seed))
@@ -195,7 +199,9 @@ class _Run:
 
     def _wait_until(self, due_s: float) -> None:
         """The random pauses are the timing of the faults: part of what the seed stands for."""
-        time.sleep(max(0.0, due_s - time.monotonic()))
+        while (left_s := due_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, STEP_S))
+            self.trial.keep_up()
 
     # ------------------------------------------------------------------- end
 
@@ -209,8 +215,7 @@ class _Run:
         wrong: list[str] = ["never asked"]
 
         def agree() -> bool:
-            monitor = self.stage.monitor
-            assert monitor is not None and monitor.poll() is None, f"the monitor ended:\n{self.stage.log()}"
+            self.trial.keep_up()
             wrong[:] = self.stage.all_disagreements(begun)
             if wrong and time.monotonic() - began_s > SLOW_S:
                 self.result.waited_for = wrong[:3]
@@ -302,6 +307,10 @@ def _keep(folder: Path, keep: Path | None, result: Result) -> None:
         ignore_dangling_symlinks=True,
     )  # fmt: skip
     result.kept = str(target)
+
+
+def _slow(result: Result) -> bool:
+    return any(fault.get("heal_s", 0) > LONG_S for fault in result.faults)
 
 
 def as_row(result: Result) -> dict[str, Any]:
