@@ -17,7 +17,7 @@ import pytest
 from hlposmon.channels import journal as journals
 from hlposmon.channels import recovery
 from hlposmon.channels.audit import verify
-from hlposmon.channels.journal import CHECKPOINT_LINES
+from hlposmon.channels.journal import CHECKPOINT_LINES, Journal
 from hlposmon.errors import WireError
 from hlposmon.wire.lines import FIRST_PREV, event, open_line
 from tests.channels.clerk import BTC, DAY, HOUR, NOON, Clerk, files_in, kinds, lines_in

@@ -26,10 +26,11 @@ from tests.chaos.witness import Witness
 from tests.system.world import alive, until
 
 SETTLE_S = 90.0  # a round trip that was lost is found by the look of each minute
-HEAL_S = 45.0
+HEAL_S = 100.0  # a fetch may have to wait for the next minute of what may be asked
 SLOW_S = 8.0
 LONG_S = 30.0  # a run that took so long is kept to be looked at, though it ended well
-STEP_S = 0.02
+FEEDS = 2
+STEP_S = 0.05
 CONFIG = """
 [supervision]
 backoff_s = 0.2
@@ -78,7 +79,7 @@ def run(seed: int, *, only: str | None = None, keep: Path | None = None) -> Resu
         with contextlib.ExitStack() as stack:
             _Run(plan, result, folder, stack, only).go()
             result.ok = not (result.wrong or result.unequal or result.left or result.drifts or result.error)
-            if not result.ok or result.settle_s > LONG_S:
+            if not result.ok or result.settle_s > LONG_S or _slow(result):
                 _keep(folder, keep, result)
     except Exception as error:  # noqa: BLE001 - whatever it was, it belongs to this seed
         result.ok = False
@@ -117,6 +118,7 @@ class _Run:
         begun = {name: stage.made(name) for name in stage.names}
         self.witness = Witness(stage, trial.blind, begun)
         self.stack.callback(self.witness.close)
+        until("both feeds are up", lambda: len(trial.feeds()) == FEEDS)
         before = _descriptors(trial.pids())
         stage.control.pace(plan.pace)
         wounds = self._together() if plan.together else self._one_by_one()
@@ -165,19 +167,22 @@ class _Run:
         """Each begins when all is well again after the one before."""
         wounds = []
         for step in self._steps():
-            until("all is well", lambda: self.witness.is_whole_since(time.monotonic() - 0.4), within_s=HEAL_S)
+            self._heal("all is well", time.monotonic() - 0.4)
             self._wait_until(time.monotonic() + step.after_s)
             act, wound = self._act(step), Wound(step.fault.name, 0.0)
             wounds.append(wound)
             while (wait_s := self._go_on(act, wound)) is not None:
                 self._wait_until(time.monotonic() + wait_s)
             over_s = wound.over_s or time.monotonic()
-            until(
-                f"all is well after {wound.name}",
-                lambda over_s=over_s: self.witness.is_whole_since(over_s),
-                within_s=HEAL_S,
-            )
+            self._heal(f"all is well after {wound.name}", over_s)
         return wounds
+
+    def _heal(self, what: str, since_s: float) -> None:
+        def well() -> bool:
+            self.trial.keep_up()
+            return self.witness.is_whole_since(since_s) is not None
+
+        until(what, well, within_s=HEAL_S)
 
     def _act(self, step: Step) -> Act:
         return step.fault.act(self.trial, random.Random(step.seed))
@@ -194,7 +199,9 @@ class _Run:
 
     def _wait_until(self, due_s: float) -> None:
         """The random pauses are the timing of the faults: part of what the seed stands for."""
-        time.sleep(max(0.0, due_s - time.monotonic()))
+        while (left_s := due_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, STEP_S))
+            self.trial.keep_up()
 
     # ------------------------------------------------------------------- end
 
@@ -208,8 +215,7 @@ class _Run:
         wrong: list[str] = ["never asked"]
 
         def agree() -> bool:
-            monitor = self.stage.monitor
-            assert monitor is not None and monitor.poll() is None, f"the monitor ended:\n{self.stage.log()}"
+            self.trial.keep_up()
             wrong[:] = self.stage.all_disagreements(begun)
             if wrong and time.monotonic() - began_s > SLOW_S:
                 self.result.waited_for = wrong[:3]
@@ -243,17 +249,19 @@ class _Run:
         result.wrong, result.claims = witness.wrong[:20], witness.claims
         result.drifts = len(witness.drifts())
 
-    def _end(self, before: dict[str, tuple[int, int]]) -> None:
+    def _end(self, before: dict[str, tuple[int, list[str]]]) -> None:
         """Stop it, and look at what is left."""
         stage, result, left = self.stage, self.result, self.result.left
         with contextlib.suppress(HlposmonError):
             result.restarts = sum(stage.restarts().values())
         self.witness.close()
         after = _descriptors(self.trial.pids())
-        for name, (pid, count) in after.items():
+        for name, (pid, open_now) in after.items():
             # A connection to the exchange that is kept alive, or one that is just being made.
-            if name in before and before[name][0] == pid and count > before[name][1] + 4:
-                left.append(f"{name} has {count} descriptors, and had {before[name][1]}")
+            had = before[name][1] if name in before and before[name][0] == pid else open_now
+            if len(open_now) > len(had) + 4:
+                more = sorted(set(open_now) - set(had))
+                left.append(f"{name} has {len(open_now)} descriptors, and had {len(had)}: {more}")
         family = set(self.trial.everything()) | self.trial.family
         try:
             status = stage.stop(signal.SIGINT)
@@ -271,11 +279,11 @@ class _Run:
         result.left = left
 
 
-def _descriptors(pids: dict[str, int]) -> dict[str, tuple[int, int]]:
+def _descriptors(pids: dict[str, int]) -> dict[str, tuple[int, list[str]]]:
     found = {}
     for name, pid in pids.items():
         with contextlib.suppress(OSError):
-            found[name] = pid, len(list(Path(f"/proc/{pid}/fd").iterdir()))
+            found[name] = pid, [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
     return found
 
 
@@ -299,6 +307,10 @@ def _keep(folder: Path, keep: Path | None, result: Result) -> None:
         ignore_dangling_symlinks=True,
     )  # fmt: skip
     result.kept = str(target)
+
+
+def _slow(result: Result) -> bool:
+    return any(fault.get("heal_s", 0) > LONG_S for fault in result.faults)
 
 
 def as_row(result: Result) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class Trial:
         self.statements_s = statements_s  # how often the exchange's own statement is asked for, at the least
         self.blind: list[Blindness] = []
         self.wound: Wound | None = None
+        self.down_until_s = 0.0  # a monitor that has ended is not started again before that
         self.open: list[Any] = []  # sockets of clients that a fault made
         self.family: set[int] = set()  # every process of the monitor that was ever seen
 
@@ -118,6 +119,22 @@ class Trial:
                 os.kill(pid, what)
             except ProcessLookupError:
                 continue
+
+    def cut_down(self, pids: list[int], *, for_s: float) -> None:
+        """Kill what is named, the supervisor among it; it is started again after a while, as by a service
+        manager, which is the run's business: two faults may do so side by side."""
+        self.down_until_s = max(self.down_until_s, time.monotonic() + for_s)
+        self.send(signal.SIGKILL, *pids)
+        assert self.stage.monitor is not None, "a monitor was started"
+        self.stage.monitor.wait()
+
+    def keep_up(self) -> None:
+        """What a service manager does with a monitor that has ended."""
+        monitor = self.stage.monitor
+        assert monitor is not None, "a monitor was started"
+        if monitor.poll() is not None and time.monotonic() >= self.down_until_s:
+            self.down_until_s = time.monotonic() + 0.5
+            self.stage.start_again()
 
     # -------------------------------------------------------------- exchange
 

@@ -112,36 +112,43 @@ def kill_supervisor(trial: Trial, chance: random.Random) -> Act:
     yield chance.uniform(0, 0.4)
     assert trial.stage.monitor is not None
     trial.everything()
-    trial.may_lag(10)
-    trial.begins()
-    trial.stage.monitor.kill()
-    trial.stage.monitor.wait()
-    yield chance.uniform(0.05, 0.5)
-    trial.stage.start_again()
+    yield from _down(trial, [trial.stage.monitor.pid], chance.uniform(0.05, 0.5))
     trial.over()
 
 
 def power_cut(trial: Trial, chance: random.Random) -> Act:
     """Everything at once, in the midst of writes; then a start on the same folders."""
     yield chance.uniform(0, 0.4)
-    yield from _cut(trial, chance)
-    trial.stage.start_again()
+    pids = trial.everything()
+    chance.shuffle(pids)
+    yield from _down(trial, pids, chance.uniform(0.05, 0.8))
     trial.over()
 
 
 def power_cut_torn(trial: Trial, chance: random.Random) -> Act:
     """As above, and what had not reached the disk yet is lost: the end of the audit is cut off."""
     yield chance.uniform(0, 0.4)
-    yield from _cut(trial, chance)
+    act = _down(trial, trial.everything(), chance.uniform(0.2, 0.8))
+    wait_s = next(act)
     cut = chance.choice((1, 7, 60, 300, 1500))
     paths = sorted((trial.stage.log_dir / "trading").glob("audit-*.jsonl"))
     if paths:
         # Only what came after the last checkpoint can have been waiting: that was synced before it.
         size, mark = paths[-1].stat().st_size, _last_checkpoint(paths[-1])
-        os.truncate(paths[-1], max(mark, size - cut))
+        try:
+            os.truncate(paths[-1], max(mark, size - cut))
+        except OSError as error:  # another fault has made the folder read-only
+            trial.note(str(error.strerror))
         trial.note(f"{size - paths[-1].stat().st_size} bytes")
-    trial.stage.start_again()
+    yield wait_s
     trial.over()
+
+
+def _down(trial: Trial, pids: list[int], seconds: float) -> Act:
+    trial.may_lag(10)
+    trial.begins()
+    trial.cut_down(pids, for_s=seconds)
+    yield seconds
 
 
 def _last_checkpoint(path: Path) -> int:
@@ -149,17 +156,6 @@ def _last_checkpoint(path: Path) -> int:
     raw = path.read_bytes()
     mark = raw.rfind(b'"type":"checkpoint"')
     return raw.find(b"\n", mark) + 1 if mark >= 0 else 0
-
-
-def _cut(trial: Trial, chance: random.Random) -> Act:
-    assert trial.stage.monitor is not None
-    pids = trial.everything()
-    chance.shuffle(pids)
-    trial.may_lag(10)
-    trial.begins()
-    trial.send(signal.SIGKILL, *pids)
-    trial.stage.monitor.wait()
-    yield chance.uniform(0.05, 0.8)
 
 
 def reload(trial: Trial, chance: random.Random) -> Act:
