@@ -33,6 +33,7 @@ from hlposmon.venues.quota import Quota
 if TYPE_CHECKING:
     from hlposmon.simulator.exchange import Options
     from hlposmon.venues.hyperliquid import HyperliquidInfo
+    from hlposmon.venues.patience import Patience
     from hlposmon.venues.quota import Share
     from hlposmon.venues.websocket import Feed
 
@@ -231,7 +232,7 @@ def run_fill(pulse: Pulse, settings: Settings, queue: Path, share: "Share") -> N
         pulse,
         accounts=settings.hyperliquid.accounts,
         feed=_feed(pulse, settings, share),
-        info=_info(pulse, settings, share),
+        info=lambda patience: _info(patience, settings, share),
         queue=queue,
     ).run()
 
@@ -282,10 +283,10 @@ def run_simulator(pulse: Pulse, options: "Options", listener: socket.socket) -> 
         exchange.close()
 
 
-def _info(pulse: Pulse, settings: Settings, share: "Share") -> "HyperliquidInfo":
+def _info(patience: "Patience", settings: Settings, share: "Share") -> "HyperliquidInfo":
     from hlposmon.venues.hyperliquid import HyperliquidInfo
 
-    return HyperliquidInfo(settings.hyperliquid.api_url, budget=share, patience=pulse)
+    return HyperliquidInfo(settings.hyperliquid.api_url, budget=share, patience=patience)
 
 
 def _feed(pulse: Pulse, settings: Settings, share: "Share") -> "Feed":

@@ -149,7 +149,7 @@ class Stage:
             pulse,
             accounts=self.accounts,
             feed=self.feed(pulse),
-            info=self.info(pulse),
+            info=self.info,
             queue=self.tracker.path,
         )
 
