@@ -177,12 +177,13 @@ def test_pushes_that_lag_behind_quick_fills_agree(lag):
 
 def test_while_a_doubt_stands_a_size_of_former_times_proves_nothing():
     desk = quiet("")
-    desk.fills(*chain("BTC 0: at 5 +1@100 at 6 +1@100"))
-    push(desk, "BTC long 2 @ 100", at=6)
+    desk.told(*chain("BTC 0: at 5 +1@100 +1@100"))
+    push(desk, "BTC long 2 @ 100", at=7)
     push(desk, "BTC long 7 @ 100", at=8)
+    push(desk, "BTC long 7 @ 100", at=9)
     assert desk.judged()[0] == "unproven"
 
-    push(desk, "", at=9)  # the book was flat four seconds ago, and the venue is again, by other fills
+    push(desk, "", at=10)  # the book was flat seconds ago, and the venue is again, by other fills
     assert desk.judged()[0] == "unproven"
-    push(desk, "BTC long 2 @ 100", at=10)
+    push(desk, "BTC long 2 @ 100", at=11)
     assert desk.judged()[0] == "proven"
