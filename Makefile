@@ -8,7 +8,7 @@ PREFIX ?= /opt/hlposmon
 PYTEST ?= -n 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types imports clean dist dev bench chaos coverage install uninstall domain
+.PHONY: help run test check lint types imports clean dist dev bench chaos soak coverage install uninstall domain
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,8 +46,15 @@ coverage: $(VENV)/.dev ## all tests, with the coverage of every process
 	$(BIN)/coverage report --fail-under=85
 	$(BIN)/coverage report --include='hlposmon/domain/*' --fail-under=100
 
-chaos: $(VENV)/.dev ## the long form: every kind of process killed 10 times; HLPOSMON_SEED repeats a run
-	HLPOSMON_KILLS=10 $(BIN)/python -m pytest tests/system/test_equality.py -s --timeout 600 $(ARGS)
+RUNS ?= 1000
+# Runs mostly wait: three for each processor.
+JOBS ?= $(shell echo $$((3 * $$(nproc))))
+SEED ?=
+chaos: $(VENV)/.dev ## RUNS=1000 of the whole service under faults, JOBS= at a time; SEED= repeats one. Writes docs/reliability.md
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED),--runs $(RUNS) --jobs $(JOBS) --write docs/reliability.md) $(ARGS)
+
+soak: $(VENV)/.dev ## seven days in seventeen minutes: memory, descriptors, audit files. Writes docs/reliability.md
+	$(BIN)/python -m tests.chaos.soak --write docs/reliability.md $(ARGS)
 
 bench: $(VENV)/.dev ## figures of this machine
 	@for script in tests/bench/*.py; do echo "== $$script"; $(BIN)/python -m tests.bench.$$(basename $$script .py) || exit 1; done

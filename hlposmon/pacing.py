@@ -5,7 +5,6 @@ runs backwards. Who waits, logs or retries is someone else's business.
 """
 
 import random
-from collections import deque
 from collections.abc import Callable
 
 WINDOW_S = 60.0
@@ -47,50 +46,58 @@ class Backoff:
         self._upcoming_s = self._first_s
 
 
-class WeightBudget:
-    """Request weight in a sliding window of 60 s, and the silence that a venue imposed on us.
+class MinuteWindow:
+    """What several parties spent in the last minute, in words that they may share.
 
-    A weight above the whole budget can never fit; it may be spent when the window is empty, so that a
-    small budget slows a caller down and never stops it for good.
+    A party has a ring of one word a second: the second in the upper bits, the amount in the lower ones.
+    Only the party itself writes its ring, so nothing needs a lock, and one that dies leaves its figures
+    behind for the next. A second counts until it is wholly past: up to 61 s, never less than 60.
     """
 
-    def __init__(self, per_minute: int) -> None:
-        if per_minute <= 0:
-            raise ValueError(f"a budget must be positive, not {per_minute}")
-        self._per_minute = per_minute
-        self._spent: deque[tuple[float, int]] = deque()
-        self._used = 0
-        self._silent_until = float("-inf")
+    WORDS_A_PARTY = 64
+    _AMOUNT_BITS = 24
+    _AMOUNTS = (1 << _AMOUNT_BITS) - 1
 
-    def used(self, now: float) -> int:
-        """The weight spent in the 60 s before `now`."""
-        while self._spent and self._spent[0][0] + WINDOW_S <= now:
-            self._used -= self._spent.popleft()[1]
-        return self._used
+    def __init__(self, words: "memoryview[int]") -> None:
+        if not words or len(words) % self.WORDS_A_PARTY:
+            raise ValueError(f"a window needs {self.WORDS_A_PARTY} words for each party, not {len(words)}")
+        self._words = words
 
-    def wait_s(self, weight: int, now: float) -> float:
-        """Seconds until `weight` may be spent; 0 when it may be spent now."""
-        excess = self.used(now) + min(weight, self._per_minute) - self._per_minute
+    def add(self, party: int, amount: int, now: float) -> None:
+        """Count `amount` at `now`; less than nothing takes back what was counted in that same second."""
+        second = int(now)
+        at = party * self.WORDS_A_PARTY + second % self.WORDS_A_PARTY
+        word = self._words[at]
+        counted = word & self._AMOUNTS if word >> self._AMOUNT_BITS == second else 0
+        if amount < 0 and not counted:
+            return  # that second is long over
+        total = min(self._AMOUNTS, max(0, counted + amount))
+        self._words[at] = second << self._AMOUNT_BITS | total
+
+    def used(self, now: float, party: int | None = None) -> int:
+        """What all parties spent in the minute before `now`, or one of them."""
+        return sum(amount for _, amount in self._spent(now, party))
+
+    def wait_s(self, amount: int, now: float, limit: int) -> float:
+        """Seconds until `amount` more would stay within `limit`; one that never can waits for an empty
+        window."""
+        spent = sorted(self._spent(now, None))
+        excess = sum(amount for _, amount in spent) + min(amount, limit) - limit
         free_at = now
-        for spent_at, spent in self._spent:
+        for second, used in spent:
             if excess <= 0:
                 break
-            excess -= spent
-            free_at = spent_at + WINDOW_S
-        return max(0.0, free_at - now, self._silent_until - now)
+            excess -= used
+            free_at = second + WINDOW_S + 1
+        return max(0.0, free_at - now)
 
-    def spend(self, weight: int, now: float) -> None:
-        """Count `weight` as spent at `now`, whether or not there was room for it."""
-        if weight < 0:
-            raise ValueError(f"a weight cannot be negative: {weight}")
-        self._spent.append((now, weight))
-        self._used += weight
+    def close(self) -> None:
+        """Let go of the words."""
+        self._words.release()
 
-    def refund(self, weight: int, now: float) -> None:
-        """Take back `weight` that was spent: nobody was there to count it."""
-        self._spent.append((now, -weight))
-        self._used -= weight
-
-    def punish(self, now: float, for_s: float) -> None:
-        """The venue said 429: nothing may be spent for `for_s` seconds. A longer silence stands."""
-        self._silent_until = max(self._silent_until, now + for_s)
+    def _spent(self, now: float, party: int | None) -> list[tuple[int, int]]:
+        first = 0 if party is None else party * self.WORDS_A_PARTY
+        last = len(self._words) if party is None else first + self.WORDS_A_PARTY
+        since = int(now) - int(WINDOW_S)
+        words = ((word >> self._AMOUNT_BITS, word & self._AMOUNTS) for word in self._words[first:last])
+        return [(second, amount) for second, amount in words if second >= since and amount]

@@ -10,6 +10,7 @@ import pickle
 import resource
 import secrets
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,16 +28,17 @@ from hlposmon.supervision.loop import Pulse
 from hlposmon.supervision.roster import Policy
 from hlposmon.supervision.supervisor import Supervisor
 from hlposmon.supervision.systemd import Notifier
+from hlposmon.venues.quota import Quota
 
 if TYPE_CHECKING:
     from hlposmon.simulator.exchange import Options
     from hlposmon.venues.hyperliquid import HyperliquidInfo
+    from hlposmon.venues.patience import Patience
+    from hlposmon.venues.quota import Share
+    from hlposmon.venues.websocket import Feed
 
 log = logging.getLogger(__name__)
 
-# The venue allows 1200 of weight a minute to one address. Each process keeps to its own share, so that
-# all together leave some of it to what else asks from here; the fill feeds share theirs.
-FILL_WEIGHT, PRICE_WEIGHT, RECONCILE_WEIGHT = 400, 200, 400
 SIMULATED_ACCOUNT = "simulated"
 
 
@@ -73,7 +75,7 @@ def serve(
         places = _open_places(stack, settings, simulated=simulation is not None)
         if simulation is not None:
             simulation = _with_accounts(simulation)
-        here = _Composition(places, simulation, settings)
+        here = stack.enter_context(contextlib.closing(_Composition(places, simulation, settings)))
         settings = here.effective(settings)
         _say_start(settings)
         specs = here.specs(settings)
@@ -100,7 +102,11 @@ class _Composition:
     def __init__(self, places: _Places, simulation: "Options | None", settings: Settings) -> None:
         self._places, self._simulation = places, simulation
         self._settings = self.effective(settings)
+        self._quota = Quota.shared()
         self.board: Board | None = None
+
+    def close(self) -> None:
+        self._quota.close()
 
     def effective(self, settings: Settings) -> Settings:
         """The settings as they are meant here: on the simulated exchange, its address and accounts."""
@@ -141,22 +147,21 @@ class _Composition:
         return self.specs(settings)
 
     def specs(self, settings: Settings) -> list[ChildSpec]:
-        places, queue = self._places, self._places.queue_path
+        places = self._places
         specs = [
             ChildSpec(
                 "tracker",
                 run_tracker,
-                (settings, places.queue, places.doors, places.control[1], self.board),
+                (settings, places.queue, places.doors, places.control[1], self.board, self._quota),
                 stop_rank=1,
                 reload="signal",
                 kind="tracker",
             )
         ]
         for number in range(1, settings.hyperliquid.fill_feeds + 1):
-            name = "fill" if number == 1 else f"fill-{number}"
-            specs.append(ChildSpec(name, run_fill, (settings, queue), kind="fill"))
-        specs.append(ChildSpec("price", run_price, (settings, queue), kind="price"))
-        specs.append(ChildSpec("reconcile", run_reconcile, (settings, queue), kind="reconcile"))
+            specs.append(self._worker("fill", run_fill, settings, number))
+        for kind, run in (("price", run_price), ("state", run_state), ("reconcile", run_reconcile)):
+            specs.append(self._worker(kind, run, settings))
         if self._simulation is not None:
             specs.append(
                 ChildSpec(
@@ -169,6 +174,17 @@ class _Composition:
                 )
             )
         return specs
+
+    def _worker(self, kind: str, run: Callable[..., None], settings: Settings, number: int = 1) -> ChildSpec:
+        name = kind if number == 1 else f"{kind}-{number}"
+        share = self._quota.share(_party(name))
+        return ChildSpec(name, run, (settings, self._places.queue_path, share), kind=kind)
+
+
+def _party(name: str) -> int:
+    """A worker's own place in the quota: the same one through all restarts and reloads."""
+    kind, _, number = name.partition("-")
+    return {"price": 0, "state": 1, "reconcile": 2, "fill": 2}[kind] + (int(number or 1) * (kind == "fill"))
 
 
 # ---------------------------------------------------------------- the children
@@ -184,6 +200,7 @@ def run_tracker(
     doors: tuple[socket.socket, ...],
     control: socket.socket,
     board: Board,
+    quota: Quota,
 ) -> None:
     from hlposmon.tracker.tracker import Tracker
 
@@ -196,50 +213,61 @@ def run_tracker(
                 settings = pickle.loads(control.recv(1 << 20))
         return settings
 
-    Tracker(pulse, settings, queue=queue, sockets=doors, board=board.rows, reload=reload).run()
+    Tracker(
+        pulse,
+        settings,
+        queue=queue,
+        sockets=doors,
+        board=board.rows,
+        reload=reload,
+        usage=lambda: _usage(quota),
+        spent=lambda name: _spent(quota, name),
+    ).run()
 
 
-def run_fill(pulse: Pulse, settings: Settings, queue: Path) -> None:
-    from hlposmon.venues.websocket import Feed
-    from hlposmon.wire.hyperliquid import PING
+def run_fill(pulse: Pulse, settings: Settings, queue: Path, share: "Share") -> None:
     from hlposmon.workers.fill import FillWorker
 
-    venue = settings.hyperliquid
     FillWorker(
         pulse,
-        accounts=venue.accounts,
-        feed=Feed(venue.ws_url, ping=PING, patience=pulse),
-        info=_info(pulse, settings, FILL_WEIGHT // venue.fill_feeds),
+        accounts=settings.hyperliquid.accounts,
+        feed=_feed(pulse, settings, share),
+        info=lambda patience: _info(patience, settings, share),
         queue=queue,
     ).run()
 
 
-def run_price(pulse: Pulse, settings: Settings, queue: Path) -> None:
-    from hlposmon.venues.websocket import Feed
-    from hlposmon.wire.hyperliquid import PING
+def run_price(pulse: Pulse, settings: Settings, queue: Path, share: "Share") -> None:
     from hlposmon.workers.price import PriceWorker
 
-    venue = settings.hyperliquid
-    polled = settings.prices.source == "poll"
     PriceWorker(
         pulse,
-        accounts=venue.accounts,
+        accounts=settings.hyperliquid.accounts,
         settings=settings.prices,
-        feed=None if polled else Feed(venue.ws_url, ping=PING, patience=pulse),
-        info=_info(pulse, settings, PRICE_WEIGHT),
+        feed=None if settings.prices.source == "poll" else _feed(pulse, settings, share),
+        info=_info(pulse, settings, share),
         queue=queue,
     ).run()
 
 
-def run_reconcile(pulse: Pulse, settings: Settings, queue: Path) -> None:
+def run_state(pulse: Pulse, settings: Settings, queue: Path, share: "Share") -> None:
+    from hlposmon.workers.state import StateWorker
+
+    StateWorker(
+        pulse, accounts=settings.hyperliquid.accounts, feed=_feed(pulse, settings, share), queue=queue
+    ).run()
+
+
+def run_reconcile(pulse: Pulse, settings: Settings, queue: Path, share: "Share") -> None:
     from hlposmon.workers.reconcile import ReconcileWorker
 
     ReconcileWorker(
         pulse,
         accounts=settings.hyperliquid.accounts,
         interval_s=settings.reconcile.interval_s,
-        info=_info(pulse, settings, RECONCILE_WEIGHT),
+        info=_info(pulse, settings, share),
         queue=queue,
+        reached_s=lambda: share.opened_s,
     ).run()
 
 
@@ -255,11 +283,36 @@ def run_simulator(pulse: Pulse, options: "Options", listener: socket.socket) -> 
         exchange.close()
 
 
-def _info(pulse: Pulse, settings: Settings, weight: int) -> "HyperliquidInfo":
-    from hlposmon.pacing import WeightBudget
+def _info(patience: "Patience", settings: Settings, share: "Share") -> "HyperliquidInfo":
     from hlposmon.venues.hyperliquid import HyperliquidInfo
 
-    return HyperliquidInfo(settings.hyperliquid.api_url, budget=WeightBudget(weight), patience=pulse)
+    return HyperliquidInfo(settings.hyperliquid.api_url, budget=share, patience=patience)
+
+
+def _feed(pulse: Pulse, settings: Settings, share: "Share") -> "Feed":
+    from hlposmon.venues.websocket import Feed
+    from hlposmon.wire.hyperliquid import PING
+
+    return Feed(settings.hyperliquid.ws_url, ping=PING, patience=pulse, share=share)
+
+
+def _usage(quota: Quota) -> dict[str, float]:
+    now_s = time.monotonic()
+    return {
+        "weight_used": quota.weight.used(now_s),
+        "weight_limit": quota.per_minute,
+        "weight_kept_for_heals": quota.headroom,
+        "connections_used": quota.connections.used(now_s),
+        "connections_limit": quota.connections_per_minute,
+        "silent_s": round(quota.silent_s(now_s), 1),
+    }
+
+
+def _spent(quota: Quota, name: str) -> int | None:
+    """The weight that a worker spent in the last minute; None for a process that asks nothing."""
+    if name in ("tracker", "simulator"):
+        return None
+    return quota.weight.used(time.monotonic(), _party(name))
 
 
 # ------------------------------------------------------------------ the places

@@ -18,8 +18,8 @@ DOORS = {
     "click": ("cli/",),
     "rich": ("cli/",),
     "eth_account": ("config/",),
-    "multiprocessing": ("supervision/",),
-    "mmap": ("channels/snapshot.py", "channels/journal.py", "client/snapshot.py", "supervision/heartbeat.py"),
+    "sqlite3": ("channels/history", "client/history.py"),
+    "mmap": ("channels/snapshot.py", "client/snapshot.py", "sharing.py"),
 }
 FORBIDDEN = ("asyncio",)
 
@@ -59,8 +59,8 @@ def test_supervision_knows_no_word_of_trading(room: str, words: tuple[str, ...])
 @pytest.mark.parametrize("room", ["workers", "venues"])
 def test_siblings_do_not_meet(room: str):
     shared = {
-        "workers": {"outlet", "recent"},
-        "venues": {"port", "http", "websocket", "patience", "hyperliquid"},
+        "workers": {"outlet", "recent", "waiting"},
+        "venues": {"port", "http", "websocket", "patience", "quota", "hyperliquid"},
     }[room]
     for path in (PACKAGE / room).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

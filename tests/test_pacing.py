@@ -1,4 +1,4 @@
-"""Backoff doubles and is forgiven; a weight budget slides over sixty seconds."""
+"""Backoff doubles and is forgiven; a window slides over sixty seconds."""
 
 import random
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hlposmon.pacing import Backoff, WeightBudget
+from hlposmon.pacing import Backoff, MinuteWindow
 
 
 def steady(**kwargs: float) -> Backoff:
@@ -57,98 +57,84 @@ def test_a_backoff_that_could_not_wait_is_refused(first_s: float, max_s: float, 
         Backoff(first_s, max_s, jitter=jitter)
 
 
-def test_within_the_budget_nothing_waits():
-    budget = WeightBudget(1200)
-    budget.spend(1180, 0.0)
-
-    assert budget.wait_s(20, 1.0) == 0.0
+def window(parties: int = 1) -> MinuteWindow:
+    return MinuteWindow(memoryview(bytearray(8 * MinuteWindow.WORDS_A_PARTY * parties)).cast("Q"))
 
 
-def test_over_the_budget_waits_until_enough_has_left_the_window():
-    budget = WeightBudget(100)
-    budget.spend(40, 0.0)
-    budget.spend(40, 10.0)
+def test_within_the_limit_nothing_waits():
+    spent = window()
+    spent.add(0, 1180, 100.0)
 
-    assert budget.wait_s(60, 30.0) == pytest.approx(30.0)  # the first 40 leave at 60
-    assert budget.wait_s(61, 30.0) == pytest.approx(40.0)  # that takes the second 40 too, at 70
+    assert spent.wait_s(20, 101.0, 1200) == 0.0
 
 
-def test_the_window_slides():
-    budget = WeightBudget(100)
-    budget.spend(40, 0.0)
-    budget.spend(30, 30.0)
+def test_over_the_limit_waits_until_enough_has_left_the_window():
+    spent = window()
+    spent.add(0, 40, 100.0)
+    spent.add(0, 40, 110.0)
 
-    assert budget.used(59.9) == 70
-    assert budget.used(60.0) == 30
-    assert budget.used(90.0) == 0
-
-
-def test_a_weight_above_the_whole_budget_waits_for_an_empty_window():
-    budget = WeightBudget(10)
-    assert budget.wait_s(20, 0.0) == 0.0
-    budget.spend(20, 0.0)
-
-    assert budget.wait_s(1, 0.0) == pytest.approx(60.0)
-    assert budget.wait_s(20, 60.0) == 0.0
+    assert spent.wait_s(60, 130.0, 100) == pytest.approx(31.0)  # the first 40 leave at 161
+    assert spent.wait_s(61, 130.0, 100) == pytest.approx(41.0)  # that takes the second 40 too
 
 
-def test_after_a_429_nothing_may_be_spent_until_the_silence_is_over():
-    budget = WeightBudget(100)
-    budget.punish(10.0, for_s=5.0)
+def test_the_window_slides_and_a_second_counts_until_it_is_wholly_past():
+    spent = window()
+    spent.add(0, 40, 100.9)
+    spent.add(0, 30, 130.0)
 
-    assert budget.wait_s(1, 10.0) == 5.0
-    assert budget.wait_s(1, 14.0) == 1.0
-    assert budget.wait_s(1, 15.0) == 0.0
-
-
-def test_a_shorter_punishment_does_not_end_a_longer_one():
-    budget = WeightBudget(100)
-    budget.punish(0.0, for_s=30.0)
-    budget.punish(1.0, for_s=2.0)
-
-    assert budget.wait_s(1, 5.0) == 25.0
+    assert [spent.used(now) for now in (131.0, 160.9, 161.0, 191.0)] == [70, 70, 30, 0]
 
 
-def test_the_longer_of_silence_and_window_decides():
-    budget = WeightBudget(10)
-    budget.spend(10, 0.0)
-    budget.punish(0.0, for_s=5.0)
+def test_all_parties_spend_from_one_window_and_each_is_known():
+    spent = window(parties=3)
+    spent.add(0, 40, 100.0)
+    spent.add(2, 30, 100.0)
 
-    assert budget.wait_s(1, 0.0) == 60.0
+    assert [spent.used(100.0), *(spent.used(100.0, party) for party in range(3))] == [70, 40, 0, 30]
 
 
-@pytest.mark.parametrize("per_minute", [0, -1])
-def test_a_budget_of_nothing_is_refused(per_minute: int):
+def test_an_amount_above_the_whole_limit_waits_for_an_empty_window():
+    spent = window()
+    assert spent.wait_s(20, 100.0, 10) == 0.0
+    spent.add(0, 20, 100.0)
+
+    assert spent.wait_s(1, 100.0, 10) == pytest.approx(61.0)
+    assert spent.wait_s(20, 161.0, 10) == 0.0
+
+
+def test_what_nobody_counted_is_given_back_in_its_second():
+    spent = window()
+    spent.add(0, 100, 100.0)
+    spent.add(0, 20, 101.0)
+    spent.add(0, -100, 100.4)
+
+    assert spent.used(102.0) == 20
+
+
+def test_what_is_given_back_too_late_takes_nothing_from_others():
+    spent = window()
+    spent.add(0, 100, 100.0)
+    spent.add(0, 30, 164.0)  # the same word of the ring
+    spent.add(0, -100, 100.0)
+
+    assert spent.used(164.0) == 30
+
+
+@pytest.mark.parametrize("words", [0, 7, 65])
+def test_a_window_of_no_party_is_refused(words: int):
     with pytest.raises(ValueError):
-        WeightBudget(per_minute)
+        MinuteWindow(memoryview(bytearray(8 * words)).cast("Q") if words else memoryview(b"").cast("Q"))
 
 
-def test_a_negative_weight_is_refused():
-    with pytest.raises(ValueError):
-        WeightBudget(10).spend(-1, 0.0)
-
-
-@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 20)), max_size=80))
-def test_who_waits_as_told_never_spends_more_than_the_budget_in_any_minute(asks: list[tuple[int, int]]):
-    budget, now, spent = WeightBudget(100), 0.0, []
-    for weight, pause in asks:
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 20), st.integers(0, 2)), max_size=80))
+def test_who_waits_as_told_never_spends_more_than_the_limit_in_any_minute(asks: list[tuple[int, int, int]]):
+    window_, now, spent = window(parties=3), 1000.0, []
+    for weight, pause, party in asks:
         now += pause
-        now += budget.wait_s(weight, now)
-        assert budget.wait_s(weight, now) == 0.0
-        budget.spend(weight, now)
+        now += window_.wait_s(weight, now, 100)
+        assert window_.wait_s(weight, now, 100) == 0.0
+        window_.add(party, weight, now)
         spent.append((now, weight))
 
     for end, _ in spent:
         assert sum(weight for at, weight in spent if end - 60 < at <= end) <= 100
-
-
-def test_weight_that_nobody_counted_is_given_back():
-    budget = WeightBudget(100)
-    budget.spend(100, 0.0)
-    assert budget.wait_s(1, 1.0) > 0
-
-    budget.refund(100, 1.0)
-
-    assert budget.used(1.0) == 0
-    assert budget.wait_s(100, 1.0) == 0
-    assert budget.used(61.5) == 0

@@ -89,6 +89,10 @@ def _make_way(path: Path) -> None:
         probe.connect(os.fspath(path))
         raw = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)
         pid, _, _ = _PEERCRED.unpack(raw)
+        if pid and not _exists(pid):
+            # Who made it is dead; its children, who inherited it, have yet to notice and will.
+            path.unlink(missing_ok=True)
+            return
     except FileNotFoundError:
         return
     except ConnectionRefusedError:
@@ -106,6 +110,14 @@ def _make_way(path: Path) -> None:
         probe.close()
     owner = pid or "unknown"
     raise InUse(f"{path} is in use by a live monitor, pid {owner}: stop it, or choose another with --socket")
+
+
+def _exists(pid: int) -> bool:
+    """Whether there is such a process, and not only what is left of one that was not waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return False
 
 
 def _is_still_there(path: Path, fd: int) -> bool:

@@ -30,10 +30,12 @@ COMMANDS = {
     "status": "hlposmon.cli.status",
     "health": "hlposmon.cli.health",
     "tail": "hlposmon.cli.tail",
+    "fills": "hlposmon.cli.fills",
     "workers": "hlposmon.cli.workers",
     "wait": "hlposmon.cli.wait",
     "simulate": "hlposmon.cli.simulate",
     "config": "hlposmon.cli.config",
+    "audit": "hlposmon.cli.audit",
 }
 
 # What to do about it, beside what is wrong; the first class that fits.

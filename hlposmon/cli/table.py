@@ -90,7 +90,7 @@ class _Header:
     """Who and how in one line, or in two where one would wrap."""
 
     def __init__(self, summary: dict[str, Any], health: dict[str, Any] | None) -> None:
-        self._sums, self._ages = _sums(summary, health), _ages(health)
+        self._sums, self._ages = _sums(summary, health), _ages(summary, health)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         whole = Text.assemble(self._sums, self._ages)
@@ -101,10 +101,13 @@ class _Header:
             yield Text.assemble("  ", self._ages)
 
 
-def _ages(health: dict[str, Any] | None) -> Text:
+def _ages(summary: dict[str, Any], health: dict[str, Any] | None) -> Text:
     line, ages = Text(), (health or {}).get("ages_s") or {}
     for title, key in (("fills", "fills"), ("prices", "prices"), ("sync", "reconcile")) if ages else ():
         line.append(f"  {title} {age(ages.get(key))}", style="dim")
+    quota = summary.get("quota") or {}
+    if "weight_used" in quota:
+        line.append(f"  weight {quota['weight_used']}/{quota['weight_limit']}", style="dim")
     return line
 
 
@@ -140,6 +143,11 @@ def _remarks(summary: dict[str, Any], health: dict[str, Any] | None) -> list[str
         (f"{name} is {position.get('verdict')}", position["verdict_reason"])
         for name, position in (summary.get("positions") or {}).items()
         if position.get("verdict_reason")
+    ]
+    found += [
+        (f"feed {name}", f"missed {counts['missed']} fills that came by another way")
+        for name, counts in ((summary.get("feeds") or {}).get("fill_feeds") or {}).items()
+        if counts.get("missed")
     ]
     said = "\n".join(remarks)
     return remarks + [f"{what}: {why}" for what, why in found if str(why) not in said]

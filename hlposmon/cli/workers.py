@@ -7,7 +7,7 @@ import click
 
 from hlposmon.cli.options import find_api, socket_option, timeout_option
 
-TITLES = ("NAME", "KIND", "PID", "STATE", "RESTARTS", "BEAT", "UP", "MEMORY", "LAST EXIT")
+TITLES = ("NAME", "KIND", "PID", "STATE", "RESTARTS", "BEAT", "UP", "MEMORY", "WEIGHT", "LAST EXIT")
 
 
 @click.command("workers", short_help="A row for each process of the monitor.")
@@ -16,7 +16,10 @@ TITLES = ("NAME", "KIND", "PID", "STATE", "RESTARTS", "BEAT", "UP", "MEMORY", "L
 @timeout_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool, socket: str | None, timeout_s: float) -> int:
-    """A row per process: name, pid, state, restarts, age of its last beat, memory."""
+    """A row per process: name, pid, state, restarts, age of its last beat, memory.
+
+    WEIGHT is the request weight that a process spent in the last minute; all share one allowance.
+    """
     answer = find_api(ctx, socket, timeout_s).ask("/api/v1/workers")
     if as_json:
         click.echo(json.dumps(answer))
@@ -28,6 +31,8 @@ def command(ctx: click.Context, as_json: bool, socket: str | None, timeout_s: fl
     widths = [max(len(row[column]) for row in rows) for column in range(len(TITLES))]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if used := usage(answer.get("quota") or {}):
+        click.echo(f"all together: {used}")
     return 0
 
 
@@ -42,8 +47,21 @@ def _row(worker: dict[str, Any]) -> tuple[str, ...]:
         age(worker.get("beat_age_s")),
         age(worker.get("uptime_s")),
         _memory(worker.get("memory_bytes")),
+        _word(worker.get("weight_used")),
         _word(worker.get("last_exit")),
     )
+
+
+def usage(quota: dict[str, Any]) -> str:
+    """What was spent of the venue's allowance in the last minute; "" where it is not told."""
+    if "weight_used" not in quota:
+        return ""
+    said = f"weight {quota['weight_used']} of {quota['weight_limit']} a minute"
+    if "connections_used" in quota:
+        said += f", new connections {quota['connections_used']} of {quota['connections_limit']}"
+    if quota.get("silent_s"):
+        said += f", silent for {quota['silent_s']:.0f} s more: the venue said it was too much"
+    return said
 
 
 def _word(value: object) -> str:

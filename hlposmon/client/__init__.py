@@ -1,16 +1,17 @@
-"""For other programs and for the CLI: the socket and the shared-memory snapshot, standard library only.
+"""For other programs and for the CLI: the socket, the snapshot, the history. Standard library only.
 
-`from hlposmon.client import Api, Snapshot`. Each is imported when it is asked for, so that a program that
-wants one does not pay for the other.
+`from hlposmon.client import Api, History, Snapshot`. Each is imported when it is asked for, so that a
+program that wants one does not pay for the others.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hlposmon.client.api import Api as Api
+    from hlposmon.client.history import History as History
     from hlposmon.client.snapshot import Snapshot as Snapshot
 
-__all__ = ["Api", "Snapshot"]
+__all__ = ["Api", "History", "Snapshot"]
 
 
 def __getattr__(name: str) -> Any:
@@ -18,6 +19,10 @@ def __getattr__(name: str) -> Any:
         from hlposmon.client.api import Api
 
         return Api
+    if name == "History":
+        from hlposmon.client.history import History
+
+        return History
     if name == "Snapshot":
         from hlposmon.client.snapshot import Snapshot
 

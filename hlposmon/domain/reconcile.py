@@ -59,11 +59,14 @@ def compare(
 ) -> Finding:
     """What `statement` says of `holding`; `stated` is its line there, None when it is flat there.
 
-    A push never confirms a drift, and takes the place of no suspicion that a statement can confirm.
+    A push never confirms a drift, and takes the place of no suspicion that a statement can confirm. While
+    one stands a size of former times proves nothing (flat is where most have been): fills have to explain
+    what was told, or the venue has to have our size.
     """
     theirs = stated.size if stated else ZERO
     if agrees(holding, theirs, statement.time_ms):
-        return Finding.AGREES
+        doubted = suspicion is not None and theirs != holding.position.size
+        return Finding.WAIT if doubted else Finding.AGREES
     if statement.pushed:
         return _hear(holding, theirs, suspicion)
     if suspicion is None or suspicion.asked_s is None or holding.gap != suspicion.gap:

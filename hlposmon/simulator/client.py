@@ -34,9 +34,9 @@ class Control:
         """The truth, but for the fills."""
         return self._open("/control/state", None)
 
-    def made(self, account: str) -> Iterator[Json]:
-        """Every fill of an account, in execution order, as `userFills` shows it."""
-        offset, total = 0, 1
+    def made(self, account: str, *, since: int = 0) -> Iterator[Json]:
+        """Every fill of an account but the first `since`, in execution order, as `userFills` shows it."""
+        offset, total = since, since + 1
         while offset < total:
             query = urllib.parse.urlencode({"account": account, "offset": offset})
             page = self._open(f"/control/fills?{query}", None)
@@ -110,6 +110,10 @@ class Control:
         """Make an address an API wallet of another."""
         self.do("agent", address=address, master=master)
 
+    def mode(self, account: str, mode: str) -> None:
+        """Change what userAbstraction says of an account."""
+        self.do("mode", account=account, mode=mode)
+
     def state_delay(self, seconds: float) -> None:
         """Statements as of so long ago."""
         self.do("state_delay", seconds=seconds)
@@ -163,6 +167,10 @@ class Control:
     def outage(self, seconds: float) -> None:
         """End every WebSocket and turn everybody away for a time."""
         self.do("outage", seconds=seconds)
+
+    def refuse_subscription(self, type: str, *, release: bool = False) -> None:
+        """Answer new subscriptions of a type with an error, or, with `release`, no more."""
+        self.do("refuse_subscription", type=type, release=release or None)
 
     def http_fault(
         self, kind: str, type: str = "*", times: int = 1, delay_s: float = 1.0, bytes: int | None = None

@@ -22,6 +22,7 @@ has those in execution order, at most 1000 at once. None of this is limited or e
 | set_mark | coin, price, [oracle] | puts the prices there and holds them |
 | set_mark | coin, release: true | lets them walk again |
 | agent | address, master | userRole says that address is an agent of master |
+| mode | account, mode | what userAbstraction says: default, unifiedAccount, portfolioMargin, ... |
 | state_delay | seconds | statements are as of so long ago |
 | clock_skew | seconds (signed) | the exchange's time is off by that |
 | lose | count, [account], [coin] | the next fills are sent on no WebSocket |
@@ -36,9 +37,11 @@ has those in execution order, at most 1000 at once. None of this is limited or e
 | resume | | ends every stall, refusal and outage |
 | refuse | seconds, [what: all, rest, websocket] | closes new connections or requests at once |
 | outage | seconds | abort and refuse together |
+| refuse_subscription | type | new subscriptions of a type get an error |
+| refuse_subscription | type, release: true | no more |
 | http_fault | kind, [type], [times], [delay_s], [bytes] | spoils the next answers to a type (default: any) |
 | ws_junk | kind, [bytes], [feed] | sends what no client expects |
-| clear | | forgets every rule of lose, duplicate, reverse, batch, http_fault and state_delay |
+| clear | | forgets every rule of what is lost, doubled, held, spoilt, delayed or refused by type |
 
 Kinds of http_fault: 429, 500, html, null, cut, drip, delay, huge, close.
 Kinds of ws_junk: text, cut_json, wrong_types, unknown_channel, binary, huge.

@@ -16,6 +16,7 @@ from hlposmon.simulator.facts import Row
 from hlposmon.simulator.hub import Listener
 from hlposmon.simulator.script import Script, ScriptError
 from hlposmon.simulator.stage import Stage
+from hlposmon.simulator.subscription import FIELDS
 
 JUNK = ("text", "cut_json", "wrong_types", "unknown_channel", "binary", "huge")
 JUNK_BYTES = 2_000_000
@@ -192,12 +193,24 @@ def junk(kind: str, size: int) -> bytes:
     return text_frame(said[kind].encode())
 
 
+def refuse_subscription(stage: Stage, script: Script) -> Row:
+    """Not this one."""
+    kind, off = script.one_of("type", tuple(FIELDS)), script.flag("release")
+    script.end()
+    if off:
+        stage.hub.refused.discard(kind)
+    else:
+        stage.hub.refused.add(kind)
+    return {}
+
+
 def clear(stage: Stage, script: Script) -> Row:
     """Forget the rules."""
     script.end()
     stage.hub.delivery = Delivery()
     stage.faults.rules.clear()
     stage.hub.info.delay_ms = 0
+    stage.hub.refused.clear()
     return {}
 
 
@@ -213,6 +226,7 @@ ACTIONS: dict[str, Callable[[Stage, Script], Row]] = {
     "resume": resume,
     "refuse": refuse,
     "outage": outage,
+    "refuse_subscription": refuse_subscription,
     "http_fault": http_fault,
     "ws_junk": ws_junk,
     "clear": clear,

@@ -9,6 +9,7 @@ from typing import Any
 
 from hlposmon.simulator.account import Account
 from hlposmon.simulator.facts import Fill, Row
+from hlposmon.simulator.info import MODES
 from hlposmon.simulator.numbers import lawful, text
 from hlposmon.simulator.question import BadRequest, address_of
 from hlposmon.simulator.schedule import Flow
@@ -214,6 +215,14 @@ def agent(stage: Stage, script: Script) -> Row:
     return {}
 
 
+def mode(stage: Stage, script: Script) -> Row:
+    """How an account's balances are joined."""
+    account, word = account_of(stage, script.value("account")), script.one_of("mode", MODES)
+    script.end()
+    stage.hub.info.modes[account.address] = word
+    return {}
+
+
 def state_delay(stage: Stage, script: Script) -> Row:
     """Old statements."""
     seconds = script.seconds("seconds")
@@ -243,6 +252,7 @@ ACTIONS: dict[str, Callable[[Stage, Script], Row]] = {
     "transfer": transfer,
     "set_mark": set_mark,
     "agent": agent,
+    "mode": mode,
     "state_delay": state_delay,
     "clock_skew": clock_skew,
 }

@@ -67,6 +67,7 @@ class Hub:
         self.feeds: list[Listener] = []
         self.coins = frozenset(world.quotes)
         self.asked: Counter[str] = Counter()
+        self.refused: set[str] = set()  # types of subscription that a script has refused
 
     def ask(self, request: Any) -> tuple[int, Any]:
         """Answer a request: (200, value), (422, text) or (429, None)."""
@@ -84,7 +85,9 @@ class Hub:
         return 200, answer
 
     def refusal_of(self, wanted: Subscription) -> str | None:
-        """The venue's text when a new subscription would pass a limit."""
+        """The venue's text when a new subscription would pass a limit, or a script wants it refused."""
+        if wanted.kind in self.refused:
+            return f"Invalid subscription {wanted.shown()}"
         if not self.budgets.enforced:
             return None
         held = [one for feed in self.feeds for one in feed.subscriptions]

@@ -23,6 +23,7 @@ KEPT_FILLS = 10_000  # of an account; older ones cannot be asked for at all
 LIGHT = ("l2Book", "allMids", "clearinghouseState", "orderStatus", "spotClearinghouseState", "exchangeStatus")
 COUNTED = ("userFills", "userFillsByTime", "userFunding", "userTwapSliceFills", "userNonFundingLedgerUpdates")
 ROWS_A_POINT = 20
+MODES = ("default", "disabled", "unifiedAccount", "portfolioMargin", "dexAbstraction")
 
 
 def weight(request: Row) -> int:
@@ -47,6 +48,7 @@ class Info:
         self._world = world
         self.delay_ms = 0
         self.roles: dict[str, Row] = {}
+        self.modes: dict[str, str] = {}
         self._answers: dict[str, Callable[[Question], Any]] = {
             "meta": lambda asked: metas.meta(asked.dex),
             "metaAndAssetCtxs": self._meta_and_contexts,
@@ -62,7 +64,7 @@ class Info:
             "userFunding": lambda asked: self._rows(asked, lambda account: account.fundings),
             "userNonFundingLedgerUpdates": lambda asked: self._rows(asked, lambda a: a.updates),
             "userRole": self._user_role,
-            "userAbstraction": lambda asked: asked.address and "default",
+            "userAbstraction": lambda asked: self.modes.get(asked.address, MODES[0]),
             "openOrders": lambda asked: self._open_orders(asked, frontend=False),
             "frontendOpenOrders": lambda asked: self._open_orders(asked, frontend=True),
             "exchangeStatus": lambda asked: {"time": asked.now, "specialStatuses": None},

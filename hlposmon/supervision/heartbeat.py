@@ -1,21 +1,18 @@
 """The board: one row of shared memory for each child, readable by every process that was handed it.
 
-The memory is anonymous (memfd), so nothing can be left behind. A row is 192 bytes: eight 8-byte words
+A row is 192 bytes: eight 8-byte words
 (taken, beat, pid, state, restarts, spawned, last exit + 256, flapping), the name in 96 bytes of UTF-8 and
 the kind in 32, both padded with zeros. `beat` is written by the child alone, everything else by the
-supervisor alone; times are CLOCK_MONOTONIC in ns. Words are written through memoryview.cast("Q"), which
-stores all eight bytes at once; struct.pack_into would show a reader a zero first.
+supervisor alone; times are CLOCK_MONOTONIC in ns.
 """
 
-import mmap
-import os
 import time
-import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from multiprocessing import context, reduction
+from multiprocessing import context
 from typing import Any
 
+from hlposmon.sharing import WORD_BYTES, SharedWords
 from hlposmon.supervision.states import State
 
 TAKEN, BEAT, PID, STATE, RESTARTS, SPAWNED, EXIT, FLAPPING = range(8)
@@ -48,23 +45,17 @@ class Board:
     """
 
     def __init__(self, names: Sequence[str], spare: int = 16) -> None:
-        fd = os.memfd_create("hlposmon-board", os.MFD_CLOEXEC)
-        os.ftruncate(fd, max(1, len(names) + spare) * ROW_BYTES)
-        self._open(fd)
+        self._use(SharedWords("board", max(1, len(names) + spare) * ROW_BYTES // WORD_BYTES))
         for name in names:
             self.assign(name)
 
-    def _open(self, fd: int) -> None:
-        self._fd = fd
-        self._close_fd = weakref.finalize(self, os.close, fd)
-        self._map = mmap.mmap(fd, os.fstat(fd).st_size)
-        self._bytes = memoryview(self._map)
-        self._words = self._bytes.cast("Q")
+    def _use(self, shared: SharedWords) -> None:
+        self._shared, self._bytes, self._words = shared, shared.bytes, shared.words
         self._capacity = len(self._bytes) // ROW_BYTES
 
     def __reduce__(self) -> tuple[Any, ...]:
         context.assert_spawning(self)
-        return (_inherited, (reduction.DupFd(self._fd),))
+        return (_inherited, (self._shared,))
 
     def assign(self, name: str, kind: str = "") -> "Row":
         """Give a free row to a new child; ValueError when it does not fit, and nothing changed."""
@@ -106,10 +97,7 @@ class Board:
 
     def close(self) -> None:
         """Let go of the memory; rows of this board must not be used afterwards."""
-        self._words.release()
-        self._bytes.release()
-        self._map.close()
-        self._close_fd()
+        self._shared.close()
 
     def _names(self) -> dict[str, int]:
         taken = (i for i in range(self._capacity) if self._words[i * ROW_BYTES // 8 + TAKEN])
@@ -184,9 +172,9 @@ class Row:
         self.write(PID, 0)
 
 
-def _inherited(dup: Any) -> Board:
+def _inherited(shared: SharedWords) -> Board:
     board = Board.__new__(Board)
-    board._open(dup.detach())
+    board._use(shared)
     return board
 
 

@@ -2,6 +2,7 @@
 
     2026-11-20T10:00:00.123Z INFO fill connected url=wss://...
 
+Who reads too slowly, or not at all, is not waited for (`supervision.overflow`).
 Under the journal (JOURNAL_STREAM names our stderr) a line carries systemd's <N> priority and no time: the
 journal has its own. The same facts as JSON for machines. Never in here: what is worth saying.
 """
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from typing import Any, Literal, TextIO
+
+from hlposmon.supervision import overflow
 
 Format = Literal["text", "json"]
 REMEMBERED = 256
@@ -45,7 +48,7 @@ def configure(
     if file is not None:
         handler = WatchedFileHandler(file, encoding="utf-8")  # follows logrotate without being told
     else:
-        handler = logging.StreamHandler(stream or sys.stderr)
+        handler = overflow.handler_for(stream or sys.stderr)
     if fmt == "json":
         handler.setFormatter(JsonLines(name))
     else:

@@ -5,11 +5,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from hlposmon.channels.history import History
 from hlposmon.channels.journal import Journal
 from hlposmon.config import Settings
 from hlposmon.domain.book import Book
 from hlposmon.tracker.clocks import Clocks, oldest
+from hlposmon.tracker.feeds import Feeds
 from hlposmon.tracker.health import Ages, Health, assess
+from hlposmon.tracker.incidents import Incidents
 from hlposmon.wire import published
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -46,17 +49,24 @@ class Answers:
         settings: Settings,
         book: Book,
         clocks: Clocks,
+        feeds: Feeds,
+        incidents: Incidents,
         journal: Journal,
+        history: History,
         board: Callable[[], Sequence[Worker]],
         *,
         updated_ms: Callable[[str, str], int | None],
         seq: Callable[[], int],
+        usage: Callable[[], dict[str, float]],
+        spent: Callable[[str], int | None],
     ) -> None:
         self.settings = settings
         self.stopping = False
         self.snapshot_failure: str | None = None
-        self._book, self._clocks, self._journal = book, clocks, journal
+        self._book, self._clocks, self._feeds = book, clocks, feeds
+        self._incidents, self._journal, self._history = incidents, journal, history
         self._board, self._updated_ms, self._seq = board, updated_ms, seq
+        self._usage, self._spent = usage, spent
         self._began_s = time.monotonic()
         self._began_ms = int(time.time() * 1000)
 
@@ -75,7 +85,12 @@ class Answers:
             **published.totals(views),
             "positions": published.positions(views, self._updated_ms, several_accounts=several),
             "accounts": {name: self._account(name) for name in names},
-            "feeds": {"ages_s": self._ages_json(), "fill_feeds_s": self._clocks.feed_ages(now_s)},
+            "feeds": {
+                "ages_s": self._ages_json(),
+                "fill_feeds_s": self._clocks.feed_ages(now_s),
+                "fill_feeds": self._fill_feeds(),
+            },
+            "quota": self._usage(),
             "health": self.assess().status,
         }
 
@@ -101,11 +116,17 @@ class Answers:
             },
             "verdicts": health.verdicts,
             "restarts": sum(row.restarts for row in self._board()),
+            "incidents": dict(self._incidents.counts),
             "journal": {
                 "seq": self._journal.seq,
                 "backlog": self._journal.backlog,
                 "lost": self._journal.lost,
                 "failure": self._journal.failure,
+            },
+            "history": {
+                "seq": self._history.seq,
+                "backlog": max(0, self._journal.seq - self._history.seq),
+                "failure": self._history.failure,
             },
             "since": published.time_text(self._began_ms),
         }
@@ -121,12 +142,14 @@ class Answers:
                 "beat_age_s": None if row.beat_age_s is None else round(row.beat_age_s, 3),
                 "uptime_s": None if row.uptime_s is None else round(row.uptime_s, 3),
                 "memory_bytes": _memory(row.pid),
+                "weight_used": self._spent(row.name),
                 "flapping": row.flapping,
                 "last_exit": row.last_exit,
             }
             for row in self._board()
         ]
-        return {"supervisor": {"pid": os.getppid(), "memory_bytes": _memory(os.getppid())}, "workers": rows}
+        supervisor = {"pid": os.getppid(), "memory_bytes": _memory(os.getppid())}
+        return {"supervisor": supervisor, "workers": rows, "quota": self._usage()}
 
     def metrics(self, clients: int) -> bytes:
         from hlposmon.tracker.metrics import exposition
@@ -139,6 +162,8 @@ class Answers:
             now_s=time.time(),
             clients=clients,
             journal_lines=self._journal.seq,
+            fill_feeds=self._fill_feeds(),
+            usage=self._usage(),
         )
 
     def assess(self) -> Health:
@@ -151,15 +176,24 @@ class Answers:
             uptime_s=time.monotonic() - self._began_s,
             stopping=self.stopping,
             journal_failure=self._journal.failure,
+            history_failure=self._history.failure,
             snapshot_failure=self.snapshot_failure,
             workers_down=[row.name for row in board if row.state != "up" and not row.flapping],
             flapping=[row.name for row in board if row.flapping],
+            drifts=self._incidents.drifts(time.monotonic()),
         )
 
     def ages(self) -> Ages:
         now_s = time.monotonic()
         asked = [self._book.account(name).statement_asked_s for name in self._book.accounts]
-        return Ages(self._clocks.fills_age(now_s), self._clocks.prices_age(now_s), oldest(asked, now_s))
+        clocks = self._clocks
+        return Ages(
+            fills=clocks.fills_age(now_s),
+            prices=clocks.prices_age(now_s),
+            reconcile=oldest(asked, now_s),
+            pushes=clocks.pushes_age(now_s),
+            rest=clocks.rest_age(now_s),
+        )
 
     def _ages_json(self) -> dict[str, float | None]:
         ages = self.ages()
@@ -167,6 +201,15 @@ class Answers:
             "fills": _rounded(ages.fills),
             "prices": _rounded(ages.prices),
             "reconcile": _rounded(ages.reconcile),
+            "pushes": _rounded(ages.pushes),
+            "rest": _rounded(ages.rest),
+        }
+
+    def _fill_feeds(self) -> dict[str, dict[str, int]]:
+        """By feed: the fills that it brought, brought first, and missed."""
+        return {
+            name: {"fills": one.fills, "first": one.first, "missed": one.missed}
+            for name, one in sorted(self._feeds.tallies.items())
         }
 
     def _account(self, name: str) -> dict[str, Any]:

@@ -14,6 +14,8 @@ class Limits:
     fills: tuple[float, float]
     prices: tuple[float, float]
     reconcile: tuple[float, float]
+    # Pushes are a second opinion that costs nothing: late ones are said, and make nothing stale.
+    pushes: tuple[float, float] = (10.0, 30.0)
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
@@ -32,6 +34,26 @@ class Clocks:
         self.limits = limits
         self._feeds: dict[str, float] = {}
         self._prices_s: float | None = None
+        self._pushed_s: dict[str, float] = {}
+        self._asked_s: dict[str, float] = {}
+
+    def heard_statement(self, account: str, at_s: float, *, pushed: bool) -> None:
+        heard = self._pushed_s if pushed else self._asked_s
+        heard[account] = max(at_s, heard.get(account, at_s))
+
+    def watch(self, accounts: Iterable[str]) -> None:
+        """Only these accounts count from now on."""
+        kept = set(accounts)
+        self._pushed_s = {name: at_s for name, at_s in self._pushed_s.items() if name in kept}
+        self._asked_s = {name: at_s for name, at_s in self._asked_s.items() if name in kept}
+
+    def pushes_age(self, now_s: float) -> float | None:
+        """The age of the oldest account's last push; None when none is pushed."""
+        return _since(min(self._pushed_s.values(), default=None), now_s)
+
+    def rest_age(self, now_s: float) -> float | None:
+        """The age of the oldest account's last statement by REST; None before the first."""
+        return _since(min(self._asked_s.values(), default=None), now_s)
 
     def heard_feed(self, feed: str, at_s: float) -> None:
         self._feeds[feed] = max(at_s, self._feeds.get(feed, at_s))
@@ -41,7 +63,9 @@ class Clocks:
 
     def slept(self, seconds: float) -> None:
         """The machine was suspended, and the clock with it: all that was heard is older by that."""
-        self._feeds = {feed: at_s - seconds for feed, at_s in self._feeds.items()}
+        for heard in (self._feeds, self._pushed_s, self._asked_s):
+            for name in heard:
+                heard[name] -= seconds
         if self._prices_s is not None:
             self._prices_s -= seconds
 

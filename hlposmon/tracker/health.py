@@ -23,6 +23,8 @@ class Ages:
     fills: float | None
     prices: float | None
     reconcile: float | None
+    pushes: float | None = None
+    rest: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,17 @@ def assess(
     uptime_s: float,
     stopping: bool,
     journal_failure: str | None,
+    history_failure: str | None = None,
     snapshot_failure: str | None = None,
     workers_down: Sequence[str] = (),
     flapping: Sequence[str] = (),
+    drifts: Sequence[str] = (),
 ) -> Health:
-    """The health and its reasons, the worst first."""
+    """The health and its reasons, the worst first. `drifts` are those of late that are over."""
     listed = [view for view in views if is_listed(view)]
     bad, doubtful = _bad(listed, journal_failure), _doubtful(listed, accounts)
+    if history_failure is not None:
+        bad.append(f"the history cannot be written: {history_failure}")
     if snapshot_failure is not None:
         bad.append(f"the snapshot cannot be written: {snapshot_failure}")
     late, dead = _late(ages, limits)
@@ -59,7 +65,7 @@ def assess(
         late = []
     flaps = [f"{name} restarts again and again" for name in flapping]
     restarting = [f"{name} is not up" for name in workers_down]
-    mild = [*late, *doubtful, *flaps, *restarting]
+    mild = [*late, *_unchecked(ages, limits), *doubtful, *drifts, *flaps, *restarting]
     status = "unhealthy" if bad else "degraded" if mild else "healthy"
     verdicts = [view.verdict for view in listed]
     proven = all(verdict is Verdict.PROVEN for verdict in [*verdicts, *(one.verdict for one in accounts)])
@@ -112,3 +118,13 @@ def _late(ages: Ages, limits: Limits) -> tuple[list[str], list[str]]:
             if age > stale_s:
                 dead.append(f"{name} are {age:.0f} s old")
     return late, dead
+
+
+def _unchecked(ages: Ages, limits: Limits) -> list[str]:
+    """Of the two ways by which the venue states an account, one may be lost while the other hides it."""
+    said = []
+    if ages.pushes is not None and ages.pushes > limits.pushes[0]:
+        said.append(f"no state was pushed for {ages.pushes:.0f} s: statements come by REST only")
+    if ages.rest is not None and ages.rest > limits.reconcile[1] and ages.reconcile != ages.rest:
+        said.append(f"no statement by REST for {ages.rest:.0f} s: pushed states only")
+    return said

@@ -3,7 +3,7 @@
 Names follow Prometheus's conventions; ages are given as the time of the last event.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -34,6 +34,8 @@ def exposition(
     now_s: float,
     clients: int,
     journal_lines: int,
+    fill_feeds: Mapping[str, Mapping[str, int]],
+    usage: Mapping[str, float],
 ) -> bytes:
     """The text exposition of everything. `now_s` is wall-clock seconds."""
     registry = CollectorRegistry()
@@ -50,6 +52,7 @@ def exposition(
             ]
         )
     )
+    registry.register(_Figures([*_of_feeds(fill_feeds), *_of_usage(usage)]))
     return generate_latest(registry)
 
 
@@ -92,6 +95,28 @@ def _of_accounts(accounts: Sequence[AccountView]) -> Iterator[Metric]:
     yield from (equity, margin)
 
 
+def _of_feeds(fill_feeds: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
+    brought = CounterMetricFamily("hlposmon_feed_fills", "Fills that a feed brought.", labels=["feed"])
+    missed = CounterMetricFamily(
+        "hlposmon_feed_missed_fills", "Fills that a live feed did not bring.", labels=["feed"]
+    )
+    for name, counts in fill_feeds.items():
+        brought.add_metric([name], counts["fills"])
+        missed.add_metric([name], counts["missed"])
+    yield from (brought, missed)
+
+
+def _of_usage(usage: Mapping[str, float]) -> Iterator[Metric]:
+    for name, text in (
+        ("weight_used", "Request weight spent in the last minute."),
+        ("weight_limit", "Request weight that the venue allows a minute."),
+        ("connections_used", "Connections opened in the last minute."),
+        ("connections_limit", "New connections that the venue allows a minute."),
+    ):
+        if name in usage:
+            yield GaugeMetricFamily(f"hlposmon_request_{name}", text, value=usage[name])
+
+
 def _of_service(health: dict[str, Any], workers: Sequence[dict[str, Any]], now_s: float) -> Iterator[Metric]:
     mode = InfoMetricFamily("hlposmon", "The version, and what it runs on: live or simulated.")
     mode.add_metric([], {"mode": health["mode"], "version": __version__})
@@ -104,6 +129,12 @@ def _of_service(health: dict[str, Any], workers: Sequence[dict[str, Any]], now_s
         if age_s is not None:
             heard.add_metric([feed], now_s - age_s)
     yield heard
+    incidents = CounterMetricFamily(
+        "hlposmon_incidents", "Gaps, gaps healed, drifts since the tracker began.", labels=["kind"]
+    )
+    for kind, count in health["incidents"].items():
+        incidents.add_metric([kind], count)
+    yield incidents
     restarts = CounterMetricFamily("hlposmon_worker_restarts", "Restarts of a process.", labels=["worker"])
     memory = GaugeMetricFamily(
         "hlposmon_worker_resident_memory_bytes", "Memory of a process.", labels=["worker"]

@@ -2,7 +2,7 @@
 
 The law of its way: journal first, then publish. Fills are drained before all else; prices are applied
 in small slices with a look at the fills between. Started again after a crash it takes the book up from
-the journal, tells its workers up to when it knows the fills, and is right again when they have brought
+what outlived it, tells its workers up to when it knows the fills, and is right again when they have brought
 the rest. No network but the Unix sockets it was handed.
 """
 
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hlposmon import __version__
+from hlposmon.channels.history import History
 from hlposmon.channels.journal import Journal
 from hlposmon.channels.queue import Queue
 from hlposmon.channels.server import PublicServer
@@ -25,6 +26,7 @@ from hlposmon.domain.changes import (
     Adopted,
     Change,
     Doubt,
+    Drift,
     Filled,
     Funded,
     Gap,
@@ -48,7 +50,10 @@ from hlposmon.serving.messages import Limits as ServingLimits
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
 from hlposmon.tracker.answers import Answers, Worker
+from hlposmon.tracker.archive import Archive
 from hlposmon.tracker.clocks import Clocks, Limits
+from hlposmon.tracker.feeds import Feeds
+from hlposmon.tracker.incidents import Incidents
 from hlposmon.tracker.inlets import Inlets
 from hlposmon.tracker.publisher import Publisher
 from hlposmon.tracker.remarks import facts_of, gravity, name_of
@@ -84,11 +89,20 @@ class Tracker:
         sockets: Sequence[socket.socket],
         board: Callable[[], Sequence[Worker]],
         reload: Callable[[], Settings],
+        usage: Callable[[], dict[str, float]],
+        spent: Callable[[str], int | None],
     ) -> None:
         self._pulse, self._settings, self._reload = pulse, settings, reload
         self._book = Book(account.name for account in settings.hyperliquid.accounts)
         self._clocks = Clocks(Limits.of(settings))
-        self._journal = Journal(settings.paths.log_dir, fsync=settings.audit.fsync, checkpoint=self._memory)
+        self._feeds = Feeds()
+        self._incidents = Incidents()
+        fsync = settings.audit.fsync
+        self._history = History(settings.paths.state_dir, fsync=fsync, beat=pulse.beat)
+        self._journal = Journal(
+            settings.paths.log_dir, fsync=fsync, checkpoint=self._memory, sealed=self._history.take
+        )
+        self._archive = Archive(self._journal, self._history, beat=pulse.beat)
         self._selector = selectors.DefaultSelector()
         self._inlets = Inlets(queue, gone=self._worker_gone)
         self._server = PublicServer(self, ServingLimits(max_connections=_room_for_clients()))
@@ -103,10 +117,15 @@ class Tracker:
             settings,
             self._book,
             self._clocks,
+            self._feeds,
+            self._incidents,
             self._journal,
+            self._history,
             board,
             updated_ms=self._publisher.updated_ms,
             seq=lambda: self.seq,
+            usage=usage,
+            spent=spent,
         )
         self._snapshot: SnapshotWriter | None = None
         self._watched_s = dict.fromkeys(self._book.accounts, time.monotonic())
@@ -193,7 +212,7 @@ class Tracker:
     def _take(self, report: Report) -> None:
         match report:
             case Fills():
-                self._tell(self._book.apply(report))
+                self._fill(report)
             case Statement():
                 self._settle(report)
             case Funding():
@@ -229,10 +248,19 @@ class Tracker:
                 self._clocks.heard_prices(report.heard_s)
                 self._mark(report)
 
+    def _fill(self, fills: Fills) -> None:
+        changes = self._book.apply(fills)
+        new = {change.fill.identity for change in changes if isinstance(change, Filled)}
+        if fills.source in self._feeds.tallies and self._book.unsure().get(fills.account):
+            new.update(fill.identity for fill in fills.fills)  # what waits behind a gap is new too
+        self._feeds.brought(fills.source, fills.account, fills.fills, new, time.monotonic())
+        self._tell(changes)
+
     def _settle(self, statement: Statement) -> None:
         name = statement.account
         if name not in self._book.accounts:
             return
+        self._clocks.heard_statement(name, statement.asked_s, pushed=statement.pushed)
         waited = time.monotonic() - self._watched_s[name] > FEED_WAIT_S
         if not (self._book.is_stated(name) or self._book.is_live(name) or waited):
             self._held[name] = statement
@@ -242,6 +270,9 @@ class Tracker:
         if first and self._book.is_stated(name):
             body = event("stated", now_ms=_now_ms(), account=name, base_ms=self._book.base_ms()[name])
             self._journal.append(body, _now_ms())
+        drifted = {change.key for change in changes if isinstance(change, Drift)}
+        in_doubt = {view.key for view in self._book.views(name) if view.in_doubt}
+        self._archive.settled(statement, sorted(drifted | in_doubt), _now_ms())
         self._tell(changes)
 
     def _feed(self, state: FeedState) -> None:
@@ -258,6 +289,7 @@ class Tracker:
         """Tell the book; whether an account's fills come in at all is journalled, and since when not."""
         was_live, known_ms = self._book.is_live(state.account), self._book.high_water_ms(state.account)
         self._book.feed(state)
+        self._feeds.state(state, time.monotonic())
         live = self._book.is_live(state.account)
         if live != was_live:
             now_ms = _now_ms()
@@ -277,6 +309,7 @@ class Tracker:
     def _tell(self, changes: Sequence[Change]) -> None:
         """Journal, then publish, then the snapshot; ring where something is missing."""
         now_ms = _now_ms()
+        self._incidents.note(changes, time.monotonic())
         judged = self._judge() if changes else []
         everything = [*changes, *judged]
         for change in everything:
@@ -312,24 +345,16 @@ class Tracker:
         )
 
     def _commit(self) -> None:
-        was = self._journal.failure
-        self._journal.commit(time.monotonic())
-        if self._journal.failure is not None:
-            self._repeats.log(
-                log,
-                logging.ERROR,
-                "the audit cannot be written",
-                now=time.monotonic(),
-                reason=self._journal.failure,
-            )
-        elif was is not None:
-            log.info("the audit is written again")
+        self._archive.commit(time.monotonic(), _now_ms())
 
     def _record(self, account: str, key: str) -> None:
         if self._snapshot is None:
             return
         updated_ms = self._publisher.updated_ms(account, key) or _now_ms()
         self._snapshot.write(published.record(self._book.view(account, key), updated_ms))
+
+    def _warn_of(self, message: str, key: str, **values: object) -> None:
+        self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), key=key, **values)
 
     def _warn(self, message: str, **values: object) -> None:
         self._repeats.log(log, logging.ERROR, message, now=time.monotonic(), **values)
@@ -353,6 +378,8 @@ class Tracker:
         judged = self._judge()
         if judged:
             self._tell_verdicts(judged)
+        for feed, count in self._feeds.judge(now_s).items():
+            self._warn_of("a feed missed fills", feed, feed=feed, fills=count)
         for name, statement in list(self._held.items()):
             if now_s - self._watched_s.get(name, 0.0) > FEED_WAIT_S:
                 del self._held[name]
@@ -361,6 +388,7 @@ class Tracker:
             if now_s - self._rung_s.get(name, 0.0) > RING_AGAIN_S:
                 self._ring(Bell(name, since_ms, 0.0, "still in doubt"))
         self._commit()
+        self._archive.follow(now_s, _now_ms())
         if self._answers.snapshot_failure is not None:
             self._renew_snapshot()
         if self._snapshot is not None:
@@ -388,10 +416,12 @@ class Tracker:
         # A name that stands for another address now is another account.
         self._book.watch([name for name in now if before.get(name) == now[name]])
         self._book.watch(now)
+        self._clocks.watch(now)
         began_s = time.monotonic()
         self._watched_s = {name: self._watched_s.get(name, began_s) for name in now}
         self._clocks.limits = Limits.of(settings)
         self._journal.fsync = settings.audit.fsync
+        self._history.set_fsync(settings.audit.fsync)
         self._journal.append_checkpoint(_now_ms())
         self._commit()
         self._publisher.min_pnl_change = settings.stream.min_pnl_change
@@ -415,7 +445,7 @@ class Tracker:
 
     def _recover(self) -> None:
         now_ms = _now_ms()
-        found = self._journal.recover(now_ms)
+        found = self._archive.recover(time.monotonic(), now_ms)
         ours = {name for name, address in self._addresses().items() if found.addresses.get(name) == address}
         if found.mode not in ("", self._settings.mode):
             log.warning("another mode's journal is not taken up", extra=fields(mode=found.mode))
@@ -441,7 +471,10 @@ class Tracker:
         self._commit()
         self._judge()
         self._renew_snapshot()
-        log.info("tracker up", extra=fields(recovered=len(memories), audit=self._journal.folder))
+        log.info(
+            "tracker up",
+            extra=fields(recovered=len(memories), audit=self._journal.folder, history=self._history.path),
+        )
 
     def _renew_snapshot(self) -> None:
         """A new file in the place of the old one, with what is watched now and nothing else."""
@@ -466,7 +499,7 @@ class Tracker:
         for report in self._inlets.reports(prices=False, most=100_000):
             self._take(report)
         self._journal.append(event("stop", now_ms=_now_ms(), backlog=self._journal.backlog), _now_ms())
-        self._journal.close()
+        self._archive.close(time.monotonic(), _now_ms())
         self._server.close()
         self._inlets.close()
         if self._snapshot is not None:

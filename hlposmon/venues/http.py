@@ -10,16 +10,17 @@ from collections.abc import Callable
 import requests
 
 from hlposmon.errors import VenueRefused, VenueUnavailable
-from hlposmon.pacing import Backoff, WeightBudget
+from hlposmon.pacing import Backoff
 from hlposmon.venues.patience import Errands, Patience
+from hlposmon.venues.quota import Share
 
 CONNECT_TIMEOUT_S = 4.0
 READ_TIMEOUT_S = 5.0
 # The largest answer of the API is a page of 2000 fills: about 0.8 MB.
 MAX_BYTES = 16 << 20
-# How long to keep still after a 429; the venue documents no Retry-After. The window is one minute.
-TOO_MANY_S = 10.0
 _CHUNK = 1 << 16
+# What may wait is not waited for longer than this: a heal may be wanted next.
+PATIENT_S = 1.0
 # Nobody who waits for us is left without a beat for longer than this.
 _SLICE_S = 0.4
 # Of the 4xx these may go well the next time: time-out, too early.
@@ -33,7 +34,7 @@ class _Unheard(VenueUnavailable):
 class Requests:
     """POSTs JSON to one URL. Not for use by two threads."""
 
-    def __init__(self, url: str, *, budget: WeightBudget, patience: Patience, attempts: int = 3) -> None:
+    def __init__(self, url: str, *, budget: Share, patience: Patience, attempts: int = 3) -> None:
         self.url = url
         self.budget = budget
         self._patience = patience
@@ -47,34 +48,39 @@ class Requests:
         *,
         weight: int,
         deadline_s: float = 10.0,
+        most: int = 0,
         extra: Callable[[bytes], int] | None = None,
+        urgent: bool = True,
     ) -> bytes:
         """The body of the answer. `weight` is spent before each attempt; `extra` says from the answer
-        what more it cost (rows returned).
+        what more it cost (rows returned), of which `most` is reserved. What is not `urgent` leaves the
+        weight that is kept for a heal.
 
         Raises VenueUnavailable when the venue could not be asked within `deadline_s` (every attempt and
-        the wait for weight included), VenueRefused when it understood and refused.
+        the wait for weight included; for what is not urgent no longer than a second), VenueRefused when
+        it understood and refused.
         """
         until = time.monotonic() + deadline_s
         pauses = Backoff(0.2, 2.0)
         for attempt in range(1, self._attempts + 1):
-            self._await_weight(weight, until)
-            self.budget.spend(weight, time.monotonic())
+            taken_s = self._await_weight(weight + most, until, urgent=urgent)
             try:
                 answer = self._errands.within(
                     max(0.1, until - time.monotonic()), f"POST {self.url}", lambda: self._once(body, until)
                 )
             except VenueUnavailable as error:
-                if isinstance(error, _Unheard):
-                    self.budget.refund(weight, time.monotonic())
-                pause_s, now = pauses.next(), time.monotonic()
-                blocked_s = max(pause_s, self.budget.wait_s(weight, now))
-                if attempt == self._attempts or now + blocked_s >= until or self._patience.stopping:
+                self.budget.give_back(most + (weight if isinstance(error, _Unheard) else 0), taken_s)
+                pause_s = pauses.next()
+                blocked_s = max(pause_s, self.budget.quota.silent_s(time.monotonic(), urgent=urgent))
+                out_of_time = time.monotonic() + blocked_s >= until
+                if attempt == self._attempts or out_of_time or self._patience.stopping:
                     raise  # the reason of this attempt, not that there is no time for another
                 self._pause(pause_s)
+            except VenueRefused:
+                self.budget.give_back(most, taken_s)
+                raise
             else:
-                if extra is not None:
-                    self.budget.spend(extra(answer), time.monotonic())
+                self._settle(most, extra(answer) if extra is not None else 0, taken_s)
                 return answer
         raise AssertionError("the loop returns or raises")
 
@@ -86,11 +92,22 @@ class Requests:
         while (left_s := until - time.monotonic()) > 0 and not self._patience.stopping:
             self._patience.wait(min(left_s, _SLICE_S))
 
-    def _await_weight(self, weight: int, until: float) -> None:
-        while (wait_s := self.budget.wait_s(weight, time.monotonic())) > 0:
-            if time.monotonic() + wait_s > until or self._patience.stopping:
+    def _await_weight(self, weight: int, until: float, *, urgent: bool) -> float:
+        """Wait until it is spent; when that was."""
+        while True:
+            wait_s, taken_s = self.budget.take(weight, urgent=urgent)
+            if wait_s <= 0:
+                return taken_s
+            too_long = time.monotonic() + wait_s > until or (not urgent and wait_s > PATIENT_S)
+            if too_long or self._patience.stopping:
                 raise VenueUnavailable(f"{self.url}: the request weight of this minute is used up")
             self._pause(min(wait_s, _SLICE_S))
+
+    def _settle(self, reserved: int, cost: int, taken_s: float) -> None:
+        if cost < reserved:
+            self.budget.give_back(reserved - cost, taken_s)
+        elif cost > reserved:
+            self.budget.add(cost - reserved)
 
     def _once(self, body: bytes, until: float) -> bytes:
         try:
@@ -137,7 +154,7 @@ class Requests:
             return
         said = raw[:120].decode("utf-8", "replace")
         if status == requests.codes.too_many_requests:
-            self.budget.punish(time.monotonic(), TOO_MANY_S)
+            self.budget.punish()
             raise VenueUnavailable(f"POST {self.url}: 429, too many requests from this address")
         if 400 <= status < 500 and status not in _PASSING:
             raise VenueRefused(f"POST {self.url}: {status}: {said}")

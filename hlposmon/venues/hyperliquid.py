@@ -11,77 +11,139 @@ from typing import Any
 
 from hlposmon.config import Account
 from hlposmon.domain.amounts import ZERO, exactly
-from hlposmon.domain.reports import Fill, Funding, Identity, Statement
+from hlposmon.domain.reports import Fill, Funding, Happened, Identity, Statement
 from hlposmon.errors import VenueRefused, WireError
-from hlposmon.pacing import WeightBudget
 from hlposmon.venues.http import Requests
 from hlposmon.venues.patience import Patience, Unhurried
+from hlposmon.venues.quota import Quota, Share
 from hlposmon.wire import hyperliquid as wire
 from hlposmon.wire.text import loads
 
-# Weight of 1200 a minute is shared by all that one IP address asks.
-WEIGHT_PER_MINUTE = 1200
 _LIGHT, _USUAL, _HEAVY = 2, 20, 60
 _ROWS_PER_WEIGHT = 20
 PAGE_ROWS = 2000
 SHORT_ROWS = 500
 
 
+# Of an account only so many fills can be asked for at all: the newest.
+HORIZON_ROWS = 10_000
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """One answer of fills: those of watched perpetuals, and the coins of the rest; whether it is the
-    last, with which all fills are fetched."""
+    last, with which all fills are fetched. `hole` is a span in which fills cannot be had, and why."""
 
     fills: tuple[Fill, ...]
     others: tuple[str, ...]
     last: bool = True
+    hole: tuple[int, int, str] | None = None
 
 
 class HyperliquidInfo:
     """The info endpoint of one server. `clock` gives monotonic seconds, `now_ms` wall-clock ones."""
 
-    def __init__(self, api_url: str, *, budget: WeightBudget, patience: Patience) -> None:
+    def __init__(self, api_url: str, *, budget: Share, patience: Patience) -> None:
         self._requests = Requests(f"{api_url.rstrip('/')}/info", budget=budget, patience=patience)
 
     def statement(
-        self, account: Account, *, asked_s: float, now_ms: int, fills_from_ms: int | None = None
+        self,
+        account: Account,
+        *,
+        asked_s: float,
+        now_ms: int,
+        fills_from_ms: int | None = None,
+        urgent: bool = False,
     ) -> Statement:
-        """The account's positions on the first dex, as the venue states them now."""
-        body = self._ask(_LIGHT, "clearinghouseState", user=account.address)
+        """The account's positions on the first dex, as the venue states them now. `urgent` asks may use
+        the weight that is kept for a heal."""
+        body = self._ask(_LIGHT, "clearinghouseState", urgent=urgent, user=account.address)
         return wire.statement(body, account.name, asked_s=asked_s, now_ms=now_ms, fills_from_ms=fills_from_ms)
 
-    def fills_since(self, account: Account, start_ms: int) -> Iterator[Page]:
+    def fills_since(self, account: Account, start_ms: int, *, urgent: bool = True) -> Iterator[Page]:
         """All fills from `start_ms` on, oldest first, a page at a time, each fill once.
 
         The next page begins at the last one's newest time, since a page can end in the midst of a
-        millisecond. Raises VenueRefused when a whole page is of one millisecond: the rest of it cannot
-        be asked for.
+        millisecond. Where a whole page is of one millisecond the same is asked for from its other end; what
+        lies between, and what the exchange lists no more, is told as a `hole`.
         """
         known: set[Identity] = set()
+        rows, first_ms, from_ms = 0, None, start_ms
         while True:
-            body = self._ask(_USUAL, "userFillsByTime", rows=True, user=account.address, startTime=start_ms)
-            found, others = wire.fills(body, account.name, account.address)
-            fresh = tuple(fill for fill in found if fill.identity not in known)
+            body = self._fills(account, urgent=urgent, startTime=from_ms)
+            times = wire.times(body)
+            rows += len(body) - len(known)
+            first_ms = first_ms if first_ms is not None or not times else min(times)
             # A page is 2000 rows today; elsewhere the API answers with 500 at a time. Short is less.
             last = len(body) < SHORT_ROWS
-            yield Page(fresh, tuple(others), last)
+            hole = None
+            if last and rows >= HORIZON_ROWS:
+                hole = (
+                    start_ms,
+                    first_ms or start_ms,
+                    f"the exchange lists only the newest {HORIZON_ROWS} fills",
+                )
+            found, others = wire.fills(body, account.name, account.address)
+            stuck = not last and min(times) == max(times)
+            if stuck and len(body) < PAGE_ROWS:
+                stuck, last = False, True
+            if stuck:
+                found, others, hole = self._one_millisecond(account, max(times), body, urgent=urgent)
+            yield Page(tuple(fill for fill in found if fill.identity not in known), tuple(others), last, hole)
             if last:
                 return
-            times = wire.times(body)
-            newest_ms = max(times)
-            if newest_ms == min(times):
-                if len(body) < PAGE_ROWS:
-                    return
-                raise VenueRefused(
-                    f"account {account.name}: a page of {PAGE_ROWS} fills is of the one millisecond "
-                    f"{newest_ms}; those behind it cannot be fetched"
-                )
-            known = {fill.identity for fill in found if fill.time_ms == newest_ms}
-            start_ms = newest_ms
+            from_ms = max(times) + stuck
+            known = set() if stuck else {fill.identity for fill in found if fill.time_ms == from_ms}
+
+    def _one_millisecond(
+        self, account: Account, at_ms: int, body: Any, *, urgent: bool
+    ) -> tuple[list[Fill], list[str], tuple[int, int, str] | None]:
+        """The fills of a millisecond that fills a page, from both of its ends."""
+        rest = self._fills(account, urgent=urgent, startTime=at_ms, endTime=at_ms, reversed=True)
+        whole = any(row in body for row in rest[-1:])
+        found, others = wire.fills(body, account.name, account.address)
+        more, others_more = wire.fills(rest[::-1], account.name, account.address)
+        have = {fill.identity for fill in found}
+        found += [fill for fill in more if fill.identity not in have]
+        reason = f"more than {2 * PAGE_ROWS} fills are of the one millisecond {at_ms}"
+        return found, others + others_more, None if whole else (at_ms, at_ms, reason)
+
+    def _fills(self, account: Account, *, urgent: bool, **span: Any) -> Any:
+        return self._ask(
+            _USUAL,
+            "userFillsByTime",
+            most=PAGE_ROWS // _ROWS_PER_WEIGHT,
+            urgent=urgent,
+            user=account.address,
+            **span,
+        )
+
+    def ledger_since(self, account: Account, start_ms: int) -> list[Happened]:
+        """What befell the account from `start_ms` on besides fills and funding, oldest first."""
+        body = self._ask(
+            _USUAL,
+            "userNonFundingLedgerUpdates",
+            most=SHORT_ROWS // _ROWS_PER_WEIGHT,
+            urgent=True,
+            user=account.address,
+            startTime=start_ms,
+        )
+        return wire.happenings(body, account.name)
+
+    def mode(self, account: Account) -> str:
+        """How the account's balances are kept: default, unifiedAccount, portfolioMargin, ..."""
+        return wire.abstraction(self._ask(_USUAL, "userAbstraction", user=account.address))
 
     def fundings_since(self, account: Account, start_ms: int) -> list[Funding]:
         """Funding payments from `start_ms` on, oldest first; at most 500 rows an answer."""
-        body = self._ask(_USUAL, "userFunding", rows=True, user=account.address, startTime=start_ms)
+        body = self._ask(
+            _USUAL,
+            "userFunding",
+            most=SHORT_ROWS // _ROWS_PER_WEIGHT,
+            urgent=True,
+            user=account.address,
+            startTime=start_ms,
+        )
         return wire.fundings(body, account.name)
 
     def role(self, account: Account) -> tuple[str, str | None]:
@@ -91,12 +153,16 @@ class HyperliquidInfo:
     def close(self) -> None:
         self._requests.close()
 
-    def _ask(self, weight: int, kind: str, *, rows: bool = False, **fields: Any) -> Any:
-        def more(raw: bytes) -> int:
+    def _ask(self, weight: int, kind: str, *, most: int = 0, urgent: bool = False, **fields: Any) -> Any:
+        """`most` is what the rows of the answer may cost beyond `weight`; 0 where they cost nothing."""
+
+        def rows(raw: bytes) -> int:
             body = loads(raw)
             return len(body) // _ROWS_PER_WEIGHT if isinstance(body, list) else 0
 
-        raw = self._requests.post(wire.info(kind, **fields), weight=weight, extra=more if rows else None)
+        raw = self._requests.post(
+            wire.info(kind, **fields), weight=weight, most=most, extra=rows if most else None, urgent=urgent
+        )
         body = loads(raw)
         if body is None:
             raise WireError(f"{kind}: null is no answer")
@@ -115,7 +181,7 @@ class HyperliquidPositions:
 
     @classmethod
     def at(cls, execution_mode: str, api_url: str, accounts: tuple[Account, ...]) -> "HyperliquidPositions":
-        info = HyperliquidInfo(api_url, budget=WeightBudget(WEIGHT_PER_MINUTE), patience=Unhurried())
+        info = HyperliquidInfo(api_url, budget=Quota().share(), patience=Unhurried())
         return cls(execution_mode, info, accounts)
 
     def get_positions(self, timestamp: int | None = None) -> dict[str, Any]:

@@ -19,12 +19,16 @@ import websocket
 from hlposmon.errors import VenueUnavailable
 from hlposmon.pacing import Backoff
 from hlposmon.venues.patience import Errands, Patience
+from hlposmon.venues.quota import Share
 
 # A snapshot of 2000 fills is about 0.8 MB; nothing that a feed needs comes near this.
 MAX_MESSAGE_BYTES = 16 << 20
 OPEN_DEADLINE_S = 10.0
 # One message that takes longer than this to arrive is one that never will.
 MESSAGE_DEADLINE_S = 20.0
+# A venue that takes no connection is tried this often at the least; all processes together are kept
+# within what the venue allows by the common account.
+KNOCK_MAX_S = 2.5
 # Longer than this over one message at a time: let the loop turn, and go on later.
 _TURN_S = 0.2
 
@@ -95,6 +99,7 @@ class Feed:
         ping_every_s: float = 15.0,
         pong_s: float = 5.0,
         backoff: Backoff | None = None,
+        share: Share | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.url = url
@@ -104,6 +109,10 @@ class Feed:
         self._ping_after_s, self._ping_every_s, self._pong_s = ping_after_s, ping_every_s, pong_s
         self._errands = Errands(patience)
         self._backoff = backoff or Backoff(0.5, 30.0)
+        self._knocking = backoff or Backoff(0.5, KNOCK_MAX_S)
+        self._share = share
+        # Since when nobody has let us in; None when it was an open connection that was lost.
+        self._shut_out_s: float | None = None
         self._socket: _Bounded | None = None
         self._retry_at_s = 0.0
         self._pinged_s = self._opened_s = 0.0
@@ -129,7 +138,7 @@ class Feed:
         """What happened next; None when nothing did. Never blocks for long but while connecting."""
         now = self._clock()
         if self._socket is None:
-            return self._connect() if now >= self._retry_at_s else None
+            return self._connect() if self._may_connect(now) else None
         try:
             if self._broken is not None:
                 raise VenueUnavailable(self._broken)
@@ -166,6 +175,18 @@ class Feed:
 
     # ------------------------------------------------------------------ within
 
+    def _may_connect(self, now: float) -> bool:
+        """Our own time has come, or somebody else was let in since; and the common account has room."""
+        if self._share is None:
+            return now >= self._retry_at_s
+        is_back = self._shut_out_s is not None and self._share.opened_s > self._shut_out_s
+        if now < self._retry_at_s and not is_back:
+            return False
+        wait_s = self._share.connect()
+        if wait_s > 0:
+            self._retry_at_s = now + wait_s
+        return wait_s <= 0
+
     def _connect(self) -> Event:
         made = _Bounded(skip_utf8_validation=True, enable_multithread=False)
         given_up = threading.Event()
@@ -181,11 +202,14 @@ class Feed:
         except (VenueUnavailable, websocket.WebSocketException, OSError, ValueError) as error:
             given_up.set()
             made.shutdown()  # a handshake that still drips ends with it
-            return self._lose(str(error) or type(error).__name__)
+            return self._shut_out(str(error) or type(error).__name__)
         self._socket.settimeout(_TURN_S)
         self._socket.begin()
         self._opened_s = self._pinged_s = self.heard_s = self._clock()
-        self._broken = None
+        self._broken = self._shut_out_s = None
+        self._knocking.reset()
+        if self._share is not None:
+            self._share.opened()
         self.opened += 1
         return Opened()
 
@@ -232,9 +256,18 @@ class Feed:
         sock: Any = self._socket.sock if self._socket is not None else None
         return bool(sock is not None and hasattr(sock, "pending") and sock.pending())
 
+    def _shut_out(self, reason: str) -> Lost:
+        if self._share is not None:
+            self._share.failed()
+        self._shut_out_s = self._clock()
+        return self._retry_after(reason, self._knocking.next())
+
     def _lose(self, reason: str) -> Lost:
         self._drop()
-        retry_s = self._backoff.next()
+        self._shut_out_s = None
+        return self._retry_after(reason, self._backoff.next())
+
+    def _retry_after(self, reason: str, retry_s: float) -> Lost:
         self._retry_at_s = self._clock() + retry_s
         return Lost(reason, retry_s)
 

@@ -38,7 +38,8 @@ def open_line(line: bytes) -> dict[str, Any]:
     if not mark or rest[-2:] != b'"}' or hashlib.sha256(body).hexdigest().encode() != rest[:-2]:
         raise WireError(f"a line whose hash is not that of its bytes: {line[:80]!r}")
     found = loads(line)
-    assert isinstance(found, dict), "what was sealed is an object"
+    if not isinstance(found, dict) or type(found.get("seq")) is not int or type(found.get("prev")) is not str:
+        raise WireError(f"a line that was sealed, but not by us: {line[:80]!r}")
     return found
 
 

@@ -2,29 +2,31 @@
 
 On every connect it fetches what was missed from the tracker's high-water mark, then follows the
 stream. To a new tracker it says again what it remembers from there, or fetches it. Overlap is free,
-since the chain drops what it has seen.
+since the chain drops what it has seen. While it waits for an answer it goes on listening: what one
+account misses must not hold up the fills of the others.
 What it says of a feed: `live` once the stream is acknowledged and the backfill is handed on.
 """
 
 import logging
-import select
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hlposmon.config import Account
-from hlposmon.domain.reports import FeedState, Fill, Fills, Funding, Heard, Notice, Welcome
+from hlposmon.domain.reports import FeedState, Fill, Fills, Funding, Heard, Notice, Unlisted, Welcome
 from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.pacing import Backoff
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
 from hlposmon.venues.hyperliquid import HyperliquidInfo
+from hlposmon.venues.patience import Patience
 from hlposmon.venues.websocket import Feed, Lost, Opened, Said
 from hlposmon.wire import hyperliquid as wire
 from hlposmon.workers.outlet import Outlet
-from hlposmon.workers.recent import FILLS, Recent
+from hlposmon.workers.recent import Recent
+from hlposmon.workers.waiting import wait
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +40,10 @@ OVERLAP_MS = 2_000
 FIRST_LOOK_MS = 300_000
 # Fills a datagram, so that one message stays small.
 PIECE_FILLS = 100
-RETRY_S = 2.0
+RETRY_S, RETRY_MAX_S = 1.0, 4.0
 HOUR_MS = 3_600_000
+# Live fills that wait for their backfill; what is lost beyond these breaks the chain, and is seen.
+EARLY_FILLS = 20_000
 
 
 @dataclass(slots=True)
@@ -51,16 +55,39 @@ class _Watch:
     live: bool = False
     failed: bool = False
     due_s: float = 0.0
-    backoff: Backoff = field(default_factory=lambda: Backoff(RETRY_S, 30.0))
+    backoff: Backoff = field(default_factory=lambda: Backoff(RETRY_S, RETRY_MAX_S))
     recent: Recent = field(default_factory=Recent)
-    early: deque[Fill] = field(default_factory=lambda: deque(maxlen=FILLS))
+    early: deque[Fill] = field(default_factory=lambda: deque(maxlen=EARLY_FILLS))
+
+
+class _Listening:
+    """The patience of a request: meanwhile something else is done, and the pulse beats."""
+
+    def __init__(self, pulse: Pulse, meanwhile: Callable[[], None]) -> None:
+        self._pulse, self._meanwhile = pulse, meanwhile
+
+    @property
+    def stopping(self) -> bool:
+        return self._pulse.stopping
+
+    def wait(self, timeout_s: float) -> bool:
+        self._meanwhile()
+        return self._pulse.wait(timeout_s)
 
 
 class FillWorker:
     def __init__(
-        self, pulse: Pulse, *, accounts: Sequence[Account], feed: Feed, info: HyperliquidInfo, queue: Path
+        self,
+        pulse: Pulse,
+        *,
+        accounts: Sequence[Account],
+        feed: Feed,
+        info: Callable[[Patience], HyperliquidInfo],
+        queue: Path,
     ) -> None:
-        self._pulse, self._feed, self._info = pulse, feed, info
+        """`info` is made with the patience that it shall have while it waits."""
+        self._pulse, self._feed = pulse, feed
+        self._info = info(_Listening(pulse, self._listen))
         self._outlet = Outlet(queue, pulse, "fill")
         self._watches = {account.name: _Watch(account) for account in accounts}
         self._names = {account.address: account.name for account in accounts}
@@ -79,7 +106,7 @@ class FillWorker:
                 self._hear_exchange()
                 self._backfill_due()
                 self._tell_heard()
-                self._wait()
+                wait(self._pulse, self._outlet, self._feed, 0.5)
         finally:
             self._feed.close()
             self._info.close()
@@ -106,6 +133,11 @@ class FillWorker:
             self._outlet.put_newest(Heard(self._pulse.name, heard_s))
 
     # ----------------------------------------------------------------- exchange
+
+    def _listen(self) -> None:
+        """In the midst of a request."""
+        self._hear_exchange()
+        self._tell_heard()
 
     def _hear_exchange(self) -> None:
         for _ in range(256):  # then look at the tracker again
@@ -221,7 +253,7 @@ class FillWorker:
                 self._backfill(watch)
 
     def _backfill(self, watch: _Watch) -> None:
-        name = watch.account.name
+        name, connection = watch.account.name, self._feed.opened
         start_ms = self._start_ms(name)
         again = watch.recent.fills_since(start_ms)
         try:
@@ -235,6 +267,8 @@ class FillWorker:
             watch.failed = True
             self._not_live(watch, f"backfill failed: {error}", after_s=watch.backoff.next())
             return
+        if self._feed.opened != connection or not self._feed.is_open:
+            return  # lost meanwhile: what came until then is handed on, and the next one begins again
         # The answer may come from a server that lags behind the stream's.
         early = [fill for fill in watch.early if fill.time_ms >= start_ms]
         if self._high_water_ms is None or not self._hand_on(name, self._pulse.name, early):
@@ -257,6 +291,8 @@ class FillWorker:
             self._note_others(watch.account.name, page.others)
             count += len(page.fills)
             watch.recent.add(page.fills)
+            if page.hole is not None:
+                self._outlet.put(Unlisted(watch.account.name, *page.hole))
             if not self._hand_on(watch.account.name, "backfill", page.fills):
                 break
         else:
@@ -315,14 +351,3 @@ class FillWorker:
 
     def _warn(self, message: str, **values: object) -> None:
         self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)
-
-    def _wait(self) -> None:
-        poller = select.poll()
-        for fd in (self._pulse.wake_fd, self._outlet.fileno(), self._feed.fileno()):
-            if fd is not None:
-                poller.register(fd, select.POLLIN)
-        idle_s = self._feed.wait_s()
-        if self._outlet.fileno() is None or not self._feed.is_open:
-            idle_s = min(max(idle_s, 0.05), 0.2)
-        poller.poll(min(idle_s, 0.5) * 1000)
-        self._pulse.drain_wake()

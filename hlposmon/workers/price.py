@@ -6,7 +6,6 @@ costs 20. Prices conflate: a newer one replaces an older one, and none is waited
 """
 
 import logging
-import select
 import time
 from collections.abc import Sequence
 from decimal import Decimal
@@ -21,6 +20,7 @@ from hlposmon.venues.hyperliquid import HyperliquidInfo
 from hlposmon.venues.websocket import Feed, Lost, Opened, Said
 from hlposmon.wire import hyperliquid as wire
 from hlposmon.workers.outlet import Outlet
+from hlposmon.workers.waiting import wait
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class PriceWorker:
                 self._hear_exchange()
                 self._poll_if_silent()
                 self._send_batch()
-                self._wait()
+                wait(self._pulse, self._outlet, self._feed, 0.2)
         finally:
             if self._feed is not None:
                 self._feed.close()
@@ -147,15 +147,3 @@ class PriceWorker:
 
     def _warn(self, message: str, **values: object) -> None:
         self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)
-
-    def _wait(self) -> None:
-        poller = select.poll()
-        feed_fd = self._feed.fileno() if self._feed is not None else None
-        for fd in (self._pulse.wake_fd, self._outlet.fileno(), feed_fd):
-            if fd is not None:
-                poller.register(fd, select.POLLIN)
-        idle_s = 0.2
-        if self._feed is not None and self._feed.is_open:
-            idle_s = min(idle_s, self._feed.wait_s())
-        poller.poll(idle_s * 1000)
-        self._pulse.drain_wake()

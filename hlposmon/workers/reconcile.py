@@ -2,35 +2,45 @@
 
 Every interval, at start, and early when the tracker rings: then all fills since the time that the
 bell names are fetched and handed on first, so that the statement behind them can be held against
-them. Once a minute the fills since the last look are fetched anyway: a round trip that no stream brought
-leaves every size as it was, and only the list of fills can tell. It compares nothing.
+them; where a statement was doubted, what else befell the account is asked for too. Once a minute the
+fills since the last look are fetched anyway: a round trip that no stream brought leaves every size as it
+was, and only the list of fills can tell. What is rung for may use the weight that is kept for heals, and
+nothing else does. It compares nothing.
 """
 
+import itertools
 import logging
-import select
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hlposmon.config import Account
-from hlposmon.domain.reports import Bell, Fills, Notice
+from hlposmon.domain.reports import Bell, Fills, Happened, Happening, Notice, Unlisted
 from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.pacing import Backoff
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
 from hlposmon.venues.hyperliquid import HyperliquidInfo, Page
 from hlposmon.workers.outlet import Outlet
+from hlposmon.workers.waiting import wait
 
 log = logging.getLogger(__name__)
 
 # Statements of one account are not asked for more often than this, however the bell rings.
 SPACING_S = 0.5
 PIECE_FILLS = 100
+# What the tracker calls a bell that it rings because a statement differs from the book.
+DOUBTED = "doubt"
 # How often the fills since the last look are fetched, and how far that reaches back over it.
 LOOK_S = 60.0
 OVERLAP_MS = 5_000
+LOOK_PAGES = 2
 IDENTIFY_S = 20.0
+# How often it is asked how an account's balances are kept (weight 20), and what that is for most.
+MODE_S = 300.0
+PLAIN_MODES = ("default", "disabled")
+RETRY_S, RETRY_MAX_S = 1.0, 4.0
 
 
 @dataclass(slots=True)
@@ -46,8 +56,14 @@ class _Round:
     look_due_s: float = 0.0
     asked_s: float = 0.0
     not_before_s: float = 0.0
+    failed_s: float = 0.0
+    urgent: bool = False
+    doubted: bool = False
+    stated_ms: int = 0
     identified: bool = False
-    notice: Notice | None = None
+    mode: str | None = None
+    mode_due_s: float = 0.0
+    notices: dict[Notice, None] = field(default_factory=dict)
 
 
 class ReconcileWorker:
@@ -60,12 +76,17 @@ class ReconcileWorker:
         info: HyperliquidInfo,
         queue: Path,
         look_s: float = LOOK_S,
+        reached_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """`reached_s` tells when the venue last took a connection of anybody: then it is not away."""
         self._pulse, self._info, self._interval_s, self._look_s = pulse, info, interval_s, look_s
+        self._reached_s = reached_s
         self._outlet = Outlet(queue, pulse, "reconcile")
         self._welcomed = False
         self._identify_due_s = 0.0
-        self._rounds = {account.name: _Round(account, 0.0, Backoff(1.0, 15.0)) for account in accounts}
+        self._rounds = {
+            account.name: _Round(account, 0.0, Backoff(RETRY_S, RETRY_MAX_S)) for account in accounts
+        }
         self._repeats = Repeats()
 
     def run(self) -> None:
@@ -84,27 +105,32 @@ class ReconcileWorker:
 
     def _hear_tracker(self) -> None:
         for ask in self._outlet.poll():
-            if not isinstance(ask, Bell):
-                self._welcomed = True
-                for round_ in self._rounds.values():  # a new tracker: it needs a statement now
-                    round_.due_s = 0.0
-                    if round_.notice is not None:
-                        self._outlet.put(round_.notice)
+            if isinstance(ask, Bell):
+                self._rung(ask)
                 continue
-            rung = self._rounds.get(ask.account)
-            if rung is not None:
-                # However it rings, what failed is tried again in its own time.
-                earliest_s = max(time.monotonic() + ask.delay_s, rung.asked_s + SPACING_S, rung.not_before_s)
-                rung.due_s = min(rung.due_s, earliest_s)
-                wanted = rung.fills_from_ms
-                if ask.since_ms is not None and (wanted is None or ask.since_ms < wanted):
-                    rung.fills_from_ms, rung.fetched_to_ms = ask.since_ms, None
-                log.info(
-                    "asked early", extra=fields(account=ask.account, reason=ask.reason, delay_s=ask.delay_s)
-                )
-
+            self._welcomed = True
+            for round_ in self._rounds.values():  # a new tracker: it needs a statement now
+                round_.due_s = 0.0
+                for notice in round_.notices:
+                    self._outlet.put(notice)
         if self._outlet.fileno() is None:
             self._welcomed = False
+
+    def _rung(self, bell: Bell) -> None:
+        round_ = self._rounds.get(bell.account)
+        if round_ is None:
+            return
+        now_s = time.monotonic()
+        # However it rings, what failed is tried again in its own time, or when the venue is back.
+        not_before_s = 0.0 if self._reached_s() > round_.failed_s else round_.not_before_s
+        earliest_s = max(now_s + bell.delay_s, round_.asked_s + SPACING_S, not_before_s)
+        round_.due_s = min(round_.due_s, earliest_s)
+        round_.urgent = True
+        round_.doubted |= bell.reason == DOUBTED
+        wanted = round_.fills_from_ms
+        if bell.since_ms is not None and (wanted is None or bell.since_ms < wanted):
+            round_.fills_from_ms, round_.fetched_to_ms = bell.since_ms, None
+        log.info("asked early", extra=fields(account=bell.account, reason=bell.reason, delay_s=bell.delay_s))
 
     def _ask(self, round_: _Round) -> None:
         account = round_.account
@@ -114,17 +140,20 @@ class ReconcileWorker:
         try:
             round_.asked_s = asked_s = time.monotonic()
             statement = self._info.statement(
-                account, asked_s=asked_s, now_ms=int(time.time() * 1000), fills_from_ms=since_ms
+                account,
+                asked_s=asked_s,
+                now_ms=int(time.time() * 1000),
+                fills_from_ms=since_ms,
+                urgent=round_.urgent,
             )
         except (VenueUnavailable, VenueRefused, WireError) as error:
-            round_.due_s = time.monotonic() + min(round_.backoff.next(), self._interval_s)
-            round_.not_before_s = round_.due_s
+            self._again(round_)
             self._warn("no statement", account=account.name, reason=error)
             return
+        round_.urgent, round_.stated_ms = False, statement.time_ms
         if round_.fills_from_ms is not None and since_ms is None:
             # Fills that are wanted still are asked for again soon; the statement did not wait for them.
-            round_.due_s = time.monotonic() + min(round_.backoff.next(), self._interval_s)
-            round_.not_before_s = round_.due_s
+            self._again(round_)
         else:
             round_.backoff.reset()
             round_.due_s = time.monotonic() + self._interval_s
@@ -136,6 +165,10 @@ class ReconcileWorker:
             if since_ms is not None and since_ms == round_.fills_from_ms:
                 round_.fills_from_ms = round_.fetched_to_ms = None
 
+    def _again(self, round_: _Round) -> None:
+        round_.failed_s = time.monotonic()
+        round_.due_s = round_.not_before_s = round_.failed_s + min(round_.backoff.next(), self._interval_s)
+
     def _fetch(self, round_: _Round) -> int | None:
         """Fetch and hand on the fills that are wanted; since when, or None if not all could be had.
 
@@ -143,7 +176,9 @@ class ReconcileWorker:
         """
         try:
             if round_.fills_from_ms is not None:
-                return self._fetch_all(round_, round_.fills_from_ms)
+                since_ms = self._fetch_all(round_, round_.fills_from_ms)
+                self._ask_what_befell(round_, since_ms)
+                return since_ms
             if round_.looked_ms is not None and time.monotonic() >= round_.look_due_s:
                 round_.look_due_s = time.monotonic() + self._look_s
                 return self._look(round_, max(0, round_.looked_ms - OVERLAP_MS))
@@ -162,55 +197,90 @@ class ReconcileWorker:
         return since_ms
 
     def _look(self, round_: _Round, since_ms: int) -> int | None:
-        """One page: of an account that trades more than that a minute, a look would cost too much."""
-        page = next(self._info.fills_since(round_.account, since_ms))
-        self._hand_on(round_, page)
-        return since_ms if page.last else None
+        """A few pages: of an account that trades more than that a minute, a look would cost too much."""
+        pages = self._info.fills_since(round_.account, since_ms, urgent=False)
+        for page in itertools.islice(pages, LOOK_PAGES):
+            self._hand_on(round_, page)
+            if page.last:
+                return since_ms
+        return None
+
+    def _ask_what_befell(self, round_: _Round, since_ms: int) -> None:
+        """Where a statement was doubted: what may be the cause of a drift."""
+        if not round_.doubted:
+            return
+        round_.doubted = False
+        try:
+            for happened in self._info.ledger_since(round_.account, since_ms):
+                self._outlet.put(happened)
+            self._ask_mode(round_)
+        except (VenueUnavailable, VenueRefused, WireError) as error:
+            self._warn("causes not asked", account=round_.account.name, reason=error)
 
     def _hand_on(self, round_: _Round, page: Page) -> None:
+        if page.hole is not None:
+            self._outlet.put(Unlisted(round_.account.name, *page.hole))
         for at in range(0, len(page.fills), PIECE_FILLS):
             self._outlet.put(Fills(round_.account.name, "fetch", page.fills[at : at + PIECE_FILLS]))
 
     def _identify_one(self) -> None:
         """One account now and then: asking for a role is thirty times as dear as for a statement."""
-        if not self._welcomed or time.monotonic() < self._identify_due_s:
+        now_s = time.monotonic()
+        if not self._welcomed or now_s < self._identify_due_s:
             return
         for round_ in self._rounds.values():
-            if not round_.identified and round_.asked_s:
-                self._identify_due_s = time.monotonic() + IDENTIFY_S
-                self._identify(round_)
-                return
+            if not round_.asked_s or (round_.identified and now_s < round_.mode_due_s):
+                continue
+            self._identify_due_s = now_s + IDENTIFY_S
+            try:
+                if round_.identified:
+                    self._ask_mode(round_)
+                else:
+                    self._identify(round_)
+            except (VenueUnavailable, VenueRefused, WireError) as error:
+                self._warn("role or mode not known", account=round_.account.name, reason=error)
+            return
 
     def _identify(self, round_: _Round) -> None:
         """Once: an address that the exchange does not know, or an agent's, answers as an empty account."""
         account = round_.account
-        try:
-            role, owner = self._info.role(account)
-        except (VenueUnavailable, VenueRefused, WireError) as error:
-            self._warn("role not known", account=account.name, reason=error)
-            return
-        text = None
+        role, owner = self._info.role(account)
+        round_.identified = True
         if role == "missing":
-            text = f"the exchange does not know the address {account.address}: is it the right one?"
+            self._notice(
+                round_,
+                f"the exchange does not know the address {account.address}: is it the right one?",
+                grave=True,
+            )
         elif role == "agent":
             text = f"{account.address} is an agent's (API wallet): watch its account {owner} instead"
-        round_.identified = True
-        if text is not None:
-            log.warning("address", extra=fields(account=account.name, notice=text))
-            round_.notice = Notice(account.name, text, grave=True)
-            self._outlet.put(round_.notice)
+            self._notice(round_, text, grave=True)
+
+    def _ask_mode(self, round_: _Round) -> None:
+        """How its balances are kept: it can change at any time, and explains what no fill does."""
+        mode, was = self._info.mode(round_.account), round_.mode
+        round_.mode, round_.mode_due_s = mode, time.monotonic() + MODE_S
+        if was is not None and mode != was:
+            text = f"the account mode changed from {was} to {mode}"
+            self._outlet.put(Happened(round_.account.name, round_.stated_ms, Happening.MODE_CHANGE, text))
+        if mode != was and mode not in PLAIN_MODES:
+            self._notice(
+                round_, f"account mode {mode}: the balances are in its spot state, equity here may be too low"
+            )
+
+    def _notice(self, round_: _Round, text: str, *, grave: bool = False) -> None:
+        """Say it to this tracker, and to each one after it."""
+        notice = Notice(round_.account.name, text, grave=grave)
+        if notice not in round_.notices:
+            round_.notices[notice] = None
+            log.warning("notice", extra=fields(account=round_.account.name, text=text))
+            self._outlet.put(notice)
 
     def _warn(self, message: str, **values: object) -> None:
         self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)
 
     def _wait(self) -> None:
-        now_s = time.monotonic()
-        due_s = min((round_.due_s for round_ in self._rounds.values()), default=now_s + 1)
-        poller = select.poll()
-        for fd in (self._pulse.wake_fd, self._outlet.fileno()):
-            if fd is not None:
-                poller.register(fd, select.POLLIN)
+        due_s = min((round_.due_s for round_ in self._rounds.values()), default=time.monotonic() + 1)
         # With nobody to tell, what is due waits for somebody.
-        wait_s = max(0.0, min(due_s - now_s, 0.5)) if self._welcomed else 0.1
-        poller.poll(wait_s * 1000)
-        self._pulse.drain_wake()
+        most_s = max(0.0, min(due_s - time.monotonic(), 0.5)) if self._welcomed else 0.1
+        wait(self._pulse, self._outlet, None, most_s)

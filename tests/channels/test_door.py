@@ -79,6 +79,31 @@ def test_a_door_is_a_socket_for_owner_and_group(tmp_path):
         door.accept()[0].close()
 
 
+def test_a_door_that_only_a_dead_monitors_children_hold_is_made_anew(tmp_path, child):
+    path = tmp_path / "s"
+
+    def with_an_heir():
+        door = open_door(path)
+        if (heir := os.fork()) == 0:  # as a child that has not noticed yet
+            signal.alarm(20)
+            os.closerange(0, door.fileno())
+            os.closerange(door.fileno() + 1, 256)
+            signal.pause()
+            os._exit(0)
+        (tmp_path / "heir").write_text(str(heir))
+        return door
+
+    child(keeps(with_an_heir)).kill()
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(str(path))  # the heir has it still
+
+        with open_door(path), socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+    finally:
+        os.kill(int((tmp_path / "heir").read_text()), signal.SIGKILL)
+
+
 def test_the_door_of_a_living_monitor_is_refused_by_its_pid(tmp_path, child):
     path = tmp_path / "s"
     alive = child(keeps(lambda: open_door(path)))

@@ -1,6 +1,9 @@
 """The audit journal: whole chains across days, crashes and full disks; what was written is recovered."""
 
 import contextlib
+import errno
+import gzip
+import json
 import os
 import random
 import resource
@@ -8,104 +11,16 @@ import shutil
 import signal
 import subprocess
 import time
-from datetime import UTC, datetime
-from decimal import Decimal
 
 import pytest
 
 from hlposmon.channels import journal as journals
+from hlposmon.channels import recovery
+from hlposmon.channels.audit import verify
 from hlposmon.channels.journal import CHECKPOINT_LINES, Journal
-from hlposmon.domain.changes import Filled
-from hlposmon.domain.position import Effect, Position
-from hlposmon.domain.reports import Fill, Side
-from hlposmon.domain.views import Memory
-from hlposmon.errors import NotPermitted, WireError
-from hlposmon.wire.lines import FIRST_PREV, body_of, checkpoint, event, open_line
-
-BTC = "hyperliquid:Perp:BTC"
-NOON = int(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp() * 1000)
-HOUR, DAY = 3_600_000, 86_400_000
-
-
-class Clerk:
-    """Writes one fill after the other to a journal; `number` is the size of the position after the last."""
-
-    def __init__(self, folder, *, fsync="off", number=0, now_ms=NOON):
-        self.folder = folder
-        self.number = number
-        self.now_ms = now_ms
-        self.now_s = 1000.0
-        self.last = None
-        self.journal = Journal(folder, fsync=fsync, checkpoint=self.checkpoint)
-        self.recovered = self.journal.recover(now_ms)
-        if self.recovered.memories:
-            [self.last] = self.recovered.memories.values()
-            self.number = int(self.last.position.size)
-
-    def checkpoint(self):
-        return checkpoint([self.last] if self.last else [], {"main": NOON}, {"main": "0xab"})
-
-    def write(self, count=1, *, commit=True):
-        for _ in range(count):
-            self.number += 1
-            self.now_ms += 1
-            fill = Fill(
-                account="main",
-                key=BTC,
-                time_ms=self.now_ms,
-                side=Side.BUY,
-                size=Decimal(1),
-                price=Decimal("100.5"),
-                start_position=Decimal(self.number - 1),
-                fee=Decimal("0.1"),
-                fee_token="USDC",
-                closed_pnl=Decimal(0),
-                order_id=self.number,
-                trade_id=self.number,
-            )
-            position = Position(Decimal(self.number), Decimal(self.number * 100), fills=self.number)
-            body = body_of(Filled(fill, Effect.ADDED, position), now_ms=self.now_ms)
-            self.last = Memory("main", BTC, position, self.now_ms, 0, (fill.identity,))
-            self.journal.append(body, self.now_ms)
-        return self.commit() if commit else None
-
-    def commit(self, later_s=2.0):
-        self.now_s += later_s
-        return self.journal.commit(self.now_s)
-
-    def sizes(self):
-        """The sizes that the fill lines hold, in the order of the files."""
-        return [int(line["position"]["size"]) for line in lines_in(self.folder) if line["type"] == "fill"]
-
-
-def files_in(folder):
-    return sorted((folder / "trading").glob("audit-*.jsonl"))
-
-
-def lines_in(folder):
-    """All whole lines, in order, the chain of which is asserted. A half one must be followed by its mark."""
-    found, prev, seq, torn = [], FIRST_PREV, 0, None
-    for path in files_in(folder):
-        for raw in path.read_bytes().splitlines(keepends=True):
-            try:
-                line = open_line(raw)
-            except WireError:
-                assert torn is None, "two broken lines one after the other"
-                torn = len(raw.rstrip(b"\n"))
-                continue
-            assert (line["prev"], line["seq"]) == (prev, seq + 1), f"{path.name}: the chain breaks"
-            prev, seq = line["hash"], line["seq"]
-            if torn is not None:
-                assert (line["type"], line["bytes"]) == ("torn", torn)
-                torn = None
-            found.append(line)
-    assert torn is None, "a half-written line without its mark"
-    return found
-
-
-def kinds(folder):
-    return [line["type"] for line in lines_in(folder)]
-
+from hlposmon.errors import WireError
+from hlposmon.wire.lines import FIRST_PREV, event, open_line
+from tests.channels.clerk import BTC, DAY, HOUR, NOON, Clerk, files_in, kinds, lines_in
 
 # ------------------------------------------------------------------ lines and files
 
@@ -230,7 +145,7 @@ def test_recovery_after_many_checkpoints_reads_from_the_last(tmp_path, monkeypat
     clerk = Clerk(tmp_path)
     clerk.write(95)
     opened = []
-    monkeypatch.setattr(journals, "replay", lambda body, into: opened.append(body["type"]))
+    monkeypatch.setattr(recovery, "replay", lambda body, into: opened.append(body["type"]))
     Clerk(tmp_path)
 
     assert opened[0] == "checkpoint"
@@ -433,6 +348,21 @@ def test_a_full_disk_is_said_and_loses_nothing(full_disk):
     assert Clerk(folder).recovered.memories == {("main", BTC): clerk.last}
 
 
+def test_a_file_taken_away_while_the_disk_is_full_brings_one_checkpoint_however_often_it_is_tried(full_disk):
+    folder, full = full_disk
+    clerk = Clerk(folder)
+    clerk.write(2)
+    files_in(folder)[0].unlink()
+    with full():
+        for _ in range(5):
+            clerk.write(1)
+    assert clerk.commit()
+
+    lines = [json.loads(raw) for raw in files_in(folder)[0].read_bytes().splitlines()]
+    assert [line["type"] for line in lines].count("checkpoint") == 1
+    assert [line["position"]["size"] for line in lines if line["type"] == "fill"] == list("34567")
+
+
 def test_after_a_failure_it_is_tried_again_once_a_second(full_disk):
     folder, full = full_disk
     clerk = Clerk(folder)
@@ -473,11 +403,172 @@ def test_a_folder_that_cannot_be_written_is_said_and_loses_nothing(tmp_path):
     assert clerk.sizes() == [1, 2, 3, 4, 5]
 
 
-def test_a_folder_that_cannot_be_read_at_the_start_is_an_error(tmp_path):
-    (tmp_path / "trading").write_text("in the way")
+# ------------------------------------------------------------------ files that cannot be read
 
-    with pytest.raises(NotPermitted, match="cannot be read"):
-        Clerk(tmp_path)
+
+def test_a_folder_that_cannot_be_read_at_the_start_is_said_and_nothing_is_lost(tmp_path):
+    (tmp_path / "trading").write_text("in the way")
+    clerk = Clerk(tmp_path)
+
+    assert clerk.write(3) is False
+    assert str(tmp_path / "trading") in clerk.journal.failure
+    assert "the audit cannot be read" in clerk.journal.failure
+    assert (clerk.journal.backlog, clerk.journal.seq) == (4, 0)
+    (tmp_path / "trading").unlink()
+    assert clerk.commit()
+    assert (clerk.journal.failure, clerk.sizes()) == (None, [1, 2, 3])
+
+
+@contextlib.contextmanager
+def unreadable(path):
+    """The file cannot be read, not even by root: a folder is in its place."""
+    kept = path.rename(path.with_suffix(".kept"))
+    path.mkdir()
+    try:
+        yield
+    finally:
+        path.rmdir()
+        kept.rename(path)
+
+
+def test_an_older_file_that_cannot_be_read_is_not_written_behind_until_it_can_be(tmp_path):
+    before = Clerk(tmp_path)
+    before.write(3)
+    path = files_in(tmp_path)[0]
+    raw = path.read_bytes()
+    with unreadable(path):
+        clerk = Clerk(tmp_path, now_ms=NOON + DAY)
+        assert clerk.write(2) is False
+        assert "Is a directory" in clerk.journal.failure
+        assert files_in(tmp_path) == [path]
+
+    assert clerk.commit()
+    assert path.read_bytes().startswith(raw)
+    assert kinds(tmp_path) == ["checkpoint", *["fill"] * 3, "audit_unread", "checkpoint", "fill", "fill"]
+    unread = lines_in(tmp_path)[4]
+    assert ("Is a directory" in unread["reason"], unread["lines"]) == (True, 3)
+    assert [said for said, _ in clerk.journal.take_remarks()] == [
+        "the audit could not be read at the start: the book began anew"
+    ]
+    assert verify(tmp_path / "trading").faults == []
+    assert Clerk(tmp_path, now_ms=clerk.now_ms).recovered.memories == {("main", BTC): clerk.last}
+
+
+def test_what_waits_for_files_to_be_read_is_bounded_and_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(journals, "BACKLOG_LINES", 50)
+    (tmp_path / "trading").write_text("in the way")
+    clerk = Clerk(tmp_path)
+    clerk.write(80)
+
+    assert (clerk.journal.backlog, clerk.journal.lost) == (50, 31)
+
+
+def test_an_altered_checkpoint_is_named_in_a_line_and_a_remark(tmp_path):
+    clerk = Clerk(tmp_path)
+    clerk.write(3)
+    clerk.journal.append_checkpoint(clerk.now_ms)
+    clerk.write(1)
+    path = files_in(tmp_path)[0]
+    alter(path, 5, b'"size":"3"', b'"size":"9"')
+    again = Clerk(tmp_path, now_ms=clerk.now_ms)
+    again.commit()
+
+    assert again.recovered.memories == {("main", BTC): clerk.last}
+    [(said, facts)] = again.journal.take_remarks()
+    assert (said, facts["line"]) == ("a line of the audit was altered and is not believed", 5)
+    line = file_lines(path)[-1]
+    assert (line["type"], line["file"], line["line"]) == ("audit_damaged", path.name, 5)
+
+
+def test_without_a_sound_checkpoint_the_book_begins_anew_and_the_chain_goes_on(tmp_path):
+    clerk = Clerk(tmp_path)
+    clerk.write(3)
+    path = files_in(tmp_path)[0]
+    alter(path, 1, b'"main":"0xab"', b'"main":"0xcd"')
+    again = Clerk(tmp_path, now_ms=clerk.now_ms)
+    again.commit()
+
+    assert again.recovered.memories == {}
+    assert [said for said, _ in again.journal.take_remarks()] == [
+        "a line of the audit was altered and is not believed",
+        "no checkpoint of the audit is sound: the book begins anew",
+    ]
+    assert [line["seq"] for line in file_lines(path)[-2:]] == [5, 6]
+    assert [(one.kind, one.line) for one in verify(tmp_path / "trading").faults] == [("altered", 1)]
+
+
+def test_an_altered_line_is_named_once_and_not_at_every_start(tmp_path):
+    clerk = Clerk(tmp_path)
+    clerk.write(3)
+    alter(files_in(tmp_path)[0], 3, b'"quantity":"1"', b'"quantity":"7"')
+    for _ in range(3):
+        again = Clerk(tmp_path, now_ms=clerk.now_ms)
+        again.journal.append_checkpoint(clerk.now_ms)
+        again.commit()
+
+    assert [line["type"] for line in file_lines(files_in(tmp_path)[0])].count("audit_damaged") == 1
+
+
+@pytest.mark.parametrize("name", ["{}.gz", "{}-20261121.gz"])
+def test_a_book_that_rotation_has_compressed_is_recovered_and_its_chain_goes_on(tmp_path, name):
+    clerk = Clerk(tmp_path)
+    clerk.write(3)
+    path = files_in(tmp_path)[0]
+    path.with_name(name.format(path.name)).write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    again = Clerk(tmp_path, now_ms=NOON + DAY)
+    again.write(2)
+
+    assert again.recovered.memories == {("main", BTC): clerk.last}
+    report = verify(tmp_path / "trading")
+    assert (report.faults, report.last[0]) == ([], 7)
+
+
+def alter(path, line, old, new):
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert old in lines[line - 1]
+    lines[line - 1] = lines[line - 1].replace(old, new)
+    path.write_bytes(b"".join(lines))
+
+
+def file_lines(path):
+    return [json.loads(raw) for raw in path.read_bytes().splitlines()]
+
+
+def test_what_a_refused_write_has_left_is_neither_doubled_nor_hidden(tmp_path, monkeypatch):
+    """The disk takes some of a batch, refuses the rest, and refuses to take it back as well."""
+    clerk = Clerk(tmp_path)
+    clerk.write(2)
+    path = files_in(tmp_path)[0]
+    real, left = os.write, [1500]
+
+    def refusing(fd, raw):
+        if not left[0]:
+            raise OSError(errno.EIO, "Input/output error")
+        taken, left[0] = bytes(raw[: left[0]]), 0
+        return real(fd, taken)
+
+    monkeypatch.setattr(os, "write", refusing)
+    monkeypatch.setattr(os, "ftruncate", lambda *_: refusing(0, b""))
+    assert clerk.write(5) is False
+    monkeypatch.undo()
+    assert not path.read_bytes().endswith(b"\n")
+
+    assert clerk.commit()
+    report = verify(tmp_path / "trading")
+    assert (report.faults, len(report.marked)) == ([], 1)
+    assert [line["position"]["size"] for line in sound(path) if line["type"] == "fill"] == list("1234567")
+
+
+def sound(path):
+    lines = []
+    for raw in path.read_bytes().splitlines():
+        with contextlib.suppress(WireError):
+            lines.append(open_line(raw))
+    return lines
+
+
+# ------------------------------------------------------------------ files that go away
 
 
 @pytest.mark.parametrize("removed", ["deleted", "renamed", "with its folder"])
@@ -493,9 +584,10 @@ def test_a_file_that_is_taken_away_is_made_anew(tmp_path, removed):
         shutil.rmtree(path.parent)
 
     assert clerk.write(2)
-    assert [
-        int(open_line(raw)["position"]["size"]) for raw in path.read_bytes().splitlines(keepends=True)
-    ] == [3, 4]
+    lines = file_lines(path)
+    assert [line["position"]["size"] for line in lines if line["type"] == "fill"] == ["3", "4"]
+    # It begins with no checkpoint, and has one all the same: a start needs nothing that is gone.
+    assert Clerk(tmp_path, now_ms=clerk.now_ms).recovered.memories == {("main", BTC): clerk.last}
 
 
 def test_a_backlog_beyond_its_bound_lets_the_oldest_go_and_counts_them(tmp_path, monkeypatch):
@@ -508,11 +600,11 @@ def test_a_backlog_beyond_its_bound_lets_the_oldest_go_and_counts_them(tmp_path,
     assert (clerk.journal.backlog, clerk.journal.lost) == (50, 31)
     (tmp_path / "log").unlink()
     assert clerk.commit()
-    written = [
-        int(open_line(raw)["position"]["size"])
-        for raw in files_in(tmp_path / "log")[0].read_bytes().splitlines(keepends=True)
-    ]
+    lines = file_lines(files_in(tmp_path / "log")[0])
+    written = [int(line["position"]["size"]) for line in lines if line["type"] == "fill"]
     assert written == list(range(31, 81))
+    [lost] = [line for line in lines if line["type"] == "lost"]
+    assert lost["last"] - lost["first"] + 1 == lost["count"] == 31
 
 
 def test_events_are_lines_too(tmp_path):
@@ -531,3 +623,44 @@ def test_a_large_backlog_is_written_in_pieces_and_quickly(tmp_path):
     assert clerk.commit()
     assert time.monotonic() - began < 1.0
     assert clerk.sizes() == list(range(1, 8_001))
+
+
+# ------------------------------------------------------------------ lines behind a number
+
+
+@pytest.mark.parametrize("packed", [(), (0,), (0, 1), (2,)])
+def test_the_lines_behind_any_number_are_read_over_the_days(tmp_path, packed):
+    clerk = Clerk(tmp_path)
+    for count in (300, 1, 500):
+        clerk.write(count)
+        clerk.now_ms += DAY
+    clerk.write(3, commit=False)  # these wait
+    for number, path in enumerate(files_in(tmp_path)):
+        if number in packed:
+            path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+            path.unlink()
+
+    for seq in (0, 1, 299, 300, 301, 302, 303, 304, 305, 500, 805, 806, 807, 808, 5000):
+        found = [line["seq"] for line, _, _ in clerk.journal.lines_after(seq)]
+        assert found == list(range(seq + 1, clerk.journal.seq + 1)), seq
+
+
+def test_a_day_that_is_there_twice_is_read_once_and_broken_lines_are_passed_over(tmp_path):
+    clerk = Clerk(tmp_path)
+    clerk.write(300)
+    [path] = files_in(tmp_path)
+    path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[100] = lines[100].replace(b"100.5", b"999.5")
+    lines[200] = lines[200][:50] + b"\n"
+    path.write_bytes(b"".join(lines))
+
+    for seq in (0, 99, 150, 250):
+        found = [line["seq"] for line, _, _ in clerk.journal.lines_after(seq)]
+        assert found == [number for number in range(seq + 1, 302) if number not in (101, 201)]
+
+
+def test_there_are_no_lines_where_there_is_no_folder(tmp_path):
+    journal = Journal(tmp_path / "nowhere", fsync="off", checkpoint=dict)
+
+    assert list(journal.lines_after(0)) == []

@@ -104,25 +104,24 @@ def test_workers_are_a_table_or_json(hlposmon: Commands, monitor: Monitor):
     worker = {
         "name": "fill-1", "kind": "fill", "pid": 77, "state": "up", "restarts": 3, "beat_age_s": 0.42,
         "uptime_s": 7300, "memory_bytes": 31457280, "flapping": True, "last_exit": None,
+        "weight_used": 120,
     }  # fmt: skip
-    answer = {"supervisor": {"pid": 70, "memory_bytes": 1048576}, "workers": [worker]}
+    quota = {
+        "weight_used": 160, "weight_limit": 1200, "connections_used": 4, "connections_limit": 30,
+        "silent_s": 9.2,
+    }  # fmt: skip
+    answer = {"supervisor": {"pid": 70, "memory_bytes": 1048576}, "workers": [worker], "quota": quota}
     monitor.says("workers", answer)
-    title, first, row = hlposmon.run("workers").stdout.splitlines()
+    title, first, row, total = hlposmon.run("workers").stdout.splitlines()
 
-    assert [
-        "NAME",
-        "KIND",
-        "PID",
-        "STATE",
-        "RESTARTS",
-        "BEAT",
-        "UP",
-        "MEMORY",
-        "LAST",
-        "EXIT",
-    ] == title.split()
-    assert ["fill-1", "fill", "77", "up", "(flapping)", "3", "0.4s", "2h", "30.0", "MiB", "-"] == row.split()
-    assert ["supervisor", "-", "70", "up", "-", "-", "-", "1.0", "MiB", "-"] == first.split()
+    titles = "NAME KIND PID STATE RESTARTS BEAT UP MEMORY WEIGHT LAST EXIT"
+    assert titles.split() == title.split()
+    assert " ".join(row.split()) == "fill-1 fill 77 up (flapping) 3 0.4s 2h 30.0 MiB 120 -"
+    assert " ".join(first.split()) == "supervisor - 70 up - - - 1.0 MiB - -"
+    assert total == (
+        "all together: weight 160 of 1200 a minute, new connections 4 of 30, "
+        "silent for 9 s more: the venue said it was too much"
+    )
     assert answer == json.loads(hlposmon.run("workers", "--json").stdout)
 
 

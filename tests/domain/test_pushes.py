@@ -173,3 +173,16 @@ def test_pushes_that_lag_behind_quick_fills_agree(lag):
         text = f"BTC long {shown} @ 100" if shown else ""
         assert push(desk, text, at=second + 1) == []
         assert desk.judged() == ("proven", None)
+
+
+def test_while_a_doubt_stands_a_size_of_former_times_proves_nothing():
+    desk = quiet("")
+    desk.fills(*chain("BTC 0: at 5 +1@100 at 6 +1@100"))
+    push(desk, "BTC long 2 @ 100", at=6)
+    push(desk, "BTC long 7 @ 100", at=8)
+    assert desk.judged()[0] == "unproven"
+
+    push(desk, "", at=9)  # the book was flat four seconds ago, and the venue is again, by other fills
+    assert desk.judged()[0] == "unproven"
+    push(desk, "BTC long 2 @ 100", at=10)
+    assert desk.judged()[0] == "proven"

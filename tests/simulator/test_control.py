@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -442,3 +443,47 @@ def test_requests_are_counted_by_type(venue: Venues) -> None:
 
     assert state["requests"] == {"meta": 2}
     assert state["connections"][0]["subscriptions"][0]["type"] == "userFills"
+
+
+def test_a_type_of_subscription_can_be_refused_and_allowed_again(venue: Venues) -> None:
+    here = venue()
+    here.control.refuse_subscription("allDexsClearinghouseState")
+    feed = here.feed().subscribe("allDexsClearinghouseState", user=here.account)
+
+    assert feed.heard[-1]["channel"] == "error"
+    assert feed.heard[-1]["data"].startswith('Invalid subscription {"type":"allDexsClearinghouseState"')
+    here.control.refuse_subscription("allDexsClearinghouseState", release=True)
+    feed.subscribe("allDexsClearinghouseState", user=here.account)
+    assert feed.next("allDexsClearinghouseState")["user"] == here.account
+
+
+def test_the_states_of_all_dexs_are_pushed_each_second(venue: Venues) -> None:
+    here = venue()
+    feed = here.watching("allDexsClearinghouseState")
+    held = here.truth()["positions"]["BTC"]["szi"]
+    here.buy("BTC", "0.5", "90000")
+    began_s = time.monotonic()
+    pushed = [feed.next("allDexsClearinghouseState") for _ in range(2)]
+
+    assert time.monotonic() - began_s < 4
+    (first_dex, state), *_ = pushed[-1]["clearinghouseStates"]
+    assert first_dex == ""
+    sizes = {row["position"]["coin"]: row["position"]["szi"] for row in state["assetPositions"]}
+    assert Decimal(sizes["BTC"]) == Decimal(held) + Decimal("0.5")
+
+
+def test_the_mode_of_an_account_can_be_changed(venue: Venues) -> None:
+    here = venue()
+    before = here.ask("userAbstraction", user=here.account)
+    here.control.mode(here.account, "unifiedAccount")
+
+    assert (before, here.ask("userAbstraction", user=here.account)) == ("default", "unifiedAccount")
+
+
+def test_the_fills_of_an_account_can_be_read_on_from_where_one_was(venue: Venues) -> None:
+    here = venue()
+    here.control.random_fills(30, account=here.account)
+    everything = list(here.control.made(here.account))
+
+    assert list(here.control.made(here.account, since=len(everything) - 7)) == everything[-7:]
+    assert list(here.control.made(here.account, since=len(everything))) == []

@@ -1,4 +1,4 @@
-"""The equality: what the exchange holds, the book, the snapshot and the journal are one."""
+"""The equality: what the exchange holds, the book, the snapshot, the journal and the history are one."""
 
 import os
 import random

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hlposmon.client.api import Api
+from hlposmon.client.history import FillRow, History
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.errors import HlposmonError
 from hlposmon.simulator.client import Control
@@ -168,9 +170,13 @@ class World:
 
     # ------------------------------------------------------------ the truth
 
-    def positions(self) -> dict[str, dict[str, Any]]:
-        """The exchange's open positions of the first account, by coin."""
-        held = self.control.state()["accounts"][self.accounts[0]]["positions"]
+    def address(self, account: str | None) -> str:
+        """The address of a watched account; the first one's when none is named."""
+        return self.accounts[0]
+
+    def positions(self, account: str | None = None) -> dict[str, dict[str, Any]]:
+        """The exchange's open positions of one account, by coin."""
+        held = self.control.state()["accounts"][self.address(account)]["positions"]
         return {coin: row for coin, row in held.items() if Decimal(row["szi"])}
 
     def lines(self) -> list[dict[str, Any]]:
@@ -182,22 +188,48 @@ class World:
                     found.append(open_line(raw))
         return found
 
-    def disagreements(self, *, fills_from: int = 0) -> list[str]:
-        """Where exchange, book, snapshot and journal differ; empty when they agree to the last digit.
+    def history(self) -> list[FillRow]:
+        """Every fill in the history, in order."""
+        with History.open(self.state_dir / "history.sqlite3") as history:
+            return list(history.fills())
 
-        `fills_from`: how many of the account's fills were made before the monitor began.
+    def _holdings(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """What a restart from the history would take up, by account and key."""
+        columns = "size, cost, realized_pnl, closed_pnl, fees, funding, fills"
+        names = columns.split(", ")
+        path = self.state_dir / "history.sqlite3"
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            rows = db.execute(
+                f"SELECT name, key, {columns} FROM holdings JOIN accounts ON accounts.id = account"
+                " JOIN instruments ON instruments.id = instrument"
+            )
+            return {(name, key): dict(zip(names, rest, strict=True)) for name, key, *rest in rows}
+
+    def disagreements(self, *, fills_from: int = 0, account: str | None = None) -> list[str]:
+        """Where exchange, book, snapshot, journal and history differ; empty when they agree to the last
+        digit.
+
+        `fills_from`: how many of the account's fills were made before the monitor began. `account` is
+        its name, and may be left out where one is watched.
         """
-        truth, summary = self.positions(), self.api.summary()
-        book = {row["coin"]: row for row in summary["positions"].values()}
+        truth, summary = self.positions(account), self.api.summary()
+        book = {
+            row["coin"]: row for row in summary["positions"].values() if account in (None, row["account"])
+        }
         with Snapshot.open(self.folder / "snapshot") as opened:
-            records = {record.key.split(":", 2)[2]: record for record in opened.positions()}
-        lines = self.lines()
+            records = {
+                record.key.split(":", 2)[2]: record
+                for record in opened.positions()
+                if account in (None, record.account)
+            }
+        lines = [line for line in self.lines() if account in (None, line.get("account"))]
         last = {line["key"].split(":", 2)[2]: line["position"] for line in lines if "position" in line}
         wrong = []
         for coin in sorted(truth.keys() | book.keys() | records.keys()):
-            if coin not in truth or coin not in book or coin not in records:
+            if not all(coin in known for known in (truth, book, records, last)):
                 wrong.append(
-                    f"{coin}: exchange {coin in truth}, book {coin in book}, snapshot {coin in records}"
+                    f"{coin}: exchange {coin in truth}, book {coin in book}, snapshot {coin in records},"
+                    f" journal {coin in last}"
                 )
                 continue
             sizes = {
@@ -213,7 +245,23 @@ class World:
             verdicts = {book[coin]["verdict"], records[coin].verdict}
             if verdicts != {"proven"}:
                 wrong.append(f"{coin}: {verdicts}: {book[coin]['verdict_reason']}")
-        return [*wrong, *self._fills_differ(lines, fills_from)]
+        wrong += self._fills_differ(lines, fills_from, self.address(account))
+        return [*wrong, *self._history_differs(lines, account)]
+
+    def _history_differs(self, lines: list[dict[str, Any]], account: str | None) -> Iterator[str]:
+        """The history holds each fill of the journal once, and the same position after each."""
+        journalled = Counter(_of_line(line) for line in lines if line["type"] == "fill")
+        kept = Counter(_of_row(row) for row in self.history() if account in (None, row.account))
+        if lost := journalled - kept:
+            yield f"{lost.total()} fills are not in the history, such as {next(iter(lost))}"
+        if more := kept - journalled:
+            yield f"{more.total()} fills too many in the history, such as {next(iter(more))}"
+        held = self._holdings()
+        last = {(line["account"], line["key"]): line["position"] for line in lines if "position" in line}
+        for name, position in last.items():
+            ours = held.get(name)
+            if ours is None or {key: position[key] for key in ours} != ours:
+                yield f"{name}: the journal has {position}, the history would restart from {ours}"
 
     def _entry_differs(
         self,
@@ -234,8 +282,8 @@ class World:
         if record != Decimal(book["entry_price"]):
             yield f"{coin}: entry {record} in the snapshot, {book['entry_price']} on the socket"
 
-    def _fills_differ(self, lines: list[dict[str, Any]], fills_from: int) -> Iterator[str]:
-        made = list(self.control.made(self.accounts[0]))[fills_from:]
+    def _fills_differ(self, lines: list[dict[str, Any]], fills_from: int, address: str) -> Iterator[str]:
+        made = list(self.control.made(address))[fills_from:]
         expected = Counter(
             (f["coin"], f["time"], f["tid"], f["oid"], f["side"], Decimal(f["sz"])) for f in made
         )
@@ -256,6 +304,25 @@ class World:
             yield f"{lost.total()} of {len(made)} fills are not in the journal, such as {next(iter(lost))}"
         if more := journalled - expected:
             yield f"{more.total()} fills too many in the journal, such as {next(iter(more))}"
+
+
+def _of_line(line: dict[str, Any]) -> tuple[Any, ...]:
+    """A fill of the journal, with the position after it."""
+    names = ("time_ms", "tid", "side", "quantity", "price", "fee", "start_position", "closed_pnl", "effect")
+    after = [line["position"][name] for name in ("size", "entry_price", "fees", "fills")]
+    return (line["key"], int(line["order_id"]), *(line[name] for name in names), *after)
+
+
+def _of_row(row: FillRow) -> tuple[Any, ...]:
+    """The same of the history."""
+    amounts = (row.quantity, row.price, row.fee, row.start_position, row.closed_pnl)
+    after = (_text(row.position.size), _text(row.position.entry_price), _text(row.position.fees))
+    head = (row.key, row.order_id, row.time_ms, row.tid, row.side)
+    return (*head, *map(_text, amounts), row.effect, *after, row.position.fills)
+
+
+def _text(amount: Decimal | None) -> str | None:
+    return None if amount is None else format(amount, "f")
 
 
 @contextlib.contextmanager

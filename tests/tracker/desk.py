@@ -75,6 +75,8 @@ class Desk:
             sockets=[door],
             board=list,
             reload=lambda: self.next_settings,
+            usage=dict,
+            spent=lambda name: None,
         )
         thread = threading.Thread(target=self.tracker.run)
         thread.start()

@@ -94,3 +94,24 @@ def test_notices_restarts_and_flapping_degrade():
 def test_stopping_is_said_above_all():
     assert _assess(stopping=True, journal_failure="x").status == "stopping"
     assert not _assess(stopping=True).ready
+
+
+def test_a_drift_that_is_over_is_named_for_a_while():
+    health = _assess(drifts=["a drift 12 s ago: main BTC-USD"])
+    assert (health.status, health.reasons) == ("degraded", ("a drift 12 s ago: main BTC-USD",))
+    assert health.ready
+
+
+def test_pushes_that_stop_are_said_and_make_nothing_stale():
+    health = _assess(ages=Ages(1.0, 1.0, 20.0, pushes=30.0, rest=20.0))
+    assert health.status == "degraded"
+    assert health.reasons == ("no state was pushed for 30 s: statements come by REST only",)
+
+
+def test_pushes_do_not_hide_that_rest_is_gone():
+    health = _assess(ages=Ages(1.0, 1.0, 0.5, pushes=0.5, rest=400.0))
+    assert health.reasons == ("no statement by REST for 400 s: pushed states only",)
+
+
+def test_where_nothing_is_pushed_nothing_is_missed():
+    assert _assess(ages=Ages(1.0, 1.0, 20.0, pushes=None, rest=20.0)).status == "healthy"

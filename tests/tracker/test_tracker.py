@@ -1,6 +1,7 @@
 """The tracker, with real sockets and files: what it is told, what it says, keeps and asks for."""
 
 import json
+import socket
 import time
 from dataclasses import replace
 from decimal import Decimal
@@ -9,7 +10,7 @@ import pytest
 
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.config import Account
-from hlposmon.domain.reports import FeedState, Funding, Heard, Notice, Welcome
+from hlposmon.domain.reports import FeedState, Funding, Happened, Happening, Heard, Notice, Welcome
 from tests.tracker.desk import ADDRESS, KEY, Desk, desk, until
 
 
@@ -20,6 +21,16 @@ def _proven(here: Desk, size: str = "1") -> Desk.Worker:
     worker.says(here.statement(size), here.marks("50000"))
     until("proven", lambda: (row := here.position()) and row["verdict"] == "proven")
     return worker
+
+
+def _metrics(here: Desk) -> bytes:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(here.settings.paths.socket))
+        sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        raw = b""
+        while part := sock.recv(65536):
+            raw += part
+    return raw
 
 
 def test_a_fill_is_in_the_journal_before_a_client_hears_of_it():
@@ -182,6 +193,47 @@ def test_an_audit_that_cannot_be_written_is_said_and_made_good():
         assert [line["quantity"] for line in here.lines() if line["type"] == "fill"] == ["1"]
 
 
+def test_an_audit_that_cannot_be_read_at_the_start_is_said_and_written_behind_when_it_can_be():
+    with desk() as here:
+        with here.running():
+            _proven(here)
+        before = here.lines()
+        [path] = (here.folder / "log" / "trading").iterdir()
+        kept = path.rename(here.folder / "kept")
+        path.mkdir()  # cannot be read, not even by root
+        with here.running():
+            worker = _proven(here)
+            worker.says(here.fills(here.fill("buy", "1", "1")))
+            until("taken", lambda: (row := here.position()) and row["size"] == "2")
+            health = here.api.health()
+            assert health["status"] == "unhealthy"
+            assert "the audit cannot be read: Is a directory" in health["reasons"][0]
+            assert health["journal"]["seq"] == 0
+            assert health["journal"]["backlog"] > 3
+
+            path.rmdir()
+            kept.rename(path)
+            until("written", lambda: here.api.health()["journal"]["failure"] is None)
+        lines = here.lines()
+        assert lines[: len(before)] == before
+        assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+        assert lines[len(before)]["type"] == "audit_unread"
+        assert [line["quantity"] for line in lines if line["type"] == "fill"] == ["1"]
+
+
+def test_altered_checkpoints_are_said_in_the_log_and_in_the_audit(caplog):
+    with desk() as here:
+        with here.running():
+            _proven(here)
+        [path] = (here.folder / "log" / "trading").iterdir()
+        path.write_bytes(path.read_bytes().replace(b'"type":"checkpoint",', b'"type":"checkpoint", '))
+        with here.running():
+            _proven(here)
+        said = [line for line in here.lines() if line["type"] == "audit_damaged"]
+        assert said[-1]["reason"] == "no checkpoint of the audit is sound: the book begins anew"
+        assert said[-1]["reason"] in caplog.messages
+
+
 def test_a_grave_notice_degrades_and_every_notice_is_shown():
     with desk() as here, here.running():
         worker = _proven(here)
@@ -227,14 +279,7 @@ def test_every_surface_says_the_same_of_a_position():
 def test_the_metrics_are_prometheus_text():
     with desk() as here, here.running():
         _proven(here)
-        import socket
-
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.connect(str(here.settings.paths.socket))
-            sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            raw = b""
-            while part := sock.recv(65536):
-                raw += part
+        raw = _metrics(here)
         assert b'hlposmon_position_size{account="main",key="hyperliquid:Perp:BTC"} 1.0' in raw
         assert b"hlposmon_feed_heard_timestamp_seconds" in raw
 
@@ -364,3 +409,45 @@ def test_a_mark_that_the_price_feed_never_tells_again_is_taken_from_a_statement(
         stated = replace(late.positions[0], mark_price=Decimal(60000))
         worker.says(replace(late, positions=(stated,)))
         until("marked", lambda: (row := here.position()) and row["mark_price"] == "60000")
+
+
+def test_a_pushed_state_that_differs_is_told_at_once_and_a_fetch_is_wanted():
+    with desk() as here, here.running():
+        worker, reconcile = _proven(here), here.join("reconcile", "reconcile")
+        here.now_ms += 60_000
+        with here.api.stream() as stream:
+            told = iter(stream)
+            next(told)
+            said_s = time.monotonic()
+            worker.says(replace(here.statement("3"), pushed=True))
+            verdict = next(one for one in told if one.get("event_type") == "verdict")
+            took_s = time.monotonic() - said_s
+
+        assert verdict["position"]["verdict"] == "unproven"
+        assert "the venue states 3" in verdict["position"]["verdict_reason"]
+        assert took_s < 1
+        until("a bell", lambda: any(bell.since_ms is not None for bell in reconcile.bells()))
+
+
+def test_a_drift_names_its_cause_on_every_surface_and_in_the_journal():
+    with desk() as here, here.running():
+        worker = _proven(here)
+        here.now_ms += 60_000
+        first = here.statement("3")
+        later = replace(
+            first,
+            asked_s=first.asked_s + 3,
+            fills_from_ms=here.now_ms - 120_000,
+            time_ms=first.time_ms + 3000,
+        )
+        cause = Happened("main", first.time_ms, Happening.LIQUIDATION, "liquidation of BTC", (KEY,))
+        worker.says(replace(first, pushed=True), cause, first, later)
+        until("adopted", lambda: (here.position() or {}).get("size") == "3")
+        health = here.api.health()
+        [line] = [line for line in here.lines() if line["type"] == "drift"]
+
+        assert (line["book_size"], line["venue_size"]) == ("1", "3")
+        assert "liquidation" in line["cause"]
+        assert health["incidents"]["drift"] == 1
+        assert any("liquidation" in reason for reason in health["reasons"])
+        assert b'hlposmon_incidents_total{kind="drift"} 1.0' in _metrics(here)

@@ -8,9 +8,8 @@ import pytest
 from venue_stage import descriptors, until
 
 from hlposmon.errors import VenueRefused, VenueUnavailable
-from hlposmon.pacing import WeightBudget
-from hlposmon.venues import http
 from hlposmon.venues.http import Requests
+from hlposmon.venues.quota import SILENCE_S, URGENT_SILENCE_S, Quota
 
 
 def asked(sock):
@@ -61,23 +60,23 @@ def drips(sock, server):
 
 class Asker:
     def __init__(self, port, patience, *, attempts=3, per_minute=1200):
-        self.budget = WeightBudget(per_minute)
+        self.budget = Quota(per_minute=per_minute, headroom=0).share()
         self.patience = patience
         self.requests = Requests(
             f"http://127.0.0.1:{port}/info", budget=self.budget, patience=patience, attempts=attempts
         )
 
-    def ask(self, deadline_s=5.0, weight=2):
+    def ask(self, deadline_s=5.0, weight=2, *, urgent=True):
         self.patience.begin()
         began = time.monotonic()
         try:
-            return self.requests.post(b"{}", weight=weight, deadline_s=deadline_s)
+            return self.requests.post(b"{}", weight=weight, deadline_s=deadline_s, urgent=urgent)
         finally:
             self.took_s = time.monotonic() - began
 
-    def refused(self, deadline_s=5.0, error=VenueUnavailable):
+    def refused(self, deadline_s=5.0, error=VenueUnavailable, *, urgent=True):
         with pytest.raises(error) as caught:
-            self.ask(deadline_s)
+            self.ask(deadline_s, urgent=urgent)
         assert self.took_s < deadline_s + 0.5, f"{self.took_s:.1f} s"
         assert self.patience.longest_s <= 0.5
         return str(caught.value)
@@ -126,16 +125,16 @@ def test_an_idle_connection_that_the_server_closed_is_made_anew(asker):
 
 def test_weight_is_spent_on_asking_and_on_what_came(asker):
     one = asker(answers(b"x" * 40))
-    one.requests.post(b"{}", weight=20, extra=len)
+    one.requests.post(b"{}", weight=20, extra=len, most=10)
 
-    assert one.budget.used(time.monotonic()) == 60
+    assert one.budget.quota.weight.used(time.monotonic()) == 60
 
 
 def test_a_null_with_500_is_asked_again(asker):
     one = asker(in_turn(answers(b"null", "500 Internal Server Error"), answers()))
 
     assert one.ask() == b'{"a":1}'
-    assert one.budget.used(time.monotonic()) == 4
+    assert one.budget.quota.weight.used(time.monotonic()) == 4
 
 
 @pytest.mark.parametrize("status", ["502 Bad Gateway", "503 Unavailable", "408 Request Timeout", "302 Found"])
@@ -153,16 +152,24 @@ def test_a_422_is_a_refusal_and_is_not_asked_again(server, asker):
     assert serve.count == 1
 
 
-def test_a_429_silences_us_and_says_so_at_once(server, asker):
+def test_a_429_silences_what_may_wait_and_says_so_at_once(server, asker):
     serve = server(answers(b"null", "429 Too Many Requests"))
     one = asker(serve.port)
 
-    assert "429" in one.refused()
+    assert "429" in one.refused(urgent=False)
     assert one.took_s < 1
     assert serve.count == 1
-    assert one.budget.wait_s(2, time.monotonic()) > http.TOO_MANY_S - 1
-    assert "used up" in one.refused(deadline_s=1)
+    assert one.budget.take(2, urgent=False)[0] > SILENCE_S[0] - 1
+    assert "used up" in one.refused(deadline_s=1, urgent=False)
     assert serve.count == 1
+
+
+def test_after_a_429_a_heal_is_tried_again_soon(server, asker):
+    serve = server(in_turn(answers(b"null", "429 Too Many Requests"), answers()))
+    one = asker(serve.port)
+
+    assert one.ask() == b'{"a":1}'
+    assert URGENT_SILENCE_S[0] < one.took_s < SILENCE_S[0]
 
 
 def test_without_weight_nothing_is_asked(server, asker):
@@ -171,7 +178,7 @@ def test_without_weight_nothing_is_asked(server, asker):
         one.ask()
 
     assert "weight" in one.refused(deadline_s=1)
-    assert one.budget.used(time.monotonic()) == 10
+    assert one.budget.quota.weight.used(time.monotonic()) == 10
 
 
 @pytest.mark.parametrize("attempts", [1, 3])
@@ -214,7 +221,7 @@ def test_a_refused_connection_says_so(asker):
 
 def test_a_name_that_does_not_exist_says_so(patience):
     requests = Requests(
-        "http://no-such-host.invalid/info", budget=WeightBudget(100), patience=patience, attempts=1
+        "http://no-such-host.invalid/info", budget=Quota().share(), patience=patience, attempts=1
     )
     with pytest.raises(VenueUnavailable):
         requests.post(b"{}", weight=2, deadline_s=8)

@@ -7,10 +7,10 @@ from decimal import Decimal
 import pytest
 
 from hlposmon.config import Account
-from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
-from hlposmon.pacing import WeightBudget
+from hlposmon.errors import VenueUnavailable, WireError
 from hlposmon.venues import hyperliquid
 from hlposmon.venues.hyperliquid import HyperliquidInfo
+from hlposmon.venues.quota import Quota
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def info(venue, patience):
     made = []
 
     def start(one=None, url=None):
-        budget = WeightBudget(100_000)
+        budget = Quota(per_minute=100_000).share()
         made.append(HyperliquidInfo(url or one.url, budget=budget, patience=patience))
         made[-1].budget = budget
         return made[-1]
@@ -62,11 +62,58 @@ def test_fills_of_many_pages_come_once_and_in_order(venue, info):
     assert len(tids) > hyperliquid.PAGE_ROWS
 
 
-def test_a_whole_page_of_one_millisecond_is_an_alarm(server, info):
-    rows = [{"coin": "@1", "time": 5}] * hyperliquid.PAGE_ROWS
+def in_one_block(one, count):
+    """So many fills of the first account in one millisecond; what the exchange calls them."""
+    row = {"account": one.accounts[0], "coin": "BTC", "side": "B", "size": "0.001", "price": "50000"}
+    return [fill["tid"] for fill in one.control.fills(*[row] * count, same_block=True)]
 
-    with pytest.raises(VenueRefused, match="one millisecond"):
-        all_fills(info(url=served(server, rows)), Account("main", "0x1"))
+
+@pytest.mark.parametrize("count", [2000, 2001, 3999])
+def test_a_page_of_one_millisecond_is_fetched_from_both_of_its_ends(venue, info, count):
+    one = venue()
+    tids = in_one_block(one, count)
+    after = one.control.random_fills(1, account=one.accounts[0])["fills"][0]["tid"]
+    pages = list(info(one).fills_since(main(one), 1))
+    found = [fill.trade_id for page in pages for fill in page.fills]
+
+    assert sorted(found[-count - 1 :]) == sorted([*tids, after])
+    assert len(set(found)) == len(found)
+    assert [page.hole for page in pages if page.hole] == []
+
+
+def test_a_millisecond_that_fills_two_pages_is_an_alarm_and_what_follows_is_fetched(venue, info):
+    one = venue()
+    tids = in_one_block(one, 4100)
+    after = one.control.random_fills(1, account=one.accounts[0])["fills"][0]["tid"]
+    pages = list(info(one).fills_since(main(one), 1))
+    found = [fill.trade_id for page in pages for fill in page.fills]
+    [(since_ms, until_ms, reason)] = [page.hole for page in pages if page.hole]
+
+    assert since_ms == until_ms
+    assert "one millisecond" in reason
+    assert found[-1] == after
+    assert len(set(tids) - set(found)) == 100
+
+
+def test_the_horizon_of_ten_thousand_fills_is_said_when_it_is_reached(venue, info):
+    one = venue()
+    one.control.random_fills(10_500, account=one.accounts[0])
+    pages = list(info(one).fills_since(main(one), 1))
+    first = pages[0].fills[0].time_ms
+
+    assert sum(len(page.fills) + len(page.others) for page in pages) == 10_000
+    assert [page.hole for page in pages if page.hole] == [
+        (1, first, "the exchange lists only the newest 10000 fills")
+    ]
+
+
+def test_what_befell_an_account_is_asked_for(venue, info):
+    one = venue()
+    one.control.transfer(one.accounts[0], "100")
+    [told] = [each for each in info(one).ledger_since(main(one), 1) if each.kind == "transfer"][-1:]
+
+    assert "100" in told.text
+    assert info(one).mode(main(one)) == "default"
 
 
 def test_a_page_of_rows_without_a_time_is_a_wire_error(server, info):
@@ -97,7 +144,7 @@ def test_what_an_answer_weighs_is_spent(venue, info):
     asked = info(one)
     asked.statement(main(one), asked_s=0.0, now_ms=0)
     rows = len(all_fills(asked, main(one)))
-    assert asked.budget.used(time.monotonic()) == 2 + 20 + rows // 20
+    assert asked.budget.quota.weight.used(time.monotonic()) == 2 + 20 + rows // 20
 
 
 def test_roles_are_told_apart(venue, info):

@@ -19,14 +19,16 @@ from venue_stage import Options, Venue  # noqa: E402
 from hlposmon.channels.queue import Queue, QueueBroken, accept, listen  # noqa: E402
 from hlposmon.config import Account, PriceSettings  # noqa: E402
 from hlposmon.domain.reports import Bell, FeedState, Fills, Joined, Marks, Notice, Statement, Welcome  # noqa: E402
-from hlposmon.pacing import Backoff, WeightBudget  # noqa: E402
+from hlposmon.pacing import Backoff  # noqa: E402
 from hlposmon.supervision.loop import Pulse  # noqa: E402
 from hlposmon.venues.hyperliquid import HyperliquidInfo  # noqa: E402
+from hlposmon.venues.quota import Quota  # noqa: E402
 from hlposmon.venues.websocket import Feed  # noqa: E402
 from hlposmon.wire.hyperliquid import PING  # noqa: E402
 from hlposmon.workers.fill import FillWorker  # noqa: E402
 from hlposmon.workers.price import PriceWorker  # noqa: E402
 from hlposmon.workers.reconcile import ReconcileWorker  # noqa: E402
+from hlposmon.workers.state import StateWorker  # noqa: E402
 
 
 class Tracker:
@@ -138,15 +140,22 @@ class Stage:
         )
 
     def info(self, pulse: Pulse, url: str | None = None) -> HyperliquidInfo:
-        return HyperliquidInfo(url or self.venue.url, budget=WeightBudget(100_000), patience=pulse)
+        return HyperliquidInfo(
+            url or self.venue.url, budget=Quota(per_minute=100_000).share(), patience=pulse
+        )
 
     def fill_worker(self, pulse: Pulse) -> FillWorker:
         return FillWorker(
             pulse,
             accounts=self.accounts,
             feed=self.feed(pulse),
-            info=self.info(pulse),
+            info=self.info,
             queue=self.tracker.path,
+        )
+
+    def state_worker(self, pulse: Pulse) -> StateWorker:
+        return StateWorker(
+            pulse, accounts=self.accounts, feed=self.feed(pulse), queue=self.tracker.path, ack_s=1.0
         )
 
     def price_worker(self, pulse: Pulse, source: str = "auto", interval_s: float = 0.1) -> PriceWorker:

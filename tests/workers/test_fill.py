@@ -264,3 +264,20 @@ def test_it_ends_while_a_full_queue_makes_it_wait(stage, end):
     time.sleep(0.2)  # nobody reads its queue meanwhile
 
     assert end(pid)[1] < 1
+
+
+def test_while_one_account_waits_for_its_backfill_the_fills_of_the_others_go_on(stage):
+    one = stage(accounts=2)
+    one.start(one.fill_worker)
+    one.tracker.until(lambda: all(one.tracker.is_live(account.name) for account in one.accounts))
+    one.control.http_fault("delay", type="userFillsByTime", times=3, delay_s=4.0)
+    one.tracker.renew()  # a new tracker, that knows nothing: all is fetched again
+    one.control.drop()
+    one.tracker.until(lambda: any(one.tracker.is_live(account.name) for account in one.accounts), 12)
+    [live] = [account for account in one.accounts if one.tracker.is_live(account.name)]
+    tid = one.control.fill(live.address, "BTC", "B", "0.25", "86000")["tid"]
+    began_s = time.monotonic()
+    one.tracker.until(lambda: tid in one.tracker.tids(live.name))
+
+    assert time.monotonic() - began_s < 1.0
+    one.tracker.until(lambda: all(one.tracker.is_live(account.name) for account in one.accounts), 12)

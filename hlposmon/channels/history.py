@@ -1,0 +1,331 @@
+"""The history: the audit journal's lines as rows of one SQLite file, which others may read meanwhile.
+
+It takes the lines in their order, each once, whether they come live or out of the journal's files, and
+writes them together with how far it has come and what a restart needs. What it cannot write it does
+not keep: it is behind then (`seq`), and is brought the lines again by whoever holds the journal.
+"""
+
+import contextlib
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from hlposmon.channels.history_book import HistoryBook
+from hlposmon.channels.history_file import (
+    Broken,
+    Keeper,
+    TooNew,
+    Unwritable,
+    connect,
+    explain,
+    file_identity,
+    is_taken_away,
+    set_aside,
+    set_fsync,
+)
+from hlposmon.domain.reports import Statement
+from hlposmon.errors import WireError
+from hlposmon.wire.lines import FIRST_PREV, Recovered
+from hlposmon.wire.rows import INSERT_FILL, INSERT_STATEMENT, Row, differing_text, digest_of, writes_of
+from hlposmon.wire.text import dumps, loads
+
+NAME = "history.sqlite3"
+# Lines that wait for the next commit; what is beyond is brought again from the journal.
+BUFFER_LINES = 10_000
+PIECE_LINES = 1_000
+STATEMENTS_KEPT_MS = 30 * 86_400_000
+_PRUNE_MS = 3_600_000
+_RETRY_S = 1.0
+# A file that a later version wrote does not change while we run.
+_TOO_NEW_S = 60.0
+# A disk that breaks every new file at once is not given one after the other.
+_ASIDE_S = 600.0
+
+
+# A sealed line, the day of its file, and its bytes.
+Taken = tuple[dict[str, Any], str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The file was begun anew: why, and where the old one is now (None: nobody knows)."""
+
+    reason: str
+    aside: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unwritten:
+    """A sealed line that the journal's folder did not take."""
+
+    seq: int
+    day: str
+    line: bytes
+
+
+class History:
+    """`<state_dir>/history.sqlite3`. `fsync` is each, batch or off; `beat` is called while work is long."""
+
+    def __init__(self, state_dir: Path, *, fsync: str, beat: Callable[[], None] = lambda: None) -> None:
+        self.path = state_dir / NAME
+        self.failure: str | None = None
+        self.seq, self.hash = 0, FIRST_PREV
+        self.repeated = self.skipped = 0
+        self.begun: deque[Begun] = deque()
+        self._fsync, self._beat = fsync, beat
+        self._db: sqlite3.Connection | None = None
+        self._keeper: Keeper | None = None
+        self._identity = (0, 0)
+        self._book = HistoryBook()
+        self._lines: deque[Taken] = deque()
+        self._taken = 0
+        self._has_unwritten = False
+        self._statements: deque[tuple[str, Row]] = deque(maxlen=BUFFER_LINES)
+        self._last_statement: dict[str, Row] = {}
+        self._pruned_ms = 0
+        self._retry_at_s = 0.0
+        self._owes = False
+        self._aside_at_s: float | None = None
+
+    # ------------------------------------------------------------------ told
+
+    @property
+    def taken(self) -> int:
+        """The number of the last line taken: written, or waiting for the next commit."""
+        return self._taken
+
+    def is_ready(self, now_s: float) -> bool:
+        """Whether lines may be brought: not right after a failure."""
+        return self._db is not None and (self.failure is None or now_s >= self._retry_at_s)
+
+    def take(self, line: dict[str, Any], day: str, raw: bytes, *, jump: bool = False) -> bool:
+        """Take a sealed line, `raw` being its bytes; False when it does not follow on what was taken,
+        or there is no room. With `jump` it follows on whatever came before: there is nothing between."""
+        seq = line["seq"]
+        if seq <= self._taken:
+            return True
+        if self._db is None or len(self._lines) >= BUFFER_LINES or not (jump or seq == self._taken + 1):
+            return False
+        self._lines.append((line, day, raw))
+        self._taken = seq
+        return True
+
+    def statement(self, statement: Statement, *, source: str, differing: list[str], heard_ms: int) -> None:
+        """Note what a statement said: each that was asked for (`rest`), of others what is new."""
+        name, differs = statement.account, differing_text(differing)
+        said: Row = (digest_of(statement), int(differs is None), differs)
+        if source == "rest" or self._last_statement.get(name) != said:
+            self._statements.append((name, (statement.time_ms, heard_ms, source, *said)))
+        self._last_statement[name] = said
+
+    def set_fsync(self, fsync: str) -> None:
+        self._fsync = fsync
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):  # a broken file is found out by the next commit
+                set_fsync(self._db, fsync)
+
+    # ------------------------------------------------------------------ written
+
+    def commit(self, now_s: float, now_ms: int, *, written_seq: int) -> bool:
+        """Write all that was taken; whether nothing is left over. `written_seq` is the last line that
+        the journal's files hold: those behind it are kept here whole as well.
+
+        After a failure it is tried again once a second; then all that was taken is to be brought anew.
+        """
+        if self.failure is not None and now_s < self._retry_at_s:
+            return False
+        try:
+            self._open()
+            if self._keeper is not None and self._keeper.hold:
+                return not self._lines
+            self._write(now_ms, written_seq)
+        except (Broken, UnicodeDecodeError) as error:  # a message or a text may be broken too
+            self._set_aside(str(error), now_s, now_ms)
+        except TooNew as error:
+            self._fail(f"{self.path}: {error}", now_s + _TOO_NEW_S)
+            self._shut()
+        except (Unwritable, OSError) as error:
+            self._fail(str(error), now_s + _RETRY_S)
+        except sqlite3.Error as error:
+            found = explain(self.path, error)
+            if isinstance(found, Broken):
+                self._set_aside(str(found), now_s, now_ms)
+            else:
+                self._fail(str(found), now_s + _RETRY_S)
+        return self.failure is None and not self._lines
+
+    def open(self, now_s: float, now_ms: int) -> bool:
+        """Open the file, or begin one; False when that cannot be, and `failure` says why."""
+        self.commit(now_s, now_ms, written_seq=0)
+        if self.begun:  # a broken one is out of the way now
+            self.commit(now_s, now_ms, written_seq=0)
+        return self._db is not None
+
+    def close(self) -> None:
+        """Move the log into the file, and let go of it."""
+        db, keeper = self._db, self._keeper
+        if db is not None and (keeper is None or keeper.stop(within_s=2.0)):
+            self._keeper = None
+            with contextlib.suppress(sqlite3.Error):
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._shut()
+
+    # ------------------------------------------------------------------ asked
+
+    def recovered(self) -> Recovered:
+        """What the journal's lines up to `seq` say: the same as the journal itself would."""
+        said = self._book.said
+        return replace(
+            said,
+            seq=self.seq,
+            prev=self.hash,
+            addresses=dict(said.addresses),
+            base_ms=dict(said.base_ms),
+            memories=dict(said.memories),
+            unsure={name: dict(since_ms) for name, since_ms in said.unsure.items()},
+        )
+
+    def unwritten(self) -> list[Unwritten]:
+        """The lines that the journal had not written, in order."""
+        if self._db is None:
+            return []
+        try:
+            rows = self._db.execute("SELECT seq, day, line FROM unwritten ORDER BY seq").fetchall()
+        except (sqlite3.Error, UnicodeDecodeError):
+            return []  # the next commit finds the same, and says it
+        return [Unwritten(*row) for row in rows]
+
+    # ------------------------------------------------------------------ within
+
+    def _write(self, now_ms: int, written_seq: int) -> None:
+        """Everything that waits. A failure is over when what it held up is written."""
+        while self._lines:
+            self._beat()
+            piece = list(islice(self._lines, PIECE_LINES))
+            self._transact(piece, now_ms, written_seq)
+            for _ in piece:
+                self._lines.popleft()
+            self.failure, self._owes = None, False
+        if self._statements or self._has_unwritten or (self.failure is not None and not self._owes):
+            self._transact([], now_ms, written_seq)
+            self.failure = self.failure if self._owes else None
+
+    def _open(self) -> None:
+        if self._keeper is not None and self._keeper.broken is not None:
+            raise Broken(self._keeper.broken)
+        if self._db is not None and is_taken_away(self.path, self._identity):
+            self._shut()
+            self.begun.append(Begun("it was taken away", None))
+        if self._db is None:
+            self._db, checked = connect(self.path, self._fsync, self._beat)
+            self._identity = file_identity(self.path)
+            try:
+                self._load()
+            except (ValueError, LookupError, TypeError, ArithmeticError, AssertionError, WireError) as error:
+                raise Broken(f"it holds what no history does: {error}") from error
+            self._keeper = Keeper(self.path, check_first=not checked)
+
+    def _load(self) -> None:
+        """Read where the file stands; what was taken and not written is to be brought again."""
+        assert self._db is not None, "the file is open"
+        row = self._db.execute(
+            "SELECT journal_seq, journal_hash, mode, addresses, repeated, skipped FROM meta"
+        ).fetchone()
+        if row is None:
+            raise Broken("it does not say how far it has come")
+        self.seq, self.hash, mode, addresses, self.repeated, self.skipped = row
+        self._lines.clear()
+        self._taken = self.seq
+        self._book = HistoryBook.load(self._db, mode, loads(addresses))
+        self._has_unwritten = self._db.execute("SELECT 1 FROM unwritten").fetchone() is not None
+
+    def _transact(self, piece: list[Taken], now_ms: int, written_seq: int) -> None:
+        db = self._db
+        assert db is not None, "the file is open"
+        db.execute("BEGIN IMMEDIATE")
+        self._write_lines(db, piece)
+        kept = [(line["seq"], day, raw) for line, day, raw in piece if line["seq"] > written_seq]
+        if self._has_unwritten:
+            db.execute("DELETE FROM unwritten WHERE seq <= ?", (written_seq,))
+        if kept:
+            db.executemany("INSERT OR REPLACE INTO unwritten VALUES (?, ?, ?)", kept)
+        self._write_statements(db, now_ms)
+        seq, digest = (piece[-1][0]["seq"], piece[-1][0]["hash"]) if piece else (self.seq, self.hash)
+        said = self._book.said
+        db.execute(
+            "UPDATE meta SET journal_seq = ?, journal_hash = ?, mode = ?, addresses = ?, repeated = ?,"
+            " skipped = ?",
+            (seq, digest, said.mode, dumps(said.addresses).decode(), self.repeated, self.skipped),
+        )
+        db.execute("COMMIT")
+        self.seq, self.hash = seq, digest
+        self._statements.clear()
+        if kept or self._has_unwritten:
+            self._has_unwritten = db.execute("SELECT 1 FROM unwritten").fetchone() is not None
+
+    def _write_lines(self, db: sqlite3.Connection, piece: list[Taken]) -> None:
+        fills: list[Row] = []
+        for line, _, _ in piece:
+            try:
+                for sql, row in writes_of(line, self._book):
+                    if sql == INSERT_FILL:
+                        fills.append(row)
+                    else:
+                        db.execute(sql, row)
+                self._book.replay(line)
+            except WireError:
+                self.skipped += 1
+        if fills:
+            self.repeated += len(fills) - db.executemany(INSERT_FILL, fills).rowcount
+        self._book.save(db)
+
+    def _write_statements(self, db: sqlite3.Connection, now_ms: int) -> None:
+        for name, row in self._statements:
+            db.execute(INSERT_STATEMENT, (self._book.account(name), *row))
+        if self._statements and now_ms > self._pruned_ms + _PRUNE_MS:
+            self._pruned_ms = now_ms
+            db.execute("DELETE FROM statements WHERE heard_ms < ?", (now_ms - STATEMENTS_KEPT_MS,))
+
+    def _fail(self, why: str, retry_at_s: float) -> None:
+        """Nothing that was taken is written now: stand where the file stands."""
+        self.failure, self._retry_at_s = why, retry_at_s
+        self._owes |= bool(self._lines)
+        self._lines.clear()
+        self._taken = self.seq
+        if self._db is None:
+            return
+        try:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            self._load()
+        except (sqlite3.Error, Broken, UnicodeDecodeError):
+            self._shut()  # read again when it is opened again
+
+    def _set_aside(self, reason: str, now_s: float, now_ms: int) -> None:
+        self._shut()
+        if self._aside_at_s is not None and now_s < self._aside_at_s + _ASIDE_S:
+            self._fail(f"{self.path}: broken again, so soon: {reason}", now_s + _RETRY_S)
+            return
+        try:
+            self.begun.append(Begun(reason, set_aside(self.path, now_ms)))
+        except OSError as error:
+            self._fail(
+                f"{self.path}: broken ({reason}) and not to be moved: {error.strerror}", now_s + _RETRY_S
+            )
+            return
+        self._aside_at_s = now_s
+        self.seq, self.hash, self._taken = 0, FIRST_PREV, 0
+        self._lines.clear()
+
+    def _shut(self) -> None:
+        if self._keeper is not None:
+            self._keeper.stop(within_s=0.5)
+            self._keeper = None
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None

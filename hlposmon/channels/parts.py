@@ -1,0 +1,165 @@
+"""The audit's files: which they are, in which order, and their lines, compressed or not.
+
+Rotation may compress and rename them: audit-2026-11-20.jsonl, ….jsonl.gz, ….jsonl.1, ….jsonl-20261121.gz.
+The day in the name orders them; of one day, the number of the first line. Only reading, never in here:
+what a line means.
+"""
+
+import gzip
+import os
+import re
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from hlposmon.errors import NotPermitted, WireError
+from hlposmon.wire.lines import open_line
+
+# What reading a compressed file that is damaged raises, besides OSError.
+UNPACKABLE = (gzip.BadGzipFile, EOFError, zlib.error)
+_NAME = re.compile(r"audit-(\d{4}-\d{2}-\d{2})\.jsonl(?:[.-]\d[\d-]*)?(\.gz)?\Z")
+_UNNUMBERED = 1 << 62
+# A line that the monitor is writing just now is whole after so long.
+_PATIENCE_S = 1.0
+_TELL_LINES = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file; of a day there may be several, told apart by the number of their first line."""
+
+    path: Path
+    day: str
+    seq: int
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def is_packed(self) -> bool:
+        return self.path.name.endswith(".gz")
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether a sound line is among its first few."""
+        return self.seq < _UNNUMBERED
+
+
+def folder_of(log_dir: Path) -> Path:
+    """Where the files are: below the log folder, or in it when they were copied to one of their own."""
+    below = log_dir / "trading"
+    with readable(below):
+        return below if below.is_dir() or not any(map(_is_ours, _names(log_dir))) else log_dir
+
+
+def size_of(folder: Path, since: str | None = None, until: str | None = None) -> int:
+    """How many bytes `verify` has to read."""
+    return sum((folder / name).stat().st_size for name in _names(folder) if _is_wanted(name, since, until))
+
+
+def _is_ours(name: str) -> bool:
+    return _NAME.match(name) is not None
+
+
+def _names(folder: Path) -> list[str]:
+    with readable(folder):
+        try:
+            return sorted(filter(_is_ours, (path.name for path in folder.iterdir())))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+
+def _is_wanted(name: str, since: str | None, until: str | None) -> bool:
+    found = _NAME.match(name)
+    return found is not None and is_in(found[1], since, until)
+
+
+def is_in(day: str, since: str | None, until: str | None) -> bool:
+    return (since is None or since <= day) and (until is None or day <= until)
+
+
+def days_in(folder: Path) -> list[str]:
+    """The days of which there are files, the oldest first. Raises OSError where that cannot be said."""
+    return sorted({named[1] for path in folder.iterdir() if (named := _NAME.match(path.name))})
+
+
+def parts_in(folder: Path, day: str | None = None) -> tuple[list[Part], list[str]]:
+    """The files in the order of days and, within a day, of their lines; and what was passed over."""
+    found, notes = [], []
+    names = _names(folder)
+    for name in names:
+        if not _is_wanted(name, day, day):
+            continue
+        if name.endswith(".gz") and name.removesuffix(".gz") in names:
+            notes.append(f"{name} was passed over: it is there uncompressed as well")
+            continue
+        named = _NAME.match(name)
+        assert named is not None, "only ours were listed"
+        path = folder / name
+        found.append(Part(path, named[1], _first_seq(path)))
+    return sorted(found, key=lambda part: (part.day, part.seq, part.name)), notes
+
+
+def _first_seq(path: Path) -> int:
+    """The number of the first sound line among the first few; a file without one comes last in its day."""
+    try:
+        with _opened(path) as file:
+            for _ in range(20):
+                try:
+                    seq = open_line(file.readline())["seq"]
+                except WireError:
+                    continue
+                assert isinstance(seq, int), "checked when opened"
+                return seq
+    except UNPACKABLE:
+        pass
+    return _UNNUMBERED
+
+
+def _opened(path: Path) -> BinaryIO:
+    if path.name.endswith(".gz"):
+        return gzip.open(path, "rb")  # type: ignore[return-value]
+    return path.open("rb", buffering=1 << 20)
+
+
+def lines_of(part: Part, *, is_last: bool, tell: Callable[[int], None]) -> Iterator[bytes]:
+    """The lines as they stand. The very last is waited for a moment: the monitor may be writing it."""
+    told = count = 0
+    with _opened(part.path) as file:
+        for count, raw in enumerate(file, 1):
+            line = raw
+            if is_last and not line.endswith(b"\n"):
+                line = _finished(file, line)
+            yield line
+            if count % _TELL_LINES == 0:
+                at = _position(file)
+                tell(at - told)
+                told = at
+    tell(max(0, part.path.stat().st_size - told))
+
+
+def _finished(file: BinaryIO, line: bytes) -> bytes:
+    deadline = time.monotonic() + _PATIENCE_S
+    while not line.endswith(b"\n") and time.monotonic() < deadline:
+        time.sleep(0.02)  # between two looks at a file that another process writes
+        line += file.readline()
+    return line
+
+
+def _position(file: BinaryIO) -> int:
+    """How far the file on disk was read; of a compressed one, in its compressed bytes."""
+    return os.lseek(file.fileno(), 0, os.SEEK_CUR)
+
+
+@contextmanager
+def readable(folder: Path) -> Iterator[None]:
+    """Says who must act when a file may not be read."""
+    try:
+        yield
+    except PermissionError as error:
+        raise NotPermitted(f"{error.filename or folder}: the audit may not be read by this user") from error

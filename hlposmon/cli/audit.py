@@ -1,0 +1,146 @@
+"""`hlposmon audit verify`: whether the audit on disk is whole; if not, what was done to it and where."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import click
+
+from hlposmon.channels.audit import Expected, Located, Report, verify
+from hlposmon.channels.parts import folder_of, size_of
+from hlposmon.config import Flags, locate
+
+INTACT, FAULTY = 0, 1
+DAY = click.DateTime(formats=["%Y-%m-%d"])
+
+
+class ExpectedLine(click.ParamType[Expected]):
+    """`SEQ:HASH`, as `verify` printed it some time ago."""
+
+    name = "SEQ:HASH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Expected:
+        if isinstance(value, Expected):
+            return value
+        found = re.fullmatch(r"(\d{1,18}):([0-9a-fA-F]{64})", str(value).strip())
+        if found is None:
+            self.fail(f"{value!r} is not a number, a colon and 64 hexadecimal digits.", param, ctx)
+        return Expected(int(found[1]), found[2].lower())
+
+
+@click.group("audit")
+def command() -> None:
+    """Look after the audit journal."""
+
+
+@command.command("verify")
+@click.option("--from", "since", type=DAY, metavar="DATE", help="Begin with this day's file (UTC).")
+@click.option("--to", "until", type=DAY, metavar="DATE", help="End with this day's file (UTC).")
+@click.option(
+    "--log-dir", metavar="DIR", help="The monitor's log folder, or a folder with copies of the files."
+)
+@click.option(
+    "--expect-last",
+    "expected",
+    type=ExpectedLine(),
+    metavar="SEQ:HASH",
+    help="A line noted earlier: it must be there, unchanged.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on one line.")
+def check(
+    since: datetime | None,
+    until: datetime | None,
+    log_dir: str | None,
+    expected: Expected | None,
+    as_json: bool,
+) -> int:
+    """Find every altered, removed, inserted, repeated or moved line of the audit.
+
+    Each fault is told with its file, line and number. Half a line that a crash left, and that the line
+    after it marks, is told and is no fault. The last line's number and hash are printed, to be noted down
+    elsewhere and handed to --expect-last later: the chain alone does not show that its end was cut off.
+
+    Exit status 0 when all is intact, 1 when there are faults or no files, 2 for a wrong command line,
+    4 without permission.
+    """
+    if since is not None and until is not None and since > until:
+        raise click.UsageError("--from is later than --to.")
+    first, last = (day.date().isoformat() if day else None for day in (since, until))
+    folder = folder_of(locate(Flags(log_dir=log_dir), os.environ).log_dir)
+    with _progress(size_of(folder, first, last)) as tell:
+        report = verify(folder, since=first, until=last, expected=expected, tell=tell)
+    if as_json:
+        click.echo(json.dumps(_object(report)))
+    else:
+        _print(report)
+    return FAULTY if report.faults else INTACT
+
+
+@contextmanager
+def _progress(length: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, if somebody sees it."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with click.progressbar(length=length, label="reading", file=sys.stderr) as bar:
+        yield bar.update
+
+
+def _print(report: Report) -> None:
+    for note in report.notes:
+        click.echo(f"note: {note}")
+    for one in report.marked:
+        click.echo(f"{_place(one)}: marked: {one.message}")
+    for one in report.faults:
+        click.echo(f"{_place(one)}: {one.kind}: {one.message}")
+    what = f"{_count(len(report.files), 'file')}, {_count(report.lines, 'line')}"
+    if report.first and report.last:
+        what += f", seq {report.first[0]} to {report.last[0]}"
+    verdict = _count(len(report.faults), "fault") if report.faults else "intact"
+    click.echo(f"{report.folder}: {verdict}: {what}")
+    if report.last is not None:
+        click.echo(f"last line: {report.last[0]}:{report.last[1]}")
+
+
+def _place(one: Located) -> str:
+    if one.line == 0:
+        return one.file
+    return f"{one.file}:{one.line}" if one.lines <= 1 else f"{one.file}:{one.line}-{one.line + one.lines - 1}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _object(report: Report) -> dict[str, Any]:
+    first, last = report.first or (None, None), report.last or (None, None)
+    return {
+        "intact": not report.faults,
+        "folder": str(report.folder),
+        "files": report.files,
+        "lines": report.lines,
+        "first_seq": first[0],
+        "first_hash": first[1],
+        "last_seq": last[0],
+        "last_hash": last[1],
+        "faults": [_fault(one) for one in report.faults],
+        "marked": [_fault(one) for one in report.marked],
+        "notes": report.notes,
+    }
+
+
+def _fault(one: Located) -> dict[str, Any]:
+    return {
+        "kind": one.kind,
+        "file": one.file,
+        "line": one.line or None,
+        "lines": one.lines,
+        "seq": one.seq,
+        "seq_last": one.seq_last,
+        "message": one.message,
+    }

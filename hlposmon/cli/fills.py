@@ -1,0 +1,254 @@
+"""`hlposmon fills`: the fills in the history, as a table, JSON lines or CSV, with the position after each.
+
+It reads the history's file and asks no monitor: one need not run. Rows go out as they are read.
+"""
+
+import csv
+import io
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hlposmon.cli.options import given_socket, socket_option
+from hlposmon.client.history import FillRow, History, NoHistory
+from hlposmon.config import Flags, locate
+
+HISTORY = "history.sqlite3"
+_BLOCK_ROWS = 500
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_AGO = re.compile(r"(\d{1,7})([smhdw])\Z", re.ASCII)
+_TITLES = ("TIME", "ACCOUNT", "COIN", "SIDE", "QUANTITY", "PRICE", "FEE", "CLOSED PNL", "POSITION", "ENTRY")
+_RIGHT = 4  # from this column on, numbers
+
+
+def parse_time(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
+    """A time on the command line as Unix milliseconds; a usage error for what is none."""
+    if text is None:
+        return None
+    if ago := _AGO.match(text):
+        return max(0, int((time.time() - int(ago[1]) * _UNITS_S[ago[2]]) * 1000))
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        forms = "2026-11-20, 2026-11-20T10:00:00Z, or 90m, 2h, 3d for so long ago"
+        raise click.BadParameter(f"{text!r} is no time: {forms}", ctx, param) from error
+    since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
+
+
+@click.command("fills", short_help="The fills in the history.")
+@click.option("--since", callback=parse_time, metavar="TIME", help="Only from this time on.")
+@click.option("--until", callback=parse_time, metavar="TIME", help="Only before this time.")
+@click.option("--coin", metavar="COIN", help="Only this coin: BTC, or a whole key.")
+@click.option("--account", metavar="NAME", help="Only this account: its name or address.")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines, as in the audit journal.")
+@click.option("--csv", "as_csv", is_flag=True, help="CSV (RFC 4180) with a header.")
+@click.option("--state-dir", metavar="DIR", help="Where the history is kept.")
+@click.option("--simulate", is_flag=True, help="The history of simulated runs.")
+@socket_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    since: int | None,
+    until: int | None,
+    coin: str | None,
+    account: str | None,
+    as_json: bool,
+    as_csv: bool,
+    state_dir: str | None,
+    simulate: bool,
+    socket: str | None,
+) -> int:
+    """The fills in the history, the oldest first, with the position after each.
+
+    A TIME is a date (UTC), an RFC 3339 time, or 90m, 2h, 3d for so long ago. The monitor may run
+    meanwhile, and need not.
+    """
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv are two forms of the same: choose one.")
+    if since is not None and until is not None and since > until:
+        raise click.UsageError("--since is later than --until.")
+    place = given_socket(ctx, socket)
+    path = locate(Flags(socket=place, state_dir=state_dir, simulate=simulate), os.environ).state_dir / HISTORY
+    with _open(path) as history:
+        rows = history.fills(since, until, coin=coin, account=account)
+        write = _write_json if as_json else _write_csv if as_csv else _write_table
+        if not write(rows, sys.stdout.write):
+            _explain_nothing(history, coin, account)
+    return 0
+
+
+def _open(path: Path) -> History:
+    try:
+        return History.open(path)
+    except NoHistory as error:
+        if path.exists():
+            raise
+        simulated = path.parent / "simulated" / HISTORY
+        hint = "; --simulate reads that of simulated runs" if simulated.exists() else ""
+        raise NoHistory(f"{error}: 'hlposmon run' begins one; --state-dir says where one is{hint}") from error
+
+
+def _explain_nothing(history: History, coin: str | None, account: str | None) -> None:
+    """A name that was never heard of is worth a word: it may be misspelt."""
+    if account is not None and not any(True for _ in islice(history.fills(account=account), 1)):
+        known = ", ".join(history.accounts()) or "none"
+        click.echo(f"hlposmon: the history has no fills of account {account!r}; it knows {known}", err=True)
+    elif coin is not None and not any(True for _ in islice(history.fills(coin=coin), 1)):
+        known = ", ".join(history.coins()) or "none"
+        click.echo(f"hlposmon: the history has no fills of coin {coin!r}; it knows {known}", err=True)
+
+
+def _blocks(rows: Iterator[FillRow]) -> Iterator[list[FillRow]]:
+    while block := list(islice(rows, _BLOCK_ROWS)):
+        yield block
+
+
+# ------------------------------------------------------------------ forms
+
+
+def _write_json(rows: Iterator[FillRow], write: Callable[[str], object]) -> int:
+    count = 0
+    for block in _blocks(rows):
+        lines = [json.dumps(_object(row), separators=(",", ":"), ensure_ascii=False) for row in block]
+        write("\n".join(lines) + "\n")
+        count += len(block)
+    return count
+
+
+def _write_csv(rows: Iterator[FillRow], write: Callable[[str], object]) -> int:
+    count, first = 0, True
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    for block in _blocks(rows):
+        if first:
+            writer.writerow(_flat(block[0]))
+            first = False
+        writer.writerows(_flat(row).values() for row in block)
+        write(text.getvalue())
+        text.seek(0)
+        text.truncate()
+        count += len(block)
+    if first:
+        writer.writerow(CSV_COLUMNS)
+        write(text.getvalue())
+    return count
+
+
+def _write_table(rows: Iterator[FillRow], write: Callable[[str], object]) -> int:
+    """Columns as wide as the first rows need; the others follow as they come."""
+    count, widths = 0, [len(title) for title in _TITLES]
+    for block in _blocks(rows):
+        cells = [_cells(row) for row in block]
+        if not count:
+            cells.insert(0, _TITLES)
+        widths = [max(width, *(len(row[at]) for row in cells)) for at, width in enumerate(widths)]
+        write("".join(_line(row, widths) for row in cells))
+        count += len(block)
+    return count
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    placed = [
+        cell.rjust(width) if at >= _RIGHT else cell.ljust(width)
+        for at, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return "  ".join(placed).rstrip() + "\n"
+
+
+def _cells(row: FillRow) -> tuple[str, ...]:
+    return (
+        _time_text(row.time_ms),
+        row.account,
+        _plain(row.coin),
+        row.side,
+        _number(row.quantity),
+        _number(row.price),
+        _number(row.fee),
+        _number(row.closed_pnl),
+        _number(row.position.size),
+        "-" if row.position.entry_price is None else _number(row.position.entry_price),
+    )
+
+
+def _object(row: FillRow) -> dict[str, Any]:
+    """The fields of the audit's line, and whose the account is."""
+    after = row.position
+    return {
+        "seq": row.seq,
+        "timestamp": _time_text(row.heard_ms),
+        "type": "fill",
+        "account": row.account,
+        "key": row.key,
+        "symbol": row.symbol,
+        "side": row.side,
+        "quantity": _number(row.quantity),
+        "price": _number(row.price),
+        "fee": _number(row.fee),
+        "fee_token": row.fee_token,
+        "fill_id": row.fill_id,
+        "order_id": str(row.order_id),
+        "start_position": _number(row.start_position),
+        "closed_pnl": _number(row.closed_pnl),
+        "direction": row.direction,
+        "crossed": row.crossed,
+        "liquidation": row.liquidation,
+        "tid": row.tid,
+        "hash_of_transaction": row.hash_of_transaction,
+        "time_ms": row.time_ms,
+        "effect": row.effect,
+        "late": row.late,
+        "position": {
+            "size": _number(after.size),
+            "entry_price": None if after.entry_price is None else _number(after.entry_price),
+            "realized_pnl": _number(after.realized_pnl),
+            "closed_pnl": _number(after.closed_pnl),
+            "fees": _number(after.fees),
+            "funding": _number(after.funding),
+            "fills": after.fills,
+        },
+        "address": row.address,
+        "mode": row.mode,
+    }
+
+
+CSV_COLUMNS = (
+    "time", "account", "key", "symbol", "side", "quantity", "price", "fee", "fee_token", "closed_pnl",
+    "start_position", "position_size", "position_entry_price", "position_realized_pnl",
+    "position_closed_pnl", "position_fees", "position_funding", "position_fills", "effect", "late",
+    "direction", "crossed", "liquidation", "fill_id", "order_id", "tid", "hash_of_transaction", "time_ms",
+    "heard", "address", "mode", "seq",
+)  # fmt: skip
+
+
+def _flat(row: FillRow) -> dict[str, Any]:
+    """What stands in a row of CSV: an empty field is a value that there is none of."""
+    found = _object(row)
+    found |= {f"position_{name}": value for name, value in found["position"].items()}
+    found |= {"time": _time_text(row.time_ms), "heard": found["timestamp"]}
+    found |= {name: "true" if found[name] else "false" for name in ("late", "crossed")}
+    return {name: found[name] for name in CSV_COLUMNS}
+
+
+def _number(value: Decimal) -> str:
+    return format(value, "f")
+
+
+def _time_text(ms: int) -> str:
+    whole = datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{whole}.{ms % 1000:03d}Z"
+
+
+def _plain(text: str) -> str:
+    """What comes from outside does not steer the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -1,0 +1,278 @@
+"""The history's reader: fills out of the monitor's SQLite file, with the standard library alone.
+
+It only reads, and may do so while the monitor writes: it takes a page of rows at a time, so that it never
+keeps the file from being tidied, however slowly its rows are used.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+from hlposmon.errors import HlposmonError, NotPermitted
+from hlposmon.wire.schema import APPLICATION_ID, VERSION
+
+_PAGE_ROWS = 1000
+_BUSY_S = 2.0
+_COLUMNS = (
+    "seq, time_ms, heard_ms, account, address, mode, key, symbol, side, quantity, price, fee, fee_token,"
+    " order_id, tid, start_position, closed_pnl, direction, crossed, liquidation, tx_hash, effect, late,"
+    " position_size, position_entry, position_realized, position_closed_pnl, position_fees,"
+    " position_funding, position_fills"
+)
+
+
+class NoHistory(HlposmonError):
+    """There is no history there, or none that this program can read."""
+
+
+@dataclass(frozen=True, slots=True)
+class PositionAfter:
+    """The position after a fill. Money that a division made endless has ten decimals."""
+
+    size: Decimal
+    entry_price: Decimal | None
+    realized_pnl: Decimal
+    closed_pnl: Decimal
+    fees: Decimal
+    funding: Decimal
+    fills: int
+
+
+@dataclass(frozen=True, slots=True)
+class FillRow:
+    """One fill. `seq` is the number of its line in the audit journal; times are Unix milliseconds, by
+    the venue (`time_ms`) and of the journal's line (`heard_ms`)."""
+
+    seq: int
+    time_ms: int
+    heard_ms: int
+    account: str
+    address: str
+    mode: str
+    key: str
+    symbol: str
+    side: str
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    fee_token: str
+    order_id: int
+    tid: int | None
+    start_position: Decimal
+    closed_pnl: Decimal
+    direction: str
+    crossed: bool
+    liquidation: str | None
+    hash_of_transaction: str
+    effect: str | None
+    late: bool
+    position: PositionAfter
+
+    @property
+    def fill_id(self) -> str:
+        """The trade id as text; for rows older than trade ids, order and time."""
+        return str(self.tid) if self.tid is not None else f"{self.order_id}-{self.time_ms}"
+
+    @property
+    def coin(self) -> str:
+        return self.key.split(":", 2)[2]
+
+
+class History:
+    """An open history. For one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db, self.is_immutable = _connect(path)
+
+    @classmethod
+    def open(cls, path: Path | str) -> Self:
+        """Open the history at `path`: the file `history.sqlite3` in the monitor's state folder.
+
+        Raises NoHistory (no file, not a history, or of a later version) and NotPermitted.
+        """
+        return cls(Path(path))
+
+    def fills(
+        self,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        *,
+        coin: str | None = None,
+        account: str | None = None,
+    ) -> Iterator[FillRow]:
+        """The fills of `since_ms <= time < until_ms`, in the order of their time, lazily.
+
+        `coin` is a coin (`BTC`, also in small letters), a symbol (`BTC-USD`) or a whole key; `account` a
+        name or an address. Fills that come in meanwhile are among them. NoHistory when it cannot be read.
+        """
+        where = self._filter(coin, account)
+        until = 1 << 62 if until_ms is None else until_ms
+        at, behind = (-(1 << 62) if since_ms is None else since_ms), -1
+        sql = (
+            f"SELECT {_COLUMNS} FROM fills WHERE time_ms >= ? AND time_ms < ? AND (time_ms > ? OR seq > ?)"
+            f"{where} ORDER BY time_ms, seq LIMIT {_PAGE_ROWS}"
+        )
+        while True:
+            rows = self._all(sql, (at, until, at, behind))
+            yield from map(_fill, rows)
+            if len(rows) < _PAGE_ROWS:
+                return
+            behind, at = rows[-1][0], rows[-1][1]
+
+    def coins(self) -> list[str]:
+        """The coins of which anything is known."""
+        return sorted({key.split(":", 2)[2] for (key,) in self._all("SELECT key FROM instruments")})
+
+    def accounts(self) -> list[str]:
+        """The names of the accounts of which anything is known."""
+        return sorted({name for (name,) in self._all("SELECT name FROM accounts")})
+
+    @property
+    def seq(self) -> int:
+        """The number of the last line of the audit journal that is in it."""
+        [(seq,)] = self._all("SELECT journal_seq FROM meta")
+        assert isinstance(seq, int), "a number"
+        return seq
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------ within
+
+    def _filter(self, coin: str | None, account: str | None) -> str:
+        """What is asked for, as numbers: they are compared before any name is looked up."""
+        where = ""
+        if coin is not None:
+            rows = self._all("SELECT id, key, symbol FROM instruments")
+            ids = [str(one) for one, key, symbol in rows if _is(coin, key, symbol)]
+            where += f" AND instrument_id IN ({', '.join(ids)})"
+        if account is not None:
+            rows = self._all("SELECT id, name, address FROM accounts")
+            ids = [str(one) for one, name, address in rows if account in (name, address)]
+            where += f" AND account_id IN ({', '.join(ids)})"
+        return where
+
+    def _all(self, sql: str, given: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(sql, given).fetchall()
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise _explain(self.path, error) from error
+
+
+def _is(wanted: str, key: str, symbol: str) -> bool:
+    names = (key, symbol, key.split(":", 2)[2])
+    return wanted in names or wanted.casefold() in [name.casefold() for name in names]
+
+
+def _fill(row: tuple[Any, ...]) -> FillRow:
+    seq, time_ms, heard_ms, account, address, mode, key, symbol, side, *rest = row
+    quantity, price, fee, token, order_id, tid, start, closed, direction, *rest = rest
+    crossed, liquidation, tx_hash, effect, late, size, entry, *money, fills = rest
+    realized, closed_after, fees_after, funding_after = map(Decimal, money)
+    after = PositionAfter(
+        size=Decimal(size),
+        entry_price=None if entry is None else Decimal(entry),
+        realized_pnl=realized,
+        closed_pnl=closed_after,
+        fees=fees_after,
+        funding=funding_after,
+        fills=fills,
+    )
+    return FillRow(
+        seq=seq,
+        time_ms=time_ms,
+        heard_ms=heard_ms,
+        account=account,
+        address=address,
+        mode=mode,
+        key=key,
+        symbol=symbol,
+        side=side,
+        quantity=Decimal(quantity),
+        price=Decimal(price),
+        fee=Decimal(fee),
+        fee_token=token,
+        order_id=order_id,
+        tid=tid,
+        start_position=Decimal(start),
+        closed_pnl=Decimal(closed),
+        direction=direction,
+        crossed=bool(crossed),
+        liquidation=liquidation,
+        hash_of_transaction=_hash(tx_hash),
+        effect=effect,
+        late=bool(late),
+        position=after,
+    )
+
+
+def _hash(packed: bytes | str | None) -> str:
+    """A transaction's hash as the venue writes it; a single zero byte stands for 32 of them."""
+    if packed is None or isinstance(packed, str):
+        return packed or ""
+    return "0x" + (packed if len(packed) > 1 else bytes(32)).hex()
+
+
+def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:
+    """A connection that was read from once, and whether the file was taken for one that nobody writes."""
+    try:
+        path.stat()
+        readable = os.access(path, os.R_OK)
+    except FileNotFoundError as error:
+        raise NoHistory(f"{path}: there is no history yet") from error
+    except PermissionError as error:
+        raise NotPermitted(f"{path}: the history may not be read") from error
+    except OSError as error:
+        raise NoHistory(f"{path}: {error.strerror}") from error
+    if not readable:
+        raise NotPermitted(f"{path}: the history may not be read")
+    address = f"file:{quote(os.fspath(path.absolute()))}?mode=ro"
+    try:
+        return _looked_at(path, address), False
+    except sqlite3.OperationalError as error:
+        # Where nobody writes and we may not either, there is no place for SQLite's own files beside it.
+        log = path.with_name(path.name + "-wal")
+        with contextlib.suppress(OSError, sqlite3.Error):
+            if not log.exists() or not log.stat().st_size:
+                return _looked_at(path, address + "&immutable=1"), True
+        raise _explain(path, error) from error
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise _explain(path, error) from error
+
+
+def _looked_at(path: Path, address: str) -> sqlite3.Connection:
+    db = sqlite3.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None)
+    try:
+        [application_id] = db.execute("PRAGMA application_id").fetchone()
+        [version] = db.execute("PRAGMA user_version").fetchone()
+        if not version and not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+            raise NoHistory(f"{path}: there is no history yet")
+        if application_id != APPLICATION_ID:
+            raise NoHistory(f"{path}: this is not a history")
+        if version > VERSION:
+            raise NoHistory(f"{path}: its schema is version {version}, this hlposmon reads up to {VERSION}")
+        db.execute("SELECT journal_seq FROM meta").fetchone()
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _explain(path: Path, error: Exception) -> HlposmonError:
+    return NoHistory(f"{path}: the history cannot be read: {error}")

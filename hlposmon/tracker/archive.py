@@ -1,0 +1,179 @@
+"""What outlives the tracker: the journal, and the history that follows it. Written here, and taken up again.
+
+The journal comes first; the history is its lines once more, as rows. Where the history is behind (it could
+not be written, or was begun anew) it is brought the missing lines out of the journal, a slice at a time.
+At a start the one that knows more is believed, and each is given what only the other has.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+from hlposmon.channels.history import History
+from hlposmon.channels.journal import Journal, Sealed
+from hlposmon.domain.reports import Statement
+from hlposmon.supervision.logs import Repeats, fields
+from hlposmon.wire.lines import Recovered, event
+
+log = logging.getLogger(__name__)
+
+# How long the history may be brought lines in one go: at the start, and between two looks at the fills.
+CATCH_UP_S = 2.0
+SLICE_S = 0.05
+STUCK_S = 3.0
+_SLICE_LINES = 500
+_READ_AGAIN_S = 1.0
+
+
+class Archive:
+    """The journal and the history of one tracker. `beat` is called while work is long."""
+
+    def __init__(self, journal: Journal, history: History, *, beat: Callable[[], None]) -> None:
+        self._journal, self._history, self._beat = journal, history, beat
+        self._behind: Iterator[Sealed] | None = None
+        self._read_at_s = 0.0
+        self._events: list[tuple[str, dict[str, Any]]] = []
+        self._skipped = 0
+        self._repeats = Repeats()
+
+    def recover(self, now_s: float, now_ms: int) -> Recovered:
+        """What is known of the book; call once, first. What there is to say of it is journalled by the
+        next commit: before that, the book must have been told."""
+        journal, history = self._journal, self._history
+        history.open(now_s, now_ms)
+        kept = history.unwritten()
+        found = journal.recover(now_ms, ((one.day, one.line) for one in kept))
+        if history.seq > journal.seq:
+            journal.go_on_behind(history.seq, history.hash)
+            found = history.recovered()
+        elif history.seq == journal.seq and journal.missing is not None:
+            found = history.recovered()
+        elif history.failure is None:
+            found = self._catch_up(found, now_s, now_ms)
+        if kept:
+            log.info("lines that were not written before", extra=fields(lines=journal.backlog))
+        if journal.missing is not None:
+            first, last = journal.missing
+            log.warning("audit lines are not in this folder", extra=fields(first=first, last=last))
+            self._note("rejoined", first=first, last=last, count=last - first + 1)
+        self._say(now_s, was=None)
+        return found
+
+    def commit(self, now_s: float, now_ms: int) -> None:
+        """Write what was appended to the journal, then the same to the history."""
+        for kind, facts in self._events:
+            self._journal.append(event(kind, now_ms=now_ms, **facts), now_ms)
+        self._events.clear()
+        was = self._journal.failure
+        self._journal.commit(now_s)
+        for remark, facts in self._journal.take_remarks():
+            log.warning(remark, extra=fields(**facts))
+        if self._journal.failure is not None:
+            self._warn("the audit cannot be written", now_s, reason=self._journal.failure)
+        elif was is not None:
+            log.info("the audit is written again")
+        self._commit_history(now_s, now_ms)
+
+    def follow(self, now_s: float, now_ms: int, *, within_s: float = SLICE_S) -> None:
+        """Bring the history lines that it has not taken, for so long; nothing when it is not behind."""
+        history = self._history
+        until_s = time.monotonic() + within_s
+        while history.taken < self._journal.seq and history.is_ready(now_s) and now_s >= self._read_at_s:
+            if not self._bring() or not self._commit_history(now_s, now_ms):
+                self._behind = None
+                return
+            if time.monotonic() >= until_s:
+                return
+        self._behind = None
+
+    def settled(self, statement: Statement, differing: list[str], now_ms: int) -> None:
+        """Note what a statement said, and in which keys it and the book differ."""
+        source = "push" if statement.pushed else "rest"
+        self._history.statement(statement, source=source, differing=differing, heard_ms=now_ms)
+
+    def close(self, now_s: float, now_ms: int) -> None:
+        """Write what can be written, and let go of the files."""
+        self._journal.close()
+        self._history.commit(now_s, now_ms, written_seq=self._journal.written_seq)
+        self._history.close()
+
+    # ------------------------------------------------------------------ within
+
+    def _catch_up(self, found: Recovered, now_s: float, now_ms: int) -> Recovered:
+        """Bring the history what the journal has more. It is believed where the journal has holes."""
+        journal, history = self._journal, self._history
+        if history.seq == journal.seq and history.hash != journal.hash:
+            self._note_another(journal.hash)
+        had = history.seq
+        self.follow(now_s, now_ms, within_s=CATCH_UP_S)
+        give_up_s = time.monotonic() + STUCK_S
+        while had and not journal.is_whole and history.taken < journal.seq and time.monotonic() < give_up_s:
+            before = history.taken
+            self.follow(now_s, now_ms, within_s=CATCH_UP_S)
+            self._beat()
+            if history.taken > before:
+                give_up_s = time.monotonic() + STUCK_S
+            elif history.failure is not None:
+                break
+            else:
+                time.sleep(0.01)  # the log is being tidied
+        return history.recovered() if had and not journal.is_whole and history.seq == journal.seq else found
+
+    def _commit_history(self, now_s: float, now_ms: int) -> bool:
+        was = self._history.failure
+        done = self._history.commit(now_s, now_ms, written_seq=self._journal.written_seq)
+        self._say(now_s, was)
+        return done
+
+    def _bring(self) -> bool:
+        """Hand the history some of the lines behind what it has; whether it took any."""
+        self._beat()
+        history, at_start = self._history, self._behind is None
+        try:
+            if self._behind is None:
+                self._behind = self._journal.lines_after(history.taken)
+            brought = list(islice(self._behind, _SLICE_LINES))
+        except OSError as error:
+            self._read_at_s = time.monotonic() + _READ_AGAIN_S
+            self._warn(
+                "the audit cannot be read", time.monotonic(), reason=f"{error.filename}: {error.strerror}"
+            )
+            return False
+        if at_start and brought:
+            self._compare(brought[0][0])
+        return bool(brought) and all(history.take(*one, jump=True) for one in brought)
+
+    def _compare(self, line: dict[str, Any]) -> None:
+        """Whether the next line chains to the last one that the history took."""
+        history = self._history
+        follows = line["seq"] == history.seq + 1 and history.taken == history.seq
+        if history.seq and follows and line["prev"] != history.hash:
+            self._note_another(line["prev"])
+
+    def _note_another(self, found: str) -> None:
+        facts = {"history_seq": self._history.seq, "history_hash": self._history.hash, "found": found}
+        log.warning("the history was written from another journal", extra=fields(**facts))
+        self._note("other_journal", **facts)
+
+    def _say(self, now_s: float, was: str | None) -> None:
+        history = self._history
+        while history.begun:
+            one = history.begun.popleft()
+            aside = None if one.aside is None else one.aside.name
+            log.warning("the history is begun anew", extra=fields(reason=one.reason, kept_as=aside))
+            self._note("history_rebuilt", reason=one.reason, kept_as=aside)
+        if history.failure is not None:
+            self._warn("the history cannot be written", now_s, reason=history.failure)
+        elif was is not None:
+            log.info("the history is written again")
+        if history.skipped > self._skipped:
+            self._skipped = history.skipped
+            log.warning("audit lines that the history does not understand", extra=fields(lines=self._skipped))
+
+    def _note(self, kind: str, **facts: Any) -> None:
+        self._events.append((kind, facts))
+
+    def _warn(self, message: str, now_s: float, **values: object) -> None:
+        self._repeats.log(log, logging.ERROR, message, now=now_s, **values)

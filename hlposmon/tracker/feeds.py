@@ -1,0 +1,90 @@
+"""What each feed of fills brought, and what it did not: where feeds diverge, it is counted and shown.
+
+Losing a fill on one of two feeds costs nothing, since the other's copy counts; but a feed that loses
+fills is one that cannot be leaned on. A fill is missed by a feed that was live when the fill first came
+in, by whatever way, has been since, and has not brought it a few seconds later. Pure: `now_s` is given.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from hlposmon.domain.reports import FeedState, Fill, Identity
+
+# How long a feed may take to bring its copy, and how long copies are matched at all.
+GRACE_S, KEPT_S = 5.0, 15.0
+KEPT_FILLS = 20_000
+
+
+@dataclass(slots=True)
+class Tally:
+    """Of one feed: fills that it brought, those that it brought first, and those that it missed."""
+
+    fills: int = 0
+    first: int = 0
+    missed: int = 0
+
+
+@dataclass(slots=True)
+class _Arrival:
+    account: str
+    first_s: float
+    brought: set[str] = field(default_factory=set)
+
+
+class Feeds:
+    """The tallies of all feeds, and since when each is live for which account."""
+
+    def __init__(self) -> None:
+        self.tallies: dict[str, Tally] = {}
+        self._live_s: dict[tuple[str, str], float] = {}
+        self._arrivals: OrderedDict[tuple[str, Identity], _Arrival] = OrderedDict()
+        self._judged: OrderedDict[tuple[str, Identity], _Arrival] = OrderedDict()
+
+    def state(self, state: FeedState, now_s: float) -> None:
+        """A feed came up or went down for an account."""
+        name = state.feed, state.account
+        self.tallies.setdefault(state.feed, Tally())
+        if not state.live:
+            self._live_s.pop(name, None)
+        else:
+            self._live_s.setdefault(name, now_s)
+
+    def brought(
+        self, source: str, account: str, fills: Iterable[Fill], new: set[Identity], now_s: float
+    ) -> None:
+        """`source` gave these fills of an account; `new` are those that nobody had given before."""
+        tally = self.tallies.get(source)
+        for fill in fills:
+            identity = fill.identity
+            name = account, identity
+            arrival = self._arrivals.get(name) or self._judged.get(name)
+            if arrival is None:
+                if identity not in new:
+                    continue  # long known: it tells nothing of the others
+                arrival = self._arrivals[name] = _Arrival(account, now_s)
+                if tally is not None:
+                    tally.first += 1
+            if tally is not None and source not in arrival.brought:
+                arrival.brought.add(source)
+                tally.fills += 1
+        while len(self._arrivals) > KEPT_FILLS:
+            self._arrivals.popitem(last=False)
+
+    def judge(self, now_s: float) -> dict[str, int]:
+        """What was found missing since the last time: how many fills by feed."""
+        found: dict[str, int] = {}
+        while self._arrivals:
+            name, arrival = next(iter(self._arrivals.items()))
+            if now_s - arrival.first_s < GRACE_S:
+                break
+            del self._arrivals[name]
+            self._judged[name] = arrival
+            for feed, tally in self.tallies.items():
+                live_s = self._live_s.get((feed, arrival.account))
+                if live_s is not None and live_s < arrival.first_s and feed not in arrival.brought:
+                    tally.missed += 1
+                    found[feed] = found.get(feed, 0) + 1
+        while self._judged and now_s - next(iter(self._judged.values())).first_s > KEPT_S:
+            self._judged.popitem(last=False)
+        return found

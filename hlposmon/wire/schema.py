@@ -1,0 +1,171 @@
+"""The history's tables, as SQL: a new file is made by the same steps that bring an old one up to date.
+
+What each column means stands in docs/api.md, for readers in any language. Amounts are TEXT, decimals
+without exponent; names, coins and words that recur are kept once and pointed at. A step, once
+released, is never altered: what is to be another way becomes the next step.
+"""
+
+# "HLPM": what tells a history from any other SQLite file.
+APPLICATION_ID = 0x484C504D
+
+_FIRST = (
+    """CREATE TABLE meta (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        journal_seq INTEGER NOT NULL,
+        journal_hash TEXT NOT NULL,
+        mode TEXT NOT NULL,
+        addresses TEXT NOT NULL,
+        repeated INTEGER NOT NULL,
+        skipped INTEGER NOT NULL
+    )""",
+    f"INSERT INTO meta VALUES (1, 0, '{'0' * 64}', '', '{{}}', 0, 0)",
+    """CREATE TABLE accounts (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        address TEXT NOT NULL,
+        mode TEXT NOT NULL,
+        base_ms INTEGER,
+        UNIQUE (name, address, mode)
+    )""",
+    "CREATE TABLE instruments (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, symbol TEXT NOT NULL)",
+    "CREATE TABLE words (id INTEGER PRIMARY KEY, word TEXT NOT NULL UNIQUE)",
+    """CREATE TABLE fill (
+        time_ms INTEGER NOT NULL,
+        account INTEGER NOT NULL REFERENCES accounts,
+        instrument INTEGER NOT NULL REFERENCES instruments,
+        order_id INTEGER NOT NULL,
+        tid INTEGER NOT NULL,
+        side INTEGER NOT NULL,
+        start_position TEXT NOT NULL,
+        quantity TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        lag_ms INTEGER NOT NULL,
+        price TEXT NOT NULL,
+        fee TEXT NOT NULL,
+        fee_token INTEGER NOT NULL REFERENCES words,
+        closed_pnl TEXT NOT NULL,
+        direction INTEGER NOT NULL REFERENCES words,
+        crossed INTEGER NOT NULL,
+        liquidation TEXT,
+        tx_hash BLOB,
+        effect INTEGER REFERENCES words,
+        late INTEGER NOT NULL,
+        position_size TEXT NOT NULL,
+        position_entry TEXT,
+        position_realized TEXT NOT NULL,
+        position_closed_pnl TEXT NOT NULL,
+        position_fees TEXT NOT NULL,
+        position_funding TEXT NOT NULL,
+        position_fills INTEGER NOT NULL,
+        PRIMARY KEY (time_ms, account, instrument, order_id, tid, side, start_position, quantity)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE funding (
+        time_ms INTEGER NOT NULL,
+        account INTEGER NOT NULL REFERENCES accounts,
+        instrument INTEGER NOT NULL REFERENCES instruments,
+        seq INTEGER NOT NULL,
+        lag_ms INTEGER NOT NULL,
+        amount TEXT NOT NULL,
+        size TEXT NOT NULL,
+        rate TEXT NOT NULL,
+        position_size TEXT NOT NULL,
+        position_funding TEXT NOT NULL,
+        PRIMARY KEY (time_ms, account, instrument)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE adoptions (
+        seq INTEGER NOT NULL,
+        heard_ms INTEGER NOT NULL,
+        account INTEGER NOT NULL REFERENCES accounts,
+        instrument INTEGER NOT NULL REFERENCES instruments,
+        event TEXT NOT NULL,
+        statement_ms INTEGER NOT NULL,
+        before_size TEXT NOT NULL,
+        before_entry TEXT,
+        position_size TEXT NOT NULL,
+        position_entry TEXT
+    )""",
+    """CREATE TABLE gaps (
+        seq INTEGER NOT NULL,
+        heard_ms INTEGER NOT NULL,
+        account INTEGER NOT NULL REFERENCES accounts,
+        instrument INTEGER NOT NULL REFERENCES instruments,
+        since_ms INTEGER NOT NULL,
+        expected TEXT NOT NULL,
+        found TEXT NOT NULL,
+        ended_ms INTEGER,
+        ended_by TEXT,
+        missing INTEGER
+    )""",
+    "CREATE INDEX open_gaps ON gaps (account, instrument) WHERE ended_ms IS NULL",
+    """CREATE TABLE drifts (
+        seq INTEGER NOT NULL,
+        heard_ms INTEGER NOT NULL,
+        account INTEGER NOT NULL REFERENCES accounts,
+        instrument INTEGER NOT NULL REFERENCES instruments,
+        book_size TEXT NOT NULL,
+        venue_size TEXT NOT NULL,
+        cause TEXT NOT NULL
+    )""",
+    """CREATE TABLE outages (
+        seq INTEGER NOT NULL,
+        heard_ms INTEGER NOT NULL,
+        account INTEGER NOT NULL REFERENCES accounts,
+        since_ms INTEGER,
+        reason TEXT NOT NULL,
+        ended_ms INTEGER
+    )""",
+    """CREATE TABLE holdings (
+        account INTEGER NOT NULL REFERENCES accounts,
+        instrument INTEGER NOT NULL REFERENCES instruments,
+        size TEXT NOT NULL,
+        cost TEXT NOT NULL,
+        realized_pnl TEXT NOT NULL,
+        closed_pnl TEXT NOT NULL,
+        fees TEXT NOT NULL,
+        funding TEXT NOT NULL,
+        fills INTEGER NOT NULL,
+        known_ms INTEGER NOT NULL,
+        last_funding_ms INTEGER NOT NULL,
+        seen TEXT NOT NULL,
+        PRIMARY KEY (account, instrument)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE doubts (
+        account INTEGER NOT NULL REFERENCES accounts,
+        key TEXT NOT NULL,
+        since_ms INTEGER NOT NULL,
+        PRIMARY KEY (account, key)
+    ) WITHOUT ROWID""",
+    """CREATE VIEW fills AS SELECT
+        f.seq, f.time_ms, f.time_ms + f.lag_ms AS heard_ms, a.name AS account, a.address, a.mode,
+        i.key, i.symbol, CASE f.side WHEN 1 THEN 'buy' ELSE 'sell' END AS side, f.quantity, f.price,
+        f.fee, t.word AS fee_token, f.order_id, nullif(f.tid, 0) AS tid, f.start_position, f.closed_pnl,
+        d.word AS direction, f.crossed, f.liquidation, f.tx_hash, e.word AS effect, f.late,
+        f.position_size, f.position_entry, f.position_realized, f.position_closed_pnl,
+        f.position_fees, f.position_funding, f.position_fills,
+        f.account AS account_id, f.instrument AS instrument_id
+    FROM fill AS f
+        CROSS JOIN accounts AS a ON a.id = f.account
+        CROSS JOIN instruments AS i ON i.id = f.instrument
+        CROSS JOIN words AS t ON t.id = f.fee_token
+        CROSS JOIN words AS d ON d.id = f.direction
+        LEFT JOIN words AS e ON e.id = f.effect""",
+)
+
+_SECOND = (
+    """CREATE TABLE statements (
+        account INTEGER NOT NULL REFERENCES accounts,
+        statement_ms INTEGER NOT NULL,
+        heard_ms INTEGER NOT NULL,
+        source TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        agreed INTEGER NOT NULL,
+        differing TEXT
+    )""",
+    "CREATE INDEX statements_by_age ON statements (heard_ms)",
+    # Journal lines that the log folder would not take: the journal writes them when it can.
+    "CREATE TABLE unwritten (seq INTEGER PRIMARY KEY, day TEXT NOT NULL, line BLOB NOT NULL)",
+)
+
+# By the version that a step ends at.
+STEPS: dict[int, tuple[str, ...]] = {1: _FIRST, 2: _SECOND}
+VERSION = max(STEPS)

@@ -1,0 +1,180 @@
+"""The state worker: the venue's own statement of each account, pushed over a connection for nothing else.
+
+A push costs no request weight and comes about each second, so what no fill tells is seen at once. Where
+the exchange refuses the states of all dexes those of the first are asked for, and where it refuses
+these too, it is said: REST each interval is left. Pushes conflate: a newer one replaces an older one.
+It compares nothing.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hlposmon.config import Account
+from hlposmon.domain.reports import Notice, Statement, Welcome
+from hlposmon.errors import WireError
+from hlposmon.supervision.logs import Repeats, fields
+from hlposmon.supervision.loop import Pulse
+from hlposmon.venues.websocket import Feed, Lost, Opened, Said
+from hlposmon.wire import hyperliquid as wire
+from hlposmon.workers.outlet import Outlet
+from hlposmon.workers.waiting import wait
+
+log = logging.getLogger(__name__)
+
+# What is asked for, the best first; the second knows one dex.
+CHANNELS = ("allDexsClearinghouseState", "clearinghouseState")
+ACK_DEADLINE_S = 5.0
+# At most so often is one account handed on, however often it is pushed.
+SPACING_S = 0.4
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One account on the present connection: which channel it is asked for by, None when none is left."""
+
+    account: Account
+    channel: int | None = 0
+    acked: bool = False
+    asked_s: float = 0.0
+    newest: Statement | None = None
+    told_s: float = 0.0
+
+
+class StateWorker:
+    def __init__(
+        self,
+        pulse: Pulse,
+        *,
+        accounts: Sequence[Account],
+        feed: Feed,
+        queue: Path,
+        ack_s: float = ACK_DEADLINE_S,
+    ) -> None:
+        self._pulse, self._feed, self._ack_s = pulse, feed, ack_s
+        self._outlet = Outlet(queue, pulse, "state")
+        self._watches = {account.address: _Watch(account) for account in accounts}
+        self._names = {account.address: account.name for account in accounts}
+        self._notices: dict[Notice, None] = {}
+        self._repeats = Repeats()
+
+    def run(self) -> None:
+        try:
+            while not self._pulse.stopping:
+                self._pulse.beat()
+                self._hear_tracker()
+                self._hear_exchange()
+                self._fall_back_if_unheard()
+                self._hand_on()
+                wait(self._pulse, self._outlet, self._feed, 0.2)
+        finally:
+            self._feed.close()
+            self._outlet.close()
+
+    def _hear_tracker(self) -> None:
+        if any(isinstance(ask, Welcome) for ask in self._outlet.poll()):
+            for notice in self._notices:
+                self._outlet.put(notice)
+
+    def _hear_exchange(self) -> None:
+        for _ in range(64):
+            match self._feed.next():
+                case Opened():
+                    log.info("states connected", extra=fields(url=self._feed.url))
+                    for watch in self._watches.values():
+                        watch.newest = None
+                        self._subscribe(watch, 0)
+                case Lost(reason=reason, retry_s=retry_s):
+                    self._warn("states lost", reason=reason, retry_s=f"{retry_s:.1f}")
+                case Said(raw=raw):
+                    self._said(raw)
+                    continue
+                case None:
+                    pass
+            break
+
+    def _subscribe(self, watch: _Watch, channel: int) -> None:
+        watch.acked, watch.asked_s = False, time.monotonic()
+        watch.channel = channel if channel < len(CHANNELS) else None
+        if watch.channel is None:
+            self._notice(watch, "the exchange pushes no states of it: REST statements only")
+            return
+        dex = {"dex": ""} if channel else {}
+        self._feed.send(wire.subscription(CHANNELS[channel], user=watch.account.address, **dex))
+
+    def _said(self, raw: bytes) -> None:
+        try:
+            message = wire.message(raw)
+            if message.channel in CHANNELS:
+                self._pushed(message)
+            elif message.channel == "subscriptionResponse":
+                for watch in self._watches.values():
+                    if watch.channel is not None:
+                        named = CHANNELS[watch.channel], watch.account.address
+                        watch.acked |= wire.acknowledges(message.data, *named)
+            elif message.channel == "error":
+                self._refused(wire.refusal(message.data))
+        except WireError as error:
+            self._warn("message not understood", reason=error)  # the next push says it all again
+
+    def _pushed(self, message: wire.Message) -> None:
+        found = wire.state_push(
+            message.data,
+            message.channel,
+            self._names,
+            heard_s=time.monotonic(),
+            now_ms=int(time.time() * 1000),
+        )
+        if found is None:
+            return
+        user, statement, others = found
+        watch = self._watches[user]
+        watch.newest = statement or watch.newest
+        for coin in others:
+            self._notice(watch, f"{coin} is held but not watched: only perpetuals of the first dex are")
+        self._feed.calm()
+
+    def _refused(self, refusal: wire.Refusal) -> None:
+        if refusal.already:
+            return
+        self._warn("the exchange refused", text=refusal.text)
+        for watch in self._watches.values():
+            if watch.acked or watch.channel is None or refusal.user not in (None, watch.account.address):
+                continue
+            # What names no subscription is meant for one that has not been acknowledged: any of them.
+            named = refusal.kind in (None, CHANNELS[watch.channel])
+            if refusal.limit:
+                watch.channel = None
+                self._notice(watch, f"the exchange refuses to push its state: {refusal.text}")
+            elif named and refusal.kind is not None:
+                self._subscribe(watch, watch.channel + 1)
+
+    def _fall_back_if_unheard(self) -> None:
+        if not self._feed.is_open:
+            return
+        now_s = time.monotonic()
+        for watch in self._watches.values():
+            if watch.channel is not None and not watch.acked and now_s - watch.asked_s > self._ack_s:
+                self._warn("not acknowledged", account=watch.account.name, channel=CHANNELS[watch.channel])
+                self._subscribe(watch, watch.channel + 1)
+
+    def _hand_on(self) -> None:
+        now_s = time.monotonic()
+        for watch in self._watches.values():
+            if watch.newest is None or now_s - watch.told_s < SPACING_S:
+                continue
+            if self._outlet.put_newest(watch.newest):
+                watch.newest, watch.told_s = None, now_s
+
+    def _notice(self, watch: _Watch, text: str) -> None:
+        """Say it to this tracker, and to each one after it."""
+        notice = Notice(watch.account.name, text)
+        if notice not in self._notices:
+            self._notices[notice] = None
+            log.warning("notice", extra=fields(account=watch.account.name, text=text))
+            self._outlet.put(notice)
+
+    def _warn(self, message: str, **values: object) -> None:
+        self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)

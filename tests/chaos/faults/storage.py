@@ -1,0 +1,77 @@
+"""Faults of the disk: full, read-only, and files that were spoilt behind the monitor's back."""
+
+import random
+import resource
+import signal
+
+from tests.chaos.trial import Act, Trial
+
+
+def full(trial: Trial, chance: random.Random) -> Act:
+    """No byte is left for the audit; then there is room again."""
+    assert trial.disk is not None, "the run was made for it"
+    seconds = chance.uniform(1.0, 3.0)
+    trial.note(f"{seconds:.1f} s")
+    trial.begins()
+    trial.disk.fill()
+    yield seconds / 2
+    if chance.random() < 0.3:
+        trial.note("and the tracker killed")
+        trial.may_lag(6)
+        trial.send(signal.SIGKILL, *(pid for name, pid in trial.pids().items() if name == "tracker"))
+    yield seconds / 2
+    trial.disk.free()
+    trial.over()
+
+
+def read_only(trial: Trial, chance: random.Random) -> Act:
+    """The log folder is read-only for whoever opens a file, which a new tracker has to; then no more."""
+    assert trial.disk is not None, "the run was made for it"
+    seconds = chance.uniform(1.0, 3.0)
+    trial.note(f"{seconds:.1f} s")
+    trial.may_lag(6)
+    trial.begins()
+    trial.disk.read_only()
+    trial.send(signal.SIGKILL, *(pid for name, pid in trial.pids().items() if name == "tracker"))
+    yield seconds
+    trial.disk.writable()
+    trial.over()
+
+
+def file_limit(trial: Trial, chance: random.Random) -> Act:
+    """No file of the tracker may grow any more; then it may again. Needs no rights."""
+    trial.begins()
+    limited = [pid for name, pid in trial.pids().items() if name == "tracker"]
+    for pid in limited:
+        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1024, hard))
+    yield chance.uniform(1.0, 3.0)
+    for pid in limited:
+        try:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        except ProcessLookupError:
+            continue
+    trial.over()
+
+
+def history_corrupted(trial: Trial, chance: random.Random) -> Act:
+    """The history's file is overwritten in its midst while it is open, or before a new tracker opens it."""
+    paths = [
+        path
+        for path in sorted(trial.stage.state_dir.rglob("*"))
+        if path.suffix in (".db", ".sqlite", ".sqlite3")
+    ]
+    trial.begins()
+    if not paths:
+        trial.note("there is no history file")
+    for path in paths:
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.seek(chance.randrange(max(1, size)) if chance.random() < 0.7 else 0)
+            file.write(chance.randbytes(chance.choice((16, 512, 8192))))
+    if chance.random() < 0.6:
+        trial.note("and the tracker killed")
+        trial.may_lag(6)
+        trial.send(signal.SIGKILL, *(pid for name, pid in trial.pids().items() if name == "tracker"))
+    trial.over()
+    yield 0

@@ -1,0 +1,266 @@
+"""Seven days in a quarter of an hour: `python -m tests.chaos.soak [--leaps 168] [--leap-s 6]`.
+
+Every few seconds the wall clock of the monitor and that of the exchange leap by an hour, while the
+monotonic clock, by which all is timed, goes on as it is; prices come each real second. Ten accounts
+with ten positions each trade, and are paid or pay funding every hour. Watched are the memory of the
+whole process tree, its descriptors, and what is written to the disk.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.chaos import places, report
+from tests.chaos.flow import fills_differ, sizes_differ
+from tests.chaos.stage import Stage
+from tests.chaos.trial import FOUR_DIGITS
+from tests.system.world import descendants, until
+
+ACCOUNTS, COINS = 10, 10
+HOUR_S, DAY_HOURS = 3600, 24
+PACE = 20.0
+MAX_GROWTH = 0.02
+MAX_SPREAD = 4  # connections that are just being made or closed when it is counted
+HISTORY_BYTES_A_FILL = 1000
+CONFIG = "[reconcile]\ninterval_s = 5\n"
+ABOUT = """Ten accounts with ten positions each trade steadily; prices come each real second; every few
+seconds the wall clock of the monitor and of the exchange leaps by an hour, at which funding is paid on
+every position. Memory is the proportional set size of the supervisor and all its processes; it and the
+descriptors are taken before each leap, and compared from the end of the first day on. At the end the
+sizes, the fills and the funding payments in the audit must be those of the exchange."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The process tree at one moment."""
+
+    pss: int  # bytes: what is shared is counted once
+    descriptors: int
+    by_process: tuple[tuple[str, int], ...]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of it."""
+
+    leaps: int
+    fills: int = 0
+    fundings: int = 0
+    seconds: float = 0.0
+    samples: list[Sample] = field(default_factory=list)
+    audit_files: int = 0
+    audit_bytes: int = 0
+    history_bytes: int | None = None
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def settled(self) -> list[Sample]:
+        """Those after the first day."""
+        return self.samples[DAY_HOURS:]
+
+    def of_part(self, *, last: bool) -> list[Sample]:
+        """The first or the last tenth of them, of which the median is taken."""
+        count = max(1, len(self.settled) // 10)
+        return self.settled[-count:] if last else self.settled[:count]
+
+    def growth(self) -> float:
+        """Of the memory, as a share, from after the warm-up to the end."""
+        begin, end = (statistics.median(one.pss for one in self.of_part(last=last)) for last in (False, True))
+        return end / begin - 1
+
+    def check(self) -> Iterator[str]:
+        """Everything that is not as it must be."""
+        yield from self.wrong
+        days = self.leaps // DAY_HOURS
+        if self.audit_files < days:
+            yield f"{self.audit_files} audit files for {days} days"
+        if self.settled:
+            if self.growth() >= MAX_GROWTH:
+                yield f"memory grew by {self.growth():.1%}: {_by_process(self)}"
+            counts = [one.descriptors for one in self.settled]
+            if max(counts) - min(counts) > MAX_SPREAD:
+                yield f"descriptors from {min(counts)} to {max(counts)}"
+        if self.history_bytes is not None and self.history_bytes > HISTORY_BYTES_A_FILL * self.fills:
+            yield f"{self.history_bytes / self.fills:.0f} bytes of history for each fill"
+
+
+def _by_process(outcome: Outcome) -> str:
+    first, last = dict(outcome.settled[0].by_process), dict(outcome.settled[-1].by_process)
+    return ", ".join(f"{name} {first.get(name, 0) >> 10} to {size >> 10} kB" for name, size in last.items())
+
+
+def soak(leaps: int, leap_s: float, *, seed: int = 1, progress: bool = False) -> Outcome:
+    """Leap so many hours, one every `leap_s`. Raises `places.Unavailable` where no clock can be stepped."""
+    with ExitStack() as stack:
+        stage = Stage(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hlc-"))))
+        clock = places.clock(stage.folder)
+        stack.callback(stage.close)
+        stage.open_exchange(
+            "--seed", str(seed), "--pace", "0", "--coins", str(COINS), "--accounts", str(ACCOUNTS),
+            "--no-limits",
+        )  # fmt: skip
+        _hold_all(stage)
+        stage.monitor_environ = clock.environ
+        stage.watch(ACCOUNTS, CONFIG)
+        assert stage.monitor is not None
+        stack.callback(lambda pids: places.sweep(set(pids)), _tree(stage))
+        begun = {name: stage.made(name) for name in stage.names}
+        paid = _fundings(stage)
+        outcome = Outcome(leaps)
+        began_s = time.monotonic()
+        stage.control.pace(PACE)
+        for number in range(1, leaps + 1):
+            due_s = began_s + number * leap_s
+            time.sleep(max(0.0, due_s - time.monotonic()))  # an hour takes so long here
+            outcome.samples.append(_sample(stage))
+            clock.step(HOUR_S)
+            stage.control.clock_skew(clock.offset_s)
+            if progress and number % DAY_HOURS == 0:
+                sample = outcome.samples[-1]
+                print(
+                    f"day {number // DAY_HOURS}: {sample.pss >> 10} kB, {sample.descriptors} descriptors",
+                    flush=True,
+                )
+        stage.control.pace(0)
+        outcome.seconds = time.monotonic() - began_s
+        _compare(stage, begun, paid, outcome)
+        _measure(stage, outcome)
+        pids = set(_tree(stage))
+        status = stage.stop()
+        if status != 0:
+            outcome.wrong.append(f"exit status {status}")
+        places.sweep(pids)
+        return outcome
+
+
+def _hold_all(stage: Stage) -> None:
+    """Every account holds every coin."""
+    state = stage.control.state()
+    prices = {
+        coin: held["markPx"]
+        for account in state["accounts"].values()
+        for coin, held in account["positions"].items()
+    }
+    for address, account in state["accounts"].items():
+        missing = [coin for coin in state["coins"] if coin not in account["positions"]]
+        for coin in missing:
+            stage.control.fill(address, coin, "B", "1", _round(prices.get(coin, "100")))
+
+
+def _round(price: str) -> str:
+    return format(FOUR_DIGITS.create_decimal(price), "f")
+
+
+def _tree(stage: Stage) -> list[int]:
+    assert stage.monitor is not None
+    return [stage.monitor.pid, *descendants(stage.monitor.pid)]
+
+
+def _sample(stage: Stage) -> Sample:
+    names = {row["pid"]: row["name"] for row in stage.api.workers()}
+    sizes, descriptors = {}, 0
+    for pid in _tree(stage):
+        with suppress(OSError):
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            pss = next(line for line in rollup.splitlines() if line.startswith("Pss:"))
+            sizes[names.get(pid, "supervisor")] = int(pss.split()[1]) << 10
+            descriptors += len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    return Sample(sum(sizes.values()), descriptors, tuple(sizes.items()))
+
+
+def _fundings(stage: Stage) -> Counter[str]:
+    state = stage.control.state()["accounts"]
+    return Counter({name: int(state[stage.address(name)]["fundings"]) for name in stage.names})
+
+
+def _compare(stage: Stage, begun: dict[str, int], paid: Counter[str], outcome: Outcome) -> None:
+    """The equality at the end, and each funding payment once."""
+    due = Counter(_fundings(stage))
+    due.subtract(paid)
+
+    def differences() -> list[str]:
+        booked = Counter(line["account"] for line in stage.lines() if line["type"] == "funding")
+        wrong = [
+            f"funding of {name}: {booked[name]} of {due[name]} booked"
+            for name in due
+            if booked[name] != due[name]
+        ]
+        return wrong or sizes_differ(stage) or list(fills_differ(stage, begun))
+
+    try:
+        until("all agree", lambda: not differences(), within_s=30)
+    except AssertionError:
+        outcome.wrong += differences()[:5]
+    outcome.fills = sum(stage.made(name) - begun[name] for name in stage.names)
+    outcome.fundings = due.total()
+
+
+def _measure(stage: Stage, outcome: Outcome) -> None:
+    files = list((stage.log_dir / "trading").glob("audit-*.jsonl"))
+    outcome.audit_files = len(files)
+    outcome.audit_bytes = sum(path.stat().st_size for path in files)
+    history = [path for path in stage.state_dir.rglob("*") if ".db" in path.name or ".sqlite" in path.name]
+    if history:
+        outcome.history_bytes = sum(path.stat().st_size for path in history)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.soak", description=__doc__)
+    parser.add_argument("--leaps", type=int, default=7 * DAY_HOURS, help="hours")
+    parser.add_argument("--leap-s", type=float, default=6.0, help="how long each takes")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the result into this report")
+    given = parser.parse_args()
+    try:
+        found = soak(given.leaps, given.leap_s, seed=given.seed, progress=True)
+    except places.Unavailable as why:
+        print(f"passed over: {why}", file=sys.stderr)
+        return 1
+    wrong = list(found.check())
+    print(
+        "\n".join(
+            section(found, f"python -m tests.chaos.soak --leaps {given.leaps} --leap-s {given.leap_s:g}")
+        )
+    )
+    if given.write:
+        command = f"python -m tests.chaos.soak --leaps {given.leaps} --leap-s {given.leap_s:g}"
+        report.put(given.write, "soak", "\n".join(section(found, command)))
+    print("\n".join(wrong) or "all is as it must be", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def section(found: Outcome, command: str) -> Iterator[str]:
+    """Its part of the report."""
+    yield "## Soak: seven days in a quarter of an hour"
+    yield ""
+    yield f"`{command}`; {report.machine()}."
+    yield ""
+    yield ABOUT
+    yield ""
+    yield "| | |"
+    yield "|---|---|"
+    yield f"| simulated hours, in real minutes | {found.leaps} in {found.seconds / 60:.1f} |"
+    yield f"| fills, funding payments | {found.fills:,}, {found.fundings:,} |"
+    if found.settled:
+        sizes = [statistics.median(one.pss for one in found.of_part(last=last)) / 2**20 for last in (0, 1)]
+        counts = [one.descriptors for one in found.settled]
+        yield f"| memory of all processes after a day, at the end | {sizes[0]:.1f} MB, {sizes[1]:.1f} MB |"
+        yield f"| growth (limit {MAX_GROWTH:.0%}) | {found.growth():+.2%} |"
+        yield f"| descriptors, least and most (limit: {MAX_SPREAD} apart) | {min(counts)}, {max(counts)} |"
+    yield f"| audit files, by day | {found.audit_files} |"
+    yield f"| audit, bytes for each fill | {found.audit_bytes / max(1, found.fills):.0f} |"
+    if found.history_bytes is not None:
+        each = found.history_bytes / max(1, found.fills)
+        yield f"| history, bytes for each fill (limit {HISTORY_BYTES_A_FILL}) | {each:.0f} |"
+    yield f"| not as it must be | {'; '.join(found.check()) or 'nothing'} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""The world of a chaos run: what tests of the whole service have, for one or two accounts, with restarts."""
+
+from pathlib import Path
+
+from tests.system.world import World
+
+NAMES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+class Stage(World):
+    """A world whose monitor can be started again as it was, in surroundings of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.monitor_environ: dict[str, str] = {}
+        self.names: tuple[str, ...] = ()
+        self._config = ""
+
+    def environ(self) -> dict[str, str]:
+        # The exchange is started before anything is put here: the clock that is stepped is the monitor's.
+        return super().environ() | self.monitor_environ
+
+    def watch(self, count: int, config: str) -> None:
+        """Start the monitor on the first accounts of the exchange."""
+        self.names, self._config = NAMES[:count], config
+        self.start_again(wait=True)
+
+    def start_again(self, *, wait: bool = False) -> None:
+        """Start it on the same folders, as after a power cut."""
+        named = [
+            f"--address={name}={address}" for name, address in zip(self.names, self.accounts, strict=False)
+        ]
+        self.start(*named, *self.urls, config=self._config, wait=wait)
+
+    def all_disagreements(self, begun: dict[str, int]) -> list[str]:
+        """Where exchange, book, snapshot, journal and whatever else is kept differ, over all accounts.
+
+        `begun` has how many fills of each account were made before the monitor began.
+        """
+        wrong = []
+        for name in self.names:
+            found = self.disagreements(fills_from=begun[name], account=name)
+            wrong += [f"{name}: {each}" for each in found]
+        return wrong
+
+    def address(self, account: str | None) -> str:
+        return self.accounts[self.names.index(account)] if account else self.accounts[0]
+
+    def made(self, name: str) -> int:
+        """How many fills the exchange has made for an account."""
+        return int(self.control.state()["accounts"][self.address(name)]["fills"])

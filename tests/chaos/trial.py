@@ -1,0 +1,155 @@
+"""What a fault may take hold of: the exchange, the monitor, its processes, and the dice of one run.
+
+A fault is a generator: it does something, yields how many seconds it wants to wait, and goes on. So
+several overlap without threads, and the seed alone decides what is done and in which order.
+"""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Context
+from typing import Any
+
+from hlposmon.errors import HlposmonError
+from hlposmon.simulator.client import Control
+from tests.chaos.places import Clock, Disk
+from tests.chaos.stage import Stage
+from tests.system.world import alive, descendants
+
+Act = Iterator[float]
+FOUR_DIGITS = Context(prec=4)
+
+
+@dataclass(slots=True)
+class Wound:
+    """One fault as it was done: when it began and ended, on the monotonic clock."""
+
+    name: str
+    began_s: float
+    over_s: float | None = None
+    alone: bool = True  # nothing else was under way: what was noticed then was this
+    noticed_s: float | None = None
+    healed_s: float | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Blindness:
+    """From `began_s` to `until_s` a number may rightly be as old as `began_s` and yet be called proven."""
+
+    began_s: float
+    until_s: float
+
+
+class Trial:
+    """One run."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        chance: random.Random,
+        *,
+        disk: Disk | None,
+        clock: Clock | None,
+        statements_s: float,
+    ) -> None:
+        self.stage, self.chance, self.disk, self.clock = stage, chance, disk, clock
+        self.statements_s = statements_s  # how often the exchange's own statement is asked for, at the least
+        self.blind: list[Blindness] = []
+        self.wound: Wound | None = None
+        self.down_until_s = 0.0  # a monitor that has ended is not started again before that
+        self.open: list[Any] = []  # sockets of clients that a fault made
+        self.family: set[int] = set()  # every process of the monitor that was ever seen
+
+    @property
+    def control(self) -> Control:
+        return self.stage.control
+
+    # -------------------------------------------------------------- measuring
+
+    def begins(self) -> None:
+        """The cause is now; a fault that prepares something says so when it really begins."""
+        assert self.wound is not None, "a fault is under way"
+        self.wound.began_s = time.monotonic()
+
+    def over(self) -> None:
+        """What was broken is whole again, as far as it is not the monitor's to mend."""
+        assert self.wound is not None, "a fault is under way"
+        self.wound.over_s = time.monotonic()
+
+    def note(self, text: str) -> None:
+        """A word on what the dice chose, for the line of the run."""
+        assert self.wound is not None, "a fault is under way"
+        self.wound.notes.append(text)
+
+    def may_lag(self, seconds: float) -> None:
+        """From now on, and for so long, the monitor cannot know better."""
+        now_s = time.monotonic()
+        self.blind.append(Blindness(now_s, now_s + seconds))
+
+    # -------------------------------------------------------------- processes
+
+    def pids(self) -> dict[str, int]:
+        """The processes of the monitor by name, the supervisor too; those that are down are left out."""
+        monitor = self.stage.monitor
+        assert monitor is not None, "a monitor was started"
+        found = {"supervisor": monitor.pid} if alive(monitor.pid) else {}
+        try:
+            rows = self.stage.api.workers()
+        except HlposmonError:
+            return found
+        found |= {row["name"]: row["pid"] for row in rows if row["pid"] and alive(row["pid"])}
+        self.family |= set(found.values())
+        return found
+
+    def everything(self) -> list[int]:
+        """The supervisor and all below it."""
+        monitor = self.stage.monitor
+        assert monitor is not None, "a monitor was started"
+        found = [monitor.pid, *descendants(monitor.pid)]
+        self.family |= set(found)
+        return found
+
+    def send(self, what: signal.Signals, *pids: int) -> None:
+        for pid in pids:
+            try:
+                os.kill(pid, what)
+            except ProcessLookupError:
+                continue
+
+    def cut_down(self, pids: list[int], *, for_s: float) -> None:
+        """Kill what is named, the supervisor among it; it is started again after a while, as by a service
+        manager, which is the run's business: two faults may do so side by side."""
+        self.down_until_s = max(self.down_until_s, time.monotonic() + for_s)
+        self.send(signal.SIGKILL, *pids)
+        assert self.stage.monitor is not None, "a monitor was started"
+        self.stage.monitor.wait()
+
+    def keep_up(self) -> None:
+        """What a service manager does with a monitor that has ended."""
+        monitor = self.stage.monitor
+        assert monitor is not None, "a monitor was started"
+        if monitor.poll() is not None and time.monotonic() >= self.down_until_s:
+            self.down_until_s = time.monotonic() + 0.5
+            self.stage.start_again()
+
+    # -------------------------------------------------------------- exchange
+
+    def feeds(self, kind: str = "userFills") -> list[int]:
+        """The numbers, from 1, of the open WebSockets that are subscribed to a channel."""
+        rows = self.control.state()["connections"]
+        return [
+            number
+            for number, row in enumerate(rows, 1)
+            if any(one["type"] == kind for one in row["subscriptions"])
+        ]
+
+    def price(self, coin: str) -> str:
+        """A lawful price: four significant digits of the mark, wherever it is held."""
+        for account in self.control.state()["accounts"].values():
+            if coin in account["positions"]:
+                return format(FOUR_DIGITS.create_decimal(account["positions"][coin]["markPx"]), "f")
+        return "100"

@@ -1,0 +1,168 @@
+"""`hlposmon fills`: what it prints, of which fills, and what it says when it cannot."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hlposmon.client.history import History
+from tests.channels.clerk import ADDRESS, BTC, NOON, Clerk
+from tests.cli.canned_monitor import Commands
+
+
+@pytest.fixture
+def clerk(tmp_path):
+    clerk = Clerk(tmp_path / "kept")
+    clerk.start()
+    clerk.write(3)
+    yield clerk
+    clerk.history._shut()
+
+
+def fills(hlposmon: Commands, clerk: Clerk, *args: str):
+    return hlposmon.run("fills", "--state-dir", str(clerk.state), *args)
+
+
+def test_json_lines_are_the_audits_lines(hlposmon: Commands, clerk: Clerk):
+    result = fills(hlposmon, clerk, "--json")
+    printed = [json.loads(line) for line in result.stdout.splitlines()]
+    [path] = (clerk.log / "trading").iterdir()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    audited = [line for line in lines if line["type"] == "fill"]
+
+    assert 0 == result.exit_code
+    for ours, theirs in zip(printed, audited, strict=True):
+        assert (ours.pop("address"), ours.pop("mode")) == (ADDRESS, "live")
+        # The chain is the journal's; the cost has digits without end.
+        del theirs["prev"], theirs["hash"], theirs["position"]["cost"]
+        assert ours == theirs
+
+
+def test_csv_has_a_header_and_a_row_for_each_fill(hlposmon: Commands, clerk: Clerk):
+    result = fills(hlposmon, clerk, "--csv")
+    rows = list(csv.DictReader(io.StringIO(result.stdout, newline="")))
+
+    assert [row["position_size"] for row in rows] == ["1", "2", "3"]
+    assert rows[0]["time"] == "2026-11-20T12:00:00.001Z"
+    assert (rows[0]["key"], rows[0]["side"], rows[0]["price"]) == (BTC, "buy", "100.5")
+    assert result.stdout_bytes.count(b"\r\n") == 4
+    assert fills(hlposmon, clerk, "--csv", "--since", "2040-01-01").stdout.startswith("time,account,")
+
+
+def test_the_table_is_for_people(hlposmon: Commands, clerk: Clerk):
+    title, *rows = fills(hlposmon, clerk).stdout.splitlines()
+
+    assert title.split()[:4] == ["TIME", "ACCOUNT", "COIN", "SIDE"]
+    assert len(rows) == 3
+    assert rows[-1].split() == [
+        "2026-11-20T12:00:00.003Z", "main", "BTC", "buy", "1", "100.5", "0.1", "0", "3", "100"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("args", "count"),
+    [
+        (("--since", "2026-11-20T12:00:00.002Z"), 2),
+        (("--since", "2026-11-20T13:00:00.002+01:00"), 2),
+        (("--until", "2026-11-20T12:00:00.002"), 1),
+        (("--since", "2026-11-20"), 3),
+        (("--until", "2026-11-20"), 0),
+        (("--coin", "btc"), 3),
+        (("--coin", BTC), 3),
+        (("--account", "main"), 3),
+        (("--account", ADDRESS, "--coin", "BTC", "--since", "2026-11-20"), 3),
+    ],
+)
+def test_only_what_was_asked_for(hlposmon: Commands, clerk: Clerk, args, count):
+    assert len(fills(hlposmon, clerk, "--json", *args).stdout.splitlines()) == count
+
+
+def test_a_time_may_be_so_long_ago(hlposmon: Commands, clerk: Clerk):
+    clerk.now_ms = int(time.time() * 1000) - 5_400_000
+    clerk.write(1)
+
+    for since, count in (("2h", 1), ("3h", 1), ("89m", 0), ("60s", 0), ("1h", 0), ("1d", 1), ("2w", 1)):
+        # What was written first is of a day that may lie before or after this one.
+        printed = fills(hlposmon, clerk, "--json", "--since", since).stdout.splitlines()
+        ours = [line for line in printed if not json.loads(line)["timestamp"].startswith("2026-11-20T12")]
+        assert len(ours) == count, since
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2h30", "-3d", "2026-13-01", "", "10", "99999999999d"])
+def test_what_is_no_time_is_a_usage_error(hlposmon: Commands, clerk: Clerk, text: str):
+    result = fills(hlposmon, clerk, f"--since={text}")
+
+    assert 2 == result.exit_code
+    assert "is no time" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "args", [("--json", "--csv"), ("--since", "2026-11-21", "--until", "2026-11-20"), ("--coin",)]
+)
+def test_what_contradicts_itself_is_a_usage_error(hlposmon: Commands, clerk: Clerk, args):
+    assert 2 == fills(hlposmon, clerk, *args).exit_code
+
+
+def test_a_name_that_the_history_does_not_know_is_said(hlposmon: Commands, clerk: Clerk):
+    coin = fills(hlposmon, clerk, "--json", "--coin", "BCT")
+    account = fills(hlposmon, clerk, "--json", "--account", "mian")
+
+    assert (coin.exit_code, coin.stdout, account.stdout) == (0, "", "")
+    assert "no fills of coin 'BCT'; it knows BTC" in coin.stderr
+    assert "no fills of account 'mian'; it knows main" in account.stderr
+
+
+def test_where_no_history_is_it_says_what_to_do(hlposmon: Commands, tmp_path):
+    result = hlposmon.run("fills", "--state-dir", str(tmp_path / "nowhere"))
+
+    assert 1 == result.exit_code
+    assert "there is no history yet" in result.stderr
+    assert "hlposmon run" in result.stderr
+    assert "--state-dir" in result.stderr
+
+
+def test_a_history_that_may_not_be_read_is_no_permission(
+    tmp_path, clerk: Clerk, monkeypatch, hlposmon: Commands
+):
+
+    if os.geteuid() == 0:
+        monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may read everything
+    else:
+        clerk.history.path.chmod(0)
+    result = fills(hlposmon, clerk)
+
+    assert 4 == result.exit_code
+    assert "may not be read" in result.stderr
+
+
+def test_a_reader_that_has_had_enough_is_no_error(clerk: Clerk):
+    clerk.write(20_000)
+    clerk.follow()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hlposmon", "fills", "--json", "--state-dir", str(clerk.state)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(timeout=20) == 0
+
+
+def test_all_of_many_rows_come(clerk: Clerk, hlposmon: Commands):
+    clerk.write(2_500)
+    clerk.follow()
+    printed = fills(hlposmon, clerk, "--csv").stdout.splitlines()
+
+    assert len(printed) == 2_504
+    with History.open(clerk.history.path) as history:
+        assert sum(1 for _ in history.fills(since_ms=NOON)) == 2_503

@@ -1,0 +1,196 @@
+"""The history's reader: filters, pages, and files that it may not or cannot read."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from decimal import Decimal
+
+import pytest
+
+from hlposmon.client import history as readers
+from hlposmon.client.history import History, NoHistory
+from hlposmon.domain.changes import Filled
+from hlposmon.domain.position import Effect, Position
+from hlposmon.errors import NotPermitted
+from hlposmon.wire.lines import body_of
+from tests.channels.clerk import ADDRESS, BTC, NOON, Clerk, fill
+
+ETH, TSLA = "hyperliquid:Perp:ETH", "hyperliquid:Perp:xyz:TSLA"
+
+
+@pytest.fixture
+def clerk(tmp_path):
+    clerk = Clerk(tmp_path)
+    clerk.start()
+    yield clerk
+    clerk.history._shut()
+
+
+def writes(clerk: Clerk, *fills):
+    for made in fills:
+        body = body_of(Filled(made, Effect.ADDED, Position(Decimal(1), Decimal(1))), now_ms=NOON)
+        assert body is not None
+        clerk.journal.append(body, NOON)
+    clerk.commit()
+
+
+def numbers(history: History, *times, **filters):
+    return [row.order_id for row in history.fills(*times, **filters)]
+
+
+def test_fills_come_in_the_order_of_their_time_and_then_as_they_were_taken(clerk):
+    writes(
+        clerk,
+        fill(9, time_ms=NOON + 5),
+        fill(4, time_ms=NOON + 5),
+        fill(7, time_ms=NOON + 5),
+        fill(1, time_ms=NOON + 1),
+    )
+    with History.open(clerk.history.path) as history:
+        assert numbers(history) == [1, 9, 4, 7]
+
+
+def test_since_is_within_and_until_is_not(clerk):
+    writes(clerk, *(fill(number, time_ms=NOON + number) for number in range(1, 6)))
+    with History.open(clerk.history.path) as history:
+        assert numbers(history, NOON + 2, NOON + 4) == [2, 3]
+        assert numbers(history, NOON + 4) == [4, 5]
+        assert numbers(history, None, NOON + 2) == [1]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_pages_neither_lose_nor_repeat_a_row(clerk, monkeypatch, size):
+    monkeypatch.setattr(readers, "_PAGE_ROWS", size)
+    writes(clerk, *(fill(number, time_ms=NOON + number // 3) for number in range(1, 30)))
+    with History.open(clerk.history.path) as history:
+        assert sorted(numbers(history)) == list(range(1, 30))
+        assert len(numbers(history, coin="BTC")) == 29
+
+
+@pytest.mark.parametrize(
+    ("coin", "found"),
+    [
+        ("BTC", [1]),
+        ("btc", [1]),
+        ("ETH-USD", [2]),
+        (ETH, [2]),
+        ("xyz:TSLA", [3]),
+        (TSLA, [3]),
+        ("TSLA", []),
+        ("", []),
+        ("'; DROP TABLE fill; --", []),
+    ],
+)
+def test_a_coin_is_asked_for_by_name_symbol_or_key(clerk, coin, found):
+    keys = (BTC, ETH, TSLA)
+    writes(clerk, *(fill(number, time_ms=NOON, key=key) for number, key in enumerate(keys, 1)))
+    with History.open(clerk.history.path) as history:
+        assert numbers(history, coin=coin) == found
+        assert history.coins() == ["BTC", "ETH", "xyz:TSLA"]
+
+
+def test_an_account_is_asked_for_by_name_or_address(clerk):
+    writes(clerk, fill(1, time_ms=NOON), fill(2, time_ms=NOON, account="hedge"))
+    with History.open(clerk.history.path) as history:
+        assert numbers(history, account="main") == numbers(history, account=ADDRESS) == [1]
+        assert numbers(history, account="hedge", coin="BTC") == [2]
+        assert numbers(history, account="nobody") == []
+        assert history.accounts() == ["hedge", "main"]
+
+
+def test_rows_that_come_in_meanwhile_are_among_them_and_nothing_is_kept_open(clerk, monkeypatch):
+    monkeypatch.setattr(readers, "_PAGE_ROWS", 2)
+    writes(clerk, *(fill(number, time_ms=NOON + number) for number in range(1, 4)))
+    with History.open(clerk.history.path) as history:
+        rows = history.fills()
+        assert next(rows).order_id == 1
+        writes(clerk, fill(9, time_ms=NOON + 9))
+        with sqlite3.connect(clerk.history.path) as other:
+            # busy, pages in the log, pages moved: nobody holds the log back
+            assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        assert [row.order_id for row in rows] == [2, 3, 9]
+
+
+def test_no_file_another_file_and_a_later_version_are_told_apart(tmp_path, clerk):
+    with pytest.raises(NoHistory, match="no history yet"):
+        History.open(tmp_path / "nowhere")
+    (tmp_path / "empty").touch()
+    with pytest.raises(NoHistory, match="no history yet"):
+        History.open(tmp_path / "empty")
+    (tmp_path / "text").write_text("hello, this is some text" * 100)
+    with pytest.raises(NoHistory, match="cannot be read"):
+        History.open(tmp_path / "text")
+    with sqlite3.connect(tmp_path / "other") as db:
+        db.execute("CREATE TABLE a (b)")
+    with pytest.raises(NoHistory, match="not a history"):
+        History.open(tmp_path / "other")
+    with pytest.raises(NoHistory):
+        History.open(tmp_path)
+    clerk.close()
+    with sqlite3.connect(clerk.history.path) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(NoHistory, match="version 99"):
+        History.open(clerk.history.path)
+
+
+def as_nobody(what) -> str:
+    """What `what` returns in a process that may write nowhere."""
+    told, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setuid(65534)
+            try:
+                said = str(what())
+            except Exception as error:  # noqa: BLE001 - told to the test
+                said = f"{type(error).__name__}: {error}"
+            os.write(tell, said.encode())
+        finally:
+            os._exit(0)
+    os.close(tell)
+    os.waitpid(pid, 0)
+    said = os.read(told, 4096).decode()
+    os.close(told)
+    return said
+
+
+def count(path):
+    with History.open(path) as history:
+        return f"{len(numbers(history))} immutable={history.is_immutable}"
+
+
+@pytest.mark.parametrize("living", [True, False])
+def test_who_may_only_read_can_read_whether_the_monitor_runs_or_not(tmp_path, clerk, living):
+    tmp_path.chmod(0o755)
+    clerk.write(5)
+    if not living:
+        clerk.close()
+    for path in clerk.state.iterdir():
+        path.chmod(0o444)
+    clerk.state.chmod(0o555)
+    try:
+        assert as_nobody(lambda: count(clerk.history.path)) == f"5 immutable={not living}"
+    finally:
+        clerk.state.chmod(0o755)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may stand for two users")
+def test_who_may_not_read_is_told_so(tmp_path, clerk):
+    tmp_path.chmod(0o755)
+    clerk.close()
+    clerk.history.path.chmod(0o600)
+    said = as_nobody(lambda: count(clerk.history.path))
+    assert said.startswith(NotPermitted.__name__)
+    clerk.state.chmod(0o700)
+    assert as_nobody(lambda: count(clerk.history.path)).startswith(NotPermitted.__name__)
+
+
+def test_it_needs_the_standard_library_only():
+    code = (
+        "import sys; import hlposmon.client.history;"
+        "print([n for n in sys.modules if n.split('.')[0] in ('orjson', 'requests', 'click', 'rich')])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
