@@ -170,7 +170,7 @@ def test_a_late_round_trip_does_not_undo_funding():
 
 
 def test_what_waits_stays_bounded_and_can_come_again(monkeypatch):
-    monkeypatch.setattr("hlposmon.domain.holding.WAITING_FILLS", 3)
+    monkeypatch.setattr("hlposmon.domain.fillchain.WAITING_FILLS", 3)
     desk = book_of("")
     fills = chain("BTC 0: " + " ".join(["+1@100"] * 8))
     desk.told(*fills[1:])

@@ -10,7 +10,8 @@ from decimal import Decimal
 
 import pytest
 
-from hlposmon.domain.holding import RECENT_FILLS, Holding
+from hlposmon.domain.fillchain import RECENT_FILLS
+from hlposmon.domain.holding import Holding
 from hlposmon.domain.reports import Fill
 from tests.domain.language import ACCOUNT, Desk, book_of, fill, key
 

@@ -1,0 +1,283 @@
+"""The fills of one instrument as they come in: in their place, known already, or waiting behind a gap.
+
+A fill is NEW (it chains on, or fits in before fills already taken), a DUPLICATE (seen, or older than
+all that is remembered: the chain up to there is whole, so the size holds it), or it waits behind a GAP
+until the missing ones come. What a statement does to all this is the holding's.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from hlposmon.domain.amounts import ZERO, exactly
+from hlposmon.domain.chain import follows, thread
+from hlposmon.domain.changes import Change, Filled, Gap, Healed, Reason
+from hlposmon.domain.placing import STATEMENT_BLUR_MS, Base
+from hlposmon.domain.position import Position
+from hlposmon.domain.reports import Fill, Identity
+
+# What is remembered, to know duplicates, to put a late fill in its place, and to recognise a statement
+# that lags behind the fills: the last fills, not for ever, and at any rate of flow those of the last
+# half minute, up to a number that bounds the memory.
+REMEMBERED_FILLS = 256
+REMEMBERED_MS = 300_000
+RECENT_MS = 30_000
+RECENT_FILLS = 10_000
+# Fills that may wait behind a gap; beyond this the oldest go, to be fetched again or mended by a statement.
+WAITING_FILLS = 20_000
+# How much younger than the venue's last statement a fill may be: one is asked for each minute.
+AHEAD_MS = 75_000
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A fill that was taken, and the position before it (of which size, cost and realised count)."""
+
+    fill: Fill
+    before: Position
+
+
+class FillChain:
+    """`based` is False until a statement or a recovery gave a start: all fills wait until then."""
+
+    def __init__(self, account: str, key: str) -> None:
+        self.account = account
+        self.key = key
+        self.position = Position()
+        self.based = False
+        self.base_ms = 0
+        self.applied: deque[Applied] = deque()
+        self.waiting: list[Fill] = []
+        self.gap: Gap | None = None
+        self.arrivals = 0
+        self.repeated = 0
+        self.last_funding_ms = 0
+        self._base: Base | None = None
+        self._held: list[Fill] = []
+        self._replaced: Decimal | None = None
+        self._floor_ms = 0
+        self._seen: dict[Identity, int] = {}
+        self._tidy_at = 4 * REMEMBERED_FILLS
+        self.clock_ms = 0
+        self._shadow_ms = 0
+        self._latest_ms = 0
+        self._missing = 0
+
+    @property
+    def known_ms(self) -> int:
+        """Up to when the fills are known to be whole: the last one taken, or shortly before the start."""
+        if self.applied:
+            return self.applied[-1].fill.time_ms
+        return self._start_ms
+
+    def take(self, fills: Sequence[Fill]) -> list[Change]:
+        """Take in fills in any order, with any repetition; say what came of it."""
+        fresh: list[Fill] = []
+        for fill in fills:
+            identity = fill.identity
+            is_history = self.clock_ms + AHEAD_MS < fill.time_ms <= self._shadow_ms
+            if is_history or identity in self._seen or fill.time_ms < self._floor_ms:
+                self._repeat(fill)
+                continue
+            self._seen[identity] = fill.time_ms
+            fresh.append(fill)
+        if not fresh:
+            return []
+        self.arrivals += len(fresh)
+        if self.gap is not None:
+            self._missing += sum(fill.time_ms <= self._latest_ms for fill in fresh)
+        self._latest_ms = max(self._latest_ms, *(fill.time_ms for fill in fresh))
+        self.waiting += fresh
+        changes = self._drain(fresh) if self.based else []
+        self._let_go()
+        return changes
+
+    # ------------------------------------------------------------------ within
+
+    def _repeat(self, fill: Fill) -> None:
+        self.repeated += 1
+        if self._base is not None and self._base.reason is None and self._base.near(fill):
+            # Not remembered over the restart, but it tells a size that a lagging statement may show.
+            self._seen[fill.identity] = fill.time_ms
+
+    @property
+    def _start_ms(self) -> int:
+        if self._base is not None and self._base.reason is not None:
+            return max(0, self._base.time_ms - STATEMENT_BLUR_MS)
+        return max(0, self._floor_ms)
+
+    @property
+    def _end(self) -> tuple[Fill | None, int]:
+        """The last fill that was taken, and the time from which on others may chain behind it."""
+        if self.applied:
+            return self.applied[-1].fill, self.applied[-1].fill.time_ms
+        if self._base is not None and self._base.reason is None:
+            return None, self._base.time_ms
+        return None, self._floor_ms
+
+    @property
+    def _before_last_ms(self) -> int | None:
+        return self.applied[-2].fill.time_ms if len(self.applied) > 1 else None
+
+    def _drain(self, fresh: Sequence[Fill]) -> list[Change]:
+        """Find a place for the fresh fills, and for what waited for them."""
+        held = self._held
+        changes = self._place(fresh)
+        # Of what waited before, nothing chains on until something else has moved.
+        among = fresh if self._held is held else self.waiting
+        while chained := self._extend(among) or self._weave(among):
+            changes += chained
+            among = self.waiting
+        return changes + self._gap_or_healed()
+
+    def _place(self, fresh: Sequence[Fill]) -> list[Change]:
+        """Take out of the waiting fills those that the base holds already."""
+        base = self._base
+        if base is None:
+            return []
+        until_ms = base.edge_ms
+        if self.applied:
+            until_ms = min(until_ms, self.applied[0].fill.time_ms - 1)
+        if not any(fill.time_ms <= until_ms for fill in fresh):
+            return []
+        near = [fill for fill in self.waiting if fill.time_ms <= until_ms]
+        contained = base.contained(self._held, near)
+        if base.reason is Reason.START:
+            self._hold(contained)
+            return []
+        held = {fill.identity for fill in self._held}
+        return self._book([fill for fill in contained if fill.identity not in held])
+
+    def _hold(self, contained: list[Fill]) -> None:
+        """Set these fills aside, and no others: the first statement holds them."""
+        inside = {fill.identity for fill in contained}
+        back = [fill for fill in self._held if fill.identity not in inside]
+        self._held = contained
+        self.waiting = back + [fill for fill in self.waiting if fill.identity not in inside]
+
+    def _release(self) -> None:
+        """Where a fill was taken, the first statement does not hold what came after it."""
+        if self._held and self.applied and self._base is not None and self._base.reason is Reason.START:
+            first_ms = self.applied[0].fill.time_ms
+            if any(fill.time_ms >= first_ms for fill in self._held):
+                self._hold([fill for fill in self._held if fill.time_ms < first_ms])
+
+    def _book(self, contained: Sequence[Fill]) -> list[Change]:
+        """Count fills that the size holds already."""
+        gone = {fill.identity for fill in contained}
+        self.waiting = [fill for fill in self.waiting if fill.identity not in gone]
+        self._held += contained
+        changes: list[Change] = []
+        for fill in contained:
+            self.position = self.position.booked(fill)
+            changes.append(Filled(fill, None, self.position, late=bool(self.applied)))
+        return changes
+
+    def _extend(self, among: Sequence[Fill]) -> list[Change]:
+        """Apply the waiting fills that chain on, one of `among` first."""
+        last, since_ms = self._end
+        size = self.position.size
+        if not any(follows(fill, size, last) for fill in among if fill.time_ms >= since_ms):
+            return []
+        chained, left = thread([fill for fill in self.waiting if fill.time_ms >= since_ms], size, last)
+        # Behind a gap nothing is taken, though its start may match by chance (flat is where most begin):
+        # what is missing would then be older than what is known, and a restart could not tell.
+        gap_ms = min((fill.time_ms for fill in left), default=None)
+        ready = [fill for fill in chained if gap_ms is None or fill.time_ms <= gap_ms]
+        self.waiting = (
+            [fill for fill in self.waiting if fill.time_ms < since_ms] + left + chained[len(ready) :]
+        )
+        done: list[Change] = [self._apply(fill) for fill in ready]
+        self._release()
+        return done
+
+    def _apply(self, fill: Fill) -> Filled:
+        before = self.position
+        self.position, effect = before.after(fill)
+        self.applied.append(Applied(fill, before))
+        self._forget(fill.time_ms)
+        return Filled(fill, effect, self.position)
+
+    def _forget(self, now_ms: int) -> None:
+        while len(self.applied) > 1:
+            age_ms, count = now_ms - self.applied[0].fill.time_ms, len(self.applied)
+            many = count > RECENT_FILLS or (count > REMEMBERED_FILLS and age_ms > RECENT_MS)
+            if not many and age_ms <= REMEMBERED_MS:
+                break
+            gone = self.applied.popleft().fill
+            self._seen.pop(gone.identity, None)
+            self._floor_ms = max(self._floor_ms, gone.time_ms + 1)
+        if self._base is not None and self._floor_ms > self._base.edge_ms:
+            self._base, self._held = None, []
+        if len(self._seen) > self._tidy_at:
+            self._seen = {identity: at for identity, at in self._seen.items() if at >= self._floor_ms}
+            self._tidy_at = 2 * len(self._seen) + 4 * REMEMBERED_FILLS
+
+    def _weave(self, among: Sequence[Fill]) -> list[Change]:
+        """Put fills that came late before those that were taken already, if all then chains."""
+        last_ms = self.known_ms
+        if not self.applied or not any(fill.time_ms <= last_ms for fill in among):
+            return []
+        late = [fill for fill in self.waiting if fill.time_ms <= last_ms]
+        with exactly():
+            moved = sum((fill.signed_size for fill in late), ZERO)
+        # Between fills that chain only what comes back to where it began has a place; but the last
+        # millisecond may end elsewhere once all its fills are there.
+        open_end = any(fill.time_ms == last_ms for fill in late) or self._before_last_ms == last_ms
+        if not late or (moved and not open_end):
+            return []
+        taken = list(self.applied)
+        first_ms = min(fill.time_ms for fill in late)
+        at = next(i for i, entry in enumerate(taken) if entry.fill.time_ms >= first_ms)
+        together = [entry.fill for entry in taken[at:]] + late
+        chained, left = thread(together, taken[at].before.size, taken[at - 1].fill if at else None)
+        if left:
+            return []
+        old = self.position
+        came = {fill.identity for fill in late}
+        self.position = taken[at].before
+        self.applied = deque(taken[:at])
+        self.waiting = [fill for fill in self.waiting if fill.identity not in came]
+        done = [self._apply(fill) for fill in chained]
+        # Funding, and fills that were only counted, are not in the positions between the fills.
+        counted = replace(
+            old, size=self.position.size, cost=self.position.cost, realized=self.position.realized
+        )
+        for fill in late:
+            counted = counted.booked(fill)
+        self.position = counted
+        self._release()
+        return [
+            Filled(filled.fill, filled.effect, self.position, late=True)
+            for filled in done
+            if filled.fill.identity in came
+        ]
+
+    def _gap_or_healed(self) -> list[Change]:
+        if self.waiting and self.gap is None:
+            first = min(self.waiting, key=lambda fill: fill.time_ms)
+            taken_ms = (entry.fill.time_ms for entry in reversed(self.applied))
+            before_ms = next((at for at in taken_ms if at < first.time_ms), self._start_ms)
+            self._missing = 0
+            self.gap = Gap(
+                account=self.account,
+                key=self.key,
+                expected=self.position.size,
+                found=first.start_position,
+                since_ms=min(before_ms, first.time_ms),
+                at_ms=first.time_ms,
+            )
+            return [self.gap]
+        if not self.waiting and self.gap is not None:
+            healed = Healed(self.account, self.key, self._missing, self.gap.since_ms)
+            self.gap = None
+            return [healed]
+        return []
+
+    def _let_go(self) -> None:
+        if len(self.waiting) > WAITING_FILLS:
+            self.waiting.sort(key=lambda fill: fill.time_ms)
+            for fill in self.waiting[:-WAITING_FILLS]:
+                del self._seen[fill.identity]
+            del self.waiting[:-WAITING_FILLS]
