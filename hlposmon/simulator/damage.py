@@ -5,6 +5,7 @@ What they take is said in the table of `control`.
 
 import json
 import math
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from hlposmon.simulator.subscription import FIELDS
 
 JUNK = ("text", "cut_json", "wrong_types", "unknown_channel", "binary", "huge")
 JUNK_BYTES = 2_000_000
+HUGE_PIECE_BYTES = 1 << 20
 OUTAGE_CODE = 1000
 
 
@@ -171,16 +173,19 @@ def ws_junk(stage: Stage, script: Script) -> Row:
     """What no client expects."""
     kind, size, feeds = script.one_of("kind", JUNK), script.whole("bytes", JUNK_BYTES), _feeds(stage, script)
     script.end()
-    frame = junk(kind, size)
+    frames = junk(kind, size)
     for feed in feeds:
-        feed.send_frame(frame)
+        for frame in frames:
+            feed.send_frame(frame)
     return {"sent": len(feeds)}
 
 
-def junk(kind: str, size: int) -> bytes:
-    """A frame that is well formed, and its content is not."""
+def junk(kind: str, size: int) -> list[bytes]:
+    """Frames that are well formed, and their content is not; one message."""
     if kind == "binary":
-        return binary_frame(bytes(range(256)))
+        return [binary_frame(bytes(range(256)))]
+    if kind == "huge":
+        return _huge(size)
     user = "0x" + "0" * 40
     fill: Row = {"coin": 7, "px": 1.5, "sz": None, "side": "X", "time": "now", "startPosition": []}
     said: dict[str, Any] = {
@@ -188,9 +193,21 @@ def junk(kind: str, size: int) -> bytes:
         "cut_json": '{"channel":"userFills","data":{"user":"0x12',
         "wrong_types": json.dumps({"channel": "userFills", "data": {"user": user, "fills": [fill]}}),
         "unknown_channel": json.dumps({"channel": "weather", "data": {"sky": "blue"}}),
-        "huge": json.dumps({"channel": "weather", "data": "x" * size}),
     }
-    return text_frame(said[kind].encode())
+    return [text_frame(said[kind].encode())]
+
+
+def _huge(size: int) -> list[bytes]:
+    """One message of so many bytes in fragments (RFC 6455, 5.4), of which most are the same object: to
+    lay out 100 MB would hold up the whole exchange for seconds."""
+    head, tail = b'{"channel":"weather","data":"', b'"}'
+    piece = _fragment(0x00, b"x" * HUGE_PIECE_BYTES)
+    rest = _fragment(0x00, b"x" * (size % HUGE_PIECE_BYTES))
+    return [_fragment(0x01, head), *[piece] * (size // HUGE_PIECE_BYTES), rest, _fragment(0x80, tail)]
+
+
+def _fragment(first: int, payload: bytes) -> bytes:
+    return bytes((first, 127)) + struct.pack(">Q", len(payload)) + payload
 
 
 def refuse_subscription(stage: Stage, script: Script) -> Row:
