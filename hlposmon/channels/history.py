@@ -30,7 +30,16 @@ from hlposmon.channels.history_file import (
 from hlposmon.domain.reports import Statement
 from hlposmon.errors import WireError
 from hlposmon.wire.lines import FIRST_PREV, Recovered
-from hlposmon.wire.rows import INSERT_FILL, INSERT_STATEMENT, Row, differing_text, digest_of, writes_of
+from hlposmon.wire.rows import (
+    FORGET_BEHIND,
+    INSERT_FILL,
+    INSERT_STATEMENT,
+    NEWEST_FILL,
+    Row,
+    differing_text,
+    digest_of,
+    writes_of,
+)
 from hlposmon.wire.text import dumps, loads
 
 NAME = "history.sqlite3"
@@ -164,6 +173,35 @@ class History:
         if self.begun:  # a broken one is out of the way now
             self.commit(now_s, now_ms, written_seq=0)
         return self._db is not None
+
+    def newest_fill_ms(self, behind_seq: int) -> int | None:
+        """When the last fill was heard of that a line behind this number told; None when there is none."""
+        try:
+            [found] = self._db.execute(NEWEST_FILL, (behind_seq,)).fetchone() if self._db else [None]
+        except sqlite3.Error:
+            return None  # the next commit finds the same, and says it
+        return None if found is None else int(found)
+
+    def go_back(self, found: Recovered) -> bool:
+        """Forget the lines behind number `found.seq`, where the journal lost its end: what was in them is
+        brought again. False when that cannot be written."""
+        assert found.seq < self.seq, "there is something to forget"
+        if self._db is None or self.failure is not None:
+            return False
+        self._lines.clear()
+        self._book.is_now(found)
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for sql in FORGET_BEHIND:
+                self._db.execute(sql, (found.seq,))
+            self._book.save(self._db)
+            self._db.execute("UPDATE meta SET journal_seq = ?, journal_hash = ?", (found.seq, found.prev))
+            self._db.execute("COMMIT")
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            self._fail(f"{self.path}: {error}", 0.0)
+            return False
+        self.seq, self.hash, self._taken = found.seq, found.prev, found.seq
+        return True
 
     def close(self) -> None:
         """Move the log into the file, and let go of it."""

@@ -5,6 +5,7 @@ history and one from the journal are the same. Names, coins and words are number
 """
 
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 from hlposmon.domain.views import Memory
@@ -102,6 +103,17 @@ class HistoryBook:
             self._doubts_touched = True
         elif line["type"] in ("fill", "position_change", "funding"):
             self._touched.add((line["account"], line["key"]))
+
+    def is_now(self, said: Recovered) -> None:
+        """The lines have said this, whatever was thought before."""
+        self.said = replace(
+            said,
+            addresses=dict(said.addresses),
+            base_ms=dict(said.base_ms),
+            memories=dict(said.memories),
+            unsure={name: dict(since_ms) for name, since_ms in said.unsure.items()},
+        )
+        self._all_touched = self._doubts_touched = True
 
     def save(self, db: sqlite3.Connection) -> None:
         """Write what the lines since the last time have changed."""

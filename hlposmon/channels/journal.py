@@ -89,6 +89,11 @@ class Journal:
         return self._prev
 
     @property
+    def day(self) -> str:
+        """The day of the newest file."""
+        return self._day
+
+    @property
     def written_seq(self) -> int:
         """The number of the last line that is in a file."""
         return self._seq - len(self._pending)
@@ -151,7 +156,7 @@ class Journal:
     def append(self, body: dict[str, Any], now_ms: int) -> None:
         """Add a line; `commit` writes it. A new day, or a long way since the last, brings a checkpoint."""
         self._now_ms = now_ms
-        day = _day_of(now_ms)
+        day = day_of(now_ms)
         # The clock may be set back: a file once left is not returned to.
         if day > self._day or self._since_checkpoint >= CHECKPOINT_LINES:
             self._day = max(day, self._day)
@@ -161,7 +166,7 @@ class Journal:
     def append_checkpoint(self, now_ms: int) -> None:
         """Add a checkpoint line."""
         self._now_ms = now_ms
-        self._day = max(_day_of(now_ms), self._day)
+        self._day = max(day_of(now_ms), self._day)
         self._since_checkpoint = 0
         self._add(event("checkpoint", now_ms=now_ms, **self._checkpoint()))
 
@@ -397,7 +402,8 @@ class Journal:
             self._file = None
 
 
-def _day_of(now_ms: int) -> str:
+def day_of(now_ms: int) -> str:
+    """The UTC day whose file a line of that time is for."""
     return datetime.fromtimestamp(now_ms // 1000, UTC).strftime("%Y-%m-%d")
 
 

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from hlposmon.channels.history import History
-from hlposmon.channels.journal import Journal, Sealed
+from hlposmon.channels.journal import Journal, Sealed, day_of
 from hlposmon.domain.reports import Statement
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.wire.lines import Recovered, event
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 # How long the history may be brought lines in one go: at the start, and between two looks at the fills.
 CATCH_UP_S = 2.0
+# So many lines at the end of the journal may be lost and brought again; beyond these the history is believed.
+FORGET_LINES = 5_000
 SLICE_S = 0.05
 STUCK_S = 3.0
 _SLICE_LINES = 500
@@ -45,7 +47,9 @@ class Archive:
         history.open(now_s, now_ms)
         kept = history.unwritten()
         found = journal.recover(now_ms, ((one.day, one.line) for one in kept))
-        if history.seq > journal.seq:
+        # A mark of half a line may have taken the number of a line that the history has.
+        is_ahead = history.seq > found.seq and not self._forget_the_end(found)
+        if is_ahead and history.seq > journal.seq:
             journal.go_on_behind(history.seq, history.hash)
             found = history.recovered()
         elif history.seq == journal.seq and journal.missing is not None:
@@ -100,6 +104,23 @@ class Archive:
         self._history.close()
 
     # ------------------------------------------------------------------ within
+
+    def _forget_the_end(self, found: Recovered) -> bool:
+        """Where the journal lost its last lines, as in a power cut, the history forgets them too: the
+        exchange is asked for those fills again, and each is told once in both."""
+        journal, history = self._journal, self._history
+        lost = history.seq - found.seq
+        if not found.seq or not journal.is_whole or lost > FORGET_LINES:
+            return False
+        newest_ms = history.newest_fill_ms(found.seq)
+        if newest_ms is not None and day_of(newest_ms) != journal.day:
+            return False  # not its end is missing, but a file
+        last = history.seq
+        if not history.go_back(found):
+            return False
+        log.warning("the audit lost its last lines", extra=fields(first=found.seq + 1, last=last))
+        self._note("end_lost", first=found.seq + 1, last=last, count=lost)
+        return True
 
     def _catch_up(self, found: Recovered, now_s: float, now_ms: int) -> Recovered:
         """Bring the history what the journal has more. It is believed where the journal has holes."""

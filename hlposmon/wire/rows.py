@@ -51,6 +51,11 @@ _DRIFT = _insert("drifts", 7)
 _OUTAGE = _insert("outages (seq, heard_ms, account, since_ms, reason)", 5)
 _END_OUTAGE = "UPDATE outages SET ended_ms = ? WHERE account = ? AND ended_ms IS NULL"
 SAVE_HOLDING = _insert("holdings", 12).replace("INSERT", "INSERT OR REPLACE")
+NEWEST_FILL = "SELECT max(time_ms + lag_ms) FROM fill WHERE seq > ?"
+FORGET_BEHIND = tuple(
+    f"DELETE FROM {table} WHERE seq > ?"
+    for table in ("fill", "funding", "adoptions", "gaps", "drifts", "outages", "unwritten")
+)
 INSERT_STATEMENT = _insert("statements", 7)
 
 

@@ -379,6 +379,28 @@ def test_a_journal_whose_files_are_gone_goes_on_behind_the_history(tmp_path, gon
     assert Clerk(tmp_path, now_ms=again.now_ms).found.memories == {("main", BTC): again.last}
 
 
+@pytest.mark.parametrize("lines", [1, 3, 7])
+def test_an_end_that_the_journal_lost_is_forgotten_by_the_history_and_told_again_once(tmp_path, lines):
+    clerk = started(tmp_path)
+    clerk.write(10)
+    clerk.close()
+    [path] = (clerk.log / "trading").iterdir()
+    whole = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(whole[:-lines]) + whole[-lines][:30])  # what a power cut leaves
+    again = Clerk(tmp_path)
+    assert again.number == 10 - lines
+    again.start()
+    again.write(lines)  # the exchange lists them still
+    found = lines_in(tmp_path)
+
+    assert [int(line["position"]["size"]) for line in found if line["type"] == "fill"] == list(range(1, 11))
+    assert sizes(tmp_path) == list(range(1, 11))
+    assert [line["type"] for line in found].count("end_lost") == 1
+    assert all(line["prev"] == before["hash"] for before, line in itertools.pairwise(found))
+    again.close()
+    assert Clerk(tmp_path).found.memories == {("main", BTC): again.last}
+
+
 @pytest.mark.parametrize("half", [0, 40])
 def test_lines_that_the_journal_could_not_write_survive_a_crash(tmp_path, half):
     clerk = started(tmp_path)
