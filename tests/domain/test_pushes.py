@@ -177,7 +177,7 @@ def test_pushes_that_lag_behind_quick_fills_agree(lag):
 
 def test_while_a_doubt_stands_a_size_of_former_times_proves_nothing():
     desk = quiet("")
-    desk.fills(*chain("BTC 0: at 5 +1@100 at 6 +1@100"))
+    desk.told(*chain("BTC 0: at 5 +1@100 at 6 +1@100"))
     push(desk, "BTC long 2 @ 100", at=6)
     push(desk, "BTC long 7 @ 100", at=8)
     assert desk.judged()[0] == "unproven"
