@@ -183,13 +183,14 @@ class Book:
         return self._accounts[name].is_live
 
     def doubtful(self) -> list[tuple[str, int]]:
-        """The accounts with an open gap or suspicion, and the time from which fills are wanted."""
+        """The accounts with an open gap or doubt, and the time from which fills are wanted."""
         wanted: dict[str, int] = {}
         for name, account in self._accounts.items():
             for line in account.lines.values():
                 for since_ms in (
                     line.holding.gap.since_ms if line.holding.gap else None,
                     line.suspicion.since_ms if line.suspicion else None,
+                    line.entry_since_ms,
                 ):
                     if since_ms is not None:
                         wanted[name] = min(since_ms, wanted.get(name, since_ms))

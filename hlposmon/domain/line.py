@@ -42,6 +42,9 @@ class Line:
     # A push that disagreed while fills were coming in: it may only be ahead of those under way.
     hint: Suspicion | None = None
     heard_arrivals: int = 0
+    # From when fills are wanted, since the venue's entry price is another; and when it last was ours.
+    entry_since_ms: int | None = None
+    entry_agreed_ms: int | None = None
     drift: str | None = None
     marked_s: float = 0.0
     agreed_ms: int | None = None
@@ -66,7 +69,7 @@ class Line:
             margin_used=stated.margin_used if stated and same else None,
             liquidation_price=stated.liquidation_price if stated and same else None,
             last_fill_ms=self.last_fill_ms,
-            in_doubt=holding.gap is not None or self.suspicion is not None,
+            in_doubt=holding.gap is not None or self.suspicion is not None or self.entry_since_ms is not None,
         )
 
     def settle(
@@ -104,9 +107,10 @@ class Line:
             equal = theirs == holding.position.size
             self.agreed_ms = statement.time_ms if equal else self.matched_ms or self.agreed_ms
             self.matched_ms = statement.time_ms
-            if stated is not None and entry_differs(holding, stated, statement):
-                return holding.adopt(stated, statement.time_ms, Reason.ENTRY)
-            return []
+            if stated is None:
+                self.entry_since_ms = None  # what is flat has no entry
+                return []
+            return self._compare_entry(stated, statement)
         if finding is Finding.DRIFT:
             return self._confirm(stated, statement, befell, lost)
         if finding is Finding.WAIT:
@@ -121,6 +125,26 @@ class Line:
         said = statement.pushed and self.suspicion is not None
         self.suspicion = found
         return [] if said else [self._doubt(theirs)]
+
+    def _compare_entry(self, stated: StatedPosition, statement: Statement) -> list[Change]:
+        """The size is the venue's; where the entry price is not, a round trip was lost: its fills are asked
+        for, and only when they cannot be had, or explain nothing, the venue's entry is taken over."""
+        holding, doubted_ms = self.holding, self.entry_since_ms
+        differs = entry_differs(holding, stated, statement)
+        if not differs:
+            if differs is False:
+                self.entry_agreed_ms, self.entry_since_ms = statement.time_ms, None
+            return []
+        if doubted_ms is not None:
+            from_ms = statement.fills_from_ms
+            if from_ms is None or from_ms > doubted_ms:
+                return []  # the shell asks again by itself
+            self.entry_agreed_ms, self.entry_since_ms = statement.time_ms, None
+            return holding.adopt(stated, statement.time_ms, Reason.ENTRY)
+        known_ms = holding.base_ms if self.entry_agreed_ms is None else self.entry_agreed_ms
+        self.entry_since_ms = max(0, min(known_ms, statement.time_ms) - LAG_MS)
+        size = holding.position.size
+        return [Doubt(holding.account, holding.key, size, size, self.entry_since_ms)]
 
     def _confirm(
         self,
@@ -145,7 +169,7 @@ class Line:
             return healed
         ours = holding.position.size
         cause = cause_of(holding, stated, statement, since_ms, befell, lost)
-        self.agreed_ms = statement.time_ms
+        self.agreed_ms, self.entry_since_ms = statement.time_ms, None
         self.drift = f"{cause}: the book had {ours:f}, the venue {theirs:f}; the venue's size was adopted"
         found = Drift(holding.account, holding.key, ours, theirs, cause, statement.time_ms)
         return [found, *holding.adopt(stated, statement.time_ms, Reason.DRIFT)]
@@ -199,6 +223,8 @@ class Line:
             gap = f"a fill is missing: the next starts at {broken.found:f}, the book has {broken.expected:f}"
         if (seen := self.suspicion) is not None:
             doubt = f"the venue states {seen.theirs:f}, the book has {seen.ours:f}; asking again"
+        elif self.entry_since_ms is not None:
+            doubt = "the venue states another entry price: fills are asked for that the book may lack"
         return gap, doubt
 
 

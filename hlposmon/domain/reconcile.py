@@ -161,13 +161,14 @@ def cause_of(
     return "no fill explains it"
 
 
-def entry_differs(holding: Holding, stated: StatedPosition, statement: Statement) -> bool:
-    """Whether the venue's entry price is another than ours, size being equal and no fill fresh."""
+def entry_differs(holding: Holding, stated: StatedPosition, statement: Statement) -> bool | None:
+    """Whether the venue's entry price is another than ours; None while it cannot be told, the sizes not
+    being equal or a fill fresh."""
     ours = holding.position.entry_price
     if ours is None or stated.entry_price is None or stated.size != holding.position.size:
-        return False
+        return None
     last_ms = holding.last_fill_ms
     if last_ms is not None and last_ms > statement.time_ms - LAG_MS:
-        return False
+        return None
     with exactly():
         return abs(ours - stated.entry_price) > stated.tolerance

@@ -466,15 +466,41 @@ def test_a_gap_just_after_the_start_that_the_statement_cannot_hold_ends_in_drift
     assert kinds(desk.stated("BTC long 1 @ 100", at=20, fetched=-9999))[0] == "Drift"
 
 
-def test_another_entry_price_is_adopted_when_all_is_quiet():
+def test_another_entry_price_is_doubted_and_adopted_when_no_fill_explains_it():
     desk = book_of("BTC long 1 @ 100")
     desk.told(fill("buy 1 BTC @ 110 from 1 at 0"))
 
     assert desk.stated("BTC long 2 @ 107", at=5) == []
     assert desk.stated("BTC long 2 @ 105.04 ~ 0.1", at=20) == []
     assert desk.stated("BTC long 2 @ ?", at=25) == []
-    [adopted] = desk.stated("BTC long 2 @ 107", at=30)
+    [doubt] = desk.stated("BTC long 2 @ 107", at=30)
+    assert (doubt.ours, doubt.theirs, doubt.since_ms) == (2, 2, ms(10))
+    assert desk.judged() == (
+        "unproven",
+        "the venue states another entry price: fills are asked for that the book may lack",
+    )
+    assert desk.book.doubtful() == [(ACCOUNT, ms(10))]
+    assert desk.stated("BTC long 2 @ 107", at=31) == []
+    [adopted] = desk.stated("BTC long 2 @ 107", at=32, fetched=10)
     assert (adopted.reason, adopted.position.entry_price) == (Reason.ENTRY, 107)
+    assert desk.judged() == ("proven", None)
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_lost_round_trip_shows_in_the_entry_price_and_its_fills_make_it_exact(behind):
+    desk = book_of("BTC long 1 @ 100")
+    lost = chain("BTC 1: at 0 +1@130 -1@120")  # entry 115 from here on
+    if behind:
+        desk.told(*chain("BTC 1: at 5 +2@100"))
+    entry = "105" if behind else "115"
+    held = f"BTC long {3 if behind else 1} @ {entry}"
+
+    assert kinds(desk.stated(held, at=30)) == ["Doubt"]
+    desk.told(*lost)
+    assert desk.stated(held, at=33, fetched=-9999) == []
+    assert desk.position().entry_price == Decimal(entry)
+    assert desk.position().fills == (3 if behind else 2)
+    assert desk.judged() == ("proven", None)
 
 
 def test_a_coin_that_only_the_venue_knows_is_doubted_since_the_last_agreement_then_adopted():
