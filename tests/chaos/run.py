@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hlposmon.errors import HlposmonError
+from hlposmon.simulator.client import ControlError
 from tests.chaos import places
 from tests.chaos.plan import Plan, Step, plan_of
 from tests.chaos.stage import Stage
@@ -41,6 +42,7 @@ interval_s = {interval_s}
 [audit]
 fsync = "{fsync}"
 """
+NO_SUCH_FEED = "connections, and no "
 KEPT = {"state", "log", "xdg", "monitor.log", "hlposmon.toml", "clock"}
 
 
@@ -194,6 +196,11 @@ class _Run:
             return next(act, None)
         except HlposmonError:
             return None  # the monitor was away when it was asked: what was done so far is the fault
+        except ControlError as error:
+            if NO_SUCH_FEED not in str(error):
+                raise
+            wound.notes.append("the connection was gone already")
+            return None
         finally:
             self.trial.wound = None
 

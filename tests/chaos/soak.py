@@ -17,6 +17,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hlposmon.errors import HlposmonError
 from tests.chaos import places, report
 from tests.chaos.flow import fills_differ, sizes_differ
 from tests.chaos.stage import Stage
@@ -168,13 +169,15 @@ def _tree(stage: Stage) -> list[int]:
 
 
 def _sample(stage: Stage) -> Sample:
-    names = {row["pid"]: row["name"] for row in stage.api.workers()}
+    names: dict[int, str] = {}
+    with suppress(HlposmonError):  # only names: a machine that is busy elsewhere answers later
+        names = {row["pid"]: row["name"] for row in stage.api.workers()}
     sizes, descriptors = {}, 0
     for pid in _tree(stage):
         with suppress(OSError):
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
             pss = next(line for line in rollup.splitlines() if line.startswith("Pss:"))
-            sizes[names.get(pid, "supervisor")] = int(pss.split()[1]) << 10
+            sizes[names.get(pid, str(pid))] = int(pss.split()[1]) << 10
             descriptors += len(list(Path(f"/proc/{pid}/fd").iterdir()))
     accounts = stage.control.state()["accounts"].values()
     fills = sum(account["fills"] for account in accounts)
