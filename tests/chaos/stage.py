@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from hlposmon.channels.audit import verify
 from tests.system.world import World
 
 NAMES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -41,7 +42,12 @@ class Stage(World):
         for name in self.names:
             found = self.disagreements(fills_from=begun[name], account=name)
             wrong += [f"{name}: {each}" for each in found]
-        return wrong
+        return wrong or self.audit_faults()
+
+    def audit_faults(self) -> list[str]:
+        """What `audit verify` finds wrong with the chain."""
+        report = verify(self.log_dir / "trading")
+        return [f"audit: {one.kind} in {one.file}, line {one.line}: {one.message}" for one in report.faults]
 
     def address(self, account: str | None) -> str:
         return self.accounts[self.names.index(account)] if account else self.accounts[0]

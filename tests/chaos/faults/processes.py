@@ -86,7 +86,10 @@ def stop_for_good(trial: Trial, chance: random.Random) -> Act:
 
 def stop_supervisor(trial: Trial, chance: random.Random) -> Act:
     """Its children must go on, and be found well by it afterwards."""
-    pid, seconds = trial.pids()["supervisor"], chance.uniform(0.5, 3.5)
+    pid, seconds = trial.pids().get("supervisor"), chance.uniform(0.5, 3.5)
+    if pid is None:  # another fault has ended it just now
+        trial.note("it was away")
+        return
     trial.note(f"{seconds:.1f} s")
     trial.begins()
     trial.send(signal.SIGSTOP, pid)
