@@ -166,5 +166,6 @@ def reload(trial: Trial, chance: random.Random) -> Act:
     yield chance.uniform(0, 0.4)
     trial.may_lag(6)
     trial.begins()
-    trial.send(signal.SIGHUP, trial.pids()["supervisor"])
+    if (pid := trial.pids().get("supervisor")) is not None:
+        trial.send(signal.SIGHUP, pid)
     trial.over()
