@@ -27,6 +27,8 @@ $(VENV)/.core: setup.cfg pyproject.toml hlposmon/__init__.py | $(BIN)/python
 $(VENV)/.dev: setup.cfg pyproject.toml hlposmon/__init__.py | $(BIN)/python
 	@echo "setting up $(VENV) for development" >&2
 	@$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/pip install -q --disable-pip-version-check -e '.[dev,clock]' || \
+	  echo "libfaketime could not be built: tests that step the clock are skipped; on Debian: apt install gcc make" >&2
 	@touch $@ $(VENV)/.core
 
 dev: $(VENV)/.dev ## the venv with everything that tests need
