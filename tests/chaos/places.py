@@ -25,16 +25,21 @@ class Disk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._filler = folder / "filler"
+        # Open from the beginning on: what is open stays writable while the folder is read-only.
+        self._filler = os.open(folder / "filler", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC)
 
     def fill(self) -> None:
         """Leave no byte."""
-        with self._filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
             while True:
-                file.write(bytes(KEEP_FREE))
+                os.write(self._filler, bytes(KEEP_FREE))
 
     def free(self) -> None:
-        self._filler.unlink(missing_ok=True)
+        os.ftruncate(self._filler, 0)
+        os.lseek(self._filler, 0, os.SEEK_SET)
+
+    def close(self) -> None:
+        os.close(self._filler)
 
     def read_only(self) -> None:
         """For whoever opens a file from now on; what is open already stays as it was."""
@@ -63,7 +68,8 @@ def disk(folder: Path) -> Iterator[Disk]:
     if mounted.returncode:
         raise Unavailable(f"a small disk could not be mounted: {mounted.stderr.strip()}")
     try:
-        yield Disk(folder)
+        with contextlib.closing(Disk(folder)) as made:
+            yield made
     finally:
         # Once more for a read-only view that a fault was not allowed to end.
         for _ in range(2):
