@@ -234,6 +234,7 @@ def run_fill(pulse: Pulse, settings: Settings, queue: Path, share: "Share") -> N
         feed=_feed(pulse, settings, share),
         info=lambda patience: _info(patience, settings, share),
         queue=queue,
+        max_users=settings.hyperliquid.max_users,
     ).run()
 
 
@@ -253,8 +254,12 @@ def run_price(pulse: Pulse, settings: Settings, queue: Path, share: "Share") -> 
 def run_state(pulse: Pulse, settings: Settings, queue: Path, share: "Share") -> None:
     from hlposmon.workers.state import StateWorker
 
+    venue = settings.hyperliquid
     StateWorker(
-        pulse, accounts=settings.hyperliquid.accounts, feed=_feed(pulse, settings, share), queue=queue
+        pulse,
+        accounts=venue.accounts[: venue.max_users],
+        feed=_feed(pulse, settings, share),
+        queue=queue,
     ).run()
 
 

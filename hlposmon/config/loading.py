@@ -150,6 +150,7 @@ class _Loading:
         testnet = testnet if switch is None else switch
         api_url, ws_url = read_urls(table, self.flags, testnet)
         fill_feeds = table.whole("fill_feeds", 2, least=1, most=8)
+        max_users = table.whole("max_users", 10, least=1, most=1000)
         # Of a file that could not be read nobody can say that it names no account.
         configured = () if self.unread else read_accounts(table)
         table.done()
@@ -160,7 +161,7 @@ class _Loading:
         accounts = watched_accounts(
             self.around, configured, needed=live and enabled, mistakes=self.mistakes, notices=self.notices
         )
-        return HyperliquidSettings(enabled, testnet, api_url, ws_url, fill_feeds, accounts)
+        return HyperliquidSettings(enabled, testnet, api_url, ws_url, fill_feeds, max_users, accounts)
 
 
 def _parse(path: Path, mistakes: list[str]) -> dict[str, Any] | None:

@@ -28,6 +28,7 @@ def render(settings: Settings) -> str:
         api_url=venue.api_url,
         ws_url=venue.ws_url,
         fill_feeds=venue.fill_feeds,
+        max_users=venue.max_users,
     )
     for account in venue.accounts:
         lines += ["", "[[venues.hyperliquid.accounts]]"]

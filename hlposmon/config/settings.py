@@ -20,13 +20,15 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class HyperliquidSettings:
-    """`[venues.hyperliquid]`; `fill_feeds` independent connections carry the same fills."""
+    """`[venues.hyperliquid]`; `fill_feeds` independent connections carry the same fills, of `max_users`
+    accounts at most: the exchange follows so many for one IP address."""
 
     enabled: bool = True
     testnet: bool = False
     api_url: str = MAINNET_API
     ws_url: str = MAINNET_WS
     fill_feeds: int = 2
+    max_users: int = 10
     accounts: tuple[Account, ...] = ()
 
 

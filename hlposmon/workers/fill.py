@@ -84,18 +84,22 @@ class FillWorker:
         feed: Feed,
         info: Callable[[Patience], HyperliquidInfo],
         queue: Path,
+        max_users: int = 10,
     ) -> None:
-        """`info` is made with the patience that it shall have while it waits."""
+        """`info` is made with the patience that it shall have while it waits. Of the accounts the first
+        `max_users` are followed, and the others are named."""
         self._pulse, self._feed = pulse, feed
         self._info = info(_Listening(pulse, self._listen))
         self._outlet = Outlet(queue, pulse, "fill")
-        self._watches = {account.name: _Watch(account) for account in accounts}
-        self._names = {account.address: account.name for account in accounts}
+        followed, others = accounts[:max_users], accounts[max_users:]
+        self._watches = {account.name: _Watch(account) for account in followed}
+        self._names = {account.address: account.name for account in followed}
         self._high_water_ms: dict[str, int | None] | None = None
         self._opened_s = 0.0
         self._told_heard_s = 0.0
         self._limited = False
-        self._notices: dict[Notice, None] = {}
+        text = f"its fills are not followed: max_users is {max_users}, as the exchange follows no more"
+        self._notices = dict.fromkeys(Notice(account.name, text, grave=True) for account in others)
         self._repeats = Repeats()
 
     def run(self) -> None:

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from hlposmon.client.history import History
-from tests.channels.clerk import ADDRESS, BTC, NOON, Clerk
+from tests.channels.archivist import ADDRESS, BTC, NOON, Clerk
 from tests.cli.canned_monitor import Commands
 
 

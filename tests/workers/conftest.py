@@ -144,13 +144,14 @@ class Stage:
             url or self.venue.url, budget=Quota(per_minute=100_000).share(), patience=pulse
         )
 
-    def fill_worker(self, pulse: Pulse) -> FillWorker:
+    def fill_worker(self, pulse: Pulse, max_users: int = 10) -> FillWorker:
         return FillWorker(
             pulse,
             accounts=self.accounts,
             feed=self.feed(pulse),
             info=self.info,
             queue=self.tracker.path,
+            max_users=max_users,
         )
 
     def state_worker(self, pulse: Pulse) -> StateWorker:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from hlposmon.domain.reports import FeedState, Fills, Funding, Heard, Joined
+from hlposmon.domain.reports import FeedState, Fills, Funding, Heard, Joined, Notice
 from hlposmon.supervision.loop import Pulse
 from hlposmon.workers import fill as fills
 
@@ -229,7 +229,7 @@ def test_coins_that_are_not_watched_are_told_of_for_each_account_and_each_tracke
 def test_accounts_beyond_the_exchanges_limit_do_not_take_the_others_down(stage, monkeypatch):
     monkeypatch.setattr(fills, "ACK_DEADLINE_S", 0.3)
     one = stage(accounts=17, limits=True)
-    one.start(one.fill_worker)
+    one.start(one.fill_worker, max_users=17)
     one.tracker.until(lambda: sum(one.tracker.is_live(account.name) for account in one.accounts) >= 10)
     one.tracker.for_s(0.4)
 
@@ -281,3 +281,13 @@ def test_while_one_account_waits_for_its_backfill_the_fills_of_the_others_go_on(
 
     assert time.monotonic() - began_s < 1.0
     one.tracker.until(lambda: all(one.tracker.is_live(account.name) for account in one.accounts), 12)
+
+
+def test_accounts_beyond_what_the_exchange_follows_are_named_and_not_asked_for(stage):
+    one = stage(accounts=12, limits=True)
+    one.start(one.fill_worker)
+    one.tracker.until(lambda: len(one.tracker.notices()) == 2)
+    one.tracker.until(lambda: all(one.tracker.is_live(account.name) for account in one.accounts[:10]), 20)
+
+    assert {notice.account for notice in one.tracker.of(Notice) if notice.grave} == {"other-10", "other-11"}
+    assert not any(one.tracker.is_live(account.name) for account in one.accounts[10:])
