@@ -28,13 +28,12 @@ from hlposmon.supervision.loop import Pulse
 from hlposmon.supervision.roster import Policy
 from hlposmon.supervision.supervisor import Supervisor
 from hlposmon.supervision.systemd import Notifier
-from hlposmon.venues.quota import Quota
+from hlposmon.venues.quota import Quota, Share
 
 if TYPE_CHECKING:
     from hlposmon.simulator.exchange import Options
     from hlposmon.venues.hyperliquid import HyperliquidInfo
     from hlposmon.venues.patience import Patience
-    from hlposmon.venues.quota import Share
     from hlposmon.venues.websocket import Feed
 
 log = logging.getLogger(__name__)
@@ -103,6 +102,8 @@ class _Composition:
         self._places, self._simulation = places, simulation
         self._settings = self.effective(settings)
         self._quota = Quota.shared()
+        # One for each worker: a process is left alone by a reload when it is given what it was given.
+        self._shares: dict[str, Share] = {}
         self.board: Board | None = None
 
     def close(self) -> None:
@@ -177,7 +178,7 @@ class _Composition:
 
     def _worker(self, kind: str, run: Callable[..., None], settings: Settings, number: int = 1) -> ChildSpec:
         name = kind if number == 1 else f"{kind}-{number}"
-        share = self._quota.share(_party(name))
+        share = self._shares.setdefault(name, self._quota.share(_party(name)))
         return ChildSpec(name, run, (settings, self._places.queue_path, share), kind=kind)
 
 
@@ -225,7 +226,7 @@ def run_tracker(
     ).run()
 
 
-def run_fill(pulse: Pulse, settings: Settings, queue: Path, share: "Share") -> None:
+def run_fill(pulse: Pulse, settings: Settings, queue: Path, share: Share) -> None:
     from hlposmon.workers.fill import FillWorker
 
     FillWorker(
@@ -238,7 +239,7 @@ def run_fill(pulse: Pulse, settings: Settings, queue: Path, share: "Share") -> N
     ).run()
 
 
-def run_price(pulse: Pulse, settings: Settings, queue: Path, share: "Share") -> None:
+def run_price(pulse: Pulse, settings: Settings, queue: Path, share: Share) -> None:
     from hlposmon.workers.price import PriceWorker
 
     PriceWorker(
@@ -251,7 +252,7 @@ def run_price(pulse: Pulse, settings: Settings, queue: Path, share: "Share") -> 
     ).run()
 
 
-def run_state(pulse: Pulse, settings: Settings, queue: Path, share: "Share") -> None:
+def run_state(pulse: Pulse, settings: Settings, queue: Path, share: Share) -> None:
     from hlposmon.workers.state import StateWorker
 
     venue = settings.hyperliquid
@@ -263,7 +264,7 @@ def run_state(pulse: Pulse, settings: Settings, queue: Path, share: "Share") -> 
     ).run()
 
 
-def run_reconcile(pulse: Pulse, settings: Settings, queue: Path, share: "Share") -> None:
+def run_reconcile(pulse: Pulse, settings: Settings, queue: Path, share: Share) -> None:
     from hlposmon.workers.reconcile import ReconcileWorker
 
     ReconcileWorker(
@@ -288,13 +289,13 @@ def run_simulator(pulse: Pulse, options: "Options", listener: socket.socket) -> 
         exchange.close()
 
 
-def _info(patience: "Patience", settings: Settings, share: "Share") -> "HyperliquidInfo":
+def _info(patience: "Patience", settings: Settings, share: Share) -> "HyperliquidInfo":
     from hlposmon.venues.hyperliquid import HyperliquidInfo
 
     return HyperliquidInfo(settings.hyperliquid.api_url, budget=share, patience=patience)
 
 
-def _feed(pulse: Pulse, settings: Settings, share: "Share") -> "Feed":
+def _feed(pulse: Pulse, settings: Settings, share: Share) -> "Feed":
     from hlposmon.venues.websocket import Feed
     from hlposmon.wire.hyperliquid import PING
 

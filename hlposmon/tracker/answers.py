@@ -180,7 +180,7 @@ class Answers:
             snapshot_failure=self.snapshot_failure,
             workers_down=[row.name for row in board if row.state != "up" and not row.flapping],
             flapping=[row.name for row in board if row.flapping],
-            drifts=self._incidents.drifts(time.monotonic()),
+            drifts=self._incidents.recent(time.monotonic()),
         )
 
     def ages(self) -> Ages:

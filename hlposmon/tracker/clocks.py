@@ -15,7 +15,8 @@ class Limits:
     prices: tuple[float, float]
     reconcile: tuple[float, float]
     # Pushes are a second opinion that costs nothing: late ones are said, and make nothing stale.
-    pushes: tuple[float, float] = (10.0, 30.0)
+    # How often they come is not documented: the limit is beyond what a quiet account may take.
+    pushes: tuple[float, float] = (90.0, 300.0)
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
@@ -41,9 +42,10 @@ class Clocks:
         heard = self._pushed_s if pushed else self._asked_s
         heard[account] = max(at_s, heard.get(account, at_s))
 
-    def watch(self, accounts: Iterable[str]) -> None:
-        """Only these accounts count from now on."""
-        kept = set(accounts)
+    def watch(self, accounts: Iterable[str], feeds: Iterable[str]) -> None:
+        """Only these accounts and feeds of fills count from now on."""
+        kept, wanted = set(accounts), set(feeds)
+        self._feeds = {name: at_s for name, at_s in self._feeds.items() if name in wanted}
         self._pushed_s = {name: at_s for name, at_s in self._pushed_s.items() if name in kept}
         self._asked_s = {name: at_s for name, at_s in self._asked_s.items() if name in kept}
 

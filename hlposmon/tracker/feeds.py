@@ -41,6 +41,12 @@ class Feeds:
         self._arrivals: OrderedDict[tuple[str, Identity], _Arrival] = OrderedDict()
         self._judged: OrderedDict[tuple[str, Identity], _Arrival] = OrderedDict()
 
+    def watch(self, feeds: Iterable[str]) -> None:
+        """Only these feeds count from now on."""
+        wanted = set(feeds)
+        self.tallies = {feed: tally for feed, tally in self.tallies.items() if feed in wanted}
+        self._live_s = {name: at_s for name, at_s in self._live_s.items() if name[0] in wanted}
+
     def state(self, state: FeedState, now_s: float) -> None:
         """A feed came up or went down for an account."""
         name = state.feed, state.account

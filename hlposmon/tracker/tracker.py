@@ -231,6 +231,7 @@ class Tracker:
                     )
             case Unlisted():
                 if self._book.unlist(report):
+                    self._unlisted(report)
                     log.warning(
                         "fills not listed any more",
                         extra=fields(
@@ -255,6 +256,13 @@ class Tracker:
             new.update(fill.identity for fill in fills.fills)  # what waits behind a gap is new too
         self._feeds.brought(fills.source, fills.account, fills.fills, new, time.monotonic())
         self._tell(changes)
+
+    def _unlisted(self, unlisted: Unlisted) -> None:
+        now_ms = _now_ms()
+        facts = {"since_ms": unlisted.since_ms, "until_ms": unlisted.until_ms, "reason": unlisted.reason}
+        self._journal.append(event("unlisted", now_ms=now_ms, account=unlisted.account, **facts), now_ms)
+        self._commit()
+        self._incidents.unlisted(unlisted, time.monotonic())
 
     def _settle(self, statement: Statement) -> None:
         name = statement.account
@@ -416,7 +424,9 @@ class Tracker:
         # A name that stands for another address now is another account.
         self._book.watch([name for name in now if before.get(name) == now[name]])
         self._book.watch(now)
-        self._clocks.watch(now)
+        feeds = [f"fill-{number}" for number in range(2, settings.hyperliquid.fill_feeds + 1)]
+        self._feeds.watch(["fill", *feeds])
+        self._clocks.watch([name for name in now if before.get(name) == now[name]], ["fill", *feeds])
         began_s = time.monotonic()
         self._watched_s = {name: self._watched_s.get(name, began_s) for name in now}
         self._clocks.limits = Limits.of(settings)

@@ -41,6 +41,9 @@ class Requests:
         self._errands = Errands(patience)
         self._attempts = attempts
         self._session = requests.Session()
+        # One at a time is asked; what was given up in its midst must not pile up as idle connections.
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, requests.adapters.HTTPAdapter(pool_connections=1, pool_maxsize=1))
 
     def post(
         self,

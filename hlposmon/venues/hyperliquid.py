@@ -68,11 +68,11 @@ class HyperliquidInfo:
         lies between, and what the exchange lists no more, is told as a `hole`.
         """
         known: set[Identity] = set()
-        rows, first_ms, from_ms = 0, None, start_ms
+        rows, first_ms, from_ms, behind_ms = 0, None, start_ms, start_ms - 1
         while True:
             body = self._fills(account, urgent=urgent, startTime=from_ms)
             times = wire.times(body)
-            rows += len(body) - len(known)
+            rows += sum(at_ms > behind_ms for at_ms in times)
             first_ms = first_ms if first_ms is not None or not times else min(times)
             # A page is 2000 rows today; elsewhere the API answers with 500 at a time. Short is less.
             last = len(body) < SHORT_ROWS
@@ -85,14 +85,13 @@ class HyperliquidInfo:
                 )
             found, others = wire.fills(body, account.name, account.address)
             stuck = not last and min(times) == max(times)
-            if stuck and len(body) < PAGE_ROWS:
-                stuck, last = False, True
             if stuck:
                 found, others, hole = self._one_millisecond(account, max(times), body, urgent=urgent)
             yield Page(tuple(fill for fill in found if fill.identity not in known), tuple(others), last, hole)
             if last:
                 return
-            from_ms = max(times) + stuck
+            behind_ms = max(times)
+            from_ms = behind_ms + stuck
             known = set() if stuck else {fill.identity for fill in found if fill.time_ms == from_ms}
 
     def _one_millisecond(
@@ -105,7 +104,7 @@ class HyperliquidInfo:
         more, others_more = wire.fills(rest[::-1], account.name, account.address)
         have = {fill.identity for fill in found}
         found += [fill for fill in more if fill.identity not in have]
-        reason = f"more than {2 * PAGE_ROWS} fills are of the one millisecond {at_ms}"
+        reason = f"more than {2 * len(body)} fills are of the one millisecond {at_ms}"
         return found, others + others_more, None if whole else (at_ms, at_ms, reason)
 
     def _fills(self, account: Account, *, urgent: bool, **span: Any) -> Any:
@@ -135,16 +134,22 @@ class HyperliquidInfo:
         return wire.abstraction(self._ask(_USUAL, "userAbstraction", user=account.address))
 
     def fundings_since(self, account: Account, start_ms: int) -> list[Funding]:
-        """Funding payments from `start_ms` on, oldest first; at most 500 rows an answer."""
-        body = self._ask(
-            _USUAL,
-            "userFunding",
-            most=SHORT_ROWS // _ROWS_PER_WEIGHT,
-            urgent=True,
-            user=account.address,
-            startTime=start_ms,
-        )
-        return wire.fundings(body, account.name)
+        """All funding payments from `start_ms` on, oldest first, each once: 500 rows an answer."""
+        found: dict[tuple[int, str], Funding] = {}
+        while True:
+            body = self._ask(
+                _USUAL,
+                "userFunding",
+                most=SHORT_ROWS // _ROWS_PER_WEIGHT,
+                urgent=True,
+                user=account.address,
+                startTime=start_ms,
+            )
+            found |= {(paid.time_ms, paid.key): paid for paid in wire.fundings(body, account.name)}
+            newest_ms = max(wire.times(body), default=start_ms)
+            if len(body) < SHORT_ROWS or newest_ms == start_ms:
+                return sorted(found.values(), key=lambda paid: paid.time_ms)
+            start_ms = newest_ms
 
     def role(self, account: Account) -> tuple[str, str | None]:
         """What the exchange takes the address for, and whose agent or sub-account it is."""

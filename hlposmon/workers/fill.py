@@ -232,7 +232,8 @@ class FillWorker:
         if channel == "userFundings":
             paid = wire.fundings(data.get("fundings"), name)
             watch.recent.add_fundings(paid)
-            self._fundings(paid)
+            if watch.live:  # else with the backfill, which has what was paid before
+                self._fundings(paid)
             return
         found, others = wire.fills(data.get("fills"), name, watch.account.address)
         if data.get("isSnapshot") is True:
@@ -328,7 +329,8 @@ class FillWorker:
         return True
 
     def _fundings(self, fundings: Sequence[Funding]) -> None:
-        for funding in fundings:
+        """In the order of time: the book takes none that is older than one it has."""
+        for funding in sorted(fundings, key=lambda funding: funding.time_ms):
             self._outlet.put(funding)
 
     def _not_live(self, watch: _Watch, reason: str = "", *, after_s: float = 0.0) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from hlposmon.domain.reports import Fill, Funding
 
-FILLS = 1000
+FILLS = 250
 FUNDINGS = 500
 
 

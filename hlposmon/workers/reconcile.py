@@ -36,7 +36,7 @@ DOUBTED = "doubt"
 LOOK_S = 60.0
 OVERLAP_MS = 5_000
 LOOK_PAGES = 2
-IDENTIFY_S = 20.0
+IDENTIFY_S, IDENTIFY_AGAIN_S = 20.0, 300.0
 # How often it is asked how an account's balances are kept (weight 20), and what that is for most.
 MODE_S = 300.0
 PLAIN_MODES = ("default", "disabled")
@@ -61,6 +61,7 @@ class _Round:
     doubted: bool = False
     stated_ms: int = 0
     identified: bool = False
+    identify_due_s: float = 0.0
     mode: str | None = None
     mode_due_s: float = 0.0
     notices: dict[Notice, None] = field(default_factory=dict)
@@ -160,7 +161,7 @@ class ReconcileWorker:
         if self._outlet.put(statement):
             if round_.looked_ms is None:
                 round_.look_due_s = time.monotonic() + self._look_s
-            if since_ms is not None or round_.looked_ms is None:
+            if round_.looked_ms is None or (since_ms is not None and since_ms <= round_.looked_ms):
                 round_.looked_ms = statement.time_ms
             if since_ms is not None and since_ms == round_.fills_from_ms:
                 round_.fills_from_ms = round_.fetched_to_ms = None
@@ -203,17 +204,20 @@ class ReconcileWorker:
             self._hand_on(round_, page)
             if page.last:
                 return since_ms
+        # The rest of this minute is not looked at: the next look begins with what is new by then.
+        round_.looked_ms = max(round_.looked_ms or 0, round_.stated_ms)
+        self._warn("too many fills for a look each minute", account=round_.account.name)
         return None
 
     def _ask_what_befell(self, round_: _Round, since_ms: int) -> None:
         """Where a statement was doubted: what may be the cause of a drift."""
         if not round_.doubted:
             return
-        round_.doubted = False
         try:
             for happened in self._info.ledger_since(round_.account, since_ms):
                 self._outlet.put(happened)
             self._ask_mode(round_)
+            round_.doubted = False
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("causes not asked", account=round_.account.name, reason=error)
 
@@ -229,7 +233,8 @@ class ReconcileWorker:
         if not self._welcomed or now_s < self._identify_due_s:
             return
         for round_ in self._rounds.values():
-            if not round_.asked_s or (round_.identified and now_s < round_.mode_due_s):
+            is_known = round_.identified and now_s < round_.mode_due_s
+            if not round_.asked_s or is_known or now_s < round_.identify_due_s:
                 continue
             self._identify_due_s = now_s + IDENTIFY_S
             try:
@@ -238,6 +243,7 @@ class ReconcileWorker:
                 else:
                     self._identify(round_)
             except (VenueUnavailable, VenueRefused, WireError) as error:
+                round_.identify_due_s = now_s + IDENTIFY_AGAIN_S  # the others have their turn first
                 self._warn("role or mode not known", account=round_.account.name, reason=error)
             return
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hlposmon.config import Account
-from hlposmon.domain.reports import Notice, Statement, Welcome
+from hlposmon.domain.reports import Happened, Happening, Notice, Statement, Welcome
 from hlposmon.errors import WireError
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 # What is asked for, the best first; the second knows one dex.
 CHANNELS = ("allDexsClearinghouseState", "clearinghouseState")
 ACK_DEADLINE_S = 5.0
+# How often the venue pushes is nowhere said; the marks of what is held move each few seconds.
+SILENT_S = 60.0
+# How often it is told again what is held on dexes that are not watched: a drift names it as a cause.
+ELSEWHERE_S = 60.0
 # At most so often is one account handed on, however often it is pushed.
 SPACING_S = 0.4
 
@@ -41,6 +45,11 @@ class _Watch:
     asked_s: float = 0.0
     newest: Statement | None = None
     told_s: float = 0.0
+    # When it was pushed last, and whether it held something then: what is flat may be silent.
+    pushed_s: float = 0.0
+    is_open: bool = True
+    elsewhere: tuple[str, ...] = ()
+    elsewhere_due_s: float = 0.0
 
 
 class StateWorker:
@@ -52,8 +61,9 @@ class StateWorker:
         feed: Feed,
         queue: Path,
         ack_s: float = ACK_DEADLINE_S,
+        silent_s: float = SILENT_S,
     ) -> None:
-        self._pulse, self._feed, self._ack_s = pulse, feed, ack_s
+        self._pulse, self._feed, self._ack_s, self._silent_s = pulse, feed, ack_s, silent_s
         self._outlet = Outlet(queue, pulse, "state")
         self._watches = {account.address: _Watch(account) for account in accounts}
         self._names = {account.address: account.name for account in accounts}
@@ -67,6 +77,7 @@ class StateWorker:
                 self._hear_tracker()
                 self._hear_exchange()
                 self._fall_back_if_unheard()
+                self._give_up_if_silent()
                 self._hand_on()
                 wait(self._pulse, self._outlet, self._feed, 0.2)
         finally:
@@ -131,10 +142,22 @@ class StateWorker:
             return
         user, statement, others = found
         watch = self._watches[user]
-        watch.newest = statement or watch.newest
-        for coin in others:
-            self._notice(watch, f"{coin} is held but not watched: only perpetuals of the first dex are")
+        watch.pushed_s = time.monotonic()
+        if statement is not None:
+            watch.newest, watch.is_open = statement, bool(statement.positions)
+            self._tell_elsewhere(watch, statement.time_ms, tuple(others))
         self._feed.calm()
+
+    def _tell_elsewhere(self, watch: _Watch, time_ms: int, coins: tuple[str, ...]) -> None:
+        """What is held on other dexes is not watched, and may be why equity moves."""
+        now_s = time.monotonic()
+        if not coins or (coins == watch.elsewhere and now_s < watch.elsewhere_due_s):
+            return
+        watch.elsewhere, watch.elsewhere_due_s = coins, now_s + ELSEWHERE_S
+        for coin in coins:
+            self._notice(watch, f"{coin} is held but not watched: only perpetuals of the first dex are")
+        text = ", ".join(coins)
+        self._outlet.put(Happened(watch.account.name, time_ms, Happening.ELSEWHERE, text))
 
     def _refused(self, refusal: wire.Refusal) -> None:
         if refusal.already:
@@ -159,6 +182,18 @@ class StateWorker:
             if watch.channel is not None and not watch.acked and now_s - watch.asked_s > self._ack_s:
                 self._warn("not acknowledged", account=watch.account.name, channel=CHANNELS[watch.channel])
                 self._subscribe(watch, watch.channel + 1)
+
+    def _give_up_if_silent(self) -> None:
+        """Pongs say that the connection lives, and not that states are pushed on it."""
+        now_s = time.monotonic()
+        for watch in self._watches.values():
+            since_s = max(watch.pushed_s, watch.asked_s)
+            expected = self._feed.is_open and watch.channel is not None and watch.acked and watch.is_open
+            if expected and now_s - since_s > self._silent_s:
+                reason = f"no state of {watch.account.name} for {self._silent_s:g} s"
+                lost = self._feed.lose(reason)
+                self._warn("states lost", reason=reason, retry_s=f"{lost.retry_s:.1f}")
+                return
 
     def _hand_on(self) -> None:
         now_s = time.monotonic()

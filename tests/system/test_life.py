@@ -284,3 +284,15 @@ def test_a_reload_takes_a_changed_config_and_keeps_the_clients():
         here.monitor.send_signal(signal.SIGHUP)
         until("the mistake is named", lambda: "nonsense" in here.log())
         assert set(here.api.summary()["accounts"]) == {"one", "two"}
+
+
+def test_a_reload_that_changes_nothing_leaves_every_process_alone():
+    with world() as here:
+        here.open_exchange("--pace", "0")
+        here.start(config="[reconcile]\ninterval_s = 60.0\n")
+        before = {row["name"]: row["pid"] for row in here.api.workers()}
+        here.monitor.send_signal(signal.SIGHUP)
+        until("it was reloaded", lambda: "reloaded" in here.log())
+
+        assert {row["name"]: row["pid"] for row in here.api.workers()} == before
+        assert here.ready()

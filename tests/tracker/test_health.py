@@ -103,9 +103,9 @@ def test_a_drift_that_is_over_is_named_for_a_while():
 
 
 def test_pushes_that_stop_are_said_and_make_nothing_stale():
-    health = _assess(ages=Ages(1.0, 1.0, 20.0, pushes=30.0, rest=20.0))
+    health = _assess(ages=Ages(1.0, 1.0, 20.0, pushes=100.0, rest=20.0))
     assert health.status == "degraded"
-    assert health.reasons == ("no state was pushed for 30 s: statements come by REST only",)
+    assert health.reasons == ("no state was pushed for 100 s: statements come by REST only",)
 
 
 def test_pushes_do_not_hide_that_rest_is_gone():

@@ -8,6 +8,7 @@ import pytest
 
 from hlposmon.config import Account
 from hlposmon.errors import VenueUnavailable, WireError
+from hlposmon.simulator import info as info_pages
 from hlposmon.venues import hyperliquid
 from hlposmon.venues.hyperliquid import HyperliquidInfo
 from hlposmon.venues.quota import Quota
@@ -165,3 +166,14 @@ def test_an_exchange_that_could_not_be_asked_is_unavailable(venue, info, kind):
 
     with pytest.raises(VenueUnavailable):
         info(one).statement(main(one), asked_s=0.0, now_ms=0)
+
+
+def test_every_funding_payment_is_fetched_though_an_answer_has_five_hundred(venue, info, monkeypatch):
+    monkeypatch.setattr(info_pages, "PAGE", 500)
+    one = venue()
+    count = sum(one.control.funding() for _ in range(150))
+    paid = info(one).fundings_since(main(one), 1)
+
+    assert count > 600
+    assert len({(each.time_ms, each.key) for each in paid}) == len(paid) == count
+    assert [each.time_ms for each in paid] == sorted(each.time_ms for each in paid)

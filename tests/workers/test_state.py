@@ -3,7 +3,7 @@
 import time
 from decimal import Decimal
 
-from hlposmon.domain.reports import Joined, Statement
+from hlposmon.domain.reports import Happened, Happening, Joined, Statement
 
 
 def pushed(one, name="main"):
@@ -104,3 +104,15 @@ def test_more_accounts_than_the_exchange_tracks_are_said(stage):
 
     one.tracker.until(lambda: sum("refuses to push" in text for text in one.tracker.notices()) >= 1)
     one.tracker.until(lambda: len({said.account for said in one.tracker.statements()}) == 15)
+
+
+def test_what_is_held_on_another_dex_is_told_as_a_possible_cause(stage):
+    one = stage()
+    one.start(one.state_worker)
+    one.tracker.until(lambda: pushed(one))
+    one.control.ghost(one.account.address, "xyz:TSLA", "3")
+    one.tracker.until(lambda: one.tracker.of(Happened))
+    [told] = one.tracker.of(Happened)
+
+    assert (told.kind, told.text, told.keys) == (Happening.ELSEWHERE, "xyz:TSLA", ())
+    assert any("xyz:TSLA is held but not watched" in text for text in one.tracker.notices())
