@@ -161,6 +161,35 @@ def test_half_of_a_late_round_trip_is_a_gap_that_the_other_half_heals():
     assert desk.position() == told_straight(fills)
 
 
+def test_half_of_a_late_round_trip_makes_an_open_gap_reach_back_to_the_other_half():
+    desk = book_of("")
+    fills = chain("BTC 0: at 5 +1@100 -1@110 at 30 +2@120 +1@130 +1@140")
+    desk.told(fills[2])
+    assert kinds(desk.told(fills[4])) == ["Gap"]
+    desk.stated("BTC long 4 @ 127.5", at=40)
+
+    [wider] = desk.told(fills[1])
+    assert (wider.since_ms, wider.at_ms) == (ms(-3615), ms(6))
+    assert desk.book.doubtful() == [(ACCOUNT, ms(-3615))]
+    desk.told(fills[3])
+    assert kinds(desk.stated("BTC long 4 @ 127.5", at=50, fetched=20)) == ["Doubt"]
+    assert kinds(desk.stated("BTC long 4 @ 127.5", at=60, fetched=20)) == ["Doubt"]
+    assert kinds(desk.told(fills[0])) == ["Filled", "Filled", "Healed"]
+    assert desk.position() == told_straight(fills)
+
+
+def test_a_gap_is_told_again_only_when_it_reaches_further_back():
+    desk = book_of("")
+    fills = chain("BTC 0: at 5 +1@100 +1@100 = +1@100 -3@110 at 30 +2@120 +1@130 +1@140")
+    desk.told(fills[4], fills[6])
+
+    assert kinds(desk.told(fills[2])) == ["Gap"]
+    assert desk.told(fills[1], fills[3]) == []
+    assert kinds(desk.told(fills[0]))[-1] == "Filled"
+    assert kinds(desk.told(fills[5])) == ["Filled", "Filled", "Healed"]
+    assert desk.position() == told_straight(fills)
+
+
 def test_a_late_round_trip_does_not_undo_funding():
     desk = book_of("")
     fills = chain("BTC 0: +2@100 +1@110 -1@120 +2@130")
