@@ -56,7 +56,8 @@ class Funded:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A fill does not chain: at least one fill before it is missing, from `since_ms` on."""
+    """A fill does not chain: at least one fill before it is missing, from `since_ms` on. Told again when one
+    that came late shows that more is missing, from an earlier time."""
 
     account: str
     key: str

@@ -129,7 +129,7 @@ class FillChain:
         while chained := self._extend(among) or self._weave(among):
             changes += chained
             among = self.waiting
-        return changes + self._gap_or_healed()
+        return changes + self._gap_or_healed(among)
 
     def _place(self, fresh: Sequence[Fill]) -> list[Change]:
         """Take out of the waiting fills those that the base holds already."""
@@ -254,26 +254,34 @@ class FillChain:
             if filled.fill.identity in came
         ]
 
-    def _gap_or_healed(self) -> list[Change]:
-        if self.waiting and self.gap is None:
-            first = min(self.waiting, key=lambda fill: fill.time_ms)
-            taken_ms = (entry.fill.time_ms for entry in reversed(self.applied))
-            before_ms = next((at for at in taken_ms if at < first.time_ms), self._start_ms)
-            self._missing = 0
-            self.gap = Gap(
-                account=self.account,
-                key=self.key,
-                expected=self.position.size,
-                found=first.start_position,
-                since_ms=min(before_ms, first.time_ms),
-                at_ms=first.time_ms,
-            )
-            return [self.gap]
-        if not self.waiting and self.gap is not None:
+    def _gap_or_healed(self, among: Sequence[Fill] = ()) -> list[Change]:
+        """Say that a gap begins or ends, or reaches further back, as those `among` the waiting may tell."""
+        if not self.waiting:
+            if self.gap is None:
+                return []
             healed = Healed(self.account, self.key, self._missing, self.gap.since_ms)
             self.gap = None
             return [healed]
-        return []
+        gap = self.gap
+        if gap is not None and all(fill.time_ms > gap.since_ms for fill in among):
+            return []
+        first = min(self.waiting, key=lambda fill: fill.time_ms)
+        taken_ms = (entry.fill.time_ms for entry in reversed(self.applied))
+        before_ms = next((at for at in taken_ms if at < first.time_ms), self._start_ms)
+        since_ms = min(before_ms, first.time_ms)
+        if gap is None:
+            self._missing = 0
+        elif since_ms >= gap.since_ms:
+            return []
+        self.gap = Gap(
+            account=self.account,
+            key=self.key,
+            expected=self.position.size,
+            found=first.start_position,
+            since_ms=since_ms,
+            at_ms=first.time_ms,
+        )
+        return [self.gap]
 
     def _let_go(self) -> None:
         if len(self.waiting) > WAITING_FILLS:

@@ -14,6 +14,7 @@ from hlposmon.domain.fillchain import AHEAD_MS, FillChain
 from hlposmon.domain.placing import STATEMENT_BLUR_MS, Base
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import Identity, StatedPosition
+from hlposmon.domain.views import window_ms
 
 
 class Holding(FillChain):
@@ -21,10 +22,19 @@ class Holding(FillChain):
 
     @property
     def remembered_ms(self) -> int:
-        """What `start` wants as `at_ms` to take this holding up again: the last fill, or the start."""
-        if self.applied:
-            return self.applied[-1].fill.time_ms
-        return self._base.time_ms if self._base is not None else self.base_ms
+        """What `start` wants as `at_ms` to take this holding up again: a window behind the last fill, but
+        nothing from before the statement that it began from."""
+        base, from_ms, last_ms = self._base, self._floor_ms, self._end[1]
+        if base is not None and base.reason is not None:
+            if not self.applied:
+                return base.time_ms
+            stated_ms = base.time_ms
+            if base.reason is Reason.START:  # and it may hold what looks later
+                stated_ms = max([stated_ms, *(fill.time_ms + 1 for fill in self._held)])
+            from_ms = max(from_ms, min(stated_ms, self.applied[0].fill.time_ms))
+        # Where a clock was put back there are fills with times to come.
+        taken = (identity[0] for identity in self.taken_since(from_ms))
+        return window_ms((at for at in taken if at <= last_ms), from_ms)
 
     @property
     def last_fill_ms(self) -> int | None:
@@ -37,16 +47,15 @@ class Holding(FillChain):
         """Start from a position known at `at_ms`; `seen` are the fills from then on that it holds.
 
         One with no fills yet comes from a statement of that time, which fills near it may be in or not.
-        One with fills is our own: it holds all before `at_ms`.
+        One with fills is our own: it holds all before `at_ms`, and of those since then what it had seen.
         """
         self.position = position
-        self.based = True
+        self.based, self.base_ms = True, at_ms
         self._seen.update({identity: identity[0] for identity in seen})
         if position.fills:
-            self.base_ms = max((identity[0] for identity in seen), default=at_ms)
-            self._base, self._floor_ms = Base(position.size, self.base_ms, None), at_ms
+            last_ms = max((identity[0] for identity in seen), default=at_ms)
+            self._base, self._floor_ms = Base(position.size, last_ms, None), at_ms
         else:
-            self.base_ms = at_ms
             self._base = Base(position.size, at_ms, Reason.START)
             self._floor_ms = at_ms - STATEMENT_BLUR_MS
 

@@ -45,13 +45,20 @@ class Base:
         What a first statement holds is history from before our time, and is taken back when more fills
         show that it was placed wrongly. A drift's is booked for good: what is not certain stays outside.
         """
-        parts = segments([*held, *fills])
         if self.reason is None:
-            # The chain is whole without them: such fills are in it if they lead back to where they began.
-            return [*held, *fills] if all(map(_is_closed, parts)) else []
+            return self._round_trips([*held, *fills])
+        parts = segments([*held, *fills])
         by_time_ms = self.time_ms if self.reason is Reason.START else self.time_ms - STATEMENT_BLUR_MS
         before = {fill.identity for fill in held}
         return _before_it(parts, self, before, lead_ms, by_time_ms)
+
+    def _round_trips(self, fills: list[Fill]) -> list[Fill]:
+        """The chain is whole without them: fills are in it if they lead back to where they began. But those
+        of its last millisecond may be what comes next."""
+        for found in (fills, [fill for fill in fills if fill.time_ms < self.time_ms]):
+            if all(map(_is_closed, segments(found))):
+                return found
+        return []
 
 
 def _is_closed(part: Sequence[Fill]) -> bool:

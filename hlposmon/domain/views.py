@@ -1,11 +1,17 @@
 """What the book shows and what it must remember: frozen pictures, never without a verdict."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import Identity
 from hlposmon.domain.verdict import Verdict
+
+# How far behind its last fill a holding remembers over a restart: so far a round trip that no feed brought
+# is told from history when it is fetched. So many fills at most, that what is kept stays small.
+WINDOW_MS = 60_000
+WINDOW_FILLS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +51,8 @@ class AccountView:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What must be kept to take a holding up again: `seen` are the fills since `known_ms`
-    that the position holds."""
+    """What must be kept to take a holding up again: `seen` are all fills since `known_ms` that the
+    position holds; what is older is history."""
 
     account: str
     key: str
@@ -54,3 +60,15 @@ class Memory:
     known_ms: int
     last_funding_ms: int
     seen: tuple[Identity, ...]
+
+
+def window_ms(taken_ms: Iterable[int], from_ms: int) -> int:
+    """From when on fills are remembered over a restart, if those at `taken_ms` were taken and none is to be
+    remembered from before `from_ms`. Whole milliseconds: the last one, however many fills it has."""
+    times = sorted(at for at in taken_ms if at >= from_ms)
+    if not times:
+        return from_ms
+    begins_ms = max(from_ms, times[-1] - WINDOW_MS)
+    if len(times) > WINDOW_FILLS:
+        begins_ms = max(begins_ms, times[-WINDOW_FILLS - 1] + 1)
+    return min(begins_ms, times[-1])

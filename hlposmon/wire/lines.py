@@ -15,7 +15,7 @@ from typing import Any
 from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, Healed, VerdictChanged
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import Identity
-from hlposmon.domain.views import Memory
+from hlposmon.domain.views import Memory, window_ms
 from hlposmon.errors import WireError
 from hlposmon.wire.published import entry, fill_id, number, symbol_of, time_text
 from hlposmon.wire.text import dumps, loads
@@ -235,10 +235,11 @@ def _replay_change(body: dict[str, Any], into: Recovered) -> None:
         known_ms = known_ms if body["event"] == "entry" else max(known_ms, body["statement_ms"])
     else:
         identity = _identity_of(body)
-        if body["effect"] is not None:
-            known_ms = max(known_ms, identity[0])
+        if body["effect"] is not None and not seen:
+            known_ms = min(known_ms, identity[0])  # the statement before it lagged
         if identity not in seen:
             seen = (*seen, identity)
+        known_ms = window_ms((one[0] for one in seen), known_ms)
     seen = tuple(identity for identity in seen if identity[0] >= known_ms)
     into.memories[account, key] = Memory(account, key, position, known_ms, funding_ms, seen)
 

@@ -14,6 +14,7 @@ from hlposmon.domain.reports import Fill, Side
 from hlposmon.domain.views import Memory
 from hlposmon.tracker.archive import Archive
 from hlposmon.wire.lines import Recovered, body_of, checkpoint, event
+from tests.channels.clerk import remembered
 
 BTC = "hyperliquid:Perp:BTC"
 NOON = int(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp() * 1000)
@@ -58,7 +59,7 @@ class Clerk:
         self.found: Recovered = self.archive.recover(self.now_s, now_ms)
         for memory in self.found.memories.values():
             self.last, self.number = memory, int(memory.position.size)
-            self.now_ms = max(now_ms, memory.known_ms)
+            self.now_ms = max(now_ms, *(identity[0] for identity in memory.seen))
 
     def start(self) -> None:
         """As the tracker does when it has told its book."""
@@ -78,7 +79,7 @@ class Clerk:
             position = Position(Decimal(self.number), Decimal(self.number * 100), fills=self.number)
             body = body_of(Filled(made, Effect.ADDED, position), now_ms=self.now_ms + 5)
             assert body is not None
-            self.last = Memory("main", BTC, position, self.now_ms, 0, (made.identity,))
+            self.last = remembered(self.last, made, position)
             self.journal.append(body, self.now_ms)
         if commit:
             self.commit()

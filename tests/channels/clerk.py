@@ -7,13 +7,20 @@ from hlposmon.channels.journal import Journal
 from hlposmon.domain.changes import Filled
 from hlposmon.domain.position import Effect, Position
 from hlposmon.domain.reports import Fill, Side
-from hlposmon.domain.views import Memory
+from hlposmon.domain.views import Memory, window_ms
 from hlposmon.errors import WireError
 from hlposmon.wire.lines import FIRST_PREV, body_of, checkpoint, open_line
 
 BTC = "hyperliquid:Perp:BTC"
 NOON = int(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp() * 1000)
 HOUR, DAY = 3_600_000, 86_400_000
+
+
+def remembered(last, fill, position):
+    """What is remembered after one more fill."""
+    seen = (*(last.seen if last else ()), fill.identity)
+    known_ms = window_ms((identity[0] for identity in seen), last.known_ms if last else NOON)
+    return Memory("main", BTC, position, known_ms, 0, tuple(one for one in seen if one[0] >= known_ms))
 
 
 class Clerk:
@@ -54,7 +61,7 @@ class Clerk:
             )
             position = Position(Decimal(self.number), Decimal(self.number * 100), fills=self.number)
             body = body_of(Filled(fill, Effect.ADDED, position), now_ms=self.now_ms)
-            self.last = Memory("main", BTC, position, self.now_ms, 0, (fill.identity,))
+            self.last = remembered(self.last, fill, position)
             self.journal.append(body, self.now_ms)
         return self.commit() if commit else None
 

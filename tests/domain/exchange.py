@@ -19,6 +19,7 @@ from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Gap, Reason
 from hlposmon.domain.reports import FeedState, Fill, Fills, Side, StatedPosition, Statement, Unlisted
 from hlposmon.domain.verdict import Verdict
+from hlposmon.domain.views import Memory
 from tests.domain.language import ACCOUNT, FRESH, T0_MS, key
 
 HOUR_MS = 3_600_000
@@ -254,6 +255,8 @@ class Life:
         self.now_ms = T0_MS
         self.said: list[Change] = []
         self.restarted = 0
+        # Lost when a restart came, and older than what is remembered over it.
+        self.history: set[Fill] = set()
         self.begun_ms = 0
         self._wanted_ms: int | None = None
         self._due_ms = 0
@@ -377,7 +380,8 @@ class Life:
 
     def _restart(self) -> None:
         self.restarted += 1
-        memories, base_ms = self.book.memories(), self.book.base_ms()
+        memories, base_ms = self._remembered()
+        self._forget_history()
         self.book = Book([ACCOUNT])
         self.book.recall(memories, base_ms)
         self.book.feed(FeedState(ACCOUNT, "first", True, self.now_ms / 1000))
@@ -385,6 +389,25 @@ class Life:
         known_ms = self.book.high_water_ms(ACCOUNT)
         assert known_ms is not None
         self._tell(self._fetch(known_ms - 10_000))
+
+    def _remembered(self) -> tuple[list[Memory], dict[str, int]]:
+        return self.book.memories(), self.book.base_ms()
+
+    def _forget_history(self) -> None:
+        """What is older by a minute than the last fill that was taken, or by two hundred, or than a drift."""
+        for coin in COINS:
+            times = sorted(
+                change.fill.time_ms
+                for change in self.said
+                if isinstance(change, Filled) and change.fill.key == key(coin)
+            )
+            known_ms = max(times[-1] - 60_000, times[-200:][0]) if times else 0
+            for change in self.said:
+                if isinstance(change, Adopted) and change.key == key(coin) and change.reason is Reason.DRIFT:
+                    known_ms = max(known_ms, change.statement_ms)
+            self.history |= {
+                fill for fill in self.exchange.fills if fill.key == key(coin) and fill.time_ms < known_ms
+            }
 
     def _listed(self, block: list[Fill]) -> list[Fill]:
         most = self.plan.horizon
@@ -456,26 +479,25 @@ class Life:
         elif drifts and not self.exchange.changed:
             found.append(f"drift, and nothing had changed: {drifts}")
         taken = Counter(change.fill for change in self.said if isinstance(change, Filled))
-        if not self.restarted:
-            twice = [fill for fill, times in taken.items() if times > 1]
-            if twice:
-                found.append(f"taken twice: {twice}")
-            lost = [
-                fill
-                for fill in self.exchange.since(self.begun_ms + self.plan.clock_ms + 1)
-                if fill not in taken
-            ]
-            excused = self.exchange.changed or self.plan.horizon is not None
-            if lost and not excused:
-                found.append(f"never taken: {lost}")
-            for view in self.book.views(ACCOUNT):
-                mine = [fill for fill in taken if fill.key == view.key]
-                if (view.position.fees, view.position.closed_pnl, view.position.fills) != (
-                    sum((fill.fee for fill in mine), ZERO),
-                    sum((fill.closed_pnl for fill in mine), ZERO),
-                    len(mine),
-                ):
-                    found.append(f"{view.key}: fees, closed_pnl or the count are not those of its fills")
+        twice = [fill for fill, times in taken.items() if times > 1]
+        if twice:
+            found.append(f"taken twice: {twice}")
+        lost = [
+            fill
+            for fill in self.exchange.since(self.begun_ms + self.plan.clock_ms + 1)
+            if fill not in taken and fill not in self.history
+        ]
+        excused = self.exchange.changed or self.plan.horizon is not None
+        if lost and not excused:
+            found.append(f"never taken: {lost}")
+        for view in self.book.views(ACCOUNT):
+            mine = [fill for fill in taken if fill.key == view.key]
+            if (view.position.fees, view.position.closed_pnl, view.position.fills) != (
+                sum((fill.fee for fill in mine), ZERO),
+                sum((fill.closed_pnl for fill in mine), ZERO),
+                len(mine),
+            ):
+                found.append(f"{view.key}: fees, closed_pnl or the count are not those of its fills")
         return found
 
     @property

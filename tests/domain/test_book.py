@@ -1,5 +1,6 @@
 """What a book says when it is told fills, statements, marks, funding and the state of its feeds."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -7,13 +8,14 @@ import pytest
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Adopted, Doubt, Drift, Filled, Gap, Healed, Reason
 from hlposmon.domain.position import Effect
-from hlposmon.domain.reports import FeedState, Fills, Funding, Marks, Notice, StatedPosition, Statement
+from hlposmon.domain.reports import FeedState, Fill, Fills, Funding, Marks, Notice, StatedPosition, Statement
 from hlposmon.domain.verdict import Age, Freshness
 from tests.domain.language import (
     ACCOUNT,
     FRESH,
     T0_MS,
     Desk,
+    at,
     book_of,
     chain,
     fill,
@@ -156,6 +158,35 @@ def test_half_of_a_late_round_trip_is_a_gap_that_the_other_half_heals():
     [gap] = desk.told(fills[2])
     assert (gap.since_ms, gap.at_ms) == (ms(0), ms(2))
     assert kinds(desk.told(fills[1])) == ["Filled", "Filled", "Healed"]
+    assert desk.position() == told_straight(fills)
+
+
+def test_half_of_a_late_round_trip_makes_an_open_gap_reach_back_to_the_other_half():
+    desk = book_of("")
+    fills = chain("BTC 0: at 5 +1@100 -1@110 at 30 +2@120 +1@130 +1@140")
+    desk.told(fills[2])
+    assert kinds(desk.told(fills[4])) == ["Gap"]
+    desk.stated("BTC long 4 @ 127.5", at=40)
+
+    [wider] = desk.told(fills[1])
+    assert (wider.since_ms, wider.at_ms) == (ms(-3615), ms(6))
+    assert desk.book.doubtful() == [(ACCOUNT, ms(-3615))]
+    desk.told(fills[3])
+    assert kinds(desk.stated("BTC long 4 @ 127.5", at=50, fetched=20)) == ["Doubt"]
+    assert kinds(desk.stated("BTC long 4 @ 127.5", at=60, fetched=20)) == ["Doubt"]
+    assert kinds(desk.told(fills[0])) == ["Filled", "Filled", "Healed"]
+    assert desk.position() == told_straight(fills)
+
+
+def test_a_gap_is_told_again_only_when_it_reaches_further_back():
+    desk = book_of("")
+    fills = chain("BTC 0: at 5 +1@100 +1@100 = +1@100 -3@110 at 30 +2@120 +1@130 +1@140")
+    desk.told(fills[4], fills[6])
+
+    assert kinds(desk.told(fills[2])) == ["Gap"]
+    assert desk.told(fills[1], fills[3]) == []
+    assert kinds(desk.told(fills[0]))[-1] == "Filled"
+    assert kinds(desk.told(fills[5])) == ["Filled", "Filled", "Healed"]
     assert desk.position() == told_straight(fills)
 
 
@@ -657,6 +688,136 @@ def test_a_round_trip_of_the_very_millisecond_of_the_restart_is_booked():
     assert again.book.doubtful() == []
 
 
+def lost_trip(text: str = "BTC 0: +2@100 at 10 +1@110 -1@120 at 20 +2@130") -> tuple[Desk, list[Fill]]:
+    """A book over a restart, before which all fills but a round trip in their midst were taken."""
+    desk = book_of("")
+    fills = chain(text)
+    desk.told(fills[0], *fills[3:])
+    return desk.restarted(), fills
+
+
+def test_a_round_trip_that_was_lost_before_a_restart_is_booked_once_when_it_is_fetched():
+    again, fills = lost_trip()
+    assert again.book.high_water_ms(ACCOUNT) == ms(20 - 60)
+
+    assert [(change.fill, change.effect) for change in again.told(*fills)] == [
+        (fills[1], None),
+        (fills[2], None),
+    ]
+    assert again.told(*fills) == []
+    assert again.position().size == 4
+    assert again.position().fees == sum(one.fee for one in fills)
+    assert again.position().closed_pnl == sum(one.closed_pnl for one in fills)
+    assert again.position().fills == 4
+    assert again.book.doubtful() == []
+    twice = again.restarted()
+    assert twice.told(*fills) == []
+    assert twice.position() == again.position()
+
+
+def test_what_waits_over_two_restarts_is_booked_after_the_second():
+    again, fills = lost_trip()
+    twice = again.restarted()
+
+    assert sum(filled(twice.told(*fills)).values()) == 2
+    assert twice.position().fills == 4
+
+
+def test_after_a_round_trip_that_was_lost_before_a_restart_the_venues_entry_is_adopted_and_proven():
+    again, fills = lost_trip("BTC 0: +2@100 at 10 -1@90 +1@130 at 20 +2@130")
+    again.told(*fills)
+    held = "BTC long 4 @ 122.5"
+
+    [doubt] = again.stated(held, at=60)
+    assert doubt.since_ms == ms(20 - 60 - 10)
+    again.told(*fills)
+    [adopted] = again.stated(held, at=63, fetched=-50)
+    assert adopted.reason is Reason.ENTRY
+    assert again.position().entry_price == Decimal("122.5")
+    assert again.judged() == ("proven", None)
+    assert sum(again.filled().values()) == 2
+
+
+def test_half_of_a_round_trip_that_was_lost_before_a_restart_is_a_gap_until_the_other_half_comes():
+    again, fills = lost_trip()
+
+    assert kinds(again.told(fills[2])) == ["Gap"]
+    assert again.book.doubtful() == [(ACCOUNT, ms(20 - 60))]
+    assert kinds(again.told(fills[1])) == ["Filled", "Filled", "Healed"]
+    assert again.size() == 4
+
+
+def test_a_lost_round_trip_is_booked_though_the_last_millisecond_before_the_restart_goes_on():
+    again, fills = lost_trip()
+    more = fill("tid=9 buy 1 BTC @ 130 from 4 at 20")
+
+    effects = {change.fill.trade_id: change.effect for change in again.told(*fills, more)}
+    assert effects == {2: None, 3: None, 9: Effect.ADDED}
+    assert again.size() == 5
+
+
+def test_what_is_older_than_the_window_before_a_restart_is_history():
+    again, fills = lost_trip("BTC 0: +2@100 at 10 +1@110 -1@120 at 72 +2@130")
+
+    assert again.book.high_water_ms(ACCOUNT) == ms(12)
+    assert again.told(*fills) == []
+    assert again.book.doubtful() == []
+
+
+def test_nothing_is_remembered_from_before_the_statement_that_began_it():
+    desk = book_of("BTC long 1 @ 100", at=0)
+    desk.told(*chain("BTC 1: at 20 +1@100"))
+    assert [memory.known_ms for memory in desk.book.memories()] == [ms(0)]
+
+    lagging = book_of("BTC long 1 @ 100", at=0)
+    lagging.told(*chain("BTC 1: at -5 +1@100 at 20 +1@100"))
+    assert [memory.known_ms for memory in lagging.book.memories()] == [ms(-5)]
+
+    drifted = gapped()
+    drifted.stated("BTC long 7 @ 118", at=10)
+    drifted.stated("BTC long 7 @ 118", at=20, fetched=-9999)
+    drifted.told(*chain("BTC 7: at 40 +1@100"))
+    assert [memory.known_ms for memory in drifted.book.memories()] == [ms(20)]
+
+
+def test_a_fill_that_looks_later_than_the_first_statement_but_is_in_it_is_history_after_a_restart():
+    desk = book_of("BTC long 1 @ 100", at=0)
+    inside = fill("tid=1 buy 1 BTC @ 100 from 0 at 0.5")
+    desk.told(inside)
+    desk.stated("BTC long 1 @ 100", at=10)
+    desk.stated("BTC long 1 @ 100", at=20, fetched=-9999)
+    desk.told(*chain("BTC 1: at 30 +1@100"))
+
+    again = desk.restarted()
+    assert again.told(inside) == []
+    assert again.book.doubtful() == []
+
+
+def test_of_many_fills_the_last_two_hundred_are_remembered_in_whole_milliseconds():
+    desk = book_of("")
+    fills = chain("BTC 0: " + " ".join(["+1@100"] * 150))
+    quick = [replace(one, time_ms=ms(number // 3)) for number, one in enumerate(fills)]
+    quick += [
+        fill(f"tid={number} buy 1 BTC @ 100 from {number} at {50 + number // 3 / 100}")
+        for number in range(150, 500)
+    ]
+    desk.told(*quick)
+    [memory] = desk.book.memories()
+
+    assert len(memory.seen) == 200
+    assert set(memory.seen) == {one.identity for one in quick if one.time_ms >= memory.known_ms}
+    assert desk.restarted().told(*quick) == []
+
+
+def test_all_fills_of_the_last_millisecond_are_remembered_however_many():
+    desk = book_of("")
+    fills = at(chain("BTC 0: " + " ".join(["+1@100"] * 300)), 5)
+    desk.told(*chain("BTC 0: at 1 +1@100 -1@100"), *fills)
+
+    assert len(desk.book.memories()[0].seen) == 300
+    assert desk.restarted().told(*fills) == []
+
+
 def test_what_was_lost_before_a_restart_is_no_drift_when_the_venue_agrees():
     desk = book_of("")
     fills = chain("BTC 0: +1@100 = +1@101 = -1@102 = +2@103")
@@ -821,6 +982,14 @@ def test_fills_between_the_step_and_the_statement_that_tells_of_it_are_fetched()
 
     assert desk.size() == 3
     assert desk.judged() == ("proven", None)
+
+
+def test_right_after_the_step_a_restart_remembers_from_there_on():
+    desk = book_of("BTC long 1 @ 100", at=0)
+    desk.told(*chain("BTC 1: at 10 +1@110"))
+    desk.stated("BTC long 2 @ 105", at=60 - HOUR, asked=60)
+
+    assert [memory.known_ms for memory in desk.book.memories()] == [ms(60 - HOUR - 75)]
 
 
 def test_a_size_of_before_the_step_agrees_with_no_statement_after_it():

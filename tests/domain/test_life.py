@@ -35,8 +35,8 @@ def test_when_all_has_arrived_the_book_is_the_exchange(restarts, changes, pushes
 
 
 # Losses before a round trip of one millisecond, and a first statement amid lost fills: these lives ended in a
-# false drift once.
-ONCE_FAILED = (3676, 5988, 21094, 1853, 2811, 2947, 4171, 4660, 4712, 5239, 6342, 6525, 6855, 20043)
+# false drift once. In 628 half of a lost round trip came late, while a later gap was open.
+ONCE_FAILED = (628, 3676, 5988, 21094, 1853, 2811, 2947, 4171, 4660, 4712, 5239, 6342, 6525, 6855, 20043)
 
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["running on", "with restarts"])

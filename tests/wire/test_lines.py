@@ -1,6 +1,7 @@
 """The journal's lines: what is altered is found, what is replayed is the book, and no float is in any."""
 
 import json
+import os
 import random
 from decimal import Decimal
 
@@ -14,7 +15,9 @@ from hlposmon.domain.reports import Fill, Fills, Funding, Side, StatedPosition, 
 from hlposmon.domain.verdict import Verdict
 from hlposmon.errors import WireError
 from hlposmon.wire.lines import FIRST_PREV, Recovered, body_of, checkpoint, event, open_line, replay, seal
+from tests.domain.exchange import Life
 
+RECORDED = int(os.environ.get("HLPOSMON_SEEDS", "40"))
 T0 = 1_790_000_000_000
 BTC, ETH = "hyperliquid:Perp:BTC", "hyperliquid:Perp:ETH"
 ADDRESSES = {"main": "0x" + "ab" * 20}
@@ -243,7 +246,8 @@ def test_an_entry_price_that_is_adopted_says_nothing_of_fills_on_their_way():
     teller.state()
     teller.hear(teller.trade(BTC, Side.BUY, "1", "100"))
     before_ms = teller.book.memories()[0].known_ms
-    changes = teller.state(entry="90")
+    assert [type(change) for change in teller.state(entry="90")] == [Doubt]
+    changes = teller.state(entry="90", fills_from_ms=0)
 
     assert [change.reason for change in changes] == ["entry"]
     assert replayed(teller.lines).memories["main", BTC].known_ms == before_ms
@@ -287,6 +291,104 @@ def test_a_book_that_was_recalled_goes_on_like_the_one_that_was_lost():
 
     sizes = {view.key: view.position for view in teller.book.views()}
     assert {view.key: view.position for view in again.views()} == sizes
+
+
+def long_told(count, *, later_ms):
+    """A venue that fills one coin for long, and what was lost of it: a round trip near the end."""
+    teller = Teller()
+    teller.state()
+    for _ in range(count):
+        teller.hear(teller.trade(BTC, Side.BUY, "1", later_ms=later_ms))
+    lost = [teller.trade(BTC, side, "1", later_ms=later_ms) for side in (Side.BUY, Side.SELL)]
+    teller.hear(teller.trade(BTC, Side.BUY, "1", later_ms=later_ms))
+    return teller, lost
+
+
+@pytest.mark.parametrize(("count", "later_ms"), [(3, 1000), (300, 1000), (300, 10), (300, 0)])
+def test_a_round_trip_that_was_lost_before_a_restart_is_booked_once_by_the_replayed_book(count, later_ms):
+    teller, lost = long_told(count, later_ms=later_ms)
+    assert_replays(teller)
+    found = replayed(as_written(teller.lines))
+    again = Book(["main"])
+    again.recall(found.memories.values(), found.base_ms)
+    teller.book = again
+
+    assert [change.effect for change in teller.hear(*lost)] == [None, None]
+    assert teller.hear(*lost) == []
+    assert_replays(teller)
+
+
+@pytest.mark.parametrize("later_ms", [10, 100])
+def test_a_checkpoint_holds_two_hundred_fills_of_a_key_at_most(later_ms):
+    teller, _ = long_told(1000, later_ms=later_ms)
+    [row] = teller.checkpoint()["book"]
+
+    assert len(row["seen"]) == 200
+    assert len(replayed(as_written(teller.lines)).memories["main", BTC].seen) == 200
+
+
+def test_a_checkpoint_of_former_times_that_knows_the_last_fill_alone_is_read_and_its_window_grows():
+    teller, _ = long_told(5, later_ms=1000)
+    facts = teller.checkpoint()
+    [row] = facts["book"]
+    row["known_ms"], row["seen"] = teller.now_ms, row["seen"][-1:]
+    former = [event("checkpoint", now_ms=teller.now_ms, **facts)]
+    found = replayed(as_written(former))
+    teller.book = Book(["main"])
+    teller.book.recall(found.memories.values(), found.base_ms)
+    teller.lines = former
+    assert_replays(teller)
+
+    for _ in range(3):
+        teller.hear(teller.trade(BTC, Side.BUY, "1"))
+    assert_replays(teller)
+    assert len(teller.book.memories()[0].seen) == 4
+
+
+def test_fills_of_before_a_statement_that_lagged_are_remembered_by_the_replayed_book():
+    teller = Teller()
+    teller.now_ms -= 15_000
+    early = [teller.trade(BTC, Side.BUY, "1") for _ in range(2)]
+    teller.sizes.clear()
+    teller.now_ms -= 10_000
+    teller.state()
+    teller.sizes[BTC] = Decimal(2)
+    teller.hear(early[0])
+
+    assert early[0].time_ms < teller.book.base_ms()["main"]
+    assert_replays(teller)
+    teller.hear(early[1])
+    teller.hear(teller.trade(BTC, Side.BUY, "1", later_ms=20_000))
+    assert_replays(teller)
+
+
+class RecordedLife(Life):
+    """A life that is taken up again from the lines that were written of it."""
+
+    def __init__(self, seed):
+        super().__init__(seed, restarts=True)
+        self.lines = [event("checkpoint", now_ms=self.now_ms, **checkpoint([], {}, ADDRESSES))]
+        self.written = 0
+
+    def _remembered(self):
+        bodies = [body_of(change, now_ms=self.now_ms) for change in self.said[self.written :]]
+        self.written = len(self.said)
+        self.lines += [body for body in bodies if body is not None]
+        found = replayed(as_written(self.lines))
+        return list(found.memories.values()), self.book.base_ms()
+
+    def _hear(self, changes):
+        if not self.said and self.book.is_stated("main"):
+            base_ms = self.book.base_ms()["main"]
+            self.lines.append(event("stated", now_ms=self.now_ms, account="main", base_ms=base_ms))
+        super()._hear(changes)
+
+
+def test_lives_that_are_taken_up_again_from_their_lines_end_as_the_exchange_does():
+    lives = [RecordedLife(seed).run() for seed in range(RECORDED)]
+
+    assert sum(life.restarted for life in lives) > 20
+    assert [(seed, life.faults()) for seed, life in enumerate(lives) if life.faults()] == []
 
 
 # ------------------------------------------------------------------ the text of lines
