@@ -63,6 +63,7 @@ class Result:
     faults: list[dict[str, Any]] = field(default_factory=list)
     gaps_s: list[float] = field(default_factory=list)
     fills: int = 0
+    fundings: int = 0
     claims: int = 0
     restarts: int = 0
     seconds: float = 0.0
@@ -235,6 +236,7 @@ class _Run:
             self.result.unequal = wrong
             self.result.error = self.stage.log()
         self.result.settle_s = round(time.monotonic() - began_s, 2)
+        self.result.fundings = sum(1 for name in self.stage.names for _ in self.stage.payments(name))
         self.result.fills = sum(self.stage.made(name) - begun[name] for name in self.stage.names)
 
     def _close_clients(self) -> None:

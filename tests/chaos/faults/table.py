@@ -89,6 +89,7 @@ FAULTS = [
         page_boundary_in_one_millisecond=(fills.page_boundary, 8),
         late_statements=fills.late_statements,
         funding=(fills.funding, 6),
+        funding_while_away=(fills.funding_while_away, 8),
     ),
     *_rows(
         "clocks",
