@@ -99,10 +99,12 @@ def chaos(rows: Sequence[Row], command: str) -> Iterable[str]:
     yield f"| runs | {len(rows)} |"
     yield f"| faults | {len(faults)} of {len({fault['name'] for fault in faults})} kinds |"
     yield f"| fills made | {sum(row['fills'] for row in rows):,} |"
+    yield f"| funding payments made | {sum(row.get('fundings', 0) for row in rows):,} |"
     yield f"| claims of `proven` that were checked | {sum(row['claims'] for row in rows):,} |"
     yield f"| wrong positions | {kinds['wrong']} |"
     yield f"| fills lost | {kinds['lost']} |"
     yield f"| fills doubled | {kinds['doubled']} |"
+    yield f"| accounts with a payment of funding lost or doubled | {kinds['funding']} |"
     yield f"| other differences at the end of a run | {kinds['other']} |"
     yield f"| false drifts | {sum(row['drifts'] for row in rows)} |"
     yield f"| processes replaced | {sum(row['restarts'] for row in rows):,} |"
@@ -167,7 +169,9 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 def _kind_of(words: str) -> str:
-    """Wrong, lost, doubled or other, of one finding at the end of a run."""
+    """Wrong, lost, doubled, funding or other, of one finding at the end of a run."""
+    if "payments of funding" in words:
+        return "funding"
     if "are not in the" in words:
         return "lost"
     if "too many in the" in words:

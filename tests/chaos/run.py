@@ -22,7 +22,7 @@ from hlposmon.simulator.client import ControlError
 from tests.chaos import places
 from tests.chaos.plan import Plan, Step, plan_of
 from tests.chaos.stage import Stage
-from tests.chaos.trial import Act, Trial, Wound
+from tests.chaos.trial import LOG_DISK, STATE_DISK, Act, Trial, Wound
 from tests.chaos.witness import Witness
 from tests.system.world import alive, until
 
@@ -31,6 +31,7 @@ HEAL_S = 100.0  # a fetch may have to wait for the next minute of what may be as
 SLOW_S = 8.0
 LONG_S = 30.0  # a run that took so long is kept to be looked at, though it ended well
 FEEDS = 2
+DISKS = {LOG_DISK: "log", STATE_DISK: "state"}
 STEP_S = 0.05
 CONFIG = """
 [supervision]
@@ -62,6 +63,7 @@ class Result:
     faults: list[dict[str, Any]] = field(default_factory=list)
     gaps_s: list[float] = field(default_factory=list)
     fills: int = 0
+    fundings: int = 0
     claims: int = 0
     restarts: int = 0
     seconds: float = 0.0
@@ -98,11 +100,11 @@ class _Run:
         self, plan: Plan, result: Result, folder: Path, stack: contextlib.ExitStack, only: str | None
     ) -> None:
         self.plan, self.result, self.folder = plan, result, folder
-        disk, clock = self._places(stack)
+        disks, clock = self._places(stack)
         self.stage = Stage(folder)
         stack.callback(self.stage.close)
         chance = random.Random(f"trial {plan.seed} {only}")
-        self.trial = Trial(self.stage, chance, disk=disk, clock=clock, statements_s=plan.interval_s)
+        self.trial = Trial(self.stage, chance, disks=disks, clock=clock, statements_s=plan.interval_s)
         self.clock = clock
         stack.callback(self._close_clients)
         self.stack = stack
@@ -130,21 +132,21 @@ class _Run:
 
     # ---------------------------------------------------------------- before
 
-    def _places(self, stack: contextlib.ExitStack) -> tuple[places.Disk | None, places.Clock | None]:
-        disk = clock = None
+    def _places(self, stack: contextlib.ExitStack) -> tuple[dict[str, places.Disk], places.Clock | None]:
+        disks, clock = {}, None
         for need in sorted(self.plan.needs):
             try:
-                if need == "disk":
-                    disk = stack.enter_context(places.disk(self.folder / "log"))
+                if need in DISKS:
+                    disks[need] = stack.enter_context(places.disk(self.folder / DISKS[need]))
                 elif need == "clock":
                     clock = places.clock(self.folder)
             except places.Unavailable as why:
                 self.result.skipped.append(f"{need}: {why}")
-        return disk, clock
+        return disks, clock
 
     def _steps(self) -> list[Step]:
-        had = {"disk": self.trial.disk, "clock": self.trial.clock, "": True}
-        return [step for step in self.plan.steps if had[step.fault.needs]]
+        had = {"", *self.trial.disks, *(["clock"] if self.trial.clock else [])}
+        return [step for step in self.plan.steps if step.fault.needs in had]
 
     # ---------------------------------------------------------------- faults
 
@@ -234,6 +236,7 @@ class _Run:
             self.result.unequal = wrong
             self.result.error = self.stage.log()
         self.result.settle_s = round(time.monotonic() - began_s, 2)
+        self.result.fundings = sum(1 for name in self.stage.names for _ in self.stage.payments(name))
         self.result.fills = sum(self.stage.made(name) - begun[name] for name in self.stage.names)
 
     def _close_clients(self) -> None:

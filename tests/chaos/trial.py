@@ -20,6 +20,8 @@ from tests.chaos.stage import Stage
 from tests.system.world import alive, descendants
 
 Act = Iterator[float]
+# What a run may have to prepare: a small disk of its own below the audit, or below the state.
+LOG_DISK, STATE_DISK = "log disk", "state disk"
 FOUR_DIGITS = Context(prec=4)
 
 
@@ -52,11 +54,11 @@ class Trial:
         stage: Stage,
         chance: random.Random,
         *,
-        disk: Disk | None,
+        disks: dict[str, Disk],
         clock: Clock | None,
         statements_s: float,
     ) -> None:
-        self.stage, self.chance, self.disk, self.clock = stage, chance, disk, clock
+        self.stage, self.chance, self.disks, self.clock = stage, chance, disks, clock
         self.statements_s = statements_s  # how often the exchange's own statement is asked for, at the least
         self.blind: list[Blindness] = []
         self.wound: Wound | None = None
@@ -138,13 +140,14 @@ class Trial:
 
     # -------------------------------------------------------------- exchange
 
-    def feeds(self, kind: str = "userFills") -> list[int]:
-        """The numbers, from 1, of the open WebSockets that are subscribed to a channel."""
+    def feeds(self, *kinds: str) -> list[int]:
+        """The numbers, from 1, of the open WebSockets that follow one of these channels (the fills)."""
+        wanted = kinds or ("userFills",)
         rows = self.control.state()["connections"]
         return [
             number
             for number, row in enumerate(rows, 1)
-            if any(one["type"] == kind for one in row["subscriptions"])
+            if any(one["type"] in wanted for one in row["subscriptions"])
         ]
 
     def price(self, coin: str) -> str:

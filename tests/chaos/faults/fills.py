@@ -2,6 +2,7 @@
 
 import random
 
+from tests.chaos.faults.network import SILENCE_S
 from tests.chaos.trial import Act, Trial
 
 
@@ -180,6 +181,36 @@ def funding(trial: Trial, chance: random.Random) -> Act:
     trial.control.funding()
     trial.over()
     yield 0
+
+
+def funding_while_away(trial: Trial, chance: random.Random) -> Act:
+    """Two hours' funding on several coins while nobody hears: an outage, or the feeds of fills alone."""
+    address = trial.stage.address(chance.choice(trial.stage.names))
+    for coin in trial.control.state()["coins"]:
+        trial.control.fill(address, coin, "B", "1", trial.price(coin))
+    yield 0.3
+    how, seconds = chance.choice(("outage", "refused", "stalled")), chance.uniform(1.0, 8.0)
+    trial.note(f"{how} {seconds:.1f} s")
+    trial.begins()
+    if how == "stalled":
+        seconds = SILENCE_S
+        trial.may_lag(SILENCE_S)
+        for feed in trial.feeds():
+            trial.control.stall(feed=feed)
+    else:
+        trial.may_lag(3)
+        trial.control.refuse(seconds, "all" if how == "outage" else "websocket")
+        trial.control.abort()
+    # The second one may come when the first feed is back already.
+    pauses = sorted(chance.uniform(0, seconds) for _ in range(2))
+    yield pauses[0]
+    trial.control.funding()
+    yield pauses[1] - pauses[0]
+    trial.control.funding()
+    yield seconds - pauses[1]
+    if how == "stalled":
+        trial.control.resume()
+    trial.over()
 
 
 def _market(trial: Trial, chance: random.Random) -> tuple[str, str]:

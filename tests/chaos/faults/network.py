@@ -7,6 +7,7 @@ from tests.chaos.trial import Act, Trial
 
 # A feed that is open but silent: a ping after 3 s, given up 5 s later, and then the fills are fetched.
 SILENCE_S = 10.0
+STATES = ("allDexsClearinghouseState", "clearinghouseState")
 
 
 def _some(trial: Trial, chance: random.Random) -> int | None:
@@ -78,8 +79,12 @@ def stall(who: str) -> Callable[[Trial, random.Random], Act]:
 
     def act(trial: Trial, chance: random.Random) -> Act:
         fills = trial.feeds()
-        everyone = range(1, len(trial.control.state()["connections"]) + 1)
-        chosen = {"one": [chance.choice(fills)] if fills else [], "both": fills, "all": list(everyone)}[who]
+        chosen = {
+            "one": [chance.choice(fills)] if fills else [],
+            "both": fills,
+            "states": trial.feeds(*STATES),
+            "all": list(range(1, len(trial.control.state()["connections"]) + 1)),
+        }[who]
         trial.may_lag(SILENCE_S)
         trial.begins()
         for feed in chosen:

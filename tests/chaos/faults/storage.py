@@ -3,39 +3,49 @@
 import random
 import resource
 import signal
+from collections.abc import Callable
 
 from tests.chaos.trial import Act, Trial
 
 
-def full(trial: Trial, chance: random.Random) -> Act:
-    """No byte is left for the audit; then there is room again."""
-    assert trial.disk is not None, "the run was made for it"
-    seconds = chance.uniform(1.0, 3.0)
-    trial.note(f"{seconds:.1f} s")
-    trial.begins()
-    trial.disk.fill()
-    yield seconds / 2
-    if chance.random() < 0.3:
-        trial.note("and the tracker killed")
-        trial.may_lag(6)
-        trial.send(signal.SIGKILL, *(pid for name, pid in trial.pids().items() if name == "tracker"))
-    yield seconds / 2
-    trial.disk.free()
-    trial.over()
+def full(need: str) -> Callable[[Trial, random.Random], Act]:
+    """No byte is left in a folder, the audit's or the state's; then there is room again."""
+
+    def act(trial: Trial, chance: random.Random) -> Act:
+        disk, seconds = trial.disks[need], chance.uniform(1.0, 3.0)
+        trial.note(f"{seconds:.1f} s")
+        trial.begins()
+        disk.fill()
+        yield seconds / 2
+        if chance.random() < 0.3:
+            trial.note("and the tracker killed")
+            _kill_tracker(trial)
+        yield seconds / 2
+        disk.free()
+        trial.over()
+
+    return act
 
 
-def read_only(trial: Trial, chance: random.Random) -> Act:
-    """The log folder is read-only for whoever opens a file, which a new tracker has to; then no more."""
-    assert trial.disk is not None, "the run was made for it"
-    seconds = chance.uniform(1.0, 3.0)
-    trial.note(f"{seconds:.1f} s")
+def read_only(need: str) -> Callable[[Trial, random.Random], Act]:
+    """A folder is read-only for whoever opens a file, which a new tracker has to; then no more."""
+
+    def act(trial: Trial, chance: random.Random) -> Act:
+        disk, seconds = trial.disks[need], chance.uniform(1.0, 3.0)
+        trial.note(f"{seconds:.1f} s")
+        trial.begins()
+        disk.read_only()
+        _kill_tracker(trial)
+        yield seconds
+        disk.writable()
+        trial.over()
+
+    return act
+
+
+def _kill_tracker(trial: Trial) -> None:
     trial.may_lag(6)
-    trial.begins()
-    trial.disk.read_only()
     trial.send(signal.SIGKILL, *(pid for name, pid in trial.pids().items() if name == "tracker"))
-    yield seconds
-    trial.disk.writable()
-    trial.over()
 
 
 def file_limit(trial: Trial, chance: random.Random) -> Act:
@@ -71,7 +81,6 @@ def history_corrupted(trial: Trial, chance: random.Random) -> Act:
             file.write(chance.randbytes(chance.choice((16, 512, 8192))))
     if chance.random() < 0.6:
         trial.note("and the tracker killed")
-        trial.may_lag(6)
-        trial.send(signal.SIGKILL, *(pid for name, pid in trial.pids().items() if name == "tracker"))
+        _kill_tracker(trial)
     trial.over()
     yield 0

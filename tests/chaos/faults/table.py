@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.chaos.faults import clients, fills, network, payloads, processes, storage
-from tests.chaos.trial import Act, Trial
+from tests.chaos.trial import LOG_DISK, STATE_DISK, Act, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ FAULTS = [
         kill_fill=processes.kill("fill"),
         kill_price=processes.kill("price"),
         kill_reconcile=processes.kill("reconcile"),
+        kill_state=processes.kill("state"),
         kill_tracker=processes.kill("tracker"),
         kill_any=processes.kill("*"),
         kill_two=processes.kill("*", 2),
@@ -51,6 +52,7 @@ FAULTS = [
         stop_fill=(processes.stop("fill"), 6),
         stop_price=(processes.stop("price"), 6),
         stop_reconcile=(processes.stop("reconcile"), 6),
+        stop_state=(processes.stop("state"), 6),
         stop_tracker=(processes.stop("tracker"), 6),
         stop_two=(processes.stop("*", 2), 8),
         stop_for_good=(processes.stop_for_good, 8),
@@ -69,6 +71,7 @@ FAULTS = [
         outage_of_8_s=(network.outage, 8),
         silent_stall_of_one_feed=(network.stall("one"), 6),
         silent_stall_of_both_feeds=(network.stall("both"), 6),
+        silent_stall_of_the_states=(network.stall("states"), 6),
         silent_stall_of_everything=(network.stall("all"), 6),
         short_stall=(network.short_stall, 8),
     ),
@@ -86,6 +89,7 @@ FAULTS = [
         page_boundary_in_one_millisecond=(fills.page_boundary, 8),
         late_statements=fills.late_statements,
         funding=(fills.funding, 6),
+        funding_while_away=(fills.funding_while_away, 8),
     ),
     *_rows(
         "clocks",
@@ -112,8 +116,10 @@ FAULTS = [
     ),
     *_rows(
         "disk",
-        disk_full=(storage.full, 8, "disk"),
-        log_folder_read_only=(storage.read_only, 8, "disk"),
+        disk_full=(storage.full(LOG_DISK), 8, LOG_DISK),
+        log_folder_read_only=(storage.read_only(LOG_DISK), 8, LOG_DISK),
+        state_folder_full=(storage.full(STATE_DISK), 8, STATE_DISK),
+        state_folder_read_only=(storage.read_only(STATE_DISK), 8, STATE_DISK),
         file_limit=(storage.file_limit, 6),
         history_corrupted=(storage.history_corrupted, 8),
     ),
