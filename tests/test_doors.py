@@ -18,6 +18,7 @@ DOORS = {
     "click": ("cli/",),
     "rich": ("cli/",),
     "eth_account": ("config/",),
+    "multiprocessing": ("supervision/", "sharing.py"),
     "sqlite3": ("channels/history", "client/history.py"),
     "mmap": ("channels/snapshot.py", "client/snapshot.py", "sharing.py"),
 }
