@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hlposmon.channels.days import lines_after
+from hlposmon.channels.following import lines_after
 from hlposmon.channels.recovery import ReadBack, Unsound, opened, read_back
 from hlposmon.channels.syncer import Syncer
 from hlposmon.errors import NotPermitted

@@ -14,6 +14,7 @@ from typing import Any
 from hlposmon.channels.history import History
 from hlposmon.channels.journal import Journal, Sealed, day_of
 from hlposmon.domain.reports import Statement
+from hlposmon.errors import NotPermitted
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.wire.lines import Recovered, event
 
@@ -156,11 +157,10 @@ class Archive:
             if self._behind is None:
                 self._behind = self._journal.lines_after(history.taken)
             brought = list(islice(self._behind, _SLICE_LINES))
-        except OSError as error:
+        except (OSError, NotPermitted) as error:
             self._read_at_s = time.monotonic() + _READ_AGAIN_S
-            self._warn(
-                "the audit cannot be read", time.monotonic(), reason=f"{error.filename}: {error.strerror}"
-            )
+            reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            self._warn("the audit cannot be read", time.monotonic(), reason=reason)
             return False
         if at_start and brought:
             self._compare(brought[0][0])
