@@ -144,7 +144,7 @@ class Archive:
             self._beat()
             if history.taken > before:
                 give_up_s = time.monotonic() + STUCK_S
-            elif history.failure is not None:
+            elif not history.is_ready(now_s):
                 break
             else:
                 time.sleep(0.01)  # the log is being tidied

@@ -636,6 +636,28 @@ def test_a_file_system_without_room_is_said_and_all_is_written_when_there_is_som
         subprocess.run(["umount", "-l", str(small)], check=True)
 
 
+@pytest.mark.parametrize("hold", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
+def test_another_programs_transaction_holds_nothing_up_and_is_said_when_it_lasts(tmp_path, hold):
+    clerk = started(tmp_path)
+    clerk.write(3)
+    with contextlib.closing(sqlite3.connect(clerk.history.path, isolation_level=None)) as other:
+        other.execute(hold)
+        began = time.monotonic()
+        for _ in range(3):  # two seconds pass between them by the clerk's clock
+            clerk.write(1)
+        assert time.monotonic() - began < 1.5  # each waits a moment, and not a second
+        assert clerk.history.failure is None
+        assert (clerk.journal.failure, clerk.journal.backlog) == (None, 0)
+        clerk.write(1)
+        assert "another program holds it" in (clerk.history.failure or "")
+        assert str(clerk.history.path) in (clerk.history.failure or "")
+        other.execute("ROLLBACK")
+
+    clerk.follow()
+    assert clerk.history.failure is None
+    assert sizes(tmp_path) == list(range(1, 8))
+
+
 def test_a_folder_that_cannot_be_used_is_said_and_mended(tmp_path):
     (tmp_path / "state").write_text("in the way")
     clerk = started(tmp_path)
