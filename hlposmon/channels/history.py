@@ -17,6 +17,7 @@ from typing import Any
 from hlposmon.channels.history_book import HistoryBook
 from hlposmon.channels.history_file import (
     Broken,
+    Held,
     Keeper,
     TooNew,
     Unwritable,
@@ -49,6 +50,8 @@ PIECE_LINES = 1_000
 STATEMENTS_KEPT_MS = 30 * 86_400_000
 _PRUNE_MS = 3_600_000
 _RETRY_S = 1.0
+# Another program's transaction is over in a moment, or it is worth a word.
+HELD_S = 5.0
 # A file that a later version wrote does not change while we run.
 _TOO_NEW_S = 60.0
 # A disk that breaks every new file at once is not given one after the other.
@@ -81,7 +84,10 @@ class History:
 
     def __init__(self, state_dir: Path, *, fsync: str, beat: Callable[[], None] = lambda: None) -> None:
         self.path = state_dir / NAME
-        self.failure: str | None = None
+        # Why the last attempt failed, since when another program holds the file, and when it was tried last.
+        self._refusal: str | None = None
+        self._held_since_s: float | None = None
+        self._tried_s = 0.0
         self.seq, self.hash = 0, FIRST_PREV
         self.repeated = self.skipped = 0
         self.begun: deque[Begun] = deque()
@@ -107,9 +113,15 @@ class History:
         """The number of the last line taken: written, or waiting for the next commit."""
         return self._taken
 
+    @property
+    def failure(self) -> str | None:
+        """Why it cannot be written. That another program holds it counts once it has for some seconds."""
+        passes = self._held_since_s is not None and self._tried_s < self._held_since_s + HELD_S
+        return None if passes else self._refusal
+
     def is_ready(self, now_s: float) -> bool:
         """Whether lines may be brought: not right after a failure."""
-        return self._db is not None and (self.failure is None or now_s >= self._retry_at_s)
+        return self._db is not None and (self._refusal is None or now_s >= self._retry_at_s)
 
     def take(self, line: dict[str, Any], day: str, raw: bytes, *, jump: bool = False) -> bool:
         """Take a sealed line, `raw` being its bytes; False when it does not follow on what was taken,
@@ -147,8 +159,9 @@ class History:
 
         After a failure it is tried again once a second; then all that was taken is to be brought anew.
         """
-        if self.failure is not None and now_s < self._retry_at_s:
+        if self._refusal is not None and now_s < self._retry_at_s:
             return False
+        self._tried_s = now_s
         try:
             self._open()
             if self._keeper is not None and self._keeper.hold:
@@ -159,15 +172,19 @@ class History:
         except TooNew as error:
             self._fail(f"{self.path}: {error}", now_s + _TOO_NEW_S)
             self._shut()
+        except Held as error:
+            self._is_held(error, now_s)
         except (Unwritable, OSError) as error:
             self._fail(str(error), now_s + _RETRY_S)
         except sqlite3.Error as error:
             found = explain(self.path, error)
             if isinstance(found, Broken):
                 self._set_aside(str(found), now_s, now_ms)
+            elif isinstance(found, Held):
+                self._is_held(found, now_s)
             else:
                 self._fail(str(found), now_s + _RETRY_S)
-        return self.failure is None and not self._lines
+        return self._refusal is None and not self._lines
 
     def open(self, now_s: float, now_ms: int) -> bool:
         """Open the file, or begin one; False when that cannot be, and `failure` says why."""
@@ -188,7 +205,7 @@ class History:
         """Forget the lines behind number `found.seq`, where the journal lost its end: what was in them is
         brought again. False when that cannot be written."""
         assert found.seq < self.seq, "there is something to forget"
-        if self._db is None or self.failure is not None:
+        if self._db is None or self._refusal is not None:
             return False
         self._lines.clear()
         self._book.is_now(found)
@@ -249,10 +266,15 @@ class History:
             self._transact(piece, now_ms, written_seq)
             for _ in piece:
                 self._lines.popleft()
-            self.failure, self._owes = None, False
-        if self._statements or self._has_unwritten or (self.failure is not None and not self._owes):
+            self._owes = False
+            self._is_written()
+        if self._statements or self._has_unwritten or (self._refusal is not None and not self._owes):
             self._transact([], now_ms, written_seq)
-            self.failure = self.failure if self._owes else None
+            if not self._owes:
+                self._is_written()
+
+    def _is_written(self) -> None:
+        self._refusal = self._held_since_s = None
 
     def _open(self) -> None:
         if self._keeper is not None and self._keeper.broken is not None:
@@ -330,9 +352,14 @@ class History:
             self._pruned_ms = now_ms
             db.execute("DELETE FROM statements WHERE heard_ms < ?", (now_ms - STATEMENTS_KEPT_MS,))
 
+    def _is_held(self, why: Held, now_s: float) -> None:
+        since_s = now_s if self._held_since_s is None else self._held_since_s
+        self._fail(str(why), now_s + _RETRY_S)
+        self._held_since_s = since_s
+
     def _fail(self, why: str, retry_at_s: float) -> None:
         """Nothing that was taken is written now: stand where the file stands."""
-        self.failure, self._retry_at_s = why, retry_at_s
+        self._refusal, self._retry_at_s, self._held_since_s = why, retry_at_s, None
         self._owes |= bool(self._lines)
         self._lines.clear()
         self._taken = self.seq

@@ -19,9 +19,12 @@ from hlposmon.wire.schema import APPLICATION_ID, STEPS, VERSION
 
 # Primary result codes (sqlite.org/rescode.html) that say: this file is not, or no longer, a sound history.
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_HELD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 # The magic at the head of a database, and the schema's version at byte 60.
 _HEADER = struct.Struct(">16s44xI")
-_BUSY_S = 1.0
+# How long another program's lock is waited for: where nobody waits for us, and in the tracker's loop.
+PATIENCE_S = 1.0
+BUSY_S = 0.05
 _SYNCHRONOUS = {"each": "FULL", "batch": "NORMAL", "off": "OFF"}
 # At the start a check may take so long; what is left of it is the keeper's.
 CHECK_S = 2.0
@@ -44,12 +47,18 @@ class Unwritable(Exception):
     """The file cannot be read or written now; the message names it."""
 
 
+class Held(Unwritable):
+    """Another program holds the file locked: that passes."""
+
+
 def explain(path: Path, error: sqlite3.Error) -> Broken | Unwritable:
     """What an error of SQLite means for the file."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     missing = code == sqlite3.SQLITE_ERROR and str(error).startswith(("no such table", "no such column"))
     if code in _BROKEN or missing:
         return Broken(str(error))
+    if code in _HELD:
+        return Held(f"{path}: another program holds it: {error}")
     return Unwritable(f"{path}: {error}")
 
 
@@ -62,7 +71,7 @@ def connect(path: Path, fsync: str, beat: Callable[[], None]) -> tuple[sqlite3.C
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _look(path)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
-        db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, cached_statements=64)
+        db = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None, cached_statements=64)
     except (OSError, sqlite3.Error) as error:
         raise Unwritable(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     try:
@@ -115,6 +124,7 @@ def _make_ready(db: sqlite3.Connection, fsync: str, beat: Callable[[], None]) ->
     db.execute("PRAGMA wal_autocheckpoint = 0")
     db.execute(f"PRAGMA journal_size_limit = {LONG_WAL_BYTES}")
     migrate(db, version)
+    db.execute(f"PRAGMA busy_timeout = {round(BUSY_S * 1000)}")
     return checked
 
 
@@ -229,7 +239,7 @@ class Keeper:
                 self._ended.wait(_KEEP_S)
 
     def _keep(self) -> None:
-        with contextlib.closing(sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)) as db:
+        with contextlib.closing(sqlite3.connect(self._path, timeout=PATIENCE_S, isolation_level=None)) as db:
             db.execute("PRAGMA wal_autocheckpoint = 0")
             self._look(db)
             while not self._ended.wait(_KEEP_S):

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hlposmon.channels.days import lines_after
+from hlposmon.channels.following import lines_after
 from hlposmon.channels.recovery import ReadBack, Unsound, opened, read_back
 from hlposmon.channels.syncer import Syncer
 from hlposmon.errors import NotPermitted
@@ -122,9 +122,15 @@ class Journal:
         remarks, self._remarks = self._remarks, []
         return remarks
 
-    def lines_after(self, seq: int) -> Iterator[Sealed]:
-        """Every line behind number `seq` that there is, in order: out of the files, then what waits."""
-        for line, day, raw in lines_after(self.folder, seq):
+    def lines_after(
+        self, seq: int, damaged: Callable[[str, str], object] = lambda _name, _reason: None
+    ) -> Iterator[Sealed]:
+        """Every line behind number `seq` that there is, in order: out of the files, then what waits.
+
+        `damaged` hears of each compressed file that cannot be unpacked: its name, and why. The rest of it is
+        passed over. Raises OSError or NotPermitted for a file that cannot be read.
+        """
+        for line, day, raw in lines_after(self.folder, seq, damaged):
             seq = line["seq"]
             yield line, day, raw
         for day, raw in list(self._pending):

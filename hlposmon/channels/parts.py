@@ -10,7 +10,7 @@ import os
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,15 +83,20 @@ def is_in(day: str, since: str | None, until: str | None) -> bool:
     return (since is None or since <= day) and (until is None or day <= until)
 
 
-def days_in(folder: Path) -> list[str]:
-    """The days of which there are files, the oldest first. Raises OSError where that cannot be said."""
-    return sorted({named[1] for path in folder.iterdir() if (named := _NAME.match(path.name))})
-
-
-def parts_in(folder: Path, day: str | None = None) -> tuple[list[Part], list[str]]:
+def parts_in(folder: Path) -> tuple[list[Part], list[str]]:
     """The files in the order of days and, within a day, of their lines; and what was passed over."""
-    found, notes = [], []
+    return _parts_of(folder, _names(folder))
+
+
+def newest_first(folder: Path) -> Iterator[Part]:
+    """The same files from the newest on; one is opened when it is asked for, with the others of its day."""
     names = _names(folder)
+    for day in sorted({found[1] for name in names if (found := _NAME.match(name))}, reverse=True):
+        yield from reversed(_parts_of(folder, names, day=day)[0])
+
+
+def _parts_of(folder: Path, names: Sequence[str], *, day: str | None = None) -> tuple[list[Part], list[str]]:
+    found, notes = [], []
     for name in names:
         if not _is_wanted(name, day, day):
             continue
@@ -108,7 +113,7 @@ def parts_in(folder: Path, day: str | None = None) -> tuple[list[Part], list[str
 def _first_seq(path: Path) -> int:
     """The number of the first sound line among the first few; a file without one comes last in its day."""
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             for _ in range(20):
                 try:
                     seq = open_line(file.readline())["seq"]
@@ -121,7 +126,8 @@ def _first_seq(path: Path) -> int:
     return _UNNUMBERED
 
 
-def _opened(path: Path) -> BinaryIO:
+def opened(path: Path) -> BinaryIO:
+    """The file's own bytes, whether it is compressed or not."""
     if path.name.endswith(".gz"):
         return gzip.open(path, "rb")  # type: ignore[return-value]
     return path.open("rb", buffering=1 << 20)
@@ -130,7 +136,7 @@ def _opened(path: Path) -> BinaryIO:
 def lines_of(part: Part, *, is_last: bool, tell: Callable[[int], None]) -> Iterator[bytes]:
     """The lines as they stand. The very last is waited for a moment: the monitor may be writing it."""
     told = count = 0
-    with _opened(part.path) as file:
+    with opened(part.path) as file:
         for count, raw in enumerate(file, 1):
             line = raw
             if is_last and not line.endswith(b"\n"):

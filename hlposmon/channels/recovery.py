@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hlposmon.channels.parts import UNPACKABLE, Part, days_in, parts_in
+from hlposmon.channels.parts import UNPACKABLE, Part, newest_first
 from hlposmon.errors import WireError
 from hlposmon.wire.lines import CHECKPOINT_MARK, Recovered, open_line, replay
 
@@ -103,13 +103,11 @@ def opened(line: bytes) -> dict[str, Any] | None:
 
 def _newest_first(folder: Path, back: ReadBack) -> Iterator[Part]:
     """The files from the newest on. Of the compressed ones only those that hold lines count."""
-    for day in reversed(days_in(folder)):
-        parts, _ = parts_in(folder, day)
-        for part in reversed(parts):
-            if part.is_packed and not part.is_numbered:
-                continue
-            back.day = back.day or day
-            yield part
+    for part in newest_first(folder):
+        if part.is_packed and not part.is_numbered:
+            continue
+        back.day = back.day or part.day
+        yield part
 
 
 def _excuse(unsound: list[Unsound], mark: dict[str, Any]) -> bool:

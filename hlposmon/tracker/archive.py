@@ -14,6 +14,7 @@ from typing import Any
 from hlposmon.channels.history import History
 from hlposmon.channels.journal import Journal, Sealed, day_of
 from hlposmon.domain.reports import Statement
+from hlposmon.errors import NotPermitted
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.wire.lines import Recovered, event
 
@@ -27,6 +28,8 @@ SLICE_S = 0.05
 STUCK_S = 3.0
 _SLICE_LINES = 500
 _READ_AGAIN_S = 1.0
+# Stretches of missing lines that are told one by one while the history is filled; the rest in one.
+_NAMED_HOLES = 20
 
 
 class Archive:
@@ -38,6 +41,11 @@ class Archive:
         self._read_at_s = 0.0
         self._events: list[tuple[str, dict[str, Any]]] = []
         self._skipped = 0
+        # What the history was not brought: told once, as long as it is the same history.
+        self._damaged: list[tuple[str, str]] = []
+        self._damaged_told: set[str] = set()
+        self._holes, self._holes_to = 0, 0
+        self._more_holes: tuple[int, int, int] | None = None
         self._repeats = Repeats()
 
     def recover(self, now_s: float, now_ms: int) -> Recovered:
@@ -136,7 +144,7 @@ class Archive:
             self._beat()
             if history.taken > before:
                 give_up_s = time.monotonic() + STUCK_S
-            elif history.failure is not None:
+            elif not history.is_ready(now_s):
                 break
             else:
                 time.sleep(0.01)  # the log is being tidied
@@ -154,17 +162,57 @@ class Archive:
         history, at_start = self._history, self._behind is None
         try:
             if self._behind is None:
-                self._behind = self._journal.lines_after(history.taken)
-            brought = list(islice(self._behind, _SLICE_LINES))
-        except OSError as error:
+                self._damaged.clear()
+                self._behind = self._journal.lines_after(history.taken, self._is_damaged)
+            brought, last = [], history.taken
+            for one in islice(self._behind, _SLICE_LINES):
+                self._miss(last + 1, one[0]["seq"] - 1)
+                last = one[0]["seq"]
+                brought.append(one)
+            if len(brought) < _SLICE_LINES:
+                self._miss(last + 1, last)
+                self._miss_more()
+        except (OSError, NotPermitted) as error:
             self._read_at_s = time.monotonic() + _READ_AGAIN_S
-            self._warn(
-                "the audit cannot be read", time.monotonic(), reason=f"{error.filename}: {error.strerror}"
-            )
+            reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            self._warn("the audit cannot be read", time.monotonic(), reason=reason)
             return False
         if at_start and brought:
             self._compare(brought[0][0])
         return bool(brought) and all(history.take(*one, jump=True) for one in brought)
+
+    def _is_damaged(self, name: str, reason: str) -> None:
+        if name not in self._damaged_told:
+            self._damaged.append((name, reason))
+            self._damaged_told.add(name)
+
+    def _miss(self, first: int, last: int) -> None:
+        """Say that there are no lines with these numbers, and which files were damaged before the next."""
+        damaged, self._damaged = self._damaged, []
+        is_new, self._holes_to = last > self._holes_to and last >= first, max(self._holes_to, last)
+        if not is_new and not damaged:
+            return
+        count = last - first + 1
+        if self._holes >= _NAMED_HOLES and not damaged:
+            began, _, so_far = self._more_holes or (first, 0, 0)
+            self._more_holes = (began, last, so_far + count)
+            return
+        self._holes += 1
+        self._say_missing(first if count else None, last if count else None, count, damaged)
+
+    def _miss_more(self) -> None:
+        if self._more_holes is not None:
+            first, last, count = self._more_holes
+            self._more_holes = None
+            self._say_missing(first, last, count, [])
+
+    def _say_missing(
+        self, first: int | None, last: int | None, count: int, damaged: list[tuple[str, str]]
+    ) -> None:
+        facts = {"first": first, "last": last, "count": count, "files": [name for name, _ in damaged]}
+        reason = "; ".join(dict.fromkeys(why for _, why in damaged)) or None
+        log.warning("audit lines are missing: the history lacks them", extra=fields(**facts, reason=reason))
+        self._note("history_hole", **facts, reason=reason)
 
     def _compare(self, line: dict[str, Any]) -> None:
         """Whether the next line chains to the last one that the history took."""
@@ -182,6 +230,8 @@ class Archive:
         history = self._history
         while history.begun:
             one = history.begun.popleft()
+            self._damaged_told.clear()
+            self._holes, self._holes_to, self._more_holes = 0, 0, None
             aside = None if one.aside is None else one.aside.name
             log.warning("the history is begun anew", extra=fields(reason=one.reason, kept_as=aside))
             self._note("history_rebuilt", reason=one.reason, kept_as=aside)

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import gzip
 import itertools
 import json
 import os
@@ -342,8 +343,6 @@ def test_a_history_is_filled_from_all_days_of_an_older_journal(tmp_path):
     clerk.close()
     for path in clerk.state.iterdir():
         path.unlink()
-    import gzip
-
     oldest = sorted((clerk.log / "trading").iterdir())[0]
     oldest.with_suffix(".jsonl.gz").write_bytes(gzip.compress(oldest.read_bytes()))
     oldest.unlink()
@@ -351,6 +350,72 @@ def test_a_history_is_filled_from_all_days_of_an_older_journal(tmp_path):
 
     assert sizes(tmp_path) == list(range(1, 13))
     assert state_of(again.history.recovered()) == state_of(again.found)
+
+
+def days(clerk: Clerk, count: int, each: int = 3):
+    """The files of so many days, each with a few fills; the history is gone."""
+    for _ in range(count):
+        clerk.write(each)
+        clerk.now_ms += DAY
+    clerk.close()
+    for path in clerk.state.iterdir():
+        path.unlink()
+    return sorted((clerk.log / "trading").iterdir())
+
+
+def cut_short(raw):
+    return raw[: len(raw) * 2 // 3]
+
+
+def overwritten(raw):
+    return raw[:40] + bytes(len(raw) - 40)
+
+
+def no_gzip(raw):
+    return b"not gzip at all" * 10
+
+
+@pytest.mark.parametrize("damage", [cut_short, overwritten, no_gzip])
+def test_a_damaged_old_file_is_passed_over_and_what_is_missing_is_said(tmp_path, damage, caplog):
+    files = days(clerk := started(tmp_path), 4)
+    packed = files[1].with_suffix(".jsonl.gz")
+    packed.write_bytes(damage(gzip.compress(files[1].read_bytes())))
+    files[1].unlink()
+    again = Clerk(tmp_path, now_ms=clerk.now_ms)
+    again.start()
+
+    found = sizes(tmp_path)
+    assert set(range(1, 4)) | set(range(7, 13)) <= set(found) < set(range(1, 13))
+    [hole] = [line for line in lines_in(tmp_path) if line["type"] == "history_hole"]
+    assert hole["files"] == [packed.name]
+    assert hole["reason"]
+    assert (hole["last"], hole["count"]) == (10, hole["last"] - hole["first"] + 1)
+    assert "audit lines are missing: the history lacks them" in caplog.text
+    again.close()
+    Clerk(tmp_path, now_ms=again.now_ms).start()
+    assert [line["type"] for line in lines_in(tmp_path)].count("history_hole") == 1
+
+
+def test_a_file_that_is_missing_when_the_history_is_filled_is_said(tmp_path):
+    files = days(clerk := started(tmp_path), 4)
+    files[1].unlink()
+    Clerk(tmp_path, now_ms=clerk.now_ms).start()
+
+    assert sizes(tmp_path) == [1, 2, 3, *range(7, 13)]
+    [hole] = [line for line in lines_in(tmp_path) if line["type"] == "history_hole"]
+    assert (hole["first"], hole["last"], hole["count"], hole["files"]) == (7, 10, 4, [])
+
+
+def test_holes_without_end_are_told_in_a_few_lines(tmp_path):
+    [path] = days(clerk := started(tmp_path), 1, each=100)
+    lines = path.read_bytes().splitlines(keepends=True)
+    kept = [*lines[:-1:2], lines[-1]]
+    path.write_bytes(b"".join(kept))
+    Clerk(tmp_path, now_ms=clerk.now_ms).start()
+
+    holes = [line for line in lines_in(tmp_path) if line["type"] == "history_hole"]
+    assert len(holes) == 21
+    assert sum(hole["count"] for hole in holes) == len(lines) - len(kept)
 
 
 @pytest.mark.parametrize("gone", ["folder", "newest file"])
@@ -569,6 +634,28 @@ def test_a_file_system_without_room_is_said_and_all_is_written_when_there_is_som
         assert sizes(small) == list(range(1, 111))
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+@pytest.mark.parametrize("hold", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
+def test_another_programs_transaction_holds_nothing_up_and_is_said_when_it_lasts(tmp_path, hold):
+    clerk = started(tmp_path)
+    clerk.write(3)
+    with contextlib.closing(sqlite3.connect(clerk.history.path, isolation_level=None)) as other:
+        other.execute(hold)
+        began = time.monotonic()
+        for _ in range(3):  # two seconds pass between them by the clerk's clock
+            clerk.write(1)
+        assert time.monotonic() - began < 1.5  # each waits a moment, and not a second
+        assert clerk.history.failure is None
+        assert (clerk.journal.failure, clerk.journal.backlog) == (None, 0)
+        clerk.write(1)
+        assert "another program holds it" in (clerk.history.failure or "")
+        assert str(clerk.history.path) in (clerk.history.failure or "")
+        other.execute("ROLLBACK")
+
+    clerk.follow()
+    assert clerk.history.failure is None
+    assert sizes(tmp_path) == list(range(1, 8))
 
 
 def test_a_folder_that_cannot_be_used_is_said_and_mended(tmp_path):

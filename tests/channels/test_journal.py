@@ -628,6 +628,13 @@ def test_a_large_backlog_is_written_in_pieces_and_quickly(tmp_path):
 # ------------------------------------------------------------------ lines behind a number
 
 
+def renamed(path, name, *, packed=False):
+    """As rotation leaves a file."""
+    raw = path.read_bytes()
+    path.unlink()
+    path.with_name(name).write_bytes(gzip.compress(raw) if packed else raw)
+
+
 @pytest.mark.parametrize("packed", [(), (0,), (0, 1), (2,)])
 def test_the_lines_behind_any_number_are_read_over_the_days(tmp_path, packed):
     clerk = Clerk(tmp_path)
@@ -637,10 +644,29 @@ def test_the_lines_behind_any_number_are_read_over_the_days(tmp_path, packed):
     clerk.write(3, commit=False)  # these wait
     for number, path in enumerate(files_in(tmp_path)):
         if number in packed:
-            path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
-            path.unlink()
+            renamed(path, path.name + ".gz", packed=True)
 
     for seq in (0, 1, 299, 300, 301, 302, 303, 304, 305, 500, 805, 806, 807, 808, 5000):
+        found = [line["seq"] for line, _, _ in clerk.journal.lines_after(seq)]
+        assert found == list(range(seq + 1, clerk.journal.seq + 1)), seq
+
+
+@pytest.mark.parametrize("name", ["{}.1", "{}-20261121", "{}.1.gz", "{}-20261121.gz"])
+def test_lines_in_files_that_rotation_renamed_are_read_as_well(tmp_path, name):
+    """Also where it did so in the middle of a day: the same day then has a newer file of the old name."""
+    clerk = Clerk(tmp_path)
+    for count in (40, 30, 20):
+        clerk.write(count)
+        [path] = files_in(tmp_path)
+        renamed(path, name.format(path.name), packed=name.endswith(".gz"))
+        clerk.now_ms += DAY
+    clerk.write(10)
+    clerk.now_ms -= DAY // 4
+    [path] = files_in(tmp_path)
+    renamed(path, name.format(path.name), packed=name.endswith(".gz"))
+    clerk.write(10)
+
+    for seq in (0, 1, 40, 41, 42, 90, 110):
         found = [line["seq"] for line, _, _ in clerk.journal.lines_after(seq)]
         assert found == list(range(seq + 1, clerk.journal.seq + 1)), seq
 
