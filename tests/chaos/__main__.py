@@ -25,17 +25,22 @@ def main() -> int:
         [given.seed] if given.seed is not None else list(range(given.from_seed, given.from_seed + given.runs))
     )
     FOLDER.mkdir(parents=True, exist_ok=True)
-    results = []
+    results, rows = [], []
+    commit = report.commit()
     began_s = time.monotonic()
     with given.results.open("a" if given.resume else "w") as file:
         for result in runs(seeds, jobs=given.jobs, only=given.only):
-            file.write(json.dumps(as_row(result)) + "\n")
+            rows.append(as_row(result) | {"commit": commit})
+            file.write(json.dumps(rows[-1]) + "\n")
             file.flush()
             results.append(result)
             _say(result, len(results), len(seeds), began_s, results)
     failed = [result for result in results if not result.ok]
+    if given.resume:
+        rows = report.read(given.results)
+    missed = [] if given.only else report.never_done(rows)
     if given.write:
-        report.write_chaos(given.write, report.read(given.results), command=_command(given))
+        report.write_chaos(given.write, rows, command=_command(given, rows), missed=missed)
     print(f"{len(results)} runs, {len(failed)} failed, {time.monotonic() - began_s:.0f} s")
     for result in failed:
         print(f"  FAILED {result.plan}\n    {_why(result)}\n    logs: {result.kept}")
@@ -43,7 +48,9 @@ def main() -> int:
             f"    again: python -m tests.chaos --seed {result.seed}"
             + (f" --only '{given.only}'" if given.only else "")
         )
-    return 1 if failed else 0
+    if missed:
+        print(f"  not done once in {len(rows)} runs: {', '.join(missed)}")
+    return 1 if failed or missed else 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -62,11 +69,16 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _command(given: argparse.Namespace) -> str:
+def _command(given: argparse.Namespace, rows: list[report.Row]) -> str:
+    """What makes the same again; several parts of one batch say which seeds they were together."""
     only = f" --only '{given.only}'" if given.only else ""
-    return (
-        f"python -m tests.chaos --runs {given.runs} --jobs {given.jobs} --from-seed {given.from_seed}{only}"
-    )
+    seeds = sorted(row["seed"] for row in rows)
+    if given.seed is not None and seeds == [given.seed]:
+        return f"`python -m tests.chaos --seed {given.seed}{only}`"
+    if seeds == list(range(given.from_seed, given.from_seed + given.runs)):
+        count, first = given.runs, given.from_seed
+        return f"`python -m tests.chaos --runs {count} --jobs {given.jobs} --from-seed {first}{only}`"
+    return f"`python -m tests.chaos{only}`, in several parts: seeds {report.spans(seeds)}"
 
 
 def _say(result: Result, done: int, count: int, began_s: float, results: list[Result]) -> None:

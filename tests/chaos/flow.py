@@ -141,6 +141,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the result into this report")
     given = parser.parse_args()
+    commit = report.commit()
     found = flow(given.minutes * 60, given.rate, interval_s=given.interval_s, seed=given.seed)
     print(
         f"{found.fills} fills in {found.seconds:.0f} s: {found.drifts} drifts, {found.gaps} gaps,"
@@ -148,15 +149,15 @@ def main() -> int:
     )
     if given.write:
         command = f"python -m tests.chaos.flow --minutes {given.minutes:g} --rate {given.rate:g}"
-        report.put(given.write, "flow", "\n".join(section(found, command)))
+        report.put(given.write, "flow", "\n".join(section(found, command, commit)))
     return 0 if found.ok else 1
 
 
-def section(found: Outcome, command: str) -> Iterator[str]:
+def section(found: Outcome, command: str, commit: str) -> Iterator[str]:
     """Its part of the report."""
     yield "## A long flow, and no false alarm"
     yield ""
-    yield f"`{command}`; {report.machine()}."
+    yield f"`{command}`; {report.machine(commit)}."
     yield ""
     yield (
         f"Nothing was done to the monitor, but two accounts traded in {COINS} coins for"

@@ -4,31 +4,51 @@ import ctypes
 import multiprocessing
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from tests.chaos.plan import plan_of
 from tests.chaos.run import Result, run
 
 FOLDER = Path("build/chaos")
 LONGEST_S = 240
 PR_SET_PDEATHSIG = 1
+# What a process does with a seed and, where one was named, a fault.
+Work = Callable[[int, str | None], Result]
 
 
-def runs(seeds: Sequence[int], *, jobs: int, only: str | None = None) -> Iterator[Result]:
-    """The results of all seeds as they come, `jobs` of them at a time."""
-    context = multiprocessing.get_context("spawn")
+def runs(
+    seeds: Sequence[int], *, jobs: int, only: str | None = None, work: Work | None = None
+) -> Iterator[Result]:
+    """The results of all seeds as they come, `jobs` of them at a time.
+
+    A run whose process dies has failed, and takes no other with it: each has a pool of its own.
+    """
+    work = work or guarded
     waiting = list(reversed(seeds))
-    under_way: dict[Future[Result], int] = {}
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_go_with_parent) as pool:
+    idle = [_pool() for _ in range(jobs)]
+    under_way: dict[Future[Result], tuple[int, ProcessPoolExecutor]] = {}
+    try:
         while waiting or under_way:
-            while waiting and len(under_way) < jobs:
-                seed = waiting.pop()
-                under_way[pool.submit(guarded, seed, only)] = seed
+            while waiting and idle:
+                seed, pool = waiting.pop(), idle.pop()
+                under_way[pool.submit(work, seed, only)] = seed, pool
             done, _ = wait(under_way, return_when=FIRST_COMPLETED)
             for future in done:
-                seed = under_way.pop(future)
-                yield future.result()
+                seed, pool = under_way.pop(future)
+                try:
+                    result = future.result()
+                except BrokenProcessPool as error:
+                    result = Result(seed, plan_of(seed, only=only).line(), error=str(error))
+                    pool.shutdown()
+                    pool = _pool()
+                idle.append(pool)
+                yield result
+    finally:
+        for pool in [*idle, *(each for _, each in under_way.values())]:
+            pool.shutdown(cancel_futures=True)
 
 
 def guarded(seed: int, only: str | None) -> Result:
@@ -43,6 +63,11 @@ def guarded(seed: int, only: str | None) -> Result:
         return run(seed, only=only, keep=FOLDER)
     finally:
         signal.alarm(0)
+
+
+def _pool() -> ProcessPoolExecutor:
+    """A process for one run after the other."""
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _go_with_parent)
 
 
 def _go_with_parent() -> None:

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import platform
+import subprocess
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -32,10 +33,11 @@ A_RUN = """A run is a fresh exchange and a fresh monitor with one or two account
 fills, a flow of 5 to 60 fills a second, and one to four faults of the table below, one after the other or
 all at once. Meanwhile a witness compares, up to ten times a second, every size that is shown as proven
 with the sizes that the exchange has had: it may be at most 3 seconds behind, or as old as a silence that
-nobody can have noticed yet. In the end the exchange, the book, the snapshot and the audit must be equal
-to the last digit and all be proven again, with each fill in the audit exactly once; and the monitor must
-end with status 0 and leave no process, file or descriptor behind. A `drift` counts as a failure, since in
-these runs every fill can be fetched."""
+nobody can have noticed yet. In the end the exchange, the book, the snapshot, the audit and the history
+must be equal to the last digit and all be proven again, with each fill in the audit and in the history
+exactly once, and each payment of funding in the audit exactly once; the audit's chain must hold; and the
+monitor must end with status 0 and leave no process, file or descriptor behind. A `drift` counts as a
+failure, since in these runs every fill can be fetched."""
 THE_TIMES = """The times below, in seconds, are of faults that came alone. *Noticed* counts from the
 cause to the first doubt on the stream or in the snapshot (for fills that were lost and followed: from the
 fill that followed; for one lost in silence: from its loss); *healed* from the end of the cause until
@@ -44,6 +46,8 @@ restart covered it, there is no time. A fault may be noticed by chance of anothe
 of a feed that a monitor gives up by itself."""
 TO_REPEAT = """To repeat one run: `python -m tests.chaos --seed N`. One fault in each of many runs:
 `python -m tests.chaos --runs 50 --only 'kill tracker'`. All of it: `make chaos`."""
+# A batch of so many runs is the long form: what it never does is no part of what it says.
+LONG_RUNS = 500
 SECTIONS = ("chaos", "flow", "soak")
 
 
@@ -62,11 +66,24 @@ def _between(text: str, name: str) -> str:
     return inner if begin and end else ""
 
 
-def machine() -> str:
-    """Where this was run."""
+def commit() -> str:
+    """What of the product this is; "unknown" outside a checkout."""
+    folder = Path(__file__).parent
+    try:
+        asked = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=folder, capture_output=True, text=True
+        )
+    except OSError:
+        return "unknown"
+    return asked.stdout.strip() if asked.returncode == 0 else "unknown"
+
+
+def machine(*commits: str) -> str:
+    """What was run, when and where."""
+    system = f"{platform.system()} {platform.release().split('-')[0]}"
     return (
-        f"{datetime.now(UTC):%d %B %Y}, Python {platform.python_version()}, {platform.system()}"
-        f" {platform.release().split('-')[0]}, {os.cpu_count()} processors"
+        f"commit {' and '.join(commits)}, {datetime.now(UTC):%d %B %Y}, Python {platform.python_version()},"
+        f" {system}, {os.cpu_count()} processors"
     )
 
 
@@ -76,12 +93,32 @@ def read(path: Path) -> list[Row]:
     return list(rows.values())
 
 
-def write_chaos(path: Path, rows: Sequence[Row], *, command: str) -> None:
-    put(path, "chaos", "\n".join(chaos(rows, command)))
+def spans(seeds: Iterable[int]) -> str:
+    """Seeds in words: "1 to 500 and 801 to 900"."""
+    found: list[list[int]] = []
+    for seed in sorted(seeds):
+        if found and seed == found[-1][1] + 1:
+            found[-1][1] = seed
+        else:
+            found.append([seed, seed])
+    return " and ".join(f"{first} to {last}" if first < last else f"{first}" for first, last in found)
 
 
-def chaos(rows: Sequence[Row], command: str) -> Iterable[str]:
-    """The section of the chaos runs."""
+def never_done(rows: Sequence[Row]) -> list[str]:
+    """The faults that a long batch did not do once, but for those that this machine cannot do."""
+    if len(rows) < LONG_RUNS:
+        return []
+    done = {fault["name"] for row in rows for fault in row["faults"]}
+    passed_over = {reason.partition(":")[0] for row in rows for reason in row["skipped"]}
+    return [name for name, fault in BY_NAME.items() if name not in done and fault.needs not in passed_over]
+
+
+def write_chaos(path: Path, rows: Sequence[Row], *, command: str, missed: Sequence[str] = ()) -> None:
+    put(path, "chaos", "\n".join(chaos(rows, command, missed)))
+
+
+def chaos(rows: Sequence[Row], command: str, missed: Sequence[str]) -> Iterable[str]:
+    """The section of the chaos runs; `command` says how, `missed` names what they ought to have done."""
     failed = [row for row in rows if not row["ok"]]
     faults = [fault for row in rows for fault in row["faults"]]
     kinds = Counter(_kind_of(words) for row in rows for words in row["unequal"])
@@ -90,7 +127,7 @@ def chaos(rows: Sequence[Row], command: str) -> Iterable[str]:
     settled = [row["settle_s"] for row in rows if row["settle_s"]]
     yield "## Chaos: the whole service under faults that a seed draws"
     yield ""
-    yield f"`{command}`; {machine()}."
+    yield f"{command}; {machine(*sorted({row.get('commit', 'unknown') for row in rows}))}."
     yield ""
     yield A_RUN
     yield ""
@@ -114,6 +151,9 @@ def chaos(rows: Sequence[Row], command: str) -> Iterable[str]:
     yield f"| from the end of trading to the equality: p50, p99, longest | {_spread(settled)} |"
     yield ""
     yield from _failures(failed)
+    if missed:
+        yield f"**Not done once, which so long a batch has to: {', '.join(missed)}.**"
+        yield ""
     yield THE_TIMES
     yield ""
     yield "| fault | times | noticed: of those alone | p50 | p99 | longest | healed p50 | p99 | longest |"

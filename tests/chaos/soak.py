@@ -227,29 +227,27 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the result into this report")
     given = parser.parse_args()
+    command = f"python -m tests.chaos.soak --leaps {given.leaps} --leap-s {given.leap_s:g}"
+    commit = report.commit()
     try:
         found = soak(given.leaps, given.leap_s, seed=given.seed, progress=True)
     except places.Unavailable as why:
         print(f"passed over: {why}", file=sys.stderr)
         return 1
     wrong = list(found.check())
-    print(
-        "\n".join(
-            section(found, f"python -m tests.chaos.soak --leaps {given.leaps} --leap-s {given.leap_s:g}")
-        )
-    )
+    text = "\n".join(section(found, command, commit))
+    print(text)
     if given.write:
-        command = f"python -m tests.chaos.soak --leaps {given.leaps} --leap-s {given.leap_s:g}"
-        report.put(given.write, "soak", "\n".join(section(found, command)))
+        report.put(given.write, "soak", text)
     print("\n".join(wrong) or "all is as it must be", file=sys.stderr)
     return 1 if wrong else 0
 
 
-def section(found: Outcome, command: str) -> Iterator[str]:
+def section(found: Outcome, command: str, commit: str) -> Iterator[str]:
     """Its part of the report."""
     yield "## Soak: seven days in a quarter of an hour"
     yield ""
-    yield f"`{command}`; {report.machine()}."
+    yield f"`{command}`; {report.machine(commit)}."
     yield ""
     yield ABOUT
     yield ""

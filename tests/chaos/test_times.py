@@ -13,13 +13,13 @@ import pytest
 
 from hlposmon.simulator.client import Control
 from tests.chaos.stage import Stage
+from tests.chaos.trial import PUSHES_S
 from tests.chaos.witness import Witness, is_alarm
 from tests.system.world import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
 QUIET = "[supervision]\nbackoff_s = 0.2\nbackoff_max_s = 1.0\n[reconcile]\ninterval_s = {interval_s}\n"
-PUSHES_S = 1.0  # the exchange pushes each account's state so often
 
 
 class Watched(Stage):

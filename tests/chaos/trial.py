@@ -20,6 +20,14 @@ from tests.chaos.stage import Stage
 from tests.system.world import alive, descendants
 
 Act = Iterator[float]
+PUSHES_S = 1.0  # the exchange pushes each account's state so often
+# A push to be heard, a second one to be sure, and what a machine with much else to do takes for it; the
+# witness adds its own lag to that.
+TOLD_S = 3 * PUSHES_S + 2
+# With the pushes hurt: the answer to a question and the second look, on such a machine.
+ANSWERED_S = 8.0
+# A snapshot without a writer is called stale after 5 s.
+STALE_S = 6.0
 # What a run may have to prepare: a small disk of its own below the audit, or below the state.
 LOG_DISK, STATE_DISK = "log disk", "state disk"
 FOUR_DIGITS = Context(prec=4)
@@ -40,10 +48,15 @@ class Wound:
 
 @dataclass(slots=True)
 class Blindness:
-    """From `began_s` to `until_s` a number may rightly be as old as `began_s` and yet be called proven."""
+    """From `began_s` to `until_s` a number may rightly be as old as `began_s` and yet be called proven.
+
+    What the next push of the state will tell may take longer while the pushes are hurt themselves, but
+    no longer than until `latest_s`, when a statement that was asked for tells it.
+    """
 
     began_s: float
     until_s: float
+    latest_s: float
 
 
 class Trial:
@@ -61,6 +74,7 @@ class Trial:
         self.stage, self.chance, self.disks, self.clock = stage, chance, disks, clock
         self.statements_s = statements_s  # how often the exchange's own statement is asked for, at the least
         self.blind: list[Blindness] = []
+        self._pushes_hurt_until_s = 0.0
         self.wound: Wound | None = None
         self.down_until_s = 0.0  # a monitor that has ended is not started again before that
         self.open: list[Any] = []  # sockets of clients that a fault made
@@ -90,7 +104,22 @@ class Trial:
     def may_lag(self, seconds: float) -> None:
         """From now on, and for so long, the monitor cannot know better."""
         now_s = time.monotonic()
-        self.blind.append(Blindness(now_s, now_s + seconds))
+        self.blind.append(Blindness(now_s, now_s + seconds, now_s + seconds))
+
+    def may_lose(self) -> None:
+        """What no fill will follow is lost now: the next push of the state tells it."""
+        now_s = time.monotonic()
+        latest_s = now_s + max(TOLD_S, self.statements_s + ANSWERED_S)
+        until_s = min(latest_s, max(now_s, self._pushes_hurt_until_s) + TOLD_S)
+        self.blind.append(Blindness(now_s, until_s, latest_s))
+
+    def hurts_pushes(self, seconds: float) -> None:
+        """From now on, and for so long, no push of the state can be counted on."""
+        now_s = time.monotonic()
+        self._pushes_hurt_until_s = max(self._pushes_hurt_until_s, now_s + seconds)
+        for each in self.blind:
+            if each.until_s >= now_s:
+                each.until_s = min(each.latest_s, max(each.until_s, self._pushes_hurt_until_s + TOLD_S))
 
     # -------------------------------------------------------------- processes
 

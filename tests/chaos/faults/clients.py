@@ -38,6 +38,7 @@ def thousand(trial: Trial, chance: random.Random) -> Act:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 4096), hard), hard))
     trial.may_lag(6)
+    trial.hurts_pushes(6)
     trial.begins()
     opened = []
     for _ in range(20):

@@ -29,7 +29,7 @@ def lost_in_silence(trial: Trial, chance: random.Random) -> Act:
     trial.control.pace(0)
     yield 0.3
     trial.note(coin)
-    trial.may_lag(trial.statements_s + 8)
+    trial.may_lose()
     trial.control.lose(1, address, coin)
     trial.begins()
     trial.control.fill(address, coin, chance.choice("BA"), "1", trial.price(coin))
@@ -126,7 +126,8 @@ def page_boundary(trial: Trial, chance: random.Random) -> Act:
     """While the feeds are away come 2000 fills and more, and the 2000th lies amid many of one millisecond."""
     address, coin = _market(trial, chance)
     seconds, price = 2.0, trial.price(coin)
-    trial.may_lag(seconds + 8)
+    trial.may_lag(3)  # the end of the feeds is noticed at once, and until they are back nothing is proven
+    trial.hurts_pushes(seconds + 4)
     trial.begins()
     trial.control.refuse(seconds + 5, "websocket")
     trial.control.abort()
@@ -146,6 +147,7 @@ def late_statements(trial: Trial, chance: random.Random) -> Act:
     """Statements are as of some seconds ago, while fills go on."""
     late_s, seconds = chance.uniform(0.5, 6.0), chance.uniform(2.0, 5.0)
     trial.note(f"{late_s:.1f} s late for {seconds:.1f} s")
+    trial.hurts_pushes(seconds)
     trial.begins()
     trial.control.state_delay(late_s)
     yield seconds
@@ -199,6 +201,7 @@ def funding_while_away(trial: Trial, chance: random.Random) -> Act:
             trial.control.stall(feed=feed)
     else:
         trial.may_lag(3)
+        trial.hurts_pushes(seconds + 4)
         trial.control.refuse(seconds, "all" if how == "outage" else "websocket")
         trial.control.abort()
     # The second one may come when the first feed is back already.

@@ -7,6 +7,8 @@ from tests.chaos.trial import Act, Trial
 
 # A feed that is open but silent: a ping after 3 s, given up 5 s later, and then the fills are fetched.
 SILENCE_S = 10.0
+# A connection that was ended is open again after that, and has brought something.
+BACK_S = 4.0
 STATES = ("allDexsClearinghouseState", "clearinghouseState")
 
 
@@ -22,6 +24,7 @@ def drop(trial: Trial, chance: random.Random) -> Act:
     """The exchange closes with a code."""
     feed, code = _some(trial, chance), chance.choice((1000, 1001, 1008, 1011, 1012))
     trial.may_lag(3)
+    trial.hurts_pushes(BACK_S)
     trial.begins()
     trial.control.drop(code, feed)
     trial.over()
@@ -32,6 +35,7 @@ def abort(trial: Trial, chance: random.Random) -> Act:
     """A reset, without a word."""
     feed = _some(trial, chance)
     trial.may_lag(3)
+    trial.hurts_pushes(BACK_S)
     trial.begins()
     trial.control.abort(feed)
     trial.over()
@@ -43,6 +47,7 @@ def flapping(trial: Trial, chance: random.Random) -> Act:
     trial.begins()
     for _ in range(chance.randint(3, 6)):
         trial.may_lag(3)
+        trial.hurts_pushes(BACK_S)
         trial.control.abort()
         yield chance.uniform(0.1, 0.7)
     trial.over()
@@ -55,6 +60,7 @@ def refused(what: str) -> Callable[[Trial, random.Random], Act]:
         seconds = chance.uniform(0.5, 3.0)
         trial.note(f"{seconds:.1f} s")
         trial.may_lag(seconds + 3)
+        trial.hurts_pushes(seconds + BACK_S)
         trial.begins()
         trial.control.refuse(seconds, what)
         if what != "rest" or chance.random() < 0.5:
@@ -68,6 +74,7 @@ def refused(what: str) -> Callable[[Trial, random.Random], Act]:
 def outage(trial: Trial, chance: random.Random) -> Act:
     """The exchange is away for 8 seconds, and trading goes on."""
     trial.may_lag(3)
+    trial.hurts_pushes(8 + BACK_S)
     trial.begins()
     trial.control.outage(8)
     yield 8
@@ -85,7 +92,10 @@ def stall(who: str) -> Callable[[Trial, random.Random], Act]:
             "states": trial.feeds(*STATES),
             "all": list(range(1, len(trial.control.state()["connections"]) + 1)),
         }[who]
-        trial.may_lag(SILENCE_S)
+        if who != "states":
+            trial.may_lag(SILENCE_S)
+        if who in ("states", "all"):
+            trial.hurts_pushes(SILENCE_S)
         trial.begins()
         for feed in chosen:
             trial.control.stall(feed=feed)
@@ -100,7 +110,8 @@ def short_stall(trial: Trial, chance: random.Random) -> Act:
     """Silent for less than the patience of anybody; then everything that was held back is gone."""
     seconds = chance.uniform(0.3, 4.0)
     trial.note(f"{seconds:.1f} s")
-    trial.may_lag(seconds + 6)
+    trial.hurts_pushes(seconds)
+    trial.may_lose()
     trial.begins()
     trial.control.stall(seconds, _some(trial, chance))
     yield seconds

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 
+from tests.chaos.faults.network import BACK_S
 from tests.chaos.trial import Act, Trial
 
 ASKED = ("*", "clearinghouseState", "userFillsByTime")
@@ -15,6 +16,7 @@ def junk(kind: str) -> Callable[[Trial, random.Random], Act]:
         count = len(trial.control.state()["connections"])
         feed = chance.choice((None, chance.randint(1, count))) if count else None
         trial.may_lag(3)
+        trial.hurts_pushes(BACK_S)
         trial.begins()
         for _ in range(chance.randint(1, 4)):
             trial.control.ws_junk(kind, feed=feed)
@@ -45,6 +47,7 @@ def answer(kind: str) -> Callable[[Trial, random.Random], Act]:
         trial.begins()
         trial.control.http_fault(kind, asked, times, delay_s=chance.uniform(0.5, 4.0))
         if chance.random() < 0.7:
+            trial.hurts_pushes(BACK_S)
             trial.control.abort()
         yield chance.uniform(0.5, 2.0)
         trial.over()

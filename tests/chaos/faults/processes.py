@@ -4,11 +4,14 @@ import os
 import random
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.chaos.trial import Act, Trial
+from tests.chaos.trial import STALE_S, Act, Trial
 
+RESTARTED_S = 6.0  # a process is there again, on a machine with much else to do, and has said something
+# The tracker sees the end of a feed at once.
+KILLED = {"tracker_s": STALE_S, "fills_s": 3.0, "pushes_s": RESTARTED_S}
 STOPPED_LAG_S = 8.0  # silent for 3 s, aborted, killed 2 s later, and started again
 
 
@@ -23,6 +26,22 @@ def _victims(trial: Trial, chance: random.Random, kind: str, count: int = 1) -> 
     return {name: found[name] for name in chosen}
 
 
+def _blinds(
+    trial: Trial, victims: Iterable[str], *, tracker_s: float, fills_s: float, pushes_s: float
+) -> None:
+    """What is shown may be old for so long: while the tracker is away, or until the end of a feed is seen.
+
+    Who asks for prices and statements brings no fill, and is not waited for.
+    """
+    names = {name.split("-")[0] for name in victims}
+    if "tracker" in names:
+        trial.may_lag(tracker_s)
+    if "fill" in names:
+        trial.may_lag(fills_s)
+    if names & {"tracker", "state"}:
+        trial.hurts_pushes(pushes_s)
+
+
 def kill(kind: str, count: int = 1) -> Callable[[Trial, random.Random], Act]:
     """SIGKILL, at any instant."""
 
@@ -30,7 +49,7 @@ def kill(kind: str, count: int = 1) -> Callable[[Trial, random.Random], Act]:
         yield chance.uniform(0, 0.4)  # the instant that the fault is about
         victims = _victims(trial, chance, kind, count)
         trial.note("+".join(victims) or "nobody was up")
-        trial.may_lag(6.0)  # a snapshot without a writer is called stale after 5 s
+        _blinds(trial, victims, **KILLED)
         trial.begins()
         trial.send(signal.SIGKILL, *victims.values())
         trial.over()
@@ -45,9 +64,9 @@ def kill_again(trial: Trial, chance: random.Random) -> Act:
     trial.begins()
     killed: set[int] = set()
     for _ in range(60):
-        for pid in _victims(trial, chance, kind).values():
+        for name, pid in _victims(trial, chance, kind).items():
             if pid not in killed:
-                trial.may_lag(6.0)
+                _blinds(trial, [name], **KILLED)
                 trial.send(signal.SIGKILL, pid)
                 killed.add(pid)
         if len(killed) >= 3:
@@ -63,7 +82,7 @@ def stop(kind: str, count: int = 1) -> Callable[[Trial, random.Random], Act]:
         yield chance.uniform(0, 0.4)
         victims, seconds = _victims(trial, chance, kind, count), chance.uniform(0.2, 2.0)
         trial.note(f"{'+'.join(victims)} {seconds:.1f} s")
-        trial.may_lag(seconds + 5)
+        _blinds(trial, victims, tracker_s=seconds + 3, fills_s=seconds + 3, pushes_s=seconds + 3)
         trial.begins()
         trial.send(signal.SIGSTOP, *victims.values())
         yield seconds
@@ -77,7 +96,7 @@ def stop_for_good(trial: Trial, chance: random.Random) -> Act:
     """SIGSTOP and nothing after: the supervisor has to replace it."""
     victims = _victims(trial, chance, "*", chance.choice((1, 1, 2)))
     trial.note("+".join(victims))
-    trial.may_lag(STOPPED_LAG_S)
+    _blinds(trial, victims, tracker_s=STALE_S, fills_s=STOPPED_LAG_S, pushes_s=STOPPED_LAG_S)
     trial.begins()
     trial.send(signal.SIGSTOP, *victims.values())
     yield 5.5
@@ -102,7 +121,8 @@ def stop_all(trial: Trial, chance: random.Random) -> Act:
     """The whole monitor stands still, as on a machine that was suspended, and goes on."""
     pids, seconds = trial.everything(), chance.uniform(0.3, 2.5)
     trial.note(f"{seconds:.1f} s")
-    trial.may_lag(seconds + 5)
+    trial.may_lag(seconds + 3)
+    trial.hurts_pushes(seconds)
     trial.begins()
     trial.send(signal.SIGSTOP, *pids)
     yield seconds
@@ -148,7 +168,8 @@ def power_cut_torn(trial: Trial, chance: random.Random) -> Act:
 
 
 def _down(trial: Trial, pids: list[int], seconds: float) -> Act:
-    trial.may_lag(10)
+    trial.may_lag(STALE_S)
+    trial.hurts_pushes(seconds + RESTARTED_S)
     trial.begins()
     trial.cut_down(pids, for_s=seconds)
     yield seconds
@@ -165,6 +186,7 @@ def reload(trial: Trial, chance: random.Random) -> Act:
     """SIGHUP in the midst of it."""
     yield chance.uniform(0, 0.4)
     trial.may_lag(6)
+    trial.hurts_pushes(RESTARTED_S)
     trial.begins()
     if (pid := trial.pids().get("supervisor")) is not None:
         trial.send(signal.SIGHUP, pid)

@@ -5,7 +5,7 @@ import resource
 import signal
 from collections.abc import Callable
 
-from tests.chaos.trial import Act, Trial
+from tests.chaos.trial import STALE_S, Act, Trial
 
 
 def full(need: str) -> Callable[[Trial, random.Random], Act]:
@@ -44,7 +44,8 @@ def read_only(need: str) -> Callable[[Trial, random.Random], Act]:
 
 
 def _kill_tracker(trial: Trial) -> None:
-    trial.may_lag(6)
+    trial.may_lag(STALE_S)
+    trial.hurts_pushes(STALE_S)
     trial.send(signal.SIGKILL, *(pid for name, pid in trial.pids().items() if name == "tracker"))
 
 
