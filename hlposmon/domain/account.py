@@ -12,8 +12,7 @@ from hlposmon.domain.reports import FeedState, Happened, Notice, Statement, Unli
 from hlposmon.domain.verdict import Evidence, Verdict
 from hlposmon.domain.views import AccountView
 
-# So long a push that is older than the last one is passed over.
-OLD_PUSHES_S = 10.0
+FAR_BEHIND_MS = 600_000
 # What befell an account is kept as the cause of a drift: the newest so many.
 KEPT_HAPPENINGS = 64
 
@@ -47,16 +46,16 @@ class Account:
         return any(feed.live for feed in self.feeds.values())
 
     def is_old(self, statement: Statement) -> bool:
-        """Whether a newer one of its kind was told. Pushes of two connections come slightly out of order;
-        but where nothing newer has come for a while, the venue's clock was put back."""
+        """Whether a newer one of its kind was told. Pushes of two connections come slightly out of order."""
         if not statement.pushed:
             return self.answer is not None and statement.asked_s <= self.answer.asked_s
-        last = self.push
-        return (
-            last is not None
-            and statement.time_ms < last.time_ms
-            and statement.asked_s - last.asked_s < OLD_PUSHES_S
-        )
+        return self.push is not None and statement.time_ms < self.push.time_ms
+
+    def is_far_behind(self, statement: Statement) -> bool:
+        """Whether it is from long before the last fill: a block's time never goes back, so that its server
+        is far behind the others, and what it says is no evidence of anything."""
+        known_ms = (line.holding.known_ms for line in self.lines.values())
+        return max(known_ms, default=statement.time_ms) > statement.time_ms + FAR_BEHIND_MS
 
     def is_newest(self, statement: Statement) -> bool:
         """Whether no statement of either kind is newer, so that its figures are those to show."""

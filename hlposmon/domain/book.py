@@ -78,7 +78,7 @@ class Book:
         an answer that was asked for before a push was heard counts all the same.
         """
         account = self._accounts.get(statement.account)
-        if account is None or account.is_old(statement):
+        if account is None or account.is_old(statement) or account.is_far_behind(statement):
             return []
         first, newest = not account.stated, account.is_newest(statement)
         stated = {position.key: position for position in statement.positions}
@@ -91,7 +91,6 @@ class Book:
             else:
                 changes += line.settle(stated.get(key), statement, account.happened, account.unlisted)
             if newest:
-                line.holding.clock_ms = statement.time_ms
                 line.detail(stated.get(key), statement.asked_s)
             line.note_fills()
         if first:

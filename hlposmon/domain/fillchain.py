@@ -26,8 +26,6 @@ RECENT_MS = 30_000
 RECENT_FILLS = 10_000
 # Fills that may wait behind a gap; beyond this the oldest go, to be fetched again or mended by a statement.
 WAITING_FILLS = 20_000
-# How much younger than the venue's last statement a fill may be: one is asked for each minute.
-AHEAD_MS = 75_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +57,6 @@ class FillChain:
         self._floor_ms = 0
         self._seen: dict[Identity, int] = {}
         self._tidy_at = 4 * REMEMBERED_FILLS
-        self.clock_ms = 0
-        self._shadow_ms = 0
         self._latest_ms = 0
         self._missing = 0
 
@@ -76,8 +72,7 @@ class FillChain:
         fresh: list[Fill] = []
         for fill in fills:
             identity = fill.identity
-            is_history = self.clock_ms + AHEAD_MS < fill.time_ms <= self._shadow_ms
-            if is_history or identity in self._seen or fill.time_ms < self._floor_ms:
+            if identity in self._seen or fill.time_ms < self._floor_ms:
                 self._repeat(fill)
                 continue
             self._seen[identity] = fill.time_ms

@@ -10,7 +10,7 @@ from decimal import Decimal
 from hlposmon.domain.amounts import ZERO
 from hlposmon.domain.chain import segments, sizes_along, thread
 from hlposmon.domain.changes import Adopted, Change, Reason
-from hlposmon.domain.fillchain import AHEAD_MS, FillChain
+from hlposmon.domain.fillchain import FillChain
 from hlposmon.domain.placing import STATEMENT_BLUR_MS, Base
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import Identity, StatedPosition
@@ -89,34 +89,16 @@ class Holding(FillChain):
         self._base = Base(theirs, time_ms, reason)
         self._held = []
         self.gap, self._missing = None, 0
-        self._floor_ms = min(self._floor_ms, time_ms - STATEMENT_BLUR_MS)
         if reason is Reason.START:
             self._floor_ms = time_ms - STATEMENT_BLUR_MS
             self._seen = {identity: at for identity, at in self._seen.items() if at >= self._floor_ms}
             self.waiting = [fill for fill in self.waiting if fill.time_ms >= self._floor_ms]
             return ([adopted] if theirs else []) + self._drain(self.waiting)
-        # What a venue lists with times to come is from before its clock was put back.
-        coming = [fill.time_ms for fill in self.waiting if fill.time_ms > time_ms + AHEAD_MS]
-        self._shadow_ms = max(self._shadow_ms, *coming, 0)
-        self.waiting = [fill for fill in self.waiting if fill.time_ms <= time_ms + AHEAD_MS]
         # Fills that fit nowhere before others that were taken are in the venue's figures, if anywhere.
         late = [fill for fill in self.waiting if self.applied and fill.time_ms <= self.known_ms]
         self._replaced = before.size
         self.applied.clear()
         return [adopted, *self._book(late), *self._drain(self.waiting)]
-
-    def rewind(self, time_ms: int) -> list[Change]:
-        """Go on from the size as it is: the venue's clock was put back, and fills come from `time_ms` on.
-
-        What waits cannot be put in its place by time any more; the venue's next statement tells. Fills
-        from before are listed with times to come, and are history until the clock is there again.
-        """
-        self._shadow_ms = max(self._latest_ms, self._shadow_ms)
-        self.applied.clear()
-        self._base = Base(self.position.size, time_ms, None)
-        self._floor_ms = self.base_ms = self._latest_ms = time_ms
-        self.waiting, self._held, self._replaced = [], [], None
-        return self._gap_or_healed()
 
     def accounts_for(self, size: Decimal, since_ms: int, until_ms: int) -> bool:
         """Whether the book had `size` at any time between the two: a statement may lag behind."""

@@ -19,7 +19,6 @@ from hlposmon.domain.reconcile import (
     compare,
     entry_differs,
     is_explained,
-    is_put_back,
 )
 from hlposmon.domain.reports import Happened, StatedPosition, Statement, Unlisted
 from hlposmon.domain.verdict import Verdict
@@ -27,8 +26,6 @@ from hlposmon.domain.views import View
 
 # The price feed tells changes only; beyond this a statement's mark counts as the newer one.
 QUIET_MARK_S = 15.0
-# An answer is asked for at least so often.
-OLD_ANSWER_MS = 75_000
 
 
 @dataclass(slots=True)
@@ -80,13 +77,7 @@ class Line:
         lost: Sequence[Unlisted],
     ) -> list[Change]:
         """Compare with what the venue states; `befell` and `lost` may name the cause of a drift."""
-        changes: list[Change] = []
-        if is_put_back(self.holding, statement):
-            # The fills since then are wanted: they may be as old as the answer before this one.
-            changes = self.holding.rewind(statement.time_ms - OLD_ANSWER_MS)
-            self.agreed_ms = self.matched_ms = None
-            self.suspicion = self.hint = None
-        return changes + self._compare(stated, statement, befell, lost)
+        return self._compare(stated, statement, befell, lost)
 
     def _compare(
         self,
@@ -177,7 +168,6 @@ class Line:
     def _suspicion_of(self, theirs: Decimal, statement: Statement) -> Suspicion:
         holding = self.holding
         agreed_ms = holding.known_ms if self.agreed_ms is None else self.agreed_ms
-        # A venue's clock may have been put back since.
         since_ms = max(0, min(agreed_ms, statement.time_ms) - LAG_MS)
         if holding.gap is not None:
             since_ms = min(since_ms, holding.gap.since_ms)

@@ -18,10 +18,8 @@ from hlposmon.domain.reports import Happened, Happening, StatedPosition, Stateme
 
 # How far a statement may lag behind the fills and still be understood as one of their prefixes.
 LAG_MS = 10_000
-# How much older than the fills it may be when it is read. One that is older by far more than that, and
-# is the venue's newest, tells that its clock was put back.
+# How much older than the fills it may be when it is read.
 LATE_MS = 60_000
-PUT_BACK_MS = 600_000
 # Two statements count as two only when they are this far apart.
 APART_S = 2.0
 
@@ -117,11 +115,6 @@ def _is_before(holding: Holding, theirs: Decimal, statement_ms: int) -> bool:
     if theirs == holding.position.size or holding.waiting_reach(theirs):
         return False
     return _had(holding, theirs, statement_ms)
-
-
-def is_put_back(holding: Holding, statement: Statement) -> bool:
-    """Whether the venue's clock was put back since the last fill."""
-    return holding.known_ms > statement.time_ms + PUT_BACK_MS
 
 
 def is_explained(holding: Holding, suspicion: Suspicion) -> bool:

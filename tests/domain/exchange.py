@@ -193,7 +193,6 @@ class Plan:
     fine: bool = False
     horizon: int | None = None
     clock_ms: int = 0
-    clock_steps: float = 0.0
 
     @classmethod
     def drawn(
@@ -212,7 +211,7 @@ class Plan:
         if horizon:
             plan = replace(plan, horizon=rng.choice((5, 30)))
         if clocks:
-            plan = replace(plan, clock_ms=rng.choice((-1, 0, 1)) * HOUR_MS, clock_steps=0.015)
+            plan = replace(plan, clock_ms=rng.choice((-1, 0, 1)) * HOUR_MS)
         return plan
 
     @classmethod
@@ -249,7 +248,6 @@ class Life:
         )
         self.exchange = Exchange(self.rng, self.plan.start_open, self.plan.fine)
         self.exchange.clock_ms = self.plan.clock_ms
-        self.stepped = 0
         self.roads = [Road(self.plan.delay_ms, self.plan.loss) for _ in range(2)]
         self.later: list[tuple[int, list[Fill]]] = []
         self.now_ms = T0_MS
@@ -319,9 +317,6 @@ class Life:
                 self._hear(self.book.settle(second))
 
     def _step(self) -> None:
-        if self.rng.random() < self.plan.clock_steps:
-            self.stepped += 1
-            self.exchange.clock_ms += self.rng.choice((-1, 1)) * HOUR_MS
         self._trade()
         if self.rng.random() < self.plan.changes:
             self.now_ms += 1
@@ -446,23 +441,17 @@ class Life:
             views = [view for view in self.book.views(ACCOUNT) if view.key == key(coin)]
             size = views[0].position.size if views else ZERO
             if size != to_decimal(truth.size):
-                # A restart forgets which fills are from before a step: it ends in a doubt, and heals late.
-                honest = views and (views[0].in_doubt or views[0].verdict is not Verdict.PROVEN)
-                if not (self.stepped and self.restarted and honest):
-                    found.append(f"{coin}: the book has {size}, the exchange {truth.size}")
+                found.append(f"{coin}: the book has {size}, the exchange {truth.size}")
             elif (
                 views
                 and truth.size
                 and abs(Fraction(views[0].position.entry_price or 0) - truth.entry) > Fraction(1, 10**38)
-                and not self.stepped
             ):
                 found.append(
                     f"{coin}: entry {views[0].position.entry_price}, the exchange {float(truth.entry)}"
                 )
-        if self.book.doubtful() and not (self.stepped and self.restarted):
+        if self.book.doubtful():
             found.append(f"still in doubt: {self.book.doubtful()}")
-        if self.stepped:
-            return found  # a clock that is put back may cost the order of fills, and so profit
         unproven = [view for view in self.book.views(ACCOUNT) if view.verdict is not Verdict.PROVEN]
         if unproven:
             found.append(f"not proven: {[(view.key, view.verdict, view.reason) for view in unproven]}")

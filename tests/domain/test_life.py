@@ -57,7 +57,7 @@ def test_where_lost_fills_are_listed_no_more_the_sizes_are_right_and_the_drift_s
 @pytest.mark.parametrize("restarts", [False, True], ids=["running on", "with restarts"])
 @pytest.mark.parametrize("pushes", [False, True], ids=["answers", "and pushes"])
 @pytest.mark.timeout(3600)
-def test_an_exchange_whose_clock_is_an_hour_off_and_steps_by_hours_is_followed(restarts, pushes):
+def test_an_exchange_whose_clock_is_an_hour_off_is_followed(restarts, pushes):
     failed = failures(range(SEEDS // 2), restarts=restarts, pushes=pushes, clocks=True)
 
     assert not failed, "\n".join(failed[:5])
