@@ -95,6 +95,7 @@ class History:
         self._db: sqlite3.Connection | None = None
         self._keeper: Keeper | None = None
         self._identity = (0, 0)
+        self._at_start = False
         self._book = HistoryBook()
         self._lines: deque[Taken] = deque()
         self._taken = 0
@@ -187,10 +188,13 @@ class History:
         return self._refusal is None and not self._lines
 
     def open(self, now_s: float, now_ms: int) -> bool:
-        """Open the file, or begin one; False when that cannot be, and `failure` says why."""
+        """Open the file, or begin one, at the start: then there is time to check it. False when that cannot
+        be, and `failure` says why."""
+        self._at_start = True
         self.commit(now_s, now_ms, written_seq=0)
         if self.begun:  # a broken one is out of the way now
             self.commit(now_s, now_ms, written_seq=0)
+        self._at_start = False
         return self._db is not None
 
     def newest_fill_ms(self, behind_seq: int) -> int | None:
@@ -283,7 +287,7 @@ class History:
             self._shut()
             self.begun.append(Begun("it was taken away", None))
         if self._db is None:
-            self._db, checked = connect(self.path, self._fsync, self._beat)
+            self._db, checked = connect(self.path, self._fsync, self._beat, at_start=self._at_start)
             self._identity = file_identity(self.path)
             try:
                 self._load()

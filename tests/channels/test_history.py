@@ -21,7 +21,7 @@ import pytest
 
 from hlposmon.channels import history as histories
 from hlposmon.channels.history import History
-from hlposmon.channels.history_file import Keeper
+from hlposmon.channels.history_file import Keeper, connect
 from hlposmon.channels.journal import Journal
 from hlposmon.client.history import History as Reader
 from hlposmon.domain.changes import Adopted, Drift, Filled, Funded, Gap, Healed, Reason
@@ -825,6 +825,26 @@ def test_a_check_that_is_too_long_for_the_start_is_finished_by_the_keeper(tmp_pa
     keeper.stop(within_s=5)
 
     assert keeper.broken
+
+
+def test_a_file_that_is_opened_while_the_monitor_runs_is_checked_by_the_keeper_alone(tmp_path):
+    clerk = started(tmp_path)
+    clerk.write(2_000)
+    clerk.history._shut()  # as after a failure that let go of the file
+    raw = bytearray(clerk.history.path.read_bytes())
+    middle = len(raw) // 8192 * 4096
+    raw[middle : middle + 4096] = bytes(4096)
+    clerk.history.path.write_bytes(raw)
+    db, checked = connect(clerk.history.path, "off", lambda: None, at_start=False)
+    db.close()
+    assert not checked
+
+    deadline = time.monotonic() + 20
+    while not [path for path in clerk.state.iterdir() if ".corrupt-" in path.name]:
+        assert time.monotonic() < deadline
+        clerk.write(1)
+    clerk.follow()
+    assert sizes(tmp_path) == list(range(1, clerk.number + 1))
 
 
 # ------------------------------------------------------------------ versions
