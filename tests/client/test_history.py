@@ -14,7 +14,7 @@ from hlposmon.domain.changes import Filled
 from hlposmon.domain.position import Effect, Position
 from hlposmon.errors import NotPermitted
 from hlposmon.wire.lines import body_of
-from tests.channels.clerk import ADDRESS, BTC, NOON, Clerk, fill
+from tests.channels.archivist import ADDRESS, BTC, NOON, Clerk, fill
 
 ETH, TSLA = "hyperliquid:Perp:ETH", "hyperliquid:Perp:xyz:TSLA"
 
