@@ -47,6 +47,8 @@ NAME = "history.sqlite3"
 # Lines that wait for the next commit; what is beyond is brought again from the journal.
 BUFFER_LINES = 10_000
 PIECE_LINES = 1_000
+# Lines kept whole that the journal could not write, about 1 kB each: a start has all of them in memory.
+UNWRITTEN_LINES = 100_000
 STATEMENTS_KEPT_MS = 30 * 86_400_000
 _PRUNE_MS = 3_600_000
 _RETRY_S = 1.0
@@ -316,7 +318,8 @@ class History:
         self._write_lines(db, piece)
         kept = [(line["seq"], day, raw) for line, day, raw in piece if line["seq"] > written_seq]
         if self._has_unwritten:
-            db.execute("DELETE FROM unwritten WHERE seq <= ?", (written_seq,))
+            bound = max(written_seq, self._taken - UNWRITTEN_LINES)
+            db.execute("DELETE FROM unwritten WHERE seq <= ?", (bound,))
         if kept:
             db.executemany("INSERT OR REPLACE INTO unwritten VALUES (?, ?, ?)", kept)
         self._write_statements(db, now_ms)

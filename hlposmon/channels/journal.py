@@ -40,7 +40,8 @@ Sealed = tuple[dict[str, Any], str, bytes]
 
 
 class Journal:
-    """Appends lines to `<log_dir>/trading/audit-YYYY-MM-DD.jsonl`. `fsync` is each, batch or off."""
+    """Appends lines to `<log_dir>/trading/audit-YYYY-MM-DD.jsonl`. `fsync` is each, batch or off; `sealed`
+    hears each line, and `kept_seq` says up to which number it was kept there."""
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class Journal:
         fsync: str,
         checkpoint: Callable[[], dict[str, Any]],
         sealed: Callable[[dict[str, Any], str, bytes], object] | None = None,
+        kept_seq: Callable[[], int] = lambda: 0,
     ) -> None:
         self.folder = log_dir / "trading"
         self.lost = 0
@@ -67,7 +69,7 @@ class Journal:
         # recovered rests on all lines since a checkpoint.
         self.missing: tuple[int, int] | None = None
         self.is_whole = False
-        self._checkpoint, self._sealed = checkpoint, sealed
+        self._checkpoint, self._sealed, self._kept_seq = checkpoint, sealed, kept_seq
         self._let_go: tuple[int, int] | None = None
         self._seq, self._prev = 0, FIRST_PREV
         self._day = ""
@@ -95,8 +97,9 @@ class Journal:
 
     @property
     def written_seq(self) -> int:
-        """The number of the last line that is in a file."""
-        return self._seq - len(self._pending)
+        """Up to this number every line is in a file, or will never be: who keeps others keeps them for us.
+        Lines that had to be let go count until a later one is written."""
+        return self._let_go[0] - 1 if self._let_go is not None else self._seq - len(self._pending)
 
     @property
     def backlog(self) -> int:
@@ -297,8 +300,8 @@ class Journal:
         while len(self._pending) > most:
             self._pending.popleft()
             self.lost += 1
-            first = self._let_go[0] if self._let_go else self.written_seq
-            self._let_go = (first, self.written_seq)
+            last = self._seq - len(self._pending)
+            self._let_go = (self._let_go[0] if self._let_go else last, last)
 
     def _add(self, body: dict[str, Any]) -> None:
         if self._unread is not None:
@@ -318,7 +321,9 @@ class Journal:
         if self._let_go is not None:
             first, last = self._let_go
             self._let_go = None
-            self._add(event("lost", now_ms=self._now_ms, first=first, last=last, count=last - first + 1))
+            facts = {"first": first, "last": last, "count": last - first + 1}
+            kept = max(0, min(last, self._kept_seq()) - first + 1)
+            self._add(event("lost", now_ms=self._now_ms, **facts, in_history=kept))
             self._write_waiting()
 
     def _write_waiting(self) -> None:

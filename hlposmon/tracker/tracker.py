@@ -100,7 +100,11 @@ class Tracker:
         fsync = settings.audit.fsync
         self._history = History(settings.paths.state_dir, fsync=fsync, beat=pulse.beat)
         self._journal = Journal(
-            settings.paths.log_dir, fsync=fsync, checkpoint=self._memory, sealed=self._history.take
+            settings.paths.log_dir,
+            fsync=fsync,
+            checkpoint=self._memory,
+            sealed=self._history.take,
+            kept_seq=lambda: self._history.seq,
         )
         self._archive = Archive(self._journal, self._history, beat=pulse.beat)
         self._selector = selectors.DefaultSelector()

@@ -53,7 +53,13 @@ class Clerk:
         self.number = 0
         self.last: Memory | None = None
         self.history = History(self.state, fsync="off")
-        self.journal = Journal(self.log, fsync="off", checkpoint=self.checkpoint, sealed=self.history.take)
+        self.journal = Journal(
+            self.log,
+            fsync="off",
+            checkpoint=self.checkpoint,
+            sealed=self.history.take,
+            kept_seq=lambda: self.history.seq,
+        )
         self.archive = Archive(self.journal, self.history, beat=lambda: None)
         self.found: Recovered = self.archive.recover(self.now_s, now_ms)
         for memory in self.found.memories.values():

@@ -20,6 +20,7 @@ from decimal import Decimal
 import pytest
 
 from hlposmon.channels import history as histories
+from hlposmon.channels import journal as journals
 from hlposmon.channels.history import History
 from hlposmon.channels.history_file import Keeper, connect
 from hlposmon.channels.journal import Journal
@@ -514,6 +515,63 @@ def test_lines_are_let_go_of_when_the_journal_has_written_them(tmp_path):
     assert clerk.journal.failure is None
     assert clerk.history.unwritten() == []
     assert len(lines_in(tmp_path)) == clerk.journal.seq
+
+
+@contextlib.contextmanager
+def no_log_folder(clerk, tmp_path):
+    """The log folder cannot be written."""
+    trading = clerk.log / "trading"
+    clerk.journal._close_file()
+    trading.rename(tmp_path / "kept")
+    trading.write_text("in the way")
+    yield
+    trading.unlink()
+    (tmp_path / "kept").rename(trading)
+
+
+def test_lines_for_which_the_journal_had_no_room_survive_a_crash_in_the_history(tmp_path, monkeypatch):
+    monkeypatch.setattr(journals, "BACKLOG_LINES", 10)
+    clerk = started(tmp_path)
+    with no_log_folder(clerk, tmp_path):
+        for _ in range(10):
+            clerk.write(4)
+        assert clerk.journal.lost == 30
+        assert len(clerk.history.unwritten()) == 40
+        clerk.history._shut()  # it is killed here
+    again = Clerk(tmp_path)
+    again.start()
+
+    lines = lines_in(tmp_path)
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    assert [int(line["position"]["size"]) for line in lines if line["type"] == "fill"] == list(range(1, 41))
+    again.commit()
+    assert again.history.unwritten() == []
+
+
+def test_lines_that_the_journal_lost_are_said_to_be_in_the_history_and_let_go_of_then(tmp_path, monkeypatch):
+    monkeypatch.setattr(journals, "BACKLOG_LINES", 10)
+    clerk = started(tmp_path)
+    with no_log_folder(clerk, tmp_path):
+        for _ in range(10):
+            clerk.write(4)
+    clerk.commit()
+
+    [lost] = [line for line in lines_in(tmp_path) if line["type"] == "lost"]
+    assert (lost["count"], lost["in_history"]) == (30, 30)
+    clerk.commit()
+    assert clerk.history.unwritten() == []
+    assert sizes(tmp_path) == list(range(1, 41))
+
+
+def test_what_the_history_keeps_for_the_journal_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(histories, "UNWRITTEN_LINES", 20)
+    clerk = started(tmp_path)
+    with no_log_folder(clerk, tmp_path):
+        for _ in range(10):
+            clerk.write(4)
+        kept = [one.seq for one in clerk.history.unwritten()]
+
+    assert kept == list(range(clerk.journal.seq - 19, clerk.journal.seq + 1))
 
 
 def test_another_journal_is_said_and_no_fill_is_doubled(tmp_path, caplog):
