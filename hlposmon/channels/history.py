@@ -49,6 +49,8 @@ BUFFER_LINES = 10_000
 PIECE_LINES = 1_000
 # Lines kept whole that the journal could not write, about 1 kB each: a start has all of them in memory.
 UNWRITTEN_LINES = 100_000
+# How long the end waits for the disk.
+CLOSE_S = 1.0
 STATEMENTS_KEPT_MS = 30 * 86_400_000
 _PRUNE_MS = 3_600_000
 _RETRY_S = 1.0
@@ -228,13 +230,12 @@ class History:
         self.seq, self.hash, self._taken = found.seq, found.prev, found.seq
         return True
 
-    def close(self) -> None:
-        """Move the log into the file, and let go of it."""
-        db, keeper = self._db, self._keeper
-        if db is not None and (keeper is None or keeper.stop(within_s=2.0)):
+    def close(self, *, within_s: float = CLOSE_S) -> None:
+        """Move the log into the file, and let go of it. A disk that takes longer is left to the keeper:
+        what is in the log is safe there."""
+        if self._keeper is not None:
+            self._keeper.stop(within_s=within_s, tidy=True)
             self._keeper = None
-            with contextlib.suppress(sqlite3.Error):
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self._shut()
 
     # ------------------------------------------------------------------ asked

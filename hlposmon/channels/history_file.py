@@ -222,11 +222,13 @@ class Keeper:
         self.hold = False
         self._path, self._check_first = path, check_first
         self._ended = threading.Event()
+        self._tidies = False
         self._thread = threading.Thread(target=self._run, name="history-keeper", daemon=True)
         self._thread.start()
 
-    def stop(self, *, within_s: float) -> bool:
-        """Whether it has ended: one that waits for a disk is left to it."""
+    def stop(self, *, within_s: float, tidy: bool = False) -> bool:
+        """Whether it has ended: one that waits for a disk is left to it. `tidy`: with nothing in the log."""
+        self._tidies = tidy
         self._ended.set()
         self._thread.join(within_s)
         return not self._thread.is_alive()
@@ -248,6 +250,8 @@ class Keeper:
             self._look(db)
             while not self._ended.wait(_KEEP_S):
                 self._look(db)
+            if self._tidies:
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _look(self, db: sqlite3.Connection) -> None:
         """Check what is left to check, then move the log into the file if it is long."""

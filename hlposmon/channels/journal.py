@@ -20,7 +20,7 @@ from typing import Any
 
 from hlposmon.channels.following import lines_after
 from hlposmon.channels.recovery import ReadBack, Unsound, opened, read_back
-from hlposmon.channels.syncer import Syncer
+from hlposmon.channels.syncer import PATIENCE_S, Syncer
 from hlposmon.errors import NotPermitted
 from hlposmon.wire.lines import CHECKPOINT_MARK, FIRST_PREV, Recovered, event, open_line, replay, seal
 from hlposmon.wire.published import time_text
@@ -205,13 +205,13 @@ class Journal:
             self._add(event("resynced", now_ms=self._now_ms, **facts))
         return not self.backlog
 
-    def close(self) -> None:
-        """Write what can be written, and let go of the file."""
+    def close(self, *, within_s: float = PATIENCE_S) -> None:
+        """Write what can be written, and let go of the file; the disk is waited for so long."""
         with contextlib.suppress(OSError, NotPermitted):
             self._try_to_read()
             self._write_pending()
         self._close_file()
-        self._syncer.close()
+        self._syncer.close(within_s=within_s)
 
     # ------------------------------------------------------------------ within
 

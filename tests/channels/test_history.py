@@ -960,6 +960,24 @@ def test_the_file_is_for_the_group_to_read_and_is_whole_after_a_close(tmp_path):
     assert [path.name for path in clerk.state.iterdir()] == ["history.sqlite3"]
 
 
+def test_the_end_waits_for_disks_and_locks_together_no_longer_than_it_may(tmp_path, monkeypatch):
+    clerk = Clerk(tmp_path, fsync="batch")
+    clerk.start()
+    clerk.write(5)
+    flows = threading.Event()
+    real = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: flows.wait(30) and real(fd))  # a disk that stands still
+    with contextlib.closing(sqlite3.connect(clerk.history.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        clerk.archive.close(clerk.now_s, clerk.now_ms, within_s=1.0)
+        assert time.monotonic() - began < 2
+    flows.set()
+    again = Clerk(tmp_path)
+    assert again.found.memories == {("main", BTC): clerk.last}
+    assert sizes(tmp_path) == [1, 2, 3, 4, 5]
+
+
 def test_descriptors_and_threads_are_given_back(tmp_path):
     gc.collect()
     before = len(os.listdir("/proc/self/fd")), threading.active_count()  # noqa: PTH208
