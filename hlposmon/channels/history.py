@@ -47,6 +47,10 @@ NAME = "history.sqlite3"
 # Lines that wait for the next commit; what is beyond is brought again from the journal.
 BUFFER_LINES = 10_000
 PIECE_LINES = 1_000
+# Lines kept whole that the journal could not write, about 1 kB each: a start has all of them in memory.
+UNWRITTEN_LINES = 100_000
+# How long the end waits for the disk.
+CLOSE_S = 1.0
 STATEMENTS_KEPT_MS = 30 * 86_400_000
 _PRUNE_MS = 3_600_000
 _RETRY_S = 1.0
@@ -95,6 +99,7 @@ class History:
         self._db: sqlite3.Connection | None = None
         self._keeper: Keeper | None = None
         self._identity = (0, 0)
+        self._at_start = False
         self._book = HistoryBook()
         self._lines: deque[Taken] = deque()
         self._taken = 0
@@ -187,10 +192,13 @@ class History:
         return self._refusal is None and not self._lines
 
     def open(self, now_s: float, now_ms: int) -> bool:
-        """Open the file, or begin one; False when that cannot be, and `failure` says why."""
+        """Open the file, or begin one, at the start: then there is time to check it. False when that cannot
+        be, and `failure` says why."""
+        self._at_start = True
         self.commit(now_s, now_ms, written_seq=0)
         if self.begun:  # a broken one is out of the way now
             self.commit(now_s, now_ms, written_seq=0)
+        self._at_start = False
         return self._db is not None
 
     def newest_fill_ms(self, behind_seq: int) -> int | None:
@@ -222,13 +230,12 @@ class History:
         self.seq, self.hash, self._taken = found.seq, found.prev, found.seq
         return True
 
-    def close(self) -> None:
-        """Move the log into the file, and let go of it."""
-        db, keeper = self._db, self._keeper
-        if db is not None and (keeper is None or keeper.stop(within_s=2.0)):
+    def close(self, *, within_s: float = CLOSE_S) -> None:
+        """Move the log into the file, and let go of it. A disk that takes longer is left to the keeper:
+        what is in the log is safe there."""
+        if self._keeper is not None:
+            self._keeper.stop(within_s=within_s, tidy=True)
             self._keeper = None
-            with contextlib.suppress(sqlite3.Error):
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self._shut()
 
     # ------------------------------------------------------------------ asked
@@ -283,7 +290,7 @@ class History:
             self._shut()
             self.begun.append(Begun("it was taken away", None))
         if self._db is None:
-            self._db, checked = connect(self.path, self._fsync, self._beat)
+            self._db, checked = connect(self.path, self._fsync, self._beat, at_start=self._at_start)
             self._identity = file_identity(self.path)
             try:
                 self._load()
@@ -312,7 +319,8 @@ class History:
         self._write_lines(db, piece)
         kept = [(line["seq"], day, raw) for line, day, raw in piece if line["seq"] > written_seq]
         if self._has_unwritten:
-            db.execute("DELETE FROM unwritten WHERE seq <= ?", (written_seq,))
+            bound = max(written_seq, self._taken - UNWRITTEN_LINES)
+            db.execute("DELETE FROM unwritten WHERE seq <= ?", (bound,))
         if kept:
             db.executemany("INSERT OR REPLACE INTO unwritten VALUES (?, ?, ?)", kept)
         self._write_statements(db, now_ms)

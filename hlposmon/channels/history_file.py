@@ -62,20 +62,24 @@ def explain(path: Path, error: sqlite3.Error) -> Broken | Unwritable:
     return Unwritable(f"{path}: {error}")
 
 
-def connect(path: Path, fsync: str, beat: Callable[[], None]) -> tuple[sqlite3.Connection, bool]:
+def connect(
+    path: Path, fsync: str, beat: Callable[[], None], *, at_start: bool
+) -> tuple[sqlite3.Connection, bool]:
     """A connection to a sound history of our version, made if there is none; whether it is wholly checked.
 
-    Raises Broken, TooNew or Unwritable. `beat` is called again and again meanwhile.
+    Only at the start is there time for that, and for others' locks; `beat` is called again and again then.
+    Raises Broken, TooNew or Unwritable.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _look(path)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
-        db = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None, cached_statements=64)
+        patience_s = PATIENCE_S if at_start else BUSY_S
+        db = sqlite3.connect(path, timeout=patience_s, isolation_level=None, cached_statements=64)
     except (OSError, sqlite3.Error) as error:
         raise Unwritable(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     try:
-        checked = _make_ready(db, fsync, beat)
+        checked = _make_ready(db, fsync, beat, CHECK_S if at_start else 0.0)
     except sqlite3.Error as error:
         db.close()
         raise explain(path, error) from error
@@ -109,16 +113,16 @@ def _refuse_newer(version: int) -> None:
         raise TooNew(f"its schema is version {version}, this hlposmon knows {VERSION}: start the newer one")
 
 
-def _make_ready(db: sqlite3.Connection, fsync: str, beat: Callable[[], None]) -> bool:
+def _make_ready(db: sqlite3.Connection, fsync: str, beat: Callable[[], None], check_s: float) -> bool:
     version, is_empty = _identify(db)
     _refuse_newer(version)
-    until_s = time.monotonic() + CHECK_S
+    until_s = time.monotonic() + check_s
 
     def has_time() -> bool:
         beat()
         return time.monotonic() < until_s
 
-    checked = is_empty or check(db, has_time)
+    checked = is_empty or (check_s > 0 and check(db, has_time))
     set_fsync(db, fsync)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA wal_autocheckpoint = 0")
@@ -218,11 +222,13 @@ class Keeper:
         self.hold = False
         self._path, self._check_first = path, check_first
         self._ended = threading.Event()
+        self._tidies = False
         self._thread = threading.Thread(target=self._run, name="history-keeper", daemon=True)
         self._thread.start()
 
-    def stop(self, *, within_s: float) -> bool:
-        """Whether it has ended: one that waits for a disk is left to it."""
+    def stop(self, *, within_s: float, tidy: bool = False) -> bool:
+        """Whether it has ended: one that waits for a disk is left to it. `tidy`: with nothing in the log."""
+        self._tidies = tidy
         self._ended.set()
         self._thread.join(within_s)
         return not self._thread.is_alive()
@@ -244,6 +250,8 @@ class Keeper:
             self._look(db)
             while not self._ended.wait(_KEEP_S):
                 self._look(db)
+            if self._tidies:
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _look(self, db: sqlite3.Connection) -> None:
         """Check what is left to check, then move the log into the file if it is long."""

@@ -20,7 +20,7 @@ from typing import Any
 
 from hlposmon.channels.following import lines_after
 from hlposmon.channels.recovery import ReadBack, Unsound, opened, read_back
-from hlposmon.channels.syncer import Syncer
+from hlposmon.channels.syncer import PATIENCE_S, Syncer
 from hlposmon.errors import NotPermitted
 from hlposmon.wire.lines import CHECKPOINT_MARK, FIRST_PREV, Recovered, event, open_line, replay, seal
 from hlposmon.wire.published import time_text
@@ -40,7 +40,8 @@ Sealed = tuple[dict[str, Any], str, bytes]
 
 
 class Journal:
-    """Appends lines to `<log_dir>/trading/audit-YYYY-MM-DD.jsonl`. `fsync` is each, batch or off."""
+    """Appends lines to `<log_dir>/trading/audit-YYYY-MM-DD.jsonl`. `fsync` is each, batch or off; `sealed`
+    hears each line, and `kept_seq` says up to which number it was kept there."""
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class Journal:
         fsync: str,
         checkpoint: Callable[[], dict[str, Any]],
         sealed: Callable[[dict[str, Any], str, bytes], object] | None = None,
+        kept_seq: Callable[[], int] = lambda: 0,
     ) -> None:
         self.folder = log_dir / "trading"
         self.lost = 0
@@ -67,7 +69,7 @@ class Journal:
         # recovered rests on all lines since a checkpoint.
         self.missing: tuple[int, int] | None = None
         self.is_whole = False
-        self._checkpoint, self._sealed = checkpoint, sealed
+        self._checkpoint, self._sealed, self._kept_seq = checkpoint, sealed, kept_seq
         self._let_go: tuple[int, int] | None = None
         self._seq, self._prev = 0, FIRST_PREV
         self._day = ""
@@ -95,8 +97,9 @@ class Journal:
 
     @property
     def written_seq(self) -> int:
-        """The number of the last line that is in a file."""
-        return self._seq - len(self._pending)
+        """Up to this number every line is in a file, or will never be: who keeps others keeps them for us.
+        Lines that had to be let go count until a later one is written."""
+        return self._let_go[0] - 1 if self._let_go is not None else self._seq - len(self._pending)
 
     @property
     def backlog(self) -> int:
@@ -202,13 +205,13 @@ class Journal:
             self._add(event("resynced", now_ms=self._now_ms, **facts))
         return not self.backlog
 
-    def close(self) -> None:
-        """Write what can be written, and let go of the file."""
+    def close(self, *, within_s: float = PATIENCE_S) -> None:
+        """Write what can be written, and let go of the file; the disk is waited for so long."""
         with contextlib.suppress(OSError, NotPermitted):
             self._try_to_read()
             self._write_pending()
         self._close_file()
-        self._syncer.close()
+        self._syncer.close(within_s=within_s)
 
     # ------------------------------------------------------------------ within
 
@@ -297,8 +300,8 @@ class Journal:
         while len(self._pending) > most:
             self._pending.popleft()
             self.lost += 1
-            first = self._let_go[0] if self._let_go else self.written_seq
-            self._let_go = (first, self.written_seq)
+            last = self._seq - len(self._pending)
+            self._let_go = (self._let_go[0] if self._let_go else last, last)
 
     def _add(self, body: dict[str, Any]) -> None:
         if self._unread is not None:
@@ -318,7 +321,9 @@ class Journal:
         if self._let_go is not None:
             first, last = self._let_go
             self._let_go = None
-            self._add(event("lost", now_ms=self._now_ms, first=first, last=last, count=last - first + 1))
+            facts = {"first": first, "last": last, "count": last - first + 1}
+            kept = max(0, min(last, self._kept_seq()) - first + 1)
+            self._add(event("lost", now_ms=self._now_ms, **facts, in_history=kept))
             self._write_waiting()
 
     def _write_waiting(self) -> None:

@@ -24,7 +24,7 @@ RETRY_S = 1.0
 # What is kept to be written again: at 500 fills a second more than a minute of a disk that stands still.
 KEPT_BYTES = 32 << 20
 # How long the end waits for the disk; after it, only a power cut could lose the rest.
-PATIENCE_S = 3.0
+PATIENCE_S = 1.5
 
 
 @dataclass(slots=True)
@@ -136,10 +136,10 @@ class Syncer:
             if due and self._busy is None:
                 self._begin(tail, now_s)
 
-    def close(self) -> None:
-        """Bring all to the disk, within a few seconds."""
+    def close(self, *, within_s: float = PATIENCE_S) -> None:
+        """Bring all to the disk, within so many seconds."""
         self.left()
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + within_s
         self._retry_at_s = 0.0
         self.step(time.monotonic())
         while self._tails and time.monotonic() < deadline and self.failure is None:
@@ -149,7 +149,7 @@ class Syncer:
             self._let_go()
         if self._thread is not None:
             self._jobs.put(None)
-            self._thread.join(timeout=0.0 if self._busy else 1.0)
+            self._thread.join(timeout=0.0 if self._busy else 0.5)
 
     # ------------------------------------------------------------------ within
 

@@ -111,7 +111,8 @@ class History:
         """The fills of `since_ms <= time < until_ms`, in the order of their time, lazily.
 
         `coin` is a coin (`BTC`, also in small letters), a symbol (`BTC-USD`) or a whole key; `account` a
-        name or an address. Fills that come in meanwhile are among them. NoHistory when it cannot be read.
+        name or an address (also in capitals). Fills that come in meanwhile are among them. NoHistory when
+        it cannot be read.
         """
         where = self._filter(coin, account)
         until = 1 << 62 if until_ms is None else until_ms
@@ -164,7 +165,11 @@ class History:
             where += f" AND instrument_id IN ({', '.join(ids)})"
         if account is not None:
             rows = self._all("SELECT id, name, address FROM accounts")
-            ids = [str(one) for one, name, address in rows if account in (name, address)]
+            ids = [
+                str(one)
+                for one, name, address in rows
+                if account == name or account.lower() == address.lower()
+            ]
             where += f" AND account_id IN ({', '.join(ids)})"
         return where
 

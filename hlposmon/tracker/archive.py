@@ -25,6 +25,7 @@ CATCH_UP_S = 2.0
 # So many lines at the end of the journal may be lost and brought again; beyond these the history is believed.
 FORGET_LINES = 5_000
 SLICE_S = 0.05
+CLOSE_S = 2.0
 STUCK_S = 3.0
 _SLICE_LINES = 500
 _READ_AGAIN_S = 1.0
@@ -105,11 +106,12 @@ class Archive:
         source = "push" if statement.pushed else "rest"
         self._history.statement(statement, source=source, differing=differing, heard_ms=now_ms)
 
-    def close(self, now_s: float, now_ms: int) -> None:
-        """Write what can be written, and let go of the files."""
-        self._journal.close()
+    def close(self, now_s: float, now_ms: int, *, within_s: float = CLOSE_S) -> None:
+        """Write what can be written, and let go of the files; disks are waited for so long in all."""
+        until_s = time.monotonic() + within_s
+        self._journal.close(within_s=within_s / 2)
         self._history.commit(now_s, now_ms, written_seq=self._journal.written_seq)
-        self._history.close()
+        self._history.close(within_s=max(0.0, until_s - time.monotonic()))
 
     # ------------------------------------------------------------------ within
 

@@ -73,6 +73,8 @@ SECOND_LOOK_S = 2.2
 FEED_WAIT_S = 10.0
 # Descriptors that clients leave: sockets of workers and of the service, files, the snapshot's next one.
 KEPT_DESCRIPTORS = 96
+# So long may the end take: less than the supervisor gives one rank, also when the ranks share its time.
+STOP_S = 2.5
 # A suspension shorter than this changes no verdict.
 SLEPT_S = 2.0
 
@@ -100,7 +102,11 @@ class Tracker:
         fsync = settings.audit.fsync
         self._history = History(settings.paths.state_dir, fsync=fsync, beat=pulse.beat)
         self._journal = Journal(
-            settings.paths.log_dir, fsync=fsync, checkpoint=self._memory, sealed=self._history.take
+            settings.paths.log_dir,
+            fsync=fsync,
+            checkpoint=self._memory,
+            sealed=self._history.take,
+            kept_seq=lambda: self._history.seq,
         )
         self._archive = Archive(self._journal, self._history, beat=pulse.beat)
         self._selector = selectors.DefaultSelector()
@@ -503,13 +509,18 @@ class Tracker:
             old.close()
 
     def _stop(self) -> None:
-        """The workers are gone: take what they left, say so, and tell the clients."""
+        """The workers are gone: take what they left, say so, and tell the clients. What there is no time for
+        is fetched at the next start."""
+        until_s = time.monotonic() + STOP_S
         self._answers.stopping = True
         self._server.step(0)
         for report in self._inlets.reports(prices=False, most=100_000):
             self._take(report)
+            if time.monotonic() > until_s - STOP_S / 2:
+                break
         self._journal.append(event("stop", now_ms=_now_ms(), backlog=self._journal.backlog), _now_ms())
-        self._archive.close(time.monotonic(), _now_ms())
+        now_s = time.monotonic()
+        self._archive.close(now_s, _now_ms(), within_s=max(0.5, until_s - now_s))
         self._server.close()
         self._inlets.close()
         if self._snapshot is not None:

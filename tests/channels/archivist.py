@@ -47,14 +47,20 @@ class Clerk:
 
     made: ClassVar[list["Clerk"]] = []
 
-    def __init__(self, folder: Path, *, now_ms: int = NOON, mode: str = "live"):
+    def __init__(self, folder: Path, *, now_ms: int = NOON, mode: str = "live", fsync: str = "off"):
         Clerk.made.append(self)
         self.log, self.state = folder / "log", folder / "state"
         self.now_ms, self.now_s, self.mode = now_ms, 1000.0, mode
         self.number = 0
         self.last: Memory | None = None
-        self.history = History(self.state, fsync="off")
-        self.journal = Journal(self.log, fsync="off", checkpoint=self.checkpoint, sealed=self.history.take)
+        self.history = History(self.state, fsync=fsync)
+        self.journal = Journal(
+            self.log,
+            fsync=fsync,
+            checkpoint=self.checkpoint,
+            sealed=self.history.take,
+            kept_seq=lambda: self.history.seq,
+        )
         self.archive = Archive(self.journal, self.history, beat=lambda: None)
         self.found: Recovered = self.archive.recover(self.now_s, now_ms)
         for memory in self.found.memories.values():

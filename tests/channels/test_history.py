@@ -20,8 +20,9 @@ from decimal import Decimal
 import pytest
 
 from hlposmon.channels import history as histories
+from hlposmon.channels import journal as journals
 from hlposmon.channels.history import History
-from hlposmon.channels.history_file import Keeper
+from hlposmon.channels.history_file import Keeper, connect
 from hlposmon.channels.journal import Journal
 from hlposmon.client.history import History as Reader
 from hlposmon.domain.changes import Adopted, Drift, Filled, Funded, Gap, Healed, Reason
@@ -516,6 +517,63 @@ def test_lines_are_let_go_of_when_the_journal_has_written_them(tmp_path):
     assert len(lines_in(tmp_path)) == clerk.journal.seq
 
 
+@contextlib.contextmanager
+def no_log_folder(clerk, tmp_path):
+    """The log folder cannot be written."""
+    trading = clerk.log / "trading"
+    clerk.journal._close_file()
+    trading.rename(tmp_path / "kept")
+    trading.write_text("in the way")
+    yield
+    trading.unlink()
+    (tmp_path / "kept").rename(trading)
+
+
+def test_lines_for_which_the_journal_had_no_room_survive_a_crash_in_the_history(tmp_path, monkeypatch):
+    monkeypatch.setattr(journals, "BACKLOG_LINES", 10)
+    clerk = started(tmp_path)
+    with no_log_folder(clerk, tmp_path):
+        for _ in range(10):
+            clerk.write(4)
+        assert clerk.journal.lost == 30
+        assert len(clerk.history.unwritten()) == 40
+        clerk.history._shut()  # it is killed here
+    again = Clerk(tmp_path)
+    again.start()
+
+    lines = lines_in(tmp_path)
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    assert [int(line["position"]["size"]) for line in lines if line["type"] == "fill"] == list(range(1, 41))
+    again.commit()
+    assert again.history.unwritten() == []
+
+
+def test_lines_that_the_journal_lost_are_said_to_be_in_the_history_and_let_go_of_then(tmp_path, monkeypatch):
+    monkeypatch.setattr(journals, "BACKLOG_LINES", 10)
+    clerk = started(tmp_path)
+    with no_log_folder(clerk, tmp_path):
+        for _ in range(10):
+            clerk.write(4)
+    clerk.commit()
+
+    [lost] = [line for line in lines_in(tmp_path) if line["type"] == "lost"]
+    assert (lost["count"], lost["in_history"]) == (30, 30)
+    clerk.commit()
+    assert clerk.history.unwritten() == []
+    assert sizes(tmp_path) == list(range(1, 41))
+
+
+def test_what_the_history_keeps_for_the_journal_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(histories, "UNWRITTEN_LINES", 20)
+    clerk = started(tmp_path)
+    with no_log_folder(clerk, tmp_path):
+        for _ in range(10):
+            clerk.write(4)
+        kept = [one.seq for one in clerk.history.unwritten()]
+
+    assert kept == list(range(clerk.journal.seq - 19, clerk.journal.seq + 1))
+
+
 def test_another_journal_is_said_and_no_fill_is_doubled(tmp_path, caplog):
     one, other = tmp_path / "one", tmp_path / "other"
     clerk = started(one)
@@ -827,6 +885,26 @@ def test_a_check_that_is_too_long_for_the_start_is_finished_by_the_keeper(tmp_pa
     assert keeper.broken
 
 
+def test_a_file_that_is_opened_while_the_monitor_runs_is_checked_by_the_keeper_alone(tmp_path):
+    clerk = started(tmp_path)
+    clerk.write(2_000)
+    clerk.history._shut()  # as after a failure that let go of the file
+    raw = bytearray(clerk.history.path.read_bytes())
+    middle = len(raw) // 8192 * 4096
+    raw[middle : middle + 4096] = bytes(4096)
+    clerk.history.path.write_bytes(raw)
+    db, checked = connect(clerk.history.path, "off", lambda: None, at_start=False)
+    db.close()
+    assert not checked
+
+    deadline = time.monotonic() + 20
+    while not [path for path in clerk.state.iterdir() if ".corrupt-" in path.name]:
+        assert time.monotonic() < deadline
+        clerk.write(1)
+    clerk.follow()
+    assert sizes(tmp_path) == list(range(1, clerk.number + 1))
+
+
 # ------------------------------------------------------------------ versions
 
 
@@ -880,6 +958,24 @@ def test_the_file_is_for_the_group_to_read_and_is_whole_after_a_close(tmp_path):
 
     assert modes == {0o640}
     assert [path.name for path in clerk.state.iterdir()] == ["history.sqlite3"]
+
+
+def test_the_end_waits_for_disks_and_locks_together_no_longer_than_it_may(tmp_path, monkeypatch):
+    clerk = Clerk(tmp_path, fsync="batch")
+    clerk.start()
+    clerk.write(5)
+    flows = threading.Event()
+    real = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: flows.wait(30) and real(fd))  # a disk that stands still
+    with contextlib.closing(sqlite3.connect(clerk.history.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        clerk.archive.close(clerk.now_s, clerk.now_ms, within_s=1.0)
+        assert time.monotonic() - began < 2
+    flows.set()
+    again = Clerk(tmp_path)
+    assert again.found.memories == {("main", BTC): clerk.last}
+    assert sizes(tmp_path) == [1, 2, 3, 4, 5]
 
 
 def test_descriptors_and_threads_are_given_back(tmp_path):

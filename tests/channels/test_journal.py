@@ -605,6 +605,7 @@ def test_a_backlog_beyond_its_bound_lets_the_oldest_go_and_counts_them(tmp_path,
     assert written == list(range(31, 81))
     [lost] = [line for line in lines if line["type"] == "lost"]
     assert lost["last"] - lost["first"] + 1 == lost["count"] == 31
+    assert lost["in_history"] == 0
 
 
 def test_events_are_lines_too(tmp_path):

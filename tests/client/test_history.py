@@ -14,7 +14,7 @@ from hlposmon.domain.changes import Filled
 from hlposmon.domain.position import Effect, Position
 from hlposmon.errors import NotPermitted
 from hlposmon.wire.lines import body_of
-from tests.channels.clerk import ADDRESS, BTC, NOON, Clerk, fill
+from tests.channels.archivist import ADDRESS, BTC, NOON, Clerk, fill
 
 ETH, TSLA = "hyperliquid:Perp:ETH", "hyperliquid:Perp:xyz:TSLA"
 
@@ -94,7 +94,9 @@ def test_an_account_is_asked_for_by_name_or_address(clerk):
     writes(clerk, fill(1, time_ms=NOON), fill(2, time_ms=NOON, account="hedge"))
     with History.open(clerk.history.path) as history:
         assert numbers(history, account="main") == numbers(history, account=ADDRESS) == [1]
+        assert numbers(history, account="0x" + "AB" * 20) == [1]
         assert numbers(history, account="hedge", coin="BTC") == [2]
+        assert numbers(history, account="Hedge") == []
         assert numbers(history, account="nobody") == []
         assert history.accounts() == ["hedge", "main"]
 
