@@ -6,7 +6,7 @@ Times are the venue's, in milliseconds since the epoch, UTC, unless they end in 
 seconds of this machine's monotonic clock, which all processes share.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
@@ -200,10 +200,12 @@ class Unlisted:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The first thing that a worker says on its queue: who it is."""
+    """The first thing that a worker says on its queue: who it is, and which address it takes each account's
+    name for. A name may come to stand for another address while reports are under way."""
 
     worker: str
     kind: str
+    addresses: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

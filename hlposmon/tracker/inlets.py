@@ -15,9 +15,17 @@ log = logging.getLogger(__name__)
 class Inlets:
     """The queues of all workers. `gone` is called with a queue before it is closed, and with whose it was."""
 
-    def __init__(self, listener: socket.socket, *, gone: Callable[[Queue, Joined | None], None]) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        *,
+        gone: Callable[[Queue, Joined | None], None],
+        addresses: Callable[[], dict[str, str]] = dict,
+    ) -> None:
+        """`addresses` has those that are watched now, by name: what a worker tells of another one is not
+        taken for it, as a name may have come to stand for another address since."""
         listener.setblocking(False)
-        self._gone = gone
+        self._gone, self._addresses = gone, addresses
         self.listener = listener
         self._queues: dict[Queue, Joined | None] = {}
 
@@ -45,7 +53,8 @@ class Inlets:
                 if isinstance(report, Joined):
                     self._queues[queue] = report
                     log.info("worker joined", extra=fields(worker=report.worker))
-                yield report
+                if self._is_of_today(report, self._queues.get(queue)):
+                    yield report
 
     def latest_marks(self) -> Marks | None:
         """All waiting prices as one batch: of several for a coin the newest."""
@@ -64,6 +73,18 @@ class Inlets:
             for queue, joined in self._queues.items()
             if joined is None or joined.kind != "price"
         )
+
+    def _is_of_today(self, report: Report, joined: Joined | None) -> bool:
+        name = getattr(report, "account", None)
+        if name is None or joined is None or not joined.addresses:
+            return True
+        return joined.addresses.get(name) == self._addresses().get(name)
+
+    def welcome_all(self, welcome: Welcome) -> None:
+        """To every worker that has joined, as if the tracker were new."""
+        for queue, joined in list(self._queues.items()):
+            if joined is not None:
+                self._ask(queue, welcome)
 
     def welcome(self, joined: Joined, welcome: Welcome) -> None:
         for queue, known in list(self._queues.items()):

@@ -110,7 +110,7 @@ class Tracker:
         )
         self._archive = Archive(self._journal, self._history, beat=pulse.beat)
         self._selector = selectors.DefaultSelector()
-        self._inlets = Inlets(queue, gone=self._worker_gone)
+        self._inlets = Inlets(queue, gone=self._worker_gone, addresses=self._addresses)
         self._server = PublicServer(self, ServingLimits(max_connections=_room_for_clients()))
         for sock in sockets:
             self._server.listen(sock)
@@ -248,9 +248,7 @@ class Tracker:
                         ),
                     )
             case Joined():
-                self._inlets.welcome(
-                    report, Welcome({name: self._book.high_water_ms(name) for name in self._book.accounts})
-                )
+                self._inlets.welcome(report, self._welcome())
             case Marks():
                 self._clocks.heard_prices(report.heard_s)
                 self._mark(report)
@@ -443,6 +441,9 @@ class Tracker:
         self._publisher.min_pnl_change = settings.stream.min_pnl_change
         self._answers.settings = settings
         self._renew_snapshot()
+        if before != now:
+            # What workers of the new settings said before this was of strangers: they say it again.
+            self._inlets.welcome_all(self._welcome())
         log.info("reloaded", extra=fields(accounts=len(self._book.accounts)))
 
     # ------------------------------------------------------------ start and end
@@ -455,6 +456,9 @@ class Tracker:
             unsure=self._book.unsure(),
             mode=self._settings.mode,
         )
+
+    def _welcome(self) -> Welcome:
+        return Welcome({name: self._book.high_water_ms(name) for name in self._book.accounts})
 
     def _addresses(self) -> dict[str, str]:
         return {account.name: account.address for account in self._settings.hyperliquid.accounts}

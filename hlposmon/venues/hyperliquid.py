@@ -129,6 +129,10 @@ class HyperliquidInfo:
         )
         return wire.happenings(body, account.name)
 
+    def now_ms(self) -> int:
+        """The venue's clock: ours may be wrong."""
+        return wire.venue_time(self._ask(_LIGHT, "exchangeStatus", urgent=True))
+
     def mode(self, account: Account) -> str:
         """How the account's balances are kept: default, unifiedAccount, portfolioMargin, ..."""
         return wire.abstraction(self._ask(_USUAL, "userAbstraction", user=account.address))

@@ -65,7 +65,7 @@ def encode(report: Report | Ask) -> bytes:
         case Unlisted():
             return dumps(["unlisted", report.account, report.since_ms, report.until_ms, report.reason])
         case Joined():
-            return dumps(["joined", report.worker, report.kind])
+            return dumps(["joined", report.worker, report.kind, report.addresses])
         case Welcome():
             return dumps(["welcome", report.high_water_ms])
         case Bell():

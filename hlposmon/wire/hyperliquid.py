@@ -358,6 +358,11 @@ def _happened(delta: dict[str, Any], kind: str, account: str, time_ms: int) -> H
     return Happened(account, time_ms, Happening.TRANSFER if kind in _MOVES else Happening.OTHER, text)
 
 
+def venue_time(body: Any) -> int:
+    """An exchangeStatus answer: the venue's time in milliseconds."""
+    return _time(_object(body, "exchangeStatus"))
+
+
 def abstraction(body: Any) -> str:
     """A userAbstraction answer, a bare string: default, disabled, unifiedAccount, portfolioMargin,
     dexAbstraction, or whatever mode comes after these."""

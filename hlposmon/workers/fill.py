@@ -90,12 +90,14 @@ class FillWorker:
         `max_users` are followed, and the others are named."""
         self._pulse, self._feed = pulse, feed
         self._info = info(_Listening(pulse, self._listen))
-        self._outlet = Outlet(queue, pulse, "fill")
+        self._outlet = Outlet(queue, pulse, "fill", accounts)
         followed, others = accounts[:max_users], accounts[max_users:]
         self._watches = {account.name: _Watch(account) for account in followed}
         self._names = {account.address: account.name for account in followed}
         self._high_water_ms: dict[str, int | None] | None = None
         self._opened_s = 0.0
+        # How far the venue's clock is ahead of our monotonic one; None until it was asked.
+        self._ahead_ms: int | None = None
         self._told_heard_s = 0.0
         self._limited = False
         text = f"its fills are not followed: max_users is {max_users}, as the exchange follows no more"
@@ -165,7 +167,7 @@ class FillWorker:
             self._lost(lost.reason, lost.retry_s)
 
     def _subscribe(self) -> None:
-        self._opened_s, self._limited = time.monotonic(), False
+        self._opened_s, self._limited, self._ahead_ms = time.monotonic(), False, None
         log.info("feed connected", extra=fields(url=self._feed.url, connection=self._feed.opened))
         for watch in self._watches.values():
             watch.acked.clear()
@@ -259,9 +261,9 @@ class FillWorker:
 
     def _backfill(self, watch: _Watch) -> None:
         name, connection = watch.account.name, self._feed.opened
-        start_ms = self._start_ms(name)
-        again = watch.recent.fills_since(start_ms)
         try:
+            start_ms = self._start_ms(name)
+            again = watch.recent.fills_since(start_ms)
             if again is None:
                 count = self._fetch(watch, start_ms)
             else:
@@ -302,15 +304,21 @@ class FillWorker:
                 break
         else:
             watch.recent.is_whole_from(start_ms)
-            if start_ms // HOUR_MS < int(time.time() * 1000) // HOUR_MS:
+            if start_ms // HOUR_MS < self._venue_ms() // HOUR_MS:
                 # Funding is paid on the hour, and the stream's snapshot need not reach back to this one.
                 self._fundings(self._info.fundings_since(watch.account, start_ms))
         return count
 
+    def _venue_ms(self) -> int:
+        """The venue's time now. Asked for once on each connection, as our own wall clock may be wrong."""
+        if self._ahead_ms is None:
+            self._ahead_ms = self._info.now_ms() - int(time.monotonic() * 1000)
+        return self._ahead_ms + int(time.monotonic() * 1000)
+
     def _start_ms(self, name: str) -> int:
         known_ms = (self._high_water_ms or {}).get(name)
         if known_ms is None:
-            return int(time.time() * 1000) - FIRST_LOOK_MS
+            return self._venue_ms() - FIRST_LOOK_MS
         return max(0, known_ms - OVERLAP_MS)
 
     # ------------------------------------------------------------------- within

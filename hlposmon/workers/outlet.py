@@ -5,9 +5,11 @@ with a dead tracker is not missed: the new one says how far it knows, and the wo
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from hlposmon.channels.queue import Queue, QueueBroken
+from hlposmon.config import Account
 from hlposmon.domain.reports import Ask, Joined, Report
 from hlposmon.supervision.logs import fields
 from hlposmon.supervision.loop import Pulse
@@ -18,8 +20,10 @@ log = logging.getLogger(__name__)
 class Outlet:
     """`poll` what the tracker asks, `put` what it should know."""
 
-    def __init__(self, path: Path, pulse: Pulse, kind: str) -> None:
-        self._path, self._pulse, self._kind = path, pulse, kind
+    def __init__(self, path: Path, pulse: Pulse, kind: str, accounts: Sequence[Account]) -> None:
+        """`accounts` are those that are told of, under the names that they have here."""
+        self._path, self._pulse = path, pulse
+        self._joined = Joined(pulse.name, kind, {account.name: account.address for account in accounts})
         self._queue: Queue | None = None
         self._failed = False
 
@@ -67,7 +71,7 @@ class Outlet:
     def _connect(self) -> bool:
         try:
             self._queue = Queue.connect(self._path)
-            self._queue.put(Joined(self._pulse.name, self._kind))
+            self._queue.put(self._joined)
         except QueueBroken as error:
             if not self._failed:
                 log.warning("queue not connected", extra=fields(path=self._path, reason=error))

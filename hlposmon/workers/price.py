@@ -46,7 +46,7 @@ class PriceWorker:
         assert feed is not None or settings.source == "poll", "only polling needs no feed"
         self._pulse, self._feed, self._info = pulse, feed, info
         self._accounts, self._settings = accounts, settings
-        self._outlet = Outlet(queue, pulse, "price")
+        self._outlet = Outlet(queue, pulse, "price", accounts)
         self._known: dict[str, Decimal] = {}
         self._fresh: dict[str, Decimal] = {}
         self._heard_s = self._streamed_s = 0.0

@@ -82,7 +82,7 @@ class ReconcileWorker:
         """`reached_s` tells when the venue last took a connection of anybody: then it is not away."""
         self._pulse, self._info, self._interval_s, self._look_s = pulse, info, interval_s, look_s
         self._reached_s = reached_s
-        self._outlet = Outlet(queue, pulse, "reconcile")
+        self._outlet = Outlet(queue, pulse, "reconcile", accounts)
         self._welcomed = False
         self._identify_due_s = 0.0
         self._rounds = {

@@ -64,7 +64,7 @@ class StateWorker:
         silent_s: float = SILENT_S,
     ) -> None:
         self._pulse, self._feed, self._ack_s, self._silent_s = pulse, feed, ack_s, silent_s
-        self._outlet = Outlet(queue, pulse, "state")
+        self._outlet = Outlet(queue, pulse, "state", accounts)
         self._watches = {account.address: _Watch(account) for account in accounts}
         self._names = {account.address: account.name for account in accounts}
         self._notices: dict[Notice, None] = {}

@@ -90,16 +90,18 @@ class Desk:
             board.close()
             assert not thread.is_alive(), "the tracker ends within 5 s"
 
-    def join(self, name: str = "fill", kind: str = "fill") -> "Desk.Worker":
-        return Desk.Worker(self, name, kind)
+    def join(
+        self, name: str = "fill", kind: str = "fill", addresses: dict[str, str] | None = None
+    ) -> "Desk.Worker":
+        return Desk.Worker(self, name, kind, addresses or {})
 
     class Worker:
         """One worker's end."""
 
-        def __init__(self, desk: "Desk", name: str, kind: str) -> None:
+        def __init__(self, desk: "Desk", name: str, kind: str, addresses: dict[str, str]) -> None:
             self.name = name
             self.queue = Queue.connect(desk.folder / "q")
-            self.says(Joined(name, kind))
+            self.says(Joined(name, kind, addresses))
             self.heard: list[Ask] = []
             until("a welcome", lambda: any(isinstance(ask, Welcome) for ask in self.hear()))
 

@@ -452,3 +452,26 @@ def test_a_drift_names_its_cause_on_every_surface_and_in_the_journal():
         assert health["incidents"]["drift"] == 1
         assert any("liquidation" in reason for reason in health["reasons"])
         assert b'hlposmon_incidents_total{kind="drift"} 1.0' in _metrics(here)
+
+
+def test_what_a_worker_tells_of_the_old_address_is_not_taken_for_the_new_one():
+    with desk() as here, here.running():
+        old = here.join(addresses={"main": ADDRESS})
+        old.is_live()
+        old.says(here.statement("1"), here.marks("50000"))
+        until("proven", lambda: (row := here.position()) and row["verdict"] == "proven")
+        new = here.join("fill-2", addresses={"main": "0x" + "2" * 40})
+        new.says(here.statement("7"))  # it was sooner than the tracker
+        other = Account("main", "0x" + "2" * 40)
+        here.next_settings = replace(
+            here.settings, hyperliquid=replace(here.settings.hyperliquid, accounts=(other,))
+        )
+        here.pulse.reload()
+        until("anew", lambda: here.position() is None)
+        old.says(here.fills(here.fill("buy", "1", "1")), here.statement("2"))
+        until("it is welcomed again", lambda: sum(isinstance(ask, Welcome) for ask in new.hear()) == 2)
+        new.is_live()
+        new.says(here.statement("5"), here.marks("50000"))
+        until("stated", lambda: (row := here.position()) and row["size"] == "5")
+
+        assert [line["type"] for line in here.lines() if line["type"] == "fill"] == []

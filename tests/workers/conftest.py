@@ -124,6 +124,7 @@ class Stage:
             for number, address in enumerate(self.venue.accounts)
         )
         self.account = self.accounts[0]
+        self.addresses = {account.name: account.address for account in self.accounts}
         self.tracker = Tracker(folder / "q", dict.fromkeys([account.name for account in self.accounts]))
         self.running: list[tuple[Pulse, threading.Thread]] = []
         # The simulated accounts have traded before.

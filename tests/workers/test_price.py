@@ -25,7 +25,7 @@ def test_the_stream_brings_the_marks_of_every_coin(stage, source):
     one.start(one.price_worker, source=source)
 
     one.tracker.until(lambda: price_of(one) == Decimal("51234.5"))
-    assert one.tracker.heard[0] == Joined("worker", "price")
+    assert one.tracker.heard[0] == Joined("worker", "price", one.addresses)
     assert len(one.tracker.marks()[0].prices) > 3
     assert all(key.startswith("hyperliquid:Perp:") for key in one.tracker.marks()[0].prices)
 

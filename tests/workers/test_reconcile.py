@@ -19,7 +19,7 @@ def test_a_statement_comes_at_once(stage):
     one.start(one.reconcile_worker)
     [statement] = one.tracker.until(one.tracker.statements)
 
-    assert one.tracker.heard[0] == Joined("worker", "reconcile")
+    assert one.tracker.heard[0] == Joined("worker", "reconcile", one.addresses)
     assert {stated.key: stated.size for stated in statement.positions} == {
         f"hyperliquid:Perp:{coin}": Decimal(row["szi"]) for coin, row in held.items()
     }

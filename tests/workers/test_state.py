@@ -21,7 +21,7 @@ def test_states_are_pushed_about_each_second(stage):
     one.tracker.until(lambda: len(pushed(one)) >= 3)
     held = one.control.state()["accounts"][one.account.address]["positions"]
 
-    assert one.tracker.heard[0] == Joined("worker", "state")
+    assert one.tracker.heard[0] == Joined("worker", "state", one.addresses)
     assert all(said.pushed and said.fills_from_ms is None for said in pushed(one))
     assert sizes(pushed(one)[-1]) == {
         f"hyperliquid:Perp:{coin}": Decimal(row["szi"])
