@@ -183,5 +183,10 @@ class Trial:
         """A lawful price: four significant digits of the mark, wherever it is held."""
         for account in self.control.state()["accounts"].values():
             if coin in account["positions"]:
-                return format(FOUR_DIGITS.create_decimal(account["positions"][coin]["markPx"]), "f")
+                return lawful(account["positions"][coin]["markPx"])
         return "100"
+
+
+def lawful(price: str) -> str:
+    """The nearest price of four significant digits, which every coin may be traded at."""
+    return format(FOUR_DIGITS.create_decimal(price), "f")
