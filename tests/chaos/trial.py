@@ -41,8 +41,6 @@ class Wound:
     began_s: float
     over_s: float | None = None
     alone: bool = True  # nothing else was under way: what was noticed then was this
-    noticed_s: float | None = None
-    healed_s: float | None = None
     notes: list[str] = field(default_factory=list)
 
 
