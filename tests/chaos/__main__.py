@@ -88,6 +88,8 @@ def _say(result: Result, done: int, count: int, began_s: float, results: list[Re
     print(f"{word} {result.seconds:5.1f} s  {result.plan}", flush=True)
     if not result.ok:
         print(f"       {_why(result)}", flush=True)
+    if result.slow:
+        print(f"       slow: {'; '.join(result.slow)}", flush=True)
     if done % 20 == 0:
         left_s = took_s / done * (count - done)
         print(

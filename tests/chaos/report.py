@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.faults.table import BY_NAME
+from tests.chaos.faults.table import BY_NAME, HEALED_S, NOTICED_S
+from tests.chaos.run import GAP_S
 
 Row = dict[str, Any]
 HEAD = """# How far the monitor can be trusted
@@ -44,6 +45,8 @@ fill that followed; for one lost in silence: from its loss); *healed* from the e
 everything is proven and right again. Where nothing had to be noticed, since a second feed or a quick
 restart covered it, there is no time. A fault may be noticed by chance of another reason, such as the end
 of a feed that a monitor gives up by itself."""
+SLOW = f"""Slow: a fault that came alone was noticed after more than {NOTICED_S:g} s or healed after more than
+{HEALED_S:g} s (longer for a few that have to take longer), or a gap was open for more than {GAP_S:g} s:"""
 TO_REPEAT = """To repeat one run: `python -m tests.chaos --seed N`. One fault in each of many runs:
 `python -m tests.chaos --runs 50 --only 'kill tracker'`. All of it: `make chaos`."""
 # A batch of so many runs is the long form: what it never does is no part of what it says.
@@ -121,6 +124,7 @@ def chaos(rows: Sequence[Row], command: str, missed: Sequence[str]) -> Iterable[
     """The section of the chaos runs; `command` says how, `missed` names what they ought to have done."""
     failed = [row for row in rows if not row["ok"]]
     faults = [fault for row in rows for fault in row["faults"]]
+    slow = [row for row in rows if row.get("slow")]
     kinds = Counter(_kind_of(words) for row in rows for words in row["unequal"])
     kinds["wrong"] += sum(len(row["wrong"]) for row in rows)
     gaps = [gap for row in rows for gap in row["gaps_s"]]
@@ -147,10 +151,16 @@ def chaos(rows: Sequence[Row], command: str, missed: Sequence[str]) -> Iterable[
     yield f"| processes replaced | {sum(row['restarts'] for row in rows):,} |"
     yield f"| runs that left something behind | {sum(bool(row['left']) for row in rows)} |"
     yield f"| failed runs | {len(failed)} |"
+    yield f"| slow runs, which is no failure | {len(slow)} |"
     yield f"| from a gap to `healed`, by the stream: p50, p99, longest | {_spread(gaps)} ({len(gaps)} gaps) |"
     yield f"| from the end of trading to the equality: p50, p99, longest | {_spread(settled)} |"
     yield ""
     yield from _failures(failed)
+    if slow:
+        yield SLOW
+        yield ""
+        yield from (f"* seed {row['seed']}: {'; '.join(row['slow'])}" for row in slow)
+        yield ""
     if missed:
         yield f"**Not done once, which so long a batch has to: {', '.join(missed)}.**"
         yield ""

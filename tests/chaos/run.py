@@ -20,6 +20,7 @@ from typing import Any
 from hlposmon.errors import HlposmonError
 from hlposmon.simulator.client import ControlError
 from tests.chaos import places
+from tests.chaos.faults.table import BY_NAME
 from tests.chaos.plan import Plan, Step, plan_of
 from tests.chaos.stage import Stage
 from tests.chaos.trial import LOG_DISK, STATE_DISK, Act, Trial, Wound
@@ -29,6 +30,7 @@ from tests.system.world import alive, until
 SETTLE_S = 90.0  # a round trip that was lost is found by the look of each minute
 HEAL_S = 100.0  # a fetch may have to wait for the next minute of what may be asked
 SLOW_S = 8.0
+GAP_S = 10.0
 LONG_S = 30.0  # a run that took so long is kept to be looked at, though it ended well
 FEEDS = 2
 DISKS = {LOG_DISK: "log", STATE_DISK: "state"}
@@ -54,6 +56,7 @@ class Result:
     seed: int
     plan: str
     ok: bool = False
+    slow: list[str] = field(default_factory=list)  # beyond its limit, which is no failure
     wrong: list[str] = field(default_factory=list)
     unequal: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
@@ -83,7 +86,7 @@ def run(seed: int, *, only: str | None = None, keep: Path | None = None) -> Resu
         with contextlib.ExitStack() as stack:
             _Run(plan, result, folder, stack, only).go()
             result.ok = not (result.wrong or result.unequal or result.left or result.drifts or result.error)
-            if not result.ok or result.settle_s > LONG_S or _slow(result):
+            if not result.ok or result.settle_s > LONG_S or result.slow:
                 _keep(folder, keep, result)
     except Exception as error:  # noqa: BLE001 - whatever it was, it belongs to this seed
         result.ok = False
@@ -255,7 +258,11 @@ class _Run:
                 if noticed_s is not None and healed_s is not None:
                     row["heal_s"] = round(healed_s - max(wound.over_s or 0.0, wound.began_s), 3)
             result.faults.append(row)
+            result.slow += _too_slow(row)
         result.gaps_s = [round(each, 3) for each in witness.gaps()]
+        # Of faults that came together one may rightly keep the gap of another open.
+        if not self.plan.together:
+            result.slow += [f"a gap open for {each:.1f} s" for each in result.gaps_s if each > GAP_S]
         result.wrong, result.claims = witness.wrong[:20], witness.claims
         result.drifts = len(witness.drifts())
 
@@ -289,6 +296,15 @@ class _Run:
         result.left = left
 
 
+def _too_slow(row: dict[str, Any]) -> Iterator[str]:
+    """What a fault that came alone took longer for than it may."""
+    fault = BY_NAME[row["name"]]
+    if (noticed_s := row.get("notice_s") or 0.0) > fault.noticed_within_s:
+        yield f"{fault.name}: noticed after {noticed_s:.1f} s"
+    if (healed_s := row.get("heal_s") or 0.0) > fault.healed_within_s:
+        yield f"{fault.name}: healed after {healed_s:.1f} s"
+
+
 def _descriptors(pids: dict[str, int]) -> dict[str, tuple[int, list[str]]]:
     found = {}
     for name, pid in pids.items():
@@ -317,10 +333,6 @@ def _keep(folder: Path, keep: Path | None, result: Result) -> None:
         ignore_dangling_symlinks=True,
     )  # fmt: skip
     result.kept = str(target)
-
-
-def _slow(result: Result) -> bool:
-    return any(fault.get("heal_s", 0) > LONG_S for fault in result.faults)
 
 
 def as_row(result: Result) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.chaos import places
-from tests.chaos.soak import soak
+from tests.chaos.soak import Outcome, Sample, soak
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
@@ -17,3 +17,10 @@ def test_a_day_of_hourly_funding_over_a_midnight_is_booked_to_the_last_payment()
     assert list(found.check()) == []
     assert found.audit_files >= 2
     assert found.fundings >= 25 * 50
+
+
+def test_a_week_that_never_warms_up_is_no_success():
+    cold = [Sample(1, 1, fills=11_999, by_process=())] * 168
+
+    assert any("never warm" in each for each in Outcome(168, samples=cold, audit_files=8).check())
+    assert not list(Outcome(25, samples=cold[:25], audit_files=2).check())

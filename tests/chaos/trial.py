@@ -41,8 +41,6 @@ class Wound:
     began_s: float
     over_s: float | None = None
     alone: bool = True  # nothing else was under way: what was noticed then was this
-    noticed_s: float | None = None
-    healed_s: float | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -183,5 +181,10 @@ class Trial:
         """A lawful price: four significant digits of the mark, wherever it is held."""
         for account in self.control.state()["accounts"].values():
             if coin in account["positions"]:
-                return format(FOUR_DIGITS.create_decimal(account["positions"][coin]["markPx"]), "f")
+                return lawful(account["positions"][coin]["markPx"])
         return "100"
+
+
+def lawful(price: str) -> str:
+    """The nearest price of four significant digits, which every coin may be traded at."""
+    return format(FOUR_DIGITS.create_decimal(price), "f")

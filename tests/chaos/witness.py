@@ -8,9 +8,12 @@ that is not listed at all is claimed to be flat. What is said on the stream is h
 import contextlib
 import threading
 import time
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import islice, takewhile
 from typing import Any
 
 from hlposmon.client.snapshot import Snapshot
@@ -20,6 +23,10 @@ from tests.chaos.stage import Stage
 from tests.chaos.trial import Blindness
 
 LAG_S = 3.0
+# No fault blinds for longer: sizes from before are forgotten.
+PAST_S = 120.0
+# What is asked of the looks is of the last wounds: ten minutes of them.
+LOOKS = 6000
 LOOK_S = 0.1
 SUMMARY_S = 0.5
 ALARMS = ("gap", "drift")
@@ -32,15 +39,18 @@ class Past:
     """The sizes of one coin, each with when it was first seen to be over."""
 
     now: Decimal = Decimal(0)
-    over: list[tuple[float, Decimal]] = field(default_factory=list)
+    over: deque[tuple[float, Decimal]] = field(default_factory=deque)
 
     def moves(self, to: Decimal, at_s: float) -> None:
         self.over.append((at_s, self.now))
         self.now = to
+        while self.over[0][0] < at_s - PAST_S:
+            self.over.popleft()
 
     def had(self, size: Decimal, since_s: float) -> bool:
         """Whether it was the size at any time since then."""
-        return size == self.now or any(at_s >= since_s and size == was for at_s, was in self.over)
+        recent = takewhile(lambda each: each[0] >= since_s, reversed(self.over))
+        return size == self.now or any(size == was for _, was in recent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,7 @@ class Witness:
     """Two threads: one looks, one listens. `blind` belongs to the run and grows."""
 
     def __init__(self, stage: Stage, blind: list[Blindness], begun: dict[str, int]) -> None:
-        self.looks: list[Look] = []
+        self.looks: deque[Look] = deque(maxlen=LOOKS)
         self.heard: list[tuple[float, dict[str, Any]]] = []
         self.wrong: list[str] = []
         self.claims = 0
@@ -84,13 +94,18 @@ class Witness:
 
     def is_whole_since(self, at_s: float) -> float | None:
         """When all was proven and right for the first time after `at_s`."""
-        return next((look.at_s for look in list(self.looks) if look.at_s >= at_s and look.whole), None)
+        return next((look.at_s for look in self._looks_since(at_s) if look.whole), None)
 
     def noticed_after(self, at_s: float) -> float | None:
         """When the first doubt was said or shown after `at_s`."""
         said = [heard_s for heard_s, message in list(self.heard) if heard_s >= at_s and is_alarm(message)]
-        shown = [look.at_s for look in list(self.looks) if look.at_s >= at_s and look.doubted]
-        return min(said + shown, default=None)
+        shown = (look.at_s for look in self._looks_since(at_s) if look.doubted)
+        return min([*said, *islice(shown, 1)], default=None)
+
+    def _looks_since(self, at_s: float) -> list[Look]:
+        """Those from then on; a copy, since the other thread goes on looking."""
+        looks = list(self.looks)
+        return looks[bisect_left(looks, at_s, key=lambda look: look.at_s) :]
 
     def gaps(self) -> Iterator[float]:
         """How long each gap was open, in seconds, by what the stream said."""

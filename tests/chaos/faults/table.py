@@ -11,6 +11,27 @@ from dataclasses import dataclass
 from tests.chaos.faults import clients, fills, network, payloads, processes, storage
 from tests.chaos.trial import LOG_DISK, STATE_DISK, Act, Trial
 
+# Runs share a few processors: what takes longer than this is said, and is no failure. The strict limits
+# are those of test_times.
+NOTICED_S, HEALED_S = 15.0, 20.0
+UNHURRIED = {
+    # Only the look of each minute finds it.
+    "lost round trip": (75.0, 80.0),
+    # Thousands of fills are fetched, or much is read that says nothing.
+    "page boundary in one millisecond": (NOTICED_S, 45.0),
+    "thousand fills in one message": (NOTICED_S, 30.0),
+    "thousand clients": (NOTICED_S, 45.0),
+    "message of 100 MB": (NOTICED_S, 45.0),
+    "answer of 50 MB": (NOTICED_S, 45.0),
+    # What was silent is given up in its own time, which may be after the silence.
+    "silent stall of one feed": (NOTICED_S, 30.0),
+    "silent stall of both feeds": (NOTICED_S, 30.0),
+    "silent stall of the states": (NOTICED_S, 30.0),
+    "silent stall of everything": (NOTICED_S, 30.0),
+    "short stall": (NOTICED_S, 30.0),
+    "funding while away": (NOTICED_S, 30.0),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -21,6 +42,16 @@ class Fault:
     act: Callable[[Trial, random.Random], Act]
     weight: int = 10
     needs: str = ""
+
+    @property
+    def noticed_within_s(self) -> float:
+        """When a fault that came alone must be noticed, if it is at all; generous, for a busy machine."""
+        return UNHURRIED.get(self.name, (NOTICED_S, HEALED_S))[0]
+
+    @property
+    def healed_within_s(self) -> float:
+        """How long after its end all must be well again."""
+        return UNHURRIED.get(self.name, (NOTICED_S, HEALED_S))[1]
 
 
 def _rows(group: str, **acts: Callable[[Trial, random.Random], Act] | tuple[object, ...]) -> list[Fault]:
