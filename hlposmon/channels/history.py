@@ -6,6 +6,7 @@ not keep: it is behind then (`seq`), and is brought the lines again by whoever h
 """
 
 import contextlib
+import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable
@@ -87,7 +88,8 @@ class History:
     """`<state_dir>/history.sqlite3`. `fsync` is each, batch or off; `beat` is called while work is long."""
 
     def __init__(self, state_dir: Path, *, fsync: str, beat: Callable[[], None] = lambda: None) -> None:
-        self.path = state_dir / NAME
+        # Where a link leads is where SQLite keeps its log.
+        self.path = Path(os.path.realpath(state_dir / NAME))
         # Why the last attempt failed, since when another program holds the file, and when it was tried last.
         self._refusal: str | None = None
         self._held_since_s: float | None = None

@@ -22,6 +22,8 @@ from hlposmon.wire.lines import open_line
 # What reading a compressed file that is damaged raises, besides OSError.
 UNPACKABLE = (gzip.BadGzipFile, EOFError, zlib.error)
 _NAME = re.compile(r"audit-(\d{4}-\d{2}-\d{2})\.jsonl(?:[.-]\d[\d-]*)?(\.gz)?\Z")
+# A checkpoint, which begins a file, is some hundred kB at the most; what is no line has no end.
+_LONGEST_FIRST = 16 << 20
 _UNNUMBERED = 1 << 62
 # A line that the monitor is writing just now is whole after so long.
 _PATIENCE_S = 1.0
@@ -106,6 +108,9 @@ def _parts_of(folder: Path, names: Sequence[str], *, day: str | None = None) -> 
         named = _NAME.match(name)
         assert named is not None, "only ours were listed"
         path = folder / name
+        if path.exists() and not path.is_file() and not path.is_dir():
+            notes.append(f"{name} was passed over: it is no file")  # a pipe would be waited for without end
+            continue
         found.append(Part(path, named[1], _first_seq(path)))
     return sorted(found, key=lambda part: (part.day, part.seq, part.name)), notes
 
@@ -116,7 +121,7 @@ def _first_seq(path: Path) -> int:
         with opened(path) as file:
             for _ in range(20):
                 try:
-                    seq = open_line(file.readline())["seq"]
+                    seq = open_line(file.readline(_LONGEST_FIRST))["seq"]
                 except WireError:
                     continue
                 assert isinstance(seq, int), "checked when opened"

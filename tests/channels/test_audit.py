@@ -564,3 +564,14 @@ def test_what_was_removed_beside_lines_that_were_let_go_is_found(tmp_path, monke
     path.write_bytes(b"".join([*lines[:6], *lines[8:]]))
 
     assert told(verify(tmp_path)) == [("removed", path.name, 7, 38)]
+
+
+def test_a_pipe_under_the_name_of_an_audit_file_is_passed_over(tmp_path):
+    clerk = Clerk(tmp_path)
+    clerk.write(5)
+    os.mkfifo(tmp_path / "trading" / "audit-2026-12-01.jsonl")
+    report = verify(tmp_path)
+
+    assert report.faults == []
+    assert report.notes == ["audit-2026-12-01.jsonl was passed over: it is no file"]
+    assert Clerk(tmp_path).number == 5

@@ -1054,3 +1054,16 @@ def test_a_new_history_begins_at_nothing(tmp_path):
 
     assert history.open(1.0, NOON)
     assert (history.seq, history.hash, history.recovered().memories) == (0, FIRST_PREV, {})
+
+
+def test_a_history_that_is_a_link_is_kept_where_the_link_leads(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "history.sqlite3").symlink_to(tmp_path / "elsewhere" / "kept.sqlite3")
+    clerk = started(tmp_path)
+    clerk.write(50)
+    clerk.close()
+
+    assert clerk.history.path == tmp_path / "elsewhere" / "kept.sqlite3"
+    assert not (tmp_path / "elsewhere" / "kept.sqlite3-wal").exists()
+    assert sizes(tmp_path) == list(range(1, 51))
