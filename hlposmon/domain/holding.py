@@ -89,7 +89,6 @@ class Holding(FillChain):
         self._base = Base(theirs, time_ms, reason)
         self._held = []
         self.gap, self._missing = None, 0
-        self._floor_ms = min(self._floor_ms, time_ms - STATEMENT_BLUR_MS)
         if reason is Reason.START:
             self._floor_ms = time_ms - STATEMENT_BLUR_MS
             self._seen = {identity: at for identity, at in self._seen.items() if at >= self._floor_ms}
