@@ -818,6 +818,18 @@ def test_all_fills_of_the_last_millisecond_are_remembered_however_many():
     assert desk.restarted().told(*fills) == []
 
 
+def test_a_drift_soon_after_a_restart_books_no_fill_again_that_is_older_than_what_is_remembered():
+    desk = book_of("")
+    fills = [fill(f"tid={n + 1} buy 1 BTC @ 100 from {n} at {n / 100} fee 0.1") for n in range(300)]
+    desk.told(*fills)
+    again = desk.restarted()
+    again.stated("BTC long 900 @ 100", at=8)
+    assert kinds(again.stated("BTC long 900 @ 100", at=12, fetched=-9999)) == ["Drift", "Adopted"]
+
+    assert again.told(*fills) == []
+    assert again.position().fills == 300
+
+
 def test_what_was_lost_before_a_restart_is_no_drift_when_the_venue_agrees():
     desk = book_of("")
     fills = chain("BTC 0: +1@100 = +1@101 = -1@102 = +2@103")

@@ -54,6 +54,10 @@ def test_where_lost_fills_are_listed_no_more_the_sizes_are_right_and_the_drift_s
     assert not failed, "\n".join(failed[:5])
 
 
+def test_lives_in_which_a_drift_after_a_restart_booked_fills_twice_once():
+    assert not failures((311, 635), restarts=True, horizon=True)
+
+
 @pytest.mark.parametrize("restarts", [False, True], ids=["running on", "with restarts"])
 @pytest.mark.parametrize("pushes", [False, True], ids=["answers", "and pushes"])
 @pytest.mark.timeout(3600)
