@@ -8,7 +8,7 @@ PREFIX ?= /opt/hlposmon
 PYTEST ?= -n 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types imports clean dist dev bench chaos soak coverage install uninstall domain
+.PHONY: help run test check lint types imports clean dist dev bench chaos flow soak coverage install uninstall domain
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ chaos: $(VENV)/.dev ## RUNS=1000 of the whole service under faults, JOBS= at a t
 
 soak: $(VENV)/.dev ## seven days in seventeen minutes: memory, descriptors, audit files. Writes docs/reliability.md
 	$(BIN)/python -m tests.chaos.soak --write docs/reliability.md $(ARGS)
+
+flow: $(VENV)/.dev ## an hour of 200 fills a second, and no false alarm. Writes docs/reliability.md
+	$(BIN)/python -m tests.chaos.flow --minutes 60 --rate 200 --write docs/reliability.md $(ARGS)
 
 bench: $(VENV)/.dev ## figures of this machine
 	@for script in tests/bench/*.py; do echo "== $$script"; $(BIN)/python -m tests.bench.$$(basename $$script .py) || exit 1; done

@@ -41,6 +41,11 @@ class Outcome:
     log: str
 
     @property
+    def rate(self) -> float:
+        """Fills a second that were really made."""
+        return self.fills / self.seconds
+
+    @property
     def ok(self) -> bool:
         return not (self.drifts or self.wrong or self.unequal)
 
@@ -144,8 +149,9 @@ def main() -> int:
     commit = report.commit()
     found = flow(given.minutes * 60, given.rate, interval_s=given.interval_s, seed=given.seed)
     print(
-        f"{found.fills} fills in {found.seconds:.0f} s: {found.drifts} drifts, {found.gaps} gaps,"
-        f" {found.doubts} other doubts; wrong {list(found.wrong)}; unequal {list(found.unequal)}"
+        f"{found.fills} fills in {found.seconds:.0f} s ({found.rate:.0f} a second):"
+        f" {found.drifts} drifts, {found.gaps} gaps, {found.doubts} other doubts;"
+        f" wrong {list(found.wrong)}; unequal {list(found.unequal)}"
     )
     if given.write:
         command = f"python -m tests.chaos.flow --minutes {given.minutes:g} --rate {given.rate:g}"
@@ -162,7 +168,7 @@ def section(found: Outcome, command: str, commit: str) -> Iterator[str]:
     yield (
         f"Nothing was done to the monitor, but two accounts traded in {COINS} coins for"
         f" {found.seconds / 60:.1f} minutes: {found.fills:,} fills,"
-        f" {found.fills / found.seconds:.0f} a second, with a statement of each account every second."
+        f" {found.rate:.0f} a second, with a statement of each account every second."
     )
     yield ""
     yield "| | |"

@@ -1,6 +1,10 @@
-"""The short form of the chaos suite: some seeds that are spread over all kinds of faults, and a new one."""
+"""The short form of the chaos suite: some seeds that are spread over all kinds of faults.
 
-import random
+`HLPOSMON_SEED=N` tries one more. None is drawn by chance here: what fails in CI can be repeated, and
+new seeds are for `make chaos`.
+"""
+
+import os
 
 import pytest
 
@@ -10,7 +14,8 @@ from tests.chaos.pool import FOLDER, guarded
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(260)]
 
-SEEDS = (2, 6, 13, 89, 99, 106, 146, 163, 164, 337)
+# Quick ones, over all groups of the table. It decides what they stand for: whoever changes it chooses anew.
+SEEDS = (21, 58, 96, 164, 174, 211, 245, 322, 357, 359)
 
 
 def _survives(seed: int) -> None:
@@ -24,8 +29,9 @@ def test_whatever_is_done_to_the_service_all_records_agree_in_the_end(seed: int)
     _survives(seed)
 
 
-def test_a_seed_that_nobody_has_tried_is_survived_too():
-    _survives(random.randrange(10**9))
+@pytest.mark.skipif("HLPOSMON_SEED" not in os.environ, reason="HLPOSMON_SEED names no seed to try")
+def test_a_seed_that_was_asked_for_is_survived_too():
+    _survives(int(os.environ["HLPOSMON_SEED"]))
 
 
 def test_the_plan_of_a_seed_is_always_the_same():

@@ -12,4 +12,5 @@ def test_no_drift_is_said_while_200_fills_a_second_meet_a_statement_each_second(
 
     assert found.ok, f"{found}"
     assert found.gaps == 0
-    assert found.fills > 1000  # a machine with much else to do may not make all of them
+    # The fills come by chance, and a machine with much else to do makes somewhat fewer of them.
+    assert found.rate > 140, f"{found.rate:.0f} fills a second were made, and not 200"
