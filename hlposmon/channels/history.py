@@ -129,6 +129,16 @@ class History:
         """Whether lines may be brought: not right after a failure."""
         return self._db is not None and (self._refusal is None or now_s >= self._retry_at_s)
 
+    @property
+    def waits(self) -> bool:
+        """Whether lines were taken that are not written, since the keeper has the turn."""
+        return bool(self._lines)
+
+    def await_turn(self, within_s: float) -> None:
+        """Wait until the keeper lets us write, for so long."""
+        with self._turn(within_s=within_s):
+            pass
+
     def take(self, line: dict[str, Any], day: str, raw: bytes, *, jump: bool = False) -> bool:
         """Take a sealed line, `raw` being its bytes; False when it does not follow on what was taken,
         or there is no room. With `jump` it follows on whatever came before: there is nothing between."""

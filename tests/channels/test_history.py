@@ -30,6 +30,7 @@ from hlposmon.domain.changes import Adopted, Drift, Filled, Funded, Gap, Healed,
 from hlposmon.domain.position import Effect, Position
 from hlposmon.domain.reports import Funding, Side, StatedPosition, Statement
 from hlposmon.domain.views import Memory
+from hlposmon.tracker.archive import Archive
 from hlposmon.wire.lines import FIRST_PREV, Recovered, body_of, event, open_line
 from hlposmon.wire.schema import APPLICATION_ID, STEPS, VERSION
 from tests.channels.archivist import ADDRESS, BTC, NOON, Clerk, fill
@@ -1050,6 +1051,33 @@ def test_while_the_keeper_waits_for_the_disk_lines_wait_and_nobody_else_does(tmp
     clerk.follow()
 
     assert sizes(tmp_path) == list(range(1, 24))
+
+
+def test_a_start_waits_for_the_keepers_turn_and_then_believes_the_history(tmp_path):
+    clerk = started(tmp_path)
+    clerk.write(5)
+    clerk.close()
+    alone = Clerk(tmp_path)
+    alone.journal._sealed = None  # the process dies between the journal and the history
+    alone.write(20)
+    alone.journal.close()
+    alone.history._shut()
+    [path] = (clerk.log / "trading").iterdir()
+    path.write_bytes(path.read_bytes().replace(b'"type":"checkpoint"', b'"type":"checkpoynt"'))
+
+    history = History(clerk.state, fsync="off")
+    journal = Journal(clerk.log, fsync="off", checkpoint=dict, sealed=history.take)
+    assert history.open(1000.0, NOON)
+    turn = history._keeper.turn
+    turn.acquire()
+    threading.Timer(0.5, turn.release).start()
+    began = time.monotonic()
+    found = Archive(journal, history, beat=lambda: None).recover(1000.0, NOON)
+    took = time.monotonic() - began
+    history.close()
+
+    assert 0.4 < took < 2.5
+    assert found.memories == {("main", BTC): alone.last}
 
 
 READER = """
