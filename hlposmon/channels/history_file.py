@@ -16,6 +16,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hlposmon.threads import start_deaf
 from hlposmon.wire.schema import APPLICATION_ID, STEPS, VERSION
 
 # Primary result codes (sqlite.org/rescode.html) that say: this file is not, or no longer, a sound history.
@@ -222,8 +223,7 @@ class Keeper:
         self._path, self._check_first = path, check_first
         self._ended = threading.Event()
         self._tidies = False
-        self._thread = threading.Thread(target=self._run, name="history-keeper", daemon=True)
-        self._thread.start()
+        self._thread = start_deaf(self._run, name="history-keeper")
 
     def stop(self, *, within_s: float, tidy: bool = False) -> bool:
         """Whether it has ended: one that waits for a disk is left to it. `tidy`: with nothing in the log."""

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from typing import TextIO
 
-from hlposmon.supervision.signals import start_deaf
+from hlposmon.threads import start_deaf
 
 # About a megabyte of lines at the most: longer ones count for more.
 HELD_BYTES = 1 << 20
@@ -63,8 +63,7 @@ class Overflow(logging.Handler):
             self._held_bytes += len(raw)
             self._change.notify_all()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="log", daemon=True)
-                start_deaf(self._thread)
+                self._thread = start_deaf(self._work, name="log")
 
     def flush(self) -> None:
         """Wait a moment for what is held."""

@@ -17,6 +17,7 @@ import threading
 import time
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -981,6 +982,27 @@ def test_the_end_waits_for_disks_and_locks_together_no_longer_than_it_may(tmp_pa
     again = Clerk(tmp_path)
     assert again.found.memories == {("main", BTC): clerk.last}
     assert sizes(tmp_path) == [1, 2, 3, 4, 5]
+
+
+def signals_blocked_in(name):
+    """What the kernel says of this process's threads of that name (proc(5), SigBlk)."""
+    masks = []
+    for thread in threading.enumerate():
+        if thread.name == name:
+            status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
+            masks.append(
+                int(next(row for row in status.splitlines() if row.startswith("SigBlk")).split()[1], 16)
+            )
+    return masks
+
+
+def test_the_keeper_takes_no_signals(tmp_path):
+    started(tmp_path)
+
+    masks = signals_blocked_in("history-keeper")
+    assert masks
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        assert all(mask >> (number - 1) & 1 for mask in masks)
 
 
 def test_descriptors_and_threads_are_given_back(tmp_path):
