@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hlposmon.channels.parts import UNPACKABLE, Part, is_in, lines_of, parts_in, readable
 from hlposmon.errors import HlposmonError, WireError
-from hlposmon.wire.chain import Chain, Link, Place
+from hlposmon.wire.chain import KNOWN_LINES, Chain, Link, Place
 from hlposmon.wire.faults import Fault, explain
 from hlposmon.wire.lines import open_line
 
@@ -77,8 +77,10 @@ def verify(
     until: str | None = None,
     expected: Expected | None = None,
     tell: Callable[[int], None] = lambda _: None,
+    known_lines: int = KNOWN_LINES,
 ) -> Report:
     """Read the files of the days from `since` to `until` (YYYY-MM-DD); `tell` hears how many bytes were read.
+    A copy of a line that stands more than `known_lines` before it is known by its number only.
 
     Raises NotPermitted for a file that this user may not read, HlposmonError when there is none.
     """
@@ -90,7 +92,7 @@ def verify(
             raise HlposmonError(_no_files(folder, everything, since, until))
         report.files = [part.name for part in parts]
         before = [part for part in everything if since is not None and part.day < since]
-        reading = _Reading(report, parts, before[-1] if before else None, expected, tell)
+        reading = _Reading(report, parts, before[-1] if before else None, expected, tell, known_lines)
         reading.run()
     return report
 
@@ -105,11 +107,12 @@ class _Reading:
         before: Part | None,
         expected: Expected | None,
         tell: Callable[[int], None],
+        known_lines: int,
     ) -> None:
         self._report, self._parts, self._before = report, parts, before
         self._expected, self._tell = expected, tell
         self._seen: str | None = None
-        self._chain = Chain()
+        self._chain = Chain(known_lines=known_lines)
         self._heads: list[_Head] = []
         self._late: list[_Head] = []
 
@@ -118,7 +121,7 @@ class _Reading:
         if self._before is not None and anchor is None:
             said = f"{self._before.name} ends with no sound line: the link to it was not checked"
             self._report.notes.append(said)
-        self._chain = Chain(anchor)
+        self._chain = Chain(anchor, self._chain.known_lines)
         for index, part in enumerate(self._parts):
             self._read(index, part)
         found = explain(self._chain, self._name)

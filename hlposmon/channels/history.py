@@ -9,7 +9,7 @@ import contextlib
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 from hlposmon.channels.history_book import HistoryBook
 from hlposmon.channels.history_file import (
+    PATIENCE_S,
     Broken,
     Held,
     Keeper,
@@ -130,6 +131,16 @@ class History:
         """Whether lines may be brought: not right after a failure."""
         return self._db is not None and (self._refusal is None or now_s >= self._retry_at_s)
 
+    @property
+    def waits(self) -> bool:
+        """Whether lines were taken that are not written, since the keeper has the turn."""
+        return bool(self._lines)
+
+    def await_turn(self, within_s: float) -> None:
+        """Wait until the keeper lets us write, for so long."""
+        with self._turn(within_s=within_s):
+            pass
+
     def take(self, line: dict[str, Any], day: str, raw: bytes, *, jump: bool = False) -> bool:
         """Take a sealed line, `raw` being its bytes; False when it does not follow on what was taken,
         or there is no room. With `jump` it follows on whatever came before: there is nothing between."""
@@ -171,9 +182,10 @@ class History:
         self._tried_s = now_s
         try:
             self._open()
-            if self._keeper is not None and self._keeper.hold:
-                return not self._lines
-            self._write(now_ms, written_seq)
+            with self._turn() as is_ours:
+                if not is_ours:
+                    return not self._lines
+                self._write(now_ms, written_seq)
         except (Broken, UnicodeDecodeError) as error:  # a message or a text may be broken too
             self._set_aside(str(error), now_s, now_ms)
         except TooNew as error:
@@ -217,18 +229,21 @@ class History:
         assert found.seq < self.seq, "there is something to forget"
         if self._db is None or self._refusal is not None:
             return False
-        self._lines.clear()
-        self._book.is_now(found)
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            for sql in FORGET_BEHIND:
-                self._db.execute(sql, (found.seq,))
-            self._book.save(self._db)
-            self._db.execute("UPDATE meta SET journal_seq = ?, journal_hash = ?", (found.seq, found.prev))
-            self._db.execute("COMMIT")
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            self._fail(f"{self.path}: {error}", 0.0)
-            return False
+        with self._turn(within_s=PATIENCE_S) as is_ours:
+            if not is_ours:
+                return False
+            self._lines.clear()
+            self._book.is_now(found)
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                for sql in FORGET_BEHIND:
+                    self._db.execute(sql, (found.seq,))
+                self._book.save(self._db)
+                self._db.execute("UPDATE meta SET journal_seq = ?, journal_hash = ?", (found.seq, found.prev))
+                self._db.execute("COMMIT")
+            except (sqlite3.Error, UnicodeDecodeError) as error:
+                self._fail(f"{self.path}: {error}", 0.0)
+                return False
         self.seq, self.hash, self._taken = found.seq, found.prev, found.seq
         return True
 
@@ -266,6 +281,17 @@ class History:
         return [Unwritten(*row) for row in rows]
 
     # ------------------------------------------------------------------ within
+
+    @contextlib.contextmanager
+    def _turn(self, *, within_s: float = 0.0) -> Iterator[bool]:
+        """Whether it is ours to write, and not the keeper's, which then waits for the disk."""
+        keeper = self._keeper
+        is_ours = keeper is None or keeper.turn.acquire(timeout=within_s)
+        try:
+            yield is_ours
+        finally:
+            if keeper is not None and is_ours:
+                keeper.turn.release()
 
     def _write(self, now_ms: int, written_seq: int) -> None:
         """Everything that waits. A failure is over when what it held up is written."""

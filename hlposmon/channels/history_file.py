@@ -2,7 +2,8 @@
 
 A file that is no history, or a broken one, is never deleted and never written to: it is renamed, with what
 belongs to it, and a new one begun. One of a newer schema is left alone. The keeper is a thread with a
-connection of its own that moves the write-ahead log into the file, so that a slow disk silences nobody.
+connection of its own that moves the write-ahead log into the file and begins the log anew: both wait for
+the disk (sqlite.org/wal.html, "synchronous"), and so the writer need not.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hlposmon.threads import start_deaf
 from hlposmon.wire.schema import APPLICATION_ID, STEPS, VERSION
 
 # Primary result codes (sqlite.org/rescode.html) that say: this file is not, or no longer, a sound history.
@@ -25,14 +27,13 @@ _HEADER = struct.Struct(">16s44xI")
 # How long another program's lock is waited for: where nobody waits for us, and in the tracker's loop.
 PATIENCE_S = 1.0
 BUSY_S = 0.05
-_SYNCHRONOUS = {"each": "FULL", "batch": "NORMAL", "off": "OFF"}
+# Never OFF: a power cut could then leave old frames of a log that was begun anew, and pages of them.
+_SYNCHRONOUS = {"each": "FULL", "batch": "NORMAL", "off": "NORMAL"}
 # At the start a check may take so long; what is left of it is the keeper's.
 CHECK_S = 2.0
 _STEPS_BETWEEN_BEATS = 20_000
 _KEEP_S = 1.0
 WAL_BYTES = 4 << 20
-# Beyond this the writer holds still for a moment, so that the log can begin anew.
-LONG_WAL_BYTES = 32 << 20
 
 
 class Broken(Exception):
@@ -126,14 +127,13 @@ def _make_ready(db: sqlite3.Connection, fsync: str, beat: Callable[[], None], ch
     set_fsync(db, fsync)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA wal_autocheckpoint = 0")
-    db.execute(f"PRAGMA journal_size_limit = {LONG_WAL_BYTES}")
     migrate(db, version)
     db.execute(f"PRAGMA busy_timeout = {round(BUSY_S * 1000)}")
     return checked
 
 
 def set_fsync(db: sqlite3.Connection, fsync: str) -> None:
-    """each, batch or off, as the audit's."""
+    """each, batch or off, as the audit's; the last two are the same here, and sync nothing in a commit."""
     db.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[fsync]}")
 
 
@@ -214,17 +214,16 @@ def file_identity(path: Path) -> tuple[int, int]:
 class Keeper:
     """Moves the log into the file, and finishes a check that was too long for the start.
 
-    `hold` asks the writer not to write for a moment; `broken` says that the file is.
+    Who writes has the `turn`; the writer never waits for it. `broken` says that the file is.
     """
 
     def __init__(self, path: Path, *, check_first: bool) -> None:
         self.broken: str | None = None
-        self.hold = False
+        self.turn = threading.Lock()
         self._path, self._check_first = path, check_first
         self._ended = threading.Event()
         self._tidies = False
-        self._thread = threading.Thread(target=self._run, name="history-keeper", daemon=True)
-        self._thread.start()
+        self._thread = start_deaf(self._run, name="history-keeper")
 
     def stop(self, *, within_s: float, tidy: bool = False) -> bool:
         """Whether it has ended: one that waits for a disk is left to it. `tidy`: with nothing in the log."""
@@ -245,13 +244,18 @@ class Keeper:
                 self._ended.wait(_KEEP_S)
 
     def _keep(self) -> None:
-        with contextlib.closing(sqlite3.connect(self._path, timeout=PATIENCE_S, isolation_level=None)) as db:
-            db.execute("PRAGMA wal_autocheckpoint = 0")
+        with contextlib.closing(self._connected()) as db:
             self._look(db)
             while not self._ended.wait(_KEEP_S):
                 self._look(db)
             if self._tidies:
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _connected(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, timeout=PATIENCE_S, isolation_level=None)
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        db.execute("PRAGMA journal_size_limit = 0")  # a log that begins anew is cut to what is in it
+        return db
 
     def _look(self, db: sqlite3.Connection) -> None:
         """Check what is left to check, then move the log into the file if it is long."""
@@ -259,13 +263,31 @@ class Keeper:
             self._check_first = not check(db, lambda: not self._ended.is_set())
         log = self._path.with_name(self._path.name + "-wal")
         try:
-            length = log.stat().st_size if log.exists() else 0
-            self.hold = length > LONG_WAL_BYTES
-            if length > WAL_BYTES:
-                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            if log.exists() and log.stat().st_size > WAL_BYTES:
+                with contextlib.closing(self._connected()) as reader:
+                    # While somebody reads where the log ends now, the writer does not begin it anew.
+                    reader.execute("BEGIN")
+                    reader.execute("SELECT 1 FROM meta").fetchone()
+                    _move(db)  # the most of it, while the writer goes on
+                    self.turn.acquire()
+                try:
+                    if _move(db):
+                        _begin_log_anew(db)
+                finally:
+                    self.turn.release()
         except (OSError, sqlite3.OperationalError) as error:
             # A disk without room: what is in the log is safe there, and it is tried again.
             if isinstance(error, sqlite3.Error) and isinstance(explain(self._path, error), Broken):
                 raise
-        finally:
-            self.hold = False
+
+
+def _move(db: sqlite3.Connection) -> bool:
+    """Move what is in the log into the file, as far as readers let it; whether all of it is there."""
+    _, frames, moved = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    return bool(frames == moved)
+
+
+def _begin_log_anew(db: sqlite3.Connection) -> None:
+    """Who writes first behind a log that was wholly moved overwrites it from its head, and must see the new
+    head on the disk before anything else. So that it is us who wait, a word is written that stood there."""
+    db.execute(f"PRAGMA user_version = {VERSION}")

@@ -26,8 +26,9 @@ from hlposmon.wire.lines import CHECKPOINT_MARK, FIRST_PREV, Recovered, event, o
 from hlposmon.wire.published import time_text
 
 CHECKPOINT_LINES = 5_000
-# Lines kept while the disk refuses: about 100 MB. Beyond that the oldest are let go, and counted.
-BACKLOG_LINES = 200_000
+# Lines kept while the disk refuses, about 1 kB each, and 2 kB while they have no number: what a machine with
+# 512 MB has to spare. Beyond that the oldest are let go, and counted; the history may still have them.
+BACKLOG_LINES = 50_000
 # What is handed to the disk at once: after a long failure the backlog is not copied at every attempt.
 _PIECE_BYTES = 1 << 20
 _RETRY_S = 1.0

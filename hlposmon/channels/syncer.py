@@ -17,7 +17,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hlposmon.supervision.signals import start_deaf
+from hlposmon.threads import start_deaf
 
 BATCH_S = 1.0
 RETRY_S = 1.0
@@ -162,8 +162,7 @@ class Syncer:
             return
         self._busy = job
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="syncer", daemon=True)
-            start_deaf(self._thread)
+            self._thread = start_deaf(self._work, name="syncer")
         self._jobs.put(job)
 
     def _work(self) -> None:

@@ -5,20 +5,24 @@ middle of the work. Lines are handed to a thread through a bounded queue. When i
 and counted, and the count is said in the place where they are missing. Files are written to directly.
 """
 
+import contextlib
 import logging
 import os
+import select
 import stat
 import threading
 import time
 from collections import deque
 from typing import TextIO
 
-from hlposmon.supervision.signals import start_deaf
+from hlposmon.threads import start_deaf
 
 # About a megabyte of lines at the most: longer ones count for more.
 HELD_BYTES = 1 << 20
 # How long the end of a process waits for its last lines to be taken.
 PATIENCE_S = 0.5
+# How late a descriptor that was made non-blocking hears of the end.
+_POLL_MS = 200
 
 
 def handler_for(stream: TextIO) -> logging.Handler:
@@ -59,8 +63,7 @@ class Overflow(logging.Handler):
             self._held_bytes += len(raw)
             self._change.notify_all()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="log", daemon=True)
-                start_deaf(self._thread)
+                self._thread = start_deaf(self._work, name="log")
 
     def flush(self) -> None:
         """Wait a moment for what is held."""
@@ -85,16 +88,18 @@ class Overflow(logging.Handler):
     def _work(self) -> None:
         while (piece := self._next()) is not None:
             fd, raw = piece
+            with contextlib.suppress(OSError):  # nobody will read it any more: lost, as on a full disk
+                self._write(fd, raw)
+
+    def _write(self, fd: int, raw: bytes) -> None:
+        view = memoryview(raw)
+        while view and self._fd >= 0:
             try:
-                view = memoryview(raw)
-                while view:
-                    view = view[os.write(fd, view) :]
-            except BlockingIOError:
-                time.sleep(
-                    0.05
-                )  # somebody made the descriptor non-blocking: what is left of the line is lost
-            except OSError:
-                pass  # nobody will read it any more: as when a file's disk is full, the line is lost
+                view = view[os.write(fd, view) :]
+            except BlockingIOError:  # somebody made the descriptor non-blocking
+                room = select.poll()
+                room.register(fd, select.POLLOUT)
+                room.poll(_POLL_MS)
 
     def _next(self) -> tuple[int, bytes] | None:
         with self._change:

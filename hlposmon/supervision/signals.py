@@ -6,18 +6,8 @@ Only the main thread may enter here. Never in here: what a signal means.
 
 import signal
 import socket
-import threading
 from collections.abc import Callable, Iterable
 from types import FrameType, TracebackType
-
-
-def start_deaf(thread: threading.Thread) -> None:
-    """Start a thread that takes no signals: they are for the main thread, which may be waiting."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        thread.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Wake:

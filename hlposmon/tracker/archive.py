@@ -27,6 +27,8 @@ FORGET_LINES = 5_000
 SLICE_S = 0.05
 CLOSE_S = 2.0
 STUCK_S = 3.0
+# A beat comes at least so often while the keeper has the turn.
+TURN_S = 1.0
 _SLICE_LINES = 500
 _READ_AGAIN_S = 1.0
 # Stretches of missing lines that are told one by one while the history is filled; the rest in one.
@@ -94,7 +96,7 @@ class Archive:
         history = self._history
         until_s = time.monotonic() + within_s
         while history.taken < self._journal.seq and history.is_ready(now_s) and now_s >= self._read_at_s:
-            if not self._bring() or not self._commit_history(now_s, now_ms):
+            if not self._bring(now_s) or not self._commit_history(now_s, now_ms):
                 self._behind = None
                 return
             if time.monotonic() >= until_s:
@@ -140,16 +142,17 @@ class Archive:
         had = history.seq
         self.follow(now_s, now_ms, within_s=CATCH_UP_S)
         give_up_s = time.monotonic() + STUCK_S
-        while had and not journal.is_whole and history.taken < journal.seq and time.monotonic() < give_up_s:
-            before = history.taken
+        while had and not journal.is_whole and history.seq < journal.seq and time.monotonic() < give_up_s:
+            before = history.seq
             self.follow(now_s, now_ms, within_s=CATCH_UP_S)
+            self._commit_history(now_s, now_ms)
             self._beat()
-            if history.taken > before:
+            if history.seq > before:
                 give_up_s = time.monotonic() + STUCK_S
-            elif not history.is_ready(now_s):
-                break
+            elif history.waits:
+                history.await_turn(TURN_S)
             else:
-                time.sleep(0.01)  # the log is being tidied
+                break
         return history.recovered() if had and not journal.is_whole and history.seq == journal.seq else found
 
     def _commit_history(self, now_s: float, now_ms: int) -> bool:
@@ -158,7 +161,7 @@ class Archive:
         self._say(now_s, was)
         return done
 
-    def _bring(self) -> bool:
+    def _bring(self, now_s: float) -> bool:
         """Hand the history some of the lines behind what it has; whether it took any."""
         self._beat()
         history, at_start = self._history, self._behind is None
@@ -175,9 +178,9 @@ class Archive:
                 self._miss(last + 1, last)
                 self._miss_more()
         except (OSError, NotPermitted) as error:
-            self._read_at_s = time.monotonic() + _READ_AGAIN_S
+            self._read_at_s = now_s + _READ_AGAIN_S
             reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
-            self._warn("the audit cannot be read", time.monotonic(), reason=reason)
+            self._warn("the audit cannot be read", now_s, reason=reason)
             return False
         if at_start and brought:
             self._compare(brought[0][0])

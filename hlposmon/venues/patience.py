@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from hlposmon.errors import VenueUnavailable
+from hlposmon.threads import start_deaf
 
 T = TypeVar("T")
 _SLICE_S = 0.1
@@ -58,8 +59,7 @@ class Errands:
             finally:
                 done.set()
 
-        self._thread = threading.Thread(target=run, name=what, daemon=True)
-        self._thread.start()
+        self._thread = start_deaf(run, name=what)
         while not done.wait(_SLICE_S):
             self._patience.wait(0)
             if self._patience.stopping:

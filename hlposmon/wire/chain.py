@@ -83,12 +83,14 @@ class Loss(NamedTuple):
 
 @dataclass(slots=True)
 class Chain:
-    """Give it every line in the order of the files. `anchor` is the line before the first, if it is known.
+    """Give it every line in the order of the files. `anchor` is the line before the first, if it is known;
+    `known_lines` is how many of late are kept.
 
     `head` is the first sound line that was taken.
     """
 
     anchor: Link | None = None
+    known_lines: int = KNOWN_LINES
     runs: list[Run] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
@@ -126,7 +128,7 @@ class Chain:
         known = self._known.setdefault(link.seq, link)
         if known is not link:
             self.twins[link.seq] = known.hash == link.hash
-        if len(self._known) > KNOWN_LINES:
+        if len(self._known) > self.known_lines:
             del self._known[next(iter(self._known))]
         return body
 

@@ -16,7 +16,6 @@ from hlposmon.channels import journal as journals
 from hlposmon.channels.audit import Expected
 from hlposmon.channels.parts import folder_of
 from hlposmon.errors import HlposmonError, NotPermitted
-from hlposmon.wire import chain
 from hlposmon.wire.lines import FIRST_PREV, open_line, seal
 from tests.channels.clerk import DAY, HOUR, NOON, Clerk, files_in
 
@@ -344,12 +343,11 @@ def test_a_compressed_file_that_is_damaged_is_told(tmp_path):
     assert {fault.file for fault in report.faults} == {made.names[1] + ".gz", made.names[2]}
 
 
-def test_memory_is_bounded_and_copies_from_long_ago_are_still_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(chain, "KNOWN_LINES", 8)
+def test_memory_is_bounded_and_copies_from_long_ago_are_still_found(tmp_path):
     made = Tampered(tmp_path)
     made.put(2, 5, made.files[0][3])
 
-    [(kind, *place, seq)] = made.found()
+    [(kind, *place, seq)] = made.found(known_lines=8)
     assert (kind, *place, seq) == ("duplicated", *made.place(2, 5), 4)
 
 

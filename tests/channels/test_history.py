@@ -10,12 +10,14 @@ import random
 import resource
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import threading
 import time
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +31,7 @@ from hlposmon.domain.changes import Adopted, Drift, Filled, Funded, Gap, Healed,
 from hlposmon.domain.position import Effect, Position
 from hlposmon.domain.reports import Funding, Side, StatedPosition, Statement
 from hlposmon.domain.views import Memory
+from hlposmon.tracker.archive import Archive
 from hlposmon.wire.lines import FIRST_PREV, Recovered, body_of, event, open_line
 from hlposmon.wire.schema import APPLICATION_ID, STEPS, VERSION
 from tests.channels.archivist import ADDRESS, BTC, NOON, Clerk, fill
@@ -961,6 +964,7 @@ def test_the_file_is_for_the_group_to_read_and_is_whole_after_a_close(tmp_path):
 
 
 def test_the_end_waits_for_disks_and_locks_together_no_longer_than_it_may(tmp_path, monkeypatch):
+    before = set(threading.enumerate())
     clerk = Clerk(tmp_path, fsync="batch")
     clerk.start()
     clerk.write(5)
@@ -973,9 +977,32 @@ def test_the_end_waits_for_disks_and_locks_together_no_longer_than_it_may(tmp_pa
         clerk.archive.close(clerk.now_s, clerk.now_ms, within_s=1.0)
         assert time.monotonic() - began < 2
     flows.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
     again = Clerk(tmp_path)
     assert again.found.memories == {("main", BTC): clerk.last}
     assert sizes(tmp_path) == [1, 2, 3, 4, 5]
+
+
+def signals_blocked_in(name):
+    """What the kernel says of this process's threads of that name (proc(5), SigBlk)."""
+    masks = []
+    for thread in threading.enumerate():
+        if thread.name == name:
+            status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
+            masks.append(
+                int(next(row for row in status.splitlines() if row.startswith("SigBlk")).split()[1], 16)
+            )
+    return masks
+
+
+def test_the_keeper_takes_no_signals(tmp_path):
+    started(tmp_path)
+
+    masks = signals_blocked_in("history-keeper")
+    assert masks
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        assert all(mask >> (number - 1) & 1 for mask in masks)
 
 
 def test_descriptors_and_threads_are_given_back(tmp_path):
@@ -993,7 +1020,6 @@ def test_the_log_does_not_grow_while_rows_come_in(tmp_path, monkeypatch):
     from hlposmon.channels import history_file
 
     monkeypatch.setattr(history_file, "WAL_BYTES", 200_000)
-    monkeypatch.setattr(history_file, "LONG_WAL_BYTES", 400_000)
     monkeypatch.setattr(history_file, "_KEEP_S", 0.01)
     clerk = started(tmp_path)
     largest = 0
@@ -1004,6 +1030,76 @@ def test_the_log_does_not_grow_while_rows_come_in(tmp_path, monkeypatch):
     assert largest < 12_000_000
     clerk.follow()
     assert len(sizes(tmp_path)) == 3_000
+
+
+def log_head(clerk):
+    """How often the write-ahead log has begun anew, and its salt (sqlite.org/fileformat2.html)."""
+    return struct.unpack(">8I", (clerk.state / "history.sqlite3-wal").read_bytes()[:32])[3:6]
+
+
+def test_the_log_begins_anew_in_the_keeper_and_never_in_the_tracker(tmp_path, monkeypatch):
+    """The first to write behind a log that was wholly moved waits for the disk."""
+    from hlposmon.channels import history_file
+
+    monkeypatch.setattr(history_file, "WAL_BYTES", 200_000)
+    clerk = started(tmp_path)
+    keeper = clerk.history._keeper
+    keeper.stop(within_s=5)  # its turns are taken by hand here
+    heads = []
+    with contextlib.closing(keeper._connected()) as db:
+        for _ in range(20):
+            for _ in range(20):
+                before = log_head(clerk)
+                clerk.write(1)
+                assert log_head(clerk) == before
+            heads.append(before)
+            keeper._look(db)
+            assert (clerk.state / "history.sqlite3-wal").stat().st_size < 300_000
+
+    assert len(set(heads)) > 5
+    assert sizes(tmp_path) == list(range(1, 401))
+
+
+def test_while_the_keeper_waits_for_the_disk_lines_wait_and_nobody_else_does(tmp_path):
+    clerk = started(tmp_path)
+    clerk.write(3)
+    with clerk.history._keeper.turn:
+        began = time.monotonic()
+        for _ in range(20):
+            clerk.write(1)
+        assert time.monotonic() - began < 1
+        assert (clerk.history.failure, clerk.journal.failure) == (None, None)
+        assert clerk.history.seq < clerk.journal.seq
+    clerk.follow()
+
+    assert sizes(tmp_path) == list(range(1, 24))
+
+
+def test_a_start_waits_for_the_keepers_turn_and_then_believes_the_history(tmp_path):
+    clerk = started(tmp_path)
+    clerk.write(5)
+    clerk.close()
+    alone = Clerk(tmp_path)
+    alone.journal._sealed = None  # the process dies between the journal and the history
+    alone.write(20)
+    alone.journal.close()
+    alone.history._shut()
+    [path] = (clerk.log / "trading").iterdir()
+    path.write_bytes(path.read_bytes().replace(b'"type":"checkpoint"', b'"type":"checkpoynt"'))
+
+    history = History(clerk.state, fsync="off")
+    journal = Journal(clerk.log, fsync="off", checkpoint=dict, sealed=history.take)
+    assert history.open(1000.0, NOON)
+    turn = history._keeper.turn
+    turn.acquire()
+    threading.Timer(0.5, turn.release).start()
+    began = time.monotonic()
+    found = Archive(journal, history, beat=lambda: None).recover(1000.0, NOON)
+    took = time.monotonic() - began
+    history.close()
+
+    assert 0.4 < took < 2.5
+    assert found.memories == {("main", BTC): alone.last}
 
 
 READER = """

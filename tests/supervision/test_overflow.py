@@ -74,6 +74,19 @@ def test_who_logs_to_a_pipe_that_nobody_reads_goes_on_and_the_dropped_lines_are_
     assert pipe.read_until("it flows again")[-1].endswith("INFO fill it flows again")
 
 
+def test_a_descriptor_that_somebody_made_non_blocking_loses_no_line():
+    pipe = Pipe()
+    os.set_blocking(pipe.end.fileno(), False)
+    count = HELD_BYTES // 2000
+    for number in range(count):
+        log.info("%d %s", number, "x" * 1000)
+    time.sleep(0.3)  # the pipe is full, and the thread has found it so
+    log.info("the end")
+
+    lines = pipe.read_until("the end")
+    assert [int(line.split()[3]) for line in lines[:-1]] == list(range(count))
+
+
 def test_a_process_whose_log_nobody_reads_ends():
     code = (
         "import logging, sys; from hlposmon.supervision import logs; logs.configure('INFO', name='fill');"
