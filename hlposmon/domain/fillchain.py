@@ -50,7 +50,9 @@ class FillChain:
         self.gap: Gap | None = None
         self.arrivals = 0
         self.repeated = 0
-        self.last_funding_ms = 0
+        # Funding: up to when it is known to be whole, what was booked since, and the newest of it.
+        self.funding_floor_ms = self.last_funding_ms = 0
+        self.fundings: list[int] = []
         self._base: Base | None = None
         self._held: list[Fill] = []
         self._replaced: Decimal | None = None

@@ -32,6 +32,7 @@ SPACING_S = 0.5
 PIECE_FILLS = 100
 # What the tracker calls a bell that it rings because a statement differs from the book.
 DOUBTED = "doubt"
+HOUR_MS, FUNDING_LAG_MS = 3_600_000, 60_000
 # How often the fills since the last look are fetched, and how far that reaches back over it.
 LOOK_S = 60.0
 OVERLAP_MS = 5_000
@@ -60,6 +61,7 @@ class _Round:
     urgent: bool = False
     doubted: bool = False
     stated_ms: int = 0
+    funded_hour: int | None = None
     identified: bool = False
     identify_due_s: float = 0.0
     mode: str | None = None
@@ -96,6 +98,7 @@ class ReconcileWorker:
                 self._pulse.beat()
                 self._hear_tracker()
                 for round_ in self._rounds.values():
+                    self._pulse.beat()
                     if time.monotonic() >= round_.due_s and not self._pulse.stopping:
                         self._ask(round_)
                 self._identify_one()
@@ -158,6 +161,7 @@ class ReconcileWorker:
         else:
             round_.backoff.reset()
             round_.due_s = time.monotonic() + self._interval_s
+        self._ask_funding(round_)
         if self._outlet.put(statement):
             if round_.looked_ms is None:
                 round_.look_due_s = time.monotonic() + self._look_s
@@ -221,7 +225,24 @@ class ReconcileWorker:
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("causes not asked", account=round_.account.name, reason=error)
 
+    def _ask_funding(self, round_: _Round) -> None:
+        """Once an hour, a minute after it began: what was paid and what no stream may have brought."""
+        hour, ms = divmod(round_.stated_ms, HOUR_MS)
+        if round_.funded_hour is None:
+            round_.funded_hour = hour
+        if hour == round_.funded_hour or ms < FUNDING_LAG_MS:
+            return
+        try:
+            since_ms = (round_.funded_hour - 1) * HOUR_MS
+            for paid in self._info.fundings_since(round_.account, since_ms):
+                self._outlet.put(paid)
+        except (VenueUnavailable, VenueRefused, WireError) as error:
+            self._warn("funding not asked", account=round_.account.name, reason=error)
+            return
+        round_.funded_hour = hour
+
     def _hand_on(self, round_: _Round, page: Page) -> None:
+        self._pulse.beat()
         if page.hole is not None:
             self._outlet.put(Unlisted(round_.account.name, *page.hole))
         for at in range(0, len(page.fills), PIECE_FILLS):

@@ -989,3 +989,16 @@ def test_fills_of_long_before_are_history_whatever_a_statement_says():
 
     assert desk.told(*old) == []
     assert desk.size() == 3
+
+
+def test_a_payment_that_comes_after_a_later_one_is_booked_and_each_once():
+    desk = book_of("BTC long 1 @ 100", at=0)
+
+    assert kinds(desk.funded("BTC", "3", 7200)) == ["Funded"]
+    assert kinds(desk.funded("BTC", "2", 3600)) == ["Funded"]
+    assert desk.funded("BTC", "3", 7200) == desk.funded("BTC", "2", 3600) == []
+    assert desk.position().funding == 5
+    for hour in range(3, 200):
+        desk.funded("BTC", "1", hour * 3600)
+    assert desk.funded("BTC", "2", 3600) == []
+    assert desk.position().funding == 5 + 197
