@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from hlposmon.domain.reports import Fill, Funding
 
 FILLS = 250
-FUNDINGS = 500
+FUNDINGS = 50
 
 
 class Recent:

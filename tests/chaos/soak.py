@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hlposmon.channels.history import NAME as HISTORY
-from hlposmon.channels.history_file import LONG_WAL_BYTES
+from hlposmon.channels.history_file import WAL_BYTES
 from hlposmon.errors import HlposmonError
 from tests.chaos import places, report
 from tests.chaos.flow import fills_differ, sizes_differ
@@ -36,7 +36,7 @@ MAX_SPREAD = 4  # connections that are just being made or closed when it is coun
 # The file after the stop, when its log has been moved into it: fills, payments, statements, indexes.
 HISTORY_BYTES_A_ROW = 300
 # What the log of a history that is written to may hold beside it, and the commit that is under way.
-HISTORY_LOG_BYTES = LONG_WAL_BYTES + (16 << 20)
+HISTORY_LOG_BYTES = WAL_BYTES + (16 << 20)
 WEEK_HOURS = 7 * DAY_HOURS
 CONFIG = "[reconcile]\ninterval_s = 5\n"
 ABOUT = """Ten accounts with ten positions each trade steadily; prices come each real second; every few
