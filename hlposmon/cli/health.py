@@ -55,8 +55,11 @@ def plugin_line(code: int, health: dict[str, Any]) -> str:
     parts = [] if health.get("mode", "live") == "live" else [str(health["mode"]).upper()]
     if health.get("status") == "stopping":
         parts.append("stopping")
-    parts.append(f"{count} position{'' if count == 1 else 's'}")
-    parts += _profit(health.get("unrealized_pnl"))
+    if health.get("stated", True) or count:
+        parts.append(f"{count} position{'' if count == 1 else 's'}")
+        parts += _profit(health.get("unrealized_pnl"))
+    else:
+        parts.append("positions unknown")  # an exchange that has not answered is not flat
     parts += _verdicts(verdicts)
     reasons = health.get("reasons") or []
     text = ", ".join(parts) + (": " + "; ".join(map(_plain, reasons)) if reasons else "")
@@ -72,7 +75,8 @@ def _perfdata(health: dict[str, Any], count: int, verdicts: dict[str, int]) -> s
         # U: the value could not be determined (plugin guidelines)
         value = "U" if age is None else f"{_short(age)}s"
         data.append(f"{label}={value};{_short(warn)};{_short(critical)};0")
-    return " ".join([*data, f"positions={count};;;0", f"drift={verdicts.get('drift', 0)};0;0;0"])
+    positions = count if health.get("stated", True) or count else "U"
+    return " ".join([*data, f"positions={positions};;;0", f"drift={verdicts.get('drift', 0)};0;0;0"])
 
 
 def _short(number: float) -> str:

@@ -14,12 +14,16 @@ from hlposmon.errors import MonitorNotRunning, TimedOut
 SILENCE_S = 75.0  # the monitor says ping after 30 s of silence; this is two of them missed
 RECONNECT_S = 30.0
 PAUSE_S = 0.2
+EVENTS = ("fill", "price_update", "position_change", "verdict", "gap", "healed", "drift")
 
 
 @click.command("tail", short_help="The stream as JSON lines, until interrupted.")
 @click.option("--since", type=click.IntRange(min=0), metavar="SEQ", help="Resume after this message.")
 @click.option(
-    "--events", metavar="A,B", default="", help="Only these: fill, price_update, position_change, verdict."
+    "--events",
+    metavar="A,B",
+    default="",
+    help="Only these: fill, price_update, position_change, verdict, gap, healed, drift.",
 )
 @click.option("--account", "accounts", multiple=True, metavar="NAME", help="Only this account; repeatable.")
 @click.option("--compact", is_flag=True, help="Only what changed, in short.")
@@ -39,7 +43,14 @@ def command(
     stderr. When no monitor answers for 30 s: exit status 3.
     """
     wanted = [name.strip() for name in events.split(",") if name.strip()]
-    tail = _Tail(find_api(ctx, socket), since, wanted, accounts, compact=compact)
+    if strange := sorted(set(wanted) - set(EVENTS)):
+        raise click.BadParameter(
+            f"{', '.join(map(repr, strange))}: wanted some of {', '.join(EVENTS)}.", param_hint="'--events'"
+        )
+    api = find_api(ctx, socket)
+    for account in accounts:
+        api.summary(account)  # an account that is not watched would be waited for without end
+    tail = _Tail(api, since, wanted, accounts, compact=compact)
     try:
         while True:
             why = tail.print_all(tail.connect())

@@ -82,6 +82,7 @@ class Answers:
             "timestamp": published.time_text(int(time.time() * 1000)),
             "seq": self._seq(),
             "mode": self.settings.mode,
+            "stated": all(map(self._book.is_stated, names)),
             **published.totals(views),
             "positions": published.positions(views, self._updated_ms, several_accounts=several),
             "accounts": {name: self._account(name) for name in names},
@@ -107,6 +108,7 @@ class Answers:
             "reasons": list(health.reasons),
             "accounts": len(self._book.accounts),
             "positions": totals["active_positions"],
+            "stated": all(map(self._book.is_stated, self._book.accounts)),
             "unrealized_pnl": totals["unrealized_pnl"],
             "ages_s": self._ages_json(),
             "thresholds": {

@@ -134,3 +134,12 @@ def test_a_broken_config_does_not_stop_it(hlposmon: Commands, monitor: Monitor, 
     (tmp_path / "broken.toml").write_text("a = = b")
 
     assert 0 == hlposmon.run("health", HLPOSMON_CONFIG=str(tmp_path / "broken.toml")).exit_code
+
+
+def test_an_exchange_that_has_not_answered_is_not_flat(hlposmon: Commands, monitor: Monitor):
+    unknown = {"positions": 0, "verdicts": {}, "unrealized_pnl": "0.00", "stated": False}
+    monitor.says("positions/health", {**HEALTH, **unknown, "status": "degraded", "reasons": ["no fills yet"]})
+    result = hlposmon.run("health")
+
+    assert result.stdout.startswith("HLPOSMON WARNING - positions unknown: no fills yet | ")
+    assert " positions=U;;;0 " in result.stdout

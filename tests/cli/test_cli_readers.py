@@ -179,7 +179,7 @@ def test_tail_asks_for_what_is_wanted(hlposmon: Commands, monitor: Monitor):
     tail.send_signal(signal.SIGINT)
     tail.communicate(timeout=5)
 
-    assert "/api/v1/positions/stream?since=9&compact=1" == monitor.requests[0]
+    assert "/api/v1/positions/stream?since=9&compact=1" == monitor.requests[-1]
     assert {"action": "subscribe", "events": ["fill", "verdict"], "accounts": ["main"]} == heard[0]
 
 
@@ -276,3 +276,10 @@ def test_the_module_is_the_command(hlposmon: Commands):
     )
 
     assert done.stdout.startswith("hlposmon 0.")
+
+
+def test_tail_of_an_event_that_does_not_exist_is_refused(hlposmon: Commands, monitor: Monitor):
+    result = hlposmon.run("tail", "--events", "fill,fils")
+
+    assert 2 == result.exit_code
+    assert "'fils': wanted some of fill, price_update" in result.stderr
