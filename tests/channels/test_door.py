@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import time
 
 import pytest
@@ -84,13 +86,10 @@ def test_a_door_that_only_a_dead_monitors_children_hold_is_made_anew(tmp_path, c
 
     def with_an_heir():
         door = open_door(path)
-        if (heir := os.fork()) == 0:  # as a child that has not noticed yet
-            signal.alarm(20)
-            os.closerange(0, door.fileno())
-            os.closerange(door.fileno() + 1, 256)
-            signal.pause()
-            os._exit(0)
-        (tmp_path / "heir").write_text(str(heir))
+        sleeps = [sys.executable, "-c", "import time; time.sleep(60)"]  # it has not noticed yet
+        heir = subprocess.Popen(sleeps, pass_fds=[door.fileno()], stdout=subprocess.DEVNULL)
+        (tmp_path / "heir").write_text(str(heir.pid))
+        kept.append(heir)
         return door
 
     child(keeps(with_an_heir)).kill()
