@@ -176,7 +176,7 @@ def section(found: Outcome, command: str, commit: str) -> Iterator[str]:
     yield f"| `drift` said | {found.drifts} |"
     yield f"| gaps | {found.gaps} |"
     yield f"| other doubts | {found.doubts} |"
-    yield f"| wrong positions | {len(found.wrong)} |"
+    yield f"| claims of `proven` that were more than 3 s behind, or wrong | {len(found.wrong)} |"
     yield f"| exchange, book, snapshot and audit at the end | {'; '.join(found.unequal) or 'equal'} |"
 
 

@@ -41,7 +41,7 @@ WEEK_HOURS = 7 * DAY_HOURS
 CONFIG = "[reconcile]\ninterval_s = 5\n"
 ABOUT = """Ten accounts with ten positions each trade steadily; prices come each real second; every few
 seconds the wall clock of the monitor and of the exchange leaps by an hour, at which funding is paid on
-every position. Memory is what the supervisor and its processes have of their own (anonymous pages); it and the
+every position. Memory is what the supervisor and its processes have of their own (anonymous); it and the
 descriptors are taken before each leap, and compared from the end of the warm-up on (a day, and 12,000
 fills). At the end the sizes, the fills and the funding payments in the audit must be those of the
 exchange. The history is the whole file, with fills, payments, statements and indexes."""
