@@ -8,7 +8,7 @@ PREFIX ?= /opt/hlposmon
 PYTEST ?= -n 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types imports clean dist dev bench chaos flow soak coverage install uninstall domain
+.PHONY: help run test check lint types imports clean dist dev bench chaos flow soak coverage install uninstall purge domain
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,20 +83,33 @@ dist: $(VENV)/.dev ## sdist and wheel in dist/
 	rm -rf build dist
 	$(BIN)/python -m build --outdir dist .
 
-install: ## a venv below PREFIX (/opt/hlposmon), the command on the path, the unit; honours DESTDIR
+# Put together beside the old one, which runs until the new one is whole; scripts and byte code name the place
+# where it will be. The service is restarted on it by 'hlposmon setup'.
+NEW = $(DESTDIR)$(PREFIX).new
+install: ## a system service: PREFIX (/opt/hlposmon), the command, units, configuration, cron, manual; honours DESTDIR
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hlposmon needs Python 3.11 or newer: make PYTHON=python3.12 install" >&2; exit 1; }
-	$(PYTHON) -m venv $(DESTDIR)$(PREFIX)
-	$(DESTDIR)$(PREFIX)/bin/python -m pip install -q --disable-pip-version-check .
-	@# Scripts name the interpreter where it will be, not where it was put together.
-	$(if $(DESTDIR),grep -rlI '$(DESTDIR)$(PREFIX)' $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/pyvenv.cfg | xargs -r sed -i 's|$(DESTDIR)$(PREFIX)|$(PREFIX)|g')
-	install -d $(DESTDIR)/usr/local/bin $(DESTDIR)/etc/systemd/system $(DESTDIR)/etc/hlposmon
-	ln -sf $(PREFIX)/bin/hlposmon $(DESTDIR)/usr/local/bin/hlposmon
-	sed 's|/opt/hlposmon|$(PREFIX)|' systemd/hlposmon.service > $(DESTDIR)/etc/systemd/system/hlposmon.service
-	test -e $(DESTDIR)/etc/hlposmon/hlposmon.toml || install -m 0644 etc/hlposmon.toml $(DESTDIR)/etc/hlposmon/hlposmon.toml
+	@$(if $(DESTDIR),,[ $$(id -u) = 0 ] || { echo "make install writes to $(PREFIX), /etc and /usr/local: run it as root (sudo make install), or give DESTDIR" >&2; exit 1; })
+	rm -rf $(NEW) build
+	@$(PYTHON) -m venv $(NEW) || { echo "the venv could not be made; on Debian: apt install python3-venv" >&2; rm -rf $(NEW); exit 1; }
+	$(if $(wildcard constraints.txt),$(NEW)/bin/python -m pip install -q --disable-pip-version-check --no-compile --require-hashes -r constraints.txt)
+	$(NEW)/bin/python -m pip install -q --disable-pip-version-check --no-compile $(if $(wildcard constraints.txt),--no-deps) .
+	grep -rlI '$(NEW)' $(NEW)/bin $(NEW)/pyvenv.cfg | xargs -r sed -i 's|$(NEW)|$(PREFIX)|g'
+	$(NEW)/bin/python -m compileall -q -f -s $(NEW) -p $(PREFIX) $(NEW)/lib
+	rm -rf $(DESTDIR)$(PREFIX).old
+	if [ -e $(DESTDIR)$(PREFIX) ]; then mv -T $(DESTDIR)$(PREFIX) $(DESTDIR)$(PREFIX).old; fi
+	mv -T $(NEW) $(DESTDIR)$(PREFIX)
+	rm -rf $(DESTDIR)$(PREFIX).old
+	$(DESTDIR)$(PREFIX)/bin/python $(DESTDIR)$(PREFIX)/bin/hlposmon setup $(if $(DESTDIR),--destdir $(DESTDIR))
 
-uninstall: ## what install put there; configuration, state and logs stay
+# By this checkout, in case the installed one is broken.
+REMOVE = PYTHONPATH=. $(PYTHON) -m hlposmon.installation
+uninstall: ## what install put there; state and logs stay, and in the state what you changed in /etc
+	$(REMOVE) remove $(if $(DESTDIR),--root $(DESTDIR))
 	rm -rf $(DESTDIR)$(PREFIX)
-	rm -f $(DESTDIR)/usr/local/bin/hlposmon $(DESTDIR)/etc/systemd/system/hlposmon.service
+
+purge: ## what install put there, with state, logs and the user
+	$(REMOVE) purge $(if $(DESTDIR),--root $(DESTDIR))
+	rm -rf $(DESTDIR)$(PREFIX)
 
 clean: ## everything that make made
 	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*

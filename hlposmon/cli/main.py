@@ -36,6 +36,7 @@ COMMANDS = {
     "simulate": "hlposmon.cli.simulate",
     "config": "hlposmon.cli.config",
     "audit": "hlposmon.cli.audit",
+    "setup": "hlposmon.cli.setup",
 }
 
 # What to do about it, beside what is wrong; the first class that fits.

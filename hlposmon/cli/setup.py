@@ -1,0 +1,88 @@
+"""`hlposmon setup`: put units, configuration, cron, manual pages and completions into their places."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+from click.shell_completion import get_completion_class
+
+from hlposmon import __version__
+from hlposmon.errors import HlposmonError
+from hlposmon.installation.changes import Package, check_prefix, installation
+from hlposmon.installation.layout import COMPLETIONS, CONFIG, SERVICE
+from hlposmon.installation.system import acquaint, apply, remove
+
+NO_PERMISSION = 4
+
+
+@click.command("setup", short_help="Install as a system service, or remove it.")
+@click.option(
+    "--destdir", metavar="DIR", default="/", help="Below this folder, running nothing: to make a package."
+)
+@click.option("--remove", "removing", is_flag=True, help="Take it away again; state and logs stay.")
+@click.option("--purge", is_flag=True, help="Take it away with configuration, state, logs and user.")
+@click.option("--no-restart", is_flag=True, help="Leave a running service on the version before.")
+def command(destdir: str, removing: bool, purge: bool, no_restart: bool) -> int:
+    """Install the files of a system service around this installation, or upgrade them.
+
+    A configuration that you changed is left as it is. Nothing is enabled or started that was not running.
+    """
+    if removing and purge:
+        raise click.UsageError("--remove keeps state and logs and --purge does not: give one of them.")
+    root = Path(destdir).resolve()
+    live = root == Path("/")
+    if live and os.geteuid() != 0:
+        click.echo("hlposmon: setup writes to /etc and /usr/local: run it as root, with sudo", err=True)
+        return NO_PERMISSION
+    if removing or purge:
+        remove(root, _say, purge=purge)
+        _say(f"removed; the programs themselves are in {sys.prefix}")
+        return 0
+    prefix = _prefix(root)
+    if live:
+        check_prefix(prefix, os.path.realpath(sys.executable))
+    package = Package(_sources(), prefix, __version__, _completions())
+    apply(installation(package, root), root, _say)
+    acquaint(root, _say, restart=not no_restart)
+    if live:
+        _say(f"hlposmon {__version__} is set up. Name your accounts in {CONFIG}, then:")
+        _say(
+            f"  hlposmon config check && systemctl enable --now {SERVICE} && hlposmon wait && hlposmon status"
+        )
+    return 0
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _prefix(root: Path) -> str:
+    """The environment as the system will see it: an installation below DESTDIR is moved later."""
+    prefix = Path(sys.prefix).resolve()
+    return f"/{prefix.relative_to(root)}" if prefix.is_relative_to(root) else str(prefix)
+
+
+def _sources() -> Path:
+    """Where the package's files are: in the environment, or the checkout itself."""
+    checkout = Path(__file__).parents[2]
+    for folder in (checkout, Path(sys.prefix) / "share/hlposmon"):
+        if (folder / "systemd" / SERVICE).is_file():
+            return folder
+    raise HlposmonError(
+        f"the package's files are not in {sys.prefix}/share/hlposmon: install it into a virtual"
+        " environment (python3 -m venv), not with pip --user"
+    )
+
+
+def _completions() -> dict[str, str]:
+    from hlposmon.cli.main import program
+
+    texts = {}
+    for shell in COMPLETIONS:
+        # bash's own class asks bash for its version first
+        kind = get_completion_class(shell)
+        if kind is not None and (shell != "bash" or shutil.which("bash")):
+            texts[shell] = kind(program, {}, "hlposmon", "_HLPOSMON_COMPLETE").source()
+    return texts

@@ -1,0 +1,170 @@
+"""What an installation, an upgrade or a removal changes: decided before anything is touched.
+
+A file that the administrator has edited, or removed, since it was put there is his: it stays as it is.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hlposmon.errors import HlposmonError
+from hlposmon.installation.layout import (
+    COMPLETIONS,
+    CONFIG_FOLDER,
+    DEFAULTS,
+    DROP_INS,
+    FILES,
+    LINKS,
+    NAGIOS,
+    PREFIX,
+    RECORD,
+    Place,
+)
+
+# The service sees neither (ProtectHome=, PrivateTmp=), and /root is closed to its user.
+HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Put these bytes there, in one step."""
+
+    target: str
+    content: bytes
+    mode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Make `target` a symbolic link to `to`."""
+
+    target: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Left as it is; `why` is for the administrator."""
+
+    target: str
+    why: str
+
+
+Change = Write | Link | Kept
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What is to be installed: its files, the environment it runs from, and what was made for it.
+
+    `sources` is the folder of systemd/, etc/ and man/; `prefix` the environment as the system will see
+    it; `completions` the text for each shell.
+    """
+
+    sources: Path
+    prefix: str
+    version: str
+    completions: Mapping[str, str]
+
+
+def check_prefix(prefix: str, interpreter: str) -> None:
+    """Raise HlposmonError when the service's user could not run a program from there."""
+    for what, path in (("this installation", prefix), ("its Python", interpreter)):
+        if any(path == hidden or path.startswith(hidden + "/") for hidden in HIDDEN):
+            raise HlposmonError(
+                f"{what} is in {path}, where a service cannot run it: install into {PREFIX} instead"
+                f" (python3 -m venv {PREFIX} && {PREFIX}/bin/pip install hlposmon; docs/operations.md"
+                " has it for pipx and uv too)"
+            )
+
+
+def installation(package: Package, root: Path) -> list[Change]:
+    """All that is to be done below `root`, the record of it last."""
+    recorded = read_record(root)
+    changes: list[Change] = []
+    hashes: dict[str, str] = {}
+    for place in FILES:
+        content = _content(package, place)
+        if content is None:
+            changes.append(Kept(place.target, f"not in this package: {place.source}"))
+            continue
+        hashes[place.target] = _hash(content)
+        change = _place(place, content, root, recorded, f"{package.prefix}/share/hlposmon/{place.source}")
+        if isinstance(change, Kept) and place.target in recorded:
+            hashes[place.target] = recorded[place.target]
+        changes.append(change)
+    for shell, text in package.completions.items():
+        changes.append(Write(COMPLETIONS[shell], text.encode(), 0o644))
+    changes += [Link(target, f"{package.prefix}/bin/{name}") for target, name in LINKS.items()]
+    if below(root, NAGIOS).is_dir():
+        changes.append(Link(f"{NAGIOS}/check_hlposmon", f"{package.prefix}/bin/check_hlposmon"))
+    record = {"version": package.version, "prefix": package.prefix, "files": hashes}
+    changes.append(Write(RECORD, json.dumps(record, indent=1).encode() + b"\n", 0o644))
+    return changes
+
+
+def removal(root: Path) -> list[str]:
+    """Every file that an installation may have put below `root` and that is there."""
+    targets = [place.target for place in FILES] + list(COMPLETIONS.values()) + list(LINKS)
+    targets += [f"{NAGIOS}/check_hlposmon", RECORD]
+    return [target for target in targets if below(root, target).is_symlink() or below(root, target).exists()]
+
+
+def administrators(root: Path) -> list[str]:
+    """The files below `root` that only the administrator has written: they survive a removal."""
+    recorded = read_record(root)
+    ours = {place.target: place for place in FILES}
+    found = [place.target for place in FILES if place.edited and below(root, place.target).is_file()]
+    found += [DEFAULTS] if below(root, DEFAULTS).is_file() else []
+    for folder in (CONFIG_FOLDER, *DROP_INS):
+        for path in sorted(below(root, folder).rglob("*")):
+            if path.is_symlink() or not path.is_dir():
+                found.append("/" + str(path.relative_to(root)))
+    return [
+        target
+        for target in dict.fromkeys(found)
+        if target not in ours or _hash(below(root, target).read_bytes()) != recorded.get(target)
+    ]
+
+
+def below(root: Path, target: str) -> Path:
+    """Where a path of the system is when the system's root is `root`."""
+    return root / target.lstrip("/")
+
+
+def read_record(root: Path) -> dict[str, str]:
+    """The hash of each file as it was put there last; empty when nothing was, or it cannot be read."""
+    try:
+        files = json.loads(below(root, RECORD).read_bytes())["files"]
+        return {str(target): str(digest) for target, digest in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _content(package: Package, place: Place) -> bytes | None:
+    assert place.source is not None
+    try:
+        content = (package.sources / place.source).read_bytes()
+    except FileNotFoundError:
+        return None
+    return content.replace(PREFIX.encode() + b"/", package.prefix.encode() + b"/")
+
+
+def _place(place: Place, content: bytes, root: Path, recorded: Mapping[str, str], shipped: str) -> Change:
+    write = Write(place.target, content, place.mode)
+    if not place.edited:
+        return write
+    path, last = below(root, place.target), recorded.get(place.target)
+    if not path.exists():
+        return Kept(place.target, "you removed it") if last else write
+    found = _hash(path.read_bytes())
+    if found in (last, _hash(content)):
+        return write
+    news = "" if last in (None, _hash(content)) else f"; the new one is {shipped}"
+    return Kept(place.target, f"you changed it{news}")
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

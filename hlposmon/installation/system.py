@@ -1,0 +1,182 @@
+"""Does what `changes` decided, and tells systemd. Everything is said through `say`, one line a fact.
+
+`root` other than `/` is a folder that a package is put together in: then no command is run.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hlposmon.errors import HlposmonError
+from hlposmon.installation.changes import (
+    Change,
+    Kept,
+    Link,
+    Write,
+    administrators,
+    below,
+    removal,
+)
+from hlposmon.installation.layout import (
+    CONFIG_FOLDER,
+    DEFAULTS,
+    DROP_INS,
+    LOGS,
+    OWN_FOLDERS,
+    RUNTIME,
+    SAVED,
+    SERVICE,
+    STATE,
+    SYSUSERS,
+    TIMER,
+    TMPFILES,
+    UNITS,
+)
+
+Say = Callable[[str], None]
+COMMAND_S = 120.0
+USER = "hlposmon"
+
+
+def apply(changes: Sequence[Change], root: Path, say: Say) -> None:
+    """Carry them out in order; OSError names the file that could not be written."""
+    _restore(root, say)
+    for change in changes:
+        path = below(root, change.target)
+        if isinstance(change, Kept):
+            say(f"left {change.target}: {change.why}")
+        elif isinstance(change, Link):
+            _replace(path, lambda new, to=change.to: new.symlink_to(to))  # type: ignore[misc]
+        else:
+            _write(path, change)
+
+
+def acquaint(root: Path, say: Say, *, restart: bool) -> None:
+    """Make the user and the folders, have systemd read the units, and start anew what was running."""
+    if root != Path("/"):
+        return
+    _run(["systemd-sysusers", SYSUSERS], say)
+    _run(["systemd-tmpfiles", "--create", TMPFILES], say)
+    if not systemd_runs():
+        say("systemd does not run here: the units are in place and will be read at the next boot")
+        return
+    _run(["systemctl", "daemon-reload"], say)
+    if restart and _succeeds(["systemctl", "--quiet", "is-active", SERVICE]):
+        say(f"restarting {SERVICE}, which ran the version before")
+        _run(["systemctl", "restart", SERVICE], say)
+
+
+def remove(root: Path, say: Say, *, purge: bool = False) -> None:
+    """Take away everything but state and logs; with `purge` those too, and the user.
+
+    What the administrator wrote into /etc/hlposmon is moved to the state; an installation brings it back.
+    """
+    live = root == Path("/")
+    if live and systemd_runs():
+        for unit in (TIMER, SERVICE):
+            if below(root, f"{UNITS}/{unit}").exists():
+                _run(["systemctl", "disable", "--now", unit], say)
+    if not purge:
+        _save(root, say)
+    for target in removal(root):
+        below(root, target).unlink()
+    for folder in OWN_FOLDERS:
+        path = below(root, folder)
+        if purge and folder == CONFIG_FOLDER:
+            shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):  # not there, or somebody else's things are in it
+            path.rmdir()
+    if live and systemd_runs():
+        _run(["systemctl", "daemon-reload"], say)
+    if purge:
+        _purge(root, say, live=live)
+
+
+def systemd_runs() -> bool:
+    """sd_booted(3)."""
+    return Path("/run/systemd/system").is_dir()
+
+
+def _purge(root: Path, say: Say, *, live: bool) -> None:
+    for folder in (STATE, LOGS, RUNTIME, *DROP_INS):
+        path = below(root, folder)
+        if path.is_dir():
+            say(f"removing {folder}")
+            shutil.rmtree(path)
+    below(root, DEFAULTS).unlink(missing_ok=True)
+    if live and _succeeds(["getent", "passwd", USER]):
+        _run(["userdel", USER], say)  # and its group, when nobody else is in it
+    if live and _succeeds(["getent", "group", USER]):
+        _run(["groupdel", USER], say)
+
+
+def _save(root: Path, say: Say) -> None:
+    """Move what is the administrator's into the state: the removed package leaves nothing in /etc."""
+    for target in administrators(root):
+        there = below(root, SAVED + target)
+        there.parent.mkdir(parents=True, exist_ok=True)
+        below(root, SAVED).chmod(0o700)
+        shutil.move(below(root, target), there)
+        say(f"kept {target} as {SAVED}{target}")
+
+
+def _restore(root: Path, say: Say) -> None:
+    """Bring back what a removal has saved, where nothing stands in its place."""
+    saved = below(root, SAVED)
+    for path in sorted(path for path in saved.rglob("*") if path.is_symlink() or not path.is_dir()):
+        target = "/" + str(path.relative_to(saved))
+        there = below(root, target)
+        if not (there.is_symlink() or there.exists()):
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, there)
+            say(f"brought back {target}, which a removal had saved")
+    for folder in sorted((path for path in (saved, *saved.rglob("*")) if path.is_dir()), reverse=True):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _write(path: Path, change: Write) -> None:
+    def put(new: Path) -> None:
+        new.write_bytes(change.content)
+        new.chmod(change.mode)
+
+    _replace(path, put)
+
+
+def _replace(path: Path, put: Callable[[Path], None]) -> None:
+    """Whoever looks finds the old file or the new one, never half of one."""
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".hlposmon-") as folder:
+        new = Path(folder) / "new"
+        put(new)
+        new.replace(path)
+
+
+def _run(command: Sequence[str], say: Say) -> None:
+    """Raises HlposmonError with what the program said when it fails."""
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_S,
+            env=os.environ | {"LC_ALL": "C.UTF-8"},
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise HlposmonError(f"{command[0]} is not on this machine; it is part of systemd") from error
+    except subprocess.TimeoutExpired as error:
+        raise HlposmonError(f"{' '.join(command)} did not end within {COMMAND_S:g} s") from error
+    said = " ".join((done.stderr or done.stdout).split())
+    if done.returncode:
+        raise HlposmonError(f"{' '.join(command)} failed with status {done.returncode}: {said}")
+    if said:
+        say(said)
+
+
+def _succeeds(command: Sequence[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
