@@ -1,0 +1,94 @@
+"""One booted Debian for all tests of this folder, on which the monitor was installed as the documents say."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.booted import rootfs
+from tests.booted.machine import Machine, boot
+from tests.booted.venue import Venue, open_venue
+
+OPERATIONS = rootfs.CHECKOUT / "docs/operations.md"
+ADDRESS = "0x0123456789abcdef0123456789abcdef01234567"
+# The machine's Python trusts what Debian trusts; requests brings a list of its own unless it is told.
+TRUST = "[Service]\nEnvironment=REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt\n"
+PIP = "[global]\nno-index = true\nfind-links = /srv/wheels\n"
+
+
+def commands(name: str) -> str:
+    """The lines that docs/operations.md has under a mark, as they stand there."""
+    found = re.search(rf"<!-- run: {name} -->\n```sh\n(.*?)```", OPERATIONS.read_text(), re.S)
+    assert found, f"docs/operations.md has no commands marked {name!r}"
+    return found[1]
+
+
+@dataclass
+class Host:
+    """The machine, the exchange in its network, and what the documents' commands printed."""
+
+    machine: Machine
+    venue: Venue
+    printed: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package's wheel, and in `all/` that and every wheel it needs."""
+    folder = tmp_path_factory.mktemp("wheels")
+    rootfs.dependencies(folder / "all", rootfs.wheel(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def machine(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Iterator[Machine]:
+    try:
+        rootfs.check()
+        with (
+            rootfs.debian() as root,
+            boot(
+                root,
+                tmp_path_factory.mktemp("boot") / "console.log",
+                binds={wheels / "all": "/srv/wheels", wheels: "/srv/package"},
+            ) as booted,
+        ):
+            booted.write("/etc/pip.conf", PIP)
+            yield booted
+    except rootfs.Unavailable as reason:
+        if os.environ.get("HLPOSMON_MUST_BOOT"):
+            raise
+        pytest.skip(f"no Debian can be booted here: {reason}")
+
+
+@pytest.fixture(scope="session")
+def venue(machine: Machine) -> Iterator[Venue]:
+    with open_venue(machine, "--address", ADDRESS, "--seed", "7", "--pace", "2") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def installed(machine: Machine, venue: Venue) -> Host:
+    """The documents' commands, one block after another, as root types them beside the wheel."""
+    machine.write("/etc/systemd/system/hlposmon.service.d/trust.conf", TRUST)
+    printed = {}
+    for name in ("install", "configure", "start"):
+        printed[name] = machine.must(f"set -e; cd /srv/package\n{commands(name)}", timeout_s=180)
+    return Host(machine, venue, printed)
+
+
+@pytest.fixture
+def host(installed: Host) -> Host:
+    """It, with the monitor running and all proven, whatever the test before did."""
+    machine = installed.machine
+    machine.must("systemctl reset-failed hlposmon.service; systemctl start hlposmon.service", timeout_s=120)
+    machine.must("hlposmon wait --ready --timeout 60", timeout_s=70)
+    return installed
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.timeout(600))
+        item.add_marker(pytest.mark.xdist_group("booted"))
