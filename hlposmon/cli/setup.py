@@ -12,7 +12,7 @@ from hlposmon import __version__
 from hlposmon.errors import HlposmonError
 from hlposmon.installation.changes import Package, check_prefix, installation
 from hlposmon.installation.layout import COMPLETIONS, CONFIG, SERVICE
-from hlposmon.installation.system import acquaint, apply, remove
+from hlposmon.installation.system import acquaint, apply, remove, restore
 
 NO_PERMISSION = 4
 
@@ -44,6 +44,7 @@ def command(destdir: str, removing: bool, purge: bool, no_restart: bool) -> int:
     if live:
         check_prefix(prefix, os.path.realpath(sys.executable))
     package = Package(_sources(), prefix, __version__, _completions())
+    restore(root, _say)
     apply(installation(package, root), root, _say)
     acquaint(root, _say, restart=not no_restart)
     if live:

@@ -44,7 +44,6 @@ USER = "hlposmon"
 
 def apply(changes: Sequence[Change], root: Path, say: Say) -> None:
     """Carry them out in order; OSError names the file that could not be written."""
-    _restore(root, say)
     for change in changes:
         path = below(root, change.target)
         if isinstance(change, Kept):
@@ -124,7 +123,7 @@ def _save(root: Path, say: Say) -> None:
         say(f"kept {target} as {SAVED}{target}")
 
 
-def _restore(root: Path, say: Say) -> None:
+def restore(root: Path, say: Say) -> None:
     """Bring back what a removal has saved, where nothing stands in its place."""
     saved = below(root, SAVED)
     for path in sorted(path for path in saved.rglob("*") if path.is_symlink() or not path.is_dir()):

@@ -1,21 +1,29 @@
 """One booted Debian for all tests of this folder, on which the monitor was installed as the documents say."""
 
+import gzip
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hlposmon.client.api import Api
+from hlposmon.wire.lines import open_line
 from tests.booted import rootfs
 from tests.booted.machine import Machine, boot
 from tests.booted.venue import Venue, open_venue
+from tests.booted.watcher import SOCKET
 
 OPERATIONS = rootfs.CHECKOUT / "docs/operations.md"
 ADDRESS = "0x0123456789abcdef0123456789abcdef01234567"
 # The machine's Python trusts what Debian trusts; requests brings a list of its own unless it is told.
 TRUST = "[Service]\nEnvironment=REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt\n"
+LOGS = "/var/log/hlposmon"
 PIP = "[global]\nno-index = true\nfind-links = /srv/wheels\n"
 
 
@@ -33,6 +41,41 @@ class Host:
     machine: Machine
     venue: Venue
     printed: dict[str, str]
+
+    def workers(self) -> list[dict[str, Any]]:
+        return Api(self.machine.path(SOCKET), timeout_s=5.0).workers()
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Every line of the audit, in order."""
+        found = []
+        for path in sorted(self.machine.path(LOGS + "/trading").glob("audit-*.jsonl*")):
+            opened = gzip.open if path.suffix == ".gz" else open
+            with opened(path, "rb") as file:
+                found += [open_line(raw) for raw in file]
+        return found
+
+    def agrees(self) -> None:
+        """Exchange, book and audit are the same to the last digit, each fill once; the pace afterwards is 2."""
+        self.venue.pace(0)
+        try:
+            self.machine.until(
+                "the sizes are the exchange's", lambda: self._sizes() == self.venue.sizes(), within_s=30
+            )
+            made = {fill["tid"]: fill for fill in self.venue.fills()}
+            told = [line for line in self.lines() if line["type"] == "fill"]
+            first = made[told[0]["tid"]]["time"]
+            due = Counter(tid for tid, fill in made.items() if fill["time"] > first)
+            told_once = Counter(line["tid"] for line in told)
+            assert not due - told_once, f"not in the audit: {sorted(due - told_once)[:5]}"
+            assert not [tid for tid, count in told_once.items() if count > 1]
+            assert not set(told_once) - set(made)
+        finally:
+            self.venue.pace(2)
+        self.machine.must(f"hlposmon audit verify --log-dir {LOGS}")
+
+    def _sizes(self) -> dict[str, Decimal]:
+        held = Api(self.machine.path(SOCKET), timeout_s=5.0).summary()["positions"]
+        return {row["coin"]: Decimal(row["size"]) for row in held.values() if Decimal(row["size"])}
 
 
 @pytest.fixture(scope="session")

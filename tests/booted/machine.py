@@ -70,6 +70,10 @@ class Machine:
         """A file of root's."""
         self.must(f'mkdir -p "$(dirname {path})" && cat > {path} && chmod {mode} {path}', stdin=text)
 
+    def path(self, path: str) -> Path:
+        """A path of the machine as this side reaches it; nothing on the way may be a link."""
+        return Path(f"/proc/{self.pid}/root{path}")
+
     def read(self, path: str) -> str:
         return self.must(f"cat {path}")
 

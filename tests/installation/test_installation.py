@@ -1,0 +1,258 @@
+"""What an installation writes, keeps and takes away, below a folder that stands for the system's root."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hlposmon.errors import HlposmonError
+from hlposmon.installation.changes import Package, check_prefix, installation
+from hlposmon.installation.layout import CONFIG, FILES, LINKS, LOGS, RECORD, STATE
+from hlposmon.installation.system import apply, remove, restore
+
+CRON = "/etc/cron.d/hlposmon"
+UNIT = "/etc/systemd/system/hlposmon.service"
+
+
+class System:
+    """A root folder, and the package in a version of one's choice."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.sources = folder / "root", folder / "package"
+        self.said: list[str] = []
+        for place in FILES:
+            path = self.sources / str(place.source)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{place.source} of the first version\nExecStart=/opt/hlposmon/bin/hlposmon\n")
+
+    def release(self, source: str, text: str) -> None:
+        (self.sources / source).write_text(text)
+
+    def install(self, prefix: str = "/opt/hlposmon", version: str = "1.0") -> None:
+        self.said.clear()
+        package = Package(self.sources, prefix, version, {"bash": "complete"})
+        restore(self.root, self.said.append)
+        apply(installation(package, self.root), self.root, self.said.append)
+
+    def remove(self, *, purge: bool = False) -> None:
+        self.said.clear()
+        remove(self.root, self.said.append, purge=purge)
+
+    def path(self, target: str) -> Path:
+        return self.root / target.lstrip("/")
+
+    def files(self) -> set[str]:
+        return {
+            "/" + str(path.relative_to(self.root))
+            for path in self.root.rglob("*")
+            if path.is_symlink() or path.is_file()
+        }
+
+    def contents(self) -> dict[str, str | bytes]:
+        return {
+            name: os.readlink(path) if path.is_symlink() else path.read_bytes()
+            for name in self.files()
+            for path in (self.path(name),)
+        }
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> System:
+    return System(tmp_path)
+
+
+def test_every_file_goes_to_its_place_and_names_the_environment(system: System):
+    system.install(prefix="/opt/elsewhere")
+
+    assert {place.target for place in FILES} <= system.files()
+    assert "ExecStart=/opt/elsewhere/bin/hlposmon" in system.path(UNIT).read_text()
+    for target, name in LINKS.items():
+        assert os.readlink(system.path(target)) == f"/opt/elsewhere/bin/{name}"
+    assert os.access(system.path("/usr/local/lib/hlposmon/alert"), os.X_OK)
+    assert json.loads(system.path(RECORD).read_text())["version"] == "1.0"
+    assert system.said == []
+
+
+def test_the_same_again_changes_nothing(system: System):
+    system.install()
+    before = system.contents()
+    system.install()
+
+    assert system.contents() == before
+
+
+def test_an_upgrade_replaces_what_nobody_changed(system: System):
+    system.install()
+    system.release("etc/hlposmon.toml", "new")
+    system.release("systemd/hlposmon.service", "new unit")
+    system.install(version="2.0")
+
+    assert system.path(CONFIG).read_text() == "new"
+    assert system.path(UNIT).read_text() == "new unit"
+
+
+def test_an_upgrade_leaves_a_changed_configuration_and_says_where_the_new_one_is(system: System):
+    system.install()
+    system.path(CONFIG).write_text("mine")
+    system.release("etc/hlposmon.toml", "new")
+    for _ in range(2):  # and the one after it still knows that it was changed
+        system.install(version="2.0")
+
+        assert system.path(CONFIG).read_text() == "mine"
+        assert [line for line in system.said if CONFIG in line] == [
+            f"left {CONFIG}: you changed it; the new one is /opt/hlposmon/share/hlposmon/etc/hlposmon.toml"
+        ]
+
+
+def test_a_cron_line_that_was_removed_stays_removed(system: System):
+    system.install()
+    system.path(CRON).unlink()
+    system.install()
+
+    assert not system.path(CRON).exists()
+    assert any(CRON in line and "you removed it" in line for line in system.said)
+
+
+def test_a_configuration_that_was_there_before_is_kept(system: System):
+    system.path(CONFIG).parent.mkdir(parents=True)
+    system.path(CONFIG).write_text("older than this")
+    system.install()
+
+    assert system.path(CONFIG).read_text() == "older than this"
+
+
+def test_a_file_that_the_package_lacks_is_named(system: System):
+    (system.sources / "man/hlposmon.1").unlink()
+    system.install()
+
+    assert any("man/hlposmon.1" in line for line in system.said)
+
+
+def test_nagios_finds_the_plugin_where_it_looks(system: System):
+    system.path("/usr/lib/nagios/plugins").mkdir(parents=True)
+    system.install()
+    link = system.path("/usr/lib/nagios/plugins/check_hlposmon")
+    assert os.readlink(link) == "/opt/hlposmon/bin/check_hlposmon"
+    system.remove()
+
+    assert not link.is_symlink()
+
+
+def test_a_removal_leaves_state_and_logs_alone(system: System):
+    system.install()
+    for folder in (STATE, LOGS):
+        system.path(folder).mkdir(parents=True)
+        (system.path(folder) / "data").write_text("data")
+    system.remove()
+
+    assert system.files() == {f"{STATE}/data", f"{LOGS}/data"}
+    assert not system.path("/etc/hlposmon").exists()
+    assert not system.path("/usr/local/share/hlposmon").exists()
+
+
+def test_what_the_administrator_wrote_outlives_a_removal_and_comes_back(system: System):
+    system.install()
+    mine = {
+        CONFIG: "my accounts",
+        CRON: "my cron line",
+        "/etc/hlposmon/credentials/key": "secret",
+        "/etc/hlposmon/ping-url": "https://ping",
+        "/etc/default/hlposmon": "HEALTH_ARGS=-v",
+        "/etc/systemd/system/hlposmon.service.d/override.conf": "[Service]",
+    }
+    for target, text in mine.items():
+        system.path(target).parent.mkdir(parents=True, exist_ok=True)
+        system.path(target).write_text(text)
+    system.remove()
+
+    saved = f"{STATE}/saved-by-removal"
+    assert system.files() == {saved + target for target in mine}
+    assert system.path(saved).stat().st_mode & 0o077 == 0, "there may be credentials in it"
+    assert len(system.said) == len(mine)
+
+    system.install()
+
+    assert {target: system.path(target).read_text() for target in mine} == mine
+    assert not system.path(saved).exists()
+
+
+def test_a_removal_twice_or_of_nothing_is_no_mistake(system: System):
+    system.root.mkdir()
+    system.remove()
+    system.install()
+    system.remove()
+    system.remove()
+
+    assert system.files() == set()
+
+
+def test_a_purge_leaves_nothing(system: System):
+    system.install()
+    system.path(CONFIG).write_text("mine")
+    for target in (f"{STATE}/history.sqlite3", f"{LOGS}/trading/audit.jsonl", "/etc/default/hlposmon"):
+        system.path(target).parent.mkdir(parents=True, exist_ok=True)
+        system.path(target).write_text("x")
+    system.remove(purge=True)
+
+    assert system.files() == set()
+    assert not system.path("/etc/hlposmon").exists()
+
+
+def test_a_purge_after_a_removal_leaves_nothing_either(system: System):
+    system.install()
+    system.path(CONFIG).write_text("mine")
+    system.remove()
+    system.remove(purge=True)
+
+    assert system.files() == set()
+
+
+@pytest.mark.parametrize(
+    "prefix", ["/home/me/.local/share/pipx/venvs/hlposmon", "/root/.local/share/uv/tools/hlposmon", "/tmp/v"]
+)
+def test_a_place_that_the_service_cannot_see_is_refused_with_what_to_do(prefix: str):
+    with pytest.raises(HlposmonError, match=r"/opt/hlposmon") as refused:
+        check_prefix(prefix, "/usr/bin/python3.11")
+    assert prefix in str(refused.value)
+
+
+def test_an_interpreter_that_the_service_cannot_see_is_refused_too():
+    with pytest.raises(HlposmonError, match="its Python"):
+        check_prefix("/opt/uv/hlposmon", "/root/.local/share/uv/python/cpython-3.12/bin/python3.12")
+
+
+def test_other_places_will_do():
+    check_prefix("/opt/pipx/venvs/hlposmon", "/usr/bin/python3.11")
+    check_prefix("/homestead", "/usr/bin/python3.11")
+
+
+def test_the_module_removes_without_the_command(system: System):
+    system.install()
+    done = subprocess.run(
+        [sys.executable, "-m", "hlposmon.installation", "remove", "--root", str(system.root)],
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert system.files() == set()
+
+
+def test_the_command_installs_below_a_folder_and_removes_again(tmp_path: Path):
+    command = [sys.executable, "-m", "hlposmon", "setup", "--destdir", str(tmp_path)]
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    unit = (tmp_path / UNIT.lstrip("/")).read_text()
+    assert f"ExecStart={Path(sys.prefix).resolve()}/bin/hlposmon run" in unit
+    for shell in ("bash-completion/completions/hlposmon", "zsh/site-functions/_hlposmon"):
+        assert "_HLPOSMON_COMPLETE" in (tmp_path / "usr/local/share" / shell).read_text()
+    assert subprocess.run([*command, "--remove"], capture_output=True).returncode == 0
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() or path.is_symlink()]
+
+
+def test_the_command_takes_no_two_kinds_of_removal():
+    command = [sys.executable, "-m", "hlposmon", "setup", "--remove", "--purge"]
+
+    assert subprocess.run(command, capture_output=True).returncode == 2
