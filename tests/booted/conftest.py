@@ -34,12 +34,19 @@ def commands(name: str) -> str:
     return found[1]
 
 
+def files(machine: Machine) -> set[str]:
+    """Everything on the machine's own disk."""
+    return set(machine.must("find / -xdev -path /var/log/journal -prune -o -print").splitlines())
+
+
 @dataclass
 class Host:
-    """The machine, the exchange in its network, and what the documents' commands printed."""
+    """The machine, the exchange in its network, the files before, and what was printed."""
 
     machine: Machine
     venue: Venue
+    wheels: Path
+    before: set[str]
     printed: dict[str, str]
 
     def workers(self) -> list[dict[str, Any]]:
@@ -82,6 +89,7 @@ class Host:
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package's wheel, and in `all/` that and every wheel it needs."""
     folder = tmp_path_factory.mktemp("wheels")
+    (folder / "next").mkdir()
     rootfs.dependencies(folder / "all", rootfs.wheel(folder))
     return folder
 
@@ -95,7 +103,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Iterator[
             boot(
                 root,
                 tmp_path_factory.mktemp("boot") / "console.log",
-                binds={wheels / "all": "/srv/wheels", wheels: "/srv/package"},
+                binds={wheels / "all": "/srv/wheels", wheels: "/srv/package", wheels / "next": "/srv/next"},
             ) as booted,
         ):
             booted.write("/etc/pip.conf", PIP)
@@ -113,13 +121,13 @@ def venue(machine: Machine) -> Iterator[Venue]:
 
 
 @pytest.fixture(scope="session")
-def installed(machine: Machine, venue: Venue) -> Host:
+def installed(machine: Machine, venue: Venue, wheels: Path) -> Host:
     """The documents' commands, one block after another, as root types them beside the wheel."""
     machine.write("/etc/systemd/system/hlposmon.service.d/trust.conf", TRUST)
-    printed = {}
+    before, printed = files(machine), {}
     for name in ("install", "configure", "start"):
         printed[name] = machine.must(f"set -e; cd /srv/package\n{commands(name)}", timeout_s=180)
-    return Host(machine, venue, printed)
+    return Host(machine, venue, wheels, before, printed)
 
 
 @pytest.fixture
@@ -131,7 +139,14 @@ def host(installed: Host) -> Host:
     return installed
 
 
+# One after another they change what the next one finds: the clock is put forward, the package removed.
+ORDER = ("test_install", "test_service", "test_upkeep", "test_day", "test_removal")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
+    ours = [item for item in items if item.path.parent == Path(__file__).parent]
+    rest = [item for item in items if item not in ours]
+    items[:] = rest + sorted(ours, key=lambda item: ORDER.index(item.path.stem))
+    for item in ours:
         item.add_marker(pytest.mark.timeout(600))
         item.add_marker(pytest.mark.xdist_group("booted"))

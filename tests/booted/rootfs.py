@@ -21,6 +21,8 @@ PACKAGES = (
     "ca-certificates", "man-db", "sudo", "procps", "iproute2", "faketime", "socat",
 )  # fmt: skip
 TOOLS = {"debootstrap": "debootstrap", "systemd-nspawn": "systemd-container", "nsenter": "util-linux"}
+# Other ways to install it that the documents name.
+INSTALLERS = ("pipx", "uv")
 # What Debian would ask the network for, and what has no meaning in a container.
 MASKED = ("systemd-firstboot.service", "systemd-networkd-wait-online.service", "e2scrub_reap.service")
 
@@ -117,7 +119,7 @@ def _build(source: Path, folder: Path) -> Path:
 
 def dependencies(folder: Path, of: Path) -> None:
     """Every wheel that `of` needs, for the Python of the Debian: what the registry stands for inside."""
-    _must([sys.executable, "-m", "pip", "wheel", "-q", "--no-cache-dir", "-w", str(folder), str(of)])
+    _must([sys.executable, "-m", "pip", "wheel", "-q", "-w", str(folder), str(of), *INSTALLERS])
 
 
 def _must(command: list[str]) -> None:

@@ -205,7 +205,7 @@ def test_a_bad_configuration_fails_once_with_78_and_a_message_and_raises_the_ale
 
 def test_the_timer_reports_health_and_raises_the_alert_when_it_is_critical(host: Host):
     machine = host.machine
-    quick = "[Timer]\nOnActiveSec=\nOnActiveSec=1s\nOnUnitActiveSec=\nOnUnitActiveSec=2s\n"
+    quick = "[Timer]\nOnActiveSec=\nOnActiveSec=1s\nOnUnitActiveSec=2s\n"
     with drop_in(host, "hlposmon-health.timer", quick):
         machine.must("rm -rf /run/hlposmon-alert/*; systemctl start hlposmon-health.timer")
         try:
@@ -266,9 +266,10 @@ def test_credentials_reach_the_service_and_nobody_else(host: Host):
         path = machine.must(f"tr '\\0' '\\n' < /proc/{pid}/environ | grep ^CREDENTIALS_DIRECTORY=").split(
             "="
         )[1]
-        read = f"nsenter -t {pid} --mount setpriv --reuid=hlposmon --clear-groups cat {path.strip()}/venue_binance-api-key"
-        assert machine.must(read) == "a-secret-key"
-        assert machine.run(f"cat {path.strip()}/venue_binance-api-key", user="nobody").returncode != 0
+        read = f"cat {path.strip()}/venue_binance-api-key"
+        service = f"nsenter -t {pid} --mount setpriv --reuid=hlposmon --clear-groups"
+        assert machine.must(f"{service} {read}") == "a-secret-key"
+        assert machine.run(read, user="nobody").returncode != 0
     finally:
         machine.must("rm /etc/hlposmon/credentials/binance-api-key")
 

@@ -53,7 +53,7 @@ class System:
 
     def contents(self) -> dict[str, str | bytes]:
         return {
-            name: os.readlink(path) if path.is_symlink() else path.read_bytes()
+            name: str(path.readlink()) if path.is_symlink() else path.read_bytes()
             for name in self.files()
             for path in (self.path(name),)
         }
@@ -70,7 +70,7 @@ def test_every_file_goes_to_its_place_and_names_the_environment(system: System):
     assert {place.target for place in FILES} <= system.files()
     assert "ExecStart=/opt/elsewhere/bin/hlposmon" in system.path(UNIT).read_text()
     for target, name in LINKS.items():
-        assert os.readlink(system.path(target)) == f"/opt/elsewhere/bin/{name}"
+        assert str(system.path(target).readlink()) == f"/opt/elsewhere/bin/{name}"
     assert os.access(system.path("/usr/local/lib/hlposmon/alert"), os.X_OK)
     assert json.loads(system.path(RECORD).read_text())["version"] == "1.0"
     assert system.said == []
@@ -135,7 +135,7 @@ def test_nagios_finds_the_plugin_where_it_looks(system: System):
     system.path("/usr/lib/nagios/plugins").mkdir(parents=True)
     system.install()
     link = system.path("/usr/lib/nagios/plugins/check_hlposmon")
-    assert os.readlink(link) == "/opt/hlposmon/bin/check_hlposmon"
+    assert str(link.readlink()) == "/opt/hlposmon/bin/check_hlposmon"
     system.remove()
 
     assert not link.is_symlink()
