@@ -1,14 +1,15 @@
 """One connection to the monitor's Unix socket, with one deadline over everything that is done on it.
 
 Nothing here waits longer than the deadline, and nothing is read without a cap. The standard library's
-http.client is not used: it imports ssl, which costs a short command a third of its time; nor are
-pathlib and typing, which cost it as much as its question.
+http.client is not used: it imports ssl, which costs a short command a third of its time; nor are pathlib
+and typing, which cost it as much as its question. `_socket` is what `socket` wraps, without the selectors
+and enums that a connected Unix socket has no use for; they would cost as much again.
 """
 
 from __future__ import annotations
 
+import _socket
 import json
-import socket
 import time
 from collections.abc import Callable
 
@@ -41,7 +42,7 @@ class Connection:
     def __init__(self, path: str | PathLike[str], deadline: float | None) -> None:
         self.deadline = deadline
         self.buffer = bytearray()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
             self._limit()
             self._socket.connect(str(path))

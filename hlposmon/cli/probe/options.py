@@ -69,9 +69,20 @@ def parse(arguments: Sequence[str]) -> dict[str, Any] | None:
         if not done:
             return None
     try:
-        return checked(values)
+        return checked(_converted(values))
     except ValueError:
         return None
+
+
+def _converted(values: dict[str, Any]) -> dict[str, Any]:
+    """At the end, since of an option that is given twice only the last counts."""
+    for option in OPTIONS:
+        value = values[option.name]
+        if option.kind == SECONDS and isinstance(value, str):
+            values[option.name] = seconds(value)
+        if option.kind == CHOICE and value not in option.metavar.split("|"):
+            raise ValueError(f"{value!r} is not one of {option.metavar}")
+    return values
 
 
 def checked(values: dict[str, Any]) -> dict[str, Any]:
@@ -135,15 +146,6 @@ def _take(option: Option, value: str, values: dict[str, Any]) -> bool:
         values[option.name] += 1
     elif option.kind == MANY:
         values[option.name] = (*values[option.name], value)
-    elif option.kind == CHOICE:
-        if value not in option.metavar.split("|"):
-            return False
-        values[option.name] = value
-    elif option.kind == SECONDS:
-        try:
-            values[option.name] = seconds(value)
-        except ValueError:
-            return False
     else:
         values[option.name] = value
     return True
