@@ -18,6 +18,7 @@ from hlposmon.errors import HlposmonError, NotPermitted, WireError
 
 TYPE_CHECKING = False  # typing's, without typing
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -42,11 +43,11 @@ def run(values: dict[str, Any], before: str | None = None) -> int:
         lines += details(verdict, thresholds)
     text = "".join(f"{line}\n" for line in lines)
     if values["textfile"] is not None:
-        _aside(lambda: _write_textfile(values["textfile"], health, verdict.code))
+        _aside("--textfile", lambda: _write_textfile(values["textfile"], health, verdict.code))
     if not (values["quiet"] and verdict.code == OK):
         stdout.write(_json(health, verdict, thresholds) if values["as_json"] else text)
     if values["ping_url_file"] is not None:
-        _aside(lambda: _ping(values, verdict.code, text))
+        _aside("--ping-url-file", lambda: _ping(values, verdict.code, text))
     return verdict.code
 
 
@@ -76,7 +77,10 @@ def _write_textfile(path: str, health: dict[str, Any], code: int) -> None:
 
     from hlposmon.cli.probe.textfile import exposition, write
 
-    write(path, exposition(health, code, time.time()))
+    try:
+        write(path, exposition(health, code, time.time()))
+    except OSError as error:
+        say(f"{path} is not written: {(error.strerror or type(error).__name__).lower()}")
 
 
 def _ping(values: dict[str, Any], code: int, text: str) -> None:
@@ -86,14 +90,11 @@ def _ping(values: dict[str, Any], code: int, text: str) -> None:
     send(values["ping_url_file"], code if fails else 0, text, say)
 
 
-def _aside(call: Any) -> None:
+def _aside(option: str, call: Callable[[], None]) -> None:
     try:
         call()
     except Exception as error:  # noqa: BLE001 - an extra; the check has its own answer
-        place = (
-            f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
-        )
-        say(f"{type(error).__name__}: {place}" if place is error else str(place))
+        say(f"{option} failed: {type(error).__name__}")  # no more: its text might quote the secret
 
 
 def say(message: str) -> None:
