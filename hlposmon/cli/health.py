@@ -5,7 +5,7 @@ comes here (`cli.entry`). 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,10 +20,16 @@ from hlposmon.cli.probe.verdict import UNKNOWN
 HELP = """One monitoring-plugin line; exit status 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
 
 RANGE is as in monitoring plugins: 10 (0 to 10 is well), 10: (10 or more), ~:10 (10 or less), 10:20, and
-@10:20 (10 to 20 is not well). METRIC is one of """
+@10:20 (10 to 20 is not well). Quote what holds a tilde: a shell may replace it. METRIC is one of """
 
 
-class _Seconds(click.ParamType[float]):
+if TYPE_CHECKING:
+    FloatType = click.ParamType[float]
+else:
+    FloatType = click.ParamType  # no generic in older ones of those allowed
+
+
+class _Seconds(FloatType):
     name = "float"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:

@@ -101,7 +101,7 @@ def _say(message: str, code: int) -> int:
 
 def _usage(error: click.UsageError, given: Sequence[str]) -> int:
     """A wrong command line: 2, but for `health` 3, since monitoring systems read 2 as CRITICAL."""
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # not before click 8.2
         click.echo(error.format_message(), err=True)
         return USAGE
     place = error.ctx.command_path if error.ctx else "hlposmon"

@@ -30,7 +30,10 @@ class Range:
         match = _RANGE.fullmatch(text)
         start, colon, end = match.group(2, 3, 4) if match else (None, None, None)
         if match is None or (start is None and end is None) or len(text) > LONGEST:
-            raise ValueError(f"{text[:LONGEST]!r} is no range; ranges are 10, 10:, ~:10, 10:20 or @10:20")
+            hint = "; quote a range with ~, or the shell replaces it" if text.startswith("/") else ""
+            raise ValueError(
+                f"{text[:LONGEST]!r} is no range; ranges are 10, 10:, ~:10, 10:20 or @10:20{hint}"
+            )
         self.text = text
         self.inside = bool(match.group(1))
         # No colon: from zero. No start before it: from zero, too.

@@ -87,6 +87,7 @@ def test_thresholds_are_read_by_metric_and_level_and_the_last_counts():
     [
         ("fills_age", "is not METRIC=RANGE, such as fills_age=30"),
         ("fils_age=3", "there is no metric 'fils_age'; there are fills_age, price_age, "),
+        ("upnl=/home/me:", "is no range; ranges are 10, 10:, ~:10, 10:20 or @10:20; quote a range with ~"),
         ("fills_age=", "fills_age: '' is no range"),
         ("fills_age=3=4", "fills_age: '3=4' is no range"),
     ],
