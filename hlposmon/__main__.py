@@ -1,6 +1,6 @@
 """`python -m hlposmon` is the command `hlposmon`."""
 
-from hlposmon.cli.main import main
+from hlposmon.cli.entry import main
 
 if __name__ == "__main__":
     main()

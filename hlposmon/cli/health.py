@@ -1,105 +1,112 @@
-"""`hlposmon health`: one line for a monitoring system (Nagios plugin form) and its exit status.
+"""`hlposmon health` and `check_hlposmon` for click: their help, and what is wrong with a command line.
 
-Must stay light: click and a socket, nothing else. 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+The options are made from the table of `probe.options`; a command line that it understands by itself never
+comes here (`cli.entry`). 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
 """
 
-import json
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hlposmon.cli.options import find_api, socket_option, timeout_option
-from hlposmon.errors import HlposmonError, NotPermitted, WireError
+from hlposmon import __version__
+from hlposmon.cli.options import given_socket
+from hlposmon.cli.probe import options
+from hlposmon.cli.probe.check import run
+from hlposmon.cli.probe.figures import FIGURES
+from hlposmon.cli.probe.line import error_line
+from hlposmon.cli.probe.verdict import UNKNOWN
 
-OK, WARNING, CRITICAL, UNKNOWN = range(4)
-WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
-STATUSES = {"healthy": OK, "degraded": WARNING, "unhealthy": CRITICAL, "stopping": CRITICAL}
-# perfdata label, key in ages_s, and the thresholds in seconds for a monitor that names none
-AGES = (
-    ("fills_age", "fills", (5, 15)),
-    ("price_age", "prices", (5, 15)),
-    ("sync_age", "reconcile", (120, 300)),
-)
+HELP = """One monitoring-plugin line; exit status 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+
+RANGE is as in monitoring plugins: 10 (0 to 10 is well), 10: (10 or more), ~:10 (10 or less), 10:20, and
+@10:20 (10 to 20 is not well). Quote what holds a tilde: a shell may replace it. METRIC is one of """
 
 
-@click.command("health", short_help="One line and an exit status for monitoring systems.")
-@click.option("--json", "as_json", is_flag=True, help="The monitor's health as one JSON object.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing when all is well.")
-@socket_option
-@timeout_option
-@click.pass_context
-def command(ctx: click.Context, as_json: bool, quiet: bool, socket: str | None, timeout_s: float) -> int:
-    """One monitoring-plugin line; exit status 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."""
+if TYPE_CHECKING:
+    FloatType = click.ParamType[float]
+else:
+    FloatType = click.ParamType  # no generic in older ones of those allowed
+
+
+class _Seconds(FloatType):
+    name = "float"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            return options.seconds(value)
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
+
+
+def _parameter(option: options.Option) -> click.Option:
+    """The table's option as click's."""
+    kinds: dict[str, dict[str, Any]] = {
+        options.FLAG: {"is_flag": True},
+        options.COUNT: {"count": True},
+        options.TEXT: {"metavar": option.metavar},
+        options.MANY: {"metavar": option.metavar, "multiple": True},
+        options.SECONDS: {"metavar": option.metavar, "type": _Seconds(), "show_default": True},
+        options.CHOICE: {"type": click.Choice(option.metavar.split("|")), "show_default": True},
+    }
+    given = kinds[option.kind]
+    if option.kind not in (options.FLAG, options.COUNT, options.MANY) and option.default is not None:
+        given["default"] = option.default
+    return click.Option([*option.flags, option.name], help=option.help, **given)
+
+
+def _check(**values: Any) -> int:
+    ctx = click.get_current_context()
     try:
-        health = find_api(ctx, socket, timeout_s).health()
-    except HlposmonError as error:
-        # Who cannot look cannot say; but a monitor that does not answer is down for all who rely on it.
-        code = UNKNOWN if isinstance(error, (NotPermitted, WireError)) else CRITICAL
-        health = {"status": "unknown", "running": False, "reasons": [str(error)]}
-        line = f"HLPOSMON {WORDS[code]} - {_plain(error)}"
-    else:
-        code = STATUSES.get(str(health.get("status")), UNKNOWN)
-        line = plugin_line(code, health)
-    if as_json:
-        line = json.dumps(health, separators=(", ", ": "))
-    if not (quiet and code == OK):
-        click.echo(line)
-    return code
+        checked = options.checked(values)
+    except ValueError as error:
+        raise click.UsageError(str(error), ctx) from error
+    return run(checked, given_socket(ctx, None))
 
 
-def plugin_line(code: int, health: dict[str, Any]) -> str:
-    """`HLPOSMON OK - 2 positions, uPnL +12.34 USD, all proven | fills_age=0.8s;5;15;0 ...`"""
-    count = int(health.get("positions") or 0)
-    verdicts = health.get("verdicts") or {}
-    parts = [] if health.get("mode", "live") == "live" else [str(health["mode"]).upper()]
-    if health.get("status") == "stopping":
-        parts.append("stopping")
-    if health.get("stated", True) or count:
-        parts.append(f"{count} position{'' if count == 1 else 's'}")
-        parts += _profit(health.get("unrealized_pnl"))
-    else:
-        parts.append("positions unknown")  # an exchange that has not answered is not flat
-    parts += _verdicts(verdicts)
-    reasons = health.get("reasons") or []
-    text = ", ".join(parts) + (": " + "; ".join(map(_plain, reasons)) if reasons else "")
-    return f"HLPOSMON {WORDS[code]} - {text} | {_perfdata(health, count, verdicts)}"
+def _command(name: str, callback: Callable[..., Any], *more: click.Parameter) -> click.Command:
+    return click.Command(
+        name,
+        callback=callback,
+        params=[*map(_parameter, options.OPTIONS), *more],
+        help=f"{HELP}{', '.join(FIGURES)}.",
+        short_help="One line and an exit status for monitoring systems.",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
 
 
-def _perfdata(health: dict[str, Any], count: int, verdicts: dict[str, int]) -> str:
-    ages, thresholds = health.get("ages_s") or {}, health.get("thresholds") or {}
-    data = []
-    for label, key, default in AGES:
-        warn, critical = thresholds.get(key) or default
-        age = ages.get(key)
-        # U: the value could not be determined (plugin guidelines)
-        value = "U" if age is None else f"{_short(age)}s"
-        data.append(f"{label}={value};{_short(warn)};{_short(critical)};0")
-    positions = count if health.get("stated", True) or count else "U"
-    return " ".join([*data, f"positions={positions};;;0", f"drift={verdicts.get('drift', 0)};0;0;0"])
+command = _command("health", _check)
 
 
-def _short(number: float) -> str:
-    """At most one digit after the point, and none that says nothing: 0.8, 21."""
-    return f"{number:.1f}".removesuffix(".0")
+def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"check_hlposmon {__version__}")
+        ctx.exit()
 
 
-def _profit(amount: object) -> list[str]:
-    if not isinstance(amount, str):
-        return []
+def explain_plugin(arguments: Sequence[str]) -> int:
+    """`check_hlposmon` with help, version or a mistake: UNKNOWN each, as the plugin guidelines want it."""
+    version = click.Option(
+        ["-V", "--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_version,
+        help="Show the version and exit.",
+    )
+    statuses: list[int] = []
+
+    def check(**values: Any) -> None:
+        statuses.append(_check(**values))
+
+    command = _command("check_hlposmon", check, version)
     try:
-        return [f"uPnL {Decimal(amount):+.2f} USD"]
-    except InvalidOperation:
-        return []
-
-
-def _verdicts(verdicts: dict[str, int]) -> list[str]:
-    others = [f"{number} {name}" for name, number in verdicts.items() if number and name != "proven"]
-    if others:
-        return others
-    return ["all proven"] if verdicts.get("proven") else []
-
-
-def _plain(reason: object) -> str:
-    """One line without the bar that begins the perfdata."""
-    return " ".join(str(reason).replace("|", "/").split())
+        command.main(list(arguments), prog_name="check_hlposmon", standalone_mode=False)
+    except click.ClickException as error:
+        click.echo(error_line(UNKNOWN, error.format_message()))
+        click.echo("See 'check_hlposmon --help'.", err=True)
+    except click.Abort:
+        pass
+    return statuses[0] if statuses else UNKNOWN

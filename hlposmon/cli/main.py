@@ -5,7 +5,6 @@ what is printed about an error, and with which status the program ends, stands h
 """
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -13,6 +12,8 @@ from typing import Any, NoReturn
 import click
 
 from hlposmon import __version__
+from hlposmon.cli import stdout
+from hlposmon.cli.probe.line import plain
 from hlposmon.client.connection import RequestRefused
 from hlposmon.errors import (
     ConfigError,
@@ -69,7 +70,7 @@ class Program(click.Group):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            _silence_stdout()
+            stdout.silence()
             return 0
         return result
 
@@ -94,16 +95,6 @@ class Program(click.Group):
         sys.exit(code)
 
 
-def _silence_stdout() -> None:
-    """The reader has had enough: what is still buffered goes nowhere, and nobody is told."""
-    try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
-    except (OSError, ValueError):
-        pass  # stdout is no file: nothing is left to be flushed at exit
-
-
 def _say(message: str, code: int) -> int:
     click.echo(f"hlposmon: {message}", err=True)
     return code
@@ -111,13 +102,13 @@ def _say(message: str, code: int) -> int:
 
 def _usage(error: click.UsageError, given: Sequence[str]) -> int:
     """A wrong command line: 2, but for `health` 3, since monitoring systems read 2 as CRITICAL."""
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # not before click 8.2
         click.echo(error.format_message(), err=True)
         return USAGE
     place = error.ctx.command_path if error.ctx else "hlposmon"
     message = " ".join(error.format_message().split()).removesuffix(".") + "."
     if "health" in given:
-        click.echo(f"HLPOSMON UNKNOWN - {message}")
+        click.echo(f"HLPOSMON UNKNOWN - {plain(message)}")
         return _say(f"{message} See '{place} --help'.", UNKNOWN)
     return _say(f"{message} See '{place} --help'.", USAGE)
 
@@ -146,5 +137,5 @@ def program(ctx: click.Context, socket: str | None) -> None:
 
 
 def main() -> NoReturn:
-    """The entry point of the console script."""
+    """Where `cli.entry` goes with all that is not a plain check."""
     program.main()

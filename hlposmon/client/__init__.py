@@ -4,8 +4,7 @@
 program that wants one does not pay for the others.
 """
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing's, without typing: a short command imports this package
 if TYPE_CHECKING:
     from hlposmon.client.api import Api as Api
     from hlposmon.client.history import History as History
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Api", "History", "Snapshot"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "Api":
         from hlposmon.client.api import Api
 

@@ -9,15 +9,18 @@ Decimals stay the strings that the monitor sent; who computes with them makes th
         for message in messages: ...
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from hlposmon.client.connection import Connection, RequestRefused, attempt, json_object, refusal
 from hlposmon.errors import WireError
 
+TYPE_CHECKING = False  # typing's, without typing
 if TYPE_CHECKING:
+    from os import PathLike
+    from typing import Any
+
     from hlposmon.client.websocket import Stream
 
 __all__ = ["Api", "RequestRefused"]
@@ -33,14 +36,17 @@ class Api:
     MonitorNotRunning, NotPermitted, TimedOut, WireError (no JSON came), RequestRefused (an error came).
     """
 
-    def __init__(self, socket_path: str | Path, *, timeout_s: float = 2.0) -> None:
-        self.socket_path = Path(socket_path)
+    def __init__(self, socket_path: str | PathLike[str], *, timeout_s: float = 2.0) -> None:
+        self.socket_path = socket_path
         self.timeout_s = timeout_s
 
     def summary(self, account: str | None = None) -> dict[str, Any]:
         """All positions, or one account's; an account that is not watched raises RequestRefused (404)."""
-        query = "" if account is None else f"?account={quote(account, safe='')}"
-        return self.ask(f"{POSITIONS}/summary{query}")
+        if account is None:
+            return self.ask(f"{POSITIONS}/summary")
+        from urllib.parse import quote
+
+        return self.ask(f"{POSITIONS}/summary?account={quote(account, safe='')}")
 
     def health(self) -> dict[str, Any]:
         """The monitor's judgement of itself, also when it says unhealthy (status 503)."""
@@ -85,7 +91,7 @@ class Api:
         events: Sequence[str] = (),
         accounts: Sequence[str] = (),
         timeout_s: float | None = None,
-    ) -> "Stream":
+    ) -> Stream:
         """The stream of messages as an iterator of objects; use it in a `with`.
 
         `since` resumes after that seq. `events` and `accounts` narrow it. `timeout_s` is the longest

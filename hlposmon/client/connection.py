@@ -1,15 +1,17 @@
 """One connection to the monitor's Unix socket, with one deadline over everything that is done on it.
 
 Nothing here waits longer than the deadline, and nothing is read without a cap. The standard library's
-http.client is not used: it imports ssl, which costs a short command a third of its time.
+http.client is not used: it imports ssl, which costs a short command a third of its time; nor are pathlib
+and typing, which cost it as much as its question. `_socket` is what `socket` wraps, without the selectors
+and enums that a connected Unix socket has no use for; they would cost as much again.
 """
 
+from __future__ import annotations
+
+import _socket
 import json
-import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
 
 from hlposmon.errors import HlposmonError, MonitorNotRunning, NotPermitted, TimedOut, WireError
 
@@ -17,7 +19,12 @@ HEAD_BYTES = 16 * 1024
 BODY_BYTES = 64 * 1024 * 1024
 RETRY_S = 0.05
 
-T = TypeVar("T")
+TYPE_CHECKING = False  # typing's, without typing
+if TYPE_CHECKING:
+    from os import PathLike
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 
 class RequestRefused(HlposmonError):
@@ -32,10 +39,10 @@ class RequestRefused(HlposmonError):
 class Connection:
     """A connected socket, what was read ahead, and the monotonic time until when reading may last."""
 
-    def __init__(self, path: Path, deadline: float | None) -> None:
+    def __init__(self, path: str | PathLike[str], deadline: float | None) -> None:
         self.deadline = deadline
         self.buffer = bytearray()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
             self._limit()
             self._socket.connect(str(path))
@@ -132,7 +139,7 @@ def _count(text: str, base: int) -> int:
     return count
 
 
-def attempt(path: Path, timeout_s: float, exchange: Callable[[Connection], T]) -> T:
+def attempt(path: str | PathLike[str], timeout_s: float, exchange: Callable[[Connection], T]) -> T:
     """Connect and do `exchange`, again while the monitor refuses or resets, until the time is over.
 
     The exchange must be one that may be done twice. The connection is closed afterwards unless the
@@ -161,7 +168,7 @@ def attempt(path: Path, timeout_s: float, exchange: Callable[[Connection], T]) -
         time.sleep(RETRY_S)
 
 
-def _once(path: Path, deadline: float, exchange: Callable[[Connection], T]) -> T:
+def _once(path: str | PathLike[str], deadline: float, exchange: Callable[[Connection], T]) -> T:
     connection = Connection(path, deadline)
     result = None
     try:

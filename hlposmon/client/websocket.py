@@ -11,7 +11,6 @@ import os
 import struct
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -38,7 +37,7 @@ class Stream:
 
     def __init__(
         self,
-        socket_path: Path,
+        socket_path: str | os.PathLike[str],
         *,
         since: int | None = None,
         compact: bool = False,

@@ -6,15 +6,14 @@ elsewhere.
 """
 
 import os
-import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hlposmon.config import places
 from hlposmon.config.settings import Flags, Paths
 
 ROOT = Path("/")
-SOCKET_NAME = "hlposmon.sock"
 SOCKET_BYTES = 107  # sun_path holds 108 with its closing zero (unix(7))
 
 
@@ -27,28 +26,19 @@ class Surroundings:
     root: Path = ROOT
 
     def home(self) -> Path:
-        home = self.environ.get("HOME", "")
-        return Path(home) if home.startswith("/") else Path(pwd.getpwuid(os.getuid()).pw_dir)
+        return Path(places.home(self.environ))
 
     def absolute(self, text: str | Path) -> Path:
         """A path from a flag or the environment: `~/` and relative paths are meant as in a shell."""
-        path = Path(text)
-        if path.parts[:1] == ("~",):
-            path = self.home().joinpath(*path.parts[1:])
-        return path if path.is_absolute() else Path.cwd() / path
+        return Path(places.absolute(str(text), self.environ))
 
     def systemd(self, name: str) -> Path | None:
         """The first folder of one of systemd's directory variables."""
-        first = self.environ.get(name, "").split(":")[0]
-        return Path(first) if first.startswith("/") else None
-
-    def xdg(self, name: str, default: str) -> Path:
-        """An XDG base folder; a relative value is invalid and ignored (basedir-spec)."""
-        value = self.environ.get(name, "")
-        return Path(value) if value.startswith("/") else self.home() / default
+        folder = places.systemd(name, self.environ)
+        return None if folder is None else Path(folder)
 
     def user_state(self) -> Path:
-        return self.xdg("XDG_STATE_HOME", ".local/state") / "hlposmon"
+        return Path(places.user_state(self.environ))
 
     def system_config(self) -> Path:
         return self.root / "etc/hlposmon/hlposmon.toml"
@@ -62,14 +52,9 @@ def named_config(around: Surroundings) -> Path | None:
 
 def find_config(around: Surroundings) -> Path | None:
     """The config file to read; a file nobody named counts only when it is there and may be read."""
-    named = named_config(around)
-    if named is not None:
-        return named
-    systemd = around.systemd("CONFIGURATION_DIRECTORY")
-    user = around.xdg("XDG_CONFIG_HOME", ".config") / "hlposmon/hlposmon.toml"
-    candidates = [systemd / "hlposmon.toml"] if systemd else []
-    candidates += [around.system_config(), user]
-    return next((path for path in candidates if os.access(path, os.R_OK)), None)
+    named = str(around.flags.config) if around.flags.config else None
+    path = places.find_config(named, around.environ, str(around.root))
+    return None if path is None else Path(path)
 
 
 def unreadable_config(around: Surroundings) -> Path | None:
@@ -103,36 +88,10 @@ def _text(table: Mapping[str, object], key: str, around: Surroundings) -> Path |
 
 
 def _socket(around: Surroundings, table: Mapping[str, object]) -> Path:
-    chosen = around.flags.socket or around.environ.get("HLPOSMON_SOCKET")
-    if chosen:
-        return around.absolute(chosen)
-    configured = _text(table, "socket", around)
-    if configured is not None:
-        return configured
-    runtime = around.systemd("RUNTIME_DIRECTORY")
-    if runtime is not None:
-        return runtime / SOCKET_NAME
-    system = around.root / "run/hlposmon" / SOCKET_NAME
-    # Without the socket, the folder of a service that is restarting counts only for who may write there:
-    # tmpfiles.d may make it on machines where people run monitors of their own.
-    if _is_there(system) or os.access(system.parent, os.W_OK | os.X_OK):
-        return system
-    return _user_runtime(around) / SOCKET_NAME
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except PermissionError:
-        return True
-
-
-def _user_runtime(around: Surroundings) -> Path:
-    xdg = around.environ.get("XDG_RUNTIME_DIR", "")
-    if xdg.startswith("/"):
-        return Path(xdg) / "hlposmon"
-    run = around.root / "run/user" / str(os.getuid())
-    return run / "hlposmon" if run.is_dir() else around.user_state() / "run"
+    chosen = str(around.flags.socket) if around.flags.socket else None
+    configured = table.get("socket")
+    named = configured if isinstance(configured, str) and configured else None
+    return Path(places.socket_path(chosen, around.environ, named, str(around.root)))
 
 
 def _is_systems(around: Surroundings, config: Path | None, socket: Path) -> bool:

@@ -106,6 +106,7 @@ class Answers:
             "mode": self.settings.mode,
             "ready": health.ready,
             "reasons": list(health.reasons),
+            "late": health.late,
             "accounts": len(self._book.accounts),
             "positions": totals["active_positions"],
             "stated": all(map(self._book.is_stated, self._book.accounts)),

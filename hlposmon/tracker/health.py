@@ -29,12 +29,13 @@ class Ages:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`ready`: every listed position is proven and every account confirmed."""
+    """`ready`: every listed position is proven and every account confirmed. `late`: the reason by feed."""
 
     status: str
     reasons: tuple[str, ...]
     ready: bool
     verdicts: dict[str, int] = field(default_factory=dict)
+    late: dict[str, str] = field(default_factory=dict)
 
 
 def assess(
@@ -62,10 +63,10 @@ def assess(
     late, dead = _late(ages, limits)
     if len(dead) == len(late) == 3 and uptime_s > GRACE_S:
         bad.append("nothing is fresh: " + "; ".join(dead))
-        late = []
+        late = {}
     flaps = [f"{name} restarts again and again" for name in flapping]
     restarting = [f"{name} is not up" for name in workers_down]
-    mild = [*late, *_unchecked(ages, limits), *doubtful, *drifts, *flaps, *restarting]
+    mild = [*late.values(), *_unchecked(ages, limits), *doubtful, *drifts, *flaps, *restarting]
     status = "unhealthy" if bad else "degraded" if mild else "healthy"
     verdicts = [view.verdict for view in listed]
     proven = all(verdict is Verdict.PROVEN for verdict in [*verdicts, *(one.verdict for one in accounts)])
@@ -74,6 +75,7 @@ def assess(
         reasons=(*bad, *mild),
         ready=proven and not late and not dead and not stopping,
         verdicts=dict(Counter(verdict.value for verdict in verdicts)),
+        late=late,
     )
 
 
@@ -103,18 +105,19 @@ def _doubtful(listed: Sequence[View], accounts: Sequence[AccountView]) -> list[s
     return doubts
 
 
-def _late(ages: Ages, limits: Limits) -> tuple[list[str], list[str]]:
-    late, dead = [], []
-    for name, age, (warn_s, stale_s) in (
-        ("fills", ages.fills, limits.fills),
-        ("prices", ages.prices, limits.prices),
-        ("statements", ages.reconcile, limits.reconcile),
+def _late(ages: Ages, limits: Limits) -> tuple[dict[str, str], list[str]]:
+    late: dict[str, str] = {}
+    dead = []
+    for feed, name, age, (warn_s, stale_s) in (
+        ("fills", "fills", ages.fills, limits.fills),
+        ("prices", "prices", ages.prices, limits.prices),
+        ("reconcile", "statements", ages.reconcile, limits.reconcile),
     ):
         if age is None:
-            late.append(f"no {name} yet")
+            late[feed] = f"no {name} yet"
             dead.append(f"no {name} yet")
         elif age > warn_s:
-            late.append(f"{name} are {age:.0f} s old")
+            late[feed] = f"{name} are {age:.0f} s old"
             if age > stale_s:
                 dead.append(f"{name} are {age:.0f} s old")
     return late, dead

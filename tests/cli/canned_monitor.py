@@ -78,7 +78,7 @@ SUMMARY = {
 # A shell's background job would ignore SIGINT, and hand that down to all that it starts.
 AS_A_PROCESS = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-    "from hlposmon.cli.main import main; main()"
+    "from hlposmon.cli.entry import main; main()"
 )
 
 

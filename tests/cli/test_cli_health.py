@@ -106,17 +106,34 @@ def test_a_usage_error_is_unknown(hlposmon: Commands, arguments: tuple[str, ...]
 
 def test_health_is_light(hlposmon: Commands, monitor: Monitor):
     code = (
-        "import sys, atexit; from hlposmon.cli.main import main;"
+        "import sys, atexit; from hlposmon.cli.entry import main;"
         "atexit.register(lambda: print(*sys.modules, file=sys.stderr)); main()"
     )
+    # Without the start-up files of site-packages, some of which import such modules themselves.
     done = subprocess.run(
-        [sys.executable, "-c", code, "health"], capture_output=True, text=True, env=hlposmon.environ
+        [sys.executable, "-S", "-c", code, "health"],
+        capture_output=True,
+        text=True,
+        env={**hlposmon.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     modules = set(done.stderr.split())
 
     assert 0 == done.returncode
-    assert "click" in modules
+    assert "hlposmon.cli.probe.check" in modules
     heavy = {
+        "click",
+        "pathlib",
+        "typing",
+        "dataclasses",
+        "socket",
+        "selectors",
+        "urllib.request",
+        "threading",
+        "h11",
+        "wsproto",
+        "websocket",
+        "sdnotify",
+        "prometheus_client",
         "requests",
         "ssl",
         "rich",

@@ -61,6 +61,7 @@ def test_one_late_feed_degrades_and_is_named(name: str, warn_s: float):
     late = _assess(ages=Ages(**(fresh | {name: warn_s + 1})))
     assert (late.status, late.ready) == ("degraded", False)
     assert {"fills": "fills", "prices": "prices", "reconcile": "statements"}[name] in late.reasons[0]
+    assert {name: late.reasons[0]} == late.late
 
 
 def test_only_when_nothing_at_all_is_fresh_it_is_unhealthy():

@@ -1,0 +1,89 @@
+"""The console scripts `hlposmon` and `check_hlposmon`.
+
+A health check must not pay for click: a command line of `health` that is understood without it is run
+without it. Everything else (help, mistakes, other commands) goes to click, which so stays the only one
+that explains.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False  # typing's, without typing
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+UNKNOWN, INTERRUPTED = 3, 130
+PLUGIN = "check_hlposmon"
+
+
+def main() -> NoReturn:
+    """`hlposmon ...`; by a link of the plugin's name it is the plugin."""
+    if sys.argv[0].rpartition("/")[2] == PLUGIN:
+        check()
+    found = health_arguments(sys.argv[1:])
+    if found is not None:
+        before, arguments = found
+        try:
+            code = _swiftly(arguments, before)
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        except Exception as error:  # noqa: BLE001 - a traceback would end in 1, which is WARNING
+            code = _unknown(error)
+        if code is not None:
+            sys.exit(code)
+    from hlposmon.cli.main import main as program
+
+    program()
+
+
+def check() -> NoReturn:
+    """`check_hlposmon`: `hlposmon health` as a monitoring plugin: never a status but 0 to 3."""
+    try:
+        code = _swiftly(sys.argv[1:], None)
+        if code is None:
+            from hlposmon.cli.health import explain_plugin
+
+            code = explain_plugin(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = UNKNOWN
+    except Exception as error:  # noqa: BLE001 - as above
+        code = _unknown(error)
+    sys.exit(code)
+
+
+def health_arguments(arguments: Sequence[str]) -> tuple[str | None, Sequence[str]] | None:
+    """The socket given before `health` and what follows it; None when this is another command line."""
+    socket, index = None, 0
+    while index < len(arguments):
+        argument = arguments[index]
+        if argument == "health":
+            return socket, arguments[index + 1 :]
+        if argument == "--socket" and index + 1 < len(arguments):
+            index += 1
+            socket = arguments[index]
+        elif argument.startswith("--socket="):
+            socket = argument.removeprefix("--socket=")
+        else:
+            return None
+        index += 1
+    return None
+
+
+def _swiftly(arguments: Sequence[str], before: str | None) -> int | None:
+    """The exit status, or None when click has to look at the command line."""
+    from hlposmon.cli.probe.options import parse
+
+    values = parse(arguments)
+    if values is None:
+        return None
+    from hlposmon.cli.probe.check import run
+
+    return run(values, before)
+
+
+def _unknown(error: Exception) -> int:
+    text = " ".join(f"{type(error).__name__}: {error}".replace("|", "/").split())
+    sys.stdout.write(f"HLPOSMON UNKNOWN - the check itself failed: {text}\n")
+    return UNKNOWN

@@ -1,0 +1,88 @@
+"""From the monitor's judgement of itself and the thresholds given: one status and its reasons. Pure.
+
+Thresholds add to what the monitor says. They take away one thing only: a warning (`-w`) on the age of a feed
+stands in place of the monitor's own, up to the age from which on what rests on the feed is stale.
+What is stale, in drift or not proven is never talked away: frozen data must not look healthy.
+"""
+
+from __future__ import annotations
+
+from hlposmon.cli.probe.figures import AGES, FIGURES
+
+TYPE_CHECKING = False  # typing's, without typing
+if TYPE_CHECKING:
+    from decimal import Decimal
+    from typing import Any
+
+    from hlposmon.cli.probe.thresholds import Range
+
+OK, WARNING, CRITICAL, UNKNOWN = range(4)
+WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+STATUSES = {"healthy": OK, "degraded": WARNING, "unhealthy": CRITICAL, "stopping": CRITICAL}
+# What is known to be bad outweighs what is not known, and that outweighs what is middling.
+SEVERITY = (OK, WARNING, UNKNOWN, CRITICAL)
+
+
+class Verdict:
+    """`reasons` the worst first; `values` of the metrics with a threshold; `breaches` for programs."""
+
+    __slots__ = ("breaches", "code", "reasons", "values")
+
+    def __init__(self, code: int, reasons: list[str]) -> None:
+        self.code, self.reasons = code, reasons
+        self.breaches: list[dict[str, Any]] = []
+        self.values: dict[str, Decimal | None] = {}
+
+
+def judge(
+    health: dict[str, Any], summary: dict[str, Any] | None, thresholds: dict[str, dict[str, Range]]
+) -> Verdict:
+    """What is to be said of a monitor that answered. `summary` is needed only by metrics that are in it."""
+    code, own = _own(health, thresholds)
+    found = [(code, reason) for reason in own]
+    verdict = Verdict(code, own)
+    for metric, levels in thresholds.items():
+        value = FIGURES[metric].value(health, summary)
+        verdict.values[metric] = value
+        found += _broken(metric, value, levels, verdict.breaches)
+    if found:
+        found.sort(key=lambda one: -SEVERITY.index(one[0]))
+        verdict.reasons = [reason for _, reason in found]
+        verdict.code = max((code, found[0][0]), key=SEVERITY.index)
+    return verdict
+
+
+def needs_summary(thresholds: dict[str, dict[str, Range]]) -> bool:
+    """Whether a threshold is on a metric that the health does not hold."""
+    return any(FIGURES[metric].is_summed for metric in thresholds)
+
+
+def _own(health: dict[str, Any], thresholds: dict[str, dict[str, Range]]) -> tuple[int, list[str]]:
+    code = STATUSES.get(str(health.get("status")), UNKNOWN)
+    reasons = list(map(str, health.get("reasons") or []))
+    if code != WARNING or not thresholds:
+        return code, reasons
+    late, limits, ages = health.get("late") or {}, health.get("thresholds") or {}, health.get("ages_s") or {}
+    replaced = []
+    for label, key, default in AGES:
+        age, (_, stale_s) = ages.get(key), limits.get(key) or default
+        if "warning" in thresholds.get(label, ()) and key in late and age is not None and age <= stale_s:
+            replaced.append(late[key])
+    left = [reason for reason in reasons if reason not in replaced]
+    # A monitor that gives no reason for being degraded is degraded all the same.
+    return (OK if reasons and not left else WARNING), left
+
+
+def _broken(
+    metric: str, value: Decimal | None, levels: dict[str, Range], breaches: list[dict[str, Any]]
+) -> list[tuple[int, str]]:
+    """The worst level that this value breaks, as status and reason; none or one."""
+    if value is None:
+        breaches.append({"metric": metric, "value": None, "level": "unknown", "range": None})
+        return [(UNKNOWN, f"{metric} is not known")]
+    for level, code in (("critical", CRITICAL), ("warning", WARNING)):
+        wanted = levels.get(level)
+        if wanted is not None and wanted.is_broken_by(value):
+            breaches.append({"metric": metric, "value": f"{value:f}", "level": level, "range": wanted.text})
+            return [(code, f"{metric} {value:f}{FIGURES[metric].unit} breaks {level} {wanted.text}")]
+    return []

@@ -1,0 +1,129 @@
+"""Where the socket and the config file are, as text: the one resolution, for all commands.
+
+`hlposmon health` runs each minute and imports this module of the package alone, so nothing may stand here
+that is slow to import: no pathlib, no dataclasses, no typing. `paths` builds on it. Nothing is created.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+ROOT = "/"
+SOCKET_NAME = "hlposmon.sock"
+
+
+def home(environ: Mapping[str, str]) -> str:
+    """The home folder: `$HOME`, or what the system says of this user."""
+    given = environ.get("HOME", "")
+    if given.startswith("/"):
+        return given
+    import pwd
+
+    return pwd.getpwuid(os.getuid()).pw_dir
+
+
+def absolute(text: str, environ: Mapping[str, str]) -> str:
+    """A path from a flag or the environment: `~/` and relative paths are meant as in a shell."""
+    first, _, rest = text.partition("/")
+    return os.path.join(home(environ), rest.lstrip("/")) if first == "~" else os.path.join(os.getcwd(), text)
+
+
+def systemd(name: str, environ: Mapping[str, str]) -> str | None:
+    """The first folder of one of systemd's directory variables."""
+    first = environ.get(name, "").split(":")[0]
+    return first if first.startswith("/") else None
+
+
+def xdg(name: str, default: str, environ: Mapping[str, str]) -> str:
+    """An XDG base folder; a relative value is invalid and ignored (basedir-spec)."""
+    value = environ.get(name, "")
+    return value if value.startswith("/") else os.path.join(home(environ), default)
+
+
+def user_state(environ: Mapping[str, str]) -> str:
+    """The state folder of a monitor that a person runs."""
+    return os.path.join(xdg("XDG_STATE_HOME", ".local/state", environ), "hlposmon")
+
+
+def find_config(named: str | None, environ: Mapping[str, str], root: str = ROOT) -> str | None:
+    """The config file to read; a file nobody named counts only when it is there and may be read."""
+    named = named or environ.get("HLPOSMON_CONFIG")
+    if named:
+        return absolute(named, environ)
+    folder = systemd("CONFIGURATION_DIRECTORY", environ)
+    candidates = [os.path.join(folder, "hlposmon.toml")] if folder else []
+    candidates.append(os.path.join(root, "etc/hlposmon/hlposmon.toml"))
+    candidates.append(os.path.join(xdg("XDG_CONFIG_HOME", ".config", environ), "hlposmon/hlposmon.toml"))
+    return next((path for path in candidates if os.access(path, os.R_OK)), None)
+
+
+def find_socket(chosen: str | None, environ: Mapping[str, str], root: str = ROOT) -> str:
+    """Where the monitor answers, for who only has to find it; a broken config stops nobody.
+
+    The file is read only when nothing stronger says where, and parsed only when it may say so.
+    """
+    if chosen or environ.get("HLPOSMON_SOCKET"):
+        return socket_path(chosen, environ, None, root)
+    config = find_config(None, environ, root)
+    return socket_path(None, environ, configured_socket(config) if config else None, root)
+
+
+def socket_path(
+    chosen: str | None, environ: Mapping[str, str], configured: str | None, root: str = ROOT
+) -> str:
+    """The socket by flag, environment, config, systemd, the system's place, the user's."""
+    chosen = chosen or environ.get("HLPOSMON_SOCKET") or configured
+    if chosen:
+        return absolute(chosen, environ)
+    runtime = systemd("RUNTIME_DIRECTORY", environ)
+    if runtime is not None:
+        return os.path.join(runtime, SOCKET_NAME)
+    folder = os.path.join(root, "run/hlposmon")
+    # Without the socket, the folder of a service that is restarting counts only for who may write there:
+    # tmpfiles.d may make it on machines where people run monitors of their own.
+    if _is_there(os.path.join(folder, SOCKET_NAME)) or os.access(folder, os.W_OK | os.X_OK):
+        return os.path.join(folder, SOCKET_NAME)
+    return os.path.join(_user_runtime(environ, root), SOCKET_NAME)
+
+
+def configured_socket(config: str) -> str | None:
+    """The `socket` of a config file, or None; never raises, whatever is in the file."""
+    try:
+        with open(config, "rb") as file:
+            text = file.read()
+        if not _may_name_a_socket(text):
+            return None
+        import tomllib
+
+        value = tomllib.loads(text.decode()).get("socket")
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, str) and value else None
+
+
+def _may_name_a_socket(text: bytes) -> bool:
+    """False when every line with the word is a comment: parsing TOML costs as much as all the rest.
+
+    A backslash could spell the key by an escape.
+    """
+    lines = (line.lstrip() for line in text.splitlines())
+    return any((b"socket" in line or b"\\" in line) and not line.startswith(b"#") for line in lines)
+
+
+def _is_there(path: str) -> bool:
+    try:
+        os.stat(path)
+    except PermissionError:
+        return True  # in a folder that is closed to this user: there, as far as can be told
+    except OSError:
+        return False
+    return True
+
+
+def _user_runtime(environ: Mapping[str, str], root: str) -> str:
+    given = environ.get("XDG_RUNTIME_DIR", "")
+    if given.startswith("/"):
+        return os.path.join(given, "hlposmon")
+    run = os.path.join(root, "run/user", str(os.getuid()))
+    return os.path.join(run, "hlposmon") if os.path.isdir(run) else os.path.join(user_state(environ), "run")
