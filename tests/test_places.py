@@ -49,6 +49,19 @@ def test_whatever_is_set_both_ways_lead_to_the_same_socket(machine: Path, run: s
     assert len(found) >= 8
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_a_service_that_is_down_is_meant_by_who_has_no_monitor_of_his_own(tmp_path: Path, own: bool):
+    environ = {"HOME": str(tmp_path / "home"), "XDG_RUNTIME_DIR": str(tmp_path / "user")}
+    (tmp_path / "etc/hlposmon").mkdir(parents=True)
+    (tmp_path / "etc/hlposmon/hlposmon.toml").touch()
+    if own:
+        (tmp_path / "user/hlposmon").mkdir(parents=True)
+    found = find_socket(None, environ, str(tmp_path))
+
+    assert found == str(tmp_path / ("user/hlposmon" if own else "run/hlposmon") / "hlposmon.sock")
+    assert locate(Flags(), environ, root=tmp_path).socket == Path(found)
+
+
 @pytest.mark.parametrize(
     ("text", "socket"),
     [

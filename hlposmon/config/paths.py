@@ -7,7 +7,7 @@ elsewhere.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hlposmon.config import places
@@ -134,7 +134,8 @@ def locate(flags: Flags, environ: Mapping[str, str], *, root: Path = ROOT) -> Pa
     around = Surroundings(flags, environ, root)
     config = find_config(around)
     simulated = flags.simulate or environ.get("ENABLE_LIVE_TRADING", "").strip().lower() in FALSE
-    return resolve(around, config, _top_level(config), simulated)
+    paths = resolve(around, config, _top_level(config), simulated)
+    return replace(paths, socket=Path(places.for_reader(str(paths.socket), environ, str(root))))
 
 
 TRUE = ("true", "1", "yes", "on")

@@ -66,7 +66,17 @@ def find_socket(chosen: str | None, environ: Mapping[str, str], root: str = ROOT
     if chosen or environ.get("HLPOSMON_SOCKET"):
         return socket_path(chosen, environ, None, root)
     config = find_config(None, environ, root)
-    return socket_path(None, environ, configured_socket(config) if config else None, root)
+    found = socket_path(None, environ, configured_socket(config) if config else None, root)
+    return for_reader(found, environ, root)
+
+
+def for_reader(found: str, environ: Mapping[str, str], root: str = ROOT) -> str:
+    """The installed service's socket, when it is down and this user never ran a monitor: that one is meant."""
+    own = _user_runtime(environ, root)
+    installed = os.access(os.path.join(root, "etc/hlposmon/hlposmon.toml"), os.F_OK)
+    if installed and found == os.path.join(own, SOCKET_NAME) and not os.path.isdir(own):
+        return os.path.join(root, "run/hlposmon", SOCKET_NAME)
+    return found
 
 
 def socket_path(

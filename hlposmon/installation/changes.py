@@ -5,7 +5,7 @@ A file that the administrator has edited, or removed, since it was put there is 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,7 +100,8 @@ def installation(package: Package, root: Path) -> list[Change]:
     changes += [Link(target, f"{package.prefix}/bin/{name}") for target, name in LINKS.items()]
     if below(root, NAGIOS).is_dir():
         changes.append(Link(f"{NAGIOS}/check_hlposmon", f"{package.prefix}/bin/check_hlposmon"))
-    record = {"version": package.version, "prefix": package.prefix, "files": hashes}
+    folders = _folders([change.target for change in changes], root)
+    record = {"version": package.version, "prefix": package.prefix, "files": hashes, "folders": folders}
     changes.append(Write(RECORD, json.dumps(record, indent=1).encode() + b"\n", 0o644))
     return changes
 
@@ -136,11 +137,27 @@ def below(root: Path, target: str) -> Path:
 
 def read_record(root: Path) -> dict[str, str]:
     """The hash of each file as it was put there last; empty when nothing was, or it cannot be read."""
+    files = _recorded(root, "files")
+    return {str(target): str(digest) for target, digest in files.items()} if isinstance(files, dict) else {}
+
+
+def made_folders(root: Path) -> list[str]:
+    """The folders that an installation made, the innermost first."""
+    folders = _recorded(root, "folders")
+    return sorted(map(str, folders), reverse=True) if isinstance(folders, list) else []
+
+
+def _recorded(root: Path, what: str) -> object:
     try:
-        files = json.loads(below(root, RECORD).read_bytes())["files"]
-        return {str(target): str(digest) for target, digest in files.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        return json.loads(below(root, RECORD).read_bytes())[what]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _folders(targets: Sequence[str], root: Path) -> list[str]:
+    """What has to be made for them, and what was made for them before."""
+    parents = {str(parent) for target in (*targets, RECORD) for parent in Path(target).parents}
+    return sorted({one for one in parents if not below(root, one).exists()} | set(made_folders(root)))
 
 
 def _content(package: Package, place: Place) -> bytes | None:

@@ -19,6 +19,7 @@ from hlposmon.installation.changes import (
     Write,
     administrators,
     below,
+    made_folders,
     removal,
 )
 from hlposmon.installation.layout import (
@@ -81,9 +82,10 @@ def remove(root: Path, say: Say, *, purge: bool = False) -> None:
                 _run(["systemctl", "disable", "--now", unit], say)
     if not purge:
         _save(root, say)
+    folders = (*OWN_FOLDERS, *made_folders(root))
     for target in removal(root):
         below(root, target).unlink()
-    for folder in OWN_FOLDERS:
+    for folder in folders:
         path = below(root, folder)
         if purge and folder == CONFIG_FOLDER:
             shutil.rmtree(path, ignore_errors=True)

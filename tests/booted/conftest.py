@@ -25,6 +25,7 @@ ADDRESS = "0x0123456789abcdef0123456789abcdef01234567"
 TRUST = "[Service]\nEnvironment=REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt\n"
 LOGS = "/var/log/hlposmon"
 PIP = "[global]\nno-index = true\nfind-links = /srv/wheels\n"
+UV = 'no-index = true\nfind-links = ["/srv/wheels"]\n'
 
 
 def commands(name: str) -> str:
@@ -107,6 +108,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Iterator[
             ) as booted,
         ):
             booted.write("/etc/pip.conf", PIP)
+            booted.write("/etc/uv/uv.toml", UV)
             yield booted
     except rootfs.Unavailable as reason:
         if os.environ.get("HLPOSMON_MUST_BOOT"):
