@@ -12,7 +12,8 @@ from itertools import islice
 from typing import Any
 
 from hlposmon.channels.history import History
-from hlposmon.channels.journal import Journal, Sealed, day_of
+from hlposmon.channels.journal import Journal, Sealed
+from hlposmon.channels.journal_tail import day_of
 from hlposmon.domain.reports import Statement
 from hlposmon.errors import NotPermitted
 from hlposmon.supervision.logs import Repeats, fields

@@ -328,7 +328,7 @@ def test_a_history_that_is_behind_is_brought_the_rest(tmp_path):
     clerk.write(5)
     clerk.close()
     alone = Clerk(tmp_path)
-    alone.journal._sealed = None  # the process dies between the journal and the history
+    alone.journal._tail.sealed = None  # the process dies between the journal and the history
     alone.write(2_000)
     alone.journal.close()
     again = Clerk(tmp_path)
@@ -474,7 +474,7 @@ def test_an_end_that_the_journal_lost_is_forgotten_by_the_history_and_told_again
 def test_lines_that_the_journal_could_not_write_survive_a_crash(tmp_path, half):
     clerk = started(tmp_path)
     clerk.write(5)
-    clerk.journal._close_file()
+    clerk.journal._file.close()
     trading = clerk.log / "trading"
     trading.rename(tmp_path / "kept")
     trading.write_text("in the way")
@@ -507,7 +507,7 @@ def test_lines_that_the_journal_could_not_write_survive_a_crash(tmp_path, half):
 def test_lines_are_let_go_of_when_the_journal_has_written_them(tmp_path):
     clerk = started(tmp_path)
     trading = clerk.log / "trading"
-    clerk.journal._close_file()
+    clerk.journal._file.close()
     trading.rename(tmp_path / "kept")
     trading.write_text("in the way")
     clerk.write(7)
@@ -524,7 +524,7 @@ def test_lines_are_let_go_of_when_the_journal_has_written_them(tmp_path):
 def no_log_folder(clerk, tmp_path):
     """The log folder cannot be written."""
     trading = clerk.log / "trading"
-    clerk.journal._close_file()
+    clerk.journal._file.close()
     trading.rename(tmp_path / "kept")
     trading.write_text("in the way")
     yield
@@ -1081,7 +1081,7 @@ def test_a_start_waits_for_the_keepers_turn_and_then_believes_the_history(tmp_pa
     clerk.write(5)
     clerk.close()
     alone = Clerk(tmp_path)
-    alone.journal._sealed = None  # the process dies between the journal and the history
+    alone.journal._tail.sealed = None  # the process dies between the journal and the history
     alone.write(20)
     alone.journal.close()
     alone.history._shut()
