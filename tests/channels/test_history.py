@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from hlposmon.channels import history as histories
+from hlposmon.channels import history_rows
 from hlposmon.channels import journal as journals
 from hlposmon.channels.history import History
 from hlposmon.channels.history_file import Keeper, connect
@@ -567,7 +568,7 @@ def test_lines_that_the_journal_lost_are_said_to_be_in_the_history_and_let_go_of
 
 
 def test_what_the_history_keeps_for_the_journal_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(histories, "UNWRITTEN_LINES", 20)
+    monkeypatch.setattr(history_rows, "UNWRITTEN_LINES", 20)
     clerk = started(tmp_path)
     with no_log_folder(clerk, tmp_path):
         for _ in range(10):
