@@ -5,6 +5,7 @@ by rotation, and also while the monitor writes. It changes nothing. What breaks 
 in `wire.chain` and `wire.faults`; here are files, days, and what can be said of the first and last line.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -19,7 +20,7 @@ from hlposmon.wire.lines import open_line
 # Lines of a later day than their file's: so many are remembered.
 _LATE_LINES = 1_000
 # Rotation may rename a file while the list of files is read through: then it is read anew.
-_TRIES = 5
+_TRIES, _AGAIN_S = 50, 0.1
 # `rejoined` lines that are remembered, and lines beyond all measure that are told one by one.
 _REJOINED, _LONG_LINES = 1_000, 100
 # What the first line of a file may be: the monitor begins each with its whole book, unless a crash has
@@ -94,7 +95,7 @@ def verify(
         try:
             return _verified(folder, since, until, expected, expected_first, tell, known_lines)
         except FileNotFoundError:
-            continue  # rotation has just renamed it
+            time.sleep(_AGAIN_S)  # rotation has just renamed it, and may be at the next one
     return _verified(folder, since, until, expected, expected_first, tell, known_lines)
 
 

@@ -12,7 +12,7 @@ import re
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -97,7 +97,11 @@ def folder_of(log_dir: Path) -> Path:
 
 def size_of(folder: Path, since: str | None = None, until: str | None = None) -> int:
     """How many bytes `verify` has to read."""
-    return sum((folder / name).stat().st_size for name in _names(folder) if _is_wanted(name, since, until))
+    total = 0
+    for name in _names(folder):
+        with suppress(FileNotFoundError):  # rotation renames it just now
+            total += (folder / name).stat().st_size if _is_wanted(name, since, until) else 0
+    return total
 
 
 def _is_ours(name: str) -> bool:
