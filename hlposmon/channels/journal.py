@@ -60,6 +60,7 @@ class Journal:
         self._kept: list[tuple[str, bytes]] = []
         self._floor: tuple[int, str] | None = None
         self._retry_at_s = 0.0
+        self._lost_before = 0
         self._file = DayFile(self.folder, self._syncer)
         self._tail = Tail(self._file, checkpoint=checkpoint, sealed=sealed, kept_seq=kept_seq)
 
@@ -107,6 +108,8 @@ class Journal:
     @property
     def failure(self) -> str | None:
         """Why lines are not in the file, or may not be on the disk."""
+        if self._refusal is not None and self.lost > self._lost_before:
+            return f"{self._refusal}; {self.lost - self._lost_before} lines had to be let go"
         return self._refusal or self._syncer.failure
 
     @property
@@ -183,6 +186,7 @@ class Journal:
                 self._try_to_read()
                 self._tail.write()
                 self._refusal = None
+                self._tell_lost()
             except (OSError, NotPermitted) as error:
                 self._refusal = self._why_unread(error) if self._unread else _reason(error, self.folder)
                 self._retry_at_s = now_s + _RETRY_S
@@ -210,6 +214,14 @@ class Journal:
         self._syncer.close(within_s=within_s)
 
     # ------------------------------------------------------------------ within
+
+    def _tell_lost(self) -> None:
+        """Lines that were let go are in no file: a person should hear of it, when it is over as well."""
+        if self.lost > self._lost_before:
+            said = "audit lines had to be let go while they could not be written"
+            facts = {"lines": self.lost - self._lost_before, "backlog_lines": BACKLOG_LINES}
+            self._remarks.append((said, facts))
+            self._lost_before = self.lost
 
     def _read_back(self) -> ReadBack:
         # A folder that cannot even be made may be one that is not mounted yet, with files of ours in it.
