@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hlposmon.cli.modes import refuse_another_mode
 from hlposmon.cli.options import (
     given_socket,
     log_format_option,
@@ -78,6 +79,7 @@ def command(
     settings, reload = load_for_run(flags)
     simulation = _simulation(settings, seed, pace, coins) if settings.simulated else None
     prepare(settings)
+    refuse_another_mode(settings)
     from hlposmon.service import serve
 
     with_table = sys.stdout.isatty() and not plain and "NOTIFY_SOCKET" not in os.environ

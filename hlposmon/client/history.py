@@ -91,6 +91,12 @@ class History:
             raise NoHistory(f"{self.path}: it does not say how far it has come")
         return seq
 
+    @property
+    def mode(self) -> str:
+        """Of which runs it is: live, simulated, or empty where nothing was written yet."""
+        rows = self._all("SELECT mode FROM meta")
+        return str(rows[0][0]) if rows else ""
+
     def close(self) -> None:
         self._db.close()
 
