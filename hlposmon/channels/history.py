@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ NAME = "history.sqlite3"
 # Lines that wait for the next commit; what is beyond is brought again from the journal.
 BUFFER_LINES = 10_000
 PIECE_LINES = 1_000
+# So many lines may be forgotten where the journal went on without them.
+FORGET_LINES = 5_000
 # How long the end waits for the disk.
 CLOSE_S = 1.0
 _RETRY_S = 1.0
@@ -51,10 +53,11 @@ _ASIDE_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The file was begun anew: why, and where the old one is now (None: nobody knows)."""
+    """The file was begun anew, or went back: why, and where the old one is now (None: nobody knows)."""
 
     reason: str
     aside: Path | None
+    said: str = "the history is begun anew"
 
 
 class History:
@@ -74,6 +77,9 @@ class History:
         self._keeper: Keeper | None = None
         self._identity = (0, 0)
         self._at_start = False
+        # Not to be opened at the start; and the first line that was sealed since: number, and hash before it.
+        self._is_late = False
+        self._first: tuple[int, str] | None = None
         self._lines: deque[Taken] = deque()
         self._taken = 0
         self._retry_at_s = 0.0
@@ -131,6 +137,8 @@ class History:
         """Take a sealed line, `raw` being its bytes; False when it does not follow on what was taken,
         or there is no room. With `jump` it follows on whatever came before: there is nothing between."""
         seq = line["seq"]
+        if self._first is None and not jump:
+            self._first = seq, line["prev"]
         if seq <= self._taken:
             return True
         if self._db is None or len(self._lines) >= BUFFER_LINES or not (jump or seq == self._taken + 1):
@@ -194,6 +202,7 @@ class History:
         if self.begun:  # a broken one is out of the way now
             self.commit(now_s, now_ms, written_seq=0)
         self._at_start = False
+        self._is_late = self._db is None
         return self._db is not None
 
     def newest_fill_ms(self, behind_seq: int) -> int | None:
@@ -292,6 +301,9 @@ class History:
                 self._load()
             except (ValueError, LookupError, TypeError, ArithmeticError, AssertionError, WireError) as error:
                 raise Broken(f"it holds what no history does: {error}") from error
+            if self._is_late and self._first is not None and self.seq >= self._first[0]:
+                self._rejoin(*self._first)
+            self._is_late = False
             self._keeper = Keeper(self.path, check_first=not checked)
 
     def _load(self) -> None:
@@ -300,6 +312,22 @@ class History:
         self._rows.load(self._db)
         self._lines.clear()
         self._taken = self.seq
+
+    def _rejoin(self, first: int, prev: str) -> None:
+        """It knows lines that the journal's files did not have, when the journal went on without it: others
+        have their numbers now. It goes back behind the last that both know, and is brought those; the
+        exchange was asked again for what the others told. Where they are many it is set aside whole."""
+        assert self._db is not None, "the file is open"
+        last = self.seq
+        reason = (
+            f"it could not be opened at the start, and held lines {first} to {last}, which the audit had lost"
+        )
+        if last - first >= FORGET_LINES:
+            raise Broken(reason)
+        self._rows.go_back(self._db, replace(self.recovered(), seq=first - 1, prev=prev))
+        self._taken = self.seq
+        said = "the history was ahead of the audit, and is brought its lines again"
+        self.begun.append(Begun(reason, None, said))
 
     def _transact(self, piece: list[Taken], now_ms: int, written_seq: int) -> None:
         assert self._db is not None, "the file is open"
