@@ -29,6 +29,9 @@ $(VENV)/.dev: setup.cfg pyproject.toml hlposmon/__init__.py | $(BIN)/python
 	@$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
 	@$(BIN)/pip install -q --disable-pip-version-check -e '.[dev,clock]' || \
 	  echo "libfaketime could not be built: tests that step the clock are skipped; on Debian: apt install gcc make" >&2
+	@PATH=$$PATH:/usr/sbin command -v logrotate >/dev/null || { mkdir -p $(VENV)/debian && cd $(VENV)/debian && \
+	  apt-get -qq download logrotate libpopt0 >/dev/null 2>&1 && for deb in *.deb; do dpkg -x "$$deb" . || exit 1; done; } || \
+	  echo "logrotate is not here and could not be fetched: its test is skipped; on Debian: apt install logrotate" >&2
 	@touch $@ $(VENV)/.core
 
 dev: $(VENV)/.dev ## the venv with everything that tests need

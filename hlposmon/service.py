@@ -67,8 +67,9 @@ def serve(
     if settings.execution_mode == "backtest" and simulation is None:
         raise ConfigError(['execution_mode: found "backtest", which this version cannot run; wanted "live"'])
     _raise_descriptor_limit()
-    log_settings = logs.LogSettings(settings.log_level, str(log_file) if log_file else None)
-    logs.configure(log_settings.level, name="supervisor", file=log_settings.file)
+    fmt: logs.Format = "json" if settings.log_format == "json" else "text"
+    log_settings = logs.LogSettings(settings.log_level, str(log_file) if log_file else None, fmt)
+    logs.configure(log_settings.level, name="supervisor", file=log_settings.file, fmt=fmt)
     with contextlib.ExitStack() as stack:
         _lock(stack, settings)
         places = _open_places(stack, settings, simulated=simulation is not None)
@@ -380,6 +381,7 @@ def _needing_restart(old: Settings, new: Settings) -> list[str]:
     """What changed that is fixed when the monitor starts."""
     pairs = {
         "log_level": (old.log_level, new.log_level),
+        "log_format": (old.log_format, new.log_format),
         "[tcp]": (old.tcp, new.tcp),
         "[supervision]": (old.supervision, new.supervision),
         "socket": (old.paths.socket, new.paths.socket),

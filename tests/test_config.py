@@ -121,8 +121,8 @@ def test_every_mistake_is_named_in_one_report(machine: Machine):
         "hl.toml: audit.fsync: found 'always', wanted one of each, batch, off",
         "hl.toml: supervision.backoff_max_s: found 1, wanted at least backoff_s, 5",
         (
-            "hl.toml: wrong: found an unknown key, wanted one of execution_mode, log_level, socket, "
-            "state_dir, log_dir, venues, prices, reconcile, stream, tcp, audit, supervision"
+            "hl.toml: wrong: found an unknown key, wanted one of execution_mode, log_level, log_format, "
+            "socket, state_dir, log_dir, venues, prices, reconcile, stream, tcp, audit, supervision"
         ),
     ] == machine.mistakes(text)
 

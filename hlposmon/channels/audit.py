@@ -5,12 +5,13 @@ by rotation, and also while the monitor writes. It changes nothing. What breaks 
 in `wire.chain` and `wire.faults`; here are files, days, and what can be said of the first and last line.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
-from hlposmon.channels.parts import UNPACKABLE, Part, is_in, lines_of, parts_in, readable
+from hlposmon.channels.parts import UNPACKABLE, Part, is_in, lines_of, parts_in, pruned_in, readable
 from hlposmon.errors import HlposmonError, WireError
 from hlposmon.wire.chain import KNOWN_LINES, Chain, Link, Place
 from hlposmon.wire.faults import Fault, explain
@@ -18,6 +19,10 @@ from hlposmon.wire.lines import open_line
 
 # Lines of a later day than their file's: so many are remembered.
 _LATE_LINES = 1_000
+# Rotation may rename a file while the list of files is read through: then it is read anew.
+_TRIES, _AGAIN_S = 50, 0.1
+# `rejoined` lines that are remembered, and lines beyond all measure that are told one by one.
+_REJOINED, _LONG_LINES = 1_000, 100
 # What the first line of a file may be: the monitor begins each with its whole book, unless a crash has
 # left an empty or half-written file behind.
 _HEADS = ("checkpoint", "start", "torn", "audit_damaged", "audit_unread")
@@ -76,14 +81,33 @@ def verify(
     since: str | None = None,
     until: str | None = None,
     expected: Expected | None = None,
+    expected_first: Expected | None = None,
     tell: Callable[[int], None] = lambda _: None,
     known_lines: int = KNOWN_LINES,
 ) -> Report:
     """Read the files of the days from `since` to `until` (YYYY-MM-DD); `tell` hears how many bytes were read.
     A copy of a line that stands more than `known_lines` before it is known by its number only.
+    `expected_first` is the line with which the files are to begin, where lines before it were removed.
 
     Raises NotPermitted for a file that this user may not read, HlposmonError when there is none.
     """
+    for _ in range(_TRIES):
+        try:
+            return _verified(folder, since, until, expected, expected_first, tell, known_lines)
+        except FileNotFoundError:
+            time.sleep(_AGAIN_S)  # rotation has just renamed it, and may be at the next one
+    return _verified(folder, since, until, expected, expected_first, tell, known_lines)
+
+
+def _verified(
+    folder: Path,
+    since: str | None,
+    until: str | None,
+    expected: Expected | None,
+    expected_first: Expected | None,
+    tell: Callable[[int], None],
+    known_lines: int,
+) -> Report:
     report = Report(folder)
     with readable(folder):
         everything, report.notes = parts_in(folder)
@@ -93,6 +117,7 @@ def verify(
         report.files = [part.name for part in parts]
         before = [part for part in everything if since is not None and part.day < since]
         reading = _Reading(report, parts, before[-1] if before else None, expected, tell, known_lines)
+        reading.expected_first, reading.is_part = expected_first, since is not None
         reading.run()
     return report
 
@@ -115,6 +140,11 @@ class _Reading:
         self._chain = Chain(known_lines=known_lines)
         self._heads: list[_Head] = []
         self._late: list[_Head] = []
+        self.expected_first: Expected | None = None
+        self.is_part = False
+        self._seen_first: str | None = None
+        self._rejoined: list[tuple[int, int]] = []
+        self._long: list[tuple[Place, int]] = []
 
     def run(self) -> None:
         anchor = _last_link(self._before) if self._before is not None else None
@@ -132,9 +162,8 @@ class _Reading:
             first, last = found.order[0].first, found.order[-1].last
             if first is anchor:
                 first = self._chain.head
-            elif first.seq > 1:
-                said = f"the files begin with seq {first.seq}: older ones are not here, and were not checked"
-                self._report.notes.append(said)
+            else:
+                self._explain_beginning(first)
             self._report.first, self._report.last = (first.seq, first.hash), (last.seq, last.hash)
         self._check_expected()
         order = {part.name: at for at, part in enumerate(self._parts)}
@@ -142,15 +171,28 @@ class _Reading:
 
     def _read(self, index: int, part: Part) -> None:
         number, has_head = 0, False
+
+        def too_long(length: int) -> None:
+            if len(self._long) < _LONG_LINES:
+                said = f"{part.name}:{number + 1}: a line of {length} bytes: the monitor writes none so long,"
+                self._report.notes.append(f"{said} and its end was not looked at")
+                self._long.append((Place(index, number + 1), length))
+
+        is_last = index == len(self._parts) - 1
         try:
-            for raw in lines_of(part, is_last=index == len(self._parts) - 1, tell=self._tell):
+            for raw in lines_of(part, is_last=is_last, tell=self._tell, too_long=too_long):
                 number += 1
                 body = self._chain.take(raw, Place(index, number))
                 if body is None:
                     continue
                 if self._expected is not None and body["seq"] == self._expected.seq:
                     self._seen = body["hash"]
+                if self.expected_first is not None and body["seq"] == self.expected_first.seq:
+                    self._seen_first = body["hash"]
                 day, kind = str(body.get("timestamp"))[:10], str(body.get("type"))
+                low, high = body.get("first"), body.get("last")
+                if kind == "rejoined" and isinstance(low, int) and isinstance(high, int):
+                    self._rejoined = [*self._rejoined[-_REJOINED:], (low, high)]
                 if not has_head:
                     has_head = True
                     self._heads.append(_Head(Place(index, number), body["seq"], kind, day))
@@ -194,6 +236,42 @@ class _Reading:
         ):
             said = f"lines before seq {first.seq} are missing: a file does not begin with a {first.kind}"
             self._fault("removed", first.place, said, first.seq - 1)
+
+    def _explain_beginning(self, first: Link) -> None:
+        """Why there is nothing before the first line: it is the first of all, or something tells of those."""
+        place, expected = first.place, self.expected_first
+        if expected is not None:
+            if self._seen_first == expected.hash:
+                return
+            said = f"seq {expected.seq} was noted as the first line, and is not here: the files begin with"
+            self._fault("removed", place, f"{said} seq {first.seq}", expected.seq)
+            return
+        pruned = pruned_in(self._report.folder)
+        if first.seq == 1 or (pruned is not None and first.seq <= pruned.seq):
+            return
+        begins = f"the files begin with seq {first.seq}"
+        if pruned is not None and first.seq == pruned.seq + 1:
+            if first.prev == pruned.hash:
+                said = f"{begins}: what was before, up to seq {pruned.seq} of {pruned.day}, was pruned on"
+                self._report.notes.append(f"{said} {pruned.on}")
+            else:
+                self._fault("altered", place, f"{begins}, which is not chained to the line that was pruned")
+            return
+        if self.is_part:
+            self._report.notes.append(f"{begins}: older ones are not here, and were not checked")
+        elif any(low < first.seq <= high + 1 for low, high in self._rejoined):
+            said = f"{begins}: older ones were not here when the monitor went on, as it says itself"
+            self._report.notes.append(said)
+        elif place == Place(0, 1) and not self._is_told(place):
+            tells = "nothing tells of them"
+            if pruned is not None:
+                tells = f"pruned.json tells of those up to seq {pruned.seq} only"
+            said = f"lines before seq {first.seq} are missing, and {tells}"
+            self._fault("removed", place, said, first.seq - 1)
+
+    def _is_told(self, place: Place) -> bool:
+        name = self._part(place).name
+        return any((one.file, one.line) == (name, place.line) for one in self._report.faults)
 
     def _is_stray(self, head: "_Head") -> bool:
         return head.kind == "checkpoint" and head.day != self._parts[head.place.part].day

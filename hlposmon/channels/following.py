@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from hlposmon.channels.parts import UNPACKABLE, Part, newest_first, opened
+from hlposmon.channels.parts import PRUNED_NAME, UNPACKABLE, Part, bounded, newest_first, opened, pruned_in
 from hlposmon.errors import WireError
 from hlposmon.wire.lines import open_line
 
@@ -25,6 +25,9 @@ def lines_after(
     `damaged` hears the name of a compressed file that cannot be unpacked from some place on, and why, before
     the next file's lines come. Raises OSError or NotPermitted for a file that cannot be read.
     """
+    pruned = pruned_in(folder)
+    if pruned is not None and pruned.seq > seq:
+        damaged(PRUNED_NAME, f"lines up to seq {pruned.seq} of {pruned.day} were removed on purpose")
     for part in _parts_behind(folder, seq):
         try:
             for raw in _raw_after(part, seq):
@@ -57,7 +60,7 @@ def _parts_behind(folder: Path, seq: int) -> list[Part]:
 def _raw_after(part: Part, seq: int) -> Iterator[bytes]:
     with opened(part.path) as file:
         _skip_to(file, seq)
-        yield from file
+        yield from bounded(file)
 
 
 def _seq_of(raw: bytes) -> int | None:

@@ -15,7 +15,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hlposmon.channels.history_book import HistoryBook
 from hlposmon.channels.history_file import (
     PATIENCE_S,
     Broken,
@@ -30,31 +29,19 @@ from hlposmon.channels.history_file import (
     set_aside,
     set_fsync,
 )
+from hlposmon.channels.history_rows import Rows, Taken, Unwritten, newest_fill_ms, unwritten_in
 from hlposmon.domain.reports import Statement
 from hlposmon.errors import WireError
-from hlposmon.wire.lines import FIRST_PREV, Recovered
-from hlposmon.wire.rows import (
-    FORGET_BEHIND,
-    INSERT_FILL,
-    INSERT_STATEMENT,
-    NEWEST_FILL,
-    Row,
-    differing_text,
-    digest_of,
-    writes_of,
-)
-from hlposmon.wire.text import dumps, loads
+from hlposmon.wire.lines import Recovered
 
 NAME = "history.sqlite3"
 # Lines that wait for the next commit; what is beyond is brought again from the journal.
 BUFFER_LINES = 10_000
 PIECE_LINES = 1_000
-# Lines kept whole that the journal could not write, about 1 kB each: a start has all of them in memory.
-UNWRITTEN_LINES = 100_000
+# So many lines may be forgotten where the journal went on without them.
+FORGET_LINES = 5_000
 # How long the end waits for the disk.
 CLOSE_S = 1.0
-STATEMENTS_KEPT_MS = 30 * 86_400_000
-_PRUNE_MS = 3_600_000
 _RETRY_S = 1.0
 # Another program's transaction is over in a moment, or it is worth a word.
 HELD_S = 5.0
@@ -64,25 +51,13 @@ _TOO_NEW_S = 60.0
 _ASIDE_S = 600.0
 
 
-# A sealed line, the day of its file, and its bytes.
-Taken = tuple[dict[str, Any], str, bytes]
-
-
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The file was begun anew: why, and where the old one is now (None: nobody knows)."""
+    """The file was begun anew, or went back: why, and where the old one is now (None: nobody knows)."""
 
     reason: str
     aside: Path | None
-
-
-@dataclass(frozen=True, slots=True)
-class Unwritten:
-    """A sealed line that the journal's folder did not take."""
-
-    seq: int
-    day: str
-    line: bytes
+    said: str = "the history is begun anew"
 
 
 class History:
@@ -95,26 +70,43 @@ class History:
         self._refusal: str | None = None
         self._held_since_s: float | None = None
         self._tried_s = 0.0
-        self.seq, self.hash = 0, FIRST_PREV
-        self.repeated = self.skipped = 0
+        self._rows = Rows()
         self.begun: deque[Begun] = deque()
         self._fsync, self._beat = fsync, beat
         self._db: sqlite3.Connection | None = None
         self._keeper: Keeper | None = None
         self._identity = (0, 0)
         self._at_start = False
-        self._book = HistoryBook()
+        # Not to be opened at the start; and the first line that was sealed since: number, and hash before it.
+        self._is_late = False
+        self._first: tuple[int, str] | None = None
         self._lines: deque[Taken] = deque()
         self._taken = 0
-        self._has_unwritten = False
-        self._statements: deque[tuple[str, Row]] = deque(maxlen=BUFFER_LINES)
-        self._last_statement: dict[str, Row] = {}
-        self._pruned_ms = 0
         self._retry_at_s = 0.0
         self._owes = False
         self._aside_at_s: float | None = None
 
     # ------------------------------------------------------------------ told
+
+    @property
+    def seq(self) -> int:
+        """The number of the last line that the file holds."""
+        return self._rows.seq
+
+    @property
+    def hash(self) -> str:
+        """The hash of that line."""
+        return self._rows.hash
+
+    @property
+    def repeated(self) -> int:
+        """Fills that came a second time."""
+        return self._rows.repeated
+
+    @property
+    def skipped(self) -> int:
+        """Lines that were not understood."""
+        return self._rows.skipped
 
     @property
     def taken(self) -> int:
@@ -145,6 +137,8 @@ class History:
         """Take a sealed line, `raw` being its bytes; False when it does not follow on what was taken,
         or there is no room. With `jump` it follows on whatever came before: there is nothing between."""
         seq = line["seq"]
+        if self._first is None and not jump:
+            self._first = seq, line["prev"]
         if seq <= self._taken:
             return True
         if self._db is None or len(self._lines) >= BUFFER_LINES or not (jump or seq == self._taken + 1):
@@ -156,12 +150,7 @@ class History:
     def statement(self, statement: Statement, *, source: str, differing: list[str], heard_ms: int) -> None:
         """Note what a statement said: each that was asked for (`rest`), of pushed ones those that agree
         where the one before did not, or differ where it did not. At 200 fills a second each is another."""
-        name, differs = statement.account, differing_text(differing)
-        said: Row = (digest_of(statement), int(differs is None), differs)
-        last = self._last_statement.get(name)
-        if source == "rest" or last is None or last[1:] != said[1:]:
-            self._statements.append((name, (statement.time_ms, heard_ms, source, *said)))
-        self._last_statement[name] = said
+        self._rows.note(statement, source=source, differing=differing, heard_ms=heard_ms)
 
     def set_fsync(self, fsync: str) -> None:
         self._fsync = fsync
@@ -213,15 +202,15 @@ class History:
         if self.begun:  # a broken one is out of the way now
             self.commit(now_s, now_ms, written_seq=0)
         self._at_start = False
+        self._is_late = self._db is None
         return self._db is not None
 
     def newest_fill_ms(self, behind_seq: int) -> int | None:
         """When the last fill was heard of that a line behind this number told; None when there is none."""
         try:
-            [found] = self._db.execute(NEWEST_FILL, (behind_seq,)).fetchone() if self._db else [None]
+            return newest_fill_ms(self._db, behind_seq) if self._db else None
         except sqlite3.Error:
             return None  # the next commit finds the same, and says it
-        return None if found is None else int(found)
 
     def go_back(self, found: Recovered) -> bool:
         """Forget the lines behind number `found.seq`, where the journal lost its end: what was in them is
@@ -233,18 +222,12 @@ class History:
             if not is_ours:
                 return False
             self._lines.clear()
-            self._book.is_now(found)
             try:
-                self._db.execute("BEGIN IMMEDIATE")
-                for sql in FORGET_BEHIND:
-                    self._db.execute(sql, (found.seq,))
-                self._book.save(self._db)
-                self._db.execute("UPDATE meta SET journal_seq = ?, journal_hash = ?", (found.seq, found.prev))
-                self._db.execute("COMMIT")
+                self._rows.go_back(self._db, found)
             except (sqlite3.Error, UnicodeDecodeError) as error:
                 self._fail(f"{self.path}: {error}", 0.0)
                 return False
-        self.seq, self.hash, self._taken = found.seq, found.prev, found.seq
+        self._taken = found.seq
         return True
 
     def close(self, *, within_s: float = CLOSE_S) -> None:
@@ -259,26 +242,16 @@ class History:
 
     def recovered(self) -> Recovered:
         """What the journal's lines up to `seq` say: the same as the journal itself would."""
-        said = self._book.said
-        return replace(
-            said,
-            seq=self.seq,
-            prev=self.hash,
-            addresses=dict(said.addresses),
-            base_ms=dict(said.base_ms),
-            memories=dict(said.memories),
-            unsure={name: dict(since_ms) for name, since_ms in said.unsure.items()},
-        )
+        return self._rows.recovered()
 
     def unwritten(self) -> list[Unwritten]:
         """The lines that the journal had not written, in order."""
         if self._db is None:
             return []
         try:
-            rows = self._db.execute("SELECT seq, day, line FROM unwritten ORDER BY seq").fetchall()
+            return unwritten_in(self._db)
         except (sqlite3.Error, UnicodeDecodeError):
             return []  # the next commit finds the same, and says it
-        return [Unwritten(*row) for row in rows]
 
     # ------------------------------------------------------------------ within
 
@@ -303,7 +276,11 @@ class History:
                 self._lines.popleft()
             self._owes = False
             self._is_written()
-        if self._statements or self._has_unwritten or (self._refusal is not None and not self._owes):
+        if (
+            self._rows.owes_statements
+            or self._rows.has_unwritten
+            or (self._refusal is not None and not self._owes)
+        ):
             self._transact([], now_ms, written_seq)
             if not self._owes:
                 self._is_written()
@@ -324,69 +301,37 @@ class History:
                 self._load()
             except (ValueError, LookupError, TypeError, ArithmeticError, AssertionError, WireError) as error:
                 raise Broken(f"it holds what no history does: {error}") from error
+            if self._is_late and self._first is not None and self.seq >= self._first[0]:
+                self._rejoin(*self._first)
+            self._is_late = False
             self._keeper = Keeper(self.path, check_first=not checked)
 
     def _load(self) -> None:
         """Read where the file stands; what was taken and not written is to be brought again."""
         assert self._db is not None, "the file is open"
-        row = self._db.execute(
-            "SELECT journal_seq, journal_hash, mode, addresses, repeated, skipped FROM meta"
-        ).fetchone()
-        if row is None:
-            raise Broken("it does not say how far it has come")
-        self.seq, self.hash, mode, addresses, self.repeated, self.skipped = row
+        self._rows.load(self._db)
         self._lines.clear()
         self._taken = self.seq
-        self._book = HistoryBook.load(self._db, mode, loads(addresses))
-        self._has_unwritten = self._db.execute("SELECT 1 FROM unwritten").fetchone() is not None
+
+    def _rejoin(self, first: int, prev: str) -> None:
+        """It knows lines that the journal's files did not have, when the journal went on without it: others
+        have their numbers now. It goes back behind the last that both know, and is brought those; the
+        exchange was asked again for what the others told. Where they are many it is set aside whole."""
+        assert self._db is not None, "the file is open"
+        last = self.seq
+        reason = (
+            f"it could not be opened at the start, and held lines {first} to {last}, which the audit had lost"
+        )
+        if last - first >= FORGET_LINES:
+            raise Broken(reason)
+        self._rows.go_back(self._db, replace(self.recovered(), seq=first - 1, prev=prev))
+        self._taken = self.seq
+        said = "the history was ahead of the audit, and is brought its lines again"
+        self.begun.append(Begun(reason, None, said))
 
     def _transact(self, piece: list[Taken], now_ms: int, written_seq: int) -> None:
-        db = self._db
-        assert db is not None, "the file is open"
-        db.execute("BEGIN IMMEDIATE")
-        self._write_lines(db, piece)
-        kept = [(line["seq"], day, raw) for line, day, raw in piece if line["seq"] > written_seq]
-        if self._has_unwritten:
-            bound = max(written_seq, self._taken - UNWRITTEN_LINES)
-            db.execute("DELETE FROM unwritten WHERE seq <= ?", (bound,))
-        if kept:
-            db.executemany("INSERT OR REPLACE INTO unwritten VALUES (?, ?, ?)", kept)
-        self._write_statements(db, now_ms)
-        seq, digest = (piece[-1][0]["seq"], piece[-1][0]["hash"]) if piece else (self.seq, self.hash)
-        said = self._book.said
-        db.execute(
-            "UPDATE meta SET journal_seq = ?, journal_hash = ?, mode = ?, addresses = ?, repeated = ?,"
-            " skipped = ?",
-            (seq, digest, said.mode, dumps(said.addresses).decode(), self.repeated, self.skipped),
-        )
-        db.execute("COMMIT")
-        self.seq, self.hash = seq, digest
-        self._statements.clear()
-        if kept or self._has_unwritten:
-            self._has_unwritten = db.execute("SELECT 1 FROM unwritten").fetchone() is not None
-
-    def _write_lines(self, db: sqlite3.Connection, piece: list[Taken]) -> None:
-        fills: list[Row] = []
-        for line, _, _ in piece:
-            try:
-                for sql, row in writes_of(line, self._book):
-                    if sql == INSERT_FILL:
-                        fills.append(row)
-                    else:
-                        db.execute(sql, row)
-                self._book.replay(line)
-            except WireError:
-                self.skipped += 1
-        if fills:
-            self.repeated += len(fills) - db.executemany(INSERT_FILL, fills).rowcount
-        self._book.save(db)
-
-    def _write_statements(self, db: sqlite3.Connection, now_ms: int) -> None:
-        for name, row in self._statements:
-            db.execute(INSERT_STATEMENT, (self._book.account(name), *row))
-        if self._statements and now_ms > self._pruned_ms + _PRUNE_MS:
-            self._pruned_ms = now_ms
-            db.execute("DELETE FROM statements WHERE heard_ms < ?", (now_ms - STATEMENTS_KEPT_MS,))
+        assert self._db is not None, "the file is open"
+        self._rows.transact(self._db, piece, now_ms, written_seq=written_seq, taken=self._taken)
 
     def _is_held(self, why: Held, now_s: float) -> None:
         since_s = now_s if self._held_since_s is None else self._held_since_s
@@ -421,7 +366,8 @@ class History:
             )
             return
         self._aside_at_s = now_s
-        self.seq, self.hash, self._taken = 0, FIRST_PREV, 0
+        self._rows.begin_anew()
+        self._taken = 0
         self._lines.clear()
 
     def _shut(self) -> None:

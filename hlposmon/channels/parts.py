@@ -6,12 +6,13 @@ what a line means.
 """
 
 import gzip
+import json
 import os
 import re
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -28,6 +29,24 @@ _UNNUMBERED = 1 << 62
 # A line that the monitor is writing just now is whole after so long.
 _PATIENCE_S = 1.0
 _TELL_LINES = 2_000
+
+
+# What is noted of files that were removed on purpose.
+PRUNED_NAME = "pruned.json"
+_PRUNED_BYTES = 4096
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+# Longer than any line that the monitor writes: what is longer is read past, and never held in memory.
+LONGEST_LINE = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """The last line that was removed: its number and hash, the day of its file, and when."""
+
+    seq: int
+    hash: str
+    day: str
+    on: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +71,23 @@ class Part:
         return self.seq < _UNNUMBERED
 
 
+def pruned_in(folder: Path) -> Pruned | None:
+    """What is noted of files that were removed; None when nothing is, or nothing that can be understood."""
+    try:
+        with (folder / PRUNED_NAME).open("rb") as file:
+            found = json.loads(file.read(_PRUNED_BYTES))
+        pruned = Pruned(found["seq"], found["hash"], found["day"], found["on"])
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        raise
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        return None
+    texts = (pruned.hash, pruned.day, pruned.on)
+    is_sound = type(pruned.seq) is int and all(isinstance(text, str) for text in texts)
+    return pruned if is_sound and _DIGEST.match(pruned.hash) and pruned.seq > 0 else None
+
+
 def folder_of(log_dir: Path) -> Path:
     """Where the files are: below the log folder, or in it when they were copied to one of their own."""
     below = log_dir / "trading"
@@ -61,7 +97,11 @@ def folder_of(log_dir: Path) -> Path:
 
 def size_of(folder: Path, since: str | None = None, until: str | None = None) -> int:
     """How many bytes `verify` has to read."""
-    return sum((folder / name).stat().st_size for name in _names(folder) if _is_wanted(name, since, until))
+    total = 0
+    for name in _names(folder):
+        with suppress(FileNotFoundError):  # rotation renames it just now
+            total += (folder / name).stat().st_size if _is_wanted(name, since, until) else 0
+    return total
 
 
 def _is_ours(name: str) -> bool:
@@ -138,13 +178,32 @@ def opened(path: Path) -> BinaryIO:
     return path.open("rb", buffering=1 << 20)
 
 
-def lines_of(part: Part, *, is_last: bool, tell: Callable[[int], None]) -> Iterator[bytes]:
+def bounded(file: BinaryIO, too_long: Callable[[int], object] = lambda _: None) -> Iterator[bytes]:
+    """The lines of a file; of one longer than any of ours the beginning, and `too_long` its length."""
+    while line := file.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+            length = len(line)
+            while more := file.readline(1 << 20):
+                length += len(more)
+                if more.endswith(b"\n"):
+                    break
+            too_long(length)
+        yield line
+
+
+def lines_of(
+    part: Part,
+    *,
+    is_last: bool,
+    tell: Callable[[int], None],
+    too_long: Callable[[int], object] = lambda _: None,
+) -> Iterator[bytes]:
     """The lines as they stand. The very last is waited for a moment: the monitor may be writing it."""
     told = count = 0
     with opened(part.path) as file:
-        for count, raw in enumerate(file, 1):
+        for count, raw in enumerate(bounded(file, too_long), 1):
             line = raw
-            if is_last and not line.endswith(b"\n"):
+            if is_last and not line.endswith(b"\n") and len(line) < LONGEST_LINE:
                 line = _finished(file, line)
             yield line
             if count % _TELL_LINES == 0:

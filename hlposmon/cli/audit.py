@@ -6,14 +6,20 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
 
 from hlposmon.channels.audit import Expected, Located, Report, verify
 from hlposmon.channels.parts import folder_of, size_of
+from hlposmon.channels.pruning import prune
+from hlposmon.client.history import History, NoHistory
 from hlposmon.config import Flags, locate
+from hlposmon.errors import NotPermitted
+
+HISTORY = "history.sqlite3"
 
 INTACT, FAULTY = 0, 1
 DAY = click.DateTime(formats=["%Y-%m-%d"])
@@ -51,12 +57,22 @@ def command() -> None:
     metavar="SEQ:HASH",
     help="A line noted earlier: it must be there, unchanged.",
 )
+@click.option(
+    "--expect-first",
+    "expected_first",
+    type=ExpectedLine(),
+    metavar="SEQ:HASH",
+    help="The line with which the files are to begin, where older ones were removed.",
+)
+@click.option("--simulate", is_flag=True, help="The audit of simulated runs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on one line.")
 def check(
     since: datetime | None,
     until: datetime | None,
     log_dir: str | None,
     expected: Expected | None,
+    expected_first: Expected | None,
+    simulate: bool,
     as_json: bool,
 ) -> int:
     """Find every altered, removed, inserted, repeated or moved line of the audit.
@@ -64,6 +80,8 @@ def check(
     Each fault is told with its file, line and number. Half a line that a crash left, and that the line
     after it marks, is told and is no fault. The last line's number and hash are printed, to be noted down
     elsewhere and handed to --expect-last later: the chain alone does not show that its end was cut off.
+    Where files were removed by 'audit prune', pruned.json beside them tells of it; a beginning of which
+    nothing tells is a fault, unless --expect-first names it.
 
     Exit status 0 when all is intact, 1 when there are faults or no files, 2 for a wrong command line,
     4 without permission.
@@ -71,14 +89,50 @@ def check(
     if since is not None and until is not None and since > until:
         raise click.UsageError("--from is later than --to.")
     first, last = (day.date().isoformat() if day else None for day in (since, until))
-    folder = folder_of(locate(Flags(log_dir=log_dir), os.environ).log_dir)
+    folder = folder_of(locate(Flags(log_dir=log_dir, simulate=simulate), os.environ).log_dir)
     with _progress(size_of(folder, first, last)) as tell:
-        report = verify(folder, since=first, until=last, expected=expected, tell=tell)
+        report = verify(
+            folder, since=first, until=last, expected=expected, expected_first=expected_first, tell=tell
+        )
     if as_json:
         click.echo(json.dumps(_object(report)))
     else:
         _print(report)
     return FAULTY if report.faults else INTACT
+
+
+@command.command("prune")
+@click.option(
+    "--keep", "keep_days", type=click.IntRange(2, 36_500), required=True, metavar="DAYS", help="Days to keep."
+)
+@click.option("--log-dir", metavar="DIR", help="The monitor's log folder.")
+@click.option("--state-dir", metavar="DIR", help="Where the history is kept: it must have those lines.")
+@click.option("--simulate", is_flag=True, help="The audit of simulated runs.")
+def prune_files(keep_days: int, log_dir: str | None, state_dir: str | None, simulate: bool) -> int:
+    """Remove the audit's files that are older than so many days, the monitor running or not.
+
+    What goes is verified first, and nothing goes that is not intact, that the history has not taken yet, or
+    that a restart needs. The last line that went is noted in pruned.json, so that 'audit verify' knows why
+    the chain begins where it does. Exit status 0 when all is done, 1 when files had to stay.
+    """
+    paths = locate(Flags(log_dir=log_dir, state_dir=state_dir, simulate=simulate), os.environ)
+    folder = folder_of(paths.log_dir)
+    today = datetime.now(UTC).date()
+    result = prune(folder, keep_days=keep_days, today=today, behind_seq=_history_seq(paths.state_dir))
+    for name in result.removed:
+        click.echo(f"removed {folder / name}")
+    if result.removed and result.pruned is not None:
+        click.echo(f"{folder}: pruned up to {result.pruned.seq}:{result.pruned.hash}")
+    return INTACT
+
+
+def _history_seq(state_dir: Path) -> int | None:
+    """How far the history has come; None where there is none, or none that can be read."""
+    try:
+        with History.open(state_dir / HISTORY) as history:
+            return history.seq
+    except (NoHistory, NotPermitted):
+        return None
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from typing import Any
 import click
 
 from hlposmon.cli.options import given_socket, socket_option
-from hlposmon.client.history import FillRow, History, NoHistory
+from hlposmon.client.fill_row import FillRow
+from hlposmon.client.history import History, NoHistory
 from hlposmon.config import Flags, locate
 
 HISTORY = "history.sqlite3"
@@ -72,7 +73,8 @@ def command(
     """The fills in the history, the oldest first, with the position after each.
 
     A TIME is a date (UTC), an RFC 3339 time, or 90m, 2h, 3d for so long ago. The monitor may run
-    meanwhile, and need not.
+    meanwhile, and need not. Exit status 0 also when there are none; 1 for a coin or an account of
+    which the history has never heard.
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv are two forms of the same: choose one.")
@@ -81,10 +83,13 @@ def command(
     place = given_socket(ctx, socket)
     path = locate(Flags(socket=place, state_dir=state_dir, simulate=simulate), os.environ).state_dir / HISTORY
     with _open(path) as history:
+        unknown = _unknown(history, coin, account)
+        if unknown is not None:
+            click.echo(f"hlposmon: {unknown}", err=True)
+            return 1
         rows = history.fills(since, until, coin=coin, account=account)
         write = _write_json if as_json else _write_csv if as_csv else _write_table
-        if not write(rows, sys.stdout.write):
-            _explain_nothing(history, coin, account)
+        write(rows, sys.stdout.write)
     return 0
 
 
@@ -99,14 +104,15 @@ def _open(path: Path) -> History:
         raise NoHistory(f"{error}: 'hlposmon run' begins one; --state-dir says where one is{hint}") from error
 
 
-def _explain_nothing(history: History, coin: str | None, account: str | None) -> None:
-    """A name that was never heard of is worth a word: it may be misspelt."""
-    if account is not None and not any(True for _ in islice(history.fills(account=account), 1)):
-        known = ", ".join(history.accounts()) or "none"
-        click.echo(f"hlposmon: the history has no fills of account {account!r}; it knows {known}", err=True)
-    elif coin is not None and not any(True for _ in islice(history.fills(coin=coin), 1)):
-        known = ", ".join(history.coins()) or "none"
-        click.echo(f"hlposmon: the history has no fills of coin {coin!r}; it knows {known}", err=True)
+def _unknown(history: History, coin: str | None, account: str | None) -> str | None:
+    """A name that was never heard of is not the same as one without fills: it is misspelt."""
+    if account is not None and not history.knows(account=account):
+        known = ", ".join(map(_plain, history.accounts())) or "none yet"
+        return f"the history knows no account {account!r}; it knows {known}"
+    if coin is not None and not history.knows(coin=coin):
+        known = ", ".join(map(_plain, history.coins())) or "none yet"
+        return f"the history knows no coin {coin!r}; it knows {known}"
+    return None
 
 
 def _blocks(rows: Iterator[FillRow]) -> Iterator[list[FillRow]]:
@@ -169,9 +175,9 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
 def _cells(row: FillRow) -> tuple[str, ...]:
     return (
         _time_text(row.time_ms),
-        row.account,
+        _plain(row.account),
         _plain(row.coin),
-        row.side,
+        _plain(row.side),
         _number(row.quantity),
         _number(row.price),
         _number(row.fee),

@@ -5,7 +5,6 @@ what is printed about an error, and with which status the program ends, stands h
 """
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -97,19 +96,11 @@ class Program(click.Group):
 
 
 def _say(message: str, code: int) -> int:
-    click.echo(f"{_priority()}hlposmon: {message}", err=True)
+    from hlposmon.supervision.logs import is_journal
+
+    # The journal takes a line as an error when it is told so (sd-daemon(3)).
+    click.echo(f"{'<3>' if is_journal(sys.stderr) else ''}hlposmon: {message}", err=True)
     return code
-
-
-def _priority() -> str:
-    """What makes the journal take a line as an error (sd-daemon(3)), when it is what listens."""
-    if "JOURNAL_STREAM" not in os.environ:
-        return ""
-    try:
-        status = os.fstat(sys.stderr.fileno())
-    except (OSError, ValueError):
-        return ""
-    return "<3>" if os.environ["JOURNAL_STREAM"] == f"{status.st_dev}:{status.st_ino}" else ""
 
 
 def _usage(error: click.UsageError, given: Sequence[str]) -> int:

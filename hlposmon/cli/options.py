@@ -58,3 +58,10 @@ def simulation_options(function: F) -> F:
     pace = click.option("--pace", type=click.FloatRange(min=0), help="Simulated: fills per second.")
     seed = click.option("--seed", type=int, help="Simulated: the same seed gives the same trades.")
     return seed(pace(coins(function)))
+
+
+def log_format_option(function: F) -> F:
+    """`--log-format` of what runs on and on."""
+    return click.option(
+        "--log-format", type=click.Choice(("text", "json")), help="Log lines as key=value or as JSON objects."
+    )(function)

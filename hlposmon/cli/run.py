@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hlposmon.cli.options import given_socket, parse_addresses, simulation_options, socket_option
+from hlposmon.cli.modes import refuse_another_mode
+from hlposmon.cli.options import (
+    given_socket,
+    log_format_option,
+    parse_addresses,
+    simulation_options,
+    socket_option,
+)
 from hlposmon.client.api import Api
 from hlposmon.config import Flags, Settings, forget_secrets, load
 from hlposmon.errors import ConfigError, HlposmonError
@@ -40,6 +47,7 @@ if TYPE_CHECKING:
 @click.option("--simulate", is_flag=True, help="On the simulated exchange; needs no configuration.")
 @click.option("--config", metavar="FILE", help="The configuration file.")
 @click.option("--env-file", metavar="FILE", help="Read NAME=value lines; the environment is stronger.")
+@log_format_option
 @click.option("--plain", is_flag=True, help="Log lines instead of the live table, on a terminal too.")
 @simulation_options
 @click.pass_context
@@ -54,6 +62,7 @@ def command(
     simulate: bool,
     config: str | None,
     env_file: str | None,
+    log_format: str | None,
     plain: bool,
     seed: int | None,
     pace: float | None,
@@ -66,9 +75,11 @@ def command(
         raise click.UsageError("--seed, --pace and --coins are of the simulated exchange: add --simulate.")
     place = given_socket(ctx, socket)
     flags = Flags(addresses, api_url, ws_url, place, state_dir, log_dir, simulate, config, env_file)
+    flags = replace(flags, log_format=log_format)
     settings, reload = load_for_run(flags)
     simulation = _simulation(settings, seed, pace, coins) if settings.simulated else None
     prepare(settings)
+    refuse_another_mode(settings)
     from hlposmon.service import serve
 
     with_table = sys.stdout.isatty() and not plain and "NOTIFY_SOCKET" not in os.environ

@@ -6,7 +6,7 @@ import socket
 
 import click
 
-from hlposmon.cli.options import parse_addresses, simulation_options
+from hlposmon.cli.options import log_format_option, parse_addresses, simulation_options
 
 STEP_S = 0.2
 
@@ -27,12 +27,14 @@ STEP_S = 0.2
     help="An account that trades; repeatable.",
 )
 @click.option("--no-limits", is_flag=True, help="Without the venue's limits on requests and connections.")
+@log_format_option
 @simulation_options
 def command(
     port: int,
     count: int | None,
     addresses: tuple[str, ...],
     no_limits: bool,
+    log_format: str | None,
     seed: int | None,
     pace: float | None,
     coins: int | None,
@@ -45,7 +47,9 @@ def command(
         raise click.UsageError("--accounts and --address exclude each other.")
     from hlposmon.simulator.exchange import Exchange, Options
     from hlposmon.simulator.exchange import addresses as made_addresses
+    from hlposmon.supervision import logs
 
+    logs.configure("INFO", name="simulator", fmt="json" if log_format == "json" else "text")
     base = Options()
     seed = base.seed if seed is None else seed
     plain = tuple(text.rpartition("=")[2] for text in addresses)

@@ -8,81 +8,21 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
+from hlposmon.client.fill_row import COLUMNS, FillRow, coin_of, fill_of
 from hlposmon.errors import HlposmonError, NotPermitted
 from hlposmon.wire.schema import APPLICATION_ID, VERSION
 
 _PAGE_ROWS = 1000
 _BUSY_S = 2.0
-_COLUMNS = (
-    "seq, time_ms, heard_ms, account, address, mode, key, symbol, side, quantity, price, fee, fee_token,"
-    " order_id, tid, start_position, closed_pnl, direction, crossed, liquidation, tx_hash, effect, late,"
-    " position_size, position_entry, position_realized, position_closed_pnl, position_fees,"
-    " position_funding, position_fills"
-)
 
 
 class NoHistory(HlposmonError):
     """There is no history there, or none that this program can read."""
-
-
-@dataclass(frozen=True, slots=True)
-class PositionAfter:
-    """The position after a fill. Money that a division made endless has ten decimals."""
-
-    size: Decimal
-    entry_price: Decimal | None
-    realized_pnl: Decimal
-    closed_pnl: Decimal
-    fees: Decimal
-    funding: Decimal
-    fills: int
-
-
-@dataclass(frozen=True, slots=True)
-class FillRow:
-    """One fill. `seq` is the number of its line in the audit journal; times are Unix milliseconds, by
-    the venue (`time_ms`) and of the journal's line (`heard_ms`)."""
-
-    seq: int
-    time_ms: int
-    heard_ms: int
-    account: str
-    address: str
-    mode: str
-    key: str
-    symbol: str
-    side: str
-    quantity: Decimal
-    price: Decimal
-    fee: Decimal
-    fee_token: str
-    order_id: int
-    tid: int | None
-    start_position: Decimal
-    closed_pnl: Decimal
-    direction: str
-    crossed: bool
-    liquidation: str | None
-    hash_of_transaction: str
-    effect: str | None
-    late: bool
-    position: PositionAfter
-
-    @property
-    def fill_id(self) -> str:
-        """The trade id as text; for rows older than trade ids, order and time."""
-        return str(self.tid) if self.tid is not None else f"{self.order_id}-{self.time_ms}"
-
-    @property
-    def coin(self) -> str:
-        return self.key.split(":", 2)[2]
 
 
 class History:
@@ -118,30 +58,44 @@ class History:
         until = 1 << 62 if until_ms is None else until_ms
         at, behind = (-(1 << 62) if since_ms is None else since_ms), -1
         sql = (
-            f"SELECT {_COLUMNS} FROM fills WHERE time_ms >= ? AND time_ms < ? AND (time_ms > ? OR seq > ?)"
+            f"SELECT {COLUMNS} FROM fills WHERE time_ms >= ? AND time_ms < ? AND (time_ms > ? OR seq > ?)"
             f"{where} ORDER BY time_ms, seq LIMIT {_PAGE_ROWS}"
         )
         while True:
             rows = self._all(sql, (at, until, at, behind))
-            yield from map(_fill, rows)
+            yield from map(self._fill, rows)
             if len(rows) < _PAGE_ROWS:
                 return
             behind, at = rows[-1][0], rows[-1][1]
 
     def coins(self) -> list[str]:
         """The coins of which anything is known."""
-        return sorted({key.split(":", 2)[2] for (key,) in self._all("SELECT key FROM instruments")})
+        return sorted({coin_of(str(key)) for (key,) in self._all("SELECT key FROM instruments")})
+
+    def knows(self, *, coin: str | None = None, account: str | None = None) -> bool:
+        """Whether anything of that coin, and of that account, was ever heard; given as in `fills`."""
+        return not (
+            (coin is not None and not self._instruments(coin))
+            or (account is not None and not self._accounts(account))
+        )
 
     def accounts(self) -> list[str]:
         """The names of the accounts of which anything is known."""
-        return sorted({name for (name,) in self._all("SELECT name FROM accounts")})
+        return sorted({str(name) for (name,) in self._all("SELECT name FROM accounts")})
 
     @property
     def seq(self) -> int:
         """The number of the last line of the audit journal that is in it."""
         [(seq,)] = self._all("SELECT journal_seq FROM meta")
-        assert isinstance(seq, int), "a number"
+        if not isinstance(seq, int):
+            raise NoHistory(f"{self.path}: it does not say how far it has come")
         return seq
+
+    @property
+    def mode(self) -> str:
+        """Of which runs it is: live, simulated, or empty where nothing was written yet."""
+        rows = self._all("SELECT mode FROM meta")
+        return str(rows[0][0]) if rows else ""
 
     def close(self) -> None:
         self._db.close()
@@ -160,18 +114,28 @@ class History:
         """What is asked for, as numbers: they are compared before any name is looked up."""
         where = ""
         if coin is not None:
-            rows = self._all("SELECT id, key, symbol FROM instruments")
-            ids = [str(one) for one, key, symbol in rows if _is(coin, key, symbol)]
-            where += f" AND instrument_id IN ({', '.join(ids)})"
+            where += f" AND instrument_id IN ({', '.join(self._instruments(coin))})"
         if account is not None:
-            rows = self._all("SELECT id, name, address FROM accounts")
-            ids = [
-                str(one)
-                for one, name, address in rows
-                if account == name or account.lower() == address.lower()
-            ]
-            where += f" AND account_id IN ({', '.join(ids)})"
+            where += f" AND account_id IN ({', '.join(self._accounts(account))})"
         return where
+
+    def _instruments(self, coin: str) -> list[str]:
+        rows = self._all("SELECT id, key, symbol FROM instruments")
+        return [str(int(one)) for one, key, symbol in rows if _is(coin, str(key), str(symbol))]
+
+    def _accounts(self, account: str) -> list[str]:
+        rows = self._all("SELECT id, name, address FROM accounts")
+        wanted = account.lower()
+        return [
+            str(int(one)) for one, name, address in rows if account == name or wanted == str(address).lower()
+        ]
+
+    def _fill(self, row: tuple[Any, ...]) -> FillRow:
+        """A row that no monitor writes is named, and nothing is made of it."""
+        try:
+            return fill_of(row)
+        except (ValueError, TypeError, ArithmeticError, LookupError) as error:
+            raise NoHistory(f"{self.path}: the fill of seq {row[0]!r:.40} is none: {error}") from error
 
     def _all(self, sql: str, given: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         try:
@@ -181,57 +145,8 @@ class History:
 
 
 def _is(wanted: str, key: str, symbol: str) -> bool:
-    names = (key, symbol, key.split(":", 2)[2])
+    names = (key, symbol, coin_of(key))
     return wanted in names or wanted.casefold() in [name.casefold() for name in names]
-
-
-def _fill(row: tuple[Any, ...]) -> FillRow:
-    seq, time_ms, heard_ms, account, address, mode, key, symbol, side, *rest = row
-    quantity, price, fee, token, order_id, tid, start, closed, direction, *rest = rest
-    crossed, liquidation, tx_hash, effect, late, size, entry, *money, fills = rest
-    realized, closed_after, fees_after, funding_after = map(Decimal, money)
-    after = PositionAfter(
-        size=Decimal(size),
-        entry_price=None if entry is None else Decimal(entry),
-        realized_pnl=realized,
-        closed_pnl=closed_after,
-        fees=fees_after,
-        funding=funding_after,
-        fills=fills,
-    )
-    return FillRow(
-        seq=seq,
-        time_ms=time_ms,
-        heard_ms=heard_ms,
-        account=account,
-        address=address,
-        mode=mode,
-        key=key,
-        symbol=symbol,
-        side=side,
-        quantity=Decimal(quantity),
-        price=Decimal(price),
-        fee=Decimal(fee),
-        fee_token=token,
-        order_id=order_id,
-        tid=tid,
-        start_position=Decimal(start),
-        closed_pnl=Decimal(closed),
-        direction=direction,
-        crossed=bool(crossed),
-        liquidation=liquidation,
-        hash_of_transaction=_hash(tx_hash),
-        effect=effect,
-        late=bool(late),
-        position=after,
-    )
-
-
-def _hash(packed: bytes | str | None) -> str:
-    """A transaction's hash as the venue writes it; a single zero byte stands for 32 of them."""
-    if packed is None or isinstance(packed, str):
-        return packed or ""
-    return "0x" + (packed if len(packed) > 1 else bytes(32)).hex()
 
 
 def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:

@@ -70,6 +70,7 @@ class _Loading:
         live = self._switch("ENABLE_LIVE_TRADING")
         simulated = self.flags.simulate or live is False
         log_level = self._log_level(top)
+        log_format = top.text("log_format", "text", choices=("text", "json"))
         paths = self._paths(top, simulated)
         hyperliquid = self._hyperliquid(top, simulated, "live" if live else file_mode)
         settings = Settings(
@@ -84,6 +85,7 @@ class _Loading:
             supervision=_supervision(top.table("supervision")),
             paths=paths,
             log_level=log_level,
+            log_format=self.flags.log_format or log_format,
             notices=tuple(self.notices),
         )
         top.done()

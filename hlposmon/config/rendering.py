@@ -17,6 +17,7 @@ def render(settings: Settings) -> str:
     lines += _keys(
         execution_mode=settings.execution_mode,
         log_level=settings.log_level,
+        log_format=settings.log_format,
         socket=str(settings.paths.socket),
         state_dir=str(settings.paths.state_dir),
         log_dir=str(settings.paths.log_dir),

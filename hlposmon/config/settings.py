@@ -104,6 +104,7 @@ class Settings:
     supervision: SupervisionSettings
     paths: Paths
     log_level: str = "INFO"
+    log_format: str = "text"
     notices: tuple[str, ...] = ()
 
     @property
@@ -130,3 +131,4 @@ class Flags:
     config: str | Path | None = None
     env_file: str | Path | None = None
     derived_addresses: tuple[str, ...] = ()
+    log_format: str | None = None

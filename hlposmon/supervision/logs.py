@@ -3,13 +3,17 @@
     2026-11-20T10:00:00.123Z INFO fill connected url=wss://...
 
 Who reads too slowly, or not at all, is not waited for (`supervision.overflow`).
-Under the journal (JOURNAL_STREAM names our stderr) a line carries systemd's <N> priority and no time: the
-journal has its own. The same facts as JSON for machines. Never in here: what is worth saying.
+Under the journal (JOURNAL_STREAM names our stderr) a line carries systemd's <N> priority and, as text, no
+time: the journal has its own. The same facts as JSON for machines. What comes from outside cannot forge a
+line, steer a terminal, or outgrow the journal's LineMax (48 KiB, journald.conf(5)); what an address may hold
+of a credential is cut out. Never in here: what is worth saying.
 """
 
 import json
 import logging
+import math
 import os
+import re
 import sys
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -21,6 +25,12 @@ from hlposmon.supervision import overflow
 
 Format = Literal["text", "json"]
 REMEMBERED = 256
+# Characters of a message or value, of a whole line, and lines of a traceback: what is beyond is counted.
+VALUE_CHARS = 2_000
+LINE_CHARS = 8_000
+TRACE_LINES = 60
+# The user and the query of an address may be a password or a key.
+_CREDENTIALS = re.compile(r"(?<=://)[^\s/?#@\"']*@|(?<=[^\s\"']\?)[^\s?\"'<>]*=[^\s\"'<>]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +59,10 @@ def configure(
         handler = WatchedFileHandler(file, encoding="utf-8")  # follows logrotate without being told
     else:
         handler = overflow.handler_for(stream or sys.stderr)
-    if fmt == "json":
-        handler.setFormatter(JsonLines(name))
-    else:
-        handler.setFormatter(TextLines(name, journal=file is None and _is_journal(stream or sys.stderr)))
+    journal = file is None and is_journal(stream or sys.stderr)
+    handler.setFormatter(
+        JsonLines(name, journal=journal) if fmt == "json" else TextLines(name, journal=journal)
+    )
     root = logging.getLogger()
     root.setLevel(level.upper())
     for old in root.handlers[:]:
@@ -68,9 +78,33 @@ def fields(**values: Any) -> dict[str, dict[str, Any]]:
 
 def pair(key: str, value: Any) -> str:
     """`key=value`; quoted when it holds a space, a quote, an equals sign or a control character."""
-    text = "" if value is None else str(value)
+    text = "" if value is None else clean(str(value))
     plain = text.isprintable() and not any(c in ' "=\\' for c in text)
-    return f"{key}={text if plain and text else json.dumps(text, ensure_ascii=False)}"
+    return f"{key}={text if plain and text else _escaped(json.dumps(text, ensure_ascii=False))}"
+
+
+def clean(text: str, most: int = VALUE_CHARS) -> str:
+    """Without what may be a credential, and of a bounded length."""
+    return _cut(_CREDENTIALS.sub("...", text[: 2 * most]), most, len(text))
+
+
+def _cut(text: str, most: int, length: int) -> str:
+    return text if max(len(text), length) <= most else f"{text[:most]}...({length} characters)"
+
+
+def _escaped(text: str) -> str:
+    """Nothing that ends a line, steers a terminal or turns the direction of writing."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _trace(lines: list[str]) -> list[str]:
+    """The lines of a traceback; of a long one its beginning and its end."""
+    if len(lines) > TRACE_LINES:
+        half = TRACE_LINES // 2
+        lines = [*lines[:half], f"... {len(lines) - 2 * half} lines ...", *lines[-half:]]
+    return [clean(line) for line in lines]
 
 
 class TextLines(logging.Formatter):
@@ -82,30 +116,50 @@ class TextLines(logging.Formatter):
         self._journal = journal
 
     def format(self, record: logging.LogRecord) -> str:
-        said = " ".join(record.getMessage().split("\n"))
+        said = " ".join(clean(record.getMessage()).split("\n"))
         facts = [pair(key, value) for key, value in getattr(record, "fields", {}).items()]
         head = [] if self._journal else [_stamp(record)]
-        lines = [" ".join([*head, record.levelname, self._name, said, *facts])]
+        line = " ".join([*head, record.levelname, self._name, said, *facts])
+        lines = [_cut(_escaped(line), LINE_CHARS, len(line))]
         if record.exc_info:
-            lines += ["  " + line for line in self.formatException(record.exc_info).splitlines()]
-        mark = f"<{_priority(record.levelno)}>" if self._journal else ""
-        return "\n".join(mark + line for line in lines)
+            # Split as the journal does: any other end of a line is escaped.
+            lines += ["  " + line for line in _trace(self.formatException(record.exc_info).split("\n"))]
+        return "\n".join(_mark(record, journal=self._journal) + _escaped(line) for line in lines)
 
 
 class JsonLines(logging.Formatter):
     """One object a line: time, level, process, message, then the facts under their own keys."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, journal: bool = False) -> None:
         super().__init__()
         self._name = name
+        self._journal = journal
 
     def format(self, record: logging.LogRecord) -> str:
-        line = dict(getattr(record, "fields", {}))
+        line = {key: _jsonable(value) for key, value in getattr(record, "fields", {}).items()}
         line |= {"time": _stamp(record), "level": record.levelname, "process": self._name}
-        line["message"] = record.getMessage()
+        line["message"] = clean(record.getMessage())
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+            line["exception"] = "\n".join(_trace(self.formatException(record.exc_info).split("\n")))
+        text = json.dumps(line, ensure_ascii=True)
+        if len(text) > 2 * LINE_CHARS:
+            kept = ("time", "level", "process", "message")
+            text = json.dumps({name: line[name] for name in kept} | {"cut": len(text)})
+        return _mark(record, journal=self._journal) + text
+
+
+def _jsonable(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, list | tuple):
+        return [_jsonable(one) for one in value[:100]]
+    return clean(str(value))
+
+
+def _mark(record: logging.LogRecord, *, journal: bool) -> str:
+    return f"<{_priority(record.levelno)}>" if journal else ""
 
 
 class Repeats:
@@ -153,7 +207,8 @@ def _priority(level: int) -> int:
     return next((priority for floor, priority in floors if level >= floor), 7)
 
 
-def _is_journal(stream: TextIO) -> bool:
+def is_journal(stream: TextIO) -> bool:
+    """Whether what is written there goes to systemd's journal (JOURNAL_STREAM in systemd.exec(5))."""
     # systemd sets the variable for the whole unit; a stream that was redirected since is not the journal
     try:
         status = os.fstat(stream.fileno())

@@ -12,7 +12,8 @@ from itertools import islice
 from typing import Any
 
 from hlposmon.channels.history import History
-from hlposmon.channels.journal import Journal, Sealed, day_of
+from hlposmon.channels.journal import Journal, Sealed
+from hlposmon.channels.journal_tail import day_of
 from hlposmon.domain.reports import Statement
 from hlposmon.errors import NotPermitted
 from hlposmon.supervision.logs import Repeats, fields
@@ -238,7 +239,7 @@ class Archive:
             self._damaged_told.clear()
             self._holes, self._holes_to, self._more_holes = 0, 0, None
             aside = None if one.aside is None else one.aside.name
-            log.warning("the history is begun anew", extra=fields(reason=one.reason, kept_as=aside))
+            log.warning(one.said, extra=fields(reason=one.reason, kept_as=aside))
             self._note("history_rebuilt", reason=one.reason, kept_as=aside)
         if history.failure is not None:
             self._warn("the history cannot be written", now_s, reason=history.failure)

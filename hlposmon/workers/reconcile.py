@@ -134,7 +134,10 @@ class ReconcileWorker:
         wanted = round_.fills_from_ms
         if bell.since_ms is not None and (wanted is None or bell.since_ms < wanted):
             round_.fills_from_ms, round_.fetched_to_ms = bell.since_ms, None
-        log.info("asked early", extra=fields(account=bell.account, reason=bell.reason, delay_s=bell.delay_s))
+        self._repeats.log(
+            log, logging.INFO, "asked early", now=now_s, key=("asked early", bell.account, bell.reason),
+            account=bell.account, reason=bell.reason, delay_s=bell.delay_s,
+        )  # fmt: skip
 
     def _ask(self, round_: _Round) -> None:
         account = round_.account
@@ -198,7 +201,10 @@ class ReconcileWorker:
             self._hand_on(round_, page)
             if page.fills:
                 round_.fetched_to_ms = page.fills[-1].time_ms
-        log.info("fills fetched", extra=fields(account=round_.account.name, since_ms=since_ms, fills=count))
+        self._repeats.log(
+            log, logging.INFO, "fills fetched", now=time.monotonic(), key=("fetched", round_.account.name),
+            account=round_.account.name, since_ms=since_ms, fills=count,
+        )  # fmt: skip
         return since_ms
 
     def _look(self, round_: _Round, since_ms: int) -> int | None:

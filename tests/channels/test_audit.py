@@ -7,11 +7,12 @@ import shutil
 import signal
 import threading
 import time
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
 
-from hlposmon.channels import audit
+from hlposmon.channels import audit, parts
 from hlposmon.channels import journal as journals
 from hlposmon.channels.audit import Expected
 from hlposmon.channels.parts import folder_of
@@ -101,13 +102,48 @@ def test_restarts_days_on_which_nothing_ran_and_a_clock_set_back_are_no_faults(t
     assert verify(tmp_path).faults == []
 
 
-def test_files_that_were_pruned_are_said_and_are_no_fault(tmp_path):
+def test_a_beginning_that_was_cut_off_by_hand_is_found(tmp_path):
+    made = Tampered(tmp_path)
+    files_in(tmp_path)[0].unlink()
+    [fault] = verify(tmp_path).faults
+
+    assert (fault.kind, fault.file, fault.line, fault.seq) == ("removed", made.names[1], 1, 16)
+    assert fault.message == "lines before seq 17 are missing, and nothing tells of them"
+
+
+def test_a_beginning_that_was_noted_elsewhere_is_no_fault(tmp_path):
+    made = Tampered(tmp_path)
+    files_in(tmp_path)[0].unlink()
+    first = open_line(made.files[1][0])
+
+    assert verify(tmp_path, expected_first=Expected(17, first["hash"])).faults == []
+    [fault] = verify(tmp_path, expected_first=Expected(1, first["hash"])).faults
+    assert (fault.kind, fault.seq) == ("removed", 1)
+
+
+def test_who_asks_for_some_days_is_not_told_that_others_are_missing(tmp_path):
     Tampered(tmp_path)
     files_in(tmp_path)[0].unlink()
-    report = verify(tmp_path)
+    report = verify(tmp_path, since="2026-11-21")
 
     assert (report.faults, report.first[0]) == ([], 17)
     assert report.notes == ["the files begin with seq 17: older ones are not here, and were not checked"]
+
+
+def test_a_line_without_an_end_is_found_in_bounded_memory_and_reading_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(parts, "LONGEST_LINE", 1 << 20)
+    made = Tampered(tmp_path)
+    path = files_in(tmp_path)[0]
+    path.write_bytes(path.read_bytes() + b"x" * (100 << 20) + b"\n")
+    tracemalloc.start()
+    report = verify(tmp_path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert told(report) == [("torn", made.names[0], 17, None)]
+    [note] = report.notes
+    assert note.startswith(f"{made.names[0]}:17: a line of {(100 << 20) + 1} bytes: ")
+    assert (report.lines, most < 16 << 20) == (49, True)
 
 
 @pytest.mark.parametrize("form", ["{}.gz", "{}-20261125.gz", "{}.1", "{}.2.gz"])

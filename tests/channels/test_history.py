@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from hlposmon.channels import history as histories
+from hlposmon.channels import history_rows
 from hlposmon.channels import journal as journals
 from hlposmon.channels.history import History
 from hlposmon.channels.history_file import Keeper, connect
@@ -328,7 +329,7 @@ def test_a_history_that_is_behind_is_brought_the_rest(tmp_path):
     clerk.write(5)
     clerk.close()
     alone = Clerk(tmp_path)
-    alone.journal._sealed = None  # the process dies between the journal and the history
+    alone.journal._tail.sealed = None  # the process dies between the journal and the history
     alone.write(2_000)
     alone.journal.close()
     again = Clerk(tmp_path)
@@ -474,7 +475,7 @@ def test_an_end_that_the_journal_lost_is_forgotten_by_the_history_and_told_again
 def test_lines_that_the_journal_could_not_write_survive_a_crash(tmp_path, half):
     clerk = started(tmp_path)
     clerk.write(5)
-    clerk.journal._close_file()
+    clerk.journal._file.close()
     trading = clerk.log / "trading"
     trading.rename(tmp_path / "kept")
     trading.write_text("in the way")
@@ -507,7 +508,7 @@ def test_lines_that_the_journal_could_not_write_survive_a_crash(tmp_path, half):
 def test_lines_are_let_go_of_when_the_journal_has_written_them(tmp_path):
     clerk = started(tmp_path)
     trading = clerk.log / "trading"
-    clerk.journal._close_file()
+    clerk.journal._file.close()
     trading.rename(tmp_path / "kept")
     trading.write_text("in the way")
     clerk.write(7)
@@ -524,7 +525,7 @@ def test_lines_are_let_go_of_when_the_journal_has_written_them(tmp_path):
 def no_log_folder(clerk, tmp_path):
     """The log folder cannot be written."""
     trading = clerk.log / "trading"
-    clerk.journal._close_file()
+    clerk.journal._file.close()
     trading.rename(tmp_path / "kept")
     trading.write_text("in the way")
     yield
@@ -567,7 +568,7 @@ def test_lines_that_the_journal_lost_are_said_to_be_in_the_history_and_let_go_of
 
 
 def test_what_the_history_keeps_for_the_journal_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(histories, "UNWRITTEN_LINES", 20)
+    monkeypatch.setattr(history_rows, "UNWRITTEN_LINES", 20)
     clerk = started(tmp_path)
     with no_log_folder(clerk, tmp_path):
         for _ in range(10):
@@ -1081,7 +1082,7 @@ def test_a_start_waits_for_the_keepers_turn_and_then_believes_the_history(tmp_pa
     clerk.write(5)
     clerk.close()
     alone = Clerk(tmp_path)
-    alone.journal._sealed = None  # the process dies between the journal and the history
+    alone.journal._tail.sealed = None  # the process dies between the journal and the history
     alone.write(20)
     alone.journal.close()
     alone.history._shut()
@@ -1164,3 +1165,65 @@ def test_a_history_that_is_a_link_is_kept_where_the_link_leads(tmp_path):
     assert clerk.history.path == tmp_path / "elsewhere" / "kept.sqlite3"
     assert not (tmp_path / "elsewhere" / "kept.sqlite3-wal").exists()
     assert sizes(tmp_path) == list(range(1, 51))
+
+
+def cut_off(clerk: Clerk, lines: int) -> None:
+    """The audit loses its last lines, as in a power cut."""
+    [path] = (clerk.log / "trading").glob("audit-*")
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-lines]))
+
+
+def versioned(path: Path, version: int) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA user_version = {version}")
+
+
+@pytest.mark.parametrize("more", [2, 40])
+def test_a_history_that_was_ahead_and_not_to_be_opened_at_the_start_lacks_nothing_afterwards(
+    tmp_path, more, caplog
+):
+    before = started(tmp_path)
+    before.write(20)
+    before.close()
+    cut_off(before, 10)
+    versioned(before.history.path, VERSION + 1)  # not ours to open, all through the start
+    again = Clerk(tmp_path, now_ms=before.now_ms)
+    assert (again.number, again.history.seq) == (10, 0)
+    again.start()
+    again.write(more)
+    versioned(before.history.path, VERSION)
+    again.commit(100)
+    again.follow()
+
+    reader = Reader.open(again.history.path)
+    lines = {line["seq"]: line for line in lines_in(tmp_path)}
+    found = [(row.seq, int(row.position.size)) for row in reader.fills()]
+    reader.close()
+    fills = [line for line in lines.values() if line["type"] == "fill"]
+    assert found == [(line["seq"], int(line["position"]["size"])) for line in fills]
+    assert [int(line["position"]["size"]) for line in fills] == list(range(1, 11 + more))
+    [told] = [line for line in lines.values() if line["type"] == "history_rebuilt"]
+    assert told["reason"].startswith("it could not be opened at the start, and held lines 14 to 23,")
+    assert "the history was ahead of the audit, and is brought its lines again" in caplog.messages
+    again.history._shut()
+    assert again.history.recovered().memories == {("main", BTC): again.last}
+
+
+def test_one_that_was_far_ahead_is_kept_aside_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(histories, "FORGET_LINES", 5)
+    before = started(tmp_path)
+    before.write(20)
+    before.close()
+    cut_off(before, 10)
+    versioned(before.history.path, VERSION + 1)
+    again = Clerk(tmp_path, now_ms=before.now_ms)
+    again.start()
+    again.write(2)
+    versioned(before.history.path, VERSION)
+    again.commit(100)
+    again.follow()
+
+    [kept] = again.state.glob("*.corrupt-*Z")
+    for path, last in ((kept, 20), (again.history.path, 12)):
+        with Reader.open(path) as reader:
+            assert [int(row.position.size) for row in reader.fills()] == list(range(1, last + 1))

@@ -463,6 +463,28 @@ def test_what_waits_for_files_to_be_read_is_bounded_and_counted(tmp_path, monkey
     assert (clerk.journal.backlog, clerk.journal.lost) == (50, 31)
 
 
+def test_lines_that_were_let_go_are_said_with_their_count_while_and_when_it_is_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(journals, "BACKLOG_LINES", 50)
+    clerk = Clerk(tmp_path)
+    clerk.write(2)
+    clerk.journal._file.close()
+    (tmp_path / "trading").rename(tmp_path / "kept")
+    (tmp_path / "trading").write_text("in the way")
+    clerk.write(80)
+    assert clerk.journal.failure.endswith("; 30 lines had to be let go")
+    clerk.write(10)
+    assert clerk.journal.failure.endswith("; 40 lines had to be let go")
+
+    (tmp_path / "trading").unlink()
+    (tmp_path / "kept").rename(tmp_path / "trading")
+    assert clerk.commit()
+    [(said, facts)] = clerk.journal.take_remarks()
+    assert (said, facts["lines"]) == ("audit lines had to be let go while they could not be written", 40)
+    assert (clerk.journal.failure, clerk.journal.lost) == (None, 40)
+    assert clerk.write(1) and clerk.journal.take_remarks() == []
+    assert verify(tmp_path / "trading").faults == []
+
+
 def test_an_altered_checkpoint_is_named_in_a_line_and_a_remark(tmp_path):
     clerk = Clerk(tmp_path)
     clerk.write(3)

@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from tests.channels.clerk import DAY, Clerk, files_in, lines_in
+from tests.channels.clerk import DAY, NOON, Clerk, files_in, lines_in
 from tests.cli.canned_monitor import Commands
 
 
@@ -131,3 +131,29 @@ def test_a_reader_that_has_had_enough_is_no_error(hlposmon: Commands, tmp_path: 
     process.stdout.close()
 
     assert process.wait(timeout=20) == 0
+
+
+def test_the_audit_of_simulated_runs_is_found_by_name(hlposmon: Commands, tmp_path: Path):
+    log = audit_of_two_days(tmp_path / "hlposmon/simulated/log")
+    result = hlposmon.run("audit", "verify", "--simulate", XDG_STATE_HOME=str(tmp_path))
+
+    assert (result.exit_code, result.stdout.split(": ")[0]) == (0, f"{log}/trading")
+
+
+def test_prune_says_what_it_removed_and_verify_says_why(hlposmon: Commands, tmp_path: Path):
+    log = tmp_path / "log"
+    clerk = Clerk(log, now_ms=NOON - 2000 * DAY)  # long ago, whatever day it is
+    for _ in range(3):
+        clerk.write(3)
+        clerk.now_ms += DAY
+    clerk.journal.close()
+    first = files_in(log)[0]
+    last = lines_in(log)[3]
+    where = ("--log-dir", str(log), "--state-dir", str(tmp_path))
+    result = hlposmon.run("audit", "prune", "--keep", "400", *where)
+
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines() == [f"removed {first}", f"{log}/trading: pruned up to 4:{last['hash']}"]
+    note, *_ = hlposmon.run("audit", "verify", "--log-dir", str(log)).stdout.splitlines()
+    assert note.startswith("note: the files begin with seq 5: what was before, up to seq 4 of 2021-")
+    assert hlposmon.run("audit", "prune", "--keep", "1", "--log-dir", str(log)).exit_code == 2

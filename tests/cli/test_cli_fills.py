@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -112,9 +113,59 @@ def test_a_name_that_the_history_does_not_know_is_said(hlposmon: Commands, clerk
     coin = fills(hlposmon, clerk, "--json", "--coin", "BCT")
     account = fills(hlposmon, clerk, "--json", "--account", "mian")
 
-    assert (coin.exit_code, coin.stdout, account.stdout) == (0, "", "")
-    assert "no fills of coin 'BCT'; it knows BTC" in coin.stderr
-    assert "no fills of account 'mian'; it knows main" in account.stderr
+    assert (coin.exit_code, coin.stdout, account.exit_code, account.stdout) == (1, "", 1, "")
+    assert coin.stderr == "hlposmon: the history knows no coin 'BCT'; it knows BTC\n"
+    assert account.stderr == "hlposmon: the history knows no account 'mian'; it knows main\n"
+
+
+def test_a_known_name_without_fills_at_that_time_is_no_fault(hlposmon: Commands, clerk: Clerk):
+    result = fills(hlposmon, clerk, "--json", "--coin", "BTC", "--account", "main", "--since", "2040-01-01")
+
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+
+
+HOSTILE = {
+    "time_ms": [1 << 61, -1],
+    "lag_ms": [1 << 62],
+    "order_id": ["many", 1.5, b"\xff"],
+    "tid": ["x", 1.5],
+    "price": ["NaN", "1e999999999", "-Infinity", "", "one", b"\xff", "9" * 5000],
+    "position_size": ["sNaN", "1e-999999999"],
+    "position_entry": ["x"],
+    "position_fills": ["x", 1.5, -1],
+    "seq": ["x", 1.5, -1],
+    "tx_hash": [7, 1.5, b"x" * 5000],
+    "liquidation": [b"x"],
+    "side": [7],
+}
+
+
+@pytest.mark.parametrize(("column", "value"), [(name, one) for name, many in HOSTILE.items() for one in many])
+@pytest.mark.parametrize("form", [(), ("--json",), ("--csv",)])
+def test_what_no_monitor_writes_ends_in_a_sentence(hlposmon: Commands, clerk: Clerk, form, column, value):
+    clerk.close()
+    with sqlite3.connect(clerk.history.path) as db:
+        db.execute(f"UPDATE fill SET {column} = ?", (value,))
+    db.close()
+    result = fills(hlposmon, clerk, *form)
+
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert "Traceback" not in result.stderr
+    if column != "side":  # whatever is no purchase is a sale
+        assert (result.exit_code, result.stderr.count("\n")) == (1, 1), result.stderr
+        assert "history.sqlite3" in result.stderr
+
+
+def test_names_from_the_file_do_not_steer_the_terminal(hlposmon: Commands, clerk: Clerk):
+    clerk.close()
+    with sqlite3.connect(clerk.history.path) as db:
+        db.execute("UPDATE accounts SET name = ?", ("\x1b[2Jmain",))
+        db.execute("UPDATE instruments SET key = 'no colons'")
+    db.close()
+
+    assert fills(hlposmon, clerk).stdout.replace("\n", "").isprintable()
+    for args in (("--coin", "x"), ("--account", "x")):
+        assert fills(hlposmon, clerk, *args).stderr.removesuffix("\n").isprintable()
 
 
 def test_where_no_history_is_it_says_what_to_do(hlposmon: Commands, tmp_path):

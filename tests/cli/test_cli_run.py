@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from hlposmon.cli.modes import refuse_another_mode
 from hlposmon.cli.run import load_for_run, prepare
 from hlposmon.config import Flags, load
 from hlposmon.errors import HlposmonError
+from tests.channels.archivist import Clerk
 from tests.cli.canned_monitor import Commands
 
 ONE = "0x" + "1" * 40
@@ -135,3 +137,36 @@ def test_config_print_is_a_config(hlposmon: Commands, tmp_path: Path):
     (tmp_path / "c.toml").write_text(printed.stdout)
 
     assert 0 == hlposmon.run("config", "check", "--config", str(tmp_path / "c.toml")).exit_code
+
+
+@pytest.mark.parametrize(("was", "now"), [("live", "simulated"), ("simulated", "live")])
+@pytest.mark.parametrize("which", ["log", "state"])
+def test_a_run_does_not_write_among_the_files_of_another_mode(
+    hlposmon: Commands, tmp_path: Path, was: str, now: str, which: str
+):
+    before = Clerk(tmp_path, mode=was)
+    before.start()
+    before.write(2)
+    before.close()
+    other = {"log": "state", "state": "log"}[which]
+    folders = [f"--{which}-dir", str(tmp_path / which), f"--{other}-dir", str(tmp_path / "new")]
+    place = ["--socket", str(tmp_path / "s"), *folders]
+    how = ["--simulate"] if now == "simulated" else ["--address", "0x" + "ab" * 20]
+    audit = (tmp_path / "log").rglob("audit-*")
+    wrote = [path.read_bytes() for path in audit]
+    result = hlposmon.run("run", *how, *place)
+
+    assert result.exit_code == 78
+    what = {"log": "audit", "state": "history"}[which]
+    assert f"found {tmp_path / which} with the {what} of {was} runs, wanted one of its own" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert [path.read_bytes() for path in (tmp_path / "log").rglob("audit-*")] == wrote
+
+
+def test_files_of_the_same_mode_are_gone_on_with(tmp_path: Path):
+    before = Clerk(tmp_path, mode="simulated")
+    before.start()
+    before.close()
+    refuse_another_mode(
+        load(Flags(simulate=True, log_dir=tmp_path / "log", state_dir=tmp_path / "state"), {"HOME": "/"})
+    )

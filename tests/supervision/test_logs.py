@@ -5,6 +5,9 @@ import json
 import logging
 import os
 import re
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,6 +137,97 @@ def test_under_the_journal_every_line_has_a_priority_and_no_time(tmp_path: Path,
     ]
     assert said[4] == "<3>ERROR fill failed attempt=3"
     assert len(said) > 5 and all(line.startswith("<3>  ") for line in said[5:])
+
+
+def test_json_has_its_priority_under_the_journal_too(tmp_path: Path, monkeypatch):
+    with (tmp_path / "journal").open("w+") as journal:
+        status = os.fstat(journal.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        logs.configure("INFO", name="fill", stream=journal, fmt="json")
+        failing()
+        journal.seek(0)
+        [line] = journal.read().splitlines()
+
+    assert line[:3] == "<3>"
+    assert json.loads(line[3:])["level"] == "ERROR"
+
+
+def test_a_child_whose_stderr_is_the_journals_says_priorities_of_itself(tmp_path: Path):
+    """A socket is what systemd gives; the child inherits it and writes to it through a thread."""
+    ours, its = socket.socketpair()
+    status = os.fstat(its.fileno())
+    program = (
+        "import logging\nfrom hlposmon.supervision import logs\nlogs.configure('INFO', name='child')\n"
+        "logging.getLogger().error('said')\ntry:\n  1/0\nexcept ZeroDivisionError:\n"
+        "  logging.getLogger().exception('failed')\nlogging.shutdown()\n"
+    )
+    here = {**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+    subprocess.run([sys.executable, "-c", program], stderr=its, env=here, check=True, timeout=30)
+    its.close()
+    ours.settimeout(10)
+    raw = b""
+    while piece := ours.recv(1 << 16):
+        raw += piece
+    ours.close()
+    said = raw.decode().splitlines()
+
+    assert said[:2] == ["<3>ERROR child said", "<3>ERROR child failed"]
+    assert len(said) > 3 and all(line.startswith("<3>") for line in said)
+
+
+HOSTILE = "x\r\n<0>EMERG forged\x1b[2J\x9b1m\u2028\u202e\x00\x85"
+
+
+@pytest.mark.parametrize("fmt", ["text", "json"])
+def test_nothing_from_outside_ends_a_line_or_steers_a_terminal(fmt: logs.Format):
+    stream = said_as(fmt)
+    log.warning(HOSTILE, extra=fields(text=HOSTILE, key=[HOSTILE]))
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError:
+        log.exception("failed")
+    lines = stream.getvalue().removesuffix("\n").split("\n")
+
+    assert all(line.isprintable() for line in lines)
+    assert not any(line.startswith("<0>") for line in lines)
+    assert all("Z " in line[:26] or line.startswith(("  ", "{")) for line in lines)
+
+
+@pytest.mark.parametrize("fmt", ["text", "json"])
+@pytest.mark.parametrize("char", ["a", "ü", "\U000e0001", '"', "\x1b"])
+def test_no_line_outgrows_the_journals(fmt: logs.Format, char: str):
+    stream = said_as(fmt)
+    log.error(char * 100_000, extra=fields(**{f"k{n}": char * 100_000 for n in range(50)}))
+    try:
+        raise ValueError("\n".join([char * 100_000] * 1000))
+    except ValueError:
+        log.exception("failed")
+    lines = stream.getvalue().split("\n")
+
+    assert max(len(line.encode()) for line in lines) < 48 << 10  # journald.conf(5): LineMax
+    assert len(lines) < 80
+    assert sum(len(line) for line in lines) < 2 << 20
+
+
+@pytest.mark.parametrize("fmt", ["text", "json"])
+def test_what_an_address_may_hold_of_a_credential_is_cut_out(fmt: logs.Format):
+    stream = said_as(fmt)
+    url = "wss://me:CANARY@node.example.org/ws?key=CANARY&b=CANARY#f"
+    log.info("to %s", url, extra=fields(url=url, why=ValueError(f"no answer from {url}: refused")))
+    try:
+        raise OSError(f"cannot reach {url}")
+    except OSError:
+        log.exception("failed")
+
+    assert "CANARY" not in stream.getvalue()
+    assert stream.getvalue().count("node.example.org/ws") >= 4
+
+
+def test_a_number_that_json_has_no_word_for_is_text():
+    stream = said_as("json")
+    log.info("said", extra=fields(value=float("nan"), other=1.5))
+
+    assert json.loads(stream.getvalue(), parse_constant=pytest.fail)["value"] == "nan"
 
 
 def test_a_stream_that_was_redirected_away_from_the_journal_keeps_the_time(tmp_path: Path, monkeypatch):

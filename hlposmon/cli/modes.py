@@ -1,0 +1,50 @@
+"""Whose files these are: a simulated run must not write among real ones, nor a real one among simulated.
+
+Fills that were made up, once in a history, cannot be told from real ones by who adds them up. The journal and
+the history say which mode wrote them; files that cannot be read say nothing, and are the tracker's to judge.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hlposmon.channels.recovery import read_back
+from hlposmon.client.history import History
+from hlposmon.config import Settings
+from hlposmon.errors import ConfigError, HlposmonError
+
+HISTORY = "history.sqlite3"
+
+
+def refuse_another_mode(settings: Settings) -> None:
+    """Raises ConfigError (exit 78) where another mode has written."""
+    paths = settings.paths
+    mistakes = []
+    for setting, folder, what, flag, modes in (
+        ("log_dir", paths.log_dir, "audit", "--log-dir and LOG_DIR", _audit_mode(paths.log_dir)),
+        ("state_dir", paths.state_dir, "history", "--state-dir", _history_mode(paths.state_dir)),
+    ):
+        mistakes += [
+            f"{setting}: found {folder} with the {what} of {mode} runs, wanted one of its own for"
+            f" {settings.mode} ones: leave {flag} out or name another"
+            for mode in modes
+            if mode not in ("", settings.mode)
+        ]
+    if mistakes:
+        raise ConfigError(mistakes)
+
+
+def _audit_mode(log_dir: Path) -> Iterator[str]:
+    folder = log_dir / "trading"
+    try:
+        if folder.is_dir():
+            yield read_back(folder).found.mode
+    except (OSError, HlposmonError):
+        return
+
+
+def _history_mode(state_dir: Path) -> Iterator[str]:
+    try:
+        with History.open(state_dir / HISTORY) as history:
+            yield history.mode
+    except (OSError, HlposmonError):
+        return

@@ -1,0 +1,153 @@
+"""A fill as the history tells of it, made of a row of its view. Standard library alone.
+
+The columns hold what somebody put there: what no monitor writes is refused, whatever it is, and never
+becomes a number that is shown.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+# What a monitor may have written: amounts of so many digits, numbers of eight bytes, times to the year 9999.
+_AMOUNT_CHARS = 400
+_MOST = (1 << 63) - 1
+_LAST_MS = 253_402_300_799_999
+_HASH_BYTES = 1024
+COLUMNS = (
+    "seq, time_ms, heard_ms, account, address, mode, key, symbol, side, quantity, price, fee, fee_token,"
+    " order_id, tid, start_position, closed_pnl, direction, crossed, liquidation, tx_hash, effect, late,"
+    " position_size, position_entry, position_realized, position_closed_pnl, position_fees,"
+    " position_funding, position_fills"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PositionAfter:
+    """The position after a fill. Money that a division made endless has ten decimals."""
+
+    size: Decimal
+    entry_price: Decimal | None
+    realized_pnl: Decimal
+    closed_pnl: Decimal
+    fees: Decimal
+    funding: Decimal
+    fills: int
+
+
+@dataclass(frozen=True, slots=True)
+class FillRow:
+    """One fill. `seq` is the number of its line in the audit journal; times are Unix milliseconds, by
+    the venue (`time_ms`) and of the journal's line (`heard_ms`)."""
+
+    seq: int
+    time_ms: int
+    heard_ms: int
+    account: str
+    address: str
+    mode: str
+    key: str
+    symbol: str
+    side: str
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    fee_token: str
+    order_id: int
+    tid: int | None
+    start_position: Decimal
+    closed_pnl: Decimal
+    direction: str
+    crossed: bool
+    liquidation: str | None
+    hash_of_transaction: str
+    effect: str | None
+    late: bool
+    position: PositionAfter
+
+    @property
+    def fill_id(self) -> str:
+        """The trade id as text; for rows older than trade ids, order and time."""
+        return str(self.tid) if self.tid is not None else f"{self.order_id}-{self.time_ms}"
+
+    @property
+    def coin(self) -> str:
+        return coin_of(self.key)
+
+
+def coin_of(key: str) -> str:
+    """The coin of a key `venue:type:coin`; a coin may hold colons itself."""
+    return key.split(":", 2)[-1]
+
+
+def _amount(value: Any) -> Decimal:
+    """An amount as text; one that would fill a memory when it is written out is none."""
+    if not isinstance(value, str) or len(value) > _AMOUNT_CHARS:
+        raise ValueError("an amount that is not one")
+    amount = Decimal(value)
+    if not amount.is_finite() or abs(amount.adjusted()) > _AMOUNT_CHARS:
+        raise ValueError("an amount that is not one")
+    return amount
+
+
+def _whole(value: Any, least: int, most: int) -> int:
+    if not isinstance(value, int) or not least <= value <= most:
+        raise ValueError("a number that is not one")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text that is none")
+    return value
+
+
+def fill_of(row: tuple[Any, ...]) -> FillRow:
+    """The fill that the view's columns spell; ValueError, TypeError or ArithmeticError if they spell none."""
+    seq, time_ms, heard_ms, account, address, mode, key, symbol, side, *rest = row
+    quantity, price, fee, token, order_id, tid, start, closed, direction, *rest = rest
+    crossed, liquidation, tx_hash, effect, late, size, entry, *money, fills = rest
+    realized, closed_after, fees_after, funding_after = map(_amount, money)
+    after = PositionAfter(
+        size=_amount(size),
+        entry_price=None if entry is None else _amount(entry),
+        realized_pnl=realized,
+        closed_pnl=closed_after,
+        fees=fees_after,
+        funding=funding_after,
+        fills=_whole(fills, 0, _MOST),
+    )
+    return FillRow(
+        seq=_whole(seq, 0, _MOST),
+        time_ms=_whole(time_ms, 0, _LAST_MS),
+        heard_ms=_whole(heard_ms, 0, _LAST_MS),
+        account=_text(account),
+        address=_text(address),
+        mode=_text(mode),
+        key=_text(key),
+        symbol=_text(symbol),
+        side=_text(side),
+        quantity=_amount(quantity),
+        price=_amount(price),
+        fee=_amount(fee),
+        fee_token=_text(token),
+        order_id=_whole(order_id, 0, _MOST),
+        tid=None if tid is None else _whole(tid, -_MOST, _MOST),
+        start_position=_amount(start),
+        closed_pnl=_amount(closed),
+        direction=_text(direction),
+        crossed=bool(crossed),
+        liquidation=None if liquidation is None else _text(liquidation),
+        hash_of_transaction=_hash(tx_hash),
+        effect=None if effect is None else _text(effect),
+        late=bool(late),
+        position=after,
+    )
+
+
+def _hash(packed: Any) -> str:
+    """A transaction's hash as the venue writes it; a single zero byte stands for 32 of them."""
+    if packed is None or isinstance(packed, str):
+        return packed or ""
+    if not isinstance(packed, bytes) or len(packed) > _HASH_BYTES:
+        raise TypeError("a hash that is none")
+    return "0x" + (packed if len(packed) > 1 else bytes(32)).hex()
