@@ -29,9 +29,15 @@ class Root:
             (folder / place).mkdir(parents=True)
         (folder / "var/lib/prometheus/node-exporter").mkdir(parents=True)
         self.install()
+        self.service(enabled=True)
 
     def install(self) -> None:
         (self.folder / "usr/local/bin/hlposmon").symlink_to(Path(sys.executable).with_name("hlposmon"))
+
+    def service(self, *, enabled: bool) -> None:
+        systemctl = self.folder / "usr/local/bin/systemctl"
+        systemctl.write_text(f"#!/bin/sh\nexit {0 if enabled else 1}\n")
+        systemctl.chmod(0o755)
 
     def remove(self) -> None:
         (self.folder / "usr/local/bin/hlposmon").unlink()
@@ -82,6 +88,12 @@ def test_one_line_is_on_and_the_others_are_ready():
 @pytest.mark.skipif(shutil.which("flock") is None, reason="flock (util-linux) is not installed")
 class TestItsLines:
     def test_when_all_is_well_nothing_is_said(self, root: Root, monitor: Monitor):
+        done = root.run(COMMANDS[0])
+
+        assert ("", "", 0) == (done.stdout, done.stderr, done.returncode)
+
+    def test_a_service_that_is_not_enabled_is_not_missed(self, root: Root):
+        root.service(enabled=False)
         done = root.run(COMMANDS[0])
 
         assert ("", "", 0) == (done.stdout, done.stderr, done.returncode)

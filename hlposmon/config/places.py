@@ -71,7 +71,7 @@ def find_socket(chosen: str | None, environ: Mapping[str, str], root: str = ROOT
 
 
 def for_reader(found: str, environ: Mapping[str, str], root: str = ROOT) -> str:
-    """The installed service's socket, when it is down and this user never ran a monitor: that one is meant."""
+    """The installed service's socket, when it is down and this user has no monitor: that one is meant."""
     own = _user_runtime(environ, root)
     installed = os.access(os.path.join(root, "etc/hlposmon/hlposmon.toml"), os.F_OK)
     if installed and found == os.path.join(own, SOCKET_NAME) and not os.path.isdir(own):

@@ -63,7 +63,7 @@ class Host:
         return found
 
     def agrees(self) -> None:
-        """Exchange, book and audit are the same to the last digit, each fill once; the pace afterwards is 2."""
+        """Exchange, book and audit agree to the last digit, each fill once; the pace afterwards is 2."""
         self.venue.pace(0)
         try:
             self.machine.until(

@@ -1,0 +1,50 @@
+"""What goes on beside the service: cron, log rotation, manual pages."""
+
+from tests.booted.conftest import Host
+
+SENDMAIL = "#!/bin/sh\ncat >> /run/mail\nprintf '%s\\n' '--' >> /run/mail\n"
+
+
+def test_the_cron_line_is_silent_while_all_is_well_and_mails_when_it_is_not(host: Host):
+    machine = host.machine
+    machine.write("/usr/sbin/sendmail", SENDMAIL, mode="755")
+    machine.must("rm -f /run/mail; touch /run/mail; chmod 666 /run/mail; systemctl restart cron")
+    try:
+        machine.until(
+            "cron has looked once",
+            lambda: "hlposmon" in machine.journal("-t", "CRON", "--since=-70s"),
+            within_s=130,
+        )
+        assert machine.read("/run/mail") == ""
+        machine.must("systemctl stop hlposmon.service")
+        mail = machine.until("a mail", lambda: machine.run("cat /run/mail").stdout, within_s=130)
+    finally:
+        machine.must("rm /usr/sbin/sendmail")
+
+    assert "HLPOSMON CRITICAL" in mail
+    assert "/run/hlposmon/hlposmon.sock" in mail
+
+
+def test_logrotate_compresses_and_the_audit_stays_whole(host: Host):
+    machine = host.machine
+    old = "/var/log/hlposmon/trading/audit-2026-01-01.jsonl"
+    rotate = "logrotate --force --verbose /etc/logrotate.d/hlposmon"
+    machine.must(f"systemctl restart hlposmon.service; {rotate}", timeout_s=120)
+    machine.must("hlposmon wait --ready --timeout 60", timeout_s=70)
+
+    assert machine.run(f"ls {old}*").returncode != 0
+    host.agrees()
+
+
+def test_the_manual_pages_are_found_and_render(host: Host):
+    for page in ("hlposmon", "hlposmon.toml"):
+        shown = host.machine.run(f"MANWIDTH=100 man --warnings {page} | cat")
+        assert shown.returncode == 0, shown.stderr
+        assert shown.stderr == ""
+        assert "NAME" in shown.stdout
+        assert len(shown.stdout.splitlines()) > 50
+
+
+def test_shell_that_is_shipped_is_plain(host: Host):
+    """dash, which is Debian's sh, takes the alert's program."""
+    assert host.machine.must("dash -n /usr/local/lib/hlposmon/alert") == ""
