@@ -76,7 +76,7 @@ def node() -> Callable[..., subprocess.CompletedProcess[str]]:
             "node is not installed: the JavaScript examples need Node 20 (apt-get install nodejs npm)"
         )
     if not (modules / ".package-lock.json").exists():
-        pytest.skip("the examples' libraries are not installed: make node_modules (npm ci in docs/examples)")
+        pytest.skip("the examples' libraries are not installed: make examples")
     version = subprocess.run([found, "-p", "process.versions.node"], capture_output=True, text=True).stdout
     if int(version.split(".")[0]) < 20:
         pytest.skip(f"the JavaScript examples need Node 20 or newer, this is {version.strip()}")
@@ -105,6 +105,8 @@ def built(
         "--noEmit",
         "false",
         "--allowJs",
+        "false",
+        "--checkJs",
         "false",
         "--outDir",
         folder / "build",

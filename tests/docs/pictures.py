@@ -1,6 +1,6 @@
 """Draws docs/pictures/status.svg: what `hlposmon status` prints, of a real run on the simulated exchange.
 
-    python -m tests.docs.pictures
+python -m tests.docs.pictures
 """
 
 import io

@@ -217,7 +217,6 @@ def test_the_picture_is_that_of_status_and_goes_stale_with_the_monitor(built: Pa
     script.write_text(FOLLOW)
     with shown() as here, Running(here.folder, script, here.url.replace("http", "ws")) as following:
         here.control.pace(0)
-        until("all is quiet", lambda: here.disagreements() == [])
 
         def equal() -> bool:
             rows = here.api.summary()["positions"].values()

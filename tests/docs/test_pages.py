@@ -85,3 +85,12 @@ def test_the_name_of_the_unit_is_no_command_line():
         *typed("systemctl restart hlposmon", "hlposmon"),
         *typed("journalctl -u hlposmon -f", "hlposmon"),
     ] == []
+
+
+def test_the_index_of_the_decisions_names_each_of_them():
+    text = (ROOT / "DECISIONS.md").read_text()
+    heads = re.findall(r"^## (\d+)\. (.+)$", text, re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \| \[(.+)\]\(#.+\) \| (?:in force|given up: \d+) \|$", text, re.MULTILINE)
+
+    assert rows == heads
+    assert [int(number) for number, _ in heads] == list(range(1, len(heads) + 1))
