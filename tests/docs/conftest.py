@@ -64,6 +64,8 @@ def shown(*, pace: str = "5") -> Iterator[Shown]:
 @pytest.fixture(scope="module")
 def monitor() -> Iterator[Shown]:
     with shown() as here:
+        here.control.fill(here.accounts[0], "BTC", "B", "0.01", "86000")
+        until("a fill is in the history", lambda: any(row.coin == "BTC" for row in here.history()))
         yield here
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hlposmon.cli.table import COLUMNS
 from tests.docs.conftest import EXAMPLES, Shown, shown, until
 from tests.docs.pages import ROOT, all_blocks
 from tests.system.world import alive
@@ -28,6 +30,9 @@ def test_the_documents_have_examples_that_are_run():
     "block", [block for block in MARKED if block.language == "console"], ids=lambda block: block.place
 )
 def test_what_is_typed_in_a_document_works(monitor: Shown, block):
+    for program in ("curl", "jq"):
+        if program in block.text and shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed: apt-get install {program}")
     for line in block.commands():
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", monitor.said(line)],
@@ -111,24 +116,32 @@ def test_fills_are_followed_through_the_death_of_the_tracker(over: str):
                 process.terminate()
 
 
-def test_the_openmetrics_of_a_document_are_those_of_the_monitor(monitor: Shown):
-    """Every metric that docs/api.md names is there."""
-    status, text = 0, ""
+def test_the_page_names_every_metric_and_no_others(monitor: Shown):
+    """Those of a family may be written by what they end with: `_weight_limit`."""
     said = subprocess.run(
         ["curl", "-sf", "--unix-socket", monitor.socket, "http://localhost/metrics"],
         capture_output=True,
         text=True,
+        check=True,
     )
-    status, text = said.returncode, said.stdout
+    served = set(re.findall(r"^# TYPE (\w+)", said.stdout, re.MULTILINE))
     page = (ROOT / "docs" / "api.md").read_text()
     table = page.split("## Metrics\n", 1)[1].split("\n## ", 1)[0]
-    named = set(re.findall(r"`(hlposmon_[a-z_]+)", table))
-    there = set(re.findall(r"^(?:# TYPE )?(hlposmon_[a-z_]+)", text, re.MULTILINE))
-    after_events = {"hlposmon_feed_missed_fills_total", "hlposmon_fills_total"}
+    named = set(re.findall(r"`(\w+)", table))
+    endings = tuple(name for name in named if name.startswith("_"))
 
-    assert status == 0
-    assert len(named) > 10
-    assert sorted(named - there - after_events) == []
+    assert len(served) > 10
+    assert sorted(name for name in named if name.startswith("hlposmon_") and name not in served) == []
+    assert sorted(name for name in served - named if not name.endswith(endings)) == []
+
+
+def test_the_picture_of_status_shows_the_columns_that_status_has():
+    """python -m tests.docs.pictures draws it anew."""
+    words = (ROOT / "docs" / "pictures" / "status.svg").read_text().replace("&#160;", " ")
+
+    assert [title for title, _, _ in COLUMNS if title not in words] == []
+    assert "SIMULATED" in words
+    assert "proven" in words
 
 
 def test_the_schema_is_json():
