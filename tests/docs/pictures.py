@@ -3,6 +3,7 @@
 python -m tests.docs.pictures
 """
 
+import html
 import io
 import re
 
@@ -16,6 +17,12 @@ from tests.system.world import until, world
 PICTURE = ROOT / "docs" / "pictures" / "status.svg"
 WIDTH = 150
 
+_BLANK = "&#160;"
+_TEXT = re.compile(
+    r'(?P<head><text class="status-r\d+" )x="(?P<x>[\d.]+)" (?P<y>y="[\d.]+") textLength="(?P<length>[\d.]+)"'
+    r"(?P<tail>[^>]*>)(?P<text>[^<\n]*)\n?</text>"
+)
+
 
 def draw() -> str:
     with world() as here:
@@ -26,9 +33,21 @@ def draw() -> str:
             record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, highlight=False, markup=False
         )
         console.print(picture(here.api, None))
-        # Its own fonts alone: a page that shows it fetches nothing.
         svg = console.export_svg(title="hlposmon status", theme=MONOKAI, unique_id="status")
-    return re.sub(r" *@font-face \{.*?\}\n", "", svg, flags=re.DOTALL)
+    # A page that shows it fetches no fonts.
+    return _TEXT.sub(_tight, re.sub(r" *@font-face \{.*?\}\n", "", svg, flags=re.DOTALL))
+
+
+def _tight(found: re.Match[str]) -> str:
+    """A piece of text without blanks at its ends: some programs that draw SVG leave them out themselves."""
+    text = found["text"].replace(_BLANK, " ")
+    before, bare = len(text) - len(text.lstrip()), text.strip()
+    if not bare:
+        return ""
+    width = float(found["length"]) / len(html.unescape(text))
+    x, length = float(found["x"]) + before * width, len(html.unescape(bare)) * width
+    place = f'x="{x:g}" {found["y"]} textLength="{length:g}"'
+    return f"{found['head']}{place}{found['tail']}{bare.replace(' ', _BLANK)}</text>"
 
 
 if __name__ == "__main__":
