@@ -62,8 +62,8 @@ def environment() -> set[str]:
             texts: list[ast.expr] = []
             if isinstance(node, ast.Call):
                 called = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
-                known = {"get", "pop", "xdg", "systemd", "switch", "getenv", "text", "folder"}
-                texts = node.args if called.strip("_") in known else []
+                known = {"get", "pop", "xdg", "systemd", "switch", "getenv"}
+                texts = node.args[:1] if called.strip("_") in known else []
             elif isinstance(node, ast.Compare) and "environ" in ast.unparse(node.comparators[0]):
                 texts = [node.left]
             elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "KEY_NAME":
