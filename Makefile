@@ -8,7 +8,8 @@ PREFIX ?= /opt/hlposmon
 PYTEST ?= -n 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types imports clean dist dev bench chaos flow soak coverage install uninstall purge domain
+.PHONY: help run test check lint types imports clean dist dev bench chaos flow soak coverage examples \
+        install uninstall purge domain
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,10 +43,20 @@ run: $(VENV)/.core ## the monitor on the simulated exchange; ADDRESS=0x... watch
 	set -- $(BIN)/hlposmon run $(if $(ADDRESS),--address $(ADDRESS),--simulate) $(ARGS); \
 	if [ -t 0 ]; then exec bash -mc '"$$@"; exit $$?' run "$$@"; else exec "$$@"; fi
 
-test: $(VENV)/.dev ## all tests
+# npm's libraries of the JavaScript examples, as pinned; nothing of them is shipped.
+EXAMPLES := docs/examples/node_modules/.package-lock.json
+$(EXAMPLES): docs/examples/package-lock.json
+	@if ! command -v npm >/dev/null; then \
+	  echo "npm is not installed: the tests of the JavaScript examples are skipped; on Debian: apt install nodejs npm" >&2; \
+	elif (cd docs/examples && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2); then touch $@; \
+	else echo "the examples' libraries could not be had from npm: their tests are skipped" >&2; fi
+
+examples: $(EXAMPLES) # what the tests of docs/examples need
+
+test: $(VENV)/.dev $(EXAMPLES) ## all tests
 	$(BIN)/python -m pytest $(PYTEST) $(ARGS)
 
-coverage: $(VENV)/.dev ## all tests, with the coverage of every process
+coverage: $(VENV)/.dev $(EXAMPLES) ## all tests, with the coverage of every process
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest $(PYTEST) --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report --fail-under=85
@@ -115,5 +126,5 @@ purge: ## what install put there, with state, logs and the user
 	rm -rf $(DESTDIR)$(PREFIX)
 
 clean: ## everything that make made
-	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf docs/examples/node_modules .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
 	find hlposmon tests -name __pycache__ -type d -exec rm -rf {} +

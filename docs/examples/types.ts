@@ -1,0 +1,384 @@
+/**
+ * Every answer and every message of hlposmon's socket, as TypeScript.
+ *
+ * This file is the one source: docs/schema/messages.json is made of it (`npm run schema`), and the tests hold
+ * what a running monitor really says to that schema, field by field.
+ *
+ * A later version may add fields and messages: pass over what you do not know.
+ */
+
+/** An amount: decimal digits, perhaps a sign and one point, never an exponent. Not a number: 0.1 is no float. */
+export type Decimal = string;
+/** RFC 3339, UTC, milliseconds: `2026-11-20T10:00:00.123Z`. */
+export type Time = string;
+/** How many messages were published. Larger than 2^32, and safe as a JavaScript number. */
+export type Seq = number;
+
+export type Mode = "live" | "simulated" | "backtest";
+/** What may be claimed of a number. Show nothing without it. */
+export type Verdict = "proven" | "unproven" | "drift" | "stale";
+export type Status = "healthy" | "degraded" | "unhealthy" | "stopping";
+export type Side = "long" | "short" | "flat";
+
+export interface Position {
+  /** `venue:type:symbol`; split at the first two colons only. */
+  key: string;
+  account: string;
+  venue: string;
+  coin: string;
+  symbol: string;
+  side: Side;
+  /** Unsigned. */
+  quantity: Decimal;
+  /** Signed: a short is negative. */
+  size: Decimal;
+  /** Null when flat. */
+  entry_price: Decimal | null;
+  /** The mark, as `mark_price`; null before the first. */
+  current_price: Decimal | null;
+  mark_price: Decimal | null;
+  unrealized_pnl: Decimal | null;
+  /** Gross of fees and funding. */
+  realized_pnl: Decimal;
+  /** What the exchange booked as realised. */
+  closed_pnl: Decimal;
+  /** Paid is positive. */
+  fees: Decimal;
+  /** Received is positive. */
+  funding: Decimal;
+  /** realised + unrealised - fees + funding; null while there is no mark. */
+  total_pnl: Decimal | null;
+  notional_value: Decimal | null;
+  leverage: Decimal | null;
+  margin_used: Decimal | null;
+  liquidation_price: Decimal | null;
+  /** How many fills are in it. */
+  fills: number;
+  verdict: Verdict;
+  /** Null when proven. */
+  verdict_reason: string | null;
+  last_fill_time: Time | null;
+  last_updated: Time | null;
+  is_flat: boolean;
+}
+
+export interface Totals {
+  active_positions: number;
+  total_exposure: Decimal;
+  total_pnl: Decimal;
+  realized_pnl: Decimal;
+  unrealized_pnl: Decimal;
+  fees: Decimal;
+  funding: Decimal;
+}
+
+export interface Account extends Totals {
+  address: string | null;
+  /** Null until the exchange has stated the account: unknown, not zero. */
+  equity: Decimal | null;
+  margin_used: Decimal | null;
+  withdrawable: Decimal | null;
+  verdict: Verdict;
+  verdict_reason: string | null;
+  /** What its owner should know: an agent's address, trading that is not watched. */
+  notices: string[];
+  positions: Record<string, Position>;
+}
+
+/** Seconds since each was last heard; null for never. */
+export interface Ages {
+  fills: number | null;
+  prices: number | null;
+  /** The last statement that was compared, by either way. */
+  reconcile: number | null;
+  pushes: number | null;
+  rest: number | null;
+}
+
+export interface FeedTally {
+  fills: number;
+  first: number;
+  missed: number;
+}
+
+/** What all processes together spent in the last minute of what the exchange allows. */
+export interface Quota {
+  weight_used: number;
+  weight_limit: number;
+  weight_kept_for_heals: number;
+  connections_used: number;
+  connections_limit: number;
+  /** How long what may wait keeps still after the exchange said 429. */
+  silent_s: number;
+}
+
+/** `GET /api/v1/positions/summary` */
+export interface Summary extends Totals {
+  timestamp: Time;
+  seq: Seq;
+  mode: Mode;
+  /** False while the exchange has not stated every account: then nothing is known, and the sums are of what is. */
+  stated: boolean;
+  /** By symbol with one account, by `account/symbol` with several, by key where a symbol would stand for two. */
+  positions: Record<string, Position>;
+  accounts: Record<string, Account>;
+  feeds: {
+    ages_s: Ages;
+    fill_feeds_s: Record<string, number>;
+    fill_feeds: Record<string, FeedTally>;
+  };
+  quota: Quota;
+  health: Status;
+}
+
+/** Seconds: when a feed is late, and when what rests on it is stale. */
+export type Thresholds = [late: number, stale: number];
+
+/** `GET /api/v1/positions/health`; comes with status 503 when unhealthy or stopping. */
+export interface Health {
+  status: Status;
+  running: boolean;
+  mode: Mode;
+  /** All that is shown is proven. */
+  ready: boolean;
+  /** The worst first. */
+  reasons: string[];
+  accounts: number;
+  positions: number;
+  stated: boolean;
+  unrealized_pnl: Decimal;
+  ages_s: Ages;
+  thresholds: { fills: Thresholds; prices: Thresholds; reconcile: Thresholds };
+  verdicts: { [verdict in Verdict]?: number };
+  restarts: number;
+  /** Since the tracker began. */
+  incidents: { gap: number; healed: number; drift: number; unlisted: number };
+  journal: { seq: number; backlog: number; lost: number; failure: string | null };
+  history: { seq: number; backlog: number; failure: string | null };
+  since: Time;
+}
+
+export type WorkerState = "down" | "starting" | "up" | "backoff" | "aborting" | "killing" | "stopping";
+
+export interface Worker {
+  name: string;
+  kind: string;
+  pid: number | null;
+  state: WorkerState;
+  restarts: number;
+  beat_age_s: number | null;
+  uptime_s: number | null;
+  memory_bytes: number | null;
+  weight_used: number | null;
+  flapping: boolean;
+  last_exit: number | null;
+}
+
+/** `GET /api/v1/workers` */
+export interface Workers {
+  supervisor: { pid: number; memory_bytes: number | null };
+  workers: Worker[];
+  quota: Quota;
+}
+
+/** Any answer whose status says that it failed. */
+export interface Refusal {
+  error: { code: string; message: string };
+}
+
+export interface Fill {
+  symbol: string;
+  side: "buy" | "sell";
+  quantity: Decimal;
+  price: Decimal;
+  timestamp: Time;
+  order_id: string;
+  fill_id: string;
+  tid: number | null;
+  fee: Decimal;
+  fee_token: string;
+}
+
+// ------------------------------------------------------------------ the stream
+
+/** What every numbered message of the stream carries. */
+export interface Told {
+  seq: Seq;
+  account: string;
+  key: string;
+  symbol: string;
+  timestamp: Time;
+}
+
+export interface InitialState extends Summary {
+  type: "initial_state";
+}
+export interface SummaryMessage extends Summary {
+  type: "summary";
+}
+
+export interface FillUpdate extends Told {
+  type: "position_update";
+  event_type: "fill";
+  position: Position;
+  fill: Fill;
+}
+export interface PriceUpdate extends Told {
+  type: "position_update";
+  event_type: "price_update";
+  position: Position;
+  fill: null;
+}
+/** Figures adopted from the exchange. */
+export interface AdoptedUpdate extends Told {
+  type: "position_update";
+  event_type: "position_change";
+  reason: "start" | "drift" | "entry";
+  position: Position;
+  fill: null;
+}
+export interface FundingUpdate extends Told {
+  type: "position_update";
+  event_type: "position_change";
+  reason: "funding";
+  funding: { amount: Decimal; timestamp: Time };
+  position: Position;
+  fill: null;
+}
+export interface VerdictUpdate extends Told {
+  type: "position_update";
+  event_type: "verdict";
+  before: Verdict | null;
+  position: Position;
+  fill: null;
+}
+export type PositionUpdate = FillUpdate | PriceUpdate | AdoptedUpdate | FundingUpdate | VerdictUpdate;
+
+/** A fill does not chain: at least one is missing. */
+export interface Gap extends Told {
+  type: "gap";
+  expected: Decimal;
+  found: Decimal;
+  since: Time;
+}
+export interface Healed extends Told {
+  type: "healed";
+  since: Time;
+  missing: number;
+}
+export interface Drift extends Told {
+  type: "drift";
+  book_size: Decimal;
+  venue_size: Decimal;
+  cause: string;
+}
+
+export interface Ping {
+  type: "ping";
+}
+export interface Pong {
+  type: "pong";
+}
+export interface Subscribed {
+  type: "subscribed";
+  events: string[];
+  accounts: string[];
+}
+export interface ErrorMessage {
+  type: "error";
+  message: string;
+}
+
+/** What comes with a `seq` of its own, each one higher than the one before. */
+export type Numbered = PositionUpdate | Gap | Healed | Drift;
+export type Message =
+  | InitialState
+  | SummaryMessage
+  | Numbered
+  | Ping
+  | Pong
+  | Subscribed
+  | ErrorMessage;
+
+export type EventName = "fill" | "price_update" | "position_change" | "verdict" | "gap" | "healed" | "drift";
+
+/** What a client may send. */
+export type Action =
+  | { action: "get_summary" }
+  | { action: "ping" }
+  | { action: "subscribe"; events?: EventName[]; accounts?: string[] };
+
+// ---------------------------------------------------------- the same, `?compact=1`
+
+export interface CompactPrice {
+  seq: Seq;
+  e: "p";
+  a: string;
+  k: string;
+  m: Decimal | null;
+  u: Decimal | null;
+}
+export interface CompactFill {
+  seq: Seq;
+  e: "fill";
+  a: string;
+  k: string;
+  s: Decimal;
+  x: Decimal | null;
+  r: Decimal;
+  side: "buy" | "sell";
+  q: Decimal;
+  p: Decimal;
+  id: string;
+}
+export interface CompactChange {
+  seq: Seq;
+  e: "position_change";
+  a: string;
+  k: string;
+  s: Decimal;
+  x: Decimal | null;
+  r: Decimal;
+}
+export interface CompactVerdict {
+  seq: Seq;
+  e: "verdict";
+  a: string;
+  k: string;
+  v: Verdict;
+  why: string | null;
+}
+export interface CompactGap {
+  seq: Seq;
+  e: "gap";
+  k: string;
+  expected: Decimal;
+  found: Decimal;
+  since: Time;
+}
+export interface CompactHealed {
+  seq: Seq;
+  e: "healed";
+  k: string;
+  since: Time;
+  missing: number;
+}
+export interface CompactDrift {
+  seq: Seq;
+  e: "drift";
+  k: string;
+  book_size: Decimal;
+  venue_size: Decimal;
+  cause: string;
+}
+export type Compact =
+  | CompactPrice
+  | CompactFill
+  | CompactChange
+  | CompactVerdict
+  | CompactGap
+  | CompactHealed
+  | CompactDrift;
+
+/** Everything, for the schema. */
+export type Anything = Summary | Health | Workers | Refusal | Message | Compact | Action;
