@@ -5,10 +5,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from hlposmon.channels.history import History
-from hlposmon.channels.journal import Journal
 from hlposmon.config import Settings
 from hlposmon.domain.book import Book
+from hlposmon.tracker.archive import Archive
 from hlposmon.tracker.clocks import Clocks, oldest
 from hlposmon.tracker.feeds import Feeds
 from hlposmon.tracker.health import Ages, Health, assess
@@ -51,22 +50,21 @@ class Answers:
         clocks: Clocks,
         feeds: Feeds,
         incidents: Incidents,
-        journal: Journal,
-        history: History,
+        archive: Archive,
         board: Callable[[], Sequence[Worker]],
         *,
         updated_ms: Callable[[str, str], int | None],
         seq: Callable[[], int],
         usage: Callable[[], dict[str, float]],
         spent: Callable[[str], int | None],
+        snapshot_failure: Callable[[], str | None],
     ) -> None:
         self.settings = settings
         self.stopping = False
-        self.snapshot_failure: str | None = None
         self._book, self._clocks, self._feeds = book, clocks, feeds
-        self._incidents, self._journal, self._history = incidents, journal, history
+        self._incidents, self._journal, self._history = incidents, archive.journal, archive.history
         self._board, self._updated_ms, self._seq = board, updated_ms, seq
-        self._usage, self._spent = usage, spent
+        self._usage, self._spent, self._snapshot_failure = usage, spent, snapshot_failure
         self._began_s = time.monotonic()
         self._began_ms = int(time.time() * 1000)
 
@@ -179,7 +177,7 @@ class Answers:
             stopping=self.stopping,
             journal_failure=self._journal.failure,
             history_failure=self._history.failure,
-            snapshot_failure=self.snapshot_failure,
+            snapshot_failure=self._snapshot_failure(),
             workers_down=[row.name for row in board if row.state != "up" and not row.flapping],
             flapping=[row.name for row in board if row.flapping],
             drifts=self._incidents.recent(time.monotonic()),
