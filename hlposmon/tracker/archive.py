@@ -50,6 +50,8 @@ class Archive:
         self._holes, self._holes_to = 0, 0
         self._more_holes: tuple[int, int, int] | None = None
         self._repeats = Repeats()
+        # When lines of the journal were last written, in Unix milliseconds.
+        self.written_ms: int | None = None
 
     def recover(self, now_s: float, now_ms: int) -> Recovered:
         """What is known of the book; call once, first. What there is to say of it is journalled by the
@@ -81,8 +83,10 @@ class Archive:
         for kind, facts in self._events:
             self.journal.append(event(kind, now_ms=now_ms, **facts), now_ms)
         self._events.clear()
-        was = self.journal.failure
+        was, written = self.journal.failure, self.journal.written_seq
         self.journal.commit(now_s)
+        if self.journal.written_seq > written:
+            self.written_ms = now_ms
         for remark, facts in self.journal.take_remarks():
             log.warning(remark, extra=fields(**facts))
         if self.journal.failure is not None:

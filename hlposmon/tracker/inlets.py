@@ -29,6 +29,14 @@ class Inlets:
         self.listener = listener
         self._queues: dict[Queue, Joined | None] = {}
 
+    def waiting_bytes(self) -> dict[str, int]:
+        """By worker: what it has sent and was not taken yet."""
+        waiting: dict[str, int] = {}
+        for queue, joined in self._queues.items():
+            name = joined.worker if joined is not None else "unknown"
+            waiting[name] = waiting.get(name, 0) + queue.waiting_bytes()
+        return waiting
+
     @property
     def queues(self) -> list[Queue]:
         return list(self._queues)

@@ -11,6 +11,7 @@ from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Drift, Filled
 from hlposmon.domain.reports import (
     Bell,
+    Connected,
     FeedState,
     Fills,
     Funding,
@@ -27,6 +28,7 @@ from hlposmon.domain.reports import (
 from hlposmon.supervision.logs import fields
 from hlposmon.tracker.archive import Archive
 from hlposmon.tracker.clocks import Clocks
+from hlposmon.tracker.counts import Counts
 from hlposmon.tracker.feeds import Feeds
 from hlposmon.tracker.incidents import Incidents
 from hlposmon.tracker.inlets import Inlets
@@ -48,13 +50,15 @@ class Intake:
         clocks: Clocks,
         feeds: Feeds,
         incidents: Incidents,
+        counts: Counts,
         archive: Archive,
         inlets: Inlets,
         telling: Telling,
         *,
         welcome: Callable[[], Welcome],
     ) -> None:
-        self._book, self._clocks, self._feeds, self._incidents = book, clocks, feeds, incidents
+        self._book, self._clocks, self._feeds = book, clocks, feeds
+        self._incidents, self._counts = incidents, counts
         self._archive, self._inlets, self._telling, self._welcome = archive, inlets, telling, welcome
         self._watched_s = dict.fromkeys(book.accounts, time.monotonic())
         self._held: dict[str, Statement] = {}
@@ -85,6 +89,8 @@ class Intake:
             case Unlisted():
                 if self._book.unlist(report):
                     self._unlisted(report)
+            case Connected(worker=worker, count=count):
+                self._counts.connected(worker, count)
             case Joined():
                 self._inlets.welcome(report, self._welcome())
             case Marks():
@@ -111,7 +117,7 @@ class Intake:
         if fills.source in self._feeds.tallies and self._book.unsure().get(fills.account):
             new.update(fill.identity for fill in fills.fills)  # what waits behind a gap is new too
         self._feeds.brought(fills.source, fills.account, fills.fills, new, time.monotonic())
-        self._telling.tell(changes)
+        self._telling.tell(changes, fills)
 
     def _unlisted(self, unlisted: Unlisted) -> None:
         facts = {"since_ms": unlisted.since_ms, "until_ms": unlisted.until_ms, "reason": unlisted.reason}

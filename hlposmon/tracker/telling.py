@@ -10,10 +10,11 @@ from typing import Any
 
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Adopted, Change, Doubt, Filled, Funded, Gap
-from hlposmon.domain.reports import Bell, Marks
+from hlposmon.domain.reports import Bell, Fills, Marks
 from hlposmon.supervision.logs import fields
 from hlposmon.tracker.archive import Archive
 from hlposmon.tracker.clocks import Clocks
+from hlposmon.tracker.counts import Counts
 from hlposmon.tracker.incidents import Incidents
 from hlposmon.tracker.inlets import Inlets
 from hlposmon.tracker.picture import Picture
@@ -38,18 +39,20 @@ class Telling:
         book: Book,
         clocks: Clocks,
         incidents: Incidents,
+        counts: Counts,
         archive: Archive,
         publisher: Publisher,
         inlets: Inlets,
         picture: Picture,
     ) -> None:
-        self._book, self._clocks, self._incidents = book, clocks, incidents
+        self._book, self._clocks, self._incidents, self._counts = book, clocks, incidents, counts
         self._archive, self._journal = archive, archive.journal
         self._publisher, self._inlets, self._picture = publisher, inlets, picture
         self._rung_s: dict[str, float] = {}
 
-    def tell(self, changes: Sequence[Change]) -> None:
-        """Journal, then publish, then the snapshot; ring where something is missing."""
+    def tell(self, changes: Sequence[Change], brought: Fills | None = None) -> None:
+        """Journal, then publish, then the snapshot; ring where something is missing. `brought` are the fills
+        that the changes came from: those that only waited for them are older."""
         at_ms = now_ms()
         self._incidents.note(changes, time.monotonic())
         everything = [*changes, *(self.judge() if changes else [])]
@@ -66,6 +69,8 @@ class Telling:
             account, key = whose(change)
             touched.add((account, key))
             self._publisher.change(change, self._book.view(account, key), at_ms)
+            if isinstance(change, Filled):
+                self._count(change, brought)
             if isinstance(change, Gap | Doubt):
                 delay_s = 0.0 if isinstance(change, Gap) else SECOND_LOOK_S
                 self.ring(Bell(account, change.since_ms, delay_s, name_of(change)))
@@ -73,6 +78,15 @@ class Telling:
                 log.log(gravity(change), name_of(change), extra=fields(**facts_of(change)))
         for account, key in touched:
             self._picture.record(self._book.view(account, key))
+
+    def _count(self, change: Filled, brought: Fills | None) -> None:
+        fill = change.fill
+        self._counts.fills[fill.account, fill.key] += 1
+        if brought is None or brought.heard_s is None or not any(fill is one for one in brought.fills):
+            return
+        self._counts.published(
+            heard_s=brought.heard_s, made_ms=fill.time_ms, now_s=time.monotonic(), now_ms=now_ms()
+        )
 
     def tell_verdicts(self, judged: Sequence[Change]) -> None:
         """Say what has changed by time alone."""

@@ -22,13 +22,15 @@ from hlposmon.domain.reports import Joined, Marks
 from hlposmon.serving.messages import Limits as ServingLimits
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
-from hlposmon.tracker.answers import Answers, Worker
+from hlposmon.tracker.answers import Answers
 from hlposmon.tracker.clocks import Clocks, Limits
+from hlposmon.tracker.counts import Counts
 from hlposmon.tracker.feeds import Feeds
 from hlposmon.tracker.incidents import Incidents
 from hlposmon.tracker.inlets import Inlets
 from hlposmon.tracker.intake import Intake
 from hlposmon.tracker.picture import Picture
+from hlposmon.tracker.processes import Worker
 from hlposmon.tracker.publisher import Publisher
 from hlposmon.tracker.telling import Telling
 from hlposmon.tracker.tenure import Tenure, archive_of
@@ -68,7 +70,8 @@ class Tracker:
         self._pulse, self._reload = pulse, reload
         self._book = book = Book(account.name for account in settings.hyperliquid.accounts)
         self._clocks = clocks = Clocks(Limits.of(settings))
-        self._feeds, self._incidents = feeds, incidents = Feeds(), Incidents()
+        self._feeds = feeds = Feeds()
+        incidents, counts = Incidents(), Counts()
         # The journal asks for its checkpoints while the book is taken up: the tenure is there by then.
         memory = lambda: self._tenure.memory()  # noqa: E731, PLW0108
         archive = self._archive = archive_of(settings, checkpoint=memory, beat=pulse.beat)
@@ -90,6 +93,7 @@ class Tracker:
             clocks,
             feeds,
             incidents,
+            counts,
             archive,
             board,
             updated_ms=updated_ms,
@@ -99,10 +103,12 @@ class Tracker:
             snapshot_failure=lambda: self._picture.failure,
         )
         self._telling = telling = Telling(
-            book, clocks, incidents, archive, self._publisher, self._inlets, self._picture
+            book, clocks, incidents, counts, archive, self._publisher, self._inlets, self._picture
         )
         welcome = self._tenure.welcome
-        self._intake = Intake(book, clocks, feeds, incidents, archive, self._inlets, telling, welcome=welcome)
+        self._intake = Intake(
+            book, clocks, feeds, incidents, counts, archive, self._inlets, telling, welcome=welcome
+        )
         self._asleep_s = asleep_s()
         self._tick_s = 0.0
         self._repeats = Repeats()
@@ -122,8 +128,9 @@ class Tracker:
     def workers(self) -> dict[str, Any]:
         return self._answers.workers()
 
-    def metrics(self) -> bytes:
-        return self._answers.metrics(self._server.clients)
+    def metrics(self, accept: str) -> tuple[str, bytes]:
+        traffic, waiting = self._server.traffic, self._inlets.waiting_bytes()
+        return self._answers.metrics(accept, traffic, waiting, self._publisher.published)
 
     # ---------------------------------------------------------------- the loop
 

@@ -38,8 +38,8 @@ class Monitor:
     def workers(self):
         return {"supervisor": {}, "workers": []}
 
-    def metrics(self):
-        return b"# TYPE hlposmon_up gauge\nhlposmon_up 1\n"
+    def metrics(self, accept):
+        return "text/plain; version=0.0.4", b"# TYPE hlposmon_up gauge\nhlposmon_up 1\n"
 
 
 class Stage:
@@ -434,7 +434,7 @@ def test_clients_that_vanish_are_forgotten(stage):
     for _ in range(5):
         one.stream().connection.socket.shutdown(socket.SHUT_RDWR)
     deadline = time.monotonic() + 5
-    while one.do(lambda: one.server.clients):
+    while one.do(lambda: one.server.traffic.clients):
         assert time.monotonic() < deadline
         one.publish()
 
