@@ -8,7 +8,7 @@ PREFIX ?= /opt/hlposmon
 PYTEST ?= -n 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types imports clean dist dev bench chaos flow soak coverage install uninstall domain
+.PHONY: help run test check lint types imports clean dist dev bench chaos flow soak coverage install uninstall domain monitoring apt-prometheus
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,17 @@ $(VENV)/.dev: setup.cfg pyproject.toml hlposmon/__init__.py | $(BIN)/python
 	  echo "libfaketime could not be built: tests that step the clock are skipped; on Debian: apt install gcc make" >&2
 	@touch $@ $(VENV)/.core
 
+# Programs of Debian's that tests run are unpacked into the venv and not installed: that needs no root, and starts
+# no service. Where they cannot be had the tests that want them are skipped, and say why.
+apt-prometheus: | $(BIN)/python # promtool and prometheus
+	@{ command -v promtool && command -v prometheus; } >/dev/null || test -x $(VENV)/debian/usr/bin/promtool || { \
+	  mkdir -p $(VENV)/debian/get && cd $(VENV)/debian/get || exit 1; \
+	  get() { apt-get -q download prometheus >>log 2>&1 && dpkg-deb -x prometheus_*.deb .. ; }; \
+	  update() { test "$$(id -u)" = 0 && apt-get -qq update >>log 2>&1; }; \
+	  if get || { update && get; }; then echo "promtool and prometheus are unpacked in $(VENV)/debian" >&2; \
+	  else echo "no promtool ($$(tail -n 1 log)): tests that need it are skipped; on Debian: apt-get update, then make again" >&2; fi; \
+	  cd .. && rm -rf get; }
+
 dev: $(VENV)/.dev ## the venv with everything that tests need
 
 # On a terminal the monitor is a job of its own, so that Ctrl-C ends it and not make, and its status counts.
@@ -39,10 +50,10 @@ run: $(VENV)/.core ## the monitor on the simulated exchange; ADDRESS=0x... watch
 	set -- $(BIN)/hlposmon run $(if $(ADDRESS),--address $(ADDRESS),--simulate) $(ARGS); \
 	if [ -t 0 ]; then exec bash -mc '"$$@"; exit $$?' run "$$@"; else exec "$$@"; fi
 
-test: $(VENV)/.dev ## all tests
+test: $(VENV)/.dev apt-prometheus ## all tests
 	$(BIN)/python -m pytest $(PYTEST) $(ARGS)
 
-coverage: $(VENV)/.dev ## all tests, with the coverage of every process
+coverage: $(VENV)/.dev apt-prometheus ## all tests, with the coverage of every process
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest $(PYTEST) --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report --fail-under=85
@@ -73,6 +84,9 @@ types: $(VENV)/.dev
 
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
+
+monitoring: $(VENV)/.dev apt-prometheus ## metrics, rules and dashboard, looked over by promtool and a Prometheus
+	$(BIN)/python -m pytest $(PYTEST) tests/monitoring $(ARGS)
 
 domain: $(VENV)/.dev # every branch of the domain is tested
 	$(BIN)/python -m pytest $(PYTEST) -q tests/domain --cov=hlposmon.domain --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100

@@ -108,7 +108,7 @@ class Queue:
         waiting = bytearray(4)
         try:
             fcntl.ioctl(self._sock, termios.FIONREAD, waiting)
-        except OSError:
+        except (OSError, ValueError):
             return 0  # it is closed
         return int.from_bytes(waiting, sys.byteorder)
 

@@ -11,7 +11,6 @@ from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Drift, Filled
 from hlposmon.domain.reports import (
     Bell,
-    Connected,
     FeedState,
     Fills,
     Funding,
@@ -28,7 +27,6 @@ from hlposmon.domain.reports import (
 from hlposmon.supervision.logs import fields
 from hlposmon.tracker.archive import Archive
 from hlposmon.tracker.clocks import Clocks
-from hlposmon.tracker.counts import Counts
 from hlposmon.tracker.feeds import Feeds
 from hlposmon.tracker.incidents import Incidents
 from hlposmon.tracker.inlets import Inlets
@@ -50,15 +48,13 @@ class Intake:
         clocks: Clocks,
         feeds: Feeds,
         incidents: Incidents,
-        counts: Counts,
         archive: Archive,
         inlets: Inlets,
         telling: Telling,
         *,
         welcome: Callable[[], Welcome],
     ) -> None:
-        self._book, self._clocks, self._feeds = book, clocks, feeds
-        self._incidents, self._counts = incidents, counts
+        self._book, self._clocks, self._feeds, self._incidents = book, clocks, feeds, incidents
         self._archive, self._inlets, self._telling, self._welcome = archive, inlets, telling, welcome
         self._watched_s = dict.fromkeys(book.accounts, time.monotonic())
         self._held: dict[str, Statement] = {}
@@ -89,8 +85,6 @@ class Intake:
             case Unlisted():
                 if self._book.unlist(report):
                     self._unlisted(report)
-            case Connected(worker=worker, count=count):
-                self._counts.connected(worker, count)
             case Joined():
                 self._inlets.welcome(report, self._welcome())
             case Marks():

@@ -78,7 +78,9 @@ class Tracker:
         self._journal = archive.journal
         self._tenure = Tenure(settings, book, clocks, feeds, archive)
         self._selector = selectors.DefaultSelector()
-        self._inlets = Inlets(queue, gone=self._worker_gone, addresses=lambda: self._tenure.addresses)
+        self._inlets = Inlets(
+            queue, gone=self._worker_gone, addresses=lambda: self._tenure.addresses, counts=counts
+        )
         self._server = PublicServer(self, ServingLimits(max_connections=_room_for_clients()))
         for sock in sockets:
             self._server.listen(sock)
@@ -106,9 +108,7 @@ class Tracker:
             book, clocks, incidents, counts, archive, self._publisher, self._inlets, self._picture
         )
         welcome = self._tenure.welcome
-        self._intake = Intake(
-            book, clocks, feeds, incidents, counts, archive, self._inlets, telling, welcome=welcome
-        )
+        self._intake = Intake(book, clocks, feeds, incidents, archive, self._inlets, telling, welcome=welcome)
         self._asleep_s = asleep_s()
         self._tick_s = 0.0
         self._repeats = Repeats()

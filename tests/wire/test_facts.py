@@ -129,7 +129,9 @@ def floats_of_amounts(raw):
 
 
 @settings(max_examples=40)
-@given(EVERY[Fills].map(lambda one: replace(one, heard_s=None)) | EVERY[Funding] | EVERY[Notice] | EVERY[Welcome])
+@given(
+    EVERY[Fills].map(lambda one: replace(one, heard_s=None)) | EVERY[Funding] | EVERY[Notice] | EVERY[Welcome]
+)
 def test_no_amount_is_ever_a_float(message):
     assert not floats_of_amounts(encode(message))
 
