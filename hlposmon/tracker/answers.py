@@ -132,12 +132,17 @@ class Answers:
         supervisor = {"pid": os.getppid(), "memory_bytes": memory_bytes(os.getppid())}
         return {"supervisor": supervisor, "workers": rows, "quota": self._usage()}
 
+    def prepare_metrics(self) -> Callable[[Sight, str], tuple[str, bytes]]:
+        """Load what metrics are made by: some 5 MB, and a pause in which no fill is taken."""
+        from hlposmon.tracker.metrics import exposition
+
+        return exposition
+
     def metrics(
         self, accept: str, traffic: Traffic, waiting_bytes: dict[str, int], published: int
     ) -> tuple[str, bytes]:
-        """The content type and the text of all figures. Their library is loaded when they are first asked
-        for, at some cost in memory."""
-        from hlposmon.tracker.metrics import exposition
+        """The content type and the text of all figures."""
+        exposition = self.prepare_metrics()
 
         now_s = time.monotonic()
         return exposition(

@@ -138,6 +138,8 @@ class Tracker:
         self._tenure.recover()
         self._telling.judge()
         self._renew_picture()
+        if self._tenure.settings.tcp.listen:
+            self._answers.prepare_metrics()  # a Prometheus will come: not in the midst of fills
         for waited in (self._inlets.listener, self._server, self._pulse.wake_fd):
             self._selector.register(waited, selectors.EVENT_READ)
         try:
