@@ -9,7 +9,7 @@ PYTEST ?= -n 3
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint types imports clean dist dev bench chaos flow soak coverage examples \
-        install uninstall purge domain
+        install uninstall purge domain monitoring debian-tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,10 +30,20 @@ $(VENV)/.dev: setup.cfg pyproject.toml hlposmon/__init__.py | $(BIN)/python
 	@$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
 	@$(BIN)/pip install -q --disable-pip-version-check -e '.[dev,clock]' || \
 	  echo "libfaketime could not be built: tests that step the clock are skipped; on Debian: apt install gcc make" >&2
-	@PATH=$$PATH:/usr/sbin command -v logrotate >/dev/null || { mkdir -p $(VENV)/debian && cd $(VENV)/debian && \
-	  apt-get -qq download logrotate libpopt0 >/dev/null 2>&1 && for deb in *.deb; do dpkg -x "$$deb" . || exit 1; done; } || \
-	  echo "logrotate is not here and could not be fetched: its test is skipped; on Debian: apt install logrotate" >&2
 	@touch $@ $(VENV)/.core
+
+# Programs of Debian's that tests run are unpacked into the venv and not installed: that needs no root, and starts
+# no service. Where they cannot be had the tests that want them are skipped, and say why.
+DEBIAN = promtool:prometheus logrotate:logrotate logrotate:libpopt0 shellcheck:shellcheck
+debian-tools: | $(BIN)/python # promtool, prometheus, logrotate, shellcheck
+	@mkdir -p $(VENV)/debian && cd $(VENV)/debian && for tool in $(DEBIAN); do \
+	  program=$${tool%:*} package=$${tool#*:}; \
+	  if [ -e .$$package ] || PATH=$$PATH:/usr/sbin command -v $$program >/dev/null; then continue; fi; \
+	  get() { apt-get -q download $$package >log 2>&1 && dpkg-deb -x $${package}_*.deb . >>log 2>&1; }; \
+	  update() { test "$$(id -u)" = 0 && apt-get -qq update >>log 2>&1; }; \
+	  if get || { update && get; }; then touch .$$package; echo "$$package is unpacked in $(VENV)/debian" >&2; \
+	  else echo "no $$package ($$(tail -n 1 log)): tests that need it are skipped; on Debian: apt-get update, then make again" >&2; fi; \
+	  rm -f $${package}_*.deb log; done
 
 dev: $(VENV)/.dev ## the venv with everything that tests need
 
@@ -53,10 +63,11 @@ $(EXAMPLES): docs/examples/package-lock.json
 
 examples: $(EXAMPLES) # what the tests of docs/examples need
 
-test: $(VENV)/.dev $(EXAMPLES) ## all tests
+NEEDS = $(VENV)/.dev $(EXAMPLES) debian-tools
+test: $(NEEDS) ## all tests
 	$(BIN)/python -m pytest $(PYTEST) $(ARGS)
 
-coverage: $(VENV)/.dev $(EXAMPLES) ## all tests, with the coverage of every process
+coverage: $(NEEDS) ## all tests, with the coverage of every process
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest $(PYTEST) --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report --fail-under=85
@@ -87,6 +98,9 @@ types: $(VENV)/.dev
 
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
+
+monitoring: $(NEEDS) ## metrics, rules and dashboard, looked over by promtool and a Prometheus
+	$(BIN)/python -m pytest $(PYTEST) tests/monitoring $(ARGS)
 
 domain: $(VENV)/.dev # every branch of the domain is tested
 	$(BIN)/python -m pytest $(PYTEST) -q tests/domain --cov=hlposmon.domain --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100

@@ -14,7 +14,7 @@ DOORS = {
     "h11": ("serving/",),
     "wsproto": ("serving/",),
     "sdnotify": ("supervision/systemd.py",),
-    "prometheus_client": ("tracker/metrics.py",),
+    "prometheus_client": ("tracker/families.py",),
     "click": ("cli/",),
     "rich": ("cli/",),
     "eth_account": ("config/",),

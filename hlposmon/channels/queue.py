@@ -10,10 +10,13 @@ then it can be asked for again. It carries reports and asks and understands none
 
 import contextlib
 import errno
+import fcntl
 import os
 import select
 import socket
 import struct
+import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,6 +101,16 @@ class Queue:
                 raw = b"".join(self._begun)
                 self._begun.clear()
                 return decode(raw)
+
+    def waiting_bytes(self) -> int:
+        """What the other end has sent and nobody has got yet, as the kernel counts it; what it could not
+        send for want of room is not in it."""
+        waiting = bytearray(4)
+        try:
+            fcntl.ioctl(self._sock, termios.FIONREAD, waiting)
+        except (OSError, ValueError):
+            return 0  # it is closed
+        return int.from_bytes(waiting, sys.byteorder)
 
     def empty(self) -> bool:
         """Whether nothing can be got right now."""

@@ -4,7 +4,7 @@ What to say comes from a Source; what is worth sending is published here once en
 for every client. A client that does not read is cut off, never waited for.
 """
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, Protocol
@@ -21,7 +21,6 @@ STREAM = "/api/v1/positions/stream"
 WORKERS = "/api/v1/workers"
 METRICS = "/metrics"
 PATHS = (SUMMARY, HEALTH, STREAM, WORKERS, METRICS)
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 # What a client may come back for with ?since=: the last so many messages, or bytes of them.
 REPLAY_MESSAGES = 4096
@@ -53,7 +52,20 @@ class Source(Protocol):
 
     def workers(self) -> dict[str, Any]: ...
 
-    def metrics(self) -> bytes: ...
+    def metrics(self, accept: str) -> tuple[str, bytes]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What the server has done since it began, and what it holds now. `requests` by path (those that are
+    none in one) and status."""
+
+    clients: int
+    connections: int
+    cut_off: int
+    replay_messages: int
+    replay_bytes: int
+    requests: dict[tuple[str, int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +107,20 @@ class PublicServer:
         self._clients: dict[Peer, _Client] = {}
         self._replay: deque[Published] = deque()
         self._replay_bytes = 0
+        self._requests: Counter[tuple[str, int]] = Counter()
         self.listen, self.fileno, self.step = self._server.listen, self._server.fileno, self._server.step
 
     @property
-    def clients(self) -> int:
-        """Open streams."""
-        return len(self._clients)
+    def traffic(self) -> Traffic:
+        server = self._server
+        return Traffic(
+            clients=len(self._clients),
+            connections=server.connections,
+            cut_off=server.cut_off,
+            replay_messages=len(self._replay),
+            replay_bytes=self._replay_bytes,
+            requests=dict(self._requests),
+        )
 
     def publish(
         self, seq: int, event: str, account: str, body: dict[str, Any], compact: dict[str, Any]
@@ -121,6 +141,13 @@ class PublicServer:
     # ---------------------------------------------------------------- the app
 
     def respond(self, request: Request) -> Response | Upgrade:
+        answer = self._answer(request)
+        status = answer.status if isinstance(answer, Response) else 101
+        # The names of paths that are none are the client's to choose: they are not remembered.
+        self._requests[request.path if request.path in PATHS else "other", status] += 1
+        return answer
+
+    def _answer(self, request: Request) -> Response | Upgrade:
         if (refused := _foreign(request)) is not None:
             return self.refuse(403, refused)
         if request.path not in PATHS:
@@ -137,7 +164,8 @@ class PublicServer:
             return Response(200 if health["status"] in ("healthy", "degraded") else 503, dumps(health))
         if request.path == WORKERS:
             return Response(200, dumps(self._source.workers()))
-        return Response(200, self._source.metrics(), content_type=METRICS_TYPE)
+        content_type, body = self._source.metrics(request.headers.get("accept", ""))
+        return Response(200, body, content_type=content_type)
 
     def refuse(self, status: int, message: str) -> Response:
         return Response(status, dumps({"error": {"code": _CODES.get(status, "error"), "message": message}}))

@@ -56,8 +56,8 @@ class Funded:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A fill does not chain: at least one fill before it is missing, from `since_ms` on. Told again when one
-    that came late shows that more is missing, from an earlier time."""
+    """A fill does not chain: at least one fill before it is missing, from `since_ms` on. Told
+    `again` when one that came late shows that more is missing, from an earlier time: the same gap."""
 
     account: str
     key: str
@@ -65,6 +65,7 @@ class Gap:
     found: Decimal
     since_ms: int
     at_ms: int
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,6 +277,7 @@ class FillChain:
             found=first.start_position,
             since_ms=since_ms,
             at_ms=first.time_ms,
+            again=gap is not None,
         )
         return [self.gap]
 

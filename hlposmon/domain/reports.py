@@ -73,11 +73,13 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Fills:
-    """Fills of one account in the order in which a feed or an answer gave them."""
+    """Fills of one account in the order in which a feed or an answer gave them. `heard_s` is when the
+    stream brought them; None for those that were fetched or waited for others."""
 
     account: str
     source: str
     fills: tuple[Fill, ...]
+    heard_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,14 @@ class Joined:
 
 
 @dataclass(frozen=True, slots=True)
+class Connected:
+    """A worker's feed has a connection: its `count`th since the worker's process began."""
+
+    worker: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Welcome:
     """The tracker's answer to Joined: up to when the fills of each account are known, None for not
     at all. Whoever brings fills begins from there."""
@@ -227,4 +237,16 @@ class Bell:
 
 
 Ask = Welcome | Bell
-Report = Joined | Fills | Marks | Statement | Funding | FeedState | Heard | Notice | Happened | Unlisted
+Report = (
+    Joined
+    | Connected
+    | Fills
+    | Marks
+    | Statement
+    | Funding
+    | FeedState
+    | Heard
+    | Notice
+    | Happened
+    | Unlisted
+)

@@ -42,6 +42,7 @@ class Host(Protocol):
 
     limits: Limits
     clock: Callable[[], float]
+    cut_off: int  # clients that did not read, so far
 
     def watch(self, connection: "Connection") -> None:
         """The connection's `interest` has changed."""

@@ -39,6 +39,7 @@ class Server:
         """`clock` counts seconds and never goes back."""
         self.limits = limits or Limits()
         self.clock = clock
+        self.cut_off = 0  # WebSocket clients that did not read and were closed with 1013
         self._app = app
         self._selector = selectors.EpollSelector()
         self._listeners: list[socket.socket] = []

@@ -70,6 +70,7 @@ class WebSocketPeer:
             return
         if len(connection.outbox) + len(frame) > self._limits.max_buffer_bytes:
             connection.outbox.cut()
+            connection.host.cut_off += 1
             self.close(TRY_AGAIN_LATER, "too slow")
             return
         self._spoken_at = connection.host.clock()

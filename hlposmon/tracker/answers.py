@@ -3,42 +3,20 @@
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from hlposmon.channels.history import History
-from hlposmon.channels.journal import Journal
+from hlposmon.channels.server import Traffic
 from hlposmon.config import Settings
 from hlposmon.domain.book import Book
+from hlposmon.tracker.archive import Archive
 from hlposmon.tracker.clocks import Clocks, oldest
+from hlposmon.tracker.counts import Counts
 from hlposmon.tracker.feeds import Feeds
 from hlposmon.tracker.health import Ages, Health, assess
 from hlposmon.tracker.incidents import Incidents
+from hlposmon.tracker.processes import Worker, memory_bytes
+from hlposmon.tracker.sight import Sight
 from hlposmon.wire import published
-
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-
-
-class Worker(Protocol):
-    """One row of the supervisor's board."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def pid(self) -> int | None: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def restarts(self) -> int: ...
-    @property
-    def beat_age_s(self) -> float | None: ...
-    @property
-    def uptime_s(self) -> float | None: ...
-    @property
-    def last_exit(self) -> int | None: ...
-    @property
-    def flapping(self) -> bool: ...
 
 
 class Answers:
@@ -51,22 +29,23 @@ class Answers:
         clocks: Clocks,
         feeds: Feeds,
         incidents: Incidents,
-        journal: Journal,
-        history: History,
+        counts: Counts,
+        archive: Archive,
         board: Callable[[], Sequence[Worker]],
         *,
         updated_ms: Callable[[str, str], int | None],
         seq: Callable[[], int],
         usage: Callable[[], dict[str, float]],
         spent: Callable[[str], int | None],
+        snapshot_failure: Callable[[], str | None],
     ) -> None:
         self.settings = settings
         self.stopping = False
-        self.snapshot_failure: str | None = None
         self._book, self._clocks, self._feeds = book, clocks, feeds
-        self._incidents, self._journal, self._history = incidents, journal, history
+        self._incidents, self._counts = incidents, counts
+        self._archive, self._journal, self._history = archive, archive.journal, archive.history
         self._board, self._updated_ms, self._seq = board, updated_ms, seq
-        self._usage, self._spent = usage, spent
+        self._usage, self._spent, self._snapshot_failure = usage, spent, snapshot_failure
         self._began_s = time.monotonic()
         self._began_ms = int(time.time() * 1000)
 
@@ -119,7 +98,7 @@ class Answers:
             },
             "verdicts": health.verdicts,
             "restarts": sum(row.restarts for row in self._board()),
-            "incidents": dict(self._incidents.counts),
+            "incidents": self._incidents.counts,
             "journal": {
                 "seq": self._journal.seq,
                 "backlog": self._journal.backlog,
@@ -144,29 +123,52 @@ class Answers:
                 "restarts": row.restarts,
                 "beat_age_s": None if row.beat_age_s is None else round(row.beat_age_s, 3),
                 "uptime_s": None if row.uptime_s is None else round(row.uptime_s, 3),
-                "memory_bytes": _memory(row.pid),
+                "memory_bytes": memory_bytes(row.pid),
                 "weight_used": self._spent(row.name),
                 "flapping": row.flapping,
                 "last_exit": row.last_exit,
             }
             for row in self._board()
         ]
-        supervisor = {"pid": os.getppid(), "memory_bytes": _memory(os.getppid())}
+        supervisor = {"pid": os.getppid(), "memory_bytes": memory_bytes(os.getppid())}
         return {"supervisor": supervisor, "workers": rows, "quota": self._usage()}
 
-    def metrics(self, clients: int) -> bytes:
+    def prepare_metrics(self) -> Callable[[Sight, str], tuple[str, bytes]]:
+        """Load what metrics are made by: some 5 MB, and a pause in which no fill is taken."""
         from hlposmon.tracker.metrics import exposition
 
+        return exposition
+
+    def metrics(
+        self, accept: str, traffic: Traffic, waiting_bytes: dict[str, int], published: int
+    ) -> tuple[str, bytes]:
+        """The content type and the text of all figures."""
+        exposition = self.prepare_metrics()
+
+        now_s = time.monotonic()
         return exposition(
-            self._book.views(),
-            [self._book.account(name) for name in self._book.accounts],
-            self.health(),
-            self.workers()["workers"],
-            now_s=time.time(),
-            clients=clients,
-            journal_lines=self._journal.seq,
-            fill_feeds=self._fill_feeds(),
-            usage=self._usage(),
+            Sight(
+                now_s=now_s,
+                wall_s=time.time(),
+                mode=self.settings.mode,
+                health=self.assess(),
+                views=self._book.views(),
+                accounts=[self._book.account(name) for name in self._book.accounts],
+                ages={**self._ages_json()},
+                feed_ages=self._clocks.feed_ages(now_s),
+                feeds=self._feeds,
+                incidents=self._incidents,
+                counts=self._counts,
+                journal=self._journal,
+                written_ms=self._archive.written_ms,
+                history=self._history,
+                workers=self.workers(),
+                usage=self._usage(),
+                waiting_bytes=waiting_bytes,
+                traffic=traffic,
+                published=published,
+            ),
+            accept,
         )
 
     def assess(self) -> Health:
@@ -180,7 +182,7 @@ class Answers:
             stopping=self.stopping,
             journal_failure=self._journal.failure,
             history_failure=self._history.failure,
-            snapshot_failure=self.snapshot_failure,
+            snapshot_failure=self._snapshot_failure(),
             workers_down=[row.name for row in board if row.state != "up" and not row.flapping],
             flapping=[row.name for row in board if row.flapping],
             drifts=self._incidents.recent(time.monotonic()),
@@ -227,14 +229,3 @@ class Answers:
 
 def _rounded(age: float | None) -> float | None:
     return None if age is None else round(age, 3)
-
-
-def _memory(pid: int | None) -> int | None:
-    """Resident memory of a process in bytes; None when it is gone."""
-    if not pid:
-        return None
-    try:
-        with open(f"/proc/{pid}/statm", encoding="ascii") as file:  # noqa: PTH123 - once a row
-            return int(file.read().split()[1]) * _PAGE_BYTES
-    except (OSError, IndexError, ValueError):
-        return None

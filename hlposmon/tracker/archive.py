@@ -40,7 +40,7 @@ class Archive:
     """The journal and the history of one tracker. `beat` is called while work is long."""
 
     def __init__(self, journal: Journal, history: History, *, beat: Callable[[], None]) -> None:
-        self._journal, self._history, self._beat = journal, history, beat
+        self.journal, self.history, self._beat = journal, history, beat
         self._behind: Iterator[Sealed] | None = None
         self._read_at_s = 0.0
         self._events: list[tuple[str, dict[str, Any]]] = []
@@ -51,11 +51,13 @@ class Archive:
         self._holes, self._holes_to = 0, 0
         self._more_holes: tuple[int, int, int] | None = None
         self._repeats = Repeats()
+        # When lines of the journal were last written, in Unix milliseconds.
+        self.written_ms: int | None = None
 
     def recover(self, now_s: float, now_ms: int) -> Recovered:
         """What is known of the book; call once, first. What there is to say of it is journalled by the
         next commit: before that, the book must have been told."""
-        journal, history = self._journal, self._history
+        journal, history = self.journal, self.history
         history.open(now_s, now_ms)
         kept = history.unwritten()
         found = journal.recover(now_ms, ((one.day, one.line) for one in kept))
@@ -80,23 +82,25 @@ class Archive:
     def commit(self, now_s: float, now_ms: int) -> None:
         """Write what was appended to the journal, then the same to the history."""
         for kind, facts in self._events:
-            self._journal.append(event(kind, now_ms=now_ms, **facts), now_ms)
+            self.journal.append(event(kind, now_ms=now_ms, **facts), now_ms)
         self._events.clear()
-        was = self._journal.failure
-        self._journal.commit(now_s)
-        for remark, facts in self._journal.take_remarks():
+        was, written = self.journal.failure, self.journal.written_seq
+        self.journal.commit(now_s)
+        if self.journal.written_seq > written:
+            self.written_ms = now_ms
+        for remark, facts in self.journal.take_remarks():
             log.warning(remark, extra=fields(**facts))
-        if self._journal.failure is not None:
-            self._warn("the audit cannot be written", now_s, reason=self._journal.failure)
+        if self.journal.failure is not None:
+            self._warn("the audit cannot be written", now_s, reason=self.journal.failure)
         elif was is not None:
             log.info("the audit is written again")
         self._commit_history(now_s, now_ms)
 
     def follow(self, now_s: float, now_ms: int, *, within_s: float = SLICE_S) -> None:
         """Bring the history lines that it has not taken, for so long; nothing when it is not behind."""
-        history = self._history
+        history = self.history
         until_s = time.monotonic() + within_s
-        while history.taken < self._journal.seq and history.is_ready(now_s) and now_s >= self._read_at_s:
+        while history.taken < self.journal.seq and history.is_ready(now_s) and now_s >= self._read_at_s:
             if not self._bring(now_s) or not self._commit_history(now_s, now_ms):
                 self._behind = None
                 return
@@ -107,21 +111,21 @@ class Archive:
     def settled(self, statement: Statement, differing: list[str], now_ms: int) -> None:
         """Note what a statement said, and in which keys it and the book differ."""
         source = "push" if statement.pushed else "rest"
-        self._history.statement(statement, source=source, differing=differing, heard_ms=now_ms)
+        self.history.statement(statement, source=source, differing=differing, heard_ms=now_ms)
 
     def close(self, now_s: float, now_ms: int, *, within_s: float = CLOSE_S) -> None:
         """Write what can be written, and let go of the files; disks are waited for so long in all."""
         until_s = time.monotonic() + within_s
-        self._journal.close(within_s=within_s / 2)
-        self._history.commit(now_s, now_ms, written_seq=self._journal.written_seq)
-        self._history.close(within_s=max(0.0, until_s - time.monotonic()))
+        self.journal.close(within_s=within_s / 2)
+        self.history.commit(now_s, now_ms, written_seq=self.journal.written_seq)
+        self.history.close(within_s=max(0.0, until_s - time.monotonic()))
 
     # ------------------------------------------------------------------ within
 
     def _forget_the_end(self, found: Recovered) -> bool:
         """Where the journal lost its last lines, as in a power cut, the history forgets them too: the
         exchange is asked for those fills again, and each is told once in both."""
-        journal, history = self._journal, self._history
+        journal, history = self.journal, self.history
         lost = history.seq - found.seq
         if not found.seq or not journal.is_whole or lost > FORGET_LINES:
             return False
@@ -137,7 +141,7 @@ class Archive:
 
     def _catch_up(self, found: Recovered, now_s: float, now_ms: int) -> Recovered:
         """Bring the history what the journal has more. It is believed where the journal has holes."""
-        journal, history = self._journal, self._history
+        journal, history = self.journal, self.history
         if history.seq == journal.seq and history.hash != journal.hash:
             self._note_another(journal.hash)
         had = history.seq
@@ -157,19 +161,19 @@ class Archive:
         return history.recovered() if had and not journal.is_whole and history.seq == journal.seq else found
 
     def _commit_history(self, now_s: float, now_ms: int) -> bool:
-        was = self._history.failure
-        done = self._history.commit(now_s, now_ms, written_seq=self._journal.written_seq)
+        was = self.history.failure
+        done = self.history.commit(now_s, now_ms, written_seq=self.journal.written_seq)
         self._say(now_s, was)
         return done
 
     def _bring(self, now_s: float) -> bool:
         """Hand the history some of the lines behind what it has; whether it took any."""
         self._beat()
-        history, at_start = self._history, self._behind is None
+        history, at_start = self.history, self._behind is None
         try:
             if self._behind is None:
                 self._damaged.clear()
-                self._behind = self._journal.lines_after(history.taken, self._is_damaged)
+                self._behind = self.journal.lines_after(history.taken, self._is_damaged)
             brought, last = [], history.taken
             for one in islice(self._behind, _SLICE_LINES):
                 self._miss(last + 1, one[0]["seq"] - 1)
@@ -222,18 +226,18 @@ class Archive:
 
     def _compare(self, line: dict[str, Any]) -> None:
         """Whether the next line chains to the last one that the history took."""
-        history = self._history
+        history = self.history
         follows = line["seq"] == history.seq + 1 and history.taken == history.seq
         if history.seq and follows and line["prev"] != history.hash:
             self._note_another(line["prev"])
 
     def _note_another(self, found: str) -> None:
-        facts = {"history_seq": self._history.seq, "history_hash": self._history.hash, "found": found}
+        facts = {"history_seq": self.history.seq, "history_hash": self.history.hash, "found": found}
         log.warning("the history was written from another journal", extra=fields(**facts))
         self._note("other_journal", **facts)
 
     def _say(self, now_s: float, was: str | None) -> None:
-        history = self._history
+        history = self.history
         while history.begun:
             one = history.begun.popleft()
             self._damaged_told.clear()

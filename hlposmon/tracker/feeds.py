@@ -56,6 +56,10 @@ class Feeds:
         else:
             self._live_s.setdefault(name, now_s)
 
+    def live(self) -> set[tuple[str, str]]:
+        """Feed and account of those that are live."""
+        return set(self._live_s)
+
     def brought(
         self, source: str, account: str, fills: Iterable[Fill], new: set[Identity], now_s: float
     ) -> None:

@@ -4,7 +4,7 @@ Once the venue's size is adopted a drift is over with the next statement, a seco
 minute would never hear of it. So health names it for a while. Pure: `now_s` is given.
 """
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 
 from hlposmon.domain.changes import Change, Drift, Gap, Healed
@@ -14,23 +14,29 @@ from hlposmon.wire.published import number, symbol_of, time_text
 # As long as this a drift that is over is still named.
 NAMED_S = 300.0
 _KEPT = 16
+KINDS = ("gap", "healed", "drift", "unlisted")
 
 
 class Incidents:
-    """Counts by kind (gap, healed, drift, unlisted), since this process began."""
+    """Counts by account and kind, since this process began. A gap that is told again is the same gap."""
 
     def __init__(self) -> None:
-        self.counts: Counter[str] = Counter(gap=0, healed=0, drift=0, unlisted=0)
+        self.by_account: dict[str, Counter[str]] = defaultdict(lambda: Counter(dict.fromkeys(KINDS, 0)))
         self._drifts: deque[tuple[float, str]] = deque(maxlen=_KEPT)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """By kind, of all accounts."""
+        return {kind: sum(one[kind] for one in self.by_account.values()) for kind in KINDS}
 
     def note(self, changes: Iterable[Change], now_s: float) -> None:
         for change in changes:
-            if isinstance(change, Gap):
-                self.counts["gap"] += 1
+            if isinstance(change, Gap) and not change.again:
+                self.by_account[change.account]["gap"] += 1
             elif isinstance(change, Healed):
-                self.counts["healed"] += 1
+                self.by_account[change.account]["healed"] += 1
             elif isinstance(change, Drift):
-                self.counts["drift"] += 1
+                self.by_account[change.account]["drift"] += 1
                 sizes = f"the book had {number(change.ours)}, the venue {number(change.theirs)}"
                 where = f"{change.account} {symbol_of(change.key)}"
                 said = f"{where}: {change.cause}: {sizes}; the venue's was adopted"
@@ -38,7 +44,7 @@ class Incidents:
 
     def unlisted(self, unlisted: Unlisted, now_s: float) -> None:
         """Fills that cannot be had: what was earned with them is in no figure here."""
-        self.counts["unlisted"] += 1
+        self.by_account[unlisted.account]["unlisted"] += 1
         window = f"{time_text(unlisted.since_ms)} to {time_text(unlisted.until_ms)}"
         said = f"account {unlisted.account}: fills from {window} cannot be fetched: {unlisted.reason}"
         self._drifts.append((now_s, said))

@@ -5,9 +5,10 @@ import socket
 from collections.abc import Callable, Iterator
 
 from hlposmon.channels.queue import Queue, QueueBroken, accept
-from hlposmon.domain.reports import Ask, Bell, Joined, Marks, Report, Welcome
+from hlposmon.domain.reports import Ask, Bell, Connected, Joined, Marks, Report, Welcome
 from hlposmon.errors import WireError
 from hlposmon.supervision.logs import fields
+from hlposmon.tracker.counts import Counts
 
 log = logging.getLogger(__name__)
 
@@ -20,14 +21,23 @@ class Inlets:
         listener: socket.socket,
         *,
         gone: Callable[[Queue, Joined | None], None],
-        addresses: Callable[[], dict[str, str]] = dict,
+        addresses: Callable[[], dict[str, str]],
+        counts: Counts,
     ) -> None:
         """`addresses` has those that are watched now, by name: what a worker tells of another one is not
         taken for it, as a name may have come to stand for another address since."""
         listener.setblocking(False)
-        self._gone, self._addresses = gone, addresses
+        self._gone, self._addresses, self._counts = gone, addresses, counts
         self.listener = listener
         self._queues: dict[Queue, Joined | None] = {}
+
+    def waiting_bytes(self) -> dict[str, int]:
+        """By worker: what it has sent and was not taken yet."""
+        waiting: dict[str, int] = {}
+        for queue, joined in self._queues.items():
+            name = joined.worker if joined is not None else "unknown"
+            waiting[name] = waiting.get(name, 0) + queue.waiting_bytes()
+        return waiting
 
     @property
     def queues(self) -> list[Queue]:
@@ -53,6 +63,9 @@ class Inlets:
                 if isinstance(report, Joined):
                     self._queues[queue] = report
                     log.info("worker joined", extra=fields(worker=report.worker))
+                elif isinstance(report, Connected):
+                    self._counts.connected(report.worker, report.count)
+                    continue
                 if self._is_of_today(report, self._queues.get(queue)):
                     yield report
 

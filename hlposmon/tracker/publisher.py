@@ -21,10 +21,15 @@ class Publisher:
 
     def __init__(self, server: PublicServer, *, first_seq: int, min_pnl_change: Decimal) -> None:
         self._server = server
-        self.seq = first_seq
+        self.seq = self._first_seq = first_seq
         self.min_pnl_change = min_pnl_change
         self._told_pnl: dict[tuple[str, str], Decimal | None] = {}
         self._updated_ms: dict[tuple[str, str], int] = {}
+
+    @property
+    def published(self) -> int:
+        """How many messages were sent."""
+        return self.seq - self._first_seq
 
     def updated_ms(self, account: str, key: str) -> int | None:
         return self._updated_ms.get((account, key))

@@ -11,6 +11,7 @@ from typing import Any
 from hlposmon.domain.reports import (
     Ask,
     Bell,
+    Connected,
     FeedState,
     Fill,
     Fills,
@@ -35,7 +36,8 @@ from hlposmon.wire.text import dumps, loads
 def encode(report: Report | Ask) -> bytes:
     match report:
         case Fills():
-            return dumps(["fills", report.account, report.source, [_fill_row(fill) for fill in report.fills]])
+            rows = [_fill_row(fill) for fill in report.fills]
+            return dumps(["fills", report.account, report.source, rows, report.heard_s])
         case Marks():
             return dumps(["marks", report.heard_s, report.prices])
         case Statement():
@@ -64,6 +66,8 @@ def encode(report: Report | Ask) -> bytes:
             )
         case Unlisted():
             return dumps(["unlisted", report.account, report.since_ms, report.until_ms, report.reason])
+        case Connected():
+            return dumps(["connected", report.worker, report.count])
         case Joined():
             return dumps(["joined", report.worker, report.kind, report.addresses])
         case Welcome():
@@ -195,7 +199,9 @@ def _maybe(text: str | None) -> Decimal | None:
 
 
 _READERS: dict[str, Callable[..., Report | Ask]] = {
-    "fills": lambda account, source, rows: Fills(account, source, tuple(map(_fill_of, rows))),
+    "fills": lambda account, source, rows, heard_s: Fills(
+        account, source, tuple(map(_fill_of, rows)), heard_s
+    ),
     "marks": lambda heard_s, prices: Marks({key: _number(price) for key, price in prices.items()}, heard_s),
     "statement": _statement_of,
     "funding": lambda account, key, time_ms, paid, size, rate: Funding(
@@ -208,6 +214,7 @@ _READERS: dict[str, Callable[..., Report | Ask]] = {
         account, time_ms, Happening(kind), text, tuple(keys)
     ),
     "unlisted": Unlisted,
+    "connected": Connected,
     "joined": Joined,
     "welcome": Welcome,
     "bell": Bell,

@@ -169,6 +169,7 @@ class FillWorker:
     def _subscribe(self) -> None:
         self._opened_s, self._limited, self._ahead_ms = time.monotonic(), False, None
         log.info("feed connected", extra=fields(url=self._feed.url, connection=self._feed.opened))
+        self._outlet.connected(self._feed.opened)
         for watch in self._watches.values():
             watch.acked.clear()
             watch.early.clear()
@@ -245,7 +246,7 @@ class FillWorker:
         # Before the backfill they would only look like a gap, and it holds them; but if there is none to
         # be had, a fill that is shown late is worse than a gap that is shown.
         if self._high_water_ms is not None and (watch.live or watch.failed):
-            self._hand_on(name, self._pulse.name, found)
+            self._hand_on(name, self._pulse.name, found, self._feed.heard_s)
         else:
             watch.early += found
 
@@ -323,10 +324,10 @@ class FillWorker:
 
     # ------------------------------------------------------------------- within
 
-    def _hand_on(self, name: str, source: str, fills: Sequence[Fill]) -> bool:
+    def _hand_on(self, name: str, source: str, fills: Sequence[Fill], heard_s: float | None = None) -> bool:
         for at in range(0, len(fills), PIECE_FILLS):
             piece = tuple(fills[at : at + PIECE_FILLS])
-            if not self._outlet.put(Fills(name, source, piece)):
+            if not self._outlet.put(Fills(name, source, piece, heard_s)):
                 self._high_water_ms = None
                 return False
             known_ms = (self._high_water_ms or {}).get(name)

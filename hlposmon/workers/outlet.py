@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hlposmon.channels.queue import Queue, QueueBroken
 from hlposmon.config import Account
-from hlposmon.domain.reports import Ask, Joined, Report
+from hlposmon.domain.reports import Ask, Connected, Joined, Report
 from hlposmon.supervision.logs import fields
 from hlposmon.supervision.loop import Pulse
 
@@ -25,6 +25,7 @@ class Outlet:
         self._path, self._pulse = path, pulse
         self._joined = Joined(pulse.name, kind, {account.name: account.address for account in accounts})
         self._queue: Queue | None = None
+        self._connected: Connected | None = None
         self._failed = False
 
     def fileno(self) -> int | None:
@@ -50,6 +51,11 @@ class Outlet:
         """Hand a report on if there is room: a newer one will come."""
         return self._put(report, wait=False)
 
+    def connected(self, count: int) -> None:
+        """Tell this tracker, and each one after it, how many connections the feed has had."""
+        self._connected = Connected(self._pulse.name, count)
+        self.put_newest(self._connected)
+
     def close(self) -> None:
         if self._queue is not None:
             self._queue.close()
@@ -72,6 +78,8 @@ class Outlet:
         try:
             self._queue = Queue.connect(self._path)
             self._queue.put(self._joined)
+            if self._connected is not None:
+                self._queue.put(self._connected)
         except QueueBroken as error:
             if not self._failed:
                 log.warning("queue not connected", extra=fields(path=self._path, reason=error))

@@ -85,6 +85,7 @@ class PriceWorker:
             match self._feed.next():
                 case Opened():
                     log.info("prices connected", extra=fields(url=self._feed.url))
+                    self._outlet.connected(self._feed.opened)
                     self._feed.send(wire.subscription(CHANNEL))
                 case Lost(reason=reason, retry_s=retry_s):
                     self._warn("prices lost", reason=reason, retry_s=f"{retry_s:.1f}")

@@ -94,6 +94,7 @@ class StateWorker:
             match self._feed.next():
                 case Opened():
                     log.info("states connected", extra=fields(url=self._feed.url))
+                    self._outlet.connected(self._feed.opened)
                     for watch in self._watches.values():
                         watch.newest = None
                         self._subscribe(watch, 0)

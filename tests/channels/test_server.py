@@ -38,8 +38,8 @@ class Monitor:
     def workers(self):
         return {"supervisor": {}, "workers": []}
 
-    def metrics(self):
-        return b"# TYPE hlposmon_up gauge\nhlposmon_up 1\n"
+    def metrics(self, accept):
+        return "text/plain; version=0.0.4", b"# TYPE hlposmon_up gauge\nhlposmon_up 1\n"
 
 
 class Stage:
@@ -406,6 +406,26 @@ def test_who_comes_back_keeps_the_filter_and_the_form(stage):
     assert back.next() == {"seq": wanted, "e": "fill", "a": "main"}
 
 
+def test_requests_are_counted_by_path_and_status_and_what_is_kept_is_measured(stage):
+    one = stage()
+    client = one.stream()
+    client.next()
+    one.publish(padding="x" * 100)
+    for path in ("/metrics", "/metrics", "/secret-1", "/secret-2", f"{BASE}/summary?account=nobody"):
+        one.request("GET", path)
+    traffic = one.do(lambda: one.server.traffic)
+
+    assert traffic.requests == {
+        (f"{BASE}/stream", 101): 1,
+        ("/metrics", 200): 2,
+        ("other", 404): 2,
+        (f"{BASE}/summary", 404): 1,
+    }
+    assert (traffic.clients, traffic.cut_off, traffic.replay_messages) == (1, 0, 1)
+    assert traffic.connections >= 1
+    assert 100 < traffic.replay_bytes < 1000
+
+
 # ------------------------------------------------------------------ slow clients
 
 
@@ -425,6 +445,7 @@ def test_a_client_that_does_not_read_is_closed_and_delays_nobody(stage):
             slow.next()
 
     assert caught.value.rcvd.code == 1013
+    assert one.do(lambda: one.server.traffic).cut_off == 1
     assert longest_s < 0.5
     print(f"longest publish-to-receive beside a stuck client: {longest_s * 1000:.1f} ms")
 
@@ -434,7 +455,7 @@ def test_clients_that_vanish_are_forgotten(stage):
     for _ in range(5):
         one.stream().connection.socket.shutdown(socket.SHUT_RDWR)
     deadline = time.monotonic() + 5
-    while one.do(lambda: one.server.clients):
+    while one.do(lambda: one.server.traffic.clients):
         assert time.monotonic() < deadline
         one.publish()
 

@@ -169,7 +169,7 @@ def test_half_of_a_late_round_trip_makes_an_open_gap_reach_back_to_the_other_hal
     desk.stated("BTC long 4 @ 127.5", at=40)
 
     [wider] = desk.told(fills[1])
-    assert (wider.since_ms, wider.at_ms) == (ms(-3615), ms(6))
+    assert (wider.since_ms, wider.at_ms, wider.again) == (ms(-3615), ms(6), True)
     assert desk.book.doubtful() == [(ACCOUNT, ms(-3615))]
     desk.told(fills[3])
     assert kinds(desk.stated("BTC long 4 @ 127.5", at=50, fetched=20)) == ["Doubt"]

@@ -282,7 +282,7 @@ def test_the_metrics_are_prometheus_text():
         _proven(here)
         raw = _metrics(here)
         assert b'hlposmon_position_size{account="main",key="hyperliquid:Perp:BTC"} 1.0' in raw
-        assert b"hlposmon_feed_heard_timestamp_seconds" in raw
+        assert b'hlposmon_heard_timestamp_seconds{news="prices"}' in raw
 
 
 def test_a_stop_is_journalled_and_the_snapshot_goes():
@@ -451,7 +451,7 @@ def test_a_drift_names_its_cause_on_every_surface_and_in_the_journal():
         assert "liquidation" in line["cause"]
         assert health["incidents"]["drift"] == 1
         assert any("liquidation" in reason for reason in health["reasons"])
-        assert b'hlposmon_incidents_total{kind="drift"} 1.0' in _metrics(here)
+        assert b'hlposmon_drifts_total{account="main"} 1.0' in _metrics(here)
 
 
 def test_what_a_worker_tells_of_the_old_address_is_not_taken_for_the_new_one():

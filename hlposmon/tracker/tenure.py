@@ -1,0 +1,120 @@
+"""A tracker's start, reload and end: what it takes up from those before it, and what it leaves behind.
+
+What is watched is decided here, by the settings: a name that stands for another address is another account.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from hlposmon import __version__
+from hlposmon.channels.history import History
+from hlposmon.channels.journal import Journal
+from hlposmon.config import Settings
+from hlposmon.domain.book import Book
+from hlposmon.domain.reports import Welcome
+from hlposmon.supervision.logs import fields
+from hlposmon.tracker.archive import Archive
+from hlposmon.tracker.clocks import Clocks, Limits
+from hlposmon.tracker.feeds import Feeds
+from hlposmon.tracker.wall import now_ms
+from hlposmon.wire.lines import checkpoint, event
+
+log = logging.getLogger(__name__)
+
+
+def archive_of(
+    settings: Settings, *, checkpoint: Callable[[], dict[str, Any]], beat: Callable[[], None]
+) -> Archive:
+    """The journal and the history that the settings name."""
+    fsync = settings.audit.fsync
+    history = History(settings.paths.state_dir, fsync=fsync, beat=beat)
+    journal = Journal(
+        settings.paths.log_dir,
+        fsync=fsync,
+        checkpoint=checkpoint,
+        sealed=history.take,
+        kept_seq=lambda: history.seq,
+    )
+    return Archive(journal, history, beat=beat)
+
+
+class Tenure:
+    """What the book begins with, what it watches, and what is kept of it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        book: Book,
+        clocks: Clocks,
+        feeds: Feeds,
+        archive: Archive,
+    ) -> None:
+        self.settings = settings
+        self._book, self._clocks, self._feeds = book, clocks, feeds
+        self._archive, self._journal, self._history = archive, archive.journal, archive.history
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The addresses that are watched, by the accounts' names."""
+        return {account.name: account.address for account in self.settings.hyperliquid.accounts}
+
+    def memory(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the book."""
+        return checkpoint(
+            self._book.memories(),
+            self._book.base_ms(),
+            self.addresses,
+            unsure=self._book.unsure(),
+            mode=self.settings.mode,
+        )
+
+    def welcome(self) -> Welcome:
+        """What a worker that joins is told: up to when the fills are known."""
+        return Welcome({name: self._book.high_water_ms(name) for name in self._book.accounts})
+
+    def recover(self) -> None:
+        """Take up what outlived the tracker before; call once, first."""
+        at_ms = now_ms()
+        found = self._archive.recover(time.monotonic(), at_ms)
+        ours = {name for name, address in self.addresses.items() if found.addresses.get(name) == address}
+        if found.mode not in ("", self.settings.mode):
+            log.warning("another mode's journal is not taken up", extra=fields(mode=found.mode))
+            ours = set()
+        memories = [memory for memory in found.memories.values() if memory.account in ours]
+        self._book.recall(
+            memories,
+            {name: ms for name, ms in found.base_ms.items() if name in ours},
+            {name: since_ms for name, since_ms in found.unsure.items() if name in ours},
+        )
+        facts = {"version": __version__, "mode": self.settings.mode, "accounts": self.addresses}
+        self._journal.append(event("start", now_ms=at_ms, **facts, recovered=len(memories)), at_ms)
+        self._journal.append_checkpoint(at_ms)
+        self._archive.commit(time.monotonic(), now_ms())
+        where = {"audit": self._journal.folder, "history": self._history.path}
+        log.info("tracker up", extra=fields(recovered=len(memories), **where))
+
+    def reload(self, settings: Settings) -> bool:
+        """Watch what the new settings want; whether the accounts are others now."""
+        before, self.settings = self.addresses, settings
+        now = self.addresses
+        same = [name for name in now if before.get(name) == now[name]]
+        # A name that stands for another address now is another account.
+        self._book.watch(same)
+        self._book.watch(now)
+        feeds = [f"fill-{number}" for number in range(2, settings.hyperliquid.fill_feeds + 1)]
+        self._feeds.watch(["fill", *feeds])
+        self._clocks.watch(same, ["fill", *feeds])
+        self._clocks.limits = Limits.of(settings)
+        self._journal.fsync = settings.audit.fsync
+        self._history.set_fsync(settings.audit.fsync)
+        self._journal.append_checkpoint(now_ms())
+        self._archive.commit(time.monotonic(), now_ms())
+        return before != now
+
+    def leave(self, until_s: float) -> None:
+        """Say that it ends, and write what can be written until then."""
+        self._journal.append(event("stop", now_ms=now_ms(), backlog=self._journal.backlog), now_ms())
+        now_s = time.monotonic()
+        self._archive.close(now_s, now_ms(), within_s=max(0.5, until_s - now_s))
