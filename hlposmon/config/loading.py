@@ -31,9 +31,11 @@ from hlposmon.config.settings import (
     Settings,
     StreamSettings,
     SupervisionSettings,
+    TcpSettings,
 )
 from hlposmon.config.tables import Reader
-from hlposmon.config.venue import read_accounts, read_tcp, read_urls, watched_accounts
+from hlposmon.config.tcp import reachable_notice, read_tcp
+from hlposmon.config.venue import read_accounts, read_urls, watched_accounts
 from hlposmon.errors import ConfigError
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -79,7 +81,7 @@ class _Loading:
             prices=_prices(top.table("prices")),
             reconcile=_reconcile(top.table("reconcile")),
             stream=_stream(top.table("stream")),
-            tcp=read_tcp(top.table("tcp")),
+            tcp=self._tcp(top.table("tcp")),
             audit=_audit(top.table("audit")),
             supervision=_supervision(top.table("supervision")),
             paths=paths,
@@ -140,6 +142,12 @@ class _Loading:
                 "in the config"
             )
         return paths
+
+    def _tcp(self, table: Reader) -> TcpSettings:
+        tcp = read_tcp(table)
+        if (notice := reachable_notice(tcp)) is not None:
+            self.notices.append(notice)
+        return tcp
 
     def _hyperliquid(self, top: Reader, simulated: bool, execution_mode: str) -> HyperliquidSettings:
         venues = top.table("venues")

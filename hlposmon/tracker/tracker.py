@@ -46,7 +46,9 @@ from hlposmon.domain.reports import (
     Unlisted,
     Welcome,
 )
+from hlposmon.serving.access import Access
 from hlposmon.serving.messages import Limits as ServingLimits
+from hlposmon.serving.messages import Refusal
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
 from hlposmon.tracker.answers import Answers, Worker
@@ -111,7 +113,13 @@ class Tracker:
         self._archive = Archive(self._journal, self._history, beat=pulse.beat)
         self._selector = selectors.DefaultSelector()
         self._inlets = Inlets(queue, gone=self._worker_gone, addresses=self._addresses)
-        self._server = PublicServer(self, ServingLimits(max_connections=_room_for_clients()))
+        tcp = settings.tcp
+        self._server = PublicServer(
+            self,
+            ServingLimits(max_connections=_room_for_clients()),
+            access=Access(tcp.listen, tcp.allowed_hosts, tcp.allowed_origins),
+            refused=self._refused,
+        )
         for sock in sockets:
             self._server.listen(sock)
         self._publisher = Publisher(
@@ -140,6 +148,7 @@ class Tracker:
         self._rung_s: dict[str, float] = {}
         self._tick_s = 0.0
         self._repeats = Repeats()
+        self._refusals = Repeats()  # of its own: who is refused often pushes no other fault out of memory
 
     # ------------------------------------------------- what the server may ask
 
@@ -367,6 +376,16 @@ class Tracker:
 
     def _warn_of(self, message: str, key: str, **values: object) -> None:
         self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), key=key, **values)
+
+    def _refused(self, refusal: Refusal) -> None:
+        """A call at the public socket was turned away: said once a minute for each user and status."""
+        caller = refusal.caller
+        unsaid = self._refusals.admit((caller.party, refusal.status), time.monotonic())
+        if unsaid is not None:
+            facts = {"status": refusal.status, "reason": refusal.reason, **caller.facts()}
+            log.warning(
+                "a call was refused", extra=fields(**facts, **({"repeated": unsaid} if unsaid else {}))
+            )
 
     def _warn(self, message: str, **values: object) -> None:
         self._repeats.log(log, logging.ERROR, message, now=time.monotonic(), **values)
