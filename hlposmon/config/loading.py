@@ -181,7 +181,9 @@ def _parse(path: Path, mistakes: list[str]) -> dict[str, Any] | None:
         mistakes.append(f"{path}: found {error.strerror or error}, wanted a TOML file that can be read")
     except UnicodeDecodeError as error:
         mistakes.append(f"{path}: found a byte that is no UTF-8 at {error.start}, wanted TOML in UTF-8")
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        mistakes.append(f"{path}: found brackets in brackets beyond all measure, wanted valid TOML")
+    except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
         # The message of tomllib may quote what stands there; a key must not come out that way.
         text = "a syntax error (not shown)" if looks_like_a_key(str(error)) else str(error)
         mistakes.append(f"{path}: found {text}, wanted valid TOML")
