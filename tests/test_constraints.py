@@ -1,4 +1,4 @@
-"""The pinned dependencies beside the loose ranges: they agree, nothing is missing, and they can be installed."""
+"""The pinned dependencies beside the loose ranges: they agree, are complete, and can be installed."""
 
 import configparser
 import os

@@ -26,8 +26,8 @@ def main() -> int:
         import atheris  # noqa: F401
     except ImportError:
         print(
-            f"not fuzzed: atheris is not installed for Python {sys.version.split()[0]} (pip install -e '.[fuzz]');"
-            " the same readers are tested with hypothesis by make test",
+            f"not fuzzed: atheris is not installed for Python {sys.version.split()[0]}"
+            " (pip install -e '.[fuzz]'); the same readers are tested with hypothesis by make test",
             file=sys.stderr,
         )
         return 0
@@ -58,11 +58,8 @@ def run_all(names: list[str], seconds: int, findings: Path) -> int:
         runs = re.findall(r"number_of_executed_units:\s*(\d+)", said) or re.findall(r"#(\d+)\s", said)
         cover = re.findall(r"cov: (\d+)", said)
         verdict = "nothing found" if done.returncode == 0 else f"FOUND (status {done.returncode})"
-        print(
-            f"{name:10} {share_s:5} s  {runs[-1] if runs else '?':>10} executions  cov {cover[-1] if cover else '?':>6}"
-            f"  {verdict}",
-            flush=True,
-        )
+        figures = f"{runs[-1] if runs else '?':>10} executions  cov {cover[-1] if cover else '?':>6}"
+        print(f"{name:10} {share_s:5} s  {figures}  {verdict}", flush=True)
         if done.returncode:
             failed += 1
             print(said[-4000:], flush=True)
@@ -70,7 +67,7 @@ def run_all(names: list[str], seconds: int, findings: Path) -> int:
 
 
 def write_seeds(name: str, corpus: Path) -> None:
-    from tests.fuzz.targets import SEEDS
+    from tests.fuzz.seeds import SEEDS
 
     for number, seed in enumerate(SEEDS[name]):
         (corpus / f"seed-{number}").write_bytes(seed)
