@@ -14,7 +14,7 @@ def monitor(place: Place) -> Iterator[Finding]:
     api = Api(place.paths.socket, timeout_s=1.0)
     try:
         health = api.health()
-        quota = api.ask("/api/v1/workers").get("quota") or {}
+        summary = api.summary()
     except MonitorNotRunning:
         yield Finding("monitor", SKIPPED, f"none is running at {place.paths.socket}")
         return
@@ -28,6 +28,10 @@ def monitor(place: Place) -> Iterator[Finding]:
     reasons = "; ".join(map(str, health.get("reasons") or []))[:300]
     state = {"healthy": OK, "degraded": WARN}.get(status, FAIL)
     yield Finding("monitor", state, f"{status}{': ' if reasons else ''}{reasons}")
+    for name, account in (summary.get("accounts") or {}).items():
+        for notice in account.get("notices") or []:
+            yield Finding("monitor", WARN, f"account {name}: {str(notice)[:200]}")
+    quota = summary.get("quota") or {}
     used, limit = quota.get("weight_used"), quota.get("weight_limit")
     if isinstance(used, int | float) and isinstance(limit, int | float) and limit:
         said = f"{used:g} of {limit:g} request weight was used in the last minute"

@@ -168,6 +168,8 @@ class HttpSide:
         if isinstance(answer, Handover):
             self._over = True
             self._hand_over(self._connection, answer)
+        elif isinstance(answer, Upgrade) and request.is_upgrade and head.http_version != b"1.1":
+            self._refuse(400, "a WebSocket begins with HTTP/1.1")  # RFC 6455, 4.1
         elif isinstance(answer, Upgrade) and request.is_upgrade:
             self._over = True
             self._upgrade(self._connection, head, request, answer, self._h11.trailing_data[0])

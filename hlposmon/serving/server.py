@@ -249,7 +249,7 @@ class Server:
     ) -> None:
         try:
             peer = WebSocketPeer(connection, head, request, answer.session)
-        except (RemoteProtocolError, UnicodeError) as error:
+        except (RemoteProtocolError, UnicodeError, h11.ProtocolError) as error:
             side = connection.side
             assert isinstance(side, HttpSide), "only HTTP asks for an upgrade"
             side.turn_away(getattr(getattr(error, "event_hint", None), "status_code", 400), str(error))

@@ -35,6 +35,8 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b"\x03" + b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 20,
         b"\x0fPOST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nT: x\r\n\r\n",
         b"\x0f" + HANDSHAKE + MASKED[1:],
+        # Found by the fuzzer: a handshake in HTTP/1.0, which needs no Host.
+        b"\x0f" + HANDSHAKE.replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"Host: localhost\r\n", b""),
         b"\x0fGET http://x/api/v1/workers HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\n\r\n",
     ),
     "http_tcp": (

@@ -141,6 +141,21 @@ def test_what_is_left_of_a_pipeline_wakes_who_waits_for_the_server(host: Hosts) 
     assert len(here.app.requests) == 40
 
 
+@pytest.mark.parametrize("host_line", ["Host: x\r\n", ""])
+def test_a_websocket_asked_for_by_http_1_0_is_refused_without_a_word_of_error(
+    host: Hosts, caplog: pytest.LogCaptureFixture, host_line: str
+) -> None:
+    asked = (
+        f"GET /ws HTTP/1.0\r\n{host_line}Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    here = host()
+
+    assert here.client().send(asked.encode()).until_ended().startswith(b"HTTP/1.1 400")
+    assert caplog.records == []
+    assert here.app.session.events == []
+
+
 # ------------------------------------------------------------------ frames
 
 
