@@ -9,7 +9,7 @@ PYTEST ?= -n 3
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint types imports clean dist dev bench chaos flow soak coverage examples \
-        install uninstall purge domain monitoring debian-tools
+        install uninstall purge domain monitoring debian-tools fuzz constraints
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,20 @@ flow: $(VENV)/.dev ## an hour of 200 fills a second, and no false alarm. Writes 
 
 bench: $(VENV)/.dev ## figures of this machine
 	@for script in tests/bench/*.py; do echo "== $$script"; $(BIN)/python -m tests.bench.$$(basename $$script .py) || exit 1; done
+
+SECONDS ?= 600
+fuzz: $(VENV)/.dev ## SECONDS=600 of atheris on all that reads strangers' bytes
+	@$(BIN)/pip install -q --disable-pip-version-check -e '.[fuzz]' || \
+	  echo "atheris cannot be had for this Python: see https://pypi.org/project/atheris for those it knows" >&2
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
+
+# All hashes of each version, so that the files serve every Python and processor.
+constraints: $(VENV)/.dev ## the pinned dependencies anew: constraints.txt, constraints-build.txt
+	@$(BIN)/pip install -q --disable-pip-version-check 'uv>=0.5,<1'
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --custom-compile-command "make constraints" setup.cfg -o constraints.txt
+	printf 'setuptools >=68\n' | $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-annotate --custom-compile-command "make constraints" - -o constraints-build.txt
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check hlposmon tests

@@ -6,6 +6,7 @@ module over both. No loops, and no decisions but who gets what.
 
 import contextlib
 import logging
+import os
 import pickle
 import resource
 import secrets
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hlposmon.channels import queue as queues
-from hlposmon.channels.door import Lock, open_door
+from hlposmon.channels.door import Lock, check_folder, open_door
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.config import Account, Settings
 from hlposmon.errors import ConfigError, HlposmonError, InUse
@@ -67,6 +68,7 @@ def serve(
     if settings.execution_mode == "backtest" and simulation is None:
         raise ConfigError(['execution_mode: found "backtest", which this version cannot run; wanted "live"'])
     _raise_descriptor_limit()
+    os.umask(os.umask(0o077) | 0o027)  # whatever we were given: nothing of ours is for everybody
     fmt: logs.Format = "json" if settings.log_format == "json" else "text"
     log_settings = logs.LogSettings(settings.log_level, str(log_file) if log_file else None, fmt)
     logs.configure(log_settings.level, name="supervisor", file=log_settings.file, fmt=fmt)
@@ -328,6 +330,7 @@ def _spent(quota: Quota, name: str) -> int | None:
 def _lock(stack: contextlib.ExitStack, settings: Settings) -> None:
     paths = settings.paths
     socket_path = paths.socket
+    check_folder(socket_path.parent)
     stack.enter_context(Lock(socket_path.with_name(f".{socket_path.name}.lock"), str(socket_path)))
     for folder, what in {paths.state_dir: "the state folder", paths.log_dir: "the log folder"}.items():
         stack.enter_context(Lock(folder / ".lock", f"{what} {folder}"))

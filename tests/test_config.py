@@ -410,3 +410,41 @@ def test_every_option_stands_in_the_shipped_config(machine: Machine):
     }
 
     assert options <= words
+
+
+def test_tcp_names_its_hosts_and_pages_in_lower_case_and_prints_them(machine):
+    text = (
+        '[tcp]\nlisten = "127.0.0.1:8000"\nallowed_hosts = ["Monitor.lan", "[::1]:80"]\n'
+        f'allowed_origins = ["http://LocalHost:3000", "https://app.example"]\n{ACCOUNT}'
+    )
+    settings = machine.load(config=machine.file(text))
+
+    assert settings.tcp.allowed_hosts == ("monitor.lan", "[::1]:80")
+    assert settings.tcp.allowed_origins == ("http://localhost:3000", "https://app.example")
+    assert machine.load(config=machine.file(render(settings))).tcp == settings.tcp
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('allowed_origins = ["*"]', "none for all"),
+        ('allowed_origins = ["null"]', "origins like"),
+        ('allowed_origins = ["localhost:3000"]', "origins like"),
+        ('allowed_origins = ["http://localhost:3000/"]', "without a path"),
+        ('allowed_origins = "http://localhost:3000"', "a list of strings"),
+        ('allowed_hosts = ["http://monitor.lan"]', "names like"),
+        ('allowed_hosts = ["*"]', "none for all"),
+        ("allowed_hosts = [1]", "a list of strings"),
+    ],
+)
+def test_a_host_or_page_that_is_not_named_in_so_many_words_is_a_mistake(machine, line, said):
+    with pytest.raises(ConfigError, match=said):
+        machine.load(config=machine.file(f"[tcp]\n{line}\n{ACCOUNT}"))
+
+
+def test_a_place_that_others_can_reach_is_said_at_the_start(machine):
+    text = f'[tcp]\nlisten = "0.0.0.0:80"\nallow_remote = true\n{ACCOUNT}'
+    remote, local = machine.load(config=machine.file(text)), machine.load(config=machine.file(ACCOUNT))
+
+    assert [notice for notice in remote.notices if "has no password" in notice]
+    assert not [notice for notice in local.notices if "password" in notice]

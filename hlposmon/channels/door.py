@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import socket
+import stat
 import struct
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +29,9 @@ class Lock:
         self._path = path
         while True:
             try:
-                self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+                # No link is followed: in a folder that others can write it may lead to a file of ours.
+                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+                self._fd = os.open(path, flags, 0o640)
             except OSError as error:
                 raise NotPermitted(f"{path}: the lock cannot be made: {error.strerror}") from error
             try:
@@ -62,11 +65,38 @@ class Lock:
         self.release()
 
 
+def check_folder(folder: Path) -> None:
+    """Raises NotPermitted where another user could put a socket or snapshot of his in the place of ours.
+
+    So would its owner, whoever made a link that leads there, and anybody where all may write and take away.
+    """
+    try:
+        status = folder.lstat()
+    except OSError:
+        return  # there is no such folder for us: to bind there says so
+    if stat.S_ISLNK(status.st_mode):
+        raise NotPermitted(
+            f"the socket's folder {folder} is a symbolic link: name the folder that it leads to with --socket"
+        )
+    if status.st_uid not in (os.geteuid(), 0):
+        raise NotPermitted(
+            f"the socket's folder {folder} belongs to uid {status.st_uid}, who could put a socket in"
+            f" the place of ours (uid {os.geteuid()}): run as that user, or choose another"
+            " folder with --socket"
+        )
+    if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
+        raise NotPermitted(
+            f"everybody may write in the socket's folder {folder}: chmod o-w it, or choose another"
+            " with --socket"
+        )
+
+
 def open_door(path: Path) -> socket.socket:
     """A listening Unix socket at `path`; hold the lock on it first.
 
     Raises InUse when a living process listens there, NotPermitted when it cannot be made.
     """
+    check_folder(path.parent)
     _make_way(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o777 & ~SOCKET_MODE)

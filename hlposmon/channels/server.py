@@ -5,13 +5,22 @@ for every client. A client that does not read is cut off, never waited for.
 """
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
-from ipaddress import ip_address
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from hlposmon.errors import WireError
-from hlposmon.serving.messages import Limits, Peer, Request, Response, Session, Upgrade, text_frame
+from hlposmon.serving.access import GUARDS, Access
+from hlposmon.serving.messages import (
+    Limits,
+    Peer,
+    Refusal,
+    Request,
+    Response,
+    Session,
+    Upgrade,
+    text_frame,
+)
 from hlposmon.serving.server import Server
 from hlposmon.wire.text import dumps, loads
 
@@ -36,7 +45,9 @@ _CODES = {
     426: "upgrade_required",
     431: "headers_too_large",
     500: "internal",
+    501: "not_implemented",
     503: "unavailable",
+    505: "version_not_supported",
 }
 
 
@@ -101,9 +112,18 @@ class _Client:
 class PublicServer:
     """The application behind the socket. `step` it when `fileno` is readable, and a few times a second."""
 
-    def __init__(self, source: Source, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        limits: Limits | None = None,
+        *,
+        access: Access | None = None,
+        refused: Callable[[Refusal], None] | None = None,
+    ) -> None:
+        """`access` says which web pages may read over TCP; `refused` hears of every call turned away."""
         self._source = source
-        self._server = Server(self, limits or Limits())
+        self._access = access or Access()
+        self._server = Server(self, limits or Limits(), refused=refused)
         self._clients: dict[Peer, _Client] = {}
         self._replay: deque[Published] = deque()
         self._replay_bytes = 0
@@ -141,20 +161,29 @@ class PublicServer:
     # ---------------------------------------------------------------- the app
 
     def respond(self, request: Request) -> Response | Upgrade:
-        answer = self._answer(request)
+        answer = self._admit(request)
         status = answer.status if isinstance(answer, Response) else 101
         # The names of paths that are none are the client's to choose: they are not remembered.
         self._requests[request.path if request.path in PATHS else "other", status] += 1
         return answer
 
-    def _answer(self, request: Request) -> Response | Upgrade:
-        if (refused := _foreign(request)) is not None:
+    def _admit(self, request: Request) -> Response | Upgrade:
+        if (refused := self._access.refusal(request)) is not None:
             return self.refuse(403, refused)
+        answer = self._access.preflight(request) or self._answer(request)
+        if isinstance(answer, Upgrade):
+            return answer
+        plain = tuple(header for header in answer.headers if header not in GUARDS)
+        return replace(answer, headers=plain + self._access.grants(request))
+
+    def _answer(self, request: Request) -> Response | Upgrade:
         if request.path not in PATHS:
             return self.refuse(404, f"no such path: {request.path[:200]}; there are {', '.join(PATHS)}")
         if request.method != "GET":
-            answer = self.refuse(405, f"{request.method} is not allowed: nothing here can be changed")
-            return Response(answer.status, answer.body, headers=(("Allow", "GET"),))
+            message = f"{request.method[:20]} is not allowed: nothing here can be changed"
+            return replace(self.refuse(405, message), headers=(("Allow", "GET"),))
+        if request.body:
+            return self.refuse(413, "no request here takes a body")
         if request.path == STREAM:
             return self._stream(request)
         if request.path == SUMMARY:
@@ -168,7 +197,8 @@ class PublicServer:
         return Response(200, body, content_type=content_type)
 
     def refuse(self, status: int, message: str) -> Response:
-        return Response(status, dumps({"error": {"code": _CODES.get(status, "error"), "message": message}}))
+        body = dumps({"error": {"code": _CODES.get(status, "error"), "message": message}})
+        return Response(status, body, headers=GUARDS, reason=message)
 
     def _summary(self, account: str | None) -> Response:
         summary = self._source.summary(account)
@@ -179,7 +209,7 @@ class PublicServer:
     def _stream(self, request: Request) -> Response | Upgrade:
         if not request.is_upgrade:
             answer = self.refuse(426, "the stream is a WebSocket: ask for an upgrade")
-            return Response(answer.status, answer.body, headers=(("Upgrade", "websocket"),))
+            return replace(answer, headers=(("Upgrade", "websocket"),))
         since = request.query.get("since")
         if since is not None and not (since.isascii() and since.isdigit() and len(since) < 19):
             return self.refuse(400, f"since is a sequence number, not {since[:40]!r}")
@@ -267,37 +297,3 @@ def _is_texts(value: Any) -> bool:
 
 def _listed(text: str | None) -> frozenset[str]:
     return frozenset(part for part in (text or "").split(",") if part)
-
-
-def _foreign(request: Request) -> str | None:
-    """Over TCP: why a browser's page, or a name that was made to point here, is not answered."""
-    if request.peer_uid is not None:
-        return None
-    host = request.headers.get("host", "")
-    name = _host_of(f"//{host}")
-    if name != "localhost" and not _is_address(name):
-        return f"the Host header names {host[:100]!r}, neither localhost nor an address"
-    origin = request.headers.get("origin")
-    if origin is not None and not _is_loopback(_host_of(origin)):
-        return f"the page at {origin[:100]!r} may not read this"
-    return None
-
-
-def _host_of(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-
-
-def _is_address(name: str) -> bool:
-    """A name can be made to point here by whoever owns it; an address cannot."""
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_loopback(name: str) -> bool:
-    return name == "localhost" or (_is_address(name) and ip_address(name).is_loopback)

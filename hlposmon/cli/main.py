@@ -35,6 +35,7 @@ COMMANDS = {
     "workers": "hlposmon.cli.workers",
     "wait": "hlposmon.cli.wait",
     "simulate": "hlposmon.cli.simulate",
+    "doctor": "hlposmon.cli.doctor",
     "config": "hlposmon.cli.config",
     "audit": "hlposmon.cli.audit",
     "setup": "hlposmon.cli.setup",

@@ -187,7 +187,7 @@ def json_object(body: bytes) -> dict[str, Any]:
     """What the monitor sent, decoded; WireError when it is no JSON object."""
     try:
         answer = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # brackets without end are no answer either
         raise WireError(f"what the monitor sent is no JSON: {body[:40]!r}") from error
     if not isinstance(answer, dict):
         raise WireError(f"what the monitor sent is no JSON object: {body[:40]!r}")

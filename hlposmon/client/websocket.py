@@ -51,14 +51,19 @@ class Stream:
             query["compact"] = "1"
         target = "/api/v1/positions/stream" + (f"?{urlencode(query)}" if query else "")
         self.timeout_s = timeout_s
-        self._parts: list[bytes] = []
         self._ended = False
-        self._connection = attempt(socket_path, connect_timeout_s, lambda it: _upgrade(it, target))
+        self.begin(attempt(socket_path, connect_timeout_s, lambda it: _upgrade(it, target)))
         if events or accounts:
             wish: dict[str, Any] = {"action": "subscribe"}
             wish |= {"events": list(events)} if events else {}
             wish |= {"accounts": list(accounts)} if accounts else {}
             self.send(wish)
+
+    def begin(self, connection: Connection) -> None:
+        """Read on from a connection on which the handshake is done; the stream's to close from now on."""
+        self._connection = connection
+        self._message_so_far = bytearray()
+        self._pieces = 0
 
     def __enter__(self) -> Self:
         return self
@@ -112,14 +117,16 @@ class Stream:
             if opcode == PING:
                 self._write(PONG, payload)
             elif opcode in (TEXT, BINARY, CONTINUATION):
-                if (opcode == CONTINUATION) != bool(self._parts):
+                if (opcode == CONTINUATION) != bool(self._pieces):
                     raise self._broken("a fragment out of order")
-                self._parts.append(payload)
-                if sum(map(len, self._parts)) > BODY_BYTES:
+                self._message_so_far += payload
+                self._pieces += 1
+                if len(self._message_so_far) > BODY_BYTES:
                     raise self._broken(f"a message longer than {BODY_BYTES} bytes")
                 if final:
-                    message = b"".join(self._parts)
-                    self._parts.clear()
+                    message = bytes(self._message_so_far)
+                    self._message_so_far.clear()
+                    self._pieces = 0
                     return message
             elif opcode != PONG:
                 raise self._broken(f"the unknown opcode {opcode}")

@@ -31,9 +31,11 @@ from hlposmon.config.settings import (
     Settings,
     StreamSettings,
     SupervisionSettings,
+    TcpSettings,
 )
 from hlposmon.config.tables import Reader
-from hlposmon.config.venue import read_accounts, read_tcp, read_urls, watched_accounts
+from hlposmon.config.tcp import reachable_notice, read_tcp
+from hlposmon.config.venue import read_accounts, read_urls, watched_accounts
 from hlposmon.errors import ConfigError
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -80,7 +82,7 @@ class _Loading:
             prices=_prices(top.table("prices")),
             reconcile=_reconcile(top.table("reconcile")),
             stream=_stream(top.table("stream")),
-            tcp=read_tcp(top.table("tcp")),
+            tcp=self._tcp(top.table("tcp")),
             audit=_audit(top.table("audit")),
             supervision=_supervision(top.table("supervision")),
             paths=paths,
@@ -143,6 +145,12 @@ class _Loading:
             )
         return paths
 
+    def _tcp(self, table: Reader) -> TcpSettings:
+        tcp = read_tcp(table)
+        if (notice := reachable_notice(tcp)) is not None:
+            self.notices.append(notice)
+        return tcp
+
     def _hyperliquid(self, top: Reader, simulated: bool, execution_mode: str) -> HyperliquidSettings:
         venues = top.table("venues")
         table = venues.table("hyperliquid")
@@ -175,7 +183,9 @@ def _parse(path: Path, mistakes: list[str]) -> dict[str, Any] | None:
         mistakes.append(f"{path}: found {error.strerror or error}, wanted a TOML file that can be read")
     except UnicodeDecodeError as error:
         mistakes.append(f"{path}: found a byte that is no UTF-8 at {error.start}, wanted TOML in UTF-8")
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        mistakes.append(f"{path}: found brackets in brackets beyond all measure, wanted valid TOML")
+    except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
         # The message of tomllib may quote what stands there; a key must not come out that way.
         text = "a syntax error (not shown)" if looks_like_a_key(str(error)) else str(error)
         mistakes.append(f"{path}: found {text}, wanted valid TOML")

@@ -150,5 +150,5 @@ def _top_level(config: Path | None) -> Mapping[str, object]:
     try:
         with config.open("rb") as file:
             return tomllib.load(file)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}

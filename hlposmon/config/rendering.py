@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from hlposmon.config.settings import Settings
 
-Value = str | bool | int | float | Decimal
+Value = str | bool | int | float | Decimal | tuple[str, ...]
 
 
 def render(settings: Settings) -> str:
@@ -38,6 +38,7 @@ def render(settings: Settings) -> str:
     lines += ["", "[reconcile]", *_keys(interval_s=settings.reconcile.interval_s)]
     lines += ["", "[stream]", *_keys(min_pnl_change=settings.stream.min_pnl_change)]
     lines += ["", "[tcp]", *_keys(listen=settings.tcp.listen, allow_remote=settings.tcp.allow_remote)]
+    lines += _keys(allowed_hosts=settings.tcp.allowed_hosts, allowed_origins=settings.tcp.allowed_origins)
     lines += ["", "[audit]", *_keys(fsync=settings.audit.fsync)]
     supervision = settings.supervision
     lines += ["", "[supervision]"]
@@ -60,4 +61,6 @@ def _literal(value: Value) -> str:
         return f'"{value:f}"'
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_literal, value))}]"
     return repr(value)

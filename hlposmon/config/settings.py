@@ -56,10 +56,13 @@ class StreamSettings:
 
 @dataclass(frozen=True, slots=True)
 class TcpSettings:
-    """`[tcp]`; `listen` is `host:port`, or empty for no TCP at all."""
+    """`[tcp]`; `listen` is `host:port`, or empty for no TCP at all. What a request may name as its host
+    beside this machine, and which web pages may read beside our own; all in lower case."""
 
     listen: str = ""
     allow_remote: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,16 @@ class Reader:
             return default
         return amount
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of strings; empty when left out."""
+        value = self.value(name)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            self.wrong(name, shown(value), "a list of strings")
+            return ()
+        return tuple(value)
+
     def table(self, name: str) -> "Reader":
         """A table inside this one; an empty one when left out."""
         value = self.value(name)

@@ -25,7 +25,6 @@ from hlposmon.config.settings import (
     TESTNET_WS,
     Account,
     Flags,
-    TcpSettings,
 )
 from hlposmon.config.tables import Reader
 
@@ -161,32 +160,3 @@ def _check_url(table: Reader, key: str, url: str, testnet: bool) -> None:
         table.wrong(key, shown(url), _url_wanted(schemes))
     elif url.rstrip("/") == foreign:
         table.wrong(key, shown(url), f"{own} (or nothing), since testnet is {str(testnet).lower()}")
-
-
-def read_tcp(table: Reader) -> TcpSettings:
-    """`[tcp]`: `host:port`, loopback unless `allow_remote = true` stands beside it."""
-    listen = table.text("listen", "")
-    allow_remote = table.boolean("allow_remote", False)
-    table.done()
-    if not listen:
-        return TcpSettings("", allow_remote)
-    host, colon, port = listen.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        table.wrong("listen", shown(listen), 'host:port, like "127.0.0.1:8000"')
-    elif not allow_remote and not _is_loopback(host):
-        table.wrong(
-            "listen",
-            f"{shown(listen)}, which others can reach",
-            "a loopback address like 127.0.0.1:8000, or allow_remote = true beside it",
-        )
-    return TcpSettings(listen, allow_remote)
-
-
-def _is_loopback(host: str) -> bool:
-    import ipaddress
-
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

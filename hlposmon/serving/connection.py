@@ -14,8 +14,9 @@ from collections.abc import Callable
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import Protocol
 
+from hlposmon.serving.callers import Caller
 from hlposmon.serving.limits import Limits
-from hlposmon.serving.outbox import Outbox
+from hlposmon.serving.outbox import Outbox, Tally
 
 READ_BYTES = 64 * 1024  # one read a turn: a client that floods us does not starve the others
 MAX_DISCARD_BYTES = 1 << 20  # read and thrown away after our last word, so that the client can hear it
@@ -30,6 +31,9 @@ class Side(Protocol):
     def drained(self) -> None:
         """The outbox is empty again."""
 
+    def proceed(self) -> None:
+        """It is our turn again, after `Connection.hold`."""
+
     def expire(self, now: float) -> None:
         """Some time has passed; end what is overdue."""
 
@@ -43,9 +47,16 @@ class Host(Protocol):
     limits: Limits
     clock: Callable[[], float]
     cut_off: int  # clients that did not read, so far
+    tally: Tally
 
     def watch(self, connection: "Connection") -> None:
         """The connection's `interest` has changed."""
+
+    def again(self, connection: "Connection") -> None:
+        """The connection has more to do, when the others have had their turn."""
+
+    def refused(self, connection: "Connection", status: int, reason: str) -> None:
+        """A call was turned away."""
 
     def doom(self, connection: "Connection") -> None:
         """The connection is to be buried at the end of this step."""
@@ -57,8 +68,10 @@ class Connection:
     __slots__ = (
         "_discarded",
         "_half_closed",
+        "_held",
         "_linger",
         "_paused",
+        "caller",
         "deadline",
         "dropped",
         "finishing",
@@ -69,16 +82,18 @@ class Connection:
         "sock",
     )
 
-    def __init__(self, sock: socket.socket, host: Host) -> None:
+    def __init__(self, sock: socket.socket, host: Host, caller: Caller) -> None:
         self.sock = sock
         self.host = host
+        self.caller = caller
         self.side: Side | None = None
-        self.outbox = Outbox()
+        self.outbox = Outbox(host.tally)
         self.deadline = math.inf
         self.finishing = False
         self.dropped = False
         self.last_sent = host.clock()
         self._paused = False
+        self._held = False
         self._half_closed = False
         self._linger = True
         self._discarded = 0
@@ -86,7 +101,7 @@ class Connection:
     @property
     def interest(self) -> int:
         """The selector events to wait for; 0 for none."""
-        reading = 0 if self._paused and not self.finishing else EVENT_READ
+        reading = 0 if (self._paused or self._held) and not self.finishing else EVENT_READ
         return reading | (EVENT_WRITE if self.outbox else 0)
 
     def ready(self, mask: int) -> None:
@@ -126,6 +141,23 @@ class Connection:
         self._paused = False
         if not self.dropped:
             self.host.watch(self)
+
+    def hold(self) -> None:
+        """What was read asks for more than one turn: read nothing more until the next one comes."""
+        if self.dropped or self._held:
+            return
+        self._held = True
+        self.host.watch(self)
+        self.host.again(self)
+
+    def go_on(self) -> None:
+        """For the server: it is our turn again."""
+        self._held = False
+        if self.dropped:
+            return
+        self.host.watch(self)
+        if self.side is not None and not self.finishing:
+            self.side.proceed()
 
     def finish(self, *, linger: bool = True) -> None:
         """Send what waits, then drop: at once, or, to linger, when the client has heard it or time is up."""

@@ -8,17 +8,22 @@ A request that breaks a bound is answered by the application's `refuse`, and is 
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
 import h11
 
+from hlposmon.serving.callers import plain
 from hlposmon.serving.connection import Connection
 from hlposmon.serving.messages import App, Handover, Request, Response, Upgrade
 
 log = logging.getLogger(__name__)
 MAX_QUERY_FIELDS = 64
+REQUESTS_A_TURN = 16  # of one client that pipelines; then the others have their turn
 OVERHEAD_BYTES = 4  # ": " and the line's end, for each header
+# Answers that turn a call away, whoever gave them. A 404 is an answer; a 503 may be the state of things.
+REFUSALS = frozenset({400, 401, 403, 405, 408, 413, 414, 417, 421, 426, 431, 501, 505})
 
 
 class HttpSide:
@@ -28,13 +33,11 @@ class HttpSide:
         self,
         connection: Connection,
         app: App,
-        credentials: tuple[int | None, int | None],
         upgrade: Callable[[Connection, h11.Request, Request, Upgrade, bytes], None],
         hand_over: Callable[[Connection, Handover], None],
     ) -> None:
         self._connection = connection
         self._app = app
-        self._credentials = credentials
         self._upgrade = upgrade
         self._hand_over = hand_over
         self._limits: Final = connection.host.limits
@@ -63,10 +66,17 @@ class HttpSide:
         self._connection.resume()
         self._advance()
 
+    def proceed(self) -> None:
+        """It is our turn again: go on with what was pipelined."""
+        if self._begun_at != math.inf:  # the wait was of our making
+            self._begun_at = self._connection.host.clock()
+        self._advance()
+
     def expire(self, now: float) -> None:
         """End a request that does not come to its end, and a connection that asks or reads nothing."""
         if self._connection.outbox:
             if now - self._connection.last_sent >= self._limits.idle_timeout_s:
+                self._note(408, "the answer was not read")
                 self._connection.drop()
         elif now - self._begun_at >= self._limits.header_timeout_s:
             self._refuse(408, "the request did not come to its end in time")
@@ -78,12 +88,21 @@ class HttpSide:
 
     def turn_away(self, status: int, message: str) -> None:
         """Answer before anything was asked, and end."""
+        if status not in REFUSALS:
+            self._note(status, message)
         self._refuse(status, message)
 
+    def _note(self, status: int, reason: str) -> None:
+        self._connection.host.refused(self._connection, status, reason)
+
     def _advance(self) -> None:
+        answered = 0
         while not self._over and not self._connection.dropped and not self._connection.finishing:
             if self._connection.outbox:
                 self._connection.pause()
+                return
+            if answered >= REQUESTS_A_TURN:
+                self._connection.hold()
                 return
             try:
                 event = self._h11.next_event()
@@ -95,6 +114,7 @@ class HttpSide:
             elif isinstance(event, h11.Data):
                 self._collect(event.data)
             elif isinstance(event, h11.EndOfMessage):
+                answered += 1
                 self._answer()
             else:  # NEED_DATA or PAUSED: nothing more can be said now
                 if not self._h11.trailing_data[0] and self._head is None:
@@ -107,6 +127,18 @@ class HttpSide:
         self._body = bytearray()
         if size > self._limits.max_header_bytes:
             self._refuse(431, "the request's header is too large")
+            return
+        if len(head.headers) > self._limits.max_headers:
+            self._refuse(431, f"the request has more than {self._limits.max_headers} headers")
+            return
+        if head.http_version not in (b"1.0", b"1.1"):
+            self._refuse(505, "HTTP/1.1 is spoken here")
+            return
+        named = {name for name, _ in head.headers}
+        if {b"content-length", b"transfer-encoding"} <= named or (
+            b"transfer-encoding" in named and head.http_version != b"1.1"
+        ):
+            self._refuse(400, "the request's length is told in two ways")  # RFC 9112, 6.1: smuggling
             return
         length = next((value for name, value in head.headers if name == b"content-length"), b"0")
         if int(length) > self._limits.max_body_bytes:
@@ -129,10 +161,15 @@ class HttpSide:
         except ValueError as error:
             self._refuse(400, str(error))
             return
+        if self._connection.host.tally.size > self._limits.max_buffered_bytes:
+            self.turn_away(503, "too much waits to be read by other clients: try again")
+            return
         answer = self._ask(request)
         if isinstance(answer, Handover):
             self._over = True
             self._hand_over(self._connection, answer)
+        elif isinstance(answer, Upgrade) and request.is_upgrade and head.http_version != b"1.1":
+            self._refuse(400, "a WebSocket begins with HTTP/1.1")  # RFC 6455, 4.1
         elif isinstance(answer, Upgrade) and request.is_upgrade:
             self._over = True
             self._upgrade(self._connection, head, request, answer, self._h11.trailing_data[0])
@@ -148,31 +185,43 @@ class HttpSide:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         target = head.target.decode("latin-1")
         path, _, query = target.partition("?")
-        if not path.startswith(("/", "*")):  # absolute form: http://host/path
-            path = "/" + path.partition("://")[2].partition("/")[2]
+        if not path.startswith(("/", "*")):  # http://host/path: that host counts (RFC 9112, 3.2.2)
+            headers["host"], _, path = path.partition("://")[2].partition("/")
+            path = "/" + path
         fields = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS))
-        pid, uid = self._credentials
-        method = head.method.decode("latin-1")
-        return Request(method, target, unquote(path), fields, headers, bytes(self._body), pid, uid)
+        caller = self._connection.caller
+        return Request(
+            head.method.decode("latin-1"),
+            target,
+            unquote(path),
+            fields,
+            headers,
+            bytes(self._body),
+            caller.pid,
+            caller.uid,
+        )
 
     def _ask(self, request: Request) -> Response | Upgrade | Handover:
         try:
             return self._app.respond(request)
         except Exception:
-            log.exception("no answer to %s %s", request.method, request.path)
+            log.exception("no answer to %s %s", plain(request.method), plain(request.path))
             return self._refusal(500, "internal error")
 
     def _refusal(self, status: int, message: str) -> Response:
         try:
             return self._app.refuse(status, message)
         except Exception:
-            log.exception("no refusal for %d %s", status, message)
+            log.exception("no refusal for %d", status)
             return Response(status, b"null")
 
     def _refuse(self, status: int, message: str) -> None:
-        self._respond(self._refusal(status, message), last=True)
+        refusal = self._refusal(status, message)
+        self._respond(replace(refusal, reason=refusal.reason or message), last=True)
 
     def _respond(self, answer: Response, *, last: bool = False) -> None:
+        if answer.status in REFUSALS:
+            self._note(answer.status, answer.reason or "refused")
         named = [("content-type", answer.content_type), ("content-length", str(len(answer.body)))]
         if last:
             named.append(("connection", "close"))

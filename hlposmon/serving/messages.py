@@ -11,10 +11,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from hlposmon.serving.callers import Refusal
 from hlposmon.serving.frames import text_frame
 from hlposmon.serving.limits import Limits
 
-__all__ = ["App", "Handover", "Limits", "Peer", "Request", "Response", "Session", "Upgrade", "text_frame"]
+__all__ = [
+    "App",
+    "Handover",
+    "Limits",
+    "Peer",
+    "Refusal",
+    "Request",
+    "Response",
+    "Session",
+    "Upgrade",
+    "text_frame",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +56,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One whole HTTP answer. Content-Length and, where it ends, Connection are added by the server."""
+    """One whole HTTP answer. Content-Length and, where it ends, Connection are added by the server.
+
+    `reason` is for the log, where the answer refuses a call.
+    """
 
     status: int
     body: bytes = b""
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
+    reason: str = ""
 
 
 class Peer(Protocol):

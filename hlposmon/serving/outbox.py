@@ -10,12 +10,22 @@ from collections import deque
 MAX_PIECES = 64  # buffers given to the kernel in one call
 
 
+class Tally:
+    """What waits in all outboxes together, in bytes. A frame that is shared counts for each."""
+
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        self.size = 0
+
+
 class Outbox:
     """A queue of byte strings, the first of which may be partly sent."""
 
-    __slots__ = ("_frames", "_sent", "_size")
+    __slots__ = ("_frames", "_sent", "_size", "_tally")
 
-    def __init__(self) -> None:
+    def __init__(self, tally: Tally | None = None) -> None:
+        self._tally = tally or Tally()
         self._frames: deque[bytes] = deque()
         self._sent = 0  # bytes of the first frame that are gone
         self._size = 0
@@ -29,13 +39,19 @@ class Outbox:
         if frame:
             self._frames.append(frame)
             self._sent = sent or self._sent
-            self._size += len(frame) - sent
+            self._grow(len(frame) - sent)
 
     def cut(self) -> None:
         """Drop every frame that has not been begun."""
         kept = [self._frames[0]] if self._sent else []
         self._frames = deque(kept)
-        self._size = len(kept[0]) - self._sent if kept else 0
+        self._grow((len(kept[0]) - self._sent if kept else 0) - self._size)
+
+    def clear(self) -> None:
+        """Drop everything: the connection is gone."""
+        self._frames.clear()
+        self._sent = 0
+        self._grow(-self._size)
 
     def flush(self, sock: socket.socket) -> int:
         """Send what the kernel takes and return how many bytes; OSError when the connection is gone."""
@@ -54,8 +70,12 @@ class Outbox:
         return total
 
     def _forget(self, count: int) -> None:
-        self._size -= count
+        self._grow(-count)
         count += self._sent
         while self._frames and count >= len(self._frames[0]):
             count -= len(self._frames.popleft())
         self._sent = count
+
+    def _grow(self, count: int) -> None:
+        self._size += count
+        self._tally.size += count

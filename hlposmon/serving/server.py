@@ -7,19 +7,23 @@ says is `http`'s and `websocket`'s.
 """
 
 import logging
+import os
 import selectors
 import socket
-import struct
 import time
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import h11
 from wsproto.utilities import RemoteProtocolError
 
+from hlposmon.serving.callers import Refusal, caller_of, plain
 from hlposmon.serving.connection import Connection
 from hlposmon.serving.http import HttpSide
 from hlposmon.serving.limits import Limits
 from hlposmon.serving.messages import App, Handover, Request, Upgrade
+from hlposmon.serving.outbox import Tally
 from hlposmon.serving.websocket import WebSocketPeer
 
 log = logging.getLogger(__name__)
@@ -27,26 +31,38 @@ SWEEP_S = 0.25  # how often the deadlines of all connections are looked at
 ACCEPTS_A_TURN = 64
 MAX_TURNED_AWAY = 64  # newcomers beyond the limit that are being told so
 ACCEPT_PAUSE_S = 0.5  # after accept() failed, most likely for want of a file descriptor
-UCRED = struct.Struct("iII")  # Linux: pid, uid, gid
+TURN_S = 0.05  # so long may clients keep one step busy; who was not heard comes first in the next
 
 
 class Server:
     """HTTP/1.1 and WebSocket over any listening stream sockets, for one application."""
 
     def __init__(
-        self, app: App, limits: Limits | None = None, *, clock: Callable[[], float] = time.monotonic
+        self,
+        app: App,
+        limits: Limits | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        refused: Callable[[Refusal], None] | None = None,
     ) -> None:
-        """`clock` counts seconds and never goes back."""
+        """`clock` counts seconds and never goes back; `refused` hears of every call that is turned away."""
         self.limits = limits or Limits()
         self.clock = clock
         self.cut_off = 0  # WebSocket clients that did not read and were closed with 1013
+        self.tally = Tally()
         self._app = app
+        self._refused = refused
         self._selector = selectors.EpollSelector()
         self._listeners: list[socket.socket] = []
         self._connections: set[Connection] = set()
         self._turned_away: set[Connection] = set()
         self._peers: dict[Connection, WebSocketPeer] = {}
         self._doomed: list[Connection] = []
+        self._held_by: Counter[int | str] = Counter()  # connections of each user, or of each address
+        self._waiting: list[Connection] = []  # those with more to do than one turn allowed
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # rung while somebody waits
+        self._selector.register(self._bell, selectors.EVENT_READ, None)
+        self._unheard: set[Connection] = set()
         self._next_sweep = clock() + SWEEP_S
         self._accept_again_at: float | None = None
         self._starved = False  # said in the log, and not again before it is over
@@ -82,14 +98,31 @@ class Server:
         self._bury()
         if self._connections or self._turned_away or self._accept_again_at is not None:
             timeout = min(timeout, max(0.0, self._next_sweep - self.clock()))
-        for key, mask in self._selector.select(timeout):
-            if isinstance(key.data, Connection):
-                self._wake(key.data, mask)
-            else:
-                self._accept(key.data)
+        self._hear(self._selector.select(timeout))
         if self.clock() >= self._next_sweep:
             self._sweep()
         self._bury()
+
+    def _hear(self, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
+        """Wake who is ready, first those whom the last step had no time for, until the time is over."""
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            os.eventfd_read(self._bell)
+        until = time.monotonic() + TURN_S
+        unheard, self._unheard = self._unheard, set()
+        for key, mask in sorted(ready, key=lambda pair: pair[0].data not in unheard):
+            if isinstance(key.data, Connection):
+                if time.monotonic() >= until:
+                    self._unheard.add(key.data)  # the selector will say so again
+                else:
+                    self._guard(key.data, partial(key.data.ready, mask))
+            elif key.data is not None:
+                self._accept(key.data)
+        for connection in waiting:
+            if time.monotonic() >= until:
+                self.again(connection)
+            else:
+                self._guard(connection, connection.go_on)
 
     def close(self) -> None:
         """Say 1001 to every WebSocket, close everything but the listening sockets; not waited for."""
@@ -101,6 +134,7 @@ class Server:
         for sock in list(self._listeners):
             self.unlisten(sock)
         self._selector.close()
+        os.close(self._bell)
 
     def watch(self, connection: Connection) -> None:
         """For connections: wait for what `connection.interest` says from now on."""
@@ -113,13 +147,27 @@ class Server:
         elif events:
             self._selector.register(connection.sock, events, connection)
 
+    def again(self, connection: Connection) -> None:
+        """For connections: one more turn when the others have had theirs."""
+        if not self._waiting:
+            os.eventfd_write(self._bell, 1)
+        self._waiting.append(connection)
+
+    def refused(self, connection: Connection, status: int, reason: str) -> None:
+        """For connections: a call was turned away."""
+        if self._refused is not None:
+            try:
+                self._refused(Refusal(status, plain(reason), connection.caller))
+            except Exception:
+                log.exception("a refusal could not be told")
+
     def doom(self, connection: Connection) -> None:
         """For connections: bury it when this step ends, or when the next one begins."""
         self._doomed.append(connection)
 
-    def _wake(self, connection: Connection, mask: int) -> None:
+    def _guard(self, connection: Connection, work: Callable[[], None]) -> None:
         try:
-            connection.ready(mask)
+            work()
         except Exception:
             log.exception("a connection failed")
             connection.drop()
@@ -140,17 +188,42 @@ class Server:
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = Connection(sock, self)
-        side = HttpSide(connection, self._app, credentials_of(sock), self._upgrade, self._hand_over)
+        connection = Connection(sock, self, caller_of(sock))
+        side = HttpSide(connection, self._app, self._upgrade, self._hand_over)
         connection.side = side
-        full = len(self._connections) >= self.limits.max_connections
-        if full and len(self._turned_away) >= MAX_TURNED_AWAY:
+        reason = self._no_room_for(connection.caller.party)
+        if reason and len(self._turned_away) >= MAX_TURNED_AWAY:
+            self.refused(connection, 503, reason)
             sock.close()
             return
-        (self._turned_away if full else self._connections).add(connection)
+        if reason:
+            self._turned_away.add(connection)
+        else:
+            self._connections.add(connection)
+            self._held_by[connection.caller.party] += 1
         self.watch(connection)
-        if full:
-            side.turn_away(503, "too many connections")
+        if reason:
+            side.turn_away(503, reason)
+
+    def _no_room_for(self, party: int | str) -> str:
+        """Why this user may not have one more connection; "" when they may."""
+        limits, room = self.limits, self.limits.max_connections - len(self._connections)
+        if room <= 0:
+            return "too many connections"
+        if room <= limits.kept_connections and self._held_by[party] >= limits.few_connections:
+            return "too many connections of yours: the last places are kept for others"
+        return ""
+
+    def _release(self, connection: Connection) -> None:
+        """It has no place here any more."""
+        if connection in self._connections:
+            self._connections.remove(connection)
+            party = connection.caller.party
+            self._held_by[party] -= 1
+            if not self._held_by[party]:
+                del self._held_by[party]
+        self._turned_away.discard(connection)
+        connection.outbox.clear()
 
     def _pause_accepting(self, error: OSError) -> None:
         """Most likely no file descriptor is free; to be told so again and again would only burn time."""
@@ -177,7 +250,7 @@ class Server:
     ) -> None:
         try:
             peer = WebSocketPeer(connection, head, request, answer.session)
-        except (RemoteProtocolError, UnicodeError) as error:
+        except (RemoteProtocolError, UnicodeError, h11.ProtocolError) as error:
             side = connection.side
             assert isinstance(side, HttpSide), "only HTTP asks for an upgrade"
             side.turn_away(getattr(getattr(error, "event_hint", None), "status_code", 400), str(error))
@@ -187,9 +260,9 @@ class Server:
         peer.open(early)
 
     def _hand_over(self, connection: Connection, answer: Handover) -> None:
-        self._connections.discard(connection)
-        self._turned_away.discard(connection)
-        self._selector.unregister(connection.sock)
+        self._release(connection)
+        if connection.sock.fileno() in self._selector.get_map():
+            self._selector.unregister(connection.sock)
         connection.dropped = True
         connection.side = None
         answer.take(connection.sock)
@@ -199,20 +272,8 @@ class Server:
             connection = self._doomed.pop()
             if connection.sock.fileno() in self._selector.get_map():
                 self._selector.unregister(connection.sock)
-            self._connections.discard(connection)
-            self._turned_away.discard(connection)
+            self._release(connection)
             self._peers.pop(connection, None)
             connection.sock.close()
             if connection.side is not None:
                 connection.side.lost()
-
-
-def credentials_of(sock: socket.socket) -> tuple[int | None, int | None]:
-    """The pid and uid at the other end of a Unix socket, by the kernel's word; (None, None) elsewhere."""
-    if sock.family != socket.AF_UNIX:
-        return None, None
-    try:
-        pid, uid, _gid = UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))
-    except OSError:
-        return None, None
-    return pid, uid

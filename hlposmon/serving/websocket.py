@@ -6,7 +6,8 @@ then comes 1013. A message that is too large, or broken, ends the connection wit
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
 
 import h11
 from wsproto import ConnectionType, WSConnection
@@ -14,11 +15,14 @@ from wsproto.connection import ConnectionState
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Event, Ping, TextMessage
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
+from hlposmon.serving.callers import plain
 from hlposmon.serving.connection import Connection
 from hlposmon.serving.frames import text_frame
 from hlposmon.serving.messages import Peer, Request, Session
 
 log = logging.getLogger(__name__)
+EVENTS_A_TURN = 32  # of one client; then the others have their turn
+FAIR_BYTES = 64 * 1024  # who has less than this waiting is not blamed for what all have together
 TOO_LARGE = 1009
 INTERNAL_ERROR = 1011
 TRY_AGAIN_LATER = 1013
@@ -35,9 +39,9 @@ class WebSocketPeer:
         self._session = session
         self._limits = connection.host.limits
         self._closing = False
-        self._text: list[str] = []  # the pieces of a message that is not complete
-        self._binary = bytearray()
-        self._piece_bytes = 0
+        self._message = bytearray()  # what has come of a message that is not complete
+        self._pieces = 0
+        self._events: Iterator[Event] = iter(())
         self._spoken_at = connection.host.clock()
         self._protocol = WSConnection(ConnectionType.SERVER)
         self._protocol.initiate_upgrade_connection(list(head.headers), head.target)
@@ -68,10 +72,10 @@ class WebSocketPeer:
         connection = self._connection
         if self._closing or connection.dropped:
             return
-        if len(connection.outbox) + len(frame) > self._limits.max_buffer_bytes:
+        if self._is_too_much(len(connection.outbox) + len(frame)):
             connection.outbox.cut()
             connection.host.cut_off += 1
-            self.close(TRY_AGAIN_LATER, "too slow")
+            self._turn_out(TRY_AGAIN_LATER, "too slow")
             return
         self._spoken_at = connection.host.clock()
         connection.write(frame)
@@ -101,13 +105,24 @@ class WebSocketPeer:
             return
         try:
             self._protocol.receive_data(data)
-            for event in self._protocol.events():
+        except (RemoteProtocolError, LocalProtocolError) as error:
+            self._break(error)
+            return
+        self._events = self._protocol.events()
+        self.proceed()
+
+    def proceed(self) -> None:
+        """Hear what was received, a turn's worth of it."""
+        try:
+            for event in islice(self._events, EVENTS_A_TURN):
                 self._hear(event)
                 if self._connection.dropped or self._connection.finishing:
                     return
+            if (event_left := next(self._events, None)) is not None:
+                self._events = chain((event_left,), self._events)
+                self._connection.hold()
         except (RemoteProtocolError, LocalProtocolError) as error:
-            self._say_goodbye(CloseConnection(code=1002, reason=str(error)[:100]))
-            self._connection.finish()
+            self._break(error)
 
     def drained(self) -> None:
         """Nothing waits any more; nobody needs to know."""
@@ -128,38 +143,60 @@ class WebSocketPeer:
             self.send_frame(self._protocol.send(event.response()))
         elif isinstance(event, CloseConnection):
             if not self._closing:
+                self._note_if_ours(event)
                 self._say_goodbye(event.response())
             self._connection.finish(linger=event.code in PARSE_ERRORS)
         elif isinstance(event, TextMessage | BytesMessage) and not self._closing:
             self._collect(event)
 
     def _collect(self, event: TextMessage | BytesMessage) -> None:
-        data = event.data
-        self._piece_bytes += len(data) if isinstance(data, bytes | bytearray) else len(data.encode())
-        if self._piece_bytes > self._limits.max_message_bytes:
+        """One piece of a message. A piece costs at least one byte: empty ones without end are too much."""
+        data = event.data.encode() if isinstance(event.data, str) else event.data
+        self._message += data
+        self._pieces += not data
+        if len(self._message) + self._pieces > self._limits.max_message_bytes:
             self._forget_pieces()
-            self.close(TOO_LARGE, "message too large")
+            self._turn_out(TOO_LARGE, "message too large")
             return
-        if isinstance(data, str):
-            self._text.append(data)
-        else:
-            self._binary += data
         if not event.message_finished:
             return
-        message = "".join(self._text) if isinstance(data, str) else bytes(self._binary)
+        whole = bytes(self._message)
+        message = whole.decode() if isinstance(event.data, str) else whole
         self._forget_pieces()
         self._tell(lambda peer: self._session.received(peer, message))
 
     def _forget_pieces(self) -> None:
-        self._text = []
-        self._binary = bytearray()
-        self._piece_bytes = 0
+        self._message = bytearray()
+        self._pieces = 0
+
+    def _is_too_much(self, waiting: int) -> bool:
+        if waiting > self._limits.max_buffer_bytes:
+            return True
+        total = self._connection.host.tally.size
+        return waiting > FAIR_BYTES and total > self._limits.max_buffered_bytes
+
+    def _turn_out(self, code: int, reason: str) -> None:
+        """Close for something that the client did."""
+        self._connection.host.refused(self._connection, code, reason)
+        self.close(code, reason)
+
+    def _break(self, error: Exception) -> None:
+        reason = plain(str(error), 100)
+        if not self._closing:
+            self._connection.host.refused(self._connection, 1002, reason)
+        self._say_goodbye(CloseConnection(code=1002, reason=reason))
+        self._connection.finish()
+
+    def _note_if_ours(self, event: CloseConnection) -> None:
+        """A frame that is none comes from wsproto as a goodbye, while the client has said none."""
+        if self._protocol.state is ConnectionState.OPEN and event.code in PARSE_ERRORS:
+            self._connection.host.refused(self._connection, event.code, event.reason or "a broken frame")
 
     def _tell(self, method: Callable[[Peer], None]) -> None:
         try:
             method(self)
         except Exception:
-            log.exception("a session failed at %s", self._request.path)
+            log.exception("a session failed at %s", plain(self._request.path))
             self.close(INTERNAL_ERROR, "internal error")
 
     def _say_goodbye(self, goodbye: CloseConnection) -> None:

@@ -24,7 +24,14 @@ __all__ = ["Exchange", "Options", "addresses"]
 DEFAULT_ACCOUNTS = 2
 PUSH_S = 1.0  # prices move, and full states are sent
 # A script may have a message of 100 MB sent.
-LIMITS = Limits(max_buffer_bytes=160 << 20, max_body_bytes=4 << 20, keepalive_s=60.0, idle_timeout_s=300.0)
+LIMITS = Limits(
+    max_buffer_bytes=160 << 20,
+    max_buffered_bytes=1 << 30,
+    max_body_bytes=4 << 20,
+    max_message_bytes=64 * 1024,
+    keepalive_s=60.0,
+    idle_timeout_s=300.0,
+)
 
 
 @dataclass(frozen=True, slots=True)

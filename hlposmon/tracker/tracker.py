@@ -19,7 +19,9 @@ from hlposmon.channels.server import PublicServer
 from hlposmon.config import Settings
 from hlposmon.domain.book import Book
 from hlposmon.domain.reports import Joined, Marks
+from hlposmon.serving.access import Access
 from hlposmon.serving.messages import Limits as ServingLimits
+from hlposmon.serving.messages import Refusal
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
 from hlposmon.tracker.answers import Answers
@@ -81,7 +83,13 @@ class Tracker:
         self._inlets = Inlets(
             queue, gone=self._worker_gone, addresses=lambda: self._tenure.addresses, counts=counts
         )
-        self._server = PublicServer(self, ServingLimits(max_connections=_room_for_clients()))
+        tcp = settings.tcp
+        self._server = PublicServer(
+            self,
+            ServingLimits(max_connections=_room_for_clients()),
+            access=Access(tcp.listen, tcp.allowed_hosts, tcp.allowed_origins),
+            refused=self._refused,
+        )
         for sock in sockets:
             self._server.listen(sock)
         self._publisher = Publisher(
@@ -112,6 +120,7 @@ class Tracker:
         self._asleep_s = asleep_s()
         self._tick_s = 0.0
         self._repeats = Repeats()
+        self._refusals = Repeats()  # of its own: who is refused often pushes no other fault out of memory
 
     # ------------------------------------------------- what the server may ask
 
@@ -186,6 +195,16 @@ class Tracker:
             self._telling.mark(Marks(dict(prices[at : at + MARKS_A_SLICE]), marks.heard_s))
             if self._inlets.has_fills():
                 self._drain()
+
+    def _refused(self, refusal: Refusal) -> None:
+        """A call at the public socket was turned away: said once a minute for each user and status."""
+        caller = refusal.caller
+        unsaid = self._refusals.admit((caller.party, refusal.status), time.monotonic())
+        if unsaid is not None:
+            facts = {"status": refusal.status, "reason": refusal.reason, **caller.facts()}
+            log.warning(
+                "a call was refused", extra=fields(**facts, **({"repeated": unsaid} if unsaid else {}))
+            )
 
     # ------------------------------------------------------------- now and then
 

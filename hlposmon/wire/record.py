@@ -245,7 +245,10 @@ def _reason(text: str) -> bytes:
 
 
 def _text(field: bytes) -> str:
-    return field.rstrip(b"\0").decode()
+    try:
+        return field.rstrip(b"\0").decode()
+    except UnicodeDecodeError as error:
+        raise WireError("bytes that are no UTF-8 stand where the snapshot's layout has a text") from error
 
 
 def _exact(field: str, value: Decimal | None) -> bytes:

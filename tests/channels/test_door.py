@@ -182,7 +182,87 @@ def test_failing_leaves_no_descriptor(tmp_path):
     assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
 
 
+# ------------------------------------------------------------------ the folder
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777])
+def test_a_door_has_its_mode_whatever_the_umask(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        with open_door(tmp_path / "s"):
+            assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o660
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+
+
+def test_a_folder_that_is_a_link_is_refused(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(NotPermitted, match="is a symbolic link"):
+        open_door(tmp_path / "link" / "s")
+
+    assert list((tmp_path / "real").iterdir()) == []
+
+
+def test_a_folder_where_everybody_may_take_our_socket_away_is_refused(tmp_path):
+    tmp_path.chmod(0o777)
+    with pytest.raises(NotPermitted, match="chmod o-w"):
+        open_door(tmp_path / "s")
+    tmp_path.chmod(0o1777)  # as /tmp is: what is ours stays ours
+
+    open_door(tmp_path / "s").close()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to another user")
+def test_a_folder_of_another_user_is_refused(tmp_path):
+    os.chown(tmp_path, 12345, 12345)
+    with pytest.raises(NotPermitted, match="belongs to uid 12345"):
+        open_door(tmp_path / "s")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become the service's user")
+def test_a_services_socket_is_of_its_user_and_group_and_refused_to_others(tmp_path, child):
+    os.chown(tmp_path, 12345, 12346)
+    tmp_path.chmod(0o755)
+
+    def as_service():
+        os.setgroups([])
+        os.setresgid(12346, 12346, 12346)
+        os.setresuid(12345, 12345, 12345)
+        os.umask(0)
+        kept.append(open_door(tmp_path / "s"))
+
+    def connects(uid, gid):
+        def work():
+            os.setgroups([gid])
+            os.setresgid(65534, 65534, 65534)
+            os.setresuid(uid, uid, uid)
+            with socket.socket(socket.AF_UNIX) as client:
+                try:
+                    client.connect(str(tmp_path / "s"))
+                except PermissionError:
+                    return b"refused"
+            return b"connected"
+
+        return child(work).said
+
+    assert child(as_service).said == b"y"
+    status = (tmp_path / "s").stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (12345, 12346, 0o660)
+    assert (connects(20001, 12346), connects(20001, 20001)) == (b"connected", b"refused")
+
+
 # ------------------------------------------------------------------ locks
+
+
+def test_a_lock_follows_no_link(tmp_path):
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(NotPermitted):
+        Lock(tmp_path / "lock", "it")
+
+    assert (tmp_path / "precious").read_text() == "precious"
 
 
 def test_a_lock_names_its_owner_and_goes_with_it(tmp_path):

@@ -6,6 +6,7 @@ The client is the `websockets` library's: another implementation of the protocol
 import contextlib
 import http.client
 import json
+import os
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect, unix_connect
 
 from hlposmon.channels.server import PATHS, PublicServer
+from hlposmon.serving.access import Access
 from hlposmon.serving.messages import Limits
 
 BASE = "/api/v1/positions"
@@ -45,9 +47,12 @@ class Monitor:
 class Stage:
     """The server turning in its own thread; what is asked of it from outside is done there."""
 
-    def __init__(self, folder, **limits):
+    def __init__(self, folder, access=None, **limits):
         self.monitor = Monitor()
-        self.server = PublicServer(self.monitor, Limits(**limits))
+        self.refusals = []
+        self.server = PublicServer(
+            self.monitor, Limits(**limits), access=access, refused=self.refusals.append
+        )
         self.path = folder / "s"
         self.unix = socket.socket(socket.AF_UNIX)
         self.unix.bind(str(self.path))
@@ -476,14 +481,23 @@ def test_the_end_is_said_to_every_client(stage):
 
 @pytest.mark.parametrize(
     "host",
-    ["localhost", "localhost:8000", "LOCALHOST", "127.0.0.1:8000", "[::1]:8000", "[::1]", "10.0.0.5:8000"],
+    ["localhost", "localhost:8000", "LOCALHOST", "127.0.0.1:8000", "[::1]:8000", "[::1]"],
 )
-def test_over_tcp_this_machine_and_addresses_are_answered(stage, host):
+def test_over_tcp_this_machine_is_answered(stage, host):
     assert stage().get(f"{BASE}/health", headers={"Host": host}, tcp=True)[0] == 200
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "localhost.evil.example:8000", "", "127.0.0.1.x.example", "[x"]
+    "host",
+    [
+        "evil.example",
+        "localhost.evil.example:8000",
+        "",
+        "127.0.0.1.x.example",
+        "[x",
+        "10.0.0.5:8000",
+        "x@localhost",
+    ],
 )
 def test_over_tcp_a_name_that_was_made_to_point_here_is_refused(stage, host):
     status, body = stage().get(f"{BASE}/health", headers={"Host": host}, tcp=True)
@@ -491,11 +505,57 @@ def test_over_tcp_a_name_that_was_made_to_point_here_is_refused(stage, host):
     assert (status, body["error"]["code"]) == (403, "forbidden")
 
 
-@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1", "http://[::1]:1"])
-def test_over_tcp_local_pages_may_read(stage, origin):
+def test_over_tcp_a_page_of_our_own_origin_may_read(stage):
     one = stage()
-    with connect(f"ws://127.0.0.1:{one.port}{BASE}/stream", origin=origin) as client:
+    with connect(f"ws://127.0.0.1:{one.port}{BASE}/stream", origin=f"http://127.0.0.1:{one.port}") as client:
         assert json.loads(client.recv(timeout=5))["type"] == "initial_state"
+
+
+def test_over_tcp_a_page_that_the_configuration_names_may_read(stage):
+    one = stage(access=Access(allowed_origins=("http://localhost:3000",)))
+    answer, _ = one.request("GET", f"{BASE}/summary", headers={"Origin": "http://localhost:3000"}, tcp=True)
+    with connect(f"ws://127.0.0.1:{one.port}{BASE}/stream", origin="http://localhost:3000") as client:
+        assert json.loads(client.recv(timeout=5))["type"] == "initial_state"
+
+    assert (answer.status, answer.getheader("Access-Control-Allow-Origin")) == (200, "http://localhost:3000")
+    assert answer.getheader("Vary") == "Origin"
+
+
+def test_an_error_can_be_read_by_an_allowed_page_too(stage):
+    one = stage(access=Access(allowed_origins=("http://localhost:3000",)))
+    answer, _ = one.request("GET", "/nothing", headers={"Origin": "http://localhost:3000"}, tcp=True)
+
+    assert (answer.status, answer.getheader("Access-Control-Allow-Origin")) == (404, "http://localhost:3000")
+
+
+def test_the_preflight_of_an_allowed_page_is_answered_and_of_no_other(stage):
+    one = stage(access=Access(allowed_origins=("http://localhost:3000",)))
+
+    def preflight(origin):
+        headers = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+        return one.request("OPTIONS", f"{BASE}/summary", headers=headers, tcp=True)[0]
+
+    allowed, refused = preflight("http://localhost:3000"), preflight("http://localhost:3001")
+    assert (allowed.status, allowed.getheader("Access-Control-Allow-Methods")) == (200, "GET")
+    assert allowed.getheader("Access-Control-Allow-Origin") == "http://localhost:3000"
+    assert (refused.status, refused.getheader("Access-Control-Allow-Origin")) == (403, None)
+
+
+def test_a_proxy_that_passes_on_a_foreign_pages_request_to_the_unix_socket_is_refused(stage):
+    headers = {"Host": "monitor.lan", "Origin": "http://evil.example"}
+
+    one = stage()
+    assert one.get(f"{BASE}/summary", headers=headers)[0] == 403
+    assert one.get(f"{BASE}/summary", headers=headers | {"Origin": "https://monitor.lan"})[0] == 200
+
+
+def test_answers_are_not_kept_nor_taken_for_scripts(stage):
+    one = stage()
+    for path in (f"{BASE}/summary", "/nothing"):
+        answer, _ = one.request("GET", path)
+
+        assert answer.getheader("Cache-Control") == "no-store"
+        assert answer.getheader("X-Content-Type-Options") == "nosniff"
 
 
 @pytest.mark.parametrize(
@@ -505,6 +565,9 @@ def test_over_tcp_local_pages_may_read(stage, origin):
         "null",
         "http://localhost.evil.example",
         "http://6.6.6.6",
+        "http://localhost:3000",
+        "http://127.0.0.1",
+        "https://[::1]:1",
         "http://localhost@evil.example",
         "file://",
         "",
@@ -526,3 +589,86 @@ def test_every_path_is_named_where_a_path_is_unknown(stage):
     message = stage().get("/x")[1]["error"]["message"]
 
     assert all(path in message for path in PATHS)
+
+
+def test_no_request_takes_a_body(stage):
+    one = stage()
+    answer, raw = one.request("GET", f"{BASE}/summary", b"{}")
+
+    assert (answer.status, json.loads(raw)["error"]["code"]) == (413, "too_large")
+    assert one.request("POST", f"{BASE}/summary", b"{}")[0].status == 405
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "HEAD"])
+@pytest.mark.parametrize("path", PATHS)
+def test_no_method_but_get_reaches_anything(stage, method, path):
+    one = stage()
+    before = one.monitor.seq
+
+    assert one.request(method, path)[0].status in (404, 405)
+    assert one.monitor.seq == before
+
+
+@pytest.mark.parametrize(
+    "name", ["%00", "a%00b", "%ff", "%F0%9F%92%A9", "../../etc/passwd", "main%20", "%", "a" * 5000]
+)
+def test_a_strange_account_is_no_account(stage, name):
+    status, body = stage().get(f"{BASE}/summary?account={name}")
+
+    assert (status, body["error"]["code"]) == (404, "not_found")
+    assert len(body["error"]["message"]) < 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", f"{BASE}/summary", 405),
+        ("GET", f"{BASE}/stream", 426),
+        ("GET", f"{BASE}/stream?since=x", 426),
+    ],
+)
+def test_a_refused_call_is_told_with_who_made_it(stage, method, path, status):
+    one = stage()
+    one.request(method, path)
+    refusal = one.refusals[0]
+
+    assert len(one.refusals) == 1
+    assert refusal.status == status
+    assert (refusal.caller.pid, refusal.caller.uid, refusal.caller.gid) == (
+        os.getpid(),
+        os.getuid(),
+        os.getgid(),
+    )
+
+
+def test_an_answer_is_no_refusal(stage):
+    one = stage()
+    one.monitor.status = "unhealthy"
+    for path in (f"{BASE}/summary", f"{BASE}/health", "/nothing", f"{BASE}/summary?account=nobody"):
+        one.request("GET", path)
+
+    assert one.refusals == []
+
+
+def test_over_tcp_a_refused_call_is_told_with_its_address(stage):
+    one = stage()
+    one.request("GET", f"{BASE}/summary", headers={"Host": "evil.example"}, tcp=True)
+
+    assert [(told.status, told.caller.address, told.caller.uid) for told in one.refusals] == [
+        (403, "127.0.0.1", None)
+    ]
+
+
+def test_no_message_of_a_client_changes_anything(stage):
+    """Everything that a client may say is an answer to it alone, or an error."""
+    one = stage()
+    client, other = one.stream(), one.stream()
+    client.next(), other.next()
+    for action in ("close", "restart", "reload", "set", "delete", "publish", "stop", "resync"):
+        assert client.ask({"action": action})["type"] == "error"
+    client.ask({"action": "subscribe", "events": ["fill"]})
+
+    assert other.is_quiet()
+    assert one.monitor.seq == 1000
+    seq = one.publish("verdict")
+    assert other.next()["seq"] == seq

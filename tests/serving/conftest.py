@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hlposmon.serving.messages import Handover, Limits, Peer, Request, Response, Upgrade
+from hlposmon.serving.messages import Handover, Limits, Peer, Refusal, Request, Response, Upgrade
 from hlposmon.serving.server import Server
 
 
@@ -28,12 +28,14 @@ class Echo:
     def __init__(self) -> None:
         self.peers: list[Peer] = []
         self.events: list[str] = []
+        self.heard: list[str | bytes] = []
 
     def opened(self, peer: Peer) -> None:
         self.peers.append(peer)
         self.events.append("opened")
 
     def received(self, peer: Peer, message: str | bytes) -> None:
+        self.heard.append(message)
         if message == "raise":
             raise RuntimeError("the session was asked to")
         peer.send(message)
@@ -140,12 +142,17 @@ class Host:
     def __init__(self, where: Path, limits: Limits, *, tcp: bool = False) -> None:
         self.clock = Clock()
         self.app = Shop()
-        self.server = Server(self.app, limits, clock=self.clock)
+        self.refusals: list[Refusal] = []
+        self.tell: Callable[[Refusal], object] = self.refusals.append
+        self.server = Server(self.app, limits, clock=self.clock, refused=self._tell)
         self.listener = socket.socket(socket.AF_INET if tcp else socket.AF_UNIX)
         self.listener.bind(("127.0.0.1", 0) if tcp else str(where))
         self.listener.listen(1024)
         self.server.listen(self.listener)
         self.clients: list[Client] = []
+
+    def _tell(self, refusal: Refusal) -> None:
+        self.tell(refusal)
 
     def client(self) -> Client:
         sock = socket.socket(self.listener.family)

@@ -1,0 +1,44 @@
+"""The monitor, when it runs: its health, its processes, and the weight that it uses."""
+
+from collections.abc import Iterator
+
+from hlposmon.checks.findings import FAIL, OK, SKIPPED, WARN, Finding, Place
+from hlposmon.client.api import Api
+from hlposmon.errors import HlposmonError, MonitorNotRunning, NotPermitted
+
+BUSY_WEIGHT = 0.8
+
+
+def monitor(place: Place) -> Iterator[Finding]:
+    """Asked over its socket like by anybody; nothing is wrong when there is none."""
+    api = Api(place.paths.socket, timeout_s=1.0)
+    try:
+        health = api.health()
+        summary = api.summary()
+    except MonitorNotRunning:
+        yield Finding("monitor", SKIPPED, f"none is running at {place.paths.socket}")
+        return
+    except NotPermitted as error:
+        yield Finding("monitor", SKIPPED, str(error))
+        return
+    except HlposmonError as error:
+        yield Finding("monitor", FAIL, str(error), "see its log, and 'hlposmon workers'")
+        return
+    status = str(health.get("status"))
+    reasons = "; ".join(map(str, health.get("reasons") or []))[:300]
+    state = {"healthy": OK, "degraded": WARN}.get(status, FAIL)
+    yield Finding("monitor", state, f"{status}{': ' if reasons else ''}{reasons}")
+    for name, account in (summary.get("accounts") or {}).items():
+        for notice in account.get("notices") or []:
+            yield Finding("monitor", WARN, f"account {name}: {str(notice)[:200]}")
+    quota = summary.get("quota") or {}
+    used, limit = quota.get("weight_used"), quota.get("weight_limit")
+    if isinstance(used, int | float) and isinstance(limit, int | float) and limit:
+        said = f"{used:g} of {limit:g} request weight was used in the last minute"
+        busy = used > BUSY_WEIGHT * limit
+        yield Finding(
+            "weight",
+            WARN if busy else OK,
+            said,
+            "does another program ask from this IP address?" if busy else "",
+        )

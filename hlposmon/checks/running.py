@@ -1,0 +1,40 @@
+"""All checks at once, each in a thread of its own with a time limit: what hangs is named, not waited for."""
+
+import time
+from collections.abc import Sequence
+
+from hlposmon.checks.findings import FAIL, SKIPPED, Check, Finding, Place
+from hlposmon.threads import start_deaf
+
+LIMIT_S = 2.0
+GRACE_S = 0.4  # for threads that notice their own limit
+
+
+def examine(checks: Sequence[Check], place: Place, *, offline: bool = False) -> list[Finding]:
+    """The findings in the order of the checks; takes no longer than the limit."""
+    results: dict[str, list[Finding]] = {}
+    threads = []
+    for check in checks:
+        if offline and check.asks:
+            results[check.name] = [Finding(check.name, SKIPPED, "left out (--offline)")]
+        else:
+            threads.append(start_deaf(lambda check=check: _look(check, place, results), name=check.name))  # type: ignore[misc]
+    until_s = time.monotonic() + LIMIT_S + GRACE_S
+    for thread in threads:
+        thread.join(max(0.0, until_s - time.monotonic()))
+    late = "look at it by itself: a disk, a name server or the exchange does not answer"
+    return [
+        finding
+        for check in checks
+        for finding in results.get(
+            check.name, [Finding(check.name, FAIL, f"did not end within {LIMIT_S:g} s", late)]
+        )
+    ]
+
+
+def _look(check: Check, place: Place, results: dict[str, list[Finding]]) -> None:
+    try:
+        results[check.name] = list(check.look(place))
+    except Exception as error:  # noqa: BLE001 - one check that fails must not cost the others
+        said = f"the check itself failed: {type(error).__name__}"
+        results[check.name] = [Finding(check.name, FAIL, said, "please report it")]

@@ -1,0 +1,153 @@
+"""What the exchange says: that it answers, its clock, each address, and what of it will not be covered."""
+
+import time
+from collections.abc import Iterator
+
+from hlposmon.checks.findings import FAIL, OK, SKIPPED, WARN, Check, Finding, Place
+from hlposmon.checks.running import LIMIT_S
+from hlposmon.config import Account, Settings
+from hlposmon.config.accounts import ZERO_ADDRESS
+from hlposmon.errors import HlposmonError, VenueUnavailable
+from hlposmon.venues.hyperliquid import HyperliquidInfo
+from hlposmon.venues.quota import Quota
+from hlposmon.venues.websocket import Feed, Opened
+from hlposmon.wire.hyperliquid import PING
+
+CLOCK_WARN_MS, CLOCK_FAIL_MS = 1000, 10_000
+_ROLES = {"user": "an account", "subAccount": "a sub-account", "vault": "a vault"}
+_PLAIN_MODES = ("default", "disabled", "dexAbstraction")
+
+
+class Hurry:
+    """The patience of a check: it ends a little before its limit."""
+
+    def __init__(self) -> None:
+        self._until_s = time.monotonic() + LIMIT_S - 0.2
+
+    @property
+    def stopping(self) -> bool:
+        return time.monotonic() >= self._until_s
+
+    def wait(self, timeout_s: float) -> bool:
+        time.sleep(min(timeout_s, max(0.0, self._until_s - time.monotonic())))
+        return self.stopping
+
+
+def exchange_checks(place: Place) -> list[Check]:
+    """The exchange's clock, its streams, and a check for each address."""
+    settings = place.settings
+    if settings is None or settings.simulated:
+        why = "simulated: no exchange is asked" if settings else "the configuration is not valid"
+        return [Check("exchange", lambda _: [Finding("exchange", SKIPPED, why)])]
+    checks = [Check("clock", clock, asks=True), Check("stream", stream, asks=True)]
+    for account in settings.hyperliquid.accounts:
+        if account.address != ZERO_ADDRESS:
+            checks.append(Check(f"address {account.name}", _Address(account), asks=True))
+    return checks
+
+
+def clock(place: Place) -> Iterator[Finding]:
+    """Our clock against the exchange's; half of the way there and back is taken off."""
+    settings = _given(place)
+    info = _info(settings)
+    try:
+        began_s, began_ms = time.monotonic(), time.time() * 1000
+        theirs_ms = info.now_ms()
+        way_ms = (time.monotonic() - began_s) * 1000
+    except HlposmonError as error:
+        yield _unheard("clock", settings.hyperliquid.api_url, error)
+        return
+    off_ms = round(began_ms + way_ms / 2 - theirs_ms)
+    side = "ahead of" if off_ms >= 0 else "behind"
+    said = f"{abs(off_ms)} ms {side} the exchange's (it answers in {way_ms:.0f} ms)"
+    state = FAIL if abs(off_ms) > CLOCK_FAIL_MS else WARN if abs(off_ms) > CLOCK_WARN_MS else OK
+    yield Finding(
+        "clock", state, said, "" if state == OK else "keep the clock in step: timedatectl set-ntp true"
+    )
+
+
+def stream(place: Place) -> Iterator[Finding]:
+    """Whether a WebSocket can be opened."""
+    settings, hurry = _given(place), Hurry()
+    feed = Feed(settings.hyperliquid.ws_url, ping=PING, patience=hurry)
+    try:
+        event = feed.next()
+        if isinstance(event, Opened):
+            yield Finding("stream", OK, f"{settings.hyperliquid.ws_url} takes a connection")
+        else:
+            reason = VenueUnavailable(str(getattr(event, "reason", "it was not opened")))
+            yield _unheard("stream", settings.hyperliquid.ws_url, reason)
+    finally:
+        feed.close()
+
+
+class _Address:
+    """Whether an address exists at the exchange, what it is, and how its balances are kept."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._name = f"address {account.name}"
+
+    def __call__(self, place: Place) -> Iterator[Finding]:
+        settings = _given(place)
+        info = _info(settings)
+        try:
+            yield self._role(*info.role(self._account))
+            statement = info.statement(self._account, asked_s=0.0, now_ms=0)
+            yield Finding(self._name, OK, f"{len(statement.positions)} positions on the first dex")
+            yield self._mode(info.mode(self._account))
+        except HlposmonError as error:
+            yield _unheard(self._name, settings.hyperliquid.api_url, error)
+
+    def _role(self, role: str, owner: str | None) -> Finding:
+        address = self._account.address
+        if role in _ROLES:
+            return Finding(self._name, OK, f"{address} is {_ROLES[role]}" + (f" of {owner}" if owner else ""))
+        if role == "agent":
+            remedy = f"watch {owner}" if owner else "watch the account that it trades for"
+            return Finding(
+                self._name, FAIL, f"{address} is an agent (API wallet) and holds no positions", remedy
+            )
+        if role == "missing":
+            return Finding(
+                self._name,
+                FAIL,
+                f"the exchange does not know {address}",
+                "is it of the other network (testnet)?",
+            )
+        return Finding(self._name, WARN, f"{address} has the role {role!r}, which is not known here")
+
+    def _mode(self, mode: str) -> Finding:
+        if mode in _PLAIN_MODES:
+            return Finding(self._name, OK, f"account mode {mode}")
+        said = f"account mode {mode}: spot balances are margin too, so equity here is not the whole"
+        return Finding(self._name, WARN, said)
+
+
+def uncovered(place: Place) -> Iterator[Finding]:
+    """What no check can mend."""
+    yield Finding(
+        "not covered", OK, "spot, TWAP orders and dexes other than the first; status names what trades there"
+    )
+    settings = place.settings
+    if settings is not None and not settings.simulated:
+        yield Finding(
+            "not covered",
+            OK,
+            "weight that other programs spend from the same IP address: one monitor a machine is best",
+        )
+
+
+def _given(place: Place) -> Settings:
+    assert place.settings is not None, "the exchange is asked with valid settings only"
+    return place.settings
+
+
+def _info(settings: Settings) -> HyperliquidInfo:
+    return HyperliquidInfo(settings.hyperliquid.api_url, budget=Quota().share(), patience=Hurry())
+
+
+def _unheard(name: str, url: str, error: HlposmonError) -> Finding:
+    reason = "no answer in time" if "as we are stopping" in str(error) else " ".join(str(error).split())[:200]
+    remedy = "is the network up, is the address right, does a firewall let it out?"
+    return Finding(name, FAIL, f"{url}: {reason}", remedy)

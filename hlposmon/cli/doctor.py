@@ -1,0 +1,103 @@
+"""`hlposmon doctor`: one line a check, of set-up, address, clock, limits, permissions, and keys lying around.
+
+Needs no running monitor and changes nothing. Exit status 0 when nothing failed, 1 otherwise.
+"""
+
+import json
+import os
+from dataclasses import asdict
+
+import click
+
+from hlposmon.checks import keys, machine, monitor, permissions, setup
+from hlposmon.checks.findings import FAIL, WARN, Check, Finding, Place
+from hlposmon.checks.running import examine
+from hlposmon.cli.options import given_socket, parse_addresses, socket_option
+from hlposmon.config import Flags, load, locate
+from hlposmon.errors import ConfigError
+
+LOCAL = (
+    Check("config", setup.configuration),
+    Check("accounts", setup.accounts),
+    Check("program", setup.program),
+    Check("systemd", setup.unit),
+    Check("runtime", permissions.runtime),
+    Check("group", permissions.group),
+    Check("files", permissions.files),
+    Check("keys", keys.keys),
+    Check("limits", machine.limits),
+    Check("room", machine.room),
+    Check("ntp", machine.clock_keeper),
+    Check("monitor", monitor.monitor),
+)
+_COLOURS = {"ok": "green", WARN: "yellow", FAIL: "red", "skipped": "blue"}
+
+
+@click.command("doctor", short_help="Check set-up, addresses, clock, limits, permissions.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on one line.")
+@click.option("--offline", is_flag=True, help="Leave out what asks the exchange.")
+@click.option(
+    "--address", "addresses", multiple=True, metavar="0x...", callback=parse_addresses, help="As for 'run'."
+)
+@click.option("--api-url", metavar="URL", help="The exchange's REST address.")
+@click.option("--ws-url", metavar="URL", help="The exchange's WebSocket address.")
+@click.option("--simulate", is_flag=True, help="As 'run --simulate' would be.")
+@click.option("--config", metavar="FILE", help="The configuration file.")
+@click.option("--env-file", metavar="FILE", help="As for 'run'.")
+@socket_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    as_json: bool,
+    offline: bool,
+    addresses: tuple[str, ...],
+    api_url: str | None,
+    ws_url: str | None,
+    simulate: bool,
+    config: str | None,
+    env_file: str | None,
+    socket: str | None,
+) -> int:
+    """Check the set-up: one line a check (ok, warn, fail, skipped), what is wrong, and what to do.
+
+    Each check has two seconds. Exit status 0 when nothing failed, 1 otherwise.
+    """
+    place_given = given_socket(ctx, socket)
+    flags = Flags(addresses, api_url, ws_url, place_given, None, None, simulate, config, env_file)
+    findings = look(flags, offline=offline)
+    failed = sum(finding.state == FAIL for finding in findings)
+    warned = sum(finding.state == WARN for finding in findings)
+    if as_json:
+        click.echo(json.dumps({"ok": not failed, "findings": [asdict(finding) for finding in findings]}))
+        return 1 if failed else 0
+    for finding in findings:
+        show(finding)
+    click.echo(f"{failed or 'nothing'} failed, {warned or 'no'} warning{'' if warned == 1 else 's'}")
+    return 1 if failed else 0
+
+
+def look(flags: Flags, *, offline: bool) -> list[Finding]:
+    """All findings for what these flags and the environment name."""
+    try:
+        settings = load(flags, os.environ)
+        place = Place(flags, dict(os.environ), settings.paths, settings, ())
+    except ConfigError as error:
+        place = Place(flags, dict(os.environ), locate(flags, os.environ), None, tuple(error.mistakes))
+    checks = list(LOCAL)
+    if not offline:
+        from hlposmon.checks.venue import exchange_checks, uncovered  # its libraries take a third of a second
+
+        checks += [*exchange_checks(place), Check("not covered", uncovered)]
+    else:
+        checks.append(Check("exchange", lambda _: (), asks=True))
+    return examine(checks, place, offline=offline)
+
+
+def show(finding: Finding) -> None:
+    """`ok    name  text`, and below it what to do."""
+    state = finding.state.ljust(8)
+    if "NO_COLOR" not in os.environ:
+        state = click.style(state, fg=_COLOURS[finding.state])
+    click.echo(f"{state}{finding.check}: {finding.text}")
+    if finding.remedy and finding.state in (WARN, FAIL):
+        click.echo(f"{'':8}-> {finding.remedy}")
