@@ -115,7 +115,7 @@ def _truth(sight: Sight) -> Iterator[Metric]:
         counts = (((a.account,), sight.incidents.by_account[a.account][kind]) for a in sight.accounts)
         yield counter(f"hlposmon_{name}", text, ACCOUNT, counts)
     states = (((status,), sight.health.status == status) for status in STATUSES)
-    yield gauge("hlposmon_health_status", "1 for the status in force.", ("status",), states)
+    yield gauge("hlposmon_monitor_status", "1 for the status in force.", ("status",), states)
     text = "1 when every position is proven, every account stated, nothing late."
     yield single("hlposmon_ready", text, sight.health.ready)
 

@@ -15,6 +15,14 @@ from tests.tracker.desk import KEY, Desk, desk, until
 BTC = {"account": "main", "key": KEY}
 
 
+def test_no_name_is_one_that_a_textfile_of_health_has():
+    with busy() as here:
+        names = exposed(scraped(here)[1])
+
+    # `hlposmon health --textfile` has these for itself: two meanings of a name would meet in one Prometheus.
+    assert [name for name in names if name.startswith("hlposmon_health_")] == []
+
+
 @pytest.mark.parametrize("accept", ["", OPENMETRICS])
 def test_promtool_finds_nothing_to_say_about_the_names(accept: str):
     with busy() as here:
