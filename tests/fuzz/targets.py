@@ -87,7 +87,8 @@ class Door:
             self.listener = socket.create_server(("127.0.0.1", 0))
         else:
             self.listener = socket.socket(socket.AF_UNIX)
-            self.listener.bind(f"{tempfile.mkdtemp(prefix='hlp-fuzz-')}/s")
+            self._folder = tempfile.TemporaryDirectory(prefix="hlp-fuzz-")  # goes with the process
+            self.listener.bind(f"{self._folder.name}/s")
             self.listener.listen(8)
         self.server.listen(self.listener)
 
@@ -192,7 +193,8 @@ class Listener:
     """The other end of a client: it says what it is given, and hangs up."""
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="hlp-fuzz-")) / "s"
+        self._folder = tempfile.TemporaryDirectory(prefix="hlp-fuzz-")  # goes with the process
+        self.path = Path(self._folder.name) / "s"
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.bind(str(self.path))
         self.sock.listen(8)
