@@ -1,7 +1,6 @@
 """The file for node_exporter: its format as others read it, and that it is never half written."""
 
 import os
-import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -11,8 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from hlposmon.cli.probe.textfile import exposition, write
-from hlposmon.tracker.metrics import exposition as metrics
 from tests.cli.canned_monitor import HEALTH
+from tests.monitoring.tools import busy, exposed, program, scraped
 
 NOW_S = 1_800_000_000.0
 FULL = {
@@ -75,18 +74,8 @@ def test_a_label_may_hold_anything():
 
 
 def test_no_name_is_one_of_the_monitors_own():
-    served = metrics(
-        [],
-        [],
-        {"mode": "live", "status": "healthy", "ages_s": {"fills": 1.0}, "incidents": {"gap": 0}},
-        [],
-        now_s=NOW_S,
-        clients=0,
-        journal_lines=0,
-        fill_feeds={},
-        usage={},
-    )
-    theirs = {family.name for family in text_string_to_metric_families(served.decode())}
+    with busy() as here:
+        theirs = exposed(scraped(here)[1])
     mine = {family.name for family in text_string_to_metric_families(exposition(FULL, 0, NOW_S))}
 
     assert theirs
@@ -96,9 +85,7 @@ def test_no_name_is_one_of_the_monitors_own():
 
 @pytest.mark.parametrize("health", [FULL, DOWN])
 def test_promtool_finds_nothing(health: dict[str, Any]):
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed; on Debian: apt install prometheus")
+    promtool = program("promtool")
     done = subprocess.run(
         [promtool, "check", "metrics"], input=exposition(health, 0, NOW_S), capture_output=True, text=True
     )
