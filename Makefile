@@ -151,7 +151,7 @@ install: ## a system service: PREFIX (/opt/hlposmon), the command, units, config
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hlposmon needs Python 3.11 or newer: make PYTHON=python3.12 install" >&2; exit 1; }
 	@$(if $(DESTDIR),,[ $$(id -u) = 0 ] || { echo "make install writes to $(PREFIX), /etc and /usr/local: run it as root (sudo make install), or give DESTDIR" >&2; exit 1; })
 	rm -rf $(NEW) build
-	@$(PYTHON) -m venv $(NEW) || { echo "the venv could not be made; on Debian: apt install python3-venv" >&2; rm -rf $(NEW); exit 1; }
+	@$(PYTHON) -m venv --prompt $(notdir $(PREFIX)) $(NEW) || { echo "the venv could not be made; on Debian: apt install python3-venv" >&2; rm -rf $(NEW); exit 1; }
 	$(if $(wildcard constraints.txt),$(NEW)/bin/python -m pip install -q --disable-pip-version-check --no-compile --require-hashes -r constraints.txt)
 	$(NEW)/bin/python -m pip install -q --disable-pip-version-check --no-compile $(if $(wildcard constraints.txt),--no-deps) .
 	grep -rlI '$(NEW)' $(NEW)/bin $(NEW)/pyvenv.cfg | xargs -r sed -i 's|$(NEW)|$(PREFIX)|g'
