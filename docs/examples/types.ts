@@ -143,6 +143,8 @@ export interface Health {
   ready: boolean;
   /** The worst first. */
   reasons: string[];
+  /** Those of the reasons that are a late feed's, by feed. */
+  late: { fills?: string; prices?: string; reconcile?: string };
   accounts: number;
   positions: number;
   stated: boolean;
@@ -351,6 +353,7 @@ export interface CompactVerdict {
 export interface CompactGap {
   seq: Seq;
   e: "gap";
+  a: string;
   k: string;
   expected: Decimal;
   found: Decimal;
@@ -359,6 +362,7 @@ export interface CompactGap {
 export interface CompactHealed {
   seq: Seq;
   e: "healed";
+  a: string;
   k: string;
   since: Time;
   missing: number;
@@ -366,6 +370,7 @@ export interface CompactHealed {
 export interface CompactDrift {
   seq: Seq;
   e: "drift";
+  a: string;
   k: string;
   book_size: Decimal;
   venue_size: Decimal;
