@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV   ?= .venv$(if $(filter-out python3,$(notdir $(PYTHON))),-$(notdir $(PYTHON)))
 BIN    := $(VENV)/bin
 ARGS   ?=
-PREFIX ?= /opt/hlposmon
 # Most tests wait for processes and sockets: more of them at once than there are processors.
 # --dist loadgroup: the booted machine's tests run one after another in one of them.
 PYTEST ?= -n 3 --dist loadgroup
@@ -144,33 +143,52 @@ dist: $(VENV)/.dev ## sdist and wheel in dist/
 	rm -rf build dist
 	$(BIN)/python -m build --outdir dist .
 
+# A folder of its own, not taken from the environment: what stands there is replaced as a whole.
+PREFIX = /opt/hlposmon
+# What an installation replaces or removes has to be one; /usr/local is not.
+define OURS
+case '$(PREFIX)' in /*[!/]*) ;; *) echo "PREFIX has to be a path from / on, not '$(PREFIX)'" >&2; exit 2;; esac; \
+if [ -e '$(AT)' ] && ! { [ -f '$(AT)/pyvenv.cfg' ] && [ -e '$(AT)/bin/hlposmon' ]; }; then \
+  echo "$(AT) is there and is no installation of hlposmon: nothing was changed; give PREFIX a folder of its own" >&2; exit 2; fi
+endef
+AT = $(DESTDIR)$(PREFIX)
+NEW = $(AT).new
+SOURCES = hlposmon systemd etc man setup.cfg pyproject.toml MANIFEST.in README.md LICENSE constraints.txt constraints-build.txt
+PIP = '$(NEW)/bin/python' -m pip -q --disable-pip-version-check install --no-compile --no-build-isolation
+
 # Put together beside the old one, which runs until the new one is whole; scripts and byte code name the place
-# where it will be. The service is restarted on it by 'hlposmon setup'.
-NEW = $(DESTDIR)$(PREFIX).new
+# where it will be. The service is restarted on it by 'hlposmon setup'; when that fails the old one comes back.
+# The sources are copied, so that nothing of root's is left in a checkout.
 install: ## a system service: PREFIX (/opt/hlposmon), the command, units, configuration, cron, manual; honours DESTDIR
+	@$(OURS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hlposmon needs Python 3.11 or newer: make PYTHON=python3.12 install" >&2; exit 1; }
 	@$(if $(DESTDIR),,[ $$(id -u) = 0 ] || { echo "make install writes to $(PREFIX), /etc and /usr/local: run it as root (sudo make install), or give DESTDIR" >&2; exit 1; })
-	rm -rf $(NEW) build
-	@$(PYTHON) -m venv --prompt $(notdir $(PREFIX)) $(NEW) || { echo "the venv could not be made; on Debian: apt install python3-venv" >&2; rm -rf $(NEW); exit 1; }
-	$(if $(wildcard constraints.txt),$(NEW)/bin/python -m pip install -q --disable-pip-version-check --no-compile --require-hashes -r constraints.txt)
-	$(NEW)/bin/python -m pip install -q --disable-pip-version-check --no-compile $(if $(wildcard constraints.txt),--no-deps) .
-	grep -rlI '$(NEW)' $(NEW)/bin $(NEW)/pyvenv.cfg | xargs -r sed -i 's|$(NEW)|$(PREFIX)|g'
-	$(NEW)/bin/python -m compileall -q -f -s $(NEW) -p $(PREFIX) $(NEW)/lib
-	rm -rf $(DESTDIR)$(PREFIX).old
-	if [ -e $(DESTDIR)$(PREFIX) ]; then mv -T $(DESTDIR)$(PREFIX) $(DESTDIR)$(PREFIX).old; fi
-	mv -T $(NEW) $(DESTDIR)$(PREFIX)
-	rm -rf $(DESTDIR)$(PREFIX).old
-	$(DESTDIR)$(PREFIX)/bin/python $(DESTDIR)$(PREFIX)/bin/hlposmon setup $(if $(DESTDIR),--destdir $(DESTDIR))
+	@rm -rf '$(NEW)' && umask 022 && \
+	{ $(PYTHON) -m venv --prompt '$(notdir $(PREFIX))' '$(NEW)' || { echo "the venv could not be made; on Debian: apt install python3-venv" >&2; false; }; } && \
+	mkdir '$(NEW)/sources' && cp -R $(SOURCES) '$(NEW)/sources' && chmod -R u+rwX,go=rX '$(NEW)/sources' && \
+	echo "installing the pinned dependencies, and hlposmon" >&2 && \
+	$(PIP) --require-hashes -r constraints-build.txt && \
+	$(PIP) --require-hashes -r constraints.txt && \
+	$(PIP) --no-deps '$(NEW)/sources' && \
+	'$(NEW)/bin/python' -m pip -q uninstall -y setuptools && \
+	rm -rf '$(NEW)/sources' && \
+	{ grep -rlIZ '$(NEW)' '$(NEW)/bin' '$(NEW)/pyvenv.cfg' | xargs -0r sed -i 's|$(NEW)|$(PREFIX)|g'; } && \
+	'$(NEW)/bin/python' -m compileall -q -f -s '$(NEW)' -p '$(PREFIX)' '$(NEW)/lib' || { rm -rf '$(NEW)'; exit 1; }
+	@rm -rf '$(AT).old' && if [ -e '$(AT)' ]; then mv -T '$(AT)' '$(AT).old'; fi && mv -T '$(NEW)' '$(AT)' && \
+	if '$(AT)/bin/python' '$(AT)/bin/hlposmon' setup $(if $(DESTDIR),--destdir '$(DESTDIR)'); then rm -rf '$(AT).old'; \
+	else rm -rf '$(AT)'; if [ -e '$(AT).old' ]; then mv -T '$(AT).old' '$(AT)'; echo "the installation before is back in $(AT)" >&2; fi; exit 1; fi
 
 # By this checkout, in case the installed one is broken.
-REMOVE = PYTHONPATH=. $(PYTHON) -m hlposmon.installation
-uninstall: ## what install put there; state and logs stay, and in the state what you changed in /etc
-	$(REMOVE) remove $(if $(DESTDIR),--root $(DESTDIR))
-	rm -rf $(DESTDIR)$(PREFIX)
+REMOVE = PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=. $(PYTHON) -m hlposmon.installation
+uninstall: ## what install put there; state and logs stay, and beside the state what you changed in /etc
+	@$(OURS)
+	@$(REMOVE) remove $(if $(DESTDIR),--root '$(DESTDIR)')
+	rm -rf '$(AT)'
 
 purge: ## what install put there, with state, logs and the user
-	$(REMOVE) purge $(if $(DESTDIR),--root $(DESTDIR))
-	rm -rf $(DESTDIR)$(PREFIX)
+	@$(OURS)
+	@$(REMOVE) purge $(if $(DESTDIR),--root '$(DESTDIR)')
+	rm -rf '$(AT)'
 
 clean: ## everything that make made
 	rm -rf docs/examples/node_modules .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*

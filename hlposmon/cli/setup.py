@@ -23,11 +23,11 @@ NO_PERMISSION = 4
 )
 @click.option("--remove", "removing", is_flag=True, help="Take it away again; state and logs stay.")
 @click.option("--purge", is_flag=True, help="Take it away with configuration, state, logs and user.")
-@click.option("--no-restart", is_flag=True, help="Leave a running service on the version before.")
-def command(destdir: str, removing: bool, purge: bool, no_restart: bool) -> int:
+def command(destdir: str, removing: bool, purge: bool) -> int:
     """Install the files of a system service around this installation, or upgrade them.
 
-    A configuration that you changed is left as it is. Nothing is enabled or started that was not running.
+    A configuration that you changed is left as it is. A service that runs is restarted on this version, since
+    its processes would come from two versions otherwise; nothing is enabled or started that was not running.
     """
     if removing and purge:
         raise click.UsageError("--remove keeps state and logs and --purge does not: give one of them.")
@@ -36,6 +36,7 @@ def command(destdir: str, removing: bool, purge: bool, no_restart: bool) -> int:
     if live and os.geteuid() != 0:
         click.echo("hlposmon: setup writes to /etc and /usr/local: run it as root, with sudo", err=True)
         return NO_PERMISSION
+    os.umask(0o022)  # what belongs to the system is for everybody to read, whatever root's shell has
     if removing or purge:
         remove(root, _say, purge=purge)
         _say(f"removed; the programs themselves are in {sys.prefix}")
@@ -46,7 +47,7 @@ def command(destdir: str, removing: bool, purge: bool, no_restart: bool) -> int:
     package = Package(_sources(), prefix, __version__, _completions())
     restore(root, _say)
     apply(installation(package, root), root, _say)
-    acquaint(root, _say, restart=not no_restart)
+    acquaint(root, _say)
     if live:
         _say(f"hlposmon {__version__} is set up. Name your accounts in {CONFIG}, then:")
         _say(

@@ -5,6 +5,7 @@ A file that the administrator has edited, or removed, since it was put there is 
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,10 @@ class Package:
 
 
 def check_prefix(prefix: str, interpreter: str) -> None:
-    """Raise HlposmonError when the service's user could not run a program from there."""
+    """Raise HlposmonError when the service's user could not run a program from there.
+
+    `interpreter` is where the environment's own Python leads to in the end.
+    """
     for what, path in (("this installation", prefix), ("its Python", interpreter)):
         if any(path == hidden or path.startswith(hidden + "/") for hidden in HIDDEN):
             raise HlposmonError(
@@ -78,6 +82,23 @@ def check_prefix(prefix: str, interpreter: str) -> None:
                 f" (python3 -m venv {PREFIX} && {PREFIX}/bin/pip install hlposmon; docs/operations.md"
                 " has it for pipx and uv too)"
             )
+        if (closed := _closed(Path(path))) is not None:
+            recursive = "-R " if closed.is_relative_to(path) else ""
+            raise HlposmonError(
+                f"{what} cannot be run by the service's user: others may not enter {closed}, whose mode is"
+                f" {stat.S_IMODE(closed.stat().st_mode):04o} (was it made under another umask than 022?)."
+                f" Open it, then try again: chmod {recursive}go+rX {closed}"
+            )
+
+
+def _closed(path: Path) -> Path | None:
+    """The first place that others may not enter on the way to a path, or not read in it."""
+    entered = [(folder, stat.S_IXOTH) for folder in reversed(path.parents)]
+    used = [(place, stat.S_IXOTH | stat.S_IROTH) for place in (path, path / "bin", path / "lib")]
+    for place, wanted in entered + used:
+        if place.exists() and place.stat().st_mode & wanted != wanted:
+            return place
+    return None
 
 
 def installation(package: Package, root: Path) -> list[Change]:
@@ -107,10 +128,16 @@ def installation(package: Package, root: Path) -> list[Change]:
 
 
 def removal(root: Path) -> list[str]:
-    """Every file that an installation may have put below `root` and that is there."""
-    targets = [place.target for place in FILES] + list(COMPLETIONS.values()) + list(LINKS)
-    targets += [f"{NAGIOS}/check_hlposmon", RECORD]
-    return [target for target in targets if below(root, target).is_symlink() or below(root, target).exists()]
+    """Every file that an installation has put below `root`; a link only if it leads to us."""
+    targets = [place.target for place in FILES] + list(COMPLETIONS.values()) + [RECORD]
+    found = [target for target in targets if below(root, target).is_symlink() or below(root, target).exists()]
+    prefix = _recorded(root, "prefix")
+    links = [(target, below(root, target)) for target in (*LINKS, f"{NAGIOS}/check_hlposmon")]
+    return found + [
+        target
+        for target, path in links
+        if path.is_symlink() and str(path.readlink()).startswith(f"{prefix or PREFIX}/")
+    ]
 
 
 def administrators(root: Path) -> list[str]:

@@ -55,7 +55,7 @@ def apply(changes: Sequence[Change], root: Path, say: Say) -> None:
             _write(path, change)
 
 
-def acquaint(root: Path, say: Say, *, restart: bool) -> None:
+def acquaint(root: Path, say: Say) -> None:
     """Make the user and the folders, have systemd read the units, and start anew what was running."""
     if root != Path("/"):
         return
@@ -65,7 +65,7 @@ def acquaint(root: Path, say: Say, *, restart: bool) -> None:
         say("systemd does not run here: the units are in place and will be read at the next boot")
         return
     _run(["systemctl", "daemon-reload"], say)
-    if restart and _succeeds(["systemctl", "--quiet", "is-active", SERVICE]):
+    if _succeeds(["systemctl", "--quiet", "is-active", SERVICE]):
         say(f"restarting {SERVICE}, which ran the version before")
         _run(["systemctl", "restart", SERVICE], say)
 
@@ -73,7 +73,7 @@ def acquaint(root: Path, say: Say, *, restart: bool) -> None:
 def remove(root: Path, say: Say, *, purge: bool = False) -> None:
     """Take away everything but state and logs; with `purge` those too, and the user.
 
-    What the administrator wrote into /etc/hlposmon is moved to the state; an installation brings it back.
+    What the administrator wrote into /etc is moved beside the state; an installation brings it back.
     """
     live = root == Path("/")
     if live and systemd_runs():
@@ -103,7 +103,7 @@ def systemd_runs() -> bool:
 
 
 def _purge(root: Path, say: Say, *, live: bool) -> None:
-    for folder in (STATE, LOGS, RUNTIME, *DROP_INS):
+    for folder in (STATE, SAVED, LOGS, RUNTIME, *DROP_INS):
         path = below(root, folder)
         if path.is_dir():
             say(f"removing {folder}")
@@ -116,11 +116,11 @@ def _purge(root: Path, say: Say, *, live: bool) -> None:
 
 
 def _save(root: Path, say: Say) -> None:
-    """Move what is the administrator's into the state: the removed package leaves nothing in /etc."""
+    """Move what is the administrator's beside the state: the removed package leaves nothing in /etc."""
     for target in administrators(root):
         there = below(root, SAVED + target)
+        below(root, SAVED).mkdir(mode=0o700, parents=True, exist_ok=True)
         there.parent.mkdir(parents=True, exist_ok=True)
-        below(root, SAVED).chmod(0o700)
         shutil.move(below(root, target), there)
         say(f"kept {target} as {SAVED}{target}")
 
@@ -150,7 +150,7 @@ def _write(path: Path, change: Write) -> None:
 
 def _replace(path: Path, put: Callable[[Path], None]) -> None:
     """Whoever looks finds the old file or the new one, never half of one."""
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".hlposmon-") as folder:
         new = Path(folder) / "new"
         put(new)

@@ -149,7 +149,7 @@ ORDER = ("test_install", "test_service", "test_upkeep", "test_day", "test_remova
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ours = [item for item in items if item.path.parent == Path(__file__).parent]
     rest = [item for item in items if item not in ours]
-    items[:] = rest + sorted(ours, key=lambda item: ORDER.index(item.path.stem))
+    items[:] = sorted(ours, key=lambda item: ORDER.index(item.path.stem)) + rest  # the longest first
     for item in ours:
         item.add_marker(pytest.mark.timeout(600))
         item.add_marker(pytest.mark.xdist_group("booted"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import copy_of_checkout
+from tests.checkout import CHECKOUT, copy_of_checkout
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("dist")]
 
@@ -76,8 +76,11 @@ def test_it_installs_without_a_compiler_and_runs(
 def test_make_installs_below_a_folder_again_over_itself_and_takes_it_away(checkout: Path, tmp_path: Path):
     root = tmp_path / "root"
     make = ("make", "-C", str(checkout), f"DESTDIR={root}", f"PYTHON={sys.executable}")
-    must(*make, "install")
+    must("sh", "-c", 'umask 077; exec "$0" "$@"', *make, "install")
     prefix = root / "opt/hlposmon"
+    assert not (prefix / "lib/sources").exists() and not (prefix / "sources").exists()
+    open_to_all = [path for path in root.rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o004]
+    assert len(open_to_all) == sum(not path.is_symlink() for path in root.rglob("*")), "whatever the umask"
     assert (root / "usr/local/bin/hlposmon").readlink() == Path("/opt/hlposmon/bin/hlposmon")
     assert (prefix / "bin/hlposmon").read_text().startswith("#!/opt/hlposmon/bin/python")
     for made in (prefix / "bin").iterdir():
@@ -100,3 +103,34 @@ def test_make_installs_below_a_folder_again_over_itself_and_takes_it_away(checko
     assert [path for path in sorted(root.rglob("*")) if path.is_file() or path.is_symlink()] == [state]
     must(*make, "purge")
     assert not [path for path in root.rglob("*") if not path.is_dir()]
+
+
+@pytest.mark.parametrize("what", ["install", "uninstall", "purge"])
+@pytest.mark.parametrize("prefix", ["/usr/local", "/usr"])
+def test_make_touches_no_folder_that_is_not_an_installation(what: str, prefix: str, tmp_path: Path):
+    kept = tmp_path / "usr/local/precious"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("mine")
+    command = ["make", "-C", str(CHECKOUT), f"DESTDIR={tmp_path}", f"PREFIX={prefix}", what]
+    done = subprocess.run(command, capture_output=True, text=True)
+
+    assert done.returncode == 2
+    assert "is no installation of hlposmon: nothing was changed" in done.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [kept]
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "opt/x"])
+def test_make_takes_no_prefix_that_is_no_path(prefix: str, tmp_path: Path):
+    command = ["make", "-C", str(CHECKOUT), f"DESTDIR={tmp_path}/root", f"PREFIX={prefix}", "install"]
+    done = subprocess.run(command, capture_output=True, text=True)
+
+    assert (done.returncode, "PREFIX has to be a path" in done.stderr) == (2, True)
+    assert not (tmp_path / "root").exists()
+
+
+def test_make_takes_no_prefix_from_the_environment():
+    environ = os.environ | {"PREFIX": "/usr/local"}
+    shown = must("make", "-C", str(CHECKOUT), "-n", "uninstall", env=environ)
+
+    assert "/usr/local" not in shown
+    assert "rm -rf '/opt/hlposmon'" in shown

@@ -2,15 +2,17 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from hlposmon.errors import HlposmonError
 from hlposmon.installation.changes import Package, check_prefix, installation
-from hlposmon.installation.layout import CONFIG, FILES, LINKS, LOGS, RECORD, STATE
+from hlposmon.installation.layout import CONFIG, FILES, LINKS, LOGS, RECORD, SAVED, STATE
 from hlposmon.installation.system import apply, remove, restore
 
 CRON = "/etc/cron.d/hlposmon"
@@ -168,15 +170,32 @@ def test_what_the_administrator_wrote_outlives_a_removal_and_comes_back(system: 
         system.path(target).write_text(text)
     system.remove()
 
-    saved = f"{STATE}/saved-by-removal"
-    assert system.files() == {saved + target for target in mine}
-    assert system.path(saved).stat().st_mode & 0o077 == 0, "there may be credentials in it"
+    assert system.files() == {SAVED + target for target in mine}
+    assert system.path(SAVED).stat().st_mode & 0o077 == 0, "there may be credentials in it"
     assert len(system.said) == len(mine)
 
     system.install()
 
     assert {target: system.path(target).read_text() for target in mine} == mine
-    assert not system.path(saved).exists()
+    assert not system.path(SAVED).exists()
+
+
+def test_nothing_is_brought_back_from_where_the_services_user_may_write(system: System):
+    """Whoever takes over the monitor must not become root at the next installation."""
+    assert not any(SAVED == folder or SAVED.startswith(f"{folder}/") for folder in (STATE, LOGS, "/run"))
+
+
+def test_a_link_that_leads_elsewhere_is_left(system: System):
+    """pipx may have put one of the same name there before, or somebody may since."""
+    system.install()
+    [first, second] = [system.path(target) for target in LINKS]
+    first.unlink()
+    first.symlink_to("/home/me/.local/bin/hlposmon")
+    second.unlink()
+    second.write_text("a program of somebody's")
+    system.remove()
+
+    assert system.files() == set(LINKS)
 
 
 def test_a_removal_twice_or_of_nothing_is_no_mistake(system: System):
@@ -227,6 +246,36 @@ def test_an_interpreter_that_the_service_cannot_see_is_refused_too():
 def test_other_places_will_do():
     check_prefix("/opt/pipx/venvs/hlposmon", "/usr/bin/python3.11")
     check_prefix("/homestead", "/usr/bin/python3.11")
+
+
+@pytest.mark.parametrize(
+    ("closed", "mend"),
+    [("opt", "chmod go+rX {}"), ("opt/venv", "chmod -R go+rX {}"), ("opt/venv/lib", "-R go+rX {}")],
+)
+def test_what_was_made_under_a_narrow_umask_is_refused_with_the_command_that_opens_it(
+    monkeypatch: pytest.MonkeyPatch, closed: str, mend: str
+):
+    monkeypatch.setattr("hlposmon.installation.changes.HIDDEN", ())
+    root = Path(tempfile.mkdtemp(dir="/var/tmp"))  # pytest's own folders are closed to others
+    try:
+        (root / "opt/venv/bin").mkdir(parents=True)
+        (root / "opt/venv/lib").mkdir()
+        root.chmod(0o755)
+        check_prefix(str(root / "opt/venv"), "/usr/bin/env")
+        (root / closed).chmod(0o750)
+        with pytest.raises(HlposmonError) as refused:
+            check_prefix(str(root / "opt/venv"), "/usr/bin/env")
+        assert mend.format(root / closed) in str(refused.value)
+    finally:
+        shutil.rmtree(root)
+
+
+def test_the_command_is_not_led_astray_by_roots_umask(tmp_path: Path):
+    command = f"umask 077; exec {sys.executable} -m hlposmon setup --destdir {tmp_path}"
+    assert subprocess.run(["sh", "-c", command], capture_output=True).returncode == 0
+    made = [path for path in tmp_path.rglob("*") if not path.is_symlink()]
+
+    assert [path for path in made if path.stat().st_mode & 0o044 != 0o044] == []
 
 
 def test_the_module_removes_without_the_command(system: System):
