@@ -5,11 +5,12 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 PREFIX ?= /opt/hlposmon
 # Most tests wait for processes and sockets: more of them at once than there are processors.
-PYTEST ?= -n 3
+# --dist loadgroup: the booted machine's tests run one after another in one of them.
+PYTEST ?= -n 3 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint types imports clean dist dev bench chaos flow soak coverage examples \
-        install uninstall purge domain monitoring debian-tools fuzz constraints
+        install uninstall purge domain monitoring debian-tools boot-tools test-systemd fuzz constraints
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,8 +35,8 @@ $(VENV)/.dev: setup.cfg pyproject.toml hlposmon/__init__.py | $(BIN)/python
 
 # Programs of Debian's that tests run are unpacked into the venv and not installed: that needs no root, and starts
 # no service. Where they cannot be had the tests that want them are skipped, and say why.
-DEBIAN = promtool:prometheus logrotate:logrotate logrotate:libpopt0 shellcheck:shellcheck
-debian-tools: | $(BIN)/python # promtool, prometheus, logrotate, shellcheck
+DEBIAN = promtool:prometheus logrotate:logrotate logrotate:libpopt0 shellcheck:shellcheck mandoc:mandoc
+debian-tools: | $(BIN)/python # promtool, prometheus, logrotate, shellcheck, mandoc
 	@mkdir -p $(VENV)/debian && cd $(VENV)/debian && for tool in $(DEBIAN); do \
 	  program=$${tool%:*} package=$${tool#*:}; \
 	  if [ -e .$$package ] || PATH=$$PATH:/usr/sbin command -v $$program >/dev/null; then continue; fi; \
@@ -44,6 +45,20 @@ debian-tools: | $(BIN)/python # promtool, prometheus, logrotate, shellcheck
 	  if get || { update && get; }; then touch .$$package; echo "$$package is unpacked in $(VENV)/debian" >&2; \
 	  else echo "no $$package ($$(tail -n 1 log)): tests that need it are skipped; on Debian: apt-get update, then make again" >&2; fi; \
 	  rm -f $${package}_*.deb log; done
+
+# These two have to be installed: what they need lies in many places of the system. Nothing of them runs by itself.
+BOOT = debootstrap:debootstrap systemd-nspawn:systemd-container
+boot-tools: # what tests/booted needs to boot a Debian
+	@for tool in $(BOOT); do \
+	  program=$${tool%:*} package=$${tool#*:}; \
+	  if PATH=$$PATH:/usr/sbin command -v $$program >/dev/null; then continue; fi; \
+	  if [ "$$(id -u)" != 0 ]; then why="only root may install it"; \
+	  elif ! command -v apt-get >/dev/null; then why="this is no Debian"; \
+	  elif { apt-get -qq install -y --no-install-recommends $$package || \
+	    { apt-get -qq update && apt-get -qq install -y --no-install-recommends $$package; }; } >/dev/null 2>&1; \
+	  then echo "$$package was installed: tests/booted boots a Debian with it" >&2; continue; \
+	  else why="apt-get install failed"; fi; \
+	  echo "no $$program ($$why): tests/booted is skipped; on Debian: sudo apt-get install $$package" >&2; done
 
 dev: $(VENV)/.dev ## the venv with everything that tests need
 
@@ -63,7 +78,7 @@ $(EXAMPLES): docs/examples/package-lock.json
 
 examples: $(EXAMPLES) # what the tests of docs/examples need
 
-NEEDS = $(VENV)/.dev $(EXAMPLES) debian-tools
+NEEDS = $(VENV)/.dev $(EXAMPLES) debian-tools boot-tools
 test: $(NEEDS) ## all tests
 	$(BIN)/python -m pytest $(PYTEST) $(ARGS)
 
@@ -88,6 +103,10 @@ flow: $(VENV)/.dev ## an hour of 200 fills a second, and no false alarm. Writes 
 
 bench: $(VENV)/.dev ## figures of this machine
 	@for script in tests/bench/*.py; do echo "== $$script"; $(BIN)/python -m tests.bench.$$(basename $$script .py) || exit 1; done
+
+# make test holds the same but for the day. HLPOSMON_SUITE=trixie boots another Debian.
+test-systemd: $(VENV)/.dev boot-tools ## the service on a booted Debian, and 24 simulated hours of it; as root
+	HLPOSMON_MUST_BOOT=1 HLPOSMON_DAY=1 $(BIN)/python -m pytest -n 0 -v tests/booted $(ARGS)
 
 SECONDS ?= 600
 fuzz: $(VENV)/.dev ## SECONDS=600 of atheris on all that reads strangers' bytes
@@ -132,7 +151,7 @@ install: ## a system service: PREFIX (/opt/hlposmon), the command, units, config
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hlposmon needs Python 3.11 or newer: make PYTHON=python3.12 install" >&2; exit 1; }
 	@$(if $(DESTDIR),,[ $$(id -u) = 0 ] || { echo "make install writes to $(PREFIX), /etc and /usr/local: run it as root (sudo make install), or give DESTDIR" >&2; exit 1; })
 	rm -rf $(NEW) build
-	@$(PYTHON) -m venv $(NEW) || { echo "the venv could not be made; on Debian: apt install python3-venv" >&2; rm -rf $(NEW); exit 1; }
+	@$(PYTHON) -m venv --prompt $(notdir $(PREFIX)) $(NEW) || { echo "the venv could not be made; on Debian: apt install python3-venv" >&2; rm -rf $(NEW); exit 1; }
 	$(if $(wildcard constraints.txt),$(NEW)/bin/python -m pip install -q --disable-pip-version-check --no-compile --require-hashes -r constraints.txt)
 	$(NEW)/bin/python -m pip install -q --disable-pip-version-check --no-compile $(if $(wildcard constraints.txt),--no-deps) .
 	grep -rlI '$(NEW)' $(NEW)/bin $(NEW)/pyvenv.cfg | xargs -r sed -i 's|$(NEW)|$(PREFIX)|g'

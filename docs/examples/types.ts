@@ -1,5 +1,5 @@
 /**
- * Every answer and every message of hlposmon's socket, as TypeScript.
+ * Every answer and every message of hlposmon's socket, and its one file of JSON, as TypeScript.
  *
  * This file is the one source: docs/schema/messages.json is made of it (`npm run schema`), and the tests hold
  * what a running monitor really says to that schema, field by field.
@@ -143,6 +143,8 @@ export interface Health {
   ready: boolean;
   /** The worst first. */
   reasons: string[];
+  /** Those of the reasons that are a late feed's, by feed. */
+  late: { fills?: string; prices?: string; reconcile?: string };
   accounts: number;
   positions: number;
   stated: boolean;
@@ -179,6 +181,15 @@ export interface Workers {
   supervisor: { pid: number; memory_bytes: number | null };
   workers: Worker[];
   quota: Quota;
+}
+
+/** `pruned.json` beside the audit's files: the last line that `hlposmon audit prune` removed. */
+export interface Pruned {
+  seq: Seq;
+  hash: string;
+  /** The day of its file, and the day on which it was removed: `2026-11-21`. */
+  day: string;
+  on: string;
 }
 
 /** Any answer whose status says that it failed. */
@@ -351,6 +362,7 @@ export interface CompactVerdict {
 export interface CompactGap {
   seq: Seq;
   e: "gap";
+  a: string;
   k: string;
   expected: Decimal;
   found: Decimal;
@@ -359,6 +371,7 @@ export interface CompactGap {
 export interface CompactHealed {
   seq: Seq;
   e: "healed";
+  a: string;
   k: string;
   since: Time;
   missing: number;
@@ -366,6 +379,7 @@ export interface CompactHealed {
 export interface CompactDrift {
   seq: Seq;
   e: "drift";
+  a: string;
   k: string;
   book_size: Decimal;
   venue_size: Decimal;
@@ -381,4 +395,4 @@ export type Compact =
   | CompactDrift;
 
 /** Everything, for the schema. */
-export type Anything = Summary | Health | Workers | Refusal | Message | Compact | Action;
+export type Anything = Summary | Health | Workers | Refusal | Message | Compact | Action | Pruned;

@@ -142,9 +142,6 @@ def _parts_of(folder: Path, names: Sequence[str], *, day: str | None = None) -> 
     for name in names:
         if not _is_wanted(name, day, day):
             continue
-        if name.endswith(".gz") and name.removesuffix(".gz") in names:
-            notes.append(f"{name} was passed over: it is there uncompressed as well")
-            continue
         named = _NAME.match(name)
         assert named is not None, "only ours were listed"
         path = folder / name
@@ -152,7 +149,21 @@ def _parts_of(folder: Path, names: Sequence[str], *, day: str | None = None) -> 
             notes.append(f"{name} was passed over: it is no file")  # a pipe would be waited for without end
             continue
         found.append(Part(path, named[1], _first_seq(path)))
-    return sorted(found, key=lambda part: (part.day, part.seq, part.name)), notes
+    twice = _twice(found)
+    notes += [f"{part.name} was passed over: it is there uncompressed as well" for part in twice]
+    found = sorted(set(found) - set(twice), key=lambda part: (part.day, part.seq, part.name))
+    return found, notes
+
+
+def _twice(found: Sequence[Part]) -> list[Part]:
+    """Compressed files whose lines are in the file of the same name that is not compressed, too.
+
+    That is what a compression leaves that was interrupted. Where the living file of a day was compressed
+    (`logrotate --force`), the two begin with different lines, and both are needed.
+    """
+    plain = {part.name: part for part in found if not part.is_packed}
+    pairs = [(part, plain.get(part.name.removesuffix(".gz"))) for part in found if part.is_packed]
+    return [part for part, twin in pairs if twin and (not part.is_numbered or part.seq == twin.seq)]
 
 
 def _first_seq(path: Path) -> int:

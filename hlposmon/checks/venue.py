@@ -8,14 +8,13 @@ from hlposmon.checks.running import LIMIT_S
 from hlposmon.config import Account, Settings
 from hlposmon.config.accounts import ZERO_ADDRESS
 from hlposmon.errors import HlposmonError, VenueUnavailable
-from hlposmon.venues.hyperliquid import HyperliquidInfo
+from hlposmon.venues.hyperliquid import PLAIN_MODES, HyperliquidInfo
 from hlposmon.venues.quota import Quota
 from hlposmon.venues.websocket import Feed, Opened
 from hlposmon.wire.hyperliquid import PING
 
 CLOCK_WARN_MS, CLOCK_FAIL_MS = 1000, 10_000
 _ROLES = {"user": "an account", "subAccount": "a sub-account", "vault": "a vault"}
-_PLAIN_MODES = ("default", "disabled", "dexAbstraction")
 
 
 class Hurry:
@@ -118,7 +117,7 @@ class _Address:
         return Finding(self._name, WARN, f"{address} has the role {role!r}, which is not known here")
 
     def _mode(self, mode: str) -> Finding:
-        if mode in _PLAIN_MODES:
+        if mode in PLAIN_MODES:
             return Finding(self._name, OK, f"account mode {mode}")
         said = f"account mode {mode}: spot balances are margin too, so equity here is not the whole"
         return Finding(self._name, WARN, said)

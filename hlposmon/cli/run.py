@@ -80,7 +80,7 @@ def command(
     simulation = _simulation(settings, seed, pace, coins) if settings.simulated else None
     prepare(settings)
     refuse_another_mode(settings)
-    from hlposmon.service import serve
+    from hlposmon.service.composition import serve
 
     with_table = sys.stdout.isatty() and not plain and "NOTIFY_SOCKET" not in os.environ
     log_file = settings.paths.log_dir / "hlposmon.log" if with_table else None

@@ -100,7 +100,8 @@ class Publisher:
         )
 
     def _announce(self, kind: str, view: View, now_ms: int, **facts: Any) -> None:
-        self._send(kind, kind, view, now_ms, facts, {"e": kind, "k": published.symbol_of(view.key), **facts})
+        compact = {"e": kind, "a": view.account, "k": published.symbol_of(view.key), **facts}
+        self._send(kind, kind, view, now_ms, facts, compact)
 
     def _send(
         self, kind: str, event: str, view: View, now_ms: int, facts: dict[str, Any], compact: dict[str, Any]
@@ -119,7 +120,10 @@ class Publisher:
 
 
 def _compact(event: str, view: View, position: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """Only what changed: about 100 bytes for a price. `k` symbol, `e` event, `m` mark, `u` unrealised."""
+    """Only what changed: about 100 bytes for a price.
+
+    `e` event, `a` account, `k` symbol, `m` mark, `u` unrealised P&L in USD.
+    """
     short: dict[str, Any] = {"e": event, "a": view.account, "k": position["symbol"]}
     if event == "price_update":
         return {**short, "e": "p", "m": position["mark_price"], "u": position["unrealized_pnl"]}

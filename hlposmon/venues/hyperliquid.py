@@ -28,6 +28,9 @@ SHORT_ROWS = 500
 # Of an account only so many fills can be asked for at all: the newest.
 HORIZON_ROWS = 10_000
 
+# Account modes in which clearinghouseState has the whole equity. dexAbstraction shares it with other dexes.
+PLAIN_MODES = frozenset({"default", "disabled"})
+
 
 @dataclass(frozen=True, slots=True)
 class Page:

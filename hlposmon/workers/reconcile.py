@@ -21,7 +21,7 @@ from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.pacing import Backoff
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
-from hlposmon.venues.hyperliquid import HyperliquidInfo, Page
+from hlposmon.venues.hyperliquid import PLAIN_MODES, HyperliquidInfo, Page
 from hlposmon.workers.outlet import Outlet
 from hlposmon.workers.waiting import wait
 
@@ -38,9 +38,8 @@ LOOK_S = 60.0
 OVERLAP_MS = 5_000
 LOOK_PAGES = 2
 IDENTIFY_S, IDENTIFY_AGAIN_S = 20.0, 300.0
-# How often it is asked how an account's balances are kept (weight 20), and what that is for most.
+# How often it is asked how an account's balances are kept (weight 20).
 MODE_S = 300.0
-PLAIN_MODES = ("default", "disabled")
 RETRY_S, RETRY_MAX_S = 1.0, 4.0
 
 

@@ -18,8 +18,9 @@ from tests.booted import rootfs
 from tests.booted.machine import Machine, boot
 from tests.booted.venue import Venue, open_venue
 from tests.booted.watcher import SOCKET
+from tests.checkout import CHECKOUT
 
-OPERATIONS = rootfs.CHECKOUT / "docs/operations.md"
+OPERATIONS = CHECKOUT / "docs/operations.md"
 ADDRESS = "0x0123456789abcdef0123456789abcdef01234567"
 # The machine's Python trusts what Debian trusts; requests brings a list of its own unless it is told.
 TRUST = "[Service]\nEnvironment=REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt\n"

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-CHECKOUT = Path(__file__).parents[2]
+from tests.checkout import CHECKOUT, copy_of_checkout
+
 SUITE = os.environ.get("HLPOSMON_SUITE", "bookworm")
 MIRROR = os.environ.get("HLPOSMON_MIRROR", "http://deb.debian.org/debian")
 PACKAGES = (
@@ -87,19 +88,7 @@ def wheel(folder: Path) -> Path:
 
 def later_wheel(folder: Path, scratch: Path, version: str) -> Path:
     """The same under another version, as the next release."""
-    ignored = shutil.ignore_patterns(
-        ".git",
-        ".venv*",
-        "build",
-        "dist",
-        "*.egg-info",
-        "node_modules",
-        "__pycache__",
-        ".*_cache",
-        ".hypothesis",
-    )
-    copy = scratch / "later"
-    shutil.copytree(CHECKOUT, copy, ignore=ignored)
+    copy = copy_of_checkout(scratch / "later")
     init = copy / "hlposmon/__init__.py"
     lines = init.read_text().splitlines()
     init.write_text(

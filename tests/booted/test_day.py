@@ -21,7 +21,7 @@ PACE = 20.0
 NEXT = "99.0"
 CLOCK = "/run/clock/offset"
 FAKETIME = f"""[Service]
-Environment=LD_PRELOAD=/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1
+Environment=LD_PRELOAD=/usr/$LIB/faketime/libfaketimeMT.so.1
 Environment=FAKETIME_TIMESTAMP_FILE={CLOCK} FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
 Environment=NO_FAKE_STAT=1 FAKETIME_DISABLE_SHM=1
 """

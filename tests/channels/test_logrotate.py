@@ -13,11 +13,10 @@ import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import pytest
-
 from hlposmon.channels.audit import verify
 from hlposmon.client.history import History
 from tests.channels.archivist import Clerk as Archivist
+from tests.debian import UNPACKED, program
 
 ROOT = Path(__file__).parents[2]
 DAYS, KEPT = 9, 4
@@ -25,15 +24,9 @@ DAY_MS = 86_400_000
 
 
 def _logrotate() -> tuple[str, dict[str, str]]:
-    found = shutil.which("logrotate", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    if found is not None:
-        return found, {}
-    fetched = Path(sys.executable).parents[1] / "debian"
-    [*program] = fetched.glob("usr/sbin/logrotate")
-    if not program:
-        pytest.skip("logrotate is not here, and could not be fetched by 'make dev': apt install logrotate")
-    libraries = {str(path.parent) for path in fetched.rglob("libpopt.so*")}
-    return str(program[0]), {"LD_LIBRARY_PATH": ":".join(libraries)}
+    """Where it is, and what it wants in its environment when it was unpacked and not installed."""
+    libraries = {str(path.parent) for path in UNPACKED.rglob("libpopt.so*")}
+    return program("logrotate"), {"LD_LIBRARY_PATH": ":".join(libraries)} if libraries else {}
 
 
 class Machine:

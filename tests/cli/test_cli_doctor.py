@@ -83,6 +83,17 @@ def test_on_a_sound_set_up_nothing_fails(world):
 
 
 @pytest.mark.system
+@pytest.mark.parametrize("mode", ["unifiedAccount", "dexAbstraction"])
+def test_an_account_whose_equity_is_elsewhere_too_is_named(world, mode):
+    world.open_exchange("--seed", "3")
+    world.control.mode(world.accounts[0], mode)
+    findings, _ = doctor(world, "--address", f"main={world.accounts[0]}", *world.urls)
+
+    state, text = of(findings, "address main")[-1]
+    assert (state, text.startswith(f"account mode {mode}: ")) == ("warn", True)
+
+
+@pytest.mark.system
 def test_a_running_monitor_is_asked(world):
     world.open_exchange("--seed", "3")
     world.start()

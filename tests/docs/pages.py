@@ -158,6 +158,7 @@ def complaint(program: click.Command, arguments: list[str]) -> str | None:
     except click.UsageError as error:
         return error.format_message()
     wanted = [one for one in command.params if isinstance(one, click.Argument)]
+    rest = [word for word in rest if not re.fullmatch(r"\$\w+", word)]  # options that stand elsewhere
     if rest and not wanted:
         return f"{command.name} takes no argument: {rest}"
     for one in command.params:

@@ -6,12 +6,16 @@ The schema is made of those types; here it is taken strictly, so that a new fiel
 import copy
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
 
+from hlposmon.channels.pruning import prune
 from hlposmon.client.api import Api
+from tests.channels.clerk import DAY, Clerk
 from tests.docs.conftest import Shown, shown, until
 from tests.docs.pages import ROOT, all_blocks
 
@@ -168,6 +172,17 @@ def test_every_documented_message_is_of_the_documented_kind(block):
     assert block.mark in STRICT, f"{block.place}: a comment <!-- test: KIND --> above says what this is"
 
     assert faults(block.mark, json.loads(block.text)) == []
+
+
+def test_the_note_of_what_was_pruned_is_documented(tmp_path: Path):
+    clerk = Clerk(tmp_path)
+    for _ in range(4):
+        clerk.write(1)
+        clerk.now_ms += DAY
+    folder = tmp_path / "trading"
+    prune(folder, keep_days=2, today=datetime.fromtimestamp(clerk.now_ms / 1000, UTC).date())
+
+    assert faults("Pruned", json.loads((folder / "pruned.json").read_text())) == []
 
 
 def test_a_field_more_a_field_less_and_a_wrong_type_are_found(here: Shown):

@@ -57,6 +57,7 @@ def test_every_target_of_make_is_in_the_makefile():
         ("sudo -u hlposmon /usr/bin/hlposmon audit verify --quick | head", "No such option"),
         ("HLPOSMON_SOCKET=/x hlposmon health please", "takes no argument"),
         ("true && hlposmon fills --since", "requires an argument"),
+        ("hlposmon health $HEALTH_ARGS please", "takes no argument"),
     ],
 )
 def test_a_command_line_that_is_wrong_is_found(line, why):
@@ -72,6 +73,7 @@ def test_a_command_line_that_is_wrong_is_found(line, why):
         "hlposmon fills --since 2d --json | jq -r .fee",
         "hlposmon run --address bot=0x… --api-url http://127.0.0.1:1 > log 2>&1   # as it goes",
         "hlposmon --version",
+        "/opt/hlposmon/bin/hlposmon health $HEALTH_ARGS",
     ],
 )
 def test_a_command_line_that_is_right_passes(line):

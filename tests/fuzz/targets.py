@@ -66,8 +66,8 @@ class Positions:
     def workers(self) -> dict[str, Any]:
         return {"workers": []}
 
-    def metrics(self) -> bytes:
-        return b"up 1\n"
+    def metrics(self, accept: str) -> tuple[str, bytes]:
+        return f"text/plain; accepted={len(accept)}", b"up 1\n"
 
 
 class Door:

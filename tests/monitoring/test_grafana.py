@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.monitoring.tools import DASHBOARD, busy, exposed, named_in, program, scraped
+from tests.debian import program
+from tests.monitoring.tools import DASHBOARD, busy, exposed, named_in, scraped
 
 DASH: dict[str, Any] = json.loads(DASHBOARD.read_text())
 PANELS = [panel for panel in DASH["panels"] if panel["type"] != "row"]

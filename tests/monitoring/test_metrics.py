@@ -9,7 +9,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 
 from hlposmon.domain.reports import Connected, FeedState
-from tests.monitoring.tools import OPENMETRICS, busy, exposed, program, scraped, value, values
+from tests.debian import program
+from tests.monitoring.tools import OPENMETRICS, busy, exposed, scraped, value, values
 from tests.tracker.desk import KEY, Desk, desk, until
 
 BTC = {"account": "main", "key": KEY}

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 import yaml
 
+from tests.debian import program
 from tests.monitoring.tools import (
     ROOT,
     RULE_TESTS,
@@ -14,7 +15,6 @@ from tests.monitoring.tools import (
     busy,
     exposed,
     named_in,
-    program,
     rules,
     scraped,
 )

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 
+from tests.debian import program
 from tests.monitoring.test_grafana import EXPRESSIONS, filled_in
-from tests.monitoring.tools import OPENMETRICS, RULES, over_tcp, over_unix, program, value, values
+from tests.monitoring.tools import OPENMETRICS, RULES, over_tcp, over_unix, value, values
 from tests.system.world import World, until, world
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]

@@ -2,8 +2,6 @@
 
 import contextlib
 import re
-import shutil
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -11,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -24,15 +21,6 @@ RULE_TESTS = ROOT / "etc/prometheus/hlposmon.test.yml"
 SCRAPE = ROOT / "etc/prometheus/scrape.yml"
 DASHBOARD = ROOT / "etc/grafana/hlposmon.json"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
-_UNPACKED = Path(sys.prefix) / "debian/usr/bin"
-
-
-def program(name: str) -> str:
-    """Where Debian's `promtool` or `prometheus` is; skips the test where it is not."""
-    found = shutil.which(name) or shutil.which(name, path=_UNPACKED)
-    if found is None:
-        pytest.skip(f"{name} is not here: `make debian-tools` fetches it on Debian, and says why where not")
-    return found
 
 
 def scraped(here: Desk, accept: str = "") -> tuple[str, str]:

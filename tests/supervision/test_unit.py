@@ -1,4 +1,4 @@
-"""The unit file: what systemd itself says of it, and what the supervisor relies on."""
+"""The unit files: what systemd itself says of them, and what the supervisor relies on."""
 
 import configparser
 import re
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-UNIT = Path(__file__).parents[2] / "systemd" / "hlposmon.service"
+FOLDER = Path(__file__).parents[2] / "systemd"
+UNIT = FOLDER / "hlposmon.service"
+UNITS = sorted(path.name for path in FOLDER.iterdir() if path.suffix in (".service", ".timer"))
 
 
 @pytest.fixture(scope="module")
@@ -19,31 +21,49 @@ def service() -> configparser.SectionProxy:
     return parser["Service"]
 
 
-def analyze(unit: str, tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def analyze(tmp_path: Path, *words: str, **changed: str) -> "subprocess.CompletedProcess[str]":
+    """What `systemd-analyze` says with every unit in one folder; `changed` ones by their stems."""
     tool = shutil.which("systemd-analyze")
     if tool is None:
-        pytest.skip("systemd-analyze is not installed here")
-    copy = tmp_path / UNIT.name  # verify wants the program to be there
-    copy.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit, flags=re.M))
-    return subprocess.run([tool, *words, str(copy)], capture_output=True, text=True, timeout=30)
+        pytest.skip("systemd-analyze is not installed here; on Debian: apt install systemd")
+    for name in UNITS:
+        unit = changed.get(name.split(".")[0], (FOLDER / name).read_text())
+        # verify wants the programs to be there.
+        (tmp_path / name).write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit, flags=re.M))
+    return subprocess.run([tool, *words], capture_output=True, text=True, timeout=30, cwd=tmp_path)
 
 
-def test_systemd_finds_nothing_to_say_against_it(tmp_path: Path):
-    verdict = analyze(UNIT.read_text(), tmp_path, "verify")
+def verify(tmp_path: Path, **changed: str) -> "subprocess.CompletedProcess[str]":
+    units = [f"./{name}" for name in UNITS if "@" not in name]  # the template by the units that name it
+    return analyze(tmp_path, "verify", "--man=no", *units, **changed)
+
+
+def test_systemd_finds_nothing_to_say_against_them(tmp_path: Path):
+    verdict = verify(tmp_path)
 
     assert (verdict.returncode, verdict.stdout, verdict.stderr) == (0, "", "")
 
 
-def test_systemd_calls_it_well_confined(tmp_path: Path):
-    verdict = analyze(UNIT.read_text(), tmp_path, "security", "--offline=true", "--threshold=20")  # 2.0 of 10
+@pytest.mark.parametrize("unit", ["hlposmon.service", "hlposmon-health.service"])
+def test_systemd_calls_them_well_confined(tmp_path: Path, unit: str):
+    verdict = analyze(tmp_path, "security", "--offline=true", "--threshold=15", f"./{unit}")  # 1.5 of 10
 
     assert verdict.returncode == 0, verdict.stdout
 
 
-def test_a_mistake_in_it_would_be_found(tmp_path: Path):
+def test_a_mistake_in_one_would_be_found(tmp_path: Path):
     broken = UNIT.read_text().replace("KillMode=mixed", "KillMode=kind")
 
-    assert "kind" in analyze(broken, tmp_path, "verify").stderr
+    assert "kind" in verify(tmp_path, hlposmon=broken).stderr
+
+
+def test_it_would_be_told_if_it_were_confined_less(tmp_path: Path):
+    looser = UNIT.read_text().replace("ProtectSystem=strict", "").replace("CapabilityBoundingSet=", "")
+    verdict = analyze(
+        tmp_path, "security", "--offline=true", "--threshold=15", "./hlposmon.service", hlposmon=looser
+    )
+
+    assert verdict.returncode != 0
 
 
 @pytest.mark.parametrize(
@@ -72,7 +92,9 @@ def test_it_says_what_the_supervisor_relies_on(service: configparser.SectionProx
 
 def test_it_uses_nothing_that_systemd_252_does_not_know():
     assert not re.findall(
-        r"^(?:Type=notify-reload|RestartSteps=.*|RestartMaxDelaySec=.*)$", UNIT.read_text(), re.M
+        r"^(?:Type=notify-reload|RestartSteps=.*|RestartMaxDelaySec=.*)$",
+        "".join((FOLDER / name).read_text() for name in UNITS),
+        re.M,
     )
 
 

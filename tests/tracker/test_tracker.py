@@ -141,6 +141,33 @@ def test_prices_are_published_only_when_profit_moved_by_more_than_a_cent():
         assert said == ["50000.012", "50000.5", "51000"]
 
 
+def test_every_compact_message_names_its_account():
+    with desk() as here, here.running():
+        worker = _proven(here)
+        with here.api.stream(compact=True) as stream:
+            told = iter(stream)
+            next(told)
+            missing, behind = here.fill("buy", "1", "1"), here.fill("buy", "1", "2")
+            worker.says(here.fills(behind), here.fills(missing), here.marks("51000"))
+            here.now_ms += 60_000
+            first = here.statement("5")
+            later = replace(
+                first,
+                asked_s=first.asked_s + 3,
+                fills_from_ms=here.now_ms - 120_000,
+                time_ms=first.time_ms + 3000,
+            )
+            worker.says(first, later)
+            said = {}
+            while {"gap", "healed", "drift", "fill", "p", "verdict", "position_change"} - said.keys():
+                message = next(told)
+                said[message["e"]] = message
+
+        assert {kind: (one["a"], one["k"]) for kind, one in said.items()} == dict.fromkeys(
+            said, ("main", "BTC-USD")
+        )
+
+
 def test_a_first_statement_waits_for_the_feed_of_fills():
     with desk() as here, here.running():
         worker = here.join()

@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hlposmon.cli.probe.textfile import exposition, write
 from tests.cli.canned_monitor import HEALTH
-from tests.monitoring.tools import busy, exposed, program, scraped
+from tests.debian import program
+from tests.monitoring.tools import busy, exposed, scraped
 
 NOW_S = 1_800_000_000.0
 FULL = {

@@ -10,22 +10,19 @@ import os
 import pickle
 import resource
 import secrets
-import socket
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hlposmon.channels import queue as queues
-from hlposmon.channels.door import Lock, check_folder, open_door
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.config import Account, Settings
-from hlposmon.errors import ConfigError, HlposmonError, InUse
+from hlposmon.errors import ConfigError, HlposmonError
+from hlposmon.service import children
+from hlposmon.service.places import Places, lock, open_places
 from hlposmon.supervision import logs
 from hlposmon.supervision.child import ChildSpec
 from hlposmon.supervision.heartbeat import Board
-from hlposmon.supervision.loop import Pulse
 from hlposmon.supervision.roster import Policy
 from hlposmon.supervision.supervisor import Supervisor
 from hlposmon.supervision.systemd import Notifier
@@ -33,24 +30,10 @@ from hlposmon.venues.quota import Quota, Share
 
 if TYPE_CHECKING:
     from hlposmon.simulator.exchange import Options
-    from hlposmon.venues.hyperliquid import HyperliquidInfo
-    from hlposmon.venues.patience import Patience
-    from hlposmon.venues.websocket import Feed
 
 log = logging.getLogger(__name__)
 
 SIMULATED_ACCOUNT = "simulated"
-
-
-@dataclass(frozen=True, slots=True)
-class _Places:
-    """What the supervisor holds for its children, so that it outlives any one of them."""
-
-    doors: tuple[socket.socket, ...]
-    queue: socket.socket
-    queue_path: Path
-    control: tuple[socket.socket, socket.socket]
-    exchange: socket.socket | None
 
 
 def serve(
@@ -73,8 +56,8 @@ def serve(
     log_settings = logs.LogSettings(settings.log_level, str(log_file) if log_file else None, fmt)
     logs.configure(log_settings.level, name="supervisor", file=log_settings.file, fmt=fmt)
     with contextlib.ExitStack() as stack:
-        _lock(stack, settings)
-        places = _open_places(stack, settings, simulated=simulation is not None)
+        lock(stack, settings)
+        places = open_places(stack, settings, simulated=simulation is not None)
         if simulation is not None:
             simulation = _with_accounts(simulation)
         here = stack.enter_context(contextlib.closing(_Composition(places, simulation, settings)))
@@ -101,7 +84,7 @@ def serve(
 class _Composition:
     """Who is wanted, for given settings."""
 
-    def __init__(self, places: _Places, simulation: "Options | None", settings: Settings) -> None:
+    def __init__(self, places: Places, simulation: "Options | None", settings: Settings) -> None:
         self._places, self._simulation = places, simulation
         self._settings = self.effective(settings)
         self._quota = Quota.shared()
@@ -155,7 +138,7 @@ class _Composition:
         specs = [
             ChildSpec(
                 "tracker",
-                run_tracker,
+                children.run_tracker,
                 (settings, places.queue, places.doors, places.control[1], self.board, self._quota),
                 stop_rank=1,
                 reload="signal",
@@ -163,14 +146,18 @@ class _Composition:
             )
         ]
         for number in range(1, settings.hyperliquid.fill_feeds + 1):
-            specs.append(self._worker("fill", run_fill, settings, number))
-        for kind, run in (("price", run_price), ("state", run_state), ("reconcile", run_reconcile)):
+            specs.append(self._worker("fill", children.run_fill, settings, number))
+        for kind, run in (
+            ("price", children.run_price),
+            ("state", children.run_state),
+            ("reconcile", children.run_reconcile),
+        ):
             specs.append(self._worker(kind, run, settings))
         if self._simulation is not None:
             specs.append(
                 ChildSpec(
                     "simulator",
-                    run_simulator,
+                    children.run_simulator,
                     (self._simulation, places.exchange),
                     stop_rank=2,
                     reload="keep",
@@ -181,195 +168,8 @@ class _Composition:
 
     def _worker(self, kind: str, run: Callable[..., None], settings: Settings, number: int = 1) -> ChildSpec:
         name = kind if number == 1 else f"{kind}-{number}"
-        share = self._shares.setdefault(name, self._quota.share(_party(name)))
+        share = self._shares.setdefault(name, self._quota.share(children.party(name)))
         return ChildSpec(name, run, (settings, self._places.queue_path, share), kind=kind)
-
-
-def _party(name: str) -> int:
-    """A worker's own place in the quota: the same one through all restarts and reloads."""
-    kind, _, number = name.partition("-")
-    return {"price": 0, "state": 1, "reconcile": 2, "fill": 2}[kind] + (int(number or 1) * (kind == "fill"))
-
-
-# ---------------------------------------------------------------- the children
-#
-# Each imports what it needs when it runs: a spawned child imports this module, and would otherwise
-# carry the libraries of all its siblings in its memory.
-
-
-def run_tracker(
-    pulse: Pulse,
-    settings: Settings,
-    queue: socket.socket,
-    doors: tuple[socket.socket, ...],
-    control: socket.socket,
-    board: Board,
-    quota: Quota,
-) -> None:
-    from hlposmon.tracker.tracker import Tracker
-
-    control.setblocking(False)
-
-    def reload() -> Settings:
-        nonlocal settings
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                settings = pickle.loads(control.recv(1 << 20))
-        return settings
-
-    Tracker(
-        pulse,
-        settings,
-        queue=queue,
-        sockets=doors,
-        board=board.rows,
-        reload=reload,
-        usage=lambda: _usage(quota),
-        spent=lambda name: _spent(quota, name),
-    ).run()
-
-
-def run_fill(pulse: Pulse, settings: Settings, queue: Path, share: Share) -> None:
-    from hlposmon.workers.fill import FillWorker
-
-    FillWorker(
-        pulse,
-        accounts=settings.hyperliquid.accounts,
-        feed=_feed(pulse, settings, share),
-        info=lambda patience: _info(patience, settings, share),
-        queue=queue,
-        max_users=settings.hyperliquid.max_users,
-    ).run()
-
-
-def run_price(pulse: Pulse, settings: Settings, queue: Path, share: Share) -> None:
-    from hlposmon.workers.price import PriceWorker
-
-    PriceWorker(
-        pulse,
-        accounts=settings.hyperliquid.accounts,
-        settings=settings.prices,
-        feed=None if settings.prices.source == "poll" else _feed(pulse, settings, share),
-        info=_info(pulse, settings, share),
-        queue=queue,
-    ).run()
-
-
-def run_state(pulse: Pulse, settings: Settings, queue: Path, share: Share) -> None:
-    from hlposmon.workers.state import StateWorker
-
-    venue = settings.hyperliquid
-    StateWorker(
-        pulse,
-        accounts=venue.accounts[: venue.max_users],
-        feed=_feed(pulse, settings, share),
-        queue=queue,
-    ).run()
-
-
-def run_reconcile(pulse: Pulse, settings: Settings, queue: Path, share: Share) -> None:
-    from hlposmon.workers.reconcile import ReconcileWorker
-
-    ReconcileWorker(
-        pulse,
-        accounts=settings.hyperliquid.accounts,
-        interval_s=settings.reconcile.interval_s,
-        info=_info(pulse, settings, share),
-        queue=queue,
-        reached_s=lambda: share.opened_s,
-    ).run()
-
-
-def run_simulator(pulse: Pulse, options: "Options", listener: socket.socket) -> None:
-    from hlposmon.simulator.exchange import Exchange
-
-    exchange = Exchange(options, listener)
-    try:
-        while not pulse.stopping:
-            pulse.beat()
-            exchange.step(0.2)
-    finally:
-        exchange.close()
-
-
-def _info(patience: "Patience", settings: Settings, share: Share) -> "HyperliquidInfo":
-    from hlposmon.venues.hyperliquid import HyperliquidInfo
-
-    return HyperliquidInfo(settings.hyperliquid.api_url, budget=share, patience=patience)
-
-
-def _feed(pulse: Pulse, settings: Settings, share: Share) -> "Feed":
-    from hlposmon.venues.websocket import Feed
-    from hlposmon.wire.hyperliquid import PING
-
-    return Feed(settings.hyperliquid.ws_url, ping=PING, patience=pulse, share=share)
-
-
-def _usage(quota: Quota) -> dict[str, float]:
-    now_s = time.monotonic()
-    return {
-        "weight_used": quota.weight.used(now_s),
-        "weight_limit": quota.per_minute,
-        "weight_kept_for_heals": quota.headroom,
-        "connections_used": quota.connections.used(now_s),
-        "connections_limit": quota.connections_per_minute,
-        "silent_s": round(quota.silent_s(now_s), 1),
-    }
-
-
-def _spent(quota: Quota, name: str) -> int | None:
-    """The weight that a worker spent in the last minute; None for a process that asks nothing."""
-    if name in ("tracker", "simulator"):
-        return None
-    return quota.weight.used(time.monotonic(), _party(name))
-
-
-# ------------------------------------------------------------------ the places
-
-
-def _lock(stack: contextlib.ExitStack, settings: Settings) -> None:
-    paths = settings.paths
-    socket_path = paths.socket
-    check_folder(socket_path.parent)
-    stack.enter_context(Lock(socket_path.with_name(f".{socket_path.name}.lock"), str(socket_path)))
-    for folder, what in {paths.state_dir: "the state folder", paths.log_dir: "the log folder"}.items():
-        stack.enter_context(Lock(folder / ".lock", f"{what} {folder}"))
-    stack.enter_context(Lock(paths.snapshot.with_name(".snapshot.lock"), f"the snapshot {paths.snapshot}"))
-
-
-def _open_places(stack: contextlib.ExitStack, settings: Settings, *, simulated: bool) -> _Places:
-    path = settings.paths.socket
-    doors = [_open(stack, open_door(path), path)]
-    if settings.tcp.listen:
-        doors.append(_listen_tcp(stack, settings.tcp.listen))
-    queue_path = path.with_name(f".{path.name}.q")
-    queue = _open(stack, queues.listen(queue_path), queue_path)
-    control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    for end in control:
-        end.setblocking(False)
-        stack.callback(end.close)
-    exchange = _open(stack, socket.create_server(("127.0.0.1", 0), backlog=128)) if simulated else None
-    # The tracker removes its snapshot; one that was killed could not.
-    stack.callback(settings.paths.snapshot.unlink, missing_ok=True)
-    return _Places(tuple(doors), queue, queue_path, control, exchange)
-
-
-def _open(stack: contextlib.ExitStack, sock: socket.socket, path: Path | None = None) -> socket.socket:
-    if path is not None:
-        stack.callback(path.unlink, missing_ok=True)
-    stack.callback(sock.close)
-    return sock
-
-
-def _listen_tcp(stack: contextlib.ExitStack, listen: str) -> socket.socket:
-    host, _, port = listen.rpartition(":")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return _open(stack, socket.create_server((host.strip("[]"), int(port)), family=family, backlog=512))
-    except OSError as error:
-        raise InUse(
-            f"[tcp] listen = {listen!r}: {error.strerror or error}; choose another or leave it empty"
-        ) from error
 
 
 def _raise_descriptor_limit() -> None:

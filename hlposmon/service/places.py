@@ -1,0 +1,72 @@
+"""What the supervisor holds for its children, so that it outlives any one of them: locks and sockets.
+
+Opened in order and closed in reverse. Nothing in here knows what is said over a socket.
+"""
+
+import contextlib
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from hlposmon.channels import queue as queues
+from hlposmon.channels.door import Lock, check_folder, open_door
+from hlposmon.config import Settings
+from hlposmon.errors import InUse
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The public doors, the workers' queue, the way of reloads, and the simulated exchange's socket."""
+
+    doors: tuple[socket.socket, ...]
+    queue: socket.socket
+    queue_path: Path
+    control: tuple[socket.socket, socket.socket]
+    exchange: socket.socket | None
+
+
+def lock(stack: contextlib.ExitStack, settings: Settings) -> None:
+    """Raises InUse when another monitor has the socket, a folder or the snapshot."""
+    paths = settings.paths
+    socket_path = paths.socket
+    check_folder(socket_path.parent)
+    stack.enter_context(Lock(socket_path.with_name(f".{socket_path.name}.lock"), str(socket_path)))
+    for folder, what in {paths.state_dir: "the state folder", paths.log_dir: "the log folder"}.items():
+        stack.enter_context(Lock(folder / ".lock", f"{what} {folder}"))
+    stack.enter_context(Lock(paths.snapshot.with_name(".snapshot.lock"), f"the snapshot {paths.snapshot}"))
+
+
+def open_places(stack: contextlib.ExitStack, settings: Settings, *, simulated: bool) -> Places:
+    """Raises InUse or NotPermitted; what was opened is closed with the stack."""
+    path = settings.paths.socket
+    doors = [_open(stack, open_door(path), path)]
+    if settings.tcp.listen:
+        doors.append(_listen_tcp(stack, settings.tcp.listen))
+    queue_path = path.with_name(f".{path.name}.q")
+    queue = _open(stack, queues.listen(queue_path), queue_path)
+    control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in control:
+        end.setblocking(False)
+        stack.callback(end.close)
+    exchange = _open(stack, socket.create_server(("127.0.0.1", 0), backlog=128)) if simulated else None
+    # The tracker removes its snapshot; one that was killed could not.
+    stack.callback(settings.paths.snapshot.unlink, missing_ok=True)
+    return Places(tuple(doors), queue, queue_path, control, exchange)
+
+
+def _open(stack: contextlib.ExitStack, sock: socket.socket, path: Path | None = None) -> socket.socket:
+    if path is not None:
+        stack.callback(path.unlink, missing_ok=True)
+    stack.callback(sock.close)
+    return sock
+
+
+def _listen_tcp(stack: contextlib.ExitStack, listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return _open(stack, socket.create_server((host.strip("[]"), int(port)), family=family, backlog=512))
+    except OSError as error:
+        raise InUse(
+            f"[tcp] listen = {listen!r}: {error.strerror or error}; choose another or leave it empty"
+        ) from error
