@@ -61,7 +61,7 @@ def test_supervision_knows_no_word_of_trading(room: str, words: tuple[str, ...])
 def test_siblings_do_not_meet(room: str):
     shared = {
         "workers": {"outlet", "recent", "waiting"},
-        "venues": {"port", "http", "websocket", "patience", "quota", "hyperliquid"},
+        "venues": {"port", "http", "websocket", "loopback", "patience", "quota", "hyperliquid"},
     }[room]
     for path in (PACKAGE / room).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -113,7 +113,7 @@ def room(place: Place) -> Iterator[Finding]:
             yield Finding("room", FAIL, f"{said}, {inodes} inodes", "make room, or name another folder")
         elif least == NEEDED_DISK and free < SCARCE_DISK:
             yield Finding(
-                "room", WARN, said, "make room: a fill takes about half a kilobyte with its history"
+                "room", WARN, said, "make room: a fill takes about 1.3 kB, in audit and history"
             )
         else:
             yield Finding("room", OK, said)

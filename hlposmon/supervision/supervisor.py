@@ -67,6 +67,7 @@ class Supervisor:
         self._stopping = False
         self._was_ready = False
         self._owes_ready = True
+        self._owes_word = "ready"
         self._awake_since = self._turned_at = 0.0
         self._had_terminal = _has_terminal()
         self._fed_at = self._status_at = float("-inf")
@@ -142,21 +143,23 @@ class Supervisor:
         log.info("reloading")
         if self._was_ready:
             self._notifier.reloading()
-        self._owes_ready = True
+        self._owes_ready = True  # systemd waits for it, also when nothing came of the reload
         try:
             specs = self._on_reload() if self._on_reload is not None else None
         except ConfigError as error:
             for mistake in error.mistakes:
                 log.error("not reloaded: bad configuration", extra=fields(mistake=mistake))
-            specs = None
+            return
         except Exception:  # a reload must never cost the monitor
             log.exception("not reloaded")
-            specs = None
-        if specs is not None:
-            try:
+            return
+        try:
+            if specs is not None:
                 self._roster.apply(specs)
-            except ValueError as error:
-                log.error("not reloaded: restart instead", extra=fields(error=error))
+        except ValueError as error:
+            log.error("not reloaded: restart instead", extra=fields(error=error))
+        else:
+            self._owes_word = self._owes_word or "reloaded"
 
     def _reap(self, now: float) -> None:
         for child, code in self._roster.reap(now):
@@ -169,8 +172,9 @@ class Supervisor:
         missing = self._roster.missing()
         if self._owes_ready and not missing and not self._stopping:
             self._notifier.ready()
-            log.info("reloaded" if self._was_ready else "ready")
-            self._owes_ready = False
+            if self._owes_word:
+                log.info(self._owes_word)
+            self._owes_ready, self._owes_word = False, ""
             self._was_ready = True
         if now - self._status_at >= STATUS_EVERY_S:
             status = self._describe(missing)

@@ -11,6 +11,7 @@ import requests
 
 from hlposmon.errors import VenueRefused, VenueUnavailable
 from hlposmon.pacing import Backoff
+from hlposmon.venues.loopback import is_loopback
 from hlposmon.venues.patience import Errands, Patience
 from hlposmon.venues.quota import Share
 
@@ -41,6 +42,9 @@ class Requests:
         self._errands = Errands(patience)
         self._attempts = attempts
         self._session = requests.Session()
+        self._session.auth = _no_credentials
+        # A proxy of the environment is for the world outside, as with `venues/websocket`.
+        self._session.trust_env = not (url.startswith("http:") and is_loopback(url))
         # One at a time is asked; what was given up in its midst must not pile up as idle connections.
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, requests.adapters.HTTPAdapter(pool_connections=1, pool_maxsize=1))
@@ -162,6 +166,11 @@ class Requests:
         if 400 <= status < 500 and status not in _PASSING:
             raise VenueRefused(f"POST {self.url}: {status}: {said}")
         raise VenueUnavailable(f"POST {self.url}: {status}: {said}")
+
+
+def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Nothing that is asked needs any; without this, requests sends what ~/.netrc has for all hosts."""
+    return request
 
 
 def _plainly(error: BaseException) -> str:

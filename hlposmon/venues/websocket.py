@@ -18,6 +18,7 @@ import websocket
 
 from hlposmon.errors import VenueUnavailable
 from hlposmon.pacing import Backoff
+from hlposmon.venues.loopback import is_loopback
 from hlposmon.venues.patience import Errands, Patience
 from hlposmon.venues.quota import Share
 
@@ -190,9 +191,11 @@ class Feed:
     def _connect(self) -> Event:
         made = _Bounded(skip_utf8_validation=True, enable_multithread=False)
         given_up = threading.Event()
+        # A proxy of the environment is for the world outside; the library hears that only beside one of ours.
+        direct = {"http_proxy_host": "-", "http_no_proxy": ["*"]} if is_loopback(self.url) else {}
 
         def connect() -> _Bounded:
-            made.connect(self.url, timeout=OPEN_DEADLINE_S / 2, suppress_origin=True)
+            made.connect(self.url, timeout=OPEN_DEADLINE_S / 2, suppress_origin=True, **direct)
             if given_up.is_set():
                 made.shutdown()
             return made

@@ -142,18 +142,21 @@ def refuse() -> Sequence[ChildSpec] | None:
 @pytest.mark.parametrize("on_reload", [refuse, Wish(None), None])
 def test_a_reload_that_brings_nothing_keeps_everything(on_reload, caplog: pytest.LogCaptureFixture):
     stage = Stage(ChildSpec("a", work), on_reload=on_reload)
+    said = "not reloaded: bad configuration" if on_reload is refuse else "reloaded"
 
     def script(stage: Stage) -> Script:
         yield from stage.all_up()
         pid = stage.row("a").pid
         hang_up()
-        yield from stage.until(lambda: "reloaded" in caplog.messages)
+        yield from stage.until(lambda: said in caplog.messages)
+        yield from stage.for_s(0.3)
         assert (stage.row("a").pid, stage.row("a").state) == (pid, "up")
 
     caplog.set_level("INFO")
     assert stage.run(script) == 0
     mistakes = [r.fields["mistake"] for r in caplog.records if "mistake" in getattr(r, "fields", {})]
     assert len(mistakes) == (2 if on_reload is refuse else 0)
+    assert caplog.messages.count("reloaded") == (0 if on_reload is refuse else 1)
 
 
 def test_more_children_than_the_board_has_room_for_are_refused_and_nothing_changes(caplog):

@@ -142,6 +142,50 @@ def test_what_may_pass_is_asked_again(asker, status):
     assert asker(in_turn(answers(b"<html>", status), answers())).ask() == b'{"a":1}'
 
 
+# ------------------------------------------------------------ the environment
+
+
+def heard(texts):
+    """A server that keeps what it is asked, and answers."""
+
+    def serve(sock, server):
+        texts.append(asked(sock).decode())
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n" + b'{"a":1}')
+
+    return serve
+
+
+def test_what_netrc_has_for_everybody_is_not_sent(asker, tmp_path, monkeypatch):
+    netrc, texts = tmp_path / "netrc", []
+    netrc.write_text("default login someone password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    one = asker(heard(texts))
+    one.requests._session.trust_env = True  # as for an exchange that is not on this machine
+    one.ask()
+
+    assert "authorization" not in texts[0].lower()
+
+
+def test_a_proxy_of_the_environment_is_asked_for_the_exchange(server, patience, monkeypatch):
+    texts = []
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server(heard(texts)).port}")
+    monkeypatch.setenv("no_proxy", "")
+    patience.begin()
+    one = Requests("http://exchange.invalid/info", budget=Quota().share(), patience=patience)
+    one.post(b"{}", weight=2, deadline_s=5.0)
+    one.close()
+
+    assert texts[0].startswith("POST http://exchange.invalid/info ")
+
+
+def test_no_proxy_is_asked_for_this_machine_itself(asker, monkeypatch):
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("no_proxy", "")
+
+    assert asker(answers()).ask() == b'{"a":1}'
+
+
 # ------------------------------------------------------------------ refusals
 
 

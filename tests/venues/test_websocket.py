@@ -414,6 +414,22 @@ def test_a_handshake_that_fails_is_a_loss(listener, talk):
     assert not one.feed.is_open
 
 
+def test_a_proxy_of_the_environment_is_asked_for_the_exchange_but_not_for_this_machine(
+    server, patience, listener, monkeypatch
+):
+    asked = []
+
+    def proxy(sock, server):
+        asked.append(sock.recv(4096))
+
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server(proxy).port}")
+    monkeypatch.setenv("no_proxy", "")
+
+    assert listener("ws://exchange.invalid/ws").until(Lost).reason
+    assert asked[0].startswith(b"CONNECT exchange.invalid:80 ")
+    assert listener(line(says(frame(TEXT, b"hello")))).until(Said).raw == b"hello"
+
+
 @pytest.mark.parametrize("url", ["ws://127.0.0.1:1/ws", "ws://no-such-host.invalid/ws", "nonsense", "ws://"])
 def test_an_address_that_does_not_answer_is_a_loss(listener, url):
     assert listener(url).until(Lost, seconds=12).reason
