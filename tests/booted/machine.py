@@ -130,6 +130,8 @@ def boot(root: Path, log: Path, *, binds: dict[Path, str]) -> Iterator[Machine]:
     with log.open("wb") as out:
         process = subprocess.Popen(
             [
+                # A test run that is killed leaves no machine behind: nspawn takes its own along.
+                "setpriv", "--pdeathsig=KILL",
                 "systemd-nspawn", f"--directory={root}", "--boot", "--register=no", "--keep-unit",
                 "--private-network", "--volatile=overlay", "--console=pipe", "--quiet",
                 "--resolv-conf=off", "--timezone=off", "--machine=vps",

@@ -27,12 +27,17 @@ def test_the_cron_line_is_silent_while_all_is_well_and_mails_when_it_is_not(host
 
 def test_logrotate_compresses_and_the_audit_stays_whole(host: Host):
     machine = host.machine
-    old = "/var/log/hlposmon/trading/audit-2026-01-01.jsonl"
-    rotate = "logrotate --force --verbose /etc/logrotate.d/hlposmon"
-    machine.must(f"systemctl restart hlposmon.service; {rotate}", timeout_s=120)
-    machine.must("hlposmon wait --ready --timeout 60", timeout_s=70)
+    trading = "/var/log/hlposmon/trading"
+    [living] = machine.must(f"ls {trading}").split()
+    machine.must("logrotate --force --verbose /etc/logrotate.d/hlposmon", timeout_s=120)
+    host.venue.pace(20)
+    machine.until(
+        "the day goes on in a file of its own", lambda: living in machine.must(f"ls {trading}").split()
+    )
+    machine.must("systemctl restart hlposmon.service && hlposmon wait --ready --timeout 60", timeout_s=120)
 
-    assert machine.run(f"ls {old}*").returncode != 0
+    assert machine.must(f"ls {trading}").split() == [living, f"{living}.gz"]
+    assert machine.must(f"zcat {trading}/{living}.gz | wc -l") != "0"
     host.agrees()
 
 
