@@ -18,7 +18,7 @@ from tests.booted import rootfs
 from tests.booted.machine import Machine, boot
 from tests.booted.venue import Venue, open_venue
 from tests.booted.watcher import SOCKET
-from tests.checkout import CHECKOUT
+from tests.checkout import CHECKOUT, copy_of_checkout
 
 OPERATIONS = CHECKOUT / "docs/operations.md"
 ADDRESS = "0x0123456789abcdef0123456789abcdef01234567"
@@ -26,6 +26,8 @@ ADDRESS = "0x0123456789abcdef0123456789abcdef01234567"
 TRUST = "[Service]\nEnvironment=REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt\n"
 LOGS = "/var/log/hlposmon"
 PIP = "[global]\nno-index = true\nfind-links = /srv/wheels\n"
+# Folders of `wheels`, and their names below /srv.
+BINDS = {"all": "wheels", "next": "next", "pinned": "pinned", "checkout": "checkout"}
 UV = 'no-index = true\nfind-links = ["/srv/wheels"]\n'
 
 
@@ -89,10 +91,12 @@ class Host:
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package's wheel, and in `all/` that and every wheel it needs."""
+    """A folder with the package's wheel; in `all/` every wheel it needs, in `pinned/` what is pinned."""
     folder = tmp_path_factory.mktemp("wheels")
     (folder / "next").mkdir()
     rootfs.dependencies(folder / "all", rootfs.wheel(folder))
+    rootfs.pinned(folder / "pinned")
+    copy_of_checkout(folder / "checkout")
     return folder
 
 
@@ -105,7 +109,10 @@ def machine(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Iterator[
             boot(
                 root,
                 tmp_path_factory.mktemp("boot") / "console.log",
-                binds={wheels / "all": "/srv/wheels", wheels: "/srv/package", wheels / "next": "/srv/next"},
+                binds={
+                    wheels: "/srv/package",
+                    **{wheels / here: f"/srv/{there}" for here, there in BINDS.items()},
+                },
             ) as booted,
         ):
             booted.write("/etc/pip.conf", PIP)

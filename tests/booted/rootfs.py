@@ -19,7 +19,7 @@ SUITE = os.environ.get("HLPOSMON_SUITE", "bookworm")
 MIRROR = os.environ.get("HLPOSMON_MIRROR", "http://deb.debian.org/debian")
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "cron", "logrotate", "curl",
-    "ca-certificates", "man-db", "sudo", "procps", "iproute2", "faketime", "socat",
+    "ca-certificates", "man-db", "sudo", "procps", "iproute2", "faketime", "socat", "make",
 )  # fmt: skip
 TOOLS = {"debootstrap": "debootstrap", "systemd-nspawn": "systemd-container", "nsenter": "util-linux"}
 # Other ways to install it that the documents name.
@@ -109,6 +109,15 @@ def _build(source: Path, folder: Path) -> Path:
 def dependencies(folder: Path, of: Path) -> None:
     """Every wheel that `of` needs, for the Python of the Debian: what the registry stands for inside."""
     _must([sys.executable, "-m", "pip", "wheel", "-q", "-w", str(folder), str(of), *INSTALLERS])
+
+
+def pinned(folder: Path) -> None:
+    """What the constraints name, as the registry has it: a hash knows no wheel that was built here."""
+    files = [
+        word for name in ("constraints.txt", "constraints-build.txt") for word in ("-r", str(CHECKOUT / name))
+    ]
+    download = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes"]
+    _must([*download, "-d", str(folder), *files])
 
 
 def _must(command: list[str]) -> None:

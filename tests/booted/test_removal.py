@@ -11,6 +11,10 @@ DEBIANS = (
 )  # fmt: skip
 
 
+# State, what was changed in /etc, and logs.
+KEPT = ("/var/lib/hlposmon", "/var/log/hlposmon")
+
+
 def left(host: Host) -> set[str]:
     """Files that were not there before the installation and are no leavings of Debian's own tools."""
     new = files(host.machine) - host.before
@@ -22,9 +26,7 @@ def test_a_removal_leaves_state_and_logs_and_an_installation_goes_on_from_there(
     accounts = machine.read("/etc/hlposmon/hlposmon.toml")
     machine.must(f"set -e; {commands('remove')}")
 
-    assert {
-        path for path in left(host) if not path.startswith(("/var/lib/hlposmon", "/var/log/hlposmon"))
-    } == set()
+    assert {path for path in left(host) if not path.startswith(KEPT)} == set()
     assert machine.run("pgrep -u hlposmon").stdout == ""
     assert machine.run("systemctl cat hlposmon.service").returncode != 0
 
@@ -65,3 +67,25 @@ def test_pipx_will_do(installed: Host):
 def test_uv_will_do(installed: Host):
     installed.machine.must("rm -rf /opt/pipx /usr/local/bin/hlposmon /usr/local/bin/check_hlposmon")
     simulated(installed, "install-uv")
+
+
+def test_make_will_do_from_a_checkout_that_it_leaves_alone(installed: Host):
+    """It is mounted read-only; root's umask is narrow, as some administrators have it."""
+    machine = installed.machine
+    machine.must("rm -rf /opt/uv /usr/local/bin/hlposmon /usr/local/bin/check_hlposmon")
+    registry = "PIP_CONFIG_FILE=/dev/null PIP_NO_INDEX=1 PIP_FIND_LINKS=/srv/pinned"
+    make = f"umask 077; {registry} make -C /srv/checkout"
+    machine.must(f"{make} install", timeout_s=240)
+    machine.must(f"set -e; {commands('simulated')}", timeout_s=120)
+    machine.must("hlposmon wait --ready --timeout 60 && hlposmon health")
+    pid = machine.show("hlposmon.service", "MainPID")
+    machine.must(f"{make} install", timeout_s=240)
+    machine.must("hlposmon wait --ready --timeout 60 && hlposmon health")
+    assert machine.show("hlposmon.service", "MainPID") != pid, "it runs on what was installed last"
+    assert machine.must("ls -d /opt/hlposmon*") == "/opt/hlposmon\n"
+
+    machine.must(f"{make} uninstall", timeout_s=60)
+    assert machine.run("pgrep -u hlposmon").stdout == ""
+    assert {path for path in left(installed) if not path.startswith(KEPT)} == set()
+    machine.must(f"{make} purge", timeout_s=60)
+    assert left(installed) == set()
