@@ -243,4 +243,6 @@ def readable(folder: Path) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        raise NotPermitted(f"{error.filename or folder}: the audit may not be read by this user") from error
+        raise NotPermitted.to_outsiders(
+            f"{error.filename or folder}: the audit may not be read by this user"
+        ) from error

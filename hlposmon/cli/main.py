@@ -45,7 +45,7 @@ COMMANDS = {
 EXITS: tuple[tuple[type[HlposmonError], int, str], ...] = (
     (ConfigError, 78, ""),
     (MonitorNotRunning, 3, "; start one with 'hlposmon run', or say where it is with --socket"),
-    (NotPermitted, 4, "; become a member of its group (hlposmon) or its user"),
+    (NotPermitted, 4, ""),
     (TimedOut, 124, ""),
     (VenueUnavailable, 75, ""),
     (HlposmonError, 1, ""),

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pwd
 import socket
 import stat
 import threading
@@ -11,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from hlposmon.channels.door import open_door
 from hlposmon.checks import machine, permissions, setup
 from hlposmon.checks.findings import Check, Finding, Place
 from hlposmon.checks.keys import keys
 from hlposmon.checks.running import examine
 from hlposmon.config import Flags, locate
+from hlposmon.errors import NotPermitted
 from tests.system.world import World
 
 KEY = "0x" + "4c" * 32
@@ -255,6 +258,41 @@ def test_a_folder_that_is_a_link_is_named(tmp_path):
     (tmp_path / "run").symlink_to(tmp_path / "real")
 
     assert [finding.state for finding in permissions.runtime(place(tmp_path))] == ["fail"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+@pytest.mark.parametrize("is_services", [False, True])
+def test_a_folder_that_is_another_users_fails_unless_he_is_the_services(tmp_path, monkeypatch, is_services):
+    (tmp_path / "run").mkdir()
+    os.chown(tmp_path / "run", 4321, 4321)
+    monkeypatch.setattr(permissions, "USER", pwd.getpwuid(0).pw_name if not is_services else "hlposmon-4321")
+    known = pwd.getpwuid(0)
+    service = pwd.struct_passwd((*known[:2], 4321, *known[3:]))
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: service if name == "hlposmon-4321" else known)
+    [finding] = permissions.runtime(place(tmp_path))
+
+    assert finding.state == ("ok" if is_services else "fail")
+    assert is_services or ("belongs to uid 4321" in finding.text and finding.remedy)
+
+
+@pytest.mark.parametrize("spoil", ["link", "everybody", "sticky", "none"])
+def test_the_doctor_judges_a_folder_as_run_does(tmp_path, spoil):
+    folder = tmp_path / "run"
+    (tmp_path / "real").mkdir()
+    if spoil == "link":
+        folder.symlink_to(tmp_path / "real")
+    else:
+        folder.mkdir()
+        folder.chmod({"everybody": 0o707, "sticky": 0o1707, "none": 0o700}[spoil])
+    try:
+        open_door(folder / "m.sock").close()
+        (folder / "m.sock").unlink()
+        refused = False
+    except NotPermitted:
+        refused = True
+
+    states = [finding.state for finding in permissions.runtime(place(tmp_path))]
+    assert states == ["fail" if refused else "ok"]
 
 
 @pytest.mark.parametrize(("name", "mode"), [("m.sock", 0o666), ("snapshot", 0o644)])
