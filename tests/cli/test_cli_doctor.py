@@ -205,6 +205,17 @@ def test_a_key_in_the_environment_is_named_and_not_shown(world):
         ("etc/default/hlposmon", "HYPERLIQUID_PRIVATE_KEY=short\n", 1),
         ("etc/systemd/system/hlposmon.service.d/key.conf",
          f"[Service]\nEnvironment=HYPERLIQUID_PRIVATE_KEY={KEY}\n", 2),
+        ("etc/systemd/system/hlposmon-health.service.d/key.conf", f"[Service]\nEnvironment=K={KEY}\n", 2),
+        ("etc/systemd/system/hlposmon-alert@.service.d/key.conf", f"[Service]\nEnvironment=K={KEY}\n", 2),
+        ("etc/systemd/system/hlposmon-alert@hlposmon.service.service.d/a.conf", f"Environment=K={KEY}\n", 1),
+        ("etc/systemd/system/hlposmon-.service.d/a.conf", f"Environment=K={KEY}\n", 1),
+        *((f"home/{name}", f"\nexport HYPERLIQUID_PRIVATE_KEY={KEY}\n", 2)
+          for name in (".bashrc", ".profile", ".bash_profile", ".zshrc", ".zshenv", ".zprofile")),
+        ("home/.config/environment.d/10.conf", f"HYPERLIQUID_PRIVATE_KEY={KEY}\n", 1),
+        ("etc/environment", f"HYPERLIQUID_PRIVATE_KEY={KEY}\n", 1),
+        ("etc/profile.d/trading.sh", f"export WALLET={KEY[2:].upper()}\n", 1),
+        ("etc/hlposmon/credentials/wallet", KEY, 1),
+        ("etc/hlposmon/credentials/old/2025/wallet", f"{KEY[2:]}\n", 1),
     ],
 )  # fmt: skip
 def test_a_key_that_lies_in_a_file_is_named_by_its_line(tmp_path, where, text, line):
@@ -231,6 +242,63 @@ def test_what_is_no_key_is_none(tmp_path, text):
     path.write_text(text)
 
     assert [finding.state for finding in keys(place(tmp_path))] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A",  # not all hex
+        "4c" * 64,  # twice as long: a hash
+        "4c" * 16,
+        "0x" + "00" * 32,
+        "ff" * 32,  # beyond the curve
+    ],
+)
+def test_a_credential_of_another_venue_is_no_key(tmp_path, text):
+    path = tmp_path / "etc/hlposmon/credentials/binance-api-secret"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+
+    assert [finding.state for finding in keys(place(tmp_path))] == ["ok"]
+
+
+def test_what_was_not_looked_at_is_said(tmp_path, monkeypatch):
+    folder = tmp_path / "etc/hlposmon/credentials"
+    (folder / "below").mkdir(parents=True)
+    for number in range(80):
+        (folder / f"below/{number}").write_text("x")
+    (folder / "loop").symlink_to(folder)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/.bashrc").write_text("x" * (300 * 1024))
+    found = keys(place(tmp_path))
+
+    assert [(finding.state, finding.text.removeprefix(str(tmp_path))) for finding in found] == [
+        ("skipped", "/etc/hlposmon/credentials: only 64 files of it were looked at"),
+        ("skipped", "/home/.bashrc: only its first 256 KiB were looked at"),
+        ("ok", "no private key found where one would lie"),
+    ]
+
+
+def test_what_may_not_be_read_is_said(tmp_path):
+    for name in ("etc/hlposmon/credentials", "home/.bashrc"):
+        (tmp_path / name).mkdir(parents=True) if "etc" in name else (tmp_path / "home").mkdir()
+    (tmp_path / "home/.bashrc").write_text(KEY)
+    for path in (tmp_path / "etc/hlposmon/credentials", tmp_path / "home/.bashrc"):
+        path.chmod(0)
+    tmp_path.chmod(0o755)
+    uid = os.geteuid()
+    try:
+        os.seteuid(65534 if uid == 0 else uid)
+        found = list(keys(place(tmp_path)))
+    finally:
+        os.seteuid(uid)
+        (tmp_path / "etc/hlposmon/credentials").chmod(0o700)
+
+    assert [(finding.state, finding.text.removeprefix(str(tmp_path))) for finding in found] == [
+        ("skipped", "/etc/hlposmon/credentials: this user may not read it"),
+        ("skipped", "/home/.bashrc: this user may not read it"),
+        ("ok", "no private key found where one would lie"),
+    ]
 
 
 def test_a_fifo_in_the_place_of_a_file_keeps_nobody_waiting(tmp_path):
