@@ -10,13 +10,12 @@ import fcntl
 import os
 import socket
 import stat
-import struct
 from pathlib import Path
 from types import TracebackType
 
 from hlposmon.errors import InUse, NotPermitted
+from hlposmon.serving.callers import caller_of
 
-_PEERCRED = struct.Struct("iII")  # pid, uid, gid
 SOCKET_MODE = 0o660
 BACKLOG = 512
 
@@ -125,8 +124,7 @@ def _make_way(path: Path) -> None:
     try:
         probe.settimeout(1.0)
         probe.connect(os.fspath(path))
-        raw = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)
-        pid, _, _ = _PEERCRED.unpack(raw)
+        pid = caller_of(probe).pid or 0
         if pid and not _exists(pid):
             # Who made it is dead; its children, who inherited it, have yet to notice and will.
             path.unlink(missing_ok=True)
