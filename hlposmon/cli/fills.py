@@ -81,10 +81,8 @@ def command(
     if since is not None and until is not None and since > until:
         raise click.UsageError("--since is later than --until.")
     place = given_socket(ctx, socket)
-    path = (
-        locate(Flags(socket=place, state_dir=state_dir, simulate=simulate), os.environ).state_dir
-        / HISTORY_FILE
-    )
+    paths = locate(Flags(socket=place, state_dir=state_dir, simulate=simulate), os.environ)
+    path = paths.state_dir / HISTORY_FILE
     with _open(path) as history:
         unknown = _unknown(history, coin, account)
         if unknown is not None:
