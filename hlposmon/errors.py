@@ -4,6 +4,12 @@ Every error carries plain values in its message (what is wrong, where, what to d
 cause. It is raised or logged, never both. Nothing here may import anything else of ours.
 """
 
+from __future__ import annotations
+
+TYPE_CHECKING = False  # typing's, without typing
+if TYPE_CHECKING:
+    from typing import Self
+
 
 class HlposmonError(Exception):
     """The root of all errors that hlposmon raises on purpose."""
@@ -17,7 +23,7 @@ class ConfigError(HlposmonError):
         super().__init__("\n".join(mistakes))
         self.mistakes = mistakes
 
-    def __reduce__(self) -> tuple[type["ConfigError"], tuple[list[str]]]:
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[list[str]]]:
         return (type(self), (self.mistakes,))
 
 
@@ -42,7 +48,12 @@ class MonitorNotRunning(HlposmonError):
 
 
 class NotPermitted(HlposmonError):
-    """The socket or snapshot exists, but this user may not open it."""
+    """The socket or a file exists, or could, but this user may not open or make it."""
+
+    @classmethod
+    def to_outsiders(cls, what: str) -> Self:
+        """Of what the monitor's group may open: says that one has to be in it."""
+        return cls(f"{what}; become a member of its group (hlposmon) or its user")
 
 
 class TimedOut(HlposmonError):

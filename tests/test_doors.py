@@ -67,3 +67,22 @@ def test_siblings_do_not_meet(room: str):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"hlposmon.{room}."):
                 assert node.module.rpartition(".")[2] in shared, f"{path.name} imports {node.module}"
+
+
+@pytest.mark.parametrize(
+    ("fact", "home"),
+    [
+        ("history.sqlite3", "wire/schema.py"),
+        ("trading", "channels/parts.py"),
+        ("SO_PEERCRED", "serving/callers.py"),
+    ],
+)
+def test_a_fact_stands_in_one_place(fact: str, home: str):
+    users = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if fact in (getattr(node, "value", None), getattr(node, "attr", None))
+    }
+
+    assert {home} == users

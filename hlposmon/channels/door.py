@@ -10,13 +10,12 @@ import fcntl
 import os
 import socket
 import stat
-import struct
 from pathlib import Path
 from types import TracebackType
 
 from hlposmon.errors import InUse, NotPermitted
+from hlposmon.serving.callers import caller_of
 
-_PEERCRED = struct.Struct("iII")  # pid, uid, gid
 SOCKET_MODE = 0o660
 BACKLOG = 512
 
@@ -65,30 +64,38 @@ class Lock:
         self.release()
 
 
-def check_folder(folder: Path) -> None:
-    """Raises NotPermitted where another user could put a socket or snapshot of his in the place of ours.
+def objection(folder: Path, uid: int) -> tuple[str, str] | None:
+    """Why the monitor of this user must not serve in this folder, and what to do; None where it may.
 
-    So would its owner, whoever made a link that leads there, and anybody where all may write and take away.
+    Its owner could put a socket or snapshot of his in the place of ours, and so could whoever made a link
+    that leads there, and anybody where all may write and take away.
     """
     try:
         status = folder.lstat()
     except OSError:
-        return  # there is no such folder for us: to bind there says so
+        return None  # there is no such folder for us: to bind there says so
     if stat.S_ISLNK(status.st_mode):
-        raise NotPermitted(
-            f"the socket's folder {folder} is a symbolic link: name the folder that it leads to with --socket"
+        return (
+            f"the socket's folder {folder} is a symbolic link",
+            "name the folder that it leads to with --socket",
         )
-    if status.st_uid not in (os.geteuid(), 0):
-        raise NotPermitted(
-            f"the socket's folder {folder} belongs to uid {status.st_uid}, who could put a socket in"
-            f" the place of ours (uid {os.geteuid()}): run as that user, or choose another"
-            " folder with --socket"
-        )
+    if status.st_uid not in (uid, 0):
+        owner = f"uid {status.st_uid}, who could put a socket in the place of ours (uid {uid})"
+        remedy = "run as that user, or choose another folder with --socket"
+        return f"the socket's folder {folder} belongs to {owner}", remedy
     if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
-        raise NotPermitted(
-            f"everybody may write in the socket's folder {folder}: chmod o-w it, or choose another"
-            " with --socket"
+        return (
+            f"everybody may write in the socket's folder {folder}",
+            "chmod o-w it, or choose another with --socket",
         )
+    return None
+
+
+def check_folder(folder: Path) -> None:
+    """Raises NotPermitted where another user could put a socket or snapshot of his in the place of ours."""
+    found = objection(folder, os.geteuid())
+    if found is not None:
+        raise NotPermitted(": ".join(found))
 
 
 def open_door(path: Path) -> socket.socket:
@@ -117,8 +124,7 @@ def _make_way(path: Path) -> None:
     try:
         probe.settimeout(1.0)
         probe.connect(os.fspath(path))
-        raw = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)
-        pid, _, _ = _PEERCRED.unpack(raw)
+        pid = caller_of(probe).pid or 0
         if pid and not _exists(pid):
             # Who made it is dead; its children, who inherited it, have yet to notice and will.
             path.unlink(missing_ok=True)

@@ -33,8 +33,8 @@ from hlposmon.channels.history_rows import Rows, Taken, Unwritten, newest_fill_m
 from hlposmon.domain.reports import Statement
 from hlposmon.errors import WireError
 from hlposmon.wire.lines import Recovered
+from hlposmon.wire.schema import HISTORY_FILE
 
-NAME = "history.sqlite3"
 # Lines that wait for the next commit; what is beyond is brought again from the journal.
 BUFFER_LINES = 10_000
 PIECE_LINES = 1_000
@@ -65,7 +65,7 @@ class History:
 
     def __init__(self, state_dir: Path, *, fsync: str, beat: Callable[[], None] = lambda: None) -> None:
         # Where a link leads is where SQLite keeps its log.
-        self.path = Path(os.path.realpath(state_dir / NAME))
+        self.path = Path(os.path.realpath(state_dir / HISTORY_FILE))
         # Why the last attempt failed, since when another program holds the file, and when it was tried last.
         self._refusal: str | None = None
         self._held_since_s: float | None = None

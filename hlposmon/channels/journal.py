@@ -18,6 +18,7 @@ from typing import Any
 from hlposmon.channels.following import lines_after
 from hlposmon.channels.journal_file import DayFile
 from hlposmon.channels.journal_tail import Tail, day_of
+from hlposmon.channels.parts import written_below
 from hlposmon.channels.recovery import ReadBack, Unsound, read_back
 from hlposmon.channels.syncer import PATIENCE_S, Syncer
 from hlposmon.errors import NotPermitted
@@ -48,7 +49,7 @@ class Journal:
         sealed: Callable[[dict[str, Any], str, bytes], object] | None = None,
         kept_seq: Callable[[], int] = lambda: 0,
     ) -> None:
-        self.folder = log_dir / "trading"
+        self.folder = written_below(log_dir)
         self._refusal: str | None = None
         self._syncer = Syncer(fsync)
         self._remarks: list[tuple[str, dict[str, Any]]] = []

@@ -88,9 +88,14 @@ def pruned_in(folder: Path) -> Pruned | None:
     return pruned if is_sound and _DIGEST.match(pruned.hash) and pruned.seq > 0 else None
 
 
+def written_below(log_dir: Path) -> Path:
+    """Where a monitor with this log folder writes them."""
+    return log_dir / "trading"
+
+
 def folder_of(log_dir: Path) -> Path:
     """Where the files are: below the log folder, or in it when they were copied to one of their own."""
-    below = log_dir / "trading"
+    below = written_below(log_dir)
     with readable(below):
         return below if below.is_dir() or not any(map(_is_ours, _names(log_dir))) else log_dir
 
@@ -243,4 +248,6 @@ def readable(folder: Path) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        raise NotPermitted(f"{error.filename or folder}: the audit may not be read by this user") from error
+        raise NotPermitted.to_outsiders(
+            f"{error.filename or folder}: the audit may not be read by this user"
+        ) from error

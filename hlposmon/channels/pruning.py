@@ -8,7 +8,6 @@ it too, and only a number and hash that were noted elsewhere tell that apart.
 
 import contextlib
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from itertools import islice
@@ -27,6 +26,7 @@ from hlposmon.channels.parts import (
     readable,
 )
 from hlposmon.errors import HlposmonError, WireError
+from hlposmon.replacing import replace_file
 from hlposmon.wire.lines import open_line
 
 # A restart reads back to the last checkpoint, which stands in one of these.
@@ -98,15 +98,6 @@ def _first_line(part: Part) -> dict[str, Any] | None:
 
 
 def _note(folder: Path, pruned: Pruned) -> None:
-    """Whole or not at all, and on the disk before a file goes."""
-    path, new = folder / PRUNED_NAME, folder / f".{PRUNED_NAME}.new"
-    with new.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(pruned)) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    new.chmod(0o640)
-    new.replace(path)
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    with contextlib.suppress(OSError):
-        os.fsync(handle)
-    os.close(handle)
+    """Whole or not at all, and on the disk before a file goes; for the monitor to read, whoever prunes."""
+    text = json.dumps(asdict(pruned)) + "\n"
+    replace_file(folder / PRUNED_NAME, text, mode=0o640, durable=True, handed_over=True)

@@ -14,7 +14,6 @@ import fcntl
 import os
 import select
 import socket
-import struct
 import sys
 import termios
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from hlposmon.domain.reports import Ask, Report
 from hlposmon.errors import HlposmonError, NotPermitted
+from hlposmon.serving.callers import caller_of
 from hlposmon.wire.facts import decode, encode
 
 # One datagram must fit the socket's send buffer (208 kB by default); this leaves room for several.
@@ -30,7 +30,6 @@ PIECE_BYTES = 48_000
 _FIRST, _LAST = 1, 2
 # What is wrong with us rather than with the peer: try again when something was closed.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_PEERCRED = struct.Struct("iII")  # pid, uid, gid
 
 
 class QueueBroken(HlposmonError):
@@ -169,9 +168,7 @@ def accept(listener: socket.socket) -> Queue | None:
         if error.errno in _EXHAUSTED:
             return None
         raise
-    raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)
-    _, uid, _ = _PEERCRED.unpack(raw)
-    if uid != os.getuid():
+    if caller_of(sock).uid != os.getuid():
         sock.close()
         return None
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)

@@ -2,11 +2,13 @@
 
 What to say comes from a Source; what is worth sending is published here once encoded, the same bytes
 for every client. A client that does not read is cut off, never waited for.
+What a client missed is sent to it as it reads, out of what is kept for all: it waits nowhere else.
 """
 
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Protocol
 
 from hlposmon.errors import WireError
@@ -92,10 +94,11 @@ class Published:
 
 @dataclass(slots=True)
 class _Client:
-    """What one client of the stream asked for."""
+    """What one client of the stream asked for; `sent_seq` is how far it has come while it catches up."""
 
     peer: Peer
     compact: bool
+    sent_seq: int | None = None
     events: frozenset[str] = frozenset()
     accounts: frozenset[str] = field(default_factory=frozenset)
 
@@ -153,7 +156,10 @@ class PublicServer:
             gone = self._replay.popleft()
             self._replay_bytes -= len(gone.frame) + len(gone.compact)
         for client in list(self._clients.values()):
-            client.send(message)
+            if client.sent_seq is None:
+                client.send(message)
+            elif not self._reaches_back_to(client.sent_seq):
+                client.peer.cut_off()
 
     def close(self) -> None:
         self._server.close()
@@ -224,11 +230,23 @@ class PublicServer:
         client.accounts = _listed(peer.request.query.get("accounts"))
         self._clients[peer] = client
         if since is not None and self._reaches_back_to(since):
-            for message in list(self._replay):
-                if message.seq > since:
-                    client.send(message)
+            client.sent_seq = since
+            self.catch_up(peer)
             return
         self._send_state(peer, "initial_state")
+
+    def catch_up(self, peer: Peer) -> None:
+        """Send on what the client missed, until something has to wait; at its end it is sent what is new."""
+        client = self._clients[peer]
+        if client.sent_seq is None:
+            return
+        begin = client.sent_seq + 1 - self._replay[0].seq if self._replay else 0
+        for message in islice(self._replay, begin, None):
+            if peer.buffered:
+                return
+            client.send(message)
+            client.sent_seq = message.seq
+        client.sent_seq = None
 
     def farewell(self, peer: Peer) -> None:
         self._clients.pop(peer, None)
@@ -279,6 +297,9 @@ class _Stream(Session):
 
     def received(self, peer: Peer, message: str | bytes) -> None:
         self._server.hear(peer, message)
+
+    def drained(self, peer: Peer) -> None:
+        self._server.catch_up(peer)
 
     def closed(self, peer: Peer) -> None:
         self._server.farewell(peer)

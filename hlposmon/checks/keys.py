@@ -1,18 +1,30 @@
 """Private keys that lie around where a position monitor needs none. A key is never shown: file and line are.
 
-What has the shape of a key (64 hexadecimal digits) may be a hash; in these files there is no reason for one.
+What has the shape of a key (64 hexadecimal digits) may be a hash; in our own files there is no reason
+for one. Elsewhere it has to stand by itself. What was not looked at is said.
 """
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
-from hlposmon.checks.findings import FAIL, OK, WARN, Finding, Place
-from hlposmon.checks.setup import UNIT, UNIT_FOLDERS
+from hlposmon.checks.findings import FAIL, OK, SKIPPED, WARN, Finding, Place
+from hlposmon.checks.setup import UNIT_FOLDERS
 from hlposmon.config.accounts import KEY_NAME, looks_like_a_key
 
 MAX_BYTES = 256 * 1024
-MAX_FILES = 64
+MAX_FILES = 64  # of one folder
+MAX_ENTRIES = 4096
+_UNREADABLE = "this user may not read it"
+_START_UP = (
+    *(".profile", ".bashrc", ".bash_profile", ".bash_login", ".bash_aliases"),
+    *(".zshenv", ".zshrc", ".zprofile", ".zlogin", ".config/fish/config.fish", ".pam_environment"),
+)
+_UNITS = re.compile(r"hlposmon(-.*|@.*)?\.service(\.d)?")
+_KEY_ALONE = re.compile(r"(?<![0-9A-Za-z])(?:0[xX])?([0-9a-fA-F]{64})(?![0-9A-Za-z])")
+_CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141  # of secp256k1
 _REMEDY = (
     "put HYPERLIQUID_ACCOUNT_ADDRESS=0x... (or [[venues.hyperliquid.accounts]]) in its place; whoever could"
     " read it may have it: move the funds or approve a new agent, and retire this key"
@@ -20,59 +32,128 @@ _REMEDY = (
 
 
 def keys(place: Place) -> Iterator[Finding]:
-    """The environment, `.env` files, the configuration and the unit with its drop-ins."""
+    """The environment, start-up files of shells, `.env` files, the configuration, credentials, the units."""
     found = 0
     if place.environ.get(KEY_NAME, "").strip():
         found += 1
         yield Finding("keys", WARN, f"{KEY_NAME} is in the environment and not needed", _REMEDY)
-    for path in _places(place):
-        for number in _lines_with_keys(path):
+    left_out: dict[Path, str] = {}
+    for path, is_key in _places(place, left_out).items():
+        for number in _lines_with_keys(path, is_key, left_out):
             found += 1
             others = _readable_by_others(path)
             said = f"{path}: line {number}: what looks like a private key" + (
                 ", and others may read it" if others else ""
             )
             yield Finding("keys", FAIL if others else WARN, said, _REMEDY)
+    for path, why in sorted(left_out.items()):
+        yield Finding("keys", SKIPPED, f"{path}: {why}")
     if not found:
         yield Finding("keys", OK, "no private key found where one would lie")
 
 
-def _places(place: Place) -> list[Path]:
+def _places(place: Place, left_out: dict[Path, str]) -> dict[Path, Callable[[str], bool]]:
+    """The files, each with what is a key in it."""
+    ours = [*_settings(place), *_units(place, left_out), place.root / "etc/default/hlposmon"]
+    ours += _listed(place.root / "etc/hlposmon", left_out)
+    # Of these we do not know that a hash has no business in them.
+    others = [*_start_up(place, left_out), *_below(place.root / "etc/hlposmon/credentials", left_out)]
+    found: dict[Path, Callable[[str], bool]] = {path.absolute(): _is_a_key_alone for path in others}
+    return found | {path.absolute(): looks_like_a_key for path in ours}
+
+
+def _settings(place: Place) -> list[Path]:
+    """`.env` files and the configuration."""
     home = place.environ.get("HOME", "")
     folders = [Path.cwd(), place.root / "etc/hlposmon"]
     folders += [Path(home), Path(home) / ".config/hlposmon"] if home.startswith("/") else []
     if place.paths.config is not None:
         folders.append(place.paths.config.parent)
     found = [folder / name for folder in folders for name in (".env", ".env.local", "hlposmon.env")]
-    found += [
-        path
-        for path in (place.paths.config, place.flags.env_file)
-        if path is not None
-        for path in [Path(path)]
-    ]
-    found += _listed(place.root / "etc/hlposmon")
-    found.append(place.root / "etc/default/hlposmon")
+    return found + [Path(path) for path in (place.paths.config, place.flags.env_file) if path is not None]
+
+
+def _units(place: Place, left_out: dict[Path, str]) -> list[Path]:
+    """Our units and their drop-ins, those of one instance and of all that begin alike too."""
+    found = []
     for folder in UNIT_FOLDERS:
-        found.append(place.root / folder / UNIT)
-        found += _listed(place.root / folder / f"{UNIT}.d")
-    return list(dict.fromkeys(path.absolute() for path in found))
+        found += [path for path in _entries(place.root / folder, left_out) if _UNITS.fullmatch(path.name)]
+    files = [path for path in found if not _is_folder(path)]
+    return files + [file for path in found if _is_folder(path) for file in _listed(path, left_out)]
 
 
-def _listed(folder: Path) -> list[Path]:
+def _start_up(place: Place, left_out: dict[Path, str]) -> list[Path]:
+    """What a login reads: the machine's files and the user's."""
+    etc = place.root / "etc"
+    found = [etc / "environment", etc / "profile", etc / "bash.bashrc", etc / "zsh/zshenv"]
+    found += _listed(etc / "profile.d", left_out)
+    home = place.environ.get("HOME", "")
+    if home.startswith("/"):
+        found += [Path(home) / name for name in _START_UP]
+        found += _listed(Path(home) / ".config/environment.d", left_out)
+    return found
+
+
+def _listed(folder: Path, left_out: dict[Path, str]) -> list[Path]:
+    """The files in a folder, no more than the first few."""
+    return _first(folder, [path for path in _entries(folder, left_out) if not _is_folder(path)], left_out)
+
+
+def _below(folder: Path, left_out: dict[Path, str]) -> list[Path]:
+    """The files in a folder and in those below it; no link to a folder is followed."""
+    found: list[Path] = []
+    folders = [folder]
+    while folders and len(found) <= MAX_FILES:
+        for path in _entries(folders.pop(0), left_out):
+            if not _is_folder(path):
+                found.append(path)
+            elif not path.is_symlink() and len(folders) < MAX_FILES:
+                folders.append(path)
+    return _first(folder, found, left_out)
+
+
+def _entries(folder: Path, left_out: dict[Path, str]) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.is_file())[:MAX_FILES]
+        return sorted(islice(folder.iterdir(), MAX_ENTRIES))
+    except PermissionError:
+        left_out[folder] = _UNREADABLE
     except OSError:
-        return []
+        pass
+    return []
 
 
-def _lines_with_keys(path: Path) -> list[int]:
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # it may not be looked at; to open it says so
+        return False
+
+
+def _first(folder: Path, files: list[Path], left_out: dict[Path, str]) -> list[Path]:
+    if len(files) > MAX_FILES:
+        left_out[folder] = f"only {MAX_FILES} files of it were looked at"
+    return files[:MAX_FILES]
+
+
+def _lines_with_keys(path: Path, is_key: Callable[[str], bool], left_out: dict[Path, str]) -> list[int]:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not keep us waiting
         with os.fdopen(fd, "rb") as file:
-            lines = file.read(MAX_BYTES).decode("utf-8", "replace").splitlines()
+            raw = file.read(MAX_BYTES + 1) or b""
+    except PermissionError:
+        left_out[path] = _UNREADABLE
+        return []
     except OSError:
         return []
-    return [number for number, line in enumerate(lines, 1) if looks_like_a_key(line) or _names_one(line)]
+    if len(raw) > MAX_BYTES:
+        left_out[path] = f"only its first {MAX_BYTES // 1024} KiB were looked at"
+    lines = raw[:MAX_BYTES].decode("utf-8", "replace").splitlines()
+    return [number for number, line in enumerate(lines, 1) if is_key(line) or _names_one(line)]
+
+
+def _is_a_key_alone(line: str) -> bool:
+    """Whether a private key of the EVM stands there by itself: no part of a longer word, and on the curve."""
+    return any(0 < int(match[1], 16) < _CURVE_ORDER for match in _KEY_ALONE.finditer(line))
 
 
 def _names_one(line: str) -> bool:

@@ -7,9 +7,10 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from hlposmon.channels.door import objection
 from hlposmon.checks.findings import FAIL, OK, SKIPPED, WARN, Finding, Place
 
-GROUP = "hlposmon"
+USER = GROUP = "hlposmon"  # of the service
 _ALL = stat.S_IRWXO
 _NAME = "permissions"
 _SECRET_WORDS = ("KEY", "SECRET", "TOKEN", "PASS", "CREDENTIAL")
@@ -22,12 +23,8 @@ def runtime(place: Place) -> Iterator[Finding]:
     if status is None:
         yield Finding(_NAME, OK, f"{folder} is not there yet: it is made at the start, for its user alone")
         return
-    if stat.S_ISLNK(status.st_mode):
-        yield Finding(
-            _NAME, FAIL, f"{folder} is a symbolic link", "name the folder that it leads to (--socket)"
-        )
-    elif status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
-        yield Finding(_NAME, FAIL, f"everybody may write in {folder}", f"chmod o-w {folder}")
+    if (found := objection(folder, _runner(status.st_uid))) is not None:
+        yield Finding(_NAME, FAIL, *found)
     elif status.st_mode & stat.S_IWGRP:
         yield Finding(
             _NAME, WARN, f"its group may put a socket of its own into {folder}", f"chmod g-w {folder}"
@@ -36,6 +33,15 @@ def runtime(place: Place) -> Iterator[Finding]:
         yield Finding(_NAME, OK, f"{folder}: {_shown(status)}")
     for path, most in ((place.paths.socket, 0o660), (place.paths.snapshot, 0o640)):
         yield from _no_more_than(path, most)
+
+
+def _runner(owner: int) -> int:
+    """Whose monitor it is that would serve in a folder of this owner: the service's user's, or ours."""
+    try:
+        service = pwd.getpwnam(USER).pw_uid
+    except KeyError:
+        service = None
+    return owner if owner == service else os.geteuid()
 
 
 def _no_more_than(path: Path, most: int) -> Iterator[Finding]:

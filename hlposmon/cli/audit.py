@@ -18,8 +18,7 @@ from hlposmon.channels.pruning import prune
 from hlposmon.client.history import History, NoHistory
 from hlposmon.config import Flags, locate
 from hlposmon.errors import NotPermitted
-
-HISTORY = "history.sqlite3"
+from hlposmon.wire.schema import HISTORY_FILE
 
 INTACT, FAULTY = 0, 1
 DAY = click.DateTime(formats=["%Y-%m-%d"])
@@ -129,7 +128,7 @@ def prune_files(keep_days: int, log_dir: str | None, state_dir: str | None, simu
 def _history_seq(state_dir: Path) -> int | None:
     """How far the history has come; None where there is none, or none that can be read."""
     try:
-        with History.open(state_dir / HISTORY) as history:
+        with History.open(state_dir / HISTORY_FILE) as history:
             return history.seq
     except (NoHistory, NotPermitted):
         return None

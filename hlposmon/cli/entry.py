@@ -85,5 +85,7 @@ def _swiftly(arguments: Sequence[str], before: str | None) -> int | None:
 
 def _unknown(error: Exception) -> int:
     text = " ".join(f"{type(error).__name__}: {error}".replace("|", "/").split())
-    sys.stdout.write(f"HLPOSMON UNKNOWN - the check itself failed: {text}\n")
+    from hlposmon.cli import stdout
+
+    stdout.write(f"HLPOSMON UNKNOWN - the check itself failed: {text}\n")
     return UNKNOWN

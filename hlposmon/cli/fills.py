@@ -23,8 +23,8 @@ from hlposmon.cli.options import given_socket, socket_option
 from hlposmon.client.fill_row import FillRow
 from hlposmon.client.history import History, NoHistory
 from hlposmon.config import Flags, locate
+from hlposmon.wire.schema import HISTORY_FILE
 
-HISTORY = "history.sqlite3"
 _BLOCK_ROWS = 500
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGO = re.compile(r"(\d{1,7})([smhdw])\Z", re.ASCII)
@@ -81,7 +81,8 @@ def command(
     if since is not None and until is not None and since > until:
         raise click.UsageError("--since is later than --until.")
     place = given_socket(ctx, socket)
-    path = locate(Flags(socket=place, state_dir=state_dir, simulate=simulate), os.environ).state_dir / HISTORY
+    paths = locate(Flags(socket=place, state_dir=state_dir, simulate=simulate), os.environ)
+    path = paths.state_dir / HISTORY_FILE
     with _open(path) as history:
         unknown = _unknown(history, coin, account)
         if unknown is not None:
@@ -99,7 +100,7 @@ def _open(path: Path) -> History:
     except NoHistory as error:
         if path.exists():
             raise
-        simulated = path.parent / "simulated" / HISTORY
+        simulated = path.parent / "simulated" / HISTORY_FILE
         hint = "; --simulate reads that of simulated runs" if simulated.exists() else ""
         raise NoHistory(f"{error}: 'hlposmon run' begins one; --state-dir says where one is{hint}") from error
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hlposmon import __version__
+from hlposmon.cli import stdout
 from hlposmon.cli.options import given_socket
 from hlposmon.cli.probe import options
 from hlposmon.cli.probe.check import run
@@ -105,8 +106,8 @@ def explain_plugin(arguments: Sequence[str]) -> int:
     try:
         command.main(list(arguments), prog_name="check_hlposmon", standalone_mode=False)
     except click.ClickException as error:
-        click.echo(error_line(UNKNOWN, error.format_message()))
-        click.echo("See 'check_hlposmon --help'.", err=True)
+        stdout.write(f"{error_line(UNKNOWN, error.format_message())}\n")
+        stdout.complain("See 'check_hlposmon --help'.")
     except click.Abort:
         pass
     return statuses[0] if statuses else UNKNOWN

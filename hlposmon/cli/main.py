@@ -45,7 +45,7 @@ COMMANDS = {
 EXITS: tuple[tuple[type[HlposmonError], int, str], ...] = (
     (ConfigError, 78, ""),
     (MonitorNotRunning, 3, "; start one with 'hlposmon run', or say where it is with --socket"),
-    (NotPermitted, 4, "; become a member of its group (hlposmon) or its user"),
+    (NotPermitted, 4, ""),
     (TimedOut, 124, ""),
     (VenueUnavailable, 75, ""),
     (HlposmonError, 1, ""),
@@ -69,7 +69,8 @@ class Program(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             result = super().invoke(ctx)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # closed before we began
+                sys.stdout.flush()
         except BrokenPipeError:
             stdout.silence()
             return 0
@@ -93,6 +94,7 @@ class Program(click.Group):
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             code = _say(f"{place}{error.strerror or error}", 1)
+            stdout.write("")  # what is still buffered: it may be what failed, and would once more at the exit
         sys.exit(code)
 
 
@@ -100,7 +102,7 @@ def _say(message: str, code: int) -> int:
     from hlposmon.supervision.logs import is_journal
 
     # The journal takes a line as an error when it is told so (sd-daemon(3)).
-    click.echo(f"{'<3>' if is_journal(sys.stderr) else ''}hlposmon: {message}", err=True)
+    stdout.complain(f"{'<3>' if is_journal(sys.stderr) else ''}hlposmon: {message}")
     return code
 
 
@@ -112,7 +114,7 @@ def _usage(error: click.UsageError, given: Sequence[str]) -> int:
     place = error.ctx.command_path if error.ctx else "hlposmon"
     message = " ".join(error.format_message().split()).removesuffix(".") + "."
     if "health" in given:
-        click.echo(f"HLPOSMON UNKNOWN - {plain(message)}")
+        stdout.write(f"HLPOSMON UNKNOWN - {plain(message)}\n")
         return _say(f"{message} See '{place} --help'.", UNKNOWN)
     return _say(f"{message} See '{place} --help'.", USAGE)
 

@@ -7,12 +7,12 @@ the history say which mode wrote them; files that cannot be read say nothing, an
 from collections.abc import Iterator
 from pathlib import Path
 
+from hlposmon.channels.parts import written_below
 from hlposmon.channels.recovery import read_back
 from hlposmon.client.history import History
 from hlposmon.config import Settings
 from hlposmon.errors import ConfigError, HlposmonError
-
-HISTORY = "history.sqlite3"
+from hlposmon.wire.schema import HISTORY_FILE
 
 
 def refuse_another_mode(settings: Settings) -> None:
@@ -34,7 +34,7 @@ def refuse_another_mode(settings: Settings) -> None:
 
 
 def _audit_mode(log_dir: Path) -> Iterator[str]:
-    folder = log_dir / "trading"
+    folder = written_below(log_dir)
     try:
         if folder.is_dir():
             yield read_back(folder).found.mode
@@ -44,7 +44,7 @@ def _audit_mode(log_dir: Path) -> Iterator[str]:
 
 def _history_mode(state_dir: Path) -> Iterator[str]:
     try:
-        with History.open(state_dir / HISTORY) as history:
+        with History.open(state_dir / HISTORY_FILE) as history:
             yield history.mode
     except (OSError, HlposmonError):
         return

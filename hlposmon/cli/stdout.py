@@ -1,26 +1,46 @@
-"""What a reader who has had enough may do to us: nothing that anybody has to hear of."""
+"""What happens to our words outside: a reader who has had enough, a full disk, nothing there at all."""
+
+from __future__ import annotations
 
 import os
 import sys
 
+TYPE_CHECKING = False  # typing's, without typing
+if TYPE_CHECKING:
+    from typing import TextIO
 
-def silence() -> None:
-    """What is still buffered goes nowhere, and nobody is told."""
+
+def silence(stream: TextIO | None = None) -> None:
+    """What is still buffered goes nowhere, and nobody is told. Without a stream: of stdout."""
     try:
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, (stream or sys.stdout).fileno())
         os.close(null)
-    except (OSError, ValueError):
-        pass  # stdout is no file: nothing is left to be flushed at exit
+    except (OSError, ValueError, AttributeError):
+        pass  # it is no file, or not there: nothing is left to be flushed at exit
 
 
 def write(text: str) -> None:
-    """Print and flush; a broken pipe is quiet, and what the terminal's encoding lacks is escaped."""
+    """Print and flush, for a check, whose status must not depend on who reads.
+
+    What cannot be printed is lost without a word; what the terminal's encoding lacks is escaped.
+    """
+    _put(sys.stdout, text)
+
+
+def complain(line: str) -> None:
+    """One line on stderr, or nowhere when nobody listens there."""
+    _put(sys.stderr, f"{line}\n")
+
+
+def _put(stream: TextIO | None, text: str) -> None:
+    if stream is None:  # it was closed before we began
+        return
     try:
         try:
-            sys.stdout.write(text)
+            stream.write(text)
         except UnicodeEncodeError:
-            sys.stdout.write(text.encode("ascii", "backslashreplace").decode())
-        sys.stdout.flush()
-    except BrokenPipeError:
-        silence()
+            stream.write(text.encode("ascii", "backslashreplace").decode())
+        stream.flush()
+    except (OSError, ValueError):
+        silence(stream)

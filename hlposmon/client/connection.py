@@ -160,7 +160,7 @@ def attempt(path: str | PathLike[str], timeout_s: float, exchange: Callable[[Con
         except TimeoutError as error:
             raise TimedOut(f"the monitor at {path} did not answer within {timeout_s:g} s") from error
         except PermissionError as error:
-            raise NotPermitted(f"{path} may not be opened by this user") from error
+            raise NotPermitted.to_outsiders(f"{path} may not be opened by this user") from error
         except FileNotFoundError as error:
             raise MonitorNotRunning(f"no monitor is running: there is no socket {path}") from error
         except OSError as error:

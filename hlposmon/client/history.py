@@ -157,11 +157,11 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:
     except FileNotFoundError as error:
         raise NoHistory(f"{path}: there is no history yet") from error
     except PermissionError as error:
-        raise NotPermitted(f"{path}: the history may not be read") from error
+        raise NotPermitted.to_outsiders(f"{path}: the history may not be read") from error
     except OSError as error:
         raise NoHistory(f"{path}: {error.strerror}") from error
     if not readable:
-        raise NotPermitted(f"{path}: the history may not be read")
+        raise NotPermitted.to_outsiders(f"{path}: the history may not be read")
     address = f"file:{quote(os.fspath(path.absolute()))}?mode=ro"
     try:
         return _looked_at(path, address), False

@@ -231,7 +231,7 @@ class _MappedFile:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise MonitorNotRunning(f"no snapshot at {path}: the monitor is not running") from error
         except PermissionError as error:
-            raise NotPermitted(f"{path} may not be read by this user: its group may") from error
+            raise NotPermitted.to_outsiders(f"{path} may not be read by this user") from error
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode) or status.st_size < 2 * BLOCK_BYTES:

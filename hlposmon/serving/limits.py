@@ -17,7 +17,7 @@ class Limits:
     max_headers: int = 100
     max_body_bytes: int = 4 * 1024
     max_message_bytes: int = 16 * 1024  # one incoming WebSocket message, all its fragments together
-    max_buffer_bytes: int = 1 << 20  # waiting for one WebSocket peer that reads too slowly
+    max_buffer_bytes: int = 1 << 20  # waiting for one WebSocket peer, beside its largest frame
     max_buffered_bytes: int = 64 << 20  # waiting for all clients together; then who holds most must go
     header_timeout_s: float = 10.0  # from the first byte of a request to its last
     idle_timeout_s: float = 120.0  # HTTP only: between two requests, or between two reads of an answer

@@ -80,10 +80,14 @@ class Peer(Protocol):
         """Bytes that wait because the client does not read them."""
 
     def send(self, payload: str | bytes) -> None:
-        """One text message; bytes must be UTF-8. Beyond `max_buffer_bytes` the peer is closed: 1013."""
+        """One text message; bytes must be UTF-8. A peer for which `max_buffer_bytes` wait, beside one
+        message of the largest that it was sent, is closed: 1013."""
 
     def send_frame(self, frame: bytes) -> None:
         """A frame made by `text_frame`, whose bytes may be shared between peers."""
+
+    def cut_off(self) -> None:
+        """Close with 1013: it reads too slowly. What waits and was not begun is dropped."""
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Say goodbye after what is buffered; the connection ends within `close_timeout_s`."""
@@ -106,6 +110,9 @@ class Session(Protocol):
 
     def received(self, peer: Peer, message: str | bytes) -> None:
         """One whole message; text comes as str."""
+
+    def drained(self, peer: Peer) -> None:
+        """Some of what was sent had to wait, and now all of it has gone."""
 
     def closed(self, peer: Peer) -> None:
         """The connection is gone, whoever ended it. Sending to the peer does nothing from now on."""

@@ -2,7 +2,8 @@
 
 No extension is agreed on, so frames can be shared between peers. A peer that reads too slowly is
 cut off and never waited for: of what waits for it only the frame that is partly sent is finished,
-then comes 1013. A message that is too large, or broken, ends the connection with its code.
+then comes 1013. One frame, however large, is no reason: its largest may wait beside the rest.
+A message that is too large, or broken, ends the connection with its code.
 """
 
 import logging
@@ -39,6 +40,7 @@ class WebSocketPeer:
         self._session = session
         self._limits = connection.host.limits
         self._closing = False
+        self._largest = 0  # bytes of the largest frame that was sent
         self._message = bytearray()  # what has come of a message that is not complete
         self._pieces = 0
         self._events: Iterator[Event] = iter(())
@@ -72,13 +74,20 @@ class WebSocketPeer:
         connection = self._connection
         if self._closing or connection.dropped:
             return
+        self._largest = max(self._largest, len(frame))
         if self._is_too_much(len(connection.outbox) + len(frame)):
-            connection.outbox.cut()
-            connection.host.cut_off += 1
-            self._turn_out(TRY_AGAIN_LATER, "too slow")
+            self.cut_off()
             return
         self._spoken_at = connection.host.clock()
         connection.write(frame)
+
+    def cut_off(self) -> None:
+        """It reads too slowly: drop what was not begun, and close with 1013."""
+        if self._closing or self._connection.dropped:
+            return
+        self._connection.outbox.cut()
+        self._connection.host.cut_off += 1
+        self._turn_out(TRY_AGAIN_LATER, "too slow")
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Say goodbye after what is buffered; the connection ends within `close_timeout_s`."""
@@ -125,7 +134,9 @@ class WebSocketPeer:
             self._break(error)
 
     def drained(self) -> None:
-        """Nothing waits any more; nobody needs to know."""
+        """Nothing waits any more."""
+        if not self._closing:
+            self._tell(self._session.drained)
 
     def expire(self, now: float) -> None:
         """Let the session speak when nothing was said for long."""
@@ -170,7 +181,7 @@ class WebSocketPeer:
         self._pieces = 0
 
     def _is_too_much(self, waiting: int) -> bool:
-        if waiting > self._limits.max_buffer_bytes:
+        if waiting > self._limits.max_buffer_bytes + self._largest:
             return True
         total = self._connection.host.tally.size
         return waiting > FAIR_BYTES and total > self._limits.max_buffered_bytes

@@ -44,6 +44,9 @@ class Feed:
         self._hub.feeds.append(self)
         peer.send(GREETING)
 
+    def drained(self, peer: Peer) -> None:
+        """Nothing was kept back for it."""
+
     def closed(self, peer: Peer) -> None:  # noqa: ARG002
         """Forget it."""
         self.peer = None

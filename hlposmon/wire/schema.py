@@ -5,6 +5,8 @@ without exponent; names, coins and words that recur are kept once and pointed at
 released, is never altered: what is to be another way becomes the next step.
 """
 
+# Its name in the monitor's state folder.
+HISTORY_FILE = "history.sqlite3"
 # "HLPM": what tells a history from any other SQLite file.
 APPLICATION_ID = 0x484C504D
 

@@ -4,13 +4,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from decimal import Decimal
+from typing import Any, TypeVar
 
 import pytest
 
+from hlposmon.client.api import Api
+from hlposmon.errors import MonitorNotRunning, TimedOut
 from tests.booted.conftest import Host
 from tests.booted.watcher import Watcher
 
+T = TypeVar("T")
 UNIT = "hlposmon.service"
 KINDS = ("fill", "fill-2", "price", "state", "reconcile", "tracker")
 
@@ -224,6 +228,18 @@ def test_the_timer_reports_health_and_raises_the_alert_when_it_is_critical(host:
             machine.must("systemctl stop hlposmon-health.timer")
 
 
+def test_the_health_unit_leaves_figures_that_others_may_read(host: Host):
+    machine = host.machine
+    path = "/run/hlposmon-health/hlposmon.prom"
+    args = f'[Service]\nEnvironment="HEALTH_ARGS=--quiet --textfile {path}"\n'
+    with drop_in(host, "hlposmon-health.service", args):
+        machine.must("hlposmon wait --ready --timeout 30")
+        machine.must("systemctl start hlposmon-health.service")
+
+    assert "hlposmon_health_up 1" in machine.must(f"cat {path}", user="nobody")
+    assert machine.must(f"stat -c '%a %U' {path}").split() == ["644", "hlposmon"]
+
+
 def test_the_sandbox_hides_homes_and_lets_it_write_to_its_own_folders_alone(host: Host):
     machine = host.machine
     machine.must("mkdir -p /home/someone && echo secret > /home/someone/file && chmod -R a+rX /home/someone")
@@ -310,23 +326,81 @@ def test_bash_completes_a_command(host: Host):
     assert "plain,status" in said
 
 
-def test_clients_that_come_during_a_restart_are_answered_again(host: Host):
-    """Readers that poll see an error at most while it is down, and never an answer that is wrong."""
-    machine, answers = host.machine, []
-    over = threading.Event()
+def polling(
+    ask: Callable[[], T], over: threading.Event
+) -> tuple[threading.Thread, list[tuple[float, float, T]]]:
+    """Ask without end; each answer with when it was asked for and when it came."""
+    answers: list[tuple[float, float, T]] = []
 
     def poll() -> None:
         while not over.is_set():
-            answers.append(machine.run("hlposmon health").returncode)
+            began = time.monotonic()
+            answer = ask()
+            answers.append((began, time.monotonic(), answer))
 
     thread = threading.Thread(target=poll)
     thread.start()
+    return thread, answers
+
+
+def held(summary: dict[str, Any]) -> dict[str, Decimal]:
+    """The size of every position that is open."""
+    sizes = {row["coin"]: Decimal(row["size"]) for row in summary["positions"].values()}
+    return {coin: size for coin, size in sizes.items() if size}
+
+
+def is_right(summary: dict[str, Any], sizes: dict[str, Decimal]) -> bool:
+    """Whether what it claims is the exchange's: every proven size and, when all is, that this is all."""
+    rows = summary["positions"].values()
+    proven = {row["coin"]: Decimal(row["size"]) for row in rows if row["verdict"] == "proven"}
+    claims_all = summary["stated"] and len(proven) == len(rows)
+    return all(size == sizes.get(coin, 0) for coin, size in proven.items()) and (
+        not claims_all or {coin for coin, size in proven.items() if size} == set(sizes)
+    )
+
+
+def test_clients_that_come_during_a_restart_are_answered_again_and_never_wrongly(host: Host):
+    """Readers that poll see an error only while it is down, though the exchange went on meanwhile."""
+    machine, venue, over = host.machine, host.venue, threading.Event()
+    api = Api(machine.path("/run/hlposmon/hlposmon.sock"), timeout_s=5.0)
+
+    def summary() -> dict[str, Any] | None:
+        try:
+            return api.summary()
+        except (MonitorNotRunning, TimedOut):
+            time.sleep(0.02)
+            return None
+
+    venue.pace(0)
+    machine.until("the sizes are the exchange's", lambda: held(api.summary()) == venue.sizes())
+    before = venue.sizes()
+    statuses, codes = polling(lambda: machine.run("hlposmon health").returncode, over)
+    readers, summaries = polling(summary, over)
     try:
-        machine.must(f"systemctl restart {UNIT}")
+        machine.until("answers before it", lambda: len(codes) > 1 and len(summaries) > 1)
+        stopping_s = time.monotonic()
+        machine.must(f"systemctl stop {UNIT}")
+        stopped_s = time.monotonic()
+        venue.pace(20)
+        machine.until("other sizes", lambda: venue.sizes() != before)
+        venue.pace(0)
+        machine.must(f"systemctl start {UNIT}", timeout_s=70)
+        started_s = time.monotonic()
         machine.must("hlposmon wait --ready --timeout 60", timeout_s=70)
+        machine.until("all proven anew", lambda: machine.run("hlposmon health").returncode == 0)
+        after, enough = venue.sizes(), len(codes) + 1
+        machine.until("answers after it", lambda: len(codes) > enough)
     finally:
         over.set()
-        thread.join()
+        statuses.join()
+        readers.join()
+        venue.pace(2)
 
-    assert machine.run("hlposmon health").returncode == 0
-    assert set(answers) <= {0, 1, 2}
+    assert {0, 2} <= {code for _, _, code in codes} <= {0, 1, 2}
+    for answers, failed in ((codes, 2), (summaries, None)):
+        seen = [(began, ended) for began, ended, answer in answers if answer == failed]
+        assert seen and all(ended > stopping_s and began < started_s for began, ended in seen)
+    told = [(began, ended, answer) for began, ended, answer in summaries if answer is not None]
+    assert not [answer for _, ended, answer in told if ended < stopped_s and not is_right(answer, before)]
+    assert not [answer for began, _, answer in told if began > stopped_s and not is_right(answer, after)]
+    assert held(told[-1][2]) == after != before

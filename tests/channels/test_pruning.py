@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+import stat
 from datetime import UTC, date, datetime
 
 import pytest
@@ -153,3 +155,27 @@ def test_nothing_old_means_nothing_done(tmp_path):
 
     assert prune(tmp_path, 400).removed == []
     assert len(lines_in(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("planted", [".pruned.json.new", "pruned.json", "pruned.json.PID"])
+def test_no_link_leads_the_note_to_another_file(tmp_path, clerk, planted):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("precious")
+    elsewhere.chmod(0o600)
+    (tmp_path / "trading" / planted.replace("PID", str(os.getpid()))).symlink_to(elsewhere)
+    prune(tmp_path)
+    note = tmp_path / "trading/pruned.json"
+
+    assert elsewhere.read_text() == "precious"
+    assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o600
+    assert (note.is_symlink(), stat.S_IMODE(note.stat().st_mode)) == (False, 0o640)
+    assert verify(tmp_path).faults == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes for others")
+def test_a_note_that_root_writes_is_the_folders_owners(tmp_path, clerk):
+    os.chown(tmp_path / "trading", 4321, 4322)
+    prune(tmp_path)
+    status = (tmp_path / "trading/pruned.json").stat()
+
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (4321, 4322, 0o640)

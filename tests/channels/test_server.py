@@ -28,11 +28,12 @@ class Monitor:
     def __init__(self):
         self.seq = 1000
         self.status = "healthy"
+        self.positions = {}
 
     def summary(self, account):
         if account not in (None, "main"):
             return None
-        return {"timestamp": "2026-11-20T10:00:00.000Z", "seq": self.seq, "positions": {}, "asked": account}
+        return {"timestamp": "…Z", "seq": self.seq, "positions": self.positions, "asked": account}
 
     def health(self):
         return {"status": self.status, "running": True}
@@ -432,6 +433,74 @@ def test_requests_are_counted_by_path_and_status_and_what_is_kept_is_measured(st
 
 
 # ------------------------------------------------------------------ slow clients
+
+
+def test_who_missed_more_than_may_wait_is_sent_all_of_it_as_it_reads(stage):
+    one = stage(max_buffer_bytes=100_000)
+    seqs = [one.publish(padding="x" * 2000) for _ in range(500)]
+    back = one.stream("?since=1000", max_queue=1)
+    time.sleep(0.2)
+    seqs += [one.publish() for _ in range(10)]
+
+    assert [back.next()["seq"] for _ in seqs] == seqs
+    assert back.is_quiet()
+    assert one.publish() == back.next()["seq"]
+    assert one.do(lambda: one.server.traffic).cut_off == 0
+
+
+def test_what_was_missed_is_kept_once_however_many_come_back_for_it(stage):
+    one = stage(max_buffered_bytes=200_000)
+    seqs = [one.publish(padding="x" * 2000) for _ in range(400)]
+    back = [one.stream("?since=1000", max_queue=1) for _ in range(8)]
+
+    assert [[client.next()["seq"] for _ in seqs] for client in back] == [seqs] * 8
+
+
+def test_who_comes_back_and_does_not_read_is_closed_when_what_it_missed_is_gone(stage, monkeypatch):
+    from hlposmon.channels import server
+
+    monkeypatch.setattr(server, "REPLAY_MESSAGES", 500)
+    one = stage()
+    for _ in range(500):
+        one.publish(padding="x" * 2000)
+    stuck = one.stream("?since=1000", max_queue=1)
+    for _ in range(500):
+        one.publish(padding="x" * 2000)
+    seqs = []
+    with pytest.raises(ConnectionClosed) as caught:
+        while True:
+            seqs.append(stuck.next()["seq"])
+
+    assert caught.value.rcvd.code == 1013
+    assert seqs == list(range(1001, 1001 + len(seqs))) and seqs
+    assert one.do(lambda: one.server.traffic).cut_off == 1
+
+
+def test_a_state_larger_than_may_wait_reaches_who_reads(stage):
+    one = stage()
+    one.monitor.positions = {f"coin {number}": {"note": "x" * 1000} for number in range(3000)}
+    client = one.stream(max_queue=1, max_size=None)
+    time.sleep(0.2)
+    seqs = [one.publish() for _ in range(100)]
+    first = client.next()
+
+    assert (first["type"], len(first["positions"])) == ("initial_state", 3000)
+    assert [client.next()["seq"] for _ in seqs] == seqs
+    assert client.ask({"action": "get_summary"})["type"] == "summary"
+    assert client.is_quiet()
+
+
+def test_who_does_not_read_its_large_state_is_closed_all_the_same(stage):
+    one = stage(max_buffer_bytes=100_000)
+    one.monitor.positions = {"coin": "x" * 1_000_000}
+    stuck = one.stream(max_queue=1, max_size=None)
+    for _ in range(150):
+        one.publish(padding="x" * 20_000)
+    with pytest.raises(ConnectionClosed) as caught:
+        while True:
+            stuck.next()
+
+    assert caught.value.rcvd.code == 1013
 
 
 def test_a_client_that_does_not_read_is_closed_and_delays_nobody(stage):

@@ -17,9 +17,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hlposmon.channels.history import NAME as HISTORY
 from hlposmon.channels.history_file import WAL_BYTES
 from hlposmon.errors import HlposmonError
+from hlposmon.wire.schema import HISTORY_FILE
 from tests.chaos import places, report
 from tests.chaos.flow import fills_differ, sizes_differ
 from tests.chaos.stage import Stage
@@ -232,7 +232,7 @@ def _measure(stage: Stage, outcome: Outcome) -> None:
 
 def _history(stage: Stage, suffix: str = "") -> int:
     """The bytes of the history, with all that belongs to it, or of one of its files."""
-    paths = stage.state_dir.glob(f"{HISTORY}*{suffix}")
+    paths = stage.state_dir.glob(f"{HISTORY_FILE}*{suffix}")
     return sum(path.stat().st_size for path in paths)
 
 

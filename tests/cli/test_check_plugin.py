@@ -206,6 +206,62 @@ def test_a_reader_that_leaves_is_quiet(hlposmon: Commands, monitor: Monitor):
     assert (0, b"") == (done.returncode, done.stderr)
 
 
+NOWHERE = [">/dev/full", ">&-", "1</dev/null", "2>/dev/full", "2>&-", ">&- 2>&-", ">/dev/full 2>/dev/full"]
+
+
+def shell(hlposmon: Commands, words: str, where: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    """A console script whose output goes where the shell sends it."""
+    line = f"exec {BINARIES}/{words} {where}"
+    environ = {**hlposmon.environ, **more}
+    return subprocess.run(["sh", "-c", line], env=environ, capture_output=True, text=True, timeout=30)
+
+
+@pytest.mark.parametrize("where", NOWHERE)
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("check_hlposmon", 0),
+        ("hlposmon health", 0),
+        ("check_hlposmon --socket /nonexist", 2),
+        ("hlposmon health --socket /nonexist --json", 2),
+        ("hlposmon health --bogus", 3),
+        ("check_hlposmon --bogus", 3),
+        ("check_hlposmon --help", 3),
+    ],
+)
+def test_the_status_is_the_checks_wherever_its_words_go(
+    hlposmon: Commands, monitor: Monitor, words: str, status: int, where: str
+):
+    done = shell(hlposmon, words, where)
+
+    assert status == done.returncode
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+
+
+@pytest.mark.parametrize("where", NOWHERE)
+def test_another_command_has_no_traceback_either(hlposmon: Commands, monitor: Monitor, where: str):
+    done, broken = shell(hlposmon, "hlposmon status", where), shell(hlposmon, "hlposmon status -x", where)
+
+    assert done.returncode == (1 if "1<" in where or ">/dev/full" in where.split() else 0)
+    assert 2 == broken.returncode
+    assert "Traceback" not in done.stderr + broken.stderr and "Exception" not in done.stderr + broken.stderr
+
+
+@pytest.mark.parametrize("where", NOWHERE)
+def test_extras_come_before_a_line_that_cannot_be_printed(
+    hlposmon: Commands, monitor: Monitor, tmp_path: Path, where: str
+):
+    with switch() as (url, calls):
+        (tmp_path / "url").write_text(url)
+        (tmp_path / "url").chmod(0o600)
+        extras = f"--ping-url-file {tmp_path}/url --textfile {tmp_path}/a.prom"
+        done = shell(hlposmon, f"check_hlposmon {extras}", where, no_proxy="*")
+
+    assert 0 == done.returncode
+    assert 1 == len(calls)
+    assert (tmp_path / "a.prom").exists()
+
+
 def test_extras_that_fail_change_neither_status_nor_stdout(hlposmon: Commands, monitor: Monitor):
     done = check(hlposmon, "--textfile", "/nowhere/a.prom", "--ping-url-file", "/nowhere/ping-url")
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pwd
 import socket
 import stat
 import threading
@@ -11,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from hlposmon.channels.door import open_door
 from hlposmon.checks import machine, permissions, setup
 from hlposmon.checks.findings import Check, Finding, Place
 from hlposmon.checks.keys import keys
 from hlposmon.checks.running import examine
 from hlposmon.config import Flags, locate
+from hlposmon.errors import NotPermitted
 from tests.system.world import World
 
 KEY = "0x" + "4c" * 32
@@ -202,6 +205,17 @@ def test_a_key_in_the_environment_is_named_and_not_shown(world):
         ("etc/default/hlposmon", "HYPERLIQUID_PRIVATE_KEY=short\n", 1),
         ("etc/systemd/system/hlposmon.service.d/key.conf",
          f"[Service]\nEnvironment=HYPERLIQUID_PRIVATE_KEY={KEY}\n", 2),
+        ("etc/systemd/system/hlposmon-health.service.d/key.conf", f"[Service]\nEnvironment=K={KEY}\n", 2),
+        ("etc/systemd/system/hlposmon-alert@.service.d/key.conf", f"[Service]\nEnvironment=K={KEY}\n", 2),
+        ("etc/systemd/system/hlposmon-alert@hlposmon.service.service.d/a.conf", f"Environment=K={KEY}\n", 1),
+        ("etc/systemd/system/hlposmon-.service.d/a.conf", f"Environment=K={KEY}\n", 1),
+        *((f"home/{name}", f"\nexport HYPERLIQUID_PRIVATE_KEY={KEY}\n", 2)
+          for name in (".bashrc", ".profile", ".bash_profile", ".zshrc", ".zshenv", ".zprofile")),
+        ("home/.config/environment.d/10.conf", f"HYPERLIQUID_PRIVATE_KEY={KEY}\n", 1),
+        ("etc/environment", f"HYPERLIQUID_PRIVATE_KEY={KEY}\n", 1),
+        ("etc/profile.d/trading.sh", f"export WALLET={KEY[2:].upper()}\n", 1),
+        ("etc/hlposmon/credentials/wallet", KEY, 1),
+        ("etc/hlposmon/credentials/old/2025/wallet", f"{KEY[2:]}\n", 1),
     ],
 )  # fmt: skip
 def test_a_key_that_lies_in_a_file_is_named_by_its_line(tmp_path, where, text, line):
@@ -230,6 +244,63 @@ def test_what_is_no_key_is_none(tmp_path, text):
     assert [finding.state for finding in keys(place(tmp_path))] == ["ok"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A",  # not all hex
+        "4c" * 64,  # twice as long: a hash
+        "4c" * 16,
+        "0x" + "00" * 32,
+        "ff" * 32,  # beyond the curve
+    ],
+)
+def test_a_credential_of_another_venue_is_no_key(tmp_path, text):
+    path = tmp_path / "etc/hlposmon/credentials/binance-api-secret"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+
+    assert [finding.state for finding in keys(place(tmp_path))] == ["ok"]
+
+
+def test_what_was_not_looked_at_is_said(tmp_path, monkeypatch):
+    folder = tmp_path / "etc/hlposmon/credentials"
+    (folder / "below").mkdir(parents=True)
+    for number in range(80):
+        (folder / f"below/{number}").write_text("x")
+    (folder / "loop").symlink_to(folder)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/.bashrc").write_text("x" * (300 * 1024))
+    found = keys(place(tmp_path))
+
+    assert [(finding.state, finding.text.removeprefix(str(tmp_path))) for finding in found] == [
+        ("skipped", "/etc/hlposmon/credentials: only 64 files of it were looked at"),
+        ("skipped", "/home/.bashrc: only its first 256 KiB were looked at"),
+        ("ok", "no private key found where one would lie"),
+    ]
+
+
+def test_what_may_not_be_read_is_said(tmp_path):
+    for name in ("etc/hlposmon/credentials", "home/.bashrc"):
+        (tmp_path / name).mkdir(parents=True) if "etc" in name else (tmp_path / "home").mkdir()
+    (tmp_path / "home/.bashrc").write_text(KEY)
+    for path in (tmp_path / "etc/hlposmon/credentials", tmp_path / "home/.bashrc"):
+        path.chmod(0)
+    tmp_path.chmod(0o755)
+    uid = os.geteuid()
+    try:
+        os.seteuid(65534 if uid == 0 else uid)
+        found = list(keys(place(tmp_path)))
+    finally:
+        os.seteuid(uid)
+        (tmp_path / "etc/hlposmon/credentials").chmod(0o700)
+
+    assert [(finding.state, finding.text.removeprefix(str(tmp_path))) for finding in found] == [
+        ("skipped", "/etc/hlposmon/credentials: this user may not read it"),
+        ("skipped", "/home/.bashrc: this user may not read it"),
+        ("ok", "no private key found where one would lie"),
+    ]
+
+
 def test_a_fifo_in_the_place_of_a_file_keeps_nobody_waiting(tmp_path):
     (tmp_path / "home").mkdir()
     os.mkfifo(tmp_path / "home/.env")
@@ -255,6 +326,41 @@ def test_a_folder_that_is_a_link_is_named(tmp_path):
     (tmp_path / "run").symlink_to(tmp_path / "real")
 
     assert [finding.state for finding in permissions.runtime(place(tmp_path))] == ["fail"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+@pytest.mark.parametrize("is_services", [False, True])
+def test_a_folder_that_is_another_users_fails_unless_he_is_the_services(tmp_path, monkeypatch, is_services):
+    (tmp_path / "run").mkdir()
+    os.chown(tmp_path / "run", 4321, 4321)
+    monkeypatch.setattr(permissions, "USER", pwd.getpwuid(0).pw_name if not is_services else "hlposmon-4321")
+    known = pwd.getpwuid(0)
+    service = pwd.struct_passwd((*known[:2], 4321, *known[3:]))
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: service if name == "hlposmon-4321" else known)
+    [finding] = permissions.runtime(place(tmp_path))
+
+    assert finding.state == ("ok" if is_services else "fail")
+    assert is_services or ("belongs to uid 4321" in finding.text and finding.remedy)
+
+
+@pytest.mark.parametrize("spoil", ["link", "everybody", "sticky", "none"])
+def test_the_doctor_judges_a_folder_as_run_does(tmp_path, spoil):
+    folder = tmp_path / "run"
+    (tmp_path / "real").mkdir()
+    if spoil == "link":
+        folder.symlink_to(tmp_path / "real")
+    else:
+        folder.mkdir()
+        folder.chmod({"everybody": 0o707, "sticky": 0o1707, "none": 0o700}[spoil])
+    try:
+        open_door(folder / "m.sock").close()
+        (folder / "m.sock").unlink()
+        refused = False
+    except NotPermitted:
+        refused = True
+
+    states = [finding.state for finding in permissions.runtime(place(tmp_path))]
+    assert states == ["fail" if refused else "ok"]
 
 
 @pytest.mark.parametrize(("name", "mode"), [("m.sock", 0o666), ("snapshot", 0o644)])

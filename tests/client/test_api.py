@@ -195,7 +195,7 @@ def test_a_socket_that_may_not_be_opened_is_said(path: Path):
         listener.bind(str(path))
         listener.listen()
         path.chmod(0)
-        with _nobody(), pytest.raises(NotPermitted, match="may not be opened by this user"):
+        with _nobody(), pytest.raises(NotPermitted, match="by this user; become a member of its group"):
             Api(path).health()
 
 

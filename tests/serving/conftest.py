@@ -40,6 +40,9 @@ class Echo:
             raise RuntimeError("the session was asked to")
         peer.send(message)
 
+    def drained(self, peer: Peer) -> None:
+        self.events.append("drained")
+
     def closed(self, peer: Peer) -> None:
         self.peers.remove(peer)
         self.events.append("closed")

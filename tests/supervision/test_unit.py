@@ -90,6 +90,19 @@ def test_it_says_what_the_supervisor_relies_on(service: configparser.SectionProx
     assert service[key] == value
 
 
+def test_the_health_unit_writes_to_a_folder_of_its_users_and_asks_at_the_services():
+    health = configparser.RawConfigParser(strict=False, delimiters=("=",))
+    health.optionxform = str  # type: ignore[assignment,method-assign]
+    health.read(FOLDER / "hlposmon-health.service")
+    unit, text = health["Service"], (FOLDER / "hlposmon-health.service").read_text()
+
+    assert "ReadWritePaths" not in unit, "systemd opens a folder, and its owner still refuses this user"
+    assert f"--textfile /run/{unit['RuntimeDirectory']}/hlposmon.prom" in text
+    assert ("0755", "yes") == (unit["RuntimeDirectoryMode"], unit["RuntimeDirectoryPreserve"])
+    # `health` would look for the socket in its own folder.
+    assert "RUNTIME_DIRECTORY" == unit["UnsetEnvironment"]
+
+
 def test_it_uses_nothing_that_systemd_252_does_not_know():
     assert not re.findall(
         r"^(?:Type=notify-reload|RestartSteps=.*|RestartMaxDelaySec=.*)$",

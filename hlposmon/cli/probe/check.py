@@ -1,13 +1,13 @@
 """One check: ask the monitor, judge, tell whoever is to be told. 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
 
 The status is the check's alone: a text file that cannot be written or a ping that does not arrive is
-said on stderr and changes neither the status nor stdout.
+said on stderr and changes neither the status nor stdout. Both come before the line is printed, which
+a full disk may refuse.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 
 from hlposmon.cli import stdout
 from hlposmon.cli.probe.line import details, error_line, plugin_line
@@ -44,10 +44,10 @@ def run(values: dict[str, Any], before: str | None = None) -> int:
     text = "".join(f"{line}\n" for line in lines)
     if values["textfile"] is not None:
         _aside("--textfile", lambda: _write_textfile(values["textfile"], health, verdict.code))
-    if not (values["quiet"] and verdict.code == OK):
-        stdout.write(_json(health, verdict, thresholds) if values["as_json"] else text)
     if values["ping_url_file"] is not None:
         _aside("--ping-url-file", lambda: _ping(values, verdict.code, text))
+    if not (values["quiet"] and verdict.code == OK):
+        stdout.write(_json(health, verdict, thresholds) if values["as_json"] else text)
     return verdict.code
 
 
@@ -99,7 +99,4 @@ def _aside(option: str, call: Callable[[], None]) -> None:
 
 def say(message: str) -> None:
     """One line on stderr, for cron's mail and a plugin's log."""
-    try:
-        sys.stderr.write(f"hlposmon: {' '.join(message.split())}\n")
-    except (OSError, ValueError):
-        pass  # nobody listens
+    stdout.complain(f"hlposmon: {' '.join(message.split())}")

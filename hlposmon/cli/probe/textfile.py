@@ -7,10 +7,10 @@ https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 
 from hlposmon.cli.probe.figures import FIGURES, position_count
+from hlposmon.replacing import replace_file
 
 TYPE_CHECKING = False  # typing's, without typing
 if TYPE_CHECKING:
@@ -87,21 +87,7 @@ def _escaped(value: str) -> str:
 def write(path: str, text: str) -> None:
     """Put the text in the place of the file at once: node_exporter never sees half of it. Raises OSError.
 
-    The other file's name does not end in .prom, or it would be read too. The mode is 0644 whatever the
-    umask: node_exporter is another user.
+    The name beside it does not end in .prom, or it would be read too. The mode is for node_exporter, which
+    is another user.
     """
-    beside = f"{path}.{os.getpid()}"
-    # A file left by a killed process of the same number is in the way; O_EXCL follows no link.
-    try:
-        os.unlink(beside)
-    except FileNotFoundError:
-        pass
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    try:
-        with open(fd, "w", encoding="utf-8") as file:
-            os.fchmod(fd, 0o644)
-            file.write(text)
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
+    replace_file(path, text, mode=0o644)
