@@ -169,9 +169,10 @@ class Composition:
     def _worker(
         self, kind: str, run: Callable[[Pulse, Needs, Path, Share], None], needs: Needs, number: int = 1
     ) -> ChildSpec:
+        """The feeds of fills are guards: a position is proven as long as one of them serves."""
         name = kind if number == 1 else f"{kind}-{number}"
         share = self._shares.setdefault(name, self._quota.share(children.party(name)))
-        return ChildSpec(name, run, (needs, self._places.queue_path, share), kind=kind)
+        return ChildSpec(name, run, (needs, self._places.queue_path, share), kind=kind, guard=kind == "fill")
 
 
 def _raise_descriptor_limit() -> None:

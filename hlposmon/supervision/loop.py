@@ -70,6 +70,11 @@ class Pulse:
         self._row.write(SERVING, int(now))
 
     @property
+    def serving(self) -> bool:
+        """What was last said by `serves`."""
+        return self._row.serving
+
+    @property
     def stopping(self) -> bool:
         """Asked to stop: finish the piece at hand and return from the target."""
         return self._stopping
