@@ -101,11 +101,13 @@ class Watcher:
             self._thread.join(5)
 
     def doubts(self, account: str) -> list[tuple[str, str]]:
-        """What was said of the account's positions that was not `proven`, with the reason."""
+        """What was said of the account's positions that was not `proven`, with the reason. Without what has
+        nothing to do with a reload: a push can be ahead of the fill by milliseconds."""
         said = [
             one["position"] for one in self.messages if one.get("account") == account and "position" in one
         ]
-        return [(row["coin"], row["verdict_reason"]) for row in said if row["verdict"] != "proven"]
+        doubted = [(row["coin"], row["verdict_reason"]) for row in said if row["verdict"] != "proven"]
+        return [(coin, why) for coin, why in doubted if not why.startswith("the venue states")]
 
 
 def _processes(here: World) -> dict[str, int]:
