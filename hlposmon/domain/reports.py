@@ -221,7 +221,7 @@ class Connected:
 @dataclass(frozen=True, slots=True)
 class Welcome:
     """The tracker's answer to Joined: up to when the fills of each account are known, None for not
-    at all. Whoever brings fills begins from there."""
+    at all. Whoever brings fills begins from there. Said again of the accounts that it has come to watch."""
 
     high_water_ms: dict[str, int | None]
 

@@ -4,14 +4,14 @@ Each function imports what it needs when it runs: a spawned child imports this m
 otherwise carry the libraries of all its siblings in its memory.
 """
 
-import contextlib
-import pickle
 import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hlposmon.channels.newest import Newest
 from hlposmon.config import Settings
+from hlposmon.service.needs import FillNeeds, PriceNeeds, ReconcileNeeds, StateNeeds
 from hlposmon.supervision.heartbeat import Board
 from hlposmon.supervision.loop import Pulse
 from hlposmon.venues.quota import Quota, Share
@@ -31,82 +31,66 @@ def party(name: str) -> int:
 
 def run_tracker(
     pulse: Pulse,
-    settings: Settings,
+    settings: Newest[Settings],
     queue: socket.socket,
     doors: tuple[socket.socket, ...],
-    control: socket.socket,
     board: Board,
     quota: Quota,
 ) -> None:
     from hlposmon.tracker.tracker import Tracker
 
-    control.setblocking(False)
-
-    def reload() -> Settings:
-        nonlocal settings
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                settings = pickle.loads(control.recv(1 << 20))
-        return settings
-
     Tracker(
         pulse,
-        settings,
+        settings.get(),
         queue=queue,
         sockets=doors,
         board=board.rows,
-        reload=reload,
+        reload=settings.get,
         usage=lambda: _usage(quota),
         spent=lambda name: _spent(quota, name),
     ).run()
 
 
-def run_fill(pulse: Pulse, settings: Settings, queue: Path, share: Share) -> None:
+def run_fill(pulse: Pulse, needs: FillNeeds, queue: Path, share: Share) -> None:
     from hlposmon.workers.fill import FillWorker
 
     FillWorker(
         pulse,
-        accounts=settings.hyperliquid.accounts,
-        feed=_feed(pulse, settings, share),
-        info=lambda patience: _info(patience, settings, share),
+        accounts=needs.accounts,
+        feed=_feed(pulse, needs.ws_url, share),
+        info=lambda patience: _info(patience, needs.api_url, share),
         queue=queue,
-        max_users=settings.hyperliquid.max_users,
+        max_users=needs.max_users,
     ).run()
 
 
-def run_price(pulse: Pulse, settings: Settings, queue: Path, share: Share) -> None:
+def run_price(pulse: Pulse, needs: PriceNeeds, queue: Path, share: Share) -> None:
     from hlposmon.workers.price import PriceWorker
 
     PriceWorker(
         pulse,
-        accounts=settings.hyperliquid.accounts,
-        settings=settings.prices,
-        feed=None if settings.prices.source == "poll" else _feed(pulse, settings, share),
-        info=_info(pulse, settings, share),
+        accounts=needs.accounts,
+        settings=needs.prices,
+        feed=None if needs.prices.source == "poll" else _feed(pulse, needs.ws_url, share),
+        info=_info(pulse, needs.api_url, share),
         queue=queue,
     ).run()
 
 
-def run_state(pulse: Pulse, settings: Settings, queue: Path, share: Share) -> None:
+def run_state(pulse: Pulse, needs: StateNeeds, queue: Path, share: Share) -> None:
     from hlposmon.workers.state import StateWorker
 
-    venue = settings.hyperliquid
-    StateWorker(
-        pulse,
-        accounts=venue.accounts[: venue.max_users],
-        feed=_feed(pulse, settings, share),
-        queue=queue,
-    ).run()
+    StateWorker(pulse, accounts=needs.accounts, feed=_feed(pulse, needs.ws_url, share), queue=queue).run()
 
 
-def run_reconcile(pulse: Pulse, settings: Settings, queue: Path, share: Share) -> None:
+def run_reconcile(pulse: Pulse, needs: ReconcileNeeds, queue: Path, share: Share) -> None:
     from hlposmon.workers.reconcile import ReconcileWorker
 
     ReconcileWorker(
         pulse,
-        accounts=settings.hyperliquid.accounts,
-        interval_s=settings.reconcile.interval_s,
-        info=_info(pulse, settings, share),
+        accounts=needs.accounts,
+        interval_s=needs.interval_s,
+        info=_info(pulse, needs.api_url, share),
         queue=queue,
         reached_s=lambda: share.opened_s,
     ).run()
@@ -124,17 +108,17 @@ def run_simulator(pulse: Pulse, options: "Options", listener: socket.socket) -> 
         exchange.close()
 
 
-def _info(patience: "Patience", settings: Settings, share: Share) -> "HyperliquidInfo":
+def _info(patience: "Patience", api_url: str, share: Share) -> "HyperliquidInfo":
     from hlposmon.venues.hyperliquid import HyperliquidInfo
 
-    return HyperliquidInfo(settings.hyperliquid.api_url, budget=share, patience=patience)
+    return HyperliquidInfo(api_url, budget=share, patience=patience)
 
 
-def _feed(pulse: Pulse, settings: Settings, share: Share) -> "Feed":
+def _feed(pulse: Pulse, ws_url: str, share: Share) -> "Feed":
     from hlposmon.venues.websocket import Feed
     from hlposmon.wire.hyperliquid import PING
 
-    return Feed(settings.hyperliquid.ws_url, ping=PING, patience=pulse, share=share)
+    return Feed(ws_url, ping=PING, patience=pulse, share=share)
 
 
 def _usage(quota: Quota) -> dict[str, float]:

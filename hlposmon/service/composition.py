@@ -7,22 +7,25 @@ module over both. No loops, and no decisions but who gets what.
 import contextlib
 import logging
 import os
-import pickle
 import resource
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from hlposmon.channels.newest import Newest
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.config import Account, Settings
 from hlposmon.errors import ConfigError, HlposmonError
 from hlposmon.service import children
+from hlposmon.service.fixed import as_it_runs, needing_restart
+from hlposmon.service.needs import FillNeeds, PriceNeeds, ReconcileNeeds, StateNeeds
 from hlposmon.service.places import Places, lock, open_places
 from hlposmon.supervision import logs
 from hlposmon.supervision.child import ChildSpec
 from hlposmon.supervision.heartbeat import Board
+from hlposmon.supervision.loop import Pulse
 from hlposmon.supervision.roster import Policy
 from hlposmon.supervision.supervisor import Supervisor
 from hlposmon.supervision.systemd import Notifier
@@ -34,6 +37,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SIMULATED_ACCOUNT = "simulated"
+# The tracker, the simulated exchange, three workers and as many feeds of fills as may be configured, 8.
+BOARD_ROWS = 16
+
+Needs = TypeVar("Needs")
 
 
 def serve(
@@ -60,16 +67,11 @@ def serve(
         places = open_places(stack, settings, simulated=simulation is not None)
         if simulation is not None:
             simulation = _with_accounts(simulation)
-        here = stack.enter_context(contextlib.closing(_Composition(places, simulation, settings)))
-        settings = here.effective(settings)
-        _say_start(settings)
-        specs = here.specs(settings)
-        board = Board([spec.name for spec in specs])
-        stack.callback(board.close)
-        here.board = board
+        here = stack.enter_context(contextlib.closing(Composition(places, simulation, settings)))
+        _say_start(here.settings)
         supervisor = Supervisor(
-            here.specs(settings),
-            board,
+            here.specs(),
+            here.board,
             policy=_policy(settings),
             notifier=Notifier(),
             on_reload=lambda: here.reload(reload()),
@@ -81,19 +83,23 @@ def serve(
         return status
 
 
-class _Composition:
-    """Who is wanted, for given settings."""
+class Composition:
+    """Who is wanted, for the settings of now."""
 
     def __init__(self, places: Places, simulation: "Options | None", settings: Settings) -> None:
         self._places, self._simulation = places, simulation
-        self._settings = self.effective(settings)
+        self.settings = self.effective(settings)
+        # The tracker stays over a reload and is handed the settings, and so is each one after it.
+        self._handed = Newest(self.settings)
+        self.board = Board([], spare=BOARD_ROWS)
         self._quota = Quota.shared()
         # One for each worker: a process is left alone by a reload when it is given what it was given.
         self._shares: dict[str, Share] = {}
-        self.board: Board | None = None
 
     def close(self) -> None:
+        self.board.close()
         self._quota.close()
+        self._handed.close()
 
     def effective(self, settings: Settings) -> Settings:
         """The settings as they are meant here: on the simulated exchange, its address and accounts."""
@@ -123,36 +129,30 @@ class _Composition:
 
     def reload(self, settings: Settings) -> list[ChildSpec]:
         """The children for new settings; the tracker, which stays, is handed them."""
-        settings = self.effective(settings)
-        for name in _needing_restart(self._settings, settings):
+        kept = as_it_runs(self.settings, settings)
+        for name in needing_restart(self.settings, settings):
             log.warning("needs a restart, not a reload", extra=logs.fields(setting=name))
-        try:
-            self._places.control[0].send(pickle.dumps(settings))
-        except BlockingIOError:
-            raise ConfigError(["the tracker has not taken the reloads before this one: try again"]) from None
-        self._settings = settings
-        return self.specs(settings)
+        self.settings = self.effective(kept)
+        self._handed.put(self.settings)
+        return self.specs()
 
-    def specs(self, settings: Settings) -> list[ChildSpec]:
-        places = self._places
+    def specs(self) -> list[ChildSpec]:
+        places, settings = self._places, self.settings
+        fill, feeds = FillNeeds.of(settings), settings.hyperliquid.fill_feeds
         specs = [
             ChildSpec(
                 "tracker",
                 children.run_tracker,
-                (settings, places.queue, places.doors, places.control[1], self.board, self._quota),
+                (self._handed, places.queue, places.doors, self.board, self._quota),
                 stop_rank=1,
                 reload="signal",
                 kind="tracker",
-            )
+            ),
+            *(self._worker("fill", children.run_fill, fill, number) for number in range(1, feeds + 1)),
+            self._worker("price", children.run_price, PriceNeeds.of(settings)),
+            self._worker("state", children.run_state, StateNeeds.of(settings)),
+            self._worker("reconcile", children.run_reconcile, ReconcileNeeds.of(settings)),
         ]
-        for number in range(1, settings.hyperliquid.fill_feeds + 1):
-            specs.append(self._worker("fill", children.run_fill, settings, number))
-        for kind, run in (
-            ("price", children.run_price),
-            ("state", children.run_state),
-            ("reconcile", children.run_reconcile),
-        ):
-            specs.append(self._worker(kind, run, settings))
         if self._simulation is not None:
             specs.append(
                 ChildSpec(
@@ -166,10 +166,13 @@ class _Composition:
             )
         return specs
 
-    def _worker(self, kind: str, run: Callable[..., None], settings: Settings, number: int = 1) -> ChildSpec:
+    def _worker(
+        self, kind: str, run: Callable[[Pulse, Needs, Path, Share], None], needs: Needs, number: int = 1
+    ) -> ChildSpec:
+        """The feeds of fills are guards: a position is proven as long as one of them serves."""
         name = kind if number == 1 else f"{kind}-{number}"
         share = self._shares.setdefault(name, self._quota.share(children.party(name)))
-        return ChildSpec(name, run, (settings, self._places.queue_path, share), kind=kind)
+        return ChildSpec(name, run, (needs, self._places.queue_path, share), kind=kind, guard=kind == "fill")
 
 
 def _raise_descriptor_limit() -> None:
@@ -178,20 +181,6 @@ def _raise_descriptor_limit() -> None:
     wanted = min(8192, hard) if hard != resource.RLIM_INFINITY else 8192
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _needing_restart(old: Settings, new: Settings) -> list[str]:
-    """What changed that is fixed when the monitor starts."""
-    pairs = {
-        "log_level": (old.log_level, new.log_level),
-        "log_format": (old.log_format, new.log_format),
-        "[tcp]": (old.tcp, new.tcp),
-        "[supervision]": (old.supervision, new.supervision),
-        "socket": (old.paths.socket, new.paths.socket),
-        "state_dir": (old.paths.state_dir, new.paths.state_dir),
-        "log_dir": (old.paths.log_dir, new.paths.log_dir),
-    }
-    return [name for name, (was, now) in pairs.items() if was != now]
 
 
 def _with_accounts(options: "Options") -> "Options":

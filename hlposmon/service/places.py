@@ -16,12 +16,11 @@ from hlposmon.errors import InUse
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The public doors, the workers' queue, the way of reloads, and the simulated exchange's socket."""
+    """The public doors, the workers' queue, and the simulated exchange's socket."""
 
     doors: tuple[socket.socket, ...]
     queue: socket.socket
     queue_path: Path
-    control: tuple[socket.socket, socket.socket]
     exchange: socket.socket | None
 
 
@@ -44,14 +43,10 @@ def open_places(stack: contextlib.ExitStack, settings: Settings, *, simulated: b
         doors.append(_listen_tcp(stack, settings.tcp.listen))
     queue_path = path.with_name(f".{path.name}.q")
     queue = _open(stack, queues.listen(queue_path), queue_path)
-    control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    for end in control:
-        end.setblocking(False)
-        stack.callback(end.close)
     exchange = _open(stack, socket.create_server(("127.0.0.1", 0), backlog=128)) if simulated else None
     # The tracker removes its snapshot; one that was killed could not.
     stack.callback(settings.paths.snapshot.unlink, missing_ok=True)
-    return Places(tuple(doors), queue, queue_path, control, exchange)
+    return Places(tuple(doors), queue, queue_path, exchange)
 
 
 def _open(stack: contextlib.ExitStack, sock: socket.socket, path: Path | None = None) -> socket.socket:

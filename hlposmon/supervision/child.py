@@ -35,7 +35,8 @@ class ChildSpec:
     """What to run. `target(pulse, *args)` is a function of an importable module (not of `__main__`).
 
     Lower `stop_rank`s are stopped first. `reload` says what a reload does to it: a new process, a SIGHUP,
-    or nothing. `silent_s` of None takes the policy's.
+    or nothing. `silent_s` of None takes the policy's. A `guard` that serves is not sent away by a reload
+    before the others of its kind that are wanted serve: they are replaced one after another.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ChildSpec:
     reload: Literal["respawn", "signal", "keep"] = "respawn"
     silent_s: float | None = None
     kind: str = ""
+    guard: bool = False
 
 
 class Child:
@@ -76,6 +78,11 @@ class Child:
     def pid(self) -> int | None:
         """Its process, while there is one that has not been reaped."""
         return self.process.pid if self.process is not None else None
+
+    @property
+    def serving(self) -> bool:
+        """Whether it does what it is there for, as it says itself."""
+        return self.state is State.UP and self.row.serving
 
     @property
     def leaving(self) -> bool:

@@ -1,9 +1,9 @@
 """The board: one row of shared memory for each child, readable by every process that was handed it.
 
-A row is 192 bytes: eight 8-byte words
-(taken, beat, pid, state, restarts, spawned, last exit + 256, flapping), the name in 96 bytes of UTF-8 and
-the kind in 32, both padded with zeros. `beat` is written by the child alone, everything else by the
-supervisor alone; times are CLOCK_MONOTONIC in ns.
+A row is 200 bytes: nine 8-byte words
+(taken, beat, pid, state, restarts, spawned, last exit + 256, flapping, serving), the name in 96 bytes of
+UTF-8 and the kind in 32, both padded with zeros. `beat` and `serving` are written by the child, everything
+else by the supervisor alone, which also clears those two before each start; times are CLOCK_MONOTONIC in ns.
 """
 
 import time
@@ -15,10 +15,11 @@ from typing import Any
 from hlposmon.sharing import WORD_BYTES, SharedWords
 from hlposmon.supervision.states import State
 
-TAKEN, BEAT, PID, STATE, RESTARTS, SPAWNED, EXIT, FLAPPING = range(8)
-ROW_BYTES = 192
-NAME_AT, NAME_BYTES = 64, 96
-KIND_AT, KIND_BYTES = 160, 32
+TAKEN, BEAT, PID, STATE, RESTARTS, SPAWNED, EXIT, FLAPPING, SERVING = range(9)
+WORDS = 9
+ROW_BYTES = 200
+NAME_AT, NAME_BYTES = 72, 96
+KIND_AT, KIND_BYTES = 168, 32
 NS = 1_000_000_000
 EXIT_BIAS = 256  # exit codes go down to -64 (killed by a signal); the word 0 means "never exited"
 
@@ -82,7 +83,7 @@ class Board:
     def release(self, name: str) -> None:
         """Take the row from a child that is gone for good."""
         row = self.row(name)
-        for word in range(8):
+        for word in range(WORDS):
             row.write(word, 0)
 
     def row(self, name: str) -> "Row":
@@ -105,7 +106,7 @@ class Board:
 
     def _view(self, index: int, now: int) -> RowView | None:
         at = index * ROW_BYTES // 8
-        words = self._words[at : at + 8].tolist()
+        words = self._words[at : at + WORDS].tolist()
         name, kind = self._text(index, NAME_AT, NAME_BYTES), self._text(index, KIND_AT, KIND_BYTES)
         if not words[TAKEN] or self._words[at + TAKEN] != words[TAKEN]:
             return None  # free, or given to another child while we read
@@ -153,6 +154,11 @@ class Row:
         """When the child beat last; 0 when it has not since it was spawned."""
         return self._words[self._at + BEAT]
 
+    @property
+    def serving(self) -> bool:
+        """Whether the child last said that it does what it is there for."""
+        return bool(self._words[self._at + SERVING])
+
     def write(self, word: int, value: int) -> None:
         """Store one word of the row."""
         self._words[self._at + word] = value
@@ -164,6 +170,7 @@ class Row:
     def spawning(self) -> None:
         """A new process is about to start: it has no pid and has not beaten."""
         self.write(BEAT, 0)
+        self.write(SERVING, 0)
         self.write(SPAWNED, time.monotonic_ns())
 
     def exited(self, code: int) -> None:

@@ -13,7 +13,7 @@ import select
 import signal
 import time
 
-from hlposmon.supervision.heartbeat import Board, Row
+from hlposmon.supervision.heartbeat import SERVING, Board, Row
 from hlposmon.supervision.signals import Signals, Wake
 
 LONGEST_NAP_S = 1.0
@@ -64,6 +64,15 @@ class Pulse:
         self._row.beat()
         if os.getppid() != self._parent_pid:
             self._stopping = True
+
+    def serves(self, *, now: bool) -> None:
+        """Whether what this child is there for is being done at present: a guard says so."""
+        self._row.write(SERVING, int(now))
+
+    @property
+    def serving(self) -> bool:
+        """What was last said by `serves`."""
+        return self._row.serving
 
     @property
     def stopping(self) -> bool:

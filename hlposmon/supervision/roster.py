@@ -35,6 +35,7 @@ class Policy:
     stop_total_s: float = 8.0  # for all of them: shared out among the ranks when they are slow
     flap_limit: int = 5
     flap_window_s: float = 60.0
+    relief_s: float = 15.0  # a guard that has to go waits for its relief no longer
     turn_s: float = 0.25  # the longest nap of the loop: how late silence is noticed
 
 
@@ -49,6 +50,7 @@ class Roster:
         self._settings = settings
         self._children: dict[str, Child] = {}
         self._stop_by: float | None = None
+        self._relief_by: dict[str, float] = {}  # by kind of guard
         _check_names(specs)
         for spec in specs:
             self._adopt(spec, at_boot=True)
@@ -61,6 +63,7 @@ class Roster:
         for child in self._children.values():
             child.at_boot = False
             child.wanted = child.name in names
+        self._relief_by.clear()
         for spec in specs:
             if spec.name in self._children:
                 self._children[spec.name].renew(spec)
@@ -116,8 +119,9 @@ class Roster:
                 child.send(signal.SIGCONT)  # one that was stopped can say where only once it continues
 
     def retire(self, now: float) -> None:
-        """Send away what has to go, the lowest rank first."""
+        """Send away what has to go, the lowest rank first, and of guards what is replaced before the rest."""
         going = [child for child in self._children.values() if child.leaving]
+        going.sort(key=lambda child: not child.wanted)
         for child in going:
             if child.state is State.BACKOFF:
                 child.step(Event.UNWANTED, now)
@@ -130,10 +134,29 @@ class Roster:
         if self._stop_by is not None and ranks:
             grace_s = min(grace_s, max(0.0, self._stop_by - now) / len(ranks))
         for child in living:
-            if child.spec.stop_rank == ranks[0] and child.state is not State.STOPPING:
+            first = child.spec.stop_rank == ranks[0] and child.state is not State.STOPPING
+            if first and self._may_go(child, now):
                 child.step(Event.UNWANTED, now)
                 child.deadline = now + grace_s
                 child.send(signal.SIGTERM)
+
+    def _may_go(self, child: Child, now: float) -> bool:
+        """At a stop everybody may; a guard that serves when the others that are wanted serve too, or when
+        they have not come to it in time."""
+        kind = child.spec.kind
+        if self._stop_by is not None or not child.spec.guard or not child.serving:
+            return True
+        awaited = [
+            other.name
+            for other in self._children.values()
+            if other.spec.guard and other.spec.kind == kind and other.wanted and not other.serving
+        ]
+        if awaited and now < self._relief_by.setdefault(kind, now + self._policy.relief_s):
+            return False
+        if awaited:
+            log.warning("not relieved in time", extra=fields(child=child.name, by=",".join(awaited)))
+        self._relief_by[kind] = now + self._policy.relief_s
+        return True
 
     def kill_overdue(self, now: float) -> None:
         """SIGKILL those that did not end in time after SIGABRT or SIGTERM."""

@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 
 from hlposmon.channels.queue import Queue, QueueBroken, accept
 from hlposmon.domain.reports import Ask, Bell, Connected, Joined, Marks, Report, Welcome
@@ -14,7 +14,9 @@ log = logging.getLogger(__name__)
 
 
 class Inlets:
-    """The queues of all workers. `gone` is called with a queue before it is closed, and with whose it was."""
+    """The queues of all workers. `gone` is called with a queue before it is closed, and with whose it was:
+    once all is read that the others sent before it ended, so that of two feeds that follow one another the
+    second is known to be up before the first is known to be gone."""
 
     def __init__(
         self,
@@ -30,6 +32,7 @@ class Inlets:
         self._gone, self._addresses, self._counts = gone, addresses, counts
         self.listener = listener
         self._queues: dict[Queue, Joined | None] = {}
+        self._ended: dict[Queue, Joined | None] = {}
 
     def waiting_bytes(self) -> dict[str, int]:
         """By worker: what it has sent and was not taken yet."""
@@ -61,6 +64,7 @@ class Inlets:
             while left > 0 and (report := self._next(queue)) is not None:
                 left -= 1
                 if isinstance(report, Joined):
+                    self._let_go(report.worker)
                     self._queues[queue] = report
                     log.info("worker joined", extra=fields(worker=report.worker))
                 elif isinstance(report, Connected):
@@ -68,6 +72,8 @@ class Inlets:
                     continue
                 if self._is_of_today(report, self._queues.get(queue)):
                     yield report
+        if left > 0 and not prices:
+            self._let_go()
 
     def latest_marks(self) -> Marks | None:
         """All waiting prices as one batch: of several for a coin the newest."""
@@ -93,11 +99,15 @@ class Inlets:
             return True
         return joined.addresses.get(name) == self._addresses().get(name)
 
-    def welcome_all(self, welcome: Welcome) -> None:
-        """To every worker that has joined, as if the tracker were new."""
+    def welcome_again(self, accounts: Set[str], welcome: Welcome) -> None:
+        """To those who tell of these accounts, which are watched only now."""
         for queue, joined in list(self._queues.items()):
-            if joined is not None:
+            if joined is not None and (not joined.addresses or self._tells_of(accounts, joined)):
                 self._ask(queue, welcome)
+
+    def _tells_of(self, accounts: Set[str], joined: Joined) -> bool:
+        today = self._addresses()
+        return any(joined.addresses.get(name) == today.get(name) for name in accounts)
 
     def welcome(self, joined: Joined, welcome: Welcome) -> None:
         for queue, known in list(self._queues.items()):
@@ -113,9 +123,10 @@ class Inlets:
         return rung
 
     def close(self) -> None:
-        for queue in self._queues:
+        for queue in (*self._queues, *self._ended):
             queue.close()
         self._queues.clear()
+        self._ended.clear()
 
     def _ask(self, queue: Queue, ask: Ask) -> bool:
         try:
@@ -127,11 +138,17 @@ class Inlets:
         try:
             return queue.get()  # type: ignore[return-value]  # workers only report
         except QueueBroken:
-            left = self._queues.pop(queue)
-            log.info("worker left", extra=fields(worker=left.worker if left else "unknown"))
-            self._gone(queue, left)
-            queue.close()
+            self._ended[queue] = self._queues.pop(queue)
             return None
         except WireError as error:
             log.error("a worker's message was not understood", extra=fields(reason=error))
             return None
+
+    def _let_go(self, worker: str | None = None) -> None:
+        """Part with those that have ended; with `worker`, with that one alone."""
+        for queue, left in list(self._ended.items()):
+            name = left.worker if left is not None else "unknown"
+            if worker in (None, name):
+                log.info("worker left", extra=fields(worker=name))
+                self._gone(queue, self._ended.pop(queue))
+                queue.close()

@@ -5,7 +5,7 @@ What is watched is decided here, by the settings: a name that stands for another
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from hlposmon import __version__
@@ -70,9 +70,10 @@ class Tenure:
             mode=self.settings.mode,
         )
 
-    def welcome(self) -> Welcome:
-        """What a worker that joins is told: up to when the fills are known."""
-        return Welcome({name: self._book.high_water_ms(name) for name in self._book.accounts})
+    def welcome(self, accounts: Iterable[str] | None = None) -> Welcome:
+        """What a worker is told that joins, or that tells of new accounts: up to when the fills are known."""
+        names = self._book.accounts if accounts is None else accounts
+        return Welcome({name: self._book.high_water_ms(name) for name in names})
 
     def recover(self) -> None:
         """Take up what outlived the tracker before; call once, first."""
@@ -95,11 +96,11 @@ class Tenure:
         where = {"audit": self._journal.folder, "history": self._history.path}
         log.info("tracker up", extra=fields(recovered=len(memories), **where))
 
-    def reload(self, settings: Settings) -> bool:
-        """Watch what the new settings want; whether the accounts are others now."""
+    def reload(self, settings: Settings) -> set[str]:
+        """Watch what the new settings want; the accounts that were not watched before."""
         before, self.settings = self.addresses, settings
         now = self.addresses
-        same = [name for name in now if before.get(name) == now[name]]
+        same = {name for name in now if before.get(name) == now[name]}
         # A name that stands for another address now is another account.
         self._book.watch(same)
         self._book.watch(now)
@@ -111,7 +112,7 @@ class Tenure:
         self._history.set_fsync(settings.audit.fsync)
         self._journal.append_checkpoint(now_ms())
         self._archive.commit(time.monotonic(), now_ms())
-        return before != now
+        return now.keys() - same
 
     def leave(self, until_s: float) -> None:
         """Say that it ends, and write what can be written until then."""

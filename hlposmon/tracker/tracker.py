@@ -239,14 +239,14 @@ class Tracker:
         if not self._pulse.take_reload():
             return
         settings = self._reload()
-        are_others = self._tenure.reload(settings)
+        new = self._tenure.reload(settings)
         self._intake.watch(self._book.accounts)
         self._publisher.min_pnl_change = settings.stream.min_pnl_change
         self._answers.settings = settings
         self._renew_picture()
-        if are_others:
-            # What workers of the new settings said before this was of strangers: they say it again.
-            self._inlets.welcome_all(self._tenure.welcome())
+        if new:
+            # What workers of the new settings said of them before this was of strangers: they say it again.
+            self._inlets.welcome_again(new, self._tenure.welcome(new))
         log.info("reloaded", extra=fields(accounts=len(self._book.accounts)))
 
     def _renew_picture(self) -> None:

@@ -112,6 +112,7 @@ class FillWorker:
                 self._hear_exchange()
                 self._backfill_due()
                 self._tell_heard()
+                self._pulse.serves(now=self._is_serving())
                 wait(self._pulse, self._outlet, self._feed, 0.5)
         finally:
             self._feed.close()
@@ -124,13 +125,21 @@ class FillWorker:
         had_queue = self._outlet.fileno() is not None
         for ask in self._outlet.poll():
             if isinstance(ask, Welcome):
-                self._high_water_ms = ask.high_water_ms
+                # A new tracker names all its accounts, one that has come to watch more names those.
+                self._high_water_ms = (self._high_water_ms or {}) | ask.high_water_ms
                 for notice in self._notices:
                     self._outlet.put(notice)
-                for watch in self._watches.values():
-                    self._not_live(watch)
+                for name in ask.high_water_ms.keys() & self._watches.keys():
+                    self._not_live(self._watches[name])
         if had_queue and self._outlet.fileno() is None:
             self._high_water_ms = None
+
+    def _is_serving(self) -> bool:
+        """Whether all accounts are live that the exchange follows for us: the other feed may be replaced."""
+        refused = {name for name, watch in self._watches.items() if self._limited and not watch.acked}
+        return self._feed.is_open and all(
+            watch.live for name, watch in self._watches.items() if name not in refused
+        )
 
     def _tell_heard(self) -> None:
         heard_s = self._feed.heard_s

@@ -29,7 +29,9 @@ def main(silent_s: float, targets: list[str]) -> int:
         rows = board.rows()
         if not told and all(row.state == "up" for row in rows):
             told.append(True)
-            print(json.dumps([row.pid for row in rows]), flush=True)
+            # One write: under PYTHONUNBUFFERED print writes the end of the line by itself, maybe too late.
+            sys.stdout.write(json.dumps([row.pid for row in rows]) + "\n")
+            sys.stdout.flush()
 
     policy = replace(QUICK, silent_s=silent_s)
     return Supervisor(specs, board, policy=policy, notifier=Notifier(), on_tick=tell).run()

@@ -30,6 +30,13 @@ def work_and_note_reloads(pulse: Pulse, diary: Path) -> None:
             note(diary, f"{pulse.name} reloaded")
 
 
+def guard(pulse: Pulse, post: Path) -> None:
+    """Serve for as long as there is a post."""
+    while not pulse.stopping:
+        pulse.serves(now=post.exists())
+        pulse.wait(0.02)
+
+
 def say(pulse: Pulse, diary: Path, word: str) -> None:
     """Note a word at the start, then work."""
     note(diary, f"{word}")

@@ -98,7 +98,7 @@ def test_a_board_is_not_pickled_outside_spawning():
 
 def test_words_do_not_run_into_their_neighbours():
     board = Board(["a", "b", "c"], spare=0)
-    for word in range(heartbeat.FLAPPING + 1):
+    for word in range(heartbeat.WORDS):
         board.row("b").write(word, 2**64 - 1 if word != heartbeat.STATE else 2)
 
     a, _, c = board.rows()

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from sleepers import exit_with, ignore_being_asked, refuse_the_configuration, say, work, work_and_note_reloads
+from sleepers import (
+    exit_with,
+    guard,
+    ignore_being_asked,
+    refuse_the_configuration,
+    say,
+    work,
+    work_and_note_reloads,
+)
 from supervision_stage import Manager, Script, Stage, lines
 
 from hlposmon.errors import ConfigError
@@ -221,3 +229,111 @@ def test_systemd_hears_that_a_reload_begins_and_when_everything_is_up_again(
 
     assert stage.run(script) == 0
     manager.close()
+
+
+class Posts:
+    """Guards of one kind before and after a reload: the old ones serve, the new ones from `relief` on."""
+
+    def __init__(self, folder: Path, *, before: int = 2, after: int = 2, **patience: float) -> None:
+        self.old, self.new = folder / "old", folder / "new"
+        self.old.touch()
+        self.wish = Wish(self._guards(self.new, after))
+        self.stage = Stage(*self._guards(self.old, before), on_reload=self.wish, patience=patience)
+
+    def _guards(self, post: Path, count: int) -> list[ChildSpec]:
+        return [ChildSpec(f"g{n}", guard, (post,), kind="guard", guard=True) for n in range(1, count + 1)]
+
+    def reload(self) -> Script:
+        """Hang up once all serve; `first` is who was there."""
+        yield from self.stage.all_up()
+        yield from self.stage.until(lambda: all(self.serves(row.name) for row in self.stage.board.rows()))
+        self.first = {row.name: row.pid for row in self.stage.board.rows()}
+        hang_up()
+
+    def serves(self, name: str) -> bool:
+        return self.stage.board.row(name).serving
+
+    def is_another(self, name: str) -> bool:
+        row = self.stage.row(name)
+        return row.state == "up" and row.pid != self.first.get(name)
+
+    def stays(self, name: str) -> bool:
+        return self.stage.row(name).pid == self.first[name] and self.serves(name)
+
+
+def test_of_two_guards_the_second_stays_until_the_relief_of_the_first_serves(tmp_path: Path):
+    posts = Posts(tmp_path)
+
+    def script(stage: Stage) -> Script:
+        yield from posts.reload()
+        yield from stage.until(lambda: posts.is_another("g1"))
+        yield from stage.for_s(0.3)
+        assert posts.stays("g2")
+        posts.new.touch()
+        yield from stage.until(lambda: posts.serves("g1") and posts.is_another("g2"))
+        assert stage.row("g2").restarts == 0
+
+    assert posts.stage.run(script) == 0
+
+
+def test_a_guard_that_is_not_relieved_in_time_goes(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    posts = Posts(tmp_path, relief_s=0.5)
+
+    def script(stage: Stage) -> Script:
+        yield from posts.reload()
+        yield from stage.until(lambda: posts.is_another("g1") and posts.is_another("g2"))
+        assert not posts.serves("g1")
+
+    assert posts.stage.run(script) == 0
+    assert caplog.messages.count("not relieved in time") == 1
+
+
+def test_guards_that_do_not_serve_go_at_once(tmp_path: Path):
+    posts = Posts(tmp_path, relief_s=60.0)
+
+    def script(stage: Stage) -> Script:
+        yield from posts.reload()
+        yield from stage.until(lambda: posts.is_another("g1"))
+        posts.old.unlink()
+        yield from stage.until(lambda: posts.is_another("g2"))
+
+    assert posts.stage.run(script) == 0
+
+
+def test_a_guard_that_is_wanted_no_more_stays_until_the_others_serve(tmp_path: Path):
+    posts = Posts(tmp_path, before=2, after=1, relief_s=60.0)
+
+    def script(stage: Stage) -> Script:
+        yield from posts.reload()
+        yield from stage.until(lambda: posts.is_another("g1"))
+        yield from stage.for_s(0.3)
+        assert posts.stays("g2")
+        posts.new.touch()
+        yield from stage.until(lambda: stage.states() == {"g1": "up"})
+
+    assert posts.stage.run(script) == 0
+
+
+def test_a_lone_guard_stays_until_one_that_is_new_serves(tmp_path: Path):
+    posts = Posts(tmp_path, before=1, after=2, relief_s=60.0)
+
+    def script(stage: Stage) -> Script:
+        yield from posts.reload()
+        yield from stage.until(lambda: "g2" in stage.states() and stage.row("g2").state == "up")
+        yield from stage.for_s(0.3)
+        assert posts.stays("g1")
+        posts.new.touch()
+        yield from stage.until(lambda: posts.serves("g2") and posts.is_another("g1"))
+
+    assert posts.stage.run(script) == 0
+
+
+def test_a_stop_waits_for_no_relief(tmp_path: Path):
+    posts = Posts(tmp_path, relief_s=60.0, stop_grace_s=10.0, stop_total_s=30.0)
+
+    def script(stage: Stage) -> Script:
+        yield from posts.reload()
+        yield from stage.until(lambda: posts.is_another("g1"))
+
+    assert posts.stage.run(script) == 0
+    assert {row.last_exit for row in posts.stage.final.values()} == {0}

@@ -66,6 +66,8 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        # Whether its places come from its config alone, as those of a service do.
+        self.placed_by_config = False
         self.socket = folder / "m.sock"
         self.state_dir, self.log_dir = folder / "state", folder / "log"
         self.api = Api(self.socket, timeout_s=5.0)
@@ -111,6 +113,8 @@ class World:
             self.ready()
 
     def places(self) -> list[str]:
+        if self.placed_by_config:
+            return []
         return [
             "--socket", str(self.socket), "--state-dir", str(self.state_dir), "--log-dir", str(self.log_dir)
         ]  # fmt: skip
@@ -126,7 +130,8 @@ class World:
             for name, value in os.environ.items()
             if name in ("PATH", "HOME", "LANG") or name.startswith("COVERAGE")
         }
-        return kept | {"HLPOSMON_SOCKET": str(self.socket), "XDG_STATE_HOME": str(self.folder / "xdg")}
+        named = {} if self.placed_by_config else {"HLPOSMON_SOCKET": str(self.socket)}
+        return kept | named | {"XDG_STATE_HOME": str(self.folder / "xdg")}
 
     def ready(self, *, within_s: float = 30.0) -> dict[str, Any]:
         return until("the monitor is ready", self._if_ready, within_s=within_s)

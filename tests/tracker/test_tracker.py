@@ -502,3 +502,27 @@ def test_what_a_worker_tells_of_the_old_address_is_not_taken_for_the_new_one():
         until("stated", lambda: (row := here.position()) and row["size"] == "5")
 
         assert [line["type"] for line in here.lines() if line["type"] == "fill"] == []
+
+
+def _watching(here: Desk, **addresses: str) -> None:
+    accounts = tuple(Account(name, address) for name, address in addresses.items())
+    here.next_settings = replace(
+        here.settings, hyperliquid=replace(here.settings.hyperliquid, accounts=accounts)
+    )
+    here.pulse.reload()
+    until("reloaded", lambda: set(here.api.summary()["accounts"]) == set(addresses))
+
+
+def _welcomes(worker: Desk.Worker) -> list[set[str]]:
+    return [set(ask.high_water_ms) for ask in worker.hear() if isinstance(ask, Welcome)]
+
+
+def test_a_reload_welcomes_only_those_who_tell_of_a_new_account_and_of_that_alone():
+    both = {"main": ADDRESS, "hedge": "0x" + "3" * 40}
+    with desk() as here, here.running():
+        old = here.join("fill", addresses={"main": ADDRESS})
+        new = here.join("fill-2", addresses=both)  # it was sooner than the tracker
+        _watching(here, **both)
+
+        until("it is welcomed again", lambda: _welcomes(new) == [{"main"}, {"hedge"}])
+        assert _welcomes(old) == [{"main"}]

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from hlposmon.domain.reports import FeedState, Fills, Funding, Heard, Joined, Notice
+from hlposmon.domain.reports import FeedState, Fills, Funding, Heard, Joined, Notice, Welcome
 from hlposmon.supervision.loop import Pulse
 from hlposmon.workers import fill as fills
 
@@ -291,3 +291,29 @@ def test_accounts_beyond_what_the_exchange_follows_are_named_and_not_asked_for(s
 
     assert {notice.account for notice in one.tracker.of(Notice) if notice.grave} == {"other-10", "other-11"}
     assert not any(one.tracker.is_live(account.name) for account in one.accounts[10:])
+
+
+def test_it_serves_once_all_accounts_are_live_and_while_it_is_connected(stage):
+    one = stage(accounts=2)
+    one.control.refuse(0.5, "websocket")
+    one.following()
+    pulse, _ = one.running[0]
+    one.tracker.until(lambda: all(one.tracker.is_live(account.name) for account in one.accounts))
+    one.tracker.until(lambda: pulse.serving)
+    one.control.refuse(60, "websocket")
+    one.control.drop()
+
+    one.tracker.until(lambda: not pulse.serving)
+
+
+def test_a_welcome_of_a_new_account_leaves_the_others_live(stage):
+    one = stage(accounts=2).following()
+    one.tracker.until(lambda: all(one.tracker.is_live(account.name) for account in one.accounts))
+    before = len(one.tracker.of(FeedState))
+    one.tracker.queues[0].put(Welcome({"other-1": None}))
+
+    one.tracker.until(lambda: len(one.tracker.of(FeedState)) == before + 2)
+    told = [(state.account, state.live) for state in one.tracker.of(FeedState)[before:]]
+    assert told == [("other-1", False), ("other-1", True)]
+    made = one.buy()
+    one.tracker.until(lambda: one.tracker.tids() == [made])

@@ -1,0 +1,66 @@
+"""Who is given what: a reload replaces those whose needs have changed, and nobody else."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from hlposmon.config import Account, Flags, Settings, load
+from hlposmon.config.settings import AuditSettings, PriceSettings, ReconcileSettings, StreamSettings
+from hlposmon.service.composition import Composition
+from hlposmon.service.places import open_places
+from hlposmon.supervision.child import ChildSpec
+
+WORKERS = {"fill", "fill-2", "price", "state", "reconcile"}
+Change = Callable[[Settings], Settings]
+
+
+@pytest.fixture
+def settings() -> Iterator[Settings]:
+    with TemporaryDirectory(prefix="hlp-") as folder:
+        here = Path(folder)
+        flags = Flags(addresses=("0x" + "1" * 40,), socket=here / "m.sock", state_dir=here, log_dir=here)
+        yield load(flags, {}, root=here)
+
+
+def _venue(settings: Settings, **changed: object) -> Settings:
+    return replace(settings, hyperliquid=replace(settings.hyperliquid, **changed))  # type: ignore[arg-type]
+
+
+def _and_another(settings: Settings) -> Settings:
+    return _venue(settings, accounts=(*settings.hyperliquid.accounts, Account("two", "0x" + "2" * 40)))
+
+
+def _what_each_is_given(specs: list[ChildSpec]) -> dict[str, tuple[object, ...]]:
+    return {spec.name: spec.args for spec in specs if spec.reload == "respawn"}
+
+
+@pytest.mark.parametrize(
+    ("change", "concerned"),
+    [
+        (lambda s: s, set()),
+        (lambda s: replace(s, stream=StreamSettings(s.stream.min_pnl_change * 2)), set()),
+        (lambda s: replace(s, audit=AuditSettings("off")), set()),
+        (lambda s: replace(s, prices=PriceSettings(2.0)), {"price"}),
+        (lambda s: replace(s, reconcile=ReconcileSettings(30.0)), {"reconcile"}),
+        (lambda s: _venue(s, max_users=9), {"fill", "fill-2"}),
+        (lambda s: _venue(s, ws_url="ws://other"), {"fill", "fill-2", "price", "state"}),
+        (lambda s: _venue(s, api_url="http://other"), {"fill", "fill-2", "price", "reconcile"}),
+        (lambda s: _venue(s, fill_feeds=3), {"fill-3"}),
+        (_and_another, WORKERS),
+    ],
+)
+def test_a_reload_gives_something_else_only_to_those_that_use_it(
+    settings: Settings, change: Change, concerned: set[str]
+):
+    with ExitStack() as stack:
+        places = open_places(stack, settings, simulated=False)
+        here = stack.enter_context(closing(Composition(places, None, settings)))
+        before = _what_each_is_given(here.specs())
+        after = _what_each_is_given(here.reload(change(settings)))
+
+    assert set(before) == WORKERS
+    assert {name for name in after if after[name] != before.get(name)} == concerned
