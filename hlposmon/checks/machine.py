@@ -112,8 +112,6 @@ def room(place: Place) -> Iterator[Finding]:
         if free < least or (status.f_files and inodes < NEEDED_INODES):
             yield Finding("room", FAIL, f"{said}, {inodes} inodes", "make room, or name another folder")
         elif least == NEEDED_DISK and free < SCARCE_DISK:
-            yield Finding(
-                "room", WARN, said, "make room: a fill takes about 1.3 kB, in audit and history"
-            )
+            yield Finding("room", WARN, said, "make room: a fill takes about 1.3 kB, in audit and history")
         else:
             yield Finding("room", OK, said)

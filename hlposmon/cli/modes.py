@@ -1,4 +1,4 @@
-"""Whose files these are: a simulated run must not write among real ones, nor a real one among simulated.
+"""Whose files these are: a simulated run must not write among real ones, nor one of the test network.
 
 Fills that were made up, once in a history, cannot be told from real ones by who adds them up. The journal and
 the history say which mode wrote them; files that cannot be read say nothing, and are the tracker's to judge.
@@ -25,12 +25,21 @@ def refuse_another_mode(settings: Settings) -> None:
     ):
         mistakes += [
             f"{setting}: found {folder} with the {what} of {mode} runs, wanted one of its own for"
-            f" {settings.mode} ones: leave {flag} out or name another"
+            f" {settings.world} ones: {_advice(folder, flag, mode, settings.world)}"
             for mode in modes
-            if mode not in ("", settings.mode)
+            if mode not in ("", settings.world)
         ]
     if mistakes:
         raise ConfigError(mistakes)
+
+
+def _advice(folder: Path, flag: str, theirs: str, ours: str) -> str:
+    """A simulated run has folders of its own unless it is told; the two networks share theirs."""
+    return (
+        f"name another, as {folder / ours}"
+        if "testnet" in (theirs, ours)
+        else f"leave {flag} out or name another"
+    )
 
 
 def _audit_mode(log_dir: Path) -> Iterator[str]:

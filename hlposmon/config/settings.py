@@ -115,6 +115,14 @@ class Settings:
         """live, simulated or backtest: what every surface says."""
         return "simulated" if self.simulated else self.execution_mode
 
+    @property
+    def world(self) -> str:
+        """Whose fills these are: the mode, but `testnet` for what trades live on the test network.
+
+        The same address has other positions there: what one world wrote is never taken up in another.
+        """
+        return "testnet" if self.mode == "live" and self.hyperliquid.testnet else self.mode
+
 
 @dataclass(frozen=True, slots=True)
 class Flags:

@@ -13,8 +13,9 @@ from hlposmon.errors import ConfigError
 def as_it_runs(running: Settings, wanted: Settings) -> Settings:
     """`wanted`, but for what is fixed. ConfigError for another mode: its accounts are no others of ours,
     but those of another world."""
-    if wanted.mode != running.mode:
-        raise ConfigError([f"execution_mode: found {wanted.mode}, but {running.mode} runs: restart instead"])
+    if wanted.world != running.world:
+        setting = "execution_mode" if wanted.mode != running.mode else "testnet"
+        raise ConfigError([f"{setting}: found {wanted.world}, but {running.world} runs: restart instead"])
     return replace(
         wanted,
         tcp=running.tcp,

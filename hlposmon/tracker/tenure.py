@@ -67,7 +67,7 @@ class Tenure:
             self._book.base_ms(),
             self.addresses,
             unsure=self._book.unsure(),
-            mode=self.settings.mode,
+            mode=self.settings.world,
         )
 
     def welcome(self, accounts: Iterable[str] | None = None) -> Welcome:
@@ -80,8 +80,8 @@ class Tenure:
         at_ms = now_ms()
         found = self._archive.recover(time.monotonic(), at_ms)
         ours = {name for name, address in self.addresses.items() if found.addresses.get(name) == address}
-        if found.mode not in ("", self.settings.mode):
-            log.warning("another mode's journal is not taken up", extra=fields(mode=found.mode))
+        if found.mode not in ("", self.settings.world):
+            log.warning("another world's journal is not taken up", extra=fields(mode=found.mode))
             ours = set()
         memories = [memory for memory in found.memories.values() if memory.account in ours]
         self._book.recall(
@@ -89,7 +89,7 @@ class Tenure:
             {name: ms for name, ms in found.base_ms.items() if name in ours},
             {name: since_ms for name, since_ms in found.unsure.items() if name in ours},
         )
-        facts = {"version": __version__, "mode": self.settings.mode, "accounts": self.addresses}
+        facts = {"version": __version__, "mode": self.settings.world, "accounts": self.addresses}
         self._journal.append(event("start", now_ms=at_ms, **facts, recovered=len(memories)), at_ms)
         self._journal.append_checkpoint(at_ms)
         self._archive.commit(time.monotonic(), now_ms())

@@ -139,7 +139,9 @@ def test_config_print_is_a_config(hlposmon: Commands, tmp_path: Path):
     assert 0 == hlposmon.run("config", "check", "--config", str(tmp_path / "c.toml")).exit_code
 
 
-@pytest.mark.parametrize(("was", "now"), [("live", "simulated"), ("simulated", "live")])
+@pytest.mark.parametrize(
+    ("was", "now"), [("live", "simulated"), ("simulated", "live"), ("testnet", "live"), ("live", "testnet")]
+)
 @pytest.mark.parametrize("which", ["log", "state"])
 def test_a_run_does_not_write_among_the_files_of_another_mode(
     hlposmon: Commands, tmp_path: Path, was: str, now: str, which: str
@@ -154,6 +156,8 @@ def test_a_run_does_not_write_among_the_files_of_another_mode(
     how = ["--simulate"] if now == "simulated" else ["--address", "0x" + "ab" * 20]
     audit = (tmp_path / "log").rglob("audit-*")
     wrote = [path.read_bytes() for path in audit]
+    if now == "testnet":
+        hlposmon.environ["HYPERLIQUID_TESTNET"] = "true"
     result = hlposmon.run("run", *how, *place)
 
     assert result.exit_code == 78

@@ -61,3 +61,13 @@ def test_it_is_named_again_at_each_reload_until_it_is_wanted_as_it_runs(running:
 def test_another_mode_is_refused_as_a_whole(running: Settings, mode: dict[str, Any]):
     with pytest.raises(ConfigError, match="restart instead"):
         as_it_runs(running, replace(running, **mode))
+
+
+def test_the_other_network_is_another_world(running: Settings):
+    """The same address has other positions there."""
+    wanted = replace(running, hyperliquid=replace(running.hyperliquid, testnet=True))
+    assert (running.world, wanted.world) == ("live", "testnet")
+    assert replace(wanted, simulated=True).world == "simulated"
+
+    with pytest.raises(ConfigError, match="testnet: found testnet, but live runs: restart instead"):
+        as_it_runs(running, wanted)
