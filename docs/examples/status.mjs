@@ -36,7 +36,7 @@ function summary(where) {
 const where = process.argv[2] ?? process.env['HLPOSMON_SOCKET'] ?? '/run/hlposmon/hlposmon.sock';
 try {
   const answer = await summary(where);
-  console.log(`${answer.mode} ${answer.health}, unrealised P&L ${answer.unrealized_pnl} USD`);
+  console.log(`${answer.mode} ${answer.health}, unrealised P&L ${answer.unrealized_pnl ?? '-'} USD`);
   for (const [name, position] of Object.entries(answer.positions)) {
     // Amounts are strings, exact to the last digit. Show them as they are.
     console.log([name, position.size, position.unrealized_pnl ?? '-', position.verdict].join('\t'));

@@ -64,10 +64,10 @@ export interface Position {
 
 export interface Totals {
   active_positions: number;
-  total_exposure: Decimal;
-  total_pnl: Decimal;
+  total_exposure: Decimal | null;
+  total_pnl: Decimal | null;
   realized_pnl: Decimal;
-  unrealized_pnl: Decimal;
+  unrealized_pnl: Decimal | null;
   fees: Decimal;
   funding: Decimal;
 }
@@ -148,7 +148,7 @@ export interface Health {
   accounts: number;
   positions: number;
   stated: boolean;
-  unrealized_pnl: Decimal;
+  unrealized_pnl: Decimal | null;
   ages_s: Ages;
   thresholds: { fills: Thresholds; prices: Thresholds; reconcile: Thresholds };
   verdicts: { [verdict in Verdict]?: number };

@@ -182,25 +182,29 @@ def is_listed(view: View) -> bool:
 
 
 def totals(views: Iterable[View]) -> dict[str, Any]:
-    """Sums over positions, flat ones included: what was earned on them stays. A position without a
-    mark has no unrealised P&L yet and is left out of the sums that need one; its verdict says so."""
-    count, sums = 0, dict.fromkeys(("exposure", "total", "realized", "unrealized", "fees", "funding"), ZERO)
+    """Sums over positions, flat ones included: what was earned on them stays.
+
+    While an open position has no mark, the sums that need one are None: a part of a sum is no sum.
+    """
+    count, is_marked = 0, True
+    sums = dict.fromkeys(("exposure", "total", "realized", "unrealized", "fees", "funding"), ZERO)
     with exactly():
         for view in views:
             shown, held = figures(view), view.position
             count += not held.is_flat
+            is_marked = is_marked and shown.total is not None
             sums["exposure"] += shown.notional or ZERO
             sums["unrealized"] += shown.unrealized or ZERO
+            sums["total"] += shown.total or ZERO
             sums["realized"] += held.realized
             sums["fees"] += held.fees
             sums["funding"] += held.funding
-            sums["total"] += held.realized - held.fees + held.funding + (shown.unrealized or ZERO)
     return {
         "active_positions": count,
-        "total_exposure": money(sums["exposure"]),
-        "total_pnl": money(sums["total"]),
+        "total_exposure": money(sums["exposure"]) if is_marked else None,
+        "total_pnl": money(sums["total"]) if is_marked else None,
         "realized_pnl": money(sums["realized"]),
-        "unrealized_pnl": money(sums["unrealized"]),
+        "unrealized_pnl": money(sums["unrealized"]) if is_marked else None,
         "fees": money(sums["fees"]),
         "funding": money(sums["funding"]),
     }

@@ -169,10 +169,12 @@ def test_totals_add_up_flat_positions_too():
     assert published.totals([])["total_pnl"] == "0.00"
 
 
-def test_a_position_without_a_mark_counts_as_active_and_adds_what_is_known():
-    totals = published.totals([view(mark=None, realized="7")])
+def test_while_a_position_has_no_mark_the_sums_that_need_one_are_unknown_and_not_zero():
+    totals = published.totals([view(), view(mark=None, realized="7")])
+    sums = {key: totals[key] for key in ("total_exposure", "total_pnl", "unrealized_pnl")}
 
-    assert (totals["active_positions"], totals["total_pnl"], totals["total_exposure"]) == (1, "3.24", "0.00")
+    assert sums == dict.fromkeys(sums)
+    assert (totals["active_positions"], totals["realized_pnl"]) == (2, "7.00")
 
 
 def test_an_account_shows_its_figures_and_its_notices():
