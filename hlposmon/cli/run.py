@@ -4,6 +4,7 @@ It reads what is wanted, makes the folders, forgets the secrets, and hands over 
 """
 
 import os
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -147,10 +148,13 @@ def prepare(settings: Settings) -> None:
 
 
 def _make(folder: Path) -> None:
-    """The folder with all above it; what is new is for this user alone."""
+    """The folder with all above it. What is new is for this user alone, or for the group that the one above
+    is for: the service's has members who look."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
-        path.mkdir(mode=0o700, exist_ok=True)
+        above = stat.S_IMODE(path.parent.stat().st_mode)
+        path.mkdir(exist_ok=True)
+        path.chmod(0o700 if above & 0o007 else 0o700 | above & 0o050)  # mkdir obeys the umask
     if not folder.is_dir():
         raise NotADirectoryError(20, "it is not a directory", str(folder))
 

@@ -63,6 +63,8 @@ class _Round:
     funded_hour: int | None = None
     identified: bool = False
     identify_due_s: float = 0.0
+    # As it answers for an address that it does not know.
+    empty: bool = False
     mode: str | None = None
     mode_due_s: float = 0.0
     notices: dict[Notice, None] = field(default_factory=dict)
@@ -157,6 +159,7 @@ class ReconcileWorker:
             self._warn("no statement", account=account.name, reason=error)
             return
         round_.urgent, round_.stated_ms = False, statement.time_ms
+        round_.empty = not statement.positions and not statement.equity
         if round_.fills_from_ms is not None and since_ms is None:
             # Fills that are wanted still are asked for again soon; the statement did not wait for them.
             self._again(round_)
@@ -254,14 +257,19 @@ class ReconcileWorker:
             self._outlet.put(Fills(round_.account.name, "fetch", page.fills[at : at + PIECE_FILLS]))
 
     def _identify_one(self) -> None:
-        """One account now and then: asking for a role is thirty times as dear as for a statement."""
+        """One account now and then: asking for a role is thirty times as dear as for a statement.
+
+        Roles first, and at once of who seems to have nothing: a mistyped address looks like that.
+        """
         now_s = time.monotonic()
-        if not self._welcomed or now_s < self._identify_due_s:
+        if not self._welcomed:
             return
-        for round_ in self._rounds.values():
+        for round_ in sorted(self._rounds.values(), key=lambda one: (one.identified, not one.empty)):
             is_known = round_.identified and now_s < round_.mode_due_s
             if not round_.asked_s or is_known or now_s < round_.identify_due_s:
                 continue
+            if now_s < self._identify_due_s and (round_.identified or not round_.empty):
+                return
             self._identify_due_s = now_s + IDENTIFY_S
             try:
                 if round_.identified:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hlposmon.cli.modes import refuse_another_mode
-from hlposmon.cli.run import load_for_run, prepare
+from hlposmon.cli.run import _make, load_for_run, prepare
 from hlposmon.config import Flags, load
 from hlposmon.errors import HlposmonError
 from tests.channels.archivist import Clerk
@@ -174,3 +174,15 @@ def test_files_of_the_same_mode_are_gone_on_with(tmp_path: Path):
     refuse_another_mode(
         load(Flags(simulate=True, log_dir=tmp_path / "log", state_dir=tmp_path / "state"), {"HOME": "/"})
     )
+
+
+@pytest.mark.parametrize(("above", "made"), [(0o750, 0o750), (0o700, 0o700), (0o755, 0o700), (0o2750, 0o750)])
+def test_a_new_folder_is_for_the_group_that_the_one_above_is_for(tmp_path: Path, above: int, made: int):
+    """Members of the service's group read what a simulated service writes; a person's is a person's."""
+    service = tmp_path / "hlposmon"
+    service.mkdir()
+    service.chmod(above)
+    _make(service / "simulated" / "log")
+
+    for folder in ("simulated", "simulated/log"):
+        assert (service / folder).stat().st_mode & 0o777 == made

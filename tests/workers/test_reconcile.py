@@ -191,6 +191,16 @@ def test_an_unknown_address_is_told_of(stage):
     assert "does not know" in notice and stranger in notice
 
 
+def test_an_unknown_address_among_others_is_told_of_before_their_turn(stage):
+    """It answers like an account that is flat; only its role tells."""
+    one = stage(accounts=3)
+    one.accounts = (*one.accounts, type(one.account)("typo", "0x" + "77" * 20))
+    one.start(one.reconcile_worker)
+    [notice] = one.tracker.until(one.tracker.notices, seconds=5)
+
+    assert "does not know" in notice
+
+
 def test_a_known_address_is_no_news(stage):
     one = stage()
     one.start(one.reconcile_worker, interval_s=0.2)
