@@ -1,5 +1,6 @@
 """Configuration: who is stronger than whom, what is refused and how it is said, what is never said."""
 
+import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -321,6 +322,28 @@ def test_the_systems_socket_is_found_when_it_is_there(machine: Machine):
 
     assert socket == paths.socket
     assert machine.root / "var/lib/hlposmon" == paths.state_dir
+
+
+@pytest.mark.parametrize("has_own", [False, True])
+def test_who_may_not_read_the_systems_folders_is_not_told_of_his_own_empty_ones(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, has_own: bool
+):
+    """Unless he has a monitor of his own: that one is meant then."""
+    for folder in ("run/hlposmon", "var/lib/hlposmon", "var/log/hlposmon"):
+        (machine.root / folder).mkdir(parents=True)
+    (machine.root / "run/hlposmon/hlposmon.sock").touch()
+    if has_own:
+        (machine.home / ".local/state/hlposmon").mkdir(parents=True)
+    closed, access = str(machine.root / "var"), os.access
+    monkeypatch.setattr(
+        "os.access", lambda path, *a, **k: not str(path).startswith(closed) and access(path, *a, **k)
+    )
+    paths = locate(Flags(), machine.environ, root=machine.root)
+    own = machine.home / ".local/state/hlposmon"
+
+    assert paths.state_dir == (own if has_own else machine.root / "var/lib/hlposmon")
+    assert paths.log_dir == (own / "log" if has_own else machine.root / "var/log/hlposmon")
+    assert machine.load(ONE).paths.state_dir == own, "a run never begins where it may not write"
 
 
 def test_the_socket_is_flag_then_environment_then_config_then_systemd(machine: Machine):

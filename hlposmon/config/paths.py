@@ -64,11 +64,22 @@ def unreadable_config(around: Surroundings) -> Path | None:
     return path if there and not os.access(path, os.R_OK) else None
 
 
-def resolve(around: Surroundings, config: Path | None, table: Mapping[str, object], simulated: bool) -> Paths:
-    """All paths; `table` is the config's top level, of which only text is heeded here."""
+def resolve(
+    around: Surroundings,
+    config: Path | None,
+    table: Mapping[str, object],
+    simulated: bool,
+    *,
+    reading: bool = False,
+) -> Paths:
+    """All paths; `table` is the config's top level, of which only text is heeded here.
+
+    `reading`: for who only looks, and is to be told that he may not where he may not.
+    """
     socket = _socket(around, table)
-    state, state_is_chosen = _state(around, config, socket, table)
-    log, log_is_chosen = _log(around, config, socket, table)
+    is_systems = _is_systems(around, config, socket)
+    state, state_is_chosen = _state(around, is_systems, table, reading)
+    log, log_is_chosen = _log(around, is_systems, table, reading)
     if simulated:
         state = state if state_is_chosen else state / "simulated"
         log = log if log_is_chosen else _simulated_log(log)
@@ -99,8 +110,15 @@ def _is_systems(around: Surroundings, config: Path | None, socket: Path) -> bool
     return socket.parent == around.root / "run/hlposmon" or config == around.system_config()
 
 
+def _is_ours(around: Surroundings, system: Path, reading: bool) -> bool:
+    """Whether this user's monitor, or the one that he asks about, writes in the system's folder."""
+    if os.access(system, os.R_OK | os.X_OK):
+        return True
+    return reading and system.is_dir() and not around.user_state().exists()
+
+
 def _state(
-    around: Surroundings, config: Path | None, socket: Path, table: Mapping[str, object]
+    around: Surroundings, is_systems: bool, table: Mapping[str, object], reading: bool
 ) -> tuple[Path, bool]:
     """The state folder, and whether a person chose it for this very run."""
     if around.flags.state_dir:
@@ -109,13 +127,13 @@ def _state(
     if given is not None:
         return given, False
     system = around.root / "var/lib/hlposmon"
-    if _is_systems(around, config, socket) and os.access(system, os.R_OK | os.X_OK):
+    if is_systems and _is_ours(around, system, reading):
         return system, False
     return around.user_state(), False
 
 
 def _log(
-    around: Surroundings, config: Path | None, socket: Path, table: Mapping[str, object]
+    around: Surroundings, is_systems: bool, table: Mapping[str, object], reading: bool
 ) -> tuple[Path, bool]:
     chosen = around.flags.log_dir or around.environ.get("LOG_DIR")
     if chosen:
@@ -124,7 +142,7 @@ def _log(
     if given is not None:
         return given, False
     system = around.root / "var/log/hlposmon"
-    if _is_systems(around, config, socket) and os.access(system, os.R_OK | os.X_OK):
+    if is_systems and _is_ours(around, system, reading):
         return system, False
     return around.user_state() / "log", False
 
@@ -134,7 +152,7 @@ def locate(flags: Flags, environ: Mapping[str, str], *, root: Path = ROOT) -> Pa
     around = Surroundings(flags, environ, root)
     config = find_config(around)
     simulated = flags.simulate or environ.get("ENABLE_LIVE_TRADING", "").strip().lower() in FALSE
-    paths = resolve(around, config, _top_level(config), simulated)
+    paths = resolve(around, config, _top_level(config), simulated, reading=True)
     return replace(paths, socket=Path(places.for_reader(str(paths.socket), environ, str(root))))
 
 
