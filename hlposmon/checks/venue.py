@@ -149,4 +149,9 @@ def _info(settings: Settings) -> HyperliquidInfo:
 def _unheard(name: str, url: str, error: HlposmonError) -> Finding:
     reason = "no answer in time" if "as we are stopping" in str(error) else " ".join(str(error).split())[:200]
     remedy = "is the network up, is the address right, does a firewall let it out?"
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        remedy = (
+            "who vouches for it is not known here. Behind a proxy of your own: give doctor what the service's"
+            " drop-in has, as REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt (docs/operations.md)"
+        )
     return Finding(name, FAIL, f"{url}: {reason}", remedy)

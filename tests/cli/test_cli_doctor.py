@@ -17,8 +17,9 @@ from hlposmon.checks import machine, permissions, setup
 from hlposmon.checks.findings import Check, Finding, Place
 from hlposmon.checks.keys import keys
 from hlposmon.checks.running import examine
+from hlposmon.checks.venue import _unheard
 from hlposmon.config import Flags, locate
-from hlposmon.errors import NotPermitted
+from hlposmon.errors import NotPermitted, VenueUnavailable
 from tests.system.world import World
 
 KEY = "0x" + "4c" * 32
@@ -446,3 +447,12 @@ def test_a_check_that_hangs_is_named_and_one_that_fails_costs_no_other(tmp_path)
         ("stuck", "fail"), ("broken", "fail"), ("sound", "ok")
     ]  # fmt: skip
     assert time.monotonic() - began < 5
+
+
+def test_a_certificate_that_nobody_vouches_for_is_no_matter_of_the_network():
+    error = VenueUnavailable("POST https://x/info: [SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
+    finding = _unheard("clock", "https://x", error)
+
+    assert finding.state == "fail"
+    assert "REQUESTS_CA_BUNDLE" in finding.remedy
+    assert "firewall" in _unheard("clock", "https://x", VenueUnavailable("no route to host")).remedy
