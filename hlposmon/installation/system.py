@@ -40,6 +40,7 @@ from hlposmon.installation.layout import (
 
 Say = Callable[[str], None]
 COMMAND_S = 120.0
+BOOTED = Path("/run/systemd/system")
 USER = "hlposmon"
 
 
@@ -67,6 +68,7 @@ def acquaint(root: Path, say: Say) -> None:
     _run(["systemctl", "daemon-reload"], say)
     if _succeeds(["systemctl", "--quiet", "is-active", SERVICE]):
         say(f"restarting {SERVICE}, which ran the version before")
+        _succeeds(["systemctl", "reset-failed", SERVICE])  # or this start may be one too many (StartLimitBurst=)
         _run(["systemctl", "restart", SERVICE], say)
 
 
@@ -99,7 +101,7 @@ def remove(root: Path, say: Say, *, purge: bool = False) -> None:
 
 def systemd_runs() -> bool:
     """sd_booted(3)."""
-    return Path("/run/systemd/system").is_dir()
+    return BOOTED.is_dir()
 
 
 def _purge(root: Path, say: Say, *, live: bool) -> None:

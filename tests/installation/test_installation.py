@@ -13,7 +13,7 @@ import pytest
 from hlposmon.errors import HlposmonError
 from hlposmon.installation.changes import Package, check_prefix, installation
 from hlposmon.installation.layout import CONFIG, FILES, LINKS, LOGS, RECORD, SAVED, STATE
-from hlposmon.installation.system import apply, remove, restore
+from hlposmon.installation.system import acquaint, apply, remove, restore
 
 CRON = "/etc/cron.d/hlposmon"
 UNIT = "/etc/systemd/system/hlposmon.service"
@@ -64,6 +64,49 @@ class System:
 @pytest.fixture
 def system(tmp_path: Path) -> System:
     return System(tmp_path)
+
+
+class Machine:
+    """A systemd that notes what it is asked for, in front of the real one."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.said: list[str] = []
+        for name in ("systemd-sysusers", "systemd-tmpfiles", "systemctl"):
+            self.has(name)
+        monkeypatch.setenv("PATH", f"{folder}:{os.defpath}")
+        monkeypatch.setattr("hlposmon.installation.system.BOOTED", folder)
+
+    def has(self, name: str, body: str = "") -> None:
+        path = self.folder / name
+        path.write_text(f'#!/bin/sh\necho "{name} $*" >> {self.folder}/asked\n{body}\n')
+        path.chmod(0o755)
+
+    def asked(self, name: str) -> list[str]:
+        """What a program was called with, from the first time on."""
+        lines = (self.folder / "asked").read_text().splitlines()
+        return [line.removeprefix(f"{name} ") for line in lines if line.startswith(f"{name} ")]
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("reset", [0, 1])
+def test_a_service_that_runs_is_restarted_however_often_it_was_today(machine: Machine, reset: int):
+    machine.has("systemctl", f'case "$*" in reset-failed*) exit {reset} ;; esac')
+    acquaint(Path("/"), machine.said.append)
+    asked = machine.asked("systemctl")
+
+    assert asked.index("reset-failed hlposmon.service") < asked.index("restart hlposmon.service")
+
+
+def test_a_service_that_does_not_run_is_not_started(machine: Machine):
+    machine.has("systemctl", 'case "$*" in *is-active*) exit 3 ;; esac')
+    acquaint(Path("/"), machine.said.append)
+
+    assert ["daemon-reload", "--quiet is-active hlposmon.service"] == machine.asked("systemctl")
 
 
 def test_every_file_goes_to_its_place_and_names_the_environment(system: System):
