@@ -69,9 +69,7 @@ def test_help_and_version_are_unknown_as_the_guidelines_want(hlposmon: Commands,
     "arguments",
     [["--bogus"], ["-w"], ["-w", "fils=3"], ["-t", "nan"], ["-t", "0"], ["more"], ["--textfile", "a.txt"]],
 )
-def test_a_mistake_is_unknown_and_said_once_by_a_plugin_on_stdout(
-    hlposmon: Commands, arguments: list[str]
-):
+def test_a_mistake_is_unknown_and_said_once_by_a_plugin_on_stdout(hlposmon: Commands, arguments: list[str]):
     plugin, command = check(hlposmon, *arguments), called(hlposmon, "hlposmon", "health", *arguments)
 
     assert (3, "", 3, "") == (plugin.returncode, plugin.stderr, command.returncode, command.stdout)
