@@ -41,8 +41,8 @@ class Alert:
         path = self.folder / f"told-{name}"
         return path.read_text() if path.exists() else ""
 
-    def raised(self, **more: str) -> list[str]:
-        """What it says to the journal."""
+    def raised(self, *, status: int = 0, **more: str) -> list[str]:
+        """What it says to the journal; systemd has it ignore SIGPIPE, as Python does."""
         environ = {
             "PATH": f"{self.folder}/bin:{os.defpath}",
             "RUNTIME_DIRECTORY": str(self.folder / "run"),
@@ -51,9 +51,14 @@ class Alert:
             **more,
         }
         done = subprocess.run(
-            [program("sh"), SCRIPT, UNIT], env=environ, capture_output=True, text=True, timeout=60
+            [program("sh"), SCRIPT, UNIT],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            restore_signals=False,
         )
-        assert 0 == done.returncode, done.stderr
+        assert status == done.returncode, done.stderr
         return [line for line in done.stderr.splitlines() if line != "Killed"]  # the shell's own word
 
     @property
@@ -138,17 +143,35 @@ def test_without_a_program_it_is_mailed_and_a_sendmail_that_hangs_is_named(alert
     assert [FAILED] == alert.raised(ALERT_MAILTO="me@example.org")
     mail = alert.told("mail")
     alert.put("bin/sendmail", "sleep 1000")
-    said = alert.raised(ALERT_EVERY_S="0", ALERT_WITHIN_S="3")
+    said = alert.raised(status=1, ALERT_EVERY_S="0", ALERT_WITHIN_S="3")
 
     assert re.match(rf"To: me@example.org\nSubject: \[\S+\] {UNIT} failed\n\n{UNIT} failed on", mail)
     assert mail.endswith("\n-t\n")
     assert re.fullmatch(r'<3>alert failed program=sendmail reason="no end within \d s"', said[1])
 
 
-def test_where_there_is_nobody_to_tell_it_says_so(alert: Alert):
+def test_where_there_is_nobody_to_tell_it_says_so_and_fails_each_time(alert: Alert):
     (alert.folder / "alert.d/README").write_text("not a program")
 
-    assert "<4>nobody was told: put a program into" in alert.raised()[1]
+    for _ in range(2):
+        assert "<4>nobody was told: put a program into" in alert.raised(status=1)[1]
+    assert not alert.is_noted
+
+
+def test_it_fails_when_not_one_program_was_told(alert: Alert):
+    alert.teller("a", "exit 7")
+    alert.teller("b", "exit 8")
+
+    assert 3 == len(alert.raised(status=1))
+    assert not alert.is_noted
+
+
+def test_a_program_that_does_not_read_its_input_is_told_without_a_word_of_broken_pipes(alert: Alert):
+    alert.put("bin/journalctl", "head -c 300000 /dev/zero | tr '\\0' x")
+    alert.put("alert.d/a", "exec <&-")
+
+    assert [FAILED] == alert.raised()
+    assert alert.is_noted
 
 
 def test_all_of_it_ends_before_systemd_would_end_it():

@@ -106,8 +106,8 @@ def explain_plugin(arguments: Sequence[str]) -> int:
     try:
         command.main(list(arguments), prog_name="check_hlposmon", standalone_mode=False)
     except click.ClickException as error:
-        stdout.write(f"{error_line(UNKNOWN, error.format_message())}\n")
-        stdout.complain("See 'check_hlposmon --help'.")
+        message = f"{error.format_message().removesuffix('.')}. See 'check_hlposmon --help'."
+        stdout.write(f"{error_line(UNKNOWN, message)}\n")
     except click.Abort:
         pass
     return statuses[0] if statuses else UNKNOWN

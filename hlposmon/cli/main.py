@@ -13,7 +13,6 @@ import click
 
 from hlposmon import __version__
 from hlposmon.cli import stdout
-from hlposmon.cli.probe.line import plain
 from hlposmon.client.connection import RequestRefused
 from hlposmon.errors import (
     ConfigError,
@@ -107,16 +106,16 @@ def _say(message: str, code: int) -> int:
 
 
 def _usage(error: click.UsageError, given: Sequence[str]) -> int:
-    """A wrong command line: 2, but for `health` 3, since monitoring systems read 2 as CRITICAL."""
+    """A wrong command line: 2, but for `health` 3, since monitoring systems read 2 as CRITICAL.
+
+    Said once, on stderr; `check_hlposmon`, as a plugin, says it on stdout.
+    """
     if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # not before click 8.2
         click.echo(error.format_message(), err=True)
         return USAGE
     place = error.ctx.command_path if error.ctx else "hlposmon"
     message = " ".join(error.format_message().split()).removesuffix(".") + "."
-    if "health" in given:
-        stdout.write(f"HLPOSMON UNKNOWN - {plain(message)}\n")
-        return _say(f"{message} See '{place} --help'.", UNKNOWN)
-    return _say(f"{message} See '{place} --help'.", USAGE)
+    return _say(f"{message} See '{place} --help'.", UNKNOWN if "health" in given else USAGE)
 
 
 def _explain(error: HlposmonError) -> int:

@@ -11,8 +11,8 @@ from click.shell_completion import get_completion_class
 from hlposmon import __version__
 from hlposmon.errors import HlposmonError
 from hlposmon.installation.changes import Package, check_prefix, installation
-from hlposmon.installation.layout import COMPLETIONS, CONFIG, SERVICE
-from hlposmon.installation.system import acquaint, apply, remove, restore
+from hlposmon.installation.layout import COMPLETIONS, SERVICE
+from hlposmon.installation.system import acquaint, apply, next_steps, remove, restore
 
 NO_PERMISSION = 4
 
@@ -47,12 +47,11 @@ def command(destdir: str, removing: bool, purge: bool) -> int:
     package = Package(_sources(), prefix, __version__, _completions())
     restore(root, _say)
     apply(installation(package, root), root, _say)
-    acquaint(root, _say)
+    runs = acquaint(root, _say)
     if live:
-        _say(f"hlposmon {__version__} is set up. Name your accounts in {CONFIG}, then:")
-        _say(
-            f"  hlposmon config check && systemctl enable --now {SERVICE} && hlposmon wait && hlposmon status"
-        )
+        first, *more = next_steps(runs=runs)
+        for line in (f"hlposmon {__version__} is set up{first}", *more):
+            _say(line)
     return 0
 
 

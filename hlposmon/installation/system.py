@@ -23,6 +23,7 @@ from hlposmon.installation.changes import (
     removal,
 )
 from hlposmon.installation.layout import (
+    CONFIG,
     CONFIG_FOLDER,
     DEFAULTS,
     DROP_INS,
@@ -40,7 +41,9 @@ from hlposmon.installation.layout import (
 
 Say = Callable[[str], None]
 COMMAND_S = 120.0
+BOOTED = Path("/run/systemd/system")
 USER = "hlposmon"
+CHECK = "hlposmon config check"
 
 
 def apply(changes: Sequence[Change], root: Path, say: Say) -> None:
@@ -55,19 +58,41 @@ def apply(changes: Sequence[Change], root: Path, say: Say) -> None:
             _write(path, change)
 
 
-def acquaint(root: Path, say: Say) -> None:
-    """Make the user and the folders, have systemd read the units, and start anew what was running."""
+def acquaint(root: Path, say: Say) -> bool:
+    """Make the user and the folders, have systemd read the units, and start anew what was running.
+
+    True when the service runs: it has come up as this version, so its configuration names an account.
+    """
     if root != Path("/"):
-        return
+        return False
     _run(["systemd-sysusers", SYSUSERS], say)
     _run(["systemd-tmpfiles", "--create", TMPFILES], say)
     if not systemd_runs():
         say("systemd does not run here: the units are in place and will be read at the next boot")
-        return
+        return False
     _run(["systemctl", "daemon-reload"], say)
-    if _succeeds(["systemctl", "--quiet", "is-active", SERVICE]):
-        say(f"restarting {SERVICE}, which ran the version before")
-        _run(["systemctl", "restart", SERVICE], say)
+    if not _succeeds(["systemctl", "--quiet", "is-active", SERVICE]):
+        return False
+    say(f"restarting {SERVICE}, so that all of it runs what is installed now")
+    _succeeds(["systemctl", "reset-failed", SERVICE])  # or this start may be one too many (StartLimitBurst=)
+    _run(["systemctl", "restart", SERVICE], say)
+    return True
+
+
+def next_steps(*, runs: bool) -> list[str]:
+    """What is left to be done by a person after an installation; nothing for a service that is at work.
+
+    The first line goes on from "hlposmon X is set up".
+    """
+    enabled = systemd_runs() and _succeeds(["systemctl", "--quiet", "is-enabled", SERVICE])
+    if runs:
+        return [", and runs" if enabled else f", and runs; from the next boot on: systemctl enable {SERVICE}"]
+    if enabled:
+        return [f"; {SERVICE} is enabled and does not run:", f"  {CHECK} && systemctl start {SERVICE}"]
+    return [
+        f". Name your accounts in {CONFIG}, then:",
+        f"  {CHECK} && systemctl enable --now {SERVICE} && hlposmon wait && hlposmon status",
+    ]
 
 
 def remove(root: Path, say: Say, *, purge: bool = False) -> None:
@@ -99,7 +124,7 @@ def remove(root: Path, say: Say, *, purge: bool = False) -> None:
 
 def systemd_runs() -> bool:
     """sd_booted(3)."""
-    return Path("/run/systemd/system").is_dir()
+    return BOOTED.is_dir()
 
 
 def _purge(root: Path, say: Say, *, live: bool) -> None:
@@ -110,7 +135,8 @@ def _purge(root: Path, say: Say, *, live: bool) -> None:
             shutil.rmtree(path)
     below(root, DEFAULTS).unlink(missing_ok=True)
     if live and _succeeds(["getent", "passwd", USER]):
-        _run(["userdel", USER], say)  # and its group, when nobody else is in it
+        # Its group goes with it when nobody else is in it; otherwise it says so, and the group is next.
+        _run(["userdel", USER], lambda line: None if f"group {USER} not removed" in line else say(line))
     if live and _succeeds(["getent", "group", USER]):
         _run(["groupdel", USER], say)
 

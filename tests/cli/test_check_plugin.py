@@ -69,14 +69,12 @@ def test_help_and_version_are_unknown_as_the_guidelines_want(hlposmon: Commands,
     "arguments",
     [["--bogus"], ["-w"], ["-w", "fils=3"], ["-t", "nan"], ["-t", "0"], ["more"], ["--textfile", "a.txt"]],
 )
-@pytest.mark.parametrize("name", ["check_hlposmon", "hlposmon"])
-def test_a_mistake_is_unknown_in_one_line(hlposmon: Commands, name: str, arguments: list[str]):
-    done = called(hlposmon, name, *(["health"] if name == "hlposmon" else []), *arguments)
+def test_a_mistake_is_unknown_and_said_once_by_a_plugin_on_stdout(hlposmon: Commands, arguments: list[str]):
+    plugin, command = check(hlposmon, *arguments), called(hlposmon, "hlposmon", "health", *arguments)
 
-    assert 3 == done.returncode
-    assert done.stdout.startswith("HLPOSMON UNKNOWN - ")
-    assert 1 == done.stdout.count("\n")
-    assert f"{name} " in done.stderr and "--help'" in done.stderr
+    assert (3, "", 3, "") == (plugin.returncode, plugin.stderr, command.returncode, command.stdout)
+    assert re.fullmatch(r"HLPOSMON UNKNOWN - .+\. See 'check_hlposmon --help'\.\n", plugin.stdout)
+    assert re.fullmatch(r"hlposmon: .+\. See 'hlposmon(?: health)? --help'\.\n", command.stderr)
 
 
 def test_an_answer_that_makes_no_sense_is_unknown_and_no_traceback(hlposmon: Commands, monitor: Monitor):

@@ -13,7 +13,7 @@ import pytest
 from hlposmon.errors import HlposmonError
 from hlposmon.installation.changes import Package, check_prefix, installation
 from hlposmon.installation.layout import CONFIG, FILES, LINKS, LOGS, RECORD, SAVED, STATE
-from hlposmon.installation.system import apply, remove, restore
+from hlposmon.installation.system import _purge, acquaint, apply, next_steps, remove, restore
 
 CRON = "/etc/cron.d/hlposmon"
 UNIT = "/etc/systemd/system/hlposmon.service"
@@ -64,6 +64,89 @@ class System:
 @pytest.fixture
 def system(tmp_path: Path) -> System:
     return System(tmp_path)
+
+
+class Machine:
+    """A systemd that notes what it is asked for, in front of the real one."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.said: list[str] = []
+        for name in ("systemd-sysusers", "systemd-tmpfiles", "systemctl"):
+            self.has(name)
+        monkeypatch.setenv("PATH", f"{folder}:{os.defpath}")
+        monkeypatch.setattr("hlposmon.installation.system.BOOTED", folder)
+
+    def has(self, name: str, body: str = "") -> None:
+        path = self.folder / name
+        path.write_text(f'#!/bin/sh\necho "{name} $*" >> {self.folder}/asked\n{body}\n')
+        path.chmod(0o755)
+
+    def asked(self, name: str) -> list[str]:
+        """What a program was called with, from the first time on."""
+        lines = (self.folder / "asked").read_text().splitlines()
+        return [line.removeprefix(f"{name} ") for line in lines if line.startswith(f"{name} ")]
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("reset", [0, 1])
+def test_a_service_that_runs_is_restarted_however_often_it_was_today(machine: Machine, reset: int):
+    machine.has("systemctl", f'case "$*" in reset-failed*) exit {reset} ;; esac')
+    assert acquaint(Path("/"), machine.said.append)
+    asked = machine.asked("systemctl")
+
+    assert asked.index("reset-failed hlposmon.service") < asked.index("restart hlposmon.service")
+
+
+def test_a_service_that_does_not_run_is_not_started(machine: Machine):
+    machine.has("systemctl", 'case "$*" in *is-active*) exit 3 ;; esac')
+    assert not acquaint(Path("/"), machine.said.append)
+    assert ["daemon-reload", "--quiet is-active hlposmon.service"] == machine.asked("systemctl")
+
+
+@pytest.mark.parametrize(
+    ("runs", "enabled", "said"),
+    [
+        (True, True, [", and runs"]),
+        (True, False, [", and runs; from the next boot on: systemctl enable hlposmon.service"]),
+        (
+            False,
+            True,
+            [
+                "; hlposmon.service is enabled and does not run:",
+                "  hlposmon config check && systemctl start hlposmon.service",
+            ],
+        ),
+    ],
+)
+def test_after_an_upgrade_nobody_is_told_to_begin(
+    machine: Machine, runs: bool, enabled: bool, said: list[str]
+):
+    machine.has("systemctl", "" if enabled else "exit 1")
+
+    assert said == next_steps(runs=runs)
+
+
+def test_on_the_first_day_it_says_how_to_begin(machine: Machine):
+    machine.has("systemctl", "exit 1")
+    first, then = next_steps(runs=False)
+
+    assert f". Name your accounts in {CONFIG}, then:" == first
+    assert "systemctl enable --now hlposmon.service" in then
+
+
+def test_a_group_with_others_in_it_goes_without_a_word_that_it_stays(machine: Machine, tmp_path: Path):
+    machine.has("getent")
+    machine.has("groupdel")
+    machine.has("userdel", 'echo "userdel: group hlposmon not removed because it has other members." >&2')
+    _purge(tmp_path / "root", machine.said.append, live=True)
+
+    assert (["hlposmon"], ["hlposmon"]) == (machine.asked("userdel"), machine.asked("groupdel"))
+    assert [] == machine.said
 
 
 def test_every_file_goes_to_its_place_and_names_the_environment(system: System):

@@ -111,5 +111,9 @@ def test_it_uses_nothing_that_systemd_252_does_not_know():
     )
 
 
+def test_a_few_restarts_by_hand_do_not_use_up_its_starts():
+    assert "StartLimitIntervalSec=600\nStartLimitBurst=10\n" in UNIT.read_text()
+
+
 def test_peers_at_the_socket_keep_their_uid(service: configparser.SectionProxy):
     assert "PrivateUsers" not in service
