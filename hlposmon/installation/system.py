@@ -71,10 +71,10 @@ def acquaint(root: Path, say: Say) -> bool:
         say("systemd does not run here: the units are in place and will be read at the next boot")
         return False
     _run(["systemctl", "daemon-reload"], say)
+    _succeeds(["systemctl", "reset-failed", SERVICE])  # or the next start may be one too many
     if not _succeeds(["systemctl", "--quiet", "is-active", SERVICE]):
         return False
     say(f"restarting {SERVICE}, so that all of it runs what is installed now")
-    _succeeds(["systemctl", "reset-failed", SERVICE])  # or this start may be one too many (StartLimitBurst=)
     _run(["systemctl", "restart", SERVICE], say)
     return True
 
