@@ -4,9 +4,7 @@ VENV   ?= .venv$(if $(filter-out python3,$(notdir $(PYTHON))),-$(notdir $(PYTHON
 BIN    := $(VENV)/bin
 ARGS   ?=
 # Most tests wait for processes and sockets: more of them at once than there are processors.
-# --dist loadgroup: the booted machine's tests run one after another in one of them. A worker that dies ends the
-# run: what is left of its group would be waited for.
-PYTEST ?= -n 3 --dist loadgroup --max-worker-restart=0
+PYTEST ?= -n 3
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint types imports clean dist dev bench chaos flow soak coverage examples \
@@ -79,12 +77,17 @@ $(EXAMPLES): docs/examples/package-lock.json
 examples: $(EXAMPLES) # what the tests of docs/examples need
 
 NEEDS = $(VENV)/.dev $(EXAMPLES) debian-tools boot-tools
+# One machine is booted for all tests of tests/booted, one after another; they mostly wait, so it is beside the others.
 test: $(NEEDS) ## all tests
-	$(BIN)/python -m pytest $(PYTEST) $(ARGS)
+	@$(if $(ARGS),$(BIN)/python -m pytest $(PYTEST) $(ARGS), \
+	$(BIN)/python -m pytest -n 0 -q tests/booted >$(VENV)/booted.log 2>&1 & booted=$$!; \
+	trap 'kill $$booted 2>/dev/null' INT TERM; status=0; \
+	$(BIN)/python -m pytest $(PYTEST) --ignore tests/booted || status=$$?; \
+	echo "tests/booted:"; wait $$booted || status=$$?; cat $(VENV)/booted.log; exit $$status)
 
 coverage: $(NEEDS) ## all tests, with the coverage of every process
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest $(PYTEST) --cov --cov-report= $(ARGS)
+	$(BIN)/python -m pytest $(PYTEST) --ignore tests/booted --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report --fail-under=85
 	$(BIN)/coverage report --include='hlposmon/domain/*' --fail-under=100
 
@@ -146,9 +149,12 @@ dist: $(VENV)/.dev ## sdist and wheel in dist/
 
 # A folder of its own, not taken from the environment: what stands there is replaced as a whole.
 PREFIX = /opt/hlposmon
+override PREFIX := $(patsubst %/,%,$(PREFIX))
 # What an installation replaces or removes has to be one; /usr/local is not.
 define OURS
-case '$(PREFIX)' in /*[!/]*) ;; *) echo "PREFIX has to be a path from / on, not '$(PREFIX)'" >&2; exit 2;; esac; \
+case '$(PREFIX)' in *..*|*[!A-Za-z0-9/._+@-]*) ;; /*[!/]*) ok=yes;; esac; \
+if [ "$$ok" != yes ]; then echo "PREFIX has to be a path from / on, of letters, digits and /._+@-, not '$(PREFIX)'" >&2; exit 2; fi; \
+if [ ! -e '$(AT)' ] && [ -e '$(AT).old' ]; then mv -T '$(AT).old' '$(AT)'; fi; \
 if [ -e '$(AT)' ] && ! { [ -f '$(AT)/pyvenv.cfg' ] && [ -e '$(AT)/bin/hlposmon' ]; }; then \
   echo "$(AT) is there and is no installation of hlposmon: nothing was changed; give PREFIX a folder of its own" >&2; exit 2; fi
 endef
@@ -175,7 +181,7 @@ install: ## a system service: PREFIX (/opt/hlposmon), the command, units, config
 	rm -rf '$(NEW)/sources' && \
 	{ grep -rlIZ '$(NEW)' '$(NEW)/bin' '$(NEW)/pyvenv.cfg' | xargs -0r sed -i 's|$(NEW)|$(PREFIX)|g'; } && \
 	'$(NEW)/bin/python' -m compileall -q -f -s '$(NEW)' -p '$(PREFIX)' '$(NEW)/lib' || { rm -rf '$(NEW)'; exit 1; }
-	@rm -rf '$(AT).old' && if [ -e '$(AT)' ]; then mv -T '$(AT)' '$(AT).old'; fi && mv -T '$(NEW)' '$(AT)' && \
+	@if [ -e '$(AT)' ]; then rm -rf '$(AT).old'; fi && if [ -e '$(AT)' ]; then mv -T '$(AT)' '$(AT).old'; fi && mv -T '$(NEW)' '$(AT)' && \
 	if '$(AT)/bin/python' '$(AT)/bin/hlposmon' setup $(if $(DESTDIR),--destdir '$(DESTDIR)'); then rm -rf '$(AT).old'; \
 	else rm -rf '$(AT)'; if [ -e '$(AT).old' ]; then mv -T '$(AT).old' '$(AT)'; echo "the installation before is back in $(AT)" >&2; fi; exit 1; fi
 

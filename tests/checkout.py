@@ -8,6 +8,7 @@ _MADE = (
     ".git",
     ".venv*",
     "build",
+    "hlposmon-[0-9]*",
     "dist",
     "*.egg-info",
     "node_modules",

@@ -195,3 +195,32 @@ def test_it_is_plain_shell(look: Callable[[], list[str]]):
     done = subprocess.run([*look(), SCRIPT], capture_output=True, text=True)
 
     assert (0, "") == (done.returncode, done.stdout + done.stderr)
+
+
+def test_a_stamp_of_a_clock_that_was_ahead_silences_nobody(tmp_path: Path):
+    alert = Alert(tmp_path)
+    alert.teller("a")
+    stamp = tmp_path / "run" / UNIT
+    stamp.touch()
+    os.utime(stamp, (time.time() + 1e7, time.time() + 1e7))
+    alert.raised()
+
+    assert alert.told("a")
+
+
+@pytest.mark.parametrize("odd", ["50s", "", "-1", "ten"])
+def test_a_setting_that_is_no_number_silences_nobody(tmp_path: Path, odd: str):
+    alert = Alert(tmp_path)
+    alert.teller("a")
+    alert.raised(ALERT_WITHIN_S=odd, ALERT_EVERY_S=odd)
+
+    assert alert.told("a")
+
+
+def test_a_journalctl_that_does_not_end_when_asked_keeps_nobody_waiting(tmp_path: Path):
+    alert = Alert(tmp_path)
+    alert.teller("a")
+    alert.put("bin/journalctl", 'trap "" TERM; while :; do sleep 0.2; done')
+    alert.raised(ALERT_ASK_S="1")
+
+    assert "the status of it" in alert.told("a")

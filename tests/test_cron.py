@@ -1,9 +1,6 @@
 """etc/cron.d/hlposmon: as cron wants such files, and its lines run by sh in a root of their own."""
 
-import fcntl
-import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -79,13 +76,17 @@ def test_the_file_is_one_that_cron_reads():
     assert [] == [command for command in COMMANDS if "%" in command]
 
 
+def test_no_check_waits_for_what_somebody_else_can_hold():
+    """A lock on a folder is anybody's who may read it: with one, a member of the group silenced the alarm."""
+    assert "flock" not in TEXT
+
+
 def test_one_line_is_on_and_the_others_are_ready():
     assert [False, True, True] == [match[0].startswith("#") for match in JOBS]
     assert ["hlposmon", "hlposmon", "root"] == [match[2] for match in JOBS]
     assert {"* * * * *"} == {match[1] for match in JOBS}
 
 
-@pytest.mark.skipif(shutil.which("flock") is None, reason="flock (util-linux) is not installed")
 class TestItsLines:
     def test_when_all_is_well_nothing_is_said(self, root: Root, monitor: Monitor):
         done = root.run(COMMANDS[0])
@@ -112,20 +113,6 @@ class TestItsLines:
     def test_when_the_package_was_removed_nothing_happens(self, root: Root, command: str):
         root.remove()
         done = root.run(command)
-
-        assert ("", "", 0) == (done.stdout, done.stderr, done.returncode)
-
-    @pytest.mark.parametrize("command", COMMANDS)
-    def test_a_check_that_still_runs_is_not_joined_by_another(self, root: Root, command: str):
-        held = [
-            os.open(root.folder / place, os.O_RDONLY | os.O_CLOEXEC)
-            for place in ("var/lib/hlposmon", "var/lib/prometheus/node-exporter")
-        ]
-        for fd in held:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        done = root.run(command)
-        for fd in held:
-            os.close(fd)
 
         assert ("", "", 0) == (done.stdout, done.stderr, done.returncode)
 

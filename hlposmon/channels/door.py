@@ -30,7 +30,10 @@ class Lock:
             try:
                 # No link is followed: in a folder that others can write it may lead to a file of ours.
                 flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-                self._fd = os.open(path, flags, 0o640)
+                self._fd = os.open(path, flags, 0o600)
+                # Who may open it may lock it, and keep us from starting: nobody of our group.
+                if os.fstat(self._fd).st_uid == os.geteuid():
+                    os.fchmod(self._fd, 0o600)
             except OSError as error:
                 raise NotPermitted(f"{path}: the lock cannot be made: {error.strerror}") from error
             try:
@@ -38,9 +41,7 @@ class Lock:
             except BlockingIOError as error:
                 owner = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
                 os.close(self._fd)
-                raise InUse(
-                    f"{what} is in use by a live monitor, pid {owner}: stop that one, or choose another place"
-                ) from error
+                raise InUse(f"{what} is in use by {_holder(owner)}, or choose another place") from error
             if _is_still_there(path, self._fd):
                 break
             os.close(self._fd)  # its owner took the file away between our open and our lock
@@ -62,6 +63,13 @@ class Lock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _holder(owner: str) -> str:
+    """Who holds a lock whose file names this pid, and what to do about it."""
+    if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+        return f"a process that is no monitor (that one, pid {owner}, is gone): end what 'lslocks' names"
+    return f"a live monitor, pid {owner}: stop that one"
 
 
 def objection(folder: Path, uid: int) -> tuple[str, str] | None:

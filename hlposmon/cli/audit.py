@@ -17,7 +17,7 @@ from hlposmon.channels.parts import folder_of, size_of
 from hlposmon.channels.pruning import prune
 from hlposmon.client.history import History, NoHistory
 from hlposmon.config import Flags, locate
-from hlposmon.errors import NotPermitted
+from hlposmon.errors import HlposmonError, NotPermitted
 from hlposmon.wire.schema import HISTORY_FILE
 
 INTACT, FAULTY = 0, 1
@@ -126,12 +126,21 @@ def prune_files(keep_days: int, log_dir: str | None, state_dir: str | None, simu
 
 
 def _history_seq(state_dir: Path) -> int | None:
-    """How far the history has come; None where there is none, or none that can be read."""
+    """How far the history has come; None where there is none, which will begin with what is left.
+
+    HlposmonError where there is one that cannot be read: it is to be filled again from these files.
+    """
+    path = state_dir / HISTORY_FILE
     try:
-        with History.open(state_dir / HISTORY_FILE) as history:
+        with History.open(path) as history:
             return history.seq
-    except (NoHistory, NotPermitted):
-        return None
+    except (NoHistory, NotPermitted) as error:
+        if isinstance(error, NoHistory) and state_dir.is_dir() and not path.exists():
+            return None
+        raise HlposmonError(
+            f"nothing was removed: whether the history has taken these lines is not known: {error};"
+            " --state-dir says where it is"
+        ) from error
 
 
 @contextmanager

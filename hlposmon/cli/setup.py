@@ -31,6 +31,8 @@ def command(destdir: str, removing: bool, purge: bool) -> int:
     """
     if removing and purge:
         raise click.UsageError("--remove keeps state and logs and --purge does not: give one of them.")
+    if not destdir:
+        raise click.UsageError("--destdir is empty: name a folder, or leave it out.")
     root = Path(destdir).resolve()
     live = root == Path("/")
     if live and os.geteuid() != 0:

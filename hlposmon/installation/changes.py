@@ -129,15 +129,17 @@ def installation(package: Package, root: Path) -> list[Change]:
 
 def removal(root: Path) -> list[str]:
     """Every file that an installation has put below `root`; a link only if it leads to us."""
-    targets = [place.target for place in FILES] + list(COMPLETIONS.values()) + [RECORD]
+    targets = [place.target for place in FILES] + list(COMPLETIONS.values())
     found = [target for target in targets if below(root, target).is_symlink() or below(root, target).exists()]
     prefix = _recorded(root, "prefix")
     links = [(target, below(root, target)) for target in (*LINKS, f"{NAGIOS}/check_hlposmon")]
-    return found + [
+    found += [
         target
         for target, path in links
         if path.is_symlink() and str(path.readlink()).startswith(f"{prefix or PREFIX}/")
     ]
+    # Last: a removal that is broken off knows by it what is left.
+    return found + [RECORD] * below(root, RECORD).exists()
 
 
 def administrators(root: Path) -> list[str]:

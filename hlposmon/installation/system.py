@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -47,7 +46,7 @@ CHECK = "hlposmon config check"
 
 
 def apply(changes: Sequence[Change], root: Path, say: Say) -> None:
-    """Carry them out in order; OSError names the file that could not be written."""
+    """Carry them out in order; HlposmonError names the file that could not be written."""
     for change in changes:
         path = below(root, change.target)
         if isinstance(change, Kept):
@@ -132,7 +131,7 @@ def _purge(root: Path, say: Say, *, live: bool) -> None:
         path = below(root, folder)
         if path.is_dir():
             say(f"removing {folder}")
-            shutil.rmtree(path)
+            _clear(path, say)
     below(root, DEFAULTS).unlink(missing_ok=True)
     if live and _succeeds(["getent", "passwd", USER]):
         # Its group goes with it when nobody else is in it; otherwise it says so, and the group is next.
@@ -141,13 +140,26 @@ def _purge(root: Path, say: Say, *, live: bool) -> None:
         _run(["groupdel", USER], say)
 
 
+def _clear(path: Path, say: Say) -> None:
+    """A folder and all in it; of a mount or a link what is in it, and the place stays."""
+    for one in path.iterdir():
+        if one.is_dir() and not one.is_symlink():
+            shutil.rmtree(one)
+        else:
+            one.unlink()
+    if path.is_symlink() or path.is_mount():
+        say(f"{path} is {'a link' if path.is_symlink() else 'a mount'}: it is empty now, and stays")
+    else:
+        path.rmdir()
+
+
 def _save(root: Path, say: Say) -> None:
     """Move what is the administrator's beside the state: the removed package leaves nothing in /etc."""
     for target in administrators(root):
         there = below(root, SAVED + target)
         below(root, SAVED).mkdir(mode=0o700, parents=True, exist_ok=True)
         there.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(below(root, target), there)
+        _move(below(root, target), there)
         say(f"kept {target} as {SAVED}{target}")
 
 
@@ -159,7 +171,7 @@ def restore(root: Path, say: Say) -> None:
         there = below(root, target)
         if not (there.is_symlink() or there.exists()):
             there.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(path, there)
+            _move(path, there)
             say(f"brought back {target}, which a removal had saved")
     for folder in sorted((path for path in (saved, *saved.rglob("*")) if path.is_dir()), reverse=True):
         with contextlib.suppress(OSError):
@@ -175,12 +187,41 @@ def _write(path: Path, change: Write) -> None:
 
 
 def _replace(path: Path, put: Callable[[Path], None]) -> None:
-    """Whoever looks finds the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".hlposmon-") as folder:
-        new = Path(folder) / "new"
-        put(new)
-        new.replace(path)
+    """Whoever looks finds the old file or the new one, never half of one. OSError names the file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(f".{path.name}.hlposmon-new")
+        new.unlink(missing_ok=True)  # of one that was killed
+        try:
+            put(new)
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
+    except OSError as error:
+        raise HlposmonError(
+            f"{path} could not be written: {error.strerror or error}; what was written before it is in place:"
+            " mend that, and call setup again"
+        ) from error
+
+
+def _move(source: Path, target: Path) -> None:
+    """With owner and mode, to another file system too; what is there already stays under another name."""
+    if target.is_symlink() or target.exists():
+        number = 1
+        while target.with_name(f"{target.name}.{number}").exists():
+            number += 1
+        target.replace(target.with_name(f"{target.name}.{number}"))
+    shutil.move(source, target, copy_function=_copy)
+
+
+def _copy(source: str, target: str) -> None:
+    status = os.lstat(source)
+    mask = os.umask(0o077)  # until it has its own mode, nobody else reads it
+    try:
+        shutil.copy2(source, target, follow_symlinks=False)
+    finally:
+        os.umask(mask)
+    os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
 
 
 def _run(command: Sequence[str], say: Say) -> None:

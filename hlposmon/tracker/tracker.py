@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 TICK_S = 0.25
 MARKS_A_SLICE = 8
 REPORTS_A_TURN = 64
+DRAIN_S = 0.05
 # Descriptors that clients leave: sockets of workers and of the service, files, the snapshot's next one.
 KEPT_DESCRIPTORS = 96
 # So long may the end take: less than the supervisor gives one rank, also when the ranks share its time.
@@ -179,10 +180,13 @@ class Tracker:
             self._tick_s = 0.0  # judge at once
 
     def _drain(self) -> None:
-        """Everything but prices, fills above all."""
+        """Everything but prices, fills above all; with a thousand clients each takes long to be told."""
+        until_s = time.monotonic() + DRAIN_S
         for report in self._inlets.reports(prices=False, most=REPORTS_A_TURN):
             self._pulse.beat()  # after an outage there may be seconds of work in one turn
             self._intake.take(report)
+            if time.monotonic() >= until_s:
+                break  # who asks has a turn between
 
     def _apply_marks(self) -> None:
         marks = self._inlets.latest_marks()

@@ -18,7 +18,7 @@ from tests.booted import rootfs
 from tests.booted.machine import Machine, boot
 from tests.booted.venue import Venue, open_venue
 from tests.booted.watcher import SOCKET
-from tests.checkout import CHECKOUT, copy_of_checkout
+from tests.checkout import CHECKOUT
 
 OPERATIONS = CHECKOUT / "docs/operations.md"
 ADDRESS = "0x0123456789abcdef0123456789abcdef01234567"
@@ -96,7 +96,6 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "next").mkdir()
     rootfs.dependencies(folder / "all", rootfs.wheel(folder))
     rootfs.pinned(folder / "pinned")
-    copy_of_checkout(folder / "checkout")
     return folder
 
 
@@ -159,4 +158,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = sorted(ours, key=lambda item: ORDER.index(item.path.stem)) + rest  # the longest first
     for item in ours:
         item.add_marker(pytest.mark.timeout(600))
-        item.add_marker(pytest.mark.xdist_group("booted"))

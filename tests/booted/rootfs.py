@@ -83,7 +83,7 @@ def _bootstrap(root: Path) -> None:
 
 def wheel(folder: Path) -> Path:
     """This checkout as `make dist` builds it."""
-    return _build(CHECKOUT, folder)
+    return _build(copy_of_checkout(folder / "checkout"), folder)
 
 
 def later_wheel(folder: Path, scratch: Path, version: str) -> Path:

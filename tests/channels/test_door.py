@@ -357,3 +357,21 @@ def test_a_lock_that_is_let_go_while_another_waits_at_it_is_never_held_twice(tmp
         pids.append(pid)
 
     assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [0, 0, 0]
+
+
+def test_a_lock_is_for_its_owner_alone(tmp_path):
+    """Who may open it may hold it: a member of the group kept the monitor from starting again."""
+    path = tmp_path / "lock"
+    path.touch()
+    path.chmod(0o640)
+    with Lock(path, "the folder"):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_lock_that_no_monitor_holds_is_told_apart(tmp_path):
+    path = tmp_path / "lock"
+    path.write_text("4194399\n")  # beyond the largest pid
+    with path.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(InUse, match=r"a process that is no monitor \(that one, pid 4194399, is gone\)"):
+            Lock(path, "the folder")

@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.channels.clerk import DAY, NOON, Clerk, files_in, lines_in
 from tests.cli.canned_monitor import Commands
 
@@ -157,3 +159,27 @@ def test_prune_says_what_it_removed_and_verify_says_why(hlposmon: Commands, tmp_
     note, *_ = hlposmon.run("audit", "verify", "--log-dir", str(log)).stdout.splitlines()
     assert note.startswith("note: the files begin with seq 5: what was before, up to seq 4 of 2021-")
     assert hlposmon.run("audit", "prune", "--keep", "1", "--log-dir", str(log)).exit_code == 2
+
+
+@pytest.mark.parametrize("broken", [b"no database at all" * 1000, b""])
+def test_prune_removes_nothing_that_a_broken_history_would_be_filled_from(
+    hlposmon: Commands, tmp_path: Path, broken: bytes
+):
+    log = tmp_path / "log"
+    clerk = Clerk(log, now_ms=NOON - 2000 * DAY)
+    for _ in range(3):
+        clerk.write(3)
+        clerk.now_ms += DAY
+    clerk.journal.close()
+    (tmp_path / "history.sqlite3").write_bytes(broken)
+    names = [path.name for path in files_in(log)]
+    where = ("--log-dir", str(log), "--state-dir", str(tmp_path))
+    result = hlposmon.run("audit", "prune", "--keep", "400", *where)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith(
+        "hlposmon: nothing was removed: whether the history has taken these lines"
+    )
+    assert [path.name for path in files_in(log)] == names
+    nowhere = ("--log-dir", str(log), "--state-dir", str(tmp_path / "nowhere"))
+    assert hlposmon.run("audit", "prune", "--keep", "400", *nowhere).exit_code == 1

@@ -389,3 +389,82 @@ def test_the_command_takes_no_two_kinds_of_removal():
     command = [sys.executable, "-m", "hlposmon", "setup", "--remove", "--purge"]
 
     assert subprocess.run(command, capture_output=True).returncode == 2
+
+
+def test_what_a_killed_setup_left_is_not_in_the_way_and_goes(system: System):
+    left = system.path("/etc/cron.d/.hlposmon.hlposmon-new")
+    left.parent.mkdir(parents=True)
+    left.write_text("half")
+    system.install()
+
+    assert not left.exists()
+    system.remove()
+    assert system.files() == set()
+
+
+def test_a_file_that_cannot_be_written_is_named_and_what_to_do(system: System):
+    system.path("/etc").parent.mkdir(parents=True)
+    system.path("/etc").write_text("no folder")
+    with pytest.raises(HlposmonError, match=r"/hlposmon.service could not be written: .*again"):
+        system.install()
+
+
+def test_a_removal_that_was_broken_off_is_finished_by_the_next(
+    system: System, monkeypatch: pytest.MonkeyPatch
+):
+    system.install("/opt/elsewhere")
+    unlink, count = Path.unlink, [0]
+
+    def until_the_end_is_near(path: Path, **how: bool) -> None:
+        count[0] += 1
+        if path.name == "check_hlposmon":
+            raise KeyboardInterrupt
+        unlink(path, **how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", until_the_end_is_near)
+        with pytest.raises(KeyboardInterrupt):
+            system.remove()
+    system.remove()
+
+    assert count[0] > 5
+    assert system.files() == set()
+
+
+def test_a_purge_empties_what_a_link_leads_to_and_goes_on(system: System, tmp_path: Path):
+    system.install()
+    elsewhere = tmp_path / "disk"
+    (elsewhere / "deep").mkdir(parents=True)
+    (elsewhere / "history.sqlite3").write_text("x")
+    system.path(STATE).parent.mkdir(parents=True, exist_ok=True)
+    system.path(STATE).symlink_to(elsewhere)
+    system.path(LOGS).mkdir(parents=True)
+    system.remove(purge=True)
+
+    assert list(elsewhere.iterdir()) == []
+    assert system.files() == {STATE}
+    assert any("is a link: it is empty now, and stays" in line for line in system.said)
+    assert not system.path(LOGS).exists()
+
+
+def test_what_was_saved_before_is_not_written_over(system: System):
+    system.install()
+    system.path(CONFIG).write_text("second")
+    first = system.path(SAVED + CONFIG)
+    first.parent.mkdir(parents=True)
+    first.write_text("first")
+    system.remove()
+
+    assert {path.read_text() for path in first.parent.iterdir()} == {"first", "second"}
+
+
+def test_an_empty_destdir_is_a_mistake(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-m", "hlposmon", "setup", "--destdir", ""],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+
+    assert (done.returncode, "--destdir is empty" in done.stderr) == (2, True)
+    assert list(tmp_path.iterdir()) == []

@@ -123,6 +123,13 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
     max_redirections = 3
 
+    def http_error_302(self, req, fp, code, msg, headers):  # type: ignore[no-untyped-def]
+        """urllib reads the body of a redirect, whatever its size, before it goes on."""
+        fp.read = lambda *_: b""
+        return super().http_error_302(req, fp, code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
     def redirect_request(
         self,
         req: urllib.request.Request,

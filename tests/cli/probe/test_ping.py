@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -155,6 +155,39 @@ def test_a_secret_is_not_taken_from_https_to_http():
         _Redirects().redirect_request(request, BytesIO(), 302, "Found", Message(), f"http://h/{SECRET}")
 
     assert SECRET not in str(caught.value)
+
+
+def test_the_body_of_a_redirect_is_not_read(file: Path):
+    """It may have no end, and was held in memory until the time was over."""
+    sent = [0]
+
+    class Endless(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            if self.path != f"/{SECRET}":
+                self.send_response(200)
+                self.end_headers()
+                return
+            self.send_response(302)
+            self.send_header("Location", "/well")
+            self.end_headers()
+            try:
+                while sent[0] < 1 << 27:
+                    sent[0] += self.wfile.write(b"x" * (1 << 16))
+            except OSError:
+                pass
+
+        def log_message(self, *_: object) -> None:
+            """Not into the test's output."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        assert [] == pinged(file, f"http://127.0.0.1:{server.server_port}/{SECRET}")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+    assert sent[0] < 1 << 25, "what the sockets hold at the most"
 
 
 def test_a_redirect_for_ever_ends(file: Path):
