@@ -250,9 +250,13 @@ class Roster:
 
     def _exited(self, child: Child, code: int, now: float) -> None:
         was = child.state.name.lower()
+        was_asked = child.state is State.STOPPING and not child.leaving
         child.step(Event.EXITED, now)
-        if child.leaving:
+        if child.leaving or was_asked:
             log.info("child stopped", extra=fields(child=child.name, code=code, was=was))
+        if was_asked:
+            child.deadline = now  # a second reload wants it again: it has not failed
+        if child.leaving or was_asked:
             return
         delay_s = child.backoff.next()
         child.deadline = now + delay_s
