@@ -15,9 +15,9 @@ DEBIANS = (
 KEPT = ("/var/lib/hlposmon", "/var/log/hlposmon")
 
 
-def left(host: Host) -> set[str]:
+def left(host: Host, before: set[str] | None = None) -> set[str]:
     """Files that were not there before the installation and are no leavings of Debian's own tools."""
-    new = files(host.machine) - host.before
+    new = files(host.machine) - (host.before if before is None else before)
     return {path for path in new if not path.startswith(DEBIANS) or "hlposmon" in path}
 
 
@@ -73,6 +73,7 @@ def test_make_will_do_from_a_checkout_that_it_leaves_alone(installed: Host):
     """It is mounted read-only; root's umask is narrow, as some administrators have it."""
     machine = installed.machine
     machine.must("rm -rf /opt/uv /usr/local/bin/hlposmon /usr/local/bin/check_hlposmon")
+    before = files(machine)
     registry = "PIP_CONFIG_FILE=/dev/null PIP_NO_INDEX=1 PIP_FIND_LINKS=/srv/pinned"
     make = f"umask 077; {registry} make -C /srv/checkout"
     machine.must(f"{make} install", timeout_s=240)
@@ -86,6 +87,6 @@ def test_make_will_do_from_a_checkout_that_it_leaves_alone(installed: Host):
 
     machine.must(f"{make} uninstall", timeout_s=60)
     assert machine.run("pgrep -u hlposmon").stdout == ""
-    assert {path for path in left(installed) if not path.startswith(KEPT)} == set()
+    assert {path for path in left(installed, before) if not path.startswith(KEPT)} == set()
     machine.must(f"{make} purge", timeout_s=60)
-    assert left(installed) == set()
+    assert left(installed, before) == set()
