@@ -129,6 +129,7 @@ def test_a_tracker_takes_the_book_up_across_files_that_were_all_compressed(tmp_p
         machine.rotate(number)
     clerk.close()
     shutil.rmtree(machine.state)
+    machine.state.mkdir()
     for number in (3, 4, 5):
         machine.rotate(number)
     assert [name[-3:] for name in machine.names()] == [".gz"] * 3
