@@ -82,7 +82,7 @@ test: $(NEEDS) ## all tests
 	@$(if $(ARGS),$(BIN)/python -m pytest $(PYTEST) $(ARGS), \
 	$(BIN)/python -m pytest -n 0 -q tests/booted >$(VENV)/booted.log 2>&1 & booted=$$!; \
 	trap 'kill $$booted 2>/dev/null' INT TERM; status=0; \
-	$(BIN)/python -m pytest $(PYTEST) --ignore tests/booted || status=$$?; \
+	$(BIN)/python -m pytest $(PYTEST) --ignore tests/booted $(OTHERS) || status=$$?; \
 	echo "tests/booted:"; wait $$booted || status=$$?; cat $(VENV)/booted.log; exit $$status)
 
 coverage: $(NEEDS) ## all tests, with the coverage of every process
@@ -141,6 +141,8 @@ monitoring: $(NEEDS) ## metrics, rules and dashboard, looked over by promtool an
 domain: $(VENV)/.dev # every branch of the domain is tested
 	$(BIN)/python -m pytest $(PYTEST) -q tests/domain --cov=hlposmon.domain --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
 
+# The domain's tests run once, by the target that measures them.
+check: OTHERS = --ignore tests/domain
 check: lint types imports test domain ## lint, types, imports and tests: what CI runs
 
 dist: $(VENV)/.dev ## sdist and wheel in dist/
