@@ -57,6 +57,7 @@ class _Watch:
     due_s: float = 0.0
     backoff: Backoff = field(default_factory=lambda: Backoff(RETRY_S, RETRY_MAX_S))
     recent: Recent = field(default_factory=Recent)
+    unpaid_from_ms: int | None = None  # funding is to be asked for from then on
     early: deque[Fill] = field(default_factory=lambda: deque(maxlen=EARLY_FILLS))
 
 
@@ -270,26 +271,29 @@ class FillWorker:
                 self._backfill(watch)
 
     def _backfill(self, watch: _Watch) -> None:
-        name, connection = watch.account.name, self._feed.opened
+        name, breaks = watch.account.name, watch.recent.breaks
         try:
             start_ms = self._start_ms(name)
-            again = watch.recent.fills_since(start_ms)
-            if again is None:
-                count = self._fetch(watch, start_ms)
-            else:
+            said_again = watch.recent.is_whole_since(start_ms)
+            if said_again:
+                again = watch.recent.fills_since(start_ms)
                 count = len(again)
                 self._hand_on(name, "again", again)
+            else:
+                count = self._fetch(watch, start_ms)
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("backfill failed", account=name, reason=error)
             watch.failed = True
             self._not_live(watch, f"backfill failed: {error}", after_s=watch.backoff.next())
             return
-        if self._feed.opened != connection or not self._feed.is_open:
-            return  # lost meanwhile: what came until then is handed on, and the next one begins again
+        if watch.recent.breaks != breaks:
+            return  # something was lost meanwhile: what came is handed on, and it begins again
         # The answer may come from a server that lags behind the stream's.
         early = [fill for fill in watch.early if fill.time_ms >= start_ms]
         if self._high_water_ms is None or not self._hand_on(name, self._pulse.name, early):
             return  # the tracker went away meanwhile
+        if not said_again:
+            watch.recent.is_whole_from(start_ms)
         watch.early.clear()
         if self._high_water_ms.get(name) is None:
             self._high_water_ms[name] = start_ms  # what is behind it was fetched once
@@ -297,13 +301,17 @@ class FillWorker:
         watch.live, watch.failed = True, False
         watch.backoff.reset()
         self._feed.calm()
-        how = "fetched" if again is None else "said again"
+        how = "said again" if said_again else "fetched"
         log.info("feed live", extra=fields(account=name, fills=count, how=how, since_ms=start_ms))
         self._outlet.put(FeedState(name, self._pulse.name, live=True, at_s=time.monotonic()))
 
     def _fetch(self, watch: _Watch, start_ms: int) -> int:
-        """Fetch and hand on all fills since `start_ms`; how many. The stream waits in the socket."""
+        """Fetch all since `start_ms` and hand it on; how many fills. The stream waits in the socket."""
         count = 0
+        # However often it fails after the fills, whose mark moves on, the payments are owed from here.
+        watch.unpaid_from_ms = (
+            start_ms if watch.unpaid_from_ms is None else min(watch.unpaid_from_ms, start_ms)
+        )
         for page in self._info.fills_since(watch.account, start_ms):
             self._note_others(watch.account.name, page.others)
             count += len(page.fills)
@@ -313,11 +321,20 @@ class FillWorker:
             if not self._hand_on(watch.account.name, "backfill", page.fills):
                 break
         else:
-            watch.recent.is_whole_from(start_ms)
-            if start_ms // HOUR_MS < self._venue_ms() // HOUR_MS:
-                # Funding is paid on the hour, and the stream's snapshot need not reach back to this one.
-                self._fundings(self._info.fundings_since(watch.account, start_ms))
+            self._fetch_fundings(watch)
         return count
+
+    def _fetch_fundings(self, watch: _Watch) -> None:
+        """It is paid on the hour, and the stream's snapshot need not reach back to this one."""
+        since_ms = watch.unpaid_from_ms
+        if since_ms is None:
+            return
+        paid: list[Funding] = []
+        if since_ms // HOUR_MS < self._venue_ms() // HOUR_MS:
+            paid = self._info.fundings_since(watch.account, since_ms)
+            watch.recent.add_fundings(paid)
+        if self._fundings(paid):
+            watch.unpaid_from_ms = None
 
     def _venue_ms(self) -> int:
         """The venue's time now. Asked for once on each connection, as our own wall clock may be wrong."""
@@ -346,10 +363,9 @@ class FillWorker:
                 self._high_water_ms[name] = max(known_ms, piece[-1].time_ms)
         return True
 
-    def _fundings(self, fundings: Sequence[Funding]) -> None:
-        """In the order of time: the book takes none that is older than one it has."""
-        for funding in sorted(fundings, key=lambda funding: funding.time_ms):
-            self._outlet.put(funding)
+    def _fundings(self, fundings: Sequence[Funding]) -> bool:
+        """Hand them on, oldest first; False when the tracker is gone."""
+        return all(self._outlet.put(paid) for paid in sorted(fundings, key=lambda paid: paid.time_ms))
 
     def _not_live(self, watch: _Watch, reason: str = "", *, after_s: float = 0.0) -> None:
         watch.due_s = time.monotonic() + after_s

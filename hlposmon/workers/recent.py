@@ -11,47 +11,63 @@ from collections.abc import Iterable
 from hlposmon.domain.reports import Fill, Funding
 
 FILLS = 250
-FUNDINGS = 50
+FUNDINGS = 250  # an hour's of every coin that there is, a day's of ten
 
 
 class Recent:
     """The newest fills and funding payments of one account on the present connection."""
 
     def __init__(self) -> None:
+        self.breaks = 0  # how often it was broken
         self._fills: deque[Fill] = deque()
-        self._fundings: deque[Funding] = deque(maxlen=FUNDINGS)
+        self._fundings: dict[tuple[int, str], Funding] = {}  # by time and key: two ways bring the same
+        self._forgotten_ms = 0  # the newest payment that is not kept any more
         self._whole_from_ms: int | None = None
 
     def add(self, fills: Iterable[Fill]) -> None:
         for fill in fills:
             self._fills.append(fill)
             if len(self._fills) > FILLS:
-                gone = self._fills.popleft()
-                if self._whole_from_ms is not None:
-                    self._whole_from_ms = max(self._whole_from_ms, gone.time_ms + 1)
+                self._forget(self._fills.popleft().time_ms)
 
     def add_fundings(self, fundings: Iterable[Funding]) -> None:
-        self._fundings.extend(fundings)
+        for funding in fundings:
+            self._fundings[funding.time_ms, funding.key] = funding
+            if len(self._fundings) > FUNDINGS:
+                oldest = min(self._fundings)
+                del self._fundings[oldest]
+                self._forgotten_ms = max(self._forgotten_ms, oldest[0])
+                self._forget(oldest[0])
 
     def is_whole_from(self, since_ms: int) -> None:
-        """All fills since then were fetched, and the stream has been followed since before that.
+        """All since then was fetched, and the stream has been followed since before that.
 
         Of more than are kept, those fetched may be gone already: then it is whole from what is left.
         """
         oldest_ms = self._fills[0].time_ms + 1 if len(self._fills) >= FILLS else since_ms
+        if self._forgotten_ms >= since_ms:
+            oldest_ms = max(oldest_ms, self._forgotten_ms + 1)
         self._whole_from_ms = max(since_ms, oldest_ms)
 
     def is_broken(self) -> None:
         """The connection is gone, or said something that was not understood."""
+        self.breaks += 1
         self._whole_from_ms = None
         self._fills.clear()
 
-    def fills_since(self, since_ms: int) -> list[Fill] | None:
-        """All fills since then; None when they are not known to be all."""
-        if self._whole_from_ms is None or since_ms < self._whole_from_ms:
-            return None
+    def is_whole_since(self, since_ms: int) -> bool:
+        """Whether all since then is kept, fills and payments."""
+        return self._whole_from_ms is not None and since_ms >= self._whole_from_ms
+
+    def fills_since(self, since_ms: int) -> list[Fill]:
+        """Those kept, oldest first."""
         return [fill for fill in self._fills if fill.time_ms >= since_ms]
 
     @property
     def fundings(self) -> list[Funding]:
-        return list(self._fundings)
+        """Those kept, oldest first."""
+        return [self._fundings[key] for key in sorted(self._fundings)]
+
+    def _forget(self, time_ms: int) -> None:
+        if self._whole_from_ms is not None:
+            self._whole_from_ms = max(self._whole_from_ms, time_ms + 1)

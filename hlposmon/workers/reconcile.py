@@ -116,6 +116,8 @@ class ReconcileWorker:
             self._welcomed = True
             for round_ in self._rounds.values():  # a new tracker: it needs a statement now
                 round_.due_s = 0.0
+                if round_.funded_hour is not None:
+                    round_.funded_hour -= 1  # what the last one was told it may not have written down
                 for notice in round_.notices:
                     self._outlet.put(notice)
         if self._outlet.fileno() is None:
@@ -242,12 +244,12 @@ class ReconcileWorker:
             return
         try:
             since_ms = (round_.funded_hour - 1) * HOUR_MS
-            for paid in self._info.fundings_since(round_.account, since_ms):
-                self._outlet.put(paid)
+            paid = self._info.fundings_since(round_.account, since_ms)
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("funding not asked", account=round_.account.name, reason=error)
             return
-        round_.funded_hour = hour
+        if all(self._outlet.put(each) for each in paid):
+            round_.funded_hour = hour
 
     def _hand_on(self, round_: _Round, page: Page) -> None:
         self._pulse.beat()

@@ -7,6 +7,7 @@ import pytest
 from hlposmon.domain.reports import FeedState, Fills, Funding, Heard, Joined, Notice, Welcome
 from hlposmon.supervision.loop import Pulse
 from hlposmon.workers import fill as fills
+from hlposmon.workers import recent
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +57,74 @@ def test_funding_comes_too(stage):
         return [funding.account for funding in new if funding.key.endswith(":BTC")]
 
     assert set(one.tracker.until(paid)) == {"main"}
+
+
+def fundings(one):
+    """The payments that came, each once."""
+    return {(paid.time_ms, paid.key) for paid in one.tracker.of(Funding)}
+
+
+def owed(one, since_ms):
+    """Those that the exchange made from then on: twenty and more, by several hours."""
+    info = one.info(Pulse.alone("test"))
+    try:
+        made = {(paid.time_ms, paid.key) for paid in info.fundings_since(one.account, since_ms)}
+    finally:
+        info.close()
+    assert len(made) >= 20
+    return made
+
+
+def test_funding_is_asked_for_until_it_is_had_though_the_fills_were(stage, monkeypatch):
+    """The fills move the mark into the present hour; what was paid in the last one is owed still."""
+    monkeypatch.setattr(recent, "FUNDINGS", 10)  # the stream's snapshot is not kept so far back
+    one = stage().following()
+    one.buy()
+    since_ms = one.control.state()["time"]
+    one.control.refuse(0.4, "websocket")
+    one.control.drop()
+    one.tracker.until(lambda: not one.tracker.is_live())
+    one.control.clock_skew(3600)
+    for _ in range(20):
+        one.control.funding()
+    one.control.clock_skew(7200)
+    missed = one.buy()
+    one.control.http_fault("500", times=3, type="userFunding")
+    one.tracker.until(one.tracker.is_live, seconds=15)
+
+    assert missed in one.tracker.tids()
+    assert owed(one, since_ms) <= fundings(one)
+
+
+def test_a_new_tracker_is_told_all_the_funding_from_its_own_mark(stage, monkeypatch):
+    """More of it than is kept to be said again."""
+    monkeypatch.setattr(recent, "FUNDINGS", 10)
+    one = stage()
+    one.tracker.high_water_ms = start_ms(one)
+    one.following()
+    one.buy()
+    since_ms = one.control.state()["time"]
+    for _ in range(20):
+        one.control.funding()
+    made = owed(one, since_ms)
+    one.tracker.until(lambda: made <= fundings(one))
+    one.tracker.renew()
+    one.tracker.until(one.tracker.is_live)
+
+    assert made <= fundings(one)
+
+
+def test_what_is_lost_while_the_backfill_is_fetched_is_fetched_again(stage):
+    """A message that cannot be read comes in its midst: what it held may be missing in the answer."""
+    one = stage(first=0)
+    one.control.http_fault("delay", type="userFillsByTime", delay_s=0.7)
+    one.start(one.fill_worker)
+    one.tracker.until(lambda: one.control.state()["requests"].get("userFillsByTime"))
+    one.control.ws_junk("cut_json")
+    one.control.lose(1)
+    lost = one.buy()
+
+    one.tracker.until(lambda: lost in one.tracker.tids())
 
 
 def test_what_was_made_before_is_fetched_from_the_high_water_mark(stage):

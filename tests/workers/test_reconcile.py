@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from hlposmon.domain.reports import Fills, Joined, Statement
+from hlposmon.domain.reports import Fills, Funding, Joined, Statement
 
 MASTER = "0x" + "99" * 20
 
@@ -168,6 +168,26 @@ def test_a_new_tracker_is_given_a_statement_at_once(stage):
     one.tracker.renew()
 
     one.tracker.until(one.tracker.statements, seconds=2)
+
+
+def test_a_new_tracker_is_told_the_funding_of_this_hour_and_the_last_again(stage):
+    """The one before may have been killed before it had written it down."""
+    one = stage()
+    one.buy()
+    half_past_ms = (one.control.state()["time"] // 3_600_000 + 3) * 3_600_000 + 1_800_000
+    one.start(one.reconcile_worker, interval_s=0.3)
+    one.tracker.until(one.tracker.statements)
+    one.control.clock_skew((half_past_ms - one.control.state()["time"]) / 1000)
+    one.control.funding()
+
+    def is_told():
+        return any(paid.time_ms >= half_past_ms for paid in one.tracker.of(Funding))
+
+    one.tracker.until(is_told)
+    one.tracker.renew()
+    assert not is_told()
+
+    one.tracker.until(is_told)
 
 
 def test_an_agents_address_is_told_of_to_every_tracker(stage):
