@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ class Shown(World):
     """The world, with its TCP address, and the words of the documents made into its own."""
 
     port: int = 0
+    pace: float = 5.0
 
     @property
     def url(self) -> str:
@@ -39,6 +41,21 @@ class Shown(World):
             text = text.replace(documented, str(here))
         return text
 
+    @contextlib.contextmanager
+    def still(self) -> Iterator[dict[str, dict[str, Any]]]:
+        """The positions, all of them proven, while nobody trades."""
+        self.control.pace(0)
+        try:
+            yield until("all is proven", self._proven)
+        finally:
+            self.control.pace(self.pace)
+
+    def _proven(self) -> dict[str, dict[str, Any]] | None:
+        summary = self.api.summary()
+        rows = [*summary["positions"].values(), *summary["accounts"].values()]
+        complete = {row["coin"] for row in summary["positions"].values()} == self.positions().keys()
+        return summary["positions"] if complete and all(row["verdict"] == "proven" for row in rows) else None
+
     def surroundings(self) -> dict[str, str]:
         """The environment of who types what a document says."""
         path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}"
@@ -47,14 +64,15 @@ class Shown(World):
 
 
 @contextlib.contextmanager
-def shown(*, pace: str = "5") -> Iterator[Shown]:
+def shown(*, pace: float = Shown.pace) -> Iterator[Shown]:
     """A monitor that watches one account and serves on TCP as well."""
     with world() as made:
         here = Shown(made.folder)
+        here.pace = pace
         try:
             with socket.create_server(("127.0.0.1", 0)) as free:
                 here.port = free.getsockname()[1]
-            here.open_exchange("--seed", "7", "--pace", pace)
+            here.open_exchange("--seed", "7", "--pace", str(pace))
             here.start(config=f'[tcp]\nlisten = "127.0.0.1:{here.port}"\n')
             yield here
         finally:

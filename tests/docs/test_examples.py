@@ -72,13 +72,13 @@ def test_the_python_in_a_document_works(monitor: Shown, block):
 
 def test_a_reader_of_the_standard_library_alone_shows_what_status_shows(monitor: Shown):
     # -I and -S: neither the environment nor what is installed
-    said = subprocess.run(
-        [sys.executable, "-I", "-S", EXAMPLES / "summary.py", monitor.socket], capture_output=True, text=True
-    )
+    command = [sys.executable, "-I", "-S", EXAMPLES / "summary.py", monitor.socket]
+    with monitor.still() as positions:
+        said = subprocess.run(command, capture_output=True, text=True)
     rows = {line.split("\t")[0]: line.split("\t")[3] for line in said.stdout.splitlines() if "\t" in line}
 
     assert (said.returncode, said.stderr) == (0, "")
-    assert rows == dict.fromkeys(monitor.api.summary()["positions"], "proven")
+    assert rows == dict.fromkeys(positions, "proven")
 
 
 def test_without_a_monitor_the_reader_says_so(tmp_path: Path):
@@ -92,7 +92,7 @@ def test_without_a_monitor_the_reader_says_so(tmp_path: Path):
 
 @pytest.mark.parametrize("over", ["unix", "tcp"])
 def test_fills_are_followed_through_the_death_of_the_tracker(over: str):
-    with shown(pace="8") as here:
+    with shown(pace=8) as here:
         where = str(here.socket) if over == "unix" else here.url.replace("http", "ws")
         process = subprocess.Popen(
             [sys.executable, "-u", str(EXAMPLES / "follow_fills.py"), where],

@@ -107,11 +107,12 @@ def test_the_typescript_in_a_document_holds(node: Node, tmp_path: Path, block):
 
 @pytest.mark.parametrize("over", ["unix", "tcp"])
 def test_status_by_node_shows_what_status_shows(node: Node, monitor: Shown, over: str):
-    said = node("status.mjs", str(monitor.socket) if over == "unix" else monitor.url)
+    with monitor.still() as positions:
+        said = node("status.mjs", str(monitor.socket) if over == "unix" else monitor.url)
     rows = {line.split("\t")[0]: line.split("\t")[3] for line in said.stdout.splitlines() if "\t" in line}
 
     assert (said.returncode, said.stderr) == (0, "")
-    assert rows == dict.fromkeys(monitor.api.summary()["positions"], "proven")
+    assert rows == dict.fromkeys(positions, "proven")
 
 
 def test_status_by_node_without_a_monitor_says_so(node: Node, tmp_path: Path):

@@ -78,7 +78,7 @@ class Heard:
 
 @pytest.fixture(scope="module")
 def here() -> Iterator[Shown]:
-    with shown(pace="0") as made:
+    with shown(pace=0) as made:
         yield made
 
 
@@ -153,7 +153,7 @@ def test_what_the_stream_answers_is_documented(here: Shown):
 
 
 def test_the_answers_of_a_monitor_that_knows_nothing_yet_are_documented():
-    with shown(pace="0") as here:
+    with shown(pace=0) as here:
         assert here.stop() == 0
         here.monitor = None
         nowhere = ["--api-url", "http://127.0.0.1:9", "--ws-url", "ws://127.0.0.1:9/ws"]
