@@ -2,9 +2,12 @@
 
 What to say comes from a Source; what is worth sending is published here once encoded, the same bytes
 for every client. A client that does not read is cut off, never waited for.
-What a client missed is sent to it as it reads, out of what is kept for all: it waits nowhere else.
+What a client has not been sent yet waits in what is kept for all, and nowhere else: behind that it is
+who was away, who reads slowly, and, when so many listen that to send to each would keep the publisher
+from its work, everybody. They are sent all that they lack at once, in the turns of `step`.
 """
 
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -36,6 +39,10 @@ PATHS = (SUMMARY, HEALTH, STREAM, WORKERS, METRICS)
 # What a client may come back for with ?since=: the last so many messages, or bytes of them.
 REPLAY_MESSAGES = 4096
 REPLAY_BYTES = 4 << 20
+# So long may sending keep a publisher busy between two steps, and a step busy with those who are behind.
+PUBLISH_S = 0.01
+CATCH_UP_S = 0.02
+SLICE_BYTES = 16 * 1024  # of what a client lacks, at once
 _PING = text_frame(dumps({"type": "ping"}))
 _CODES = {
     400: "bad_request",
@@ -92,24 +99,33 @@ class Published:
     compact: bytes
 
 
+Wanted = tuple[bool, frozenset[str], frozenset[str]]
+Slices = dict[tuple[int, Wanted], tuple[int, bytes]]
+
+
 @dataclass(slots=True)
 class _Client:
-    """What one client of the stream asked for; `sent_seq` is how far it has come while it catches up."""
+    """What one client of the stream asked for; `sent_seq` is how far it has come while it is behind."""
 
     peer: Peer
     compact: bool
     sent_seq: int | None = None
     events: frozenset[str] = frozenset()
     accounts: frozenset[str] = field(default_factory=frozenset)
+    asked: int = 0  # summaries that it is to be sent once it has come so far
 
-    def wants(self, message: Published) -> bool:
-        return (not self.events or message.event in self.events) and (
-            not self.accounts or message.account in self.accounts
-        )
+    @property
+    def wanted(self) -> Wanted:
+        """The same for clients that are sent the same."""
+        return self.compact, self.events, self.accounts
 
-    def send(self, message: Published) -> None:
-        if self.wants(message):
-            self.peer.send_frame(message.compact if self.compact else message.frame)
+    def frame(self, message: Published) -> bytes:
+        """What it is sent of a message; empty when it does not want it."""
+        if self.events and message.event not in self.events:
+            return b""
+        if self.accounts and message.account not in self.accounts:
+            return b""
+        return message.compact if self.compact else message.frame
 
 
 class PublicServer:
@@ -128,10 +144,13 @@ class PublicServer:
         self._access = access or Access()
         self._server = Server(self, limits or Limits(), refused=refused)
         self._clients: dict[Peer, _Client] = {}
+        self._abreast: dict[Peer, _Client] = {}  # those who were sent all
+        self._behind: dict[Peer, _Client] = {}
+        self._busy_s = 0.0  # with sending, since the last step
         self._replay: deque[Published] = deque()
         self._replay_bytes = 0
         self._requests: Counter[tuple[str, int]] = Counter()
-        self.listen, self.fileno, self.step = self._server.listen, self._server.fileno, self._server.step
+        self.listen, self.fileno = self._server.listen, self._server.fileno
 
     @property
     def traffic(self) -> Traffic:
@@ -155,11 +174,26 @@ class PublicServer:
         while len(self._replay) > REPLAY_MESSAGES or self._replay_bytes > REPLAY_BYTES:
             gone = self._replay.popleft()
             self._replay_bytes -= len(gone.frame) + len(gone.compact)
-        for client in list(self._clients.values()):
-            if client.sent_seq is None:
-                client.send(message)
-            elif not self._reaches_back_to(client.sent_seq):
-                client.peer.cut_off()
+        began_s = time.monotonic()
+        until_s = began_s + PUBLISH_S - self._busy_s
+        for client in list(self._abreast.values()):
+            if client.peer.buffered or time.monotonic() >= until_s:
+                self._fall_behind(client, seq - 1)
+            elif frame := client.frame(message):
+                client.peer.send_frame(frame)
+        self._busy_s += time.monotonic() - began_s
+
+    def step(self, timeout: float = 0.0) -> None:
+        """Wait at most `timeout` seconds, hear who speaks, and send on to those who are behind."""
+        self._server.step(timeout)
+        self._busy_s = 0.0
+        until_s = time.monotonic() + CATCH_UP_S
+        slices: Slices = {}
+        for client in list(self._behind.values()):
+            self._catch_up(client, slices)
+            if time.monotonic() >= until_s:
+                self._server.ring()
+                return
 
     def close(self) -> None:
         self._server.close()
@@ -228,28 +262,65 @@ class PublicServer:
         client = _Client(peer, compact=peer.request.query.get("compact") == "1")
         client.events = _listed(peer.request.query.get("events"))
         client.accounts = _listed(peer.request.query.get("accounts"))
-        self._clients[peer] = client
+        self._clients[peer] = self._abreast[peer] = client
         if since is not None and self._reaches_back_to(since):
-            client.sent_seq = since
-            self.catch_up(peer)
+            self._fall_behind(client, since)
+            self._catch_up(client, {})
             return
         self._send_state(peer, "initial_state")
 
-    def catch_up(self, peer: Peer) -> None:
-        """Send on what the client missed, until something has to wait; at its end it is sent what is new."""
-        client = self._clients[peer]
-        if client.sent_seq is None:
-            return
-        begin = client.sent_seq + 1 - self._replay[0].seq if self._replay else 0
-        for message in islice(self._replay, begin, None):
-            if peer.buffered:
-                return
-            client.send(message)
-            client.sent_seq = message.seq
-        client.sent_seq = None
+    def drained(self, peer: Peer) -> None:
+        """What was sent to a client is gone: send on what it lacks."""
+        if (client := self._behind.get(peer)) is not None:
+            self._catch_up(client, {})
 
     def farewell(self, peer: Peer) -> None:
-        self._clients.pop(peer, None)
+        for clients in (self._clients, self._abreast, self._behind):
+            clients.pop(peer, None)
+
+    def _fall_behind(self, client: _Client, sent_seq: int) -> None:
+        del self._abreast[client.peer]
+        self._behind[client.peer] = client
+        client.sent_seq = sent_seq
+
+    def _come_abreast(self, client: _Client) -> None:
+        del self._behind[client.peer]
+        self._abreast[client.peer] = client
+        client.sent_seq = None
+        asked, client.asked = client.asked, 0
+        for _ in range(asked):
+            self._send_state(client.peer, "summary")
+
+    def _catch_up(self, client: _Client, slices: Slices) -> None:
+        """Send on what the client lacks, until something has to wait; at its end it is sent what is new.
+
+        `slices` has what was put together for others who have come as far and want the same.
+        """
+        while client.sent_seq is not None:
+            if client.sent_seq == self._source.seq:
+                self._come_abreast(client)
+                return
+            if not self._reaches_back_to(client.sent_seq):
+                client.peer.cut_off()
+                return
+            if client.peer.buffered:
+                return
+            name = client.sent_seq, client.wanted
+            if name not in slices:
+                slices[name] = self._slice(client)
+            client.sent_seq, frames = slices[name]
+            if frames:
+                client.peer.send_frame(frames)
+
+    def _slice(self, client: _Client) -> tuple[int, bytes]:
+        """What comes next for it, many frames in one piece, and up to which message."""
+        frames, size, sent_seq = [], 0, client.sent_seq or 0
+        for message in islice(self._replay, sent_seq + 1 - self._replay[0].seq, None):
+            frames.append(client.frame(message))
+            sent_seq, size = message.seq, size + len(frames[-1])
+            if size >= SLICE_BYTES:
+                break
+        return sent_seq, b"".join(frames)
 
     def hear(self, peer: Peer, raw: str | bytes) -> None:
         """Do what a client asks; anything else is answered with an error."""
@@ -261,7 +332,11 @@ class PublicServer:
         if action == "ping":
             return peer.send(dumps({"type": "pong"}))
         if action == "get_summary":
-            return self._send_state(peer, "summary")
+            client = self._clients[peer]
+            client.asked += 1  # what comes after it is newer than it: who is behind is answered later
+            if client.sent_seq is None:
+                self._fall_behind(client, self._source.seq)
+            return self._catch_up(client, {})
         if action == "subscribe":
             return self._subscribe(peer, asked)
         return _complain(peer, "an action is wanted: get_summary, ping or subscribe")
@@ -299,7 +374,7 @@ class _Stream(Session):
         self._server.hear(peer, message)
 
     def drained(self, peer: Peer) -> None:
-        self._server.catch_up(peer)
+        self._server.drained(peer)
 
     def closed(self, peer: Peer) -> None:
         self._server.farewell(peer)

@@ -60,7 +60,8 @@ class Server:
         self._doomed: list[Connection] = []
         self._held_by: Counter[int | str] = Counter()  # connections of each user, or of each address
         self._waiting: list[Connection] = []  # those with more to do than one turn allowed
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # rung while somebody waits
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._rung = False
         self._selector.register(self._bell, selectors.EVENT_READ, None)
         self._unheard: set[Connection] = set()
         self._next_sweep = clock() + SWEEP_S
@@ -106,7 +107,8 @@ class Server:
     def _hear(self, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
         """Wake who is ready, first those whom the last step had no time for, until the time is over."""
         waiting, self._waiting = self._waiting, []
-        if waiting:
+        if self._rung:
+            self._rung = False
             os.eventfd_read(self._bell)
         until = time.monotonic() + TURN_S
         unheard, self._unheard = self._unheard, set()
@@ -149,9 +151,14 @@ class Server:
 
     def again(self, connection: Connection) -> None:
         """For connections: one more turn when the others have had theirs."""
-        if not self._waiting:
-            os.eventfd_write(self._bell, 1)
         self._waiting.append(connection)
+        self.ring()
+
+    def ring(self) -> None:
+        """Have `step` called again at once, by whoever waits on `fileno`: there is more to do."""
+        if not self._rung:
+            self._rung = True
+            os.eventfd_write(self._bell, 1)
 
     def refused(self, connection: Connection, status: int, reason: str) -> None:
         """For connections: a call was turned away."""

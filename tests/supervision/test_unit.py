@@ -29,7 +29,7 @@ def analyze(tmp_path: Path, *words: str, **changed: str) -> "subprocess.Complete
     for name in UNITS:
         unit = changed.get(name.split(".")[0], (FOLDER / name).read_text())
         # verify wants the programs to be there.
-        (tmp_path / name).write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit, flags=re.M))
+        (tmp_path / name).write_text(re.sub(r"^(Exec\w+=)/opt/\S+", r"\1/bin/true", unit, flags=re.M))
     return subprocess.run([tool, *words], capture_output=True, text=True, timeout=30, cwd=tmp_path)
 
 
@@ -88,6 +88,15 @@ def test_it_would_be_told_if_it_were_confined_less(tmp_path: Path):
 )
 def test_it_says_what_the_supervisor_relies_on(service: configparser.SectionProxy, key: str, value: str):
     assert service[key] == value
+
+
+def test_a_reload_is_of_a_configuration_that_was_looked_over():
+    lines = [line for line in UNIT.read_text().splitlines() if line.startswith("ExecReload=")]
+
+    assert lines == [
+        "ExecReload=/opt/hlposmon/bin/hlposmon config check",
+        "ExecReload=/bin/kill -HUP $MAINPID",
+    ]
 
 
 def test_the_health_unit_writes_to_a_folder_of_its_users_and_asks_at_the_services():
