@@ -5,13 +5,13 @@ old the sizes in the snapshot are.
 """
 
 import argparse
-import contextlib
 import multiprocessing
 import selectors
 import socket
 import statistics
 import threading
 import time
+from decimal import Decimal
 from multiprocessing.connection import Connection
 
 from hlposmon.client.snapshot import Snapshot
@@ -35,7 +35,7 @@ def crowd(path: str, count: int, said: Connection) -> None:
         sock.sendall(HANDSHAKE)
         sock.setblocking(False)
         ready.register(sock, selectors.EVENT_READ)
-    said.send(("open", count))
+    said.send(count)
     while not said.poll():
         for key, _ in ready.select(0.1):
             sock = key.fileobj
@@ -49,7 +49,7 @@ def crowd(path: str, count: int, said: Connection) -> None:
                 sock.close()
                 closed += 1
             bytes_read += len(data)
-            said.send(("closed", closed, bytes_read))
+    said.send((closed, bytes_read))
 
 
 def measure(here: World, seconds: float, rate: float) -> tuple[list[float], int]:
@@ -68,16 +68,16 @@ def measure(here: World, seconds: float, rate: float) -> tuple[list[float], int]
     trader.start()
     ages: list[float] = []
     until_s = time.monotonic() + seconds
-    with Snapshot.open(here.folder / "snapshot") as snapshot:
-        while time.monotonic() < until_s:
-            time.sleep(0.02)
-            with contextlib.suppress(StopIteration):
-                held = next(one for one in snapshot.positions() if one.coin == COIN)
-                seen = int(held.size / type(held.size)(SIZE))
-                now_s = time.monotonic()
-                ages.append(now_s - made[seen] if seen < len(made) else 0.0)
-    over.set()
-    trader.join()
+    try:
+        with Snapshot.open(here.folder / "snapshot") as snapshot:
+            while time.monotonic() < until_s:
+                time.sleep(0.02)  # between two looks
+                if (held := snapshot.position(f"hyperliquid:Perp:{COIN}")) is not None:
+                    seen, now_s = int(held.size / Decimal(SIZE)), time.monotonic()
+                    ages.append(now_s - made[seen] if seen < len(made) else 0.0)
+    finally:
+        over.set()
+        trader.join()
     return ages, len(made)
 
 
@@ -93,17 +93,20 @@ def main() -> None:
             here.flatten()
             here.start()
             ours, theirs = multiprocessing.Pipe()
-            process = multiprocessing.Process(target=crowd, args=(str(here.socket), count, theirs))
+            process = multiprocessing.Process(
+                target=crowd, args=(str(here.socket), count, theirs), daemon=True
+            )
             process.start()
-            assert ours.recv() == ("open", count)
+            assert ours.recv() == count
             ages, made = measure(here, given.seconds, given.rate)
             ours.send("stop")
-            _, closed, bytes_read = ours.recv()
+            closed, bytes_read = ours.recv()
             process.join()
             print(
                 f"{count} clients, {made / given.seconds:.0f} fills/s: sizes in the snapshot"
                 f" {statistics.median(ages) * 1000:.0f} ms old in the median,"
-                f" {max(ages) * 1000:.0f} ms at most; {closed} clients closed, {bytes_read / 1e6:.0f} MB read",
+                f" {max(ages) * 1000:.0f} ms at most; {closed} clients closed,"
+                f" {bytes_read / 1e6:.0f} MB read",
                 flush=True,
             )
 
