@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from hlposmon.errors import InUse, NotPermitted
+from hlposmon.processes import is_running
 from hlposmon.serving.callers import caller_of
 
 SOCKET_MODE = 0o660
@@ -133,7 +134,7 @@ def _make_way(path: Path) -> None:
         probe.settimeout(1.0)
         probe.connect(os.fspath(path))
         pid = caller_of(probe).pid or 0
-        if pid and not _exists(pid):
+        if pid and not is_running(pid):
             # Who made it is dead; its children, who inherited it, have yet to notice and will.
             path.unlink(missing_ok=True)
             return
@@ -154,14 +155,6 @@ def _make_way(path: Path) -> None:
         probe.close()
     owner = pid or "unknown"
     raise InUse(f"{path} is in use by a live monitor, pid {owner}: stop it, or choose another with --socket")
-
-
-def _exists(pid: int) -> bool:
-    """Whether there is such a process, and not only what is left of one that was not waited for."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (OSError, IndexError):
-        return False
 
 
 def _is_still_there(path: Path, fd: int) -> bool:

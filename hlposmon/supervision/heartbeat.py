@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from multiprocessing import context
 from typing import Any
 
+from hlposmon.processes import is_running
 from hlposmon.sharing import WORD_BYTES, SharedWords
 from hlposmon.supervision.states import State
 
@@ -21,6 +22,7 @@ ROW_BYTES = 200
 NAME_AT, NAME_BYTES = 72, 96
 KIND_AT, KIND_BYTES = 168, 32
 NS = 1_000_000_000
+SILENT_NS = NS  # who has not beaten for so long is looked for among the processes
 EXIT_BIAS = 256  # exit codes go down to -64 (killed by a signal); the word 0 means "never exited"
 
 
@@ -91,7 +93,7 @@ class Board:
         return Row(self, self._names()[name])
 
     def rows(self) -> list[RowView]:
-        """Every child, in the order of its row."""
+        """Every child, in the order of its row; one whose process is gone is down, whatever the row says."""
         now = time.monotonic_ns()
         views = (self._view(index, now) for index in range(self._capacity))
         return [view for view in views if view is not None]
@@ -110,14 +112,18 @@ class Board:
         name, kind = self._text(index, NAME_AT, NAME_BYTES), self._text(index, KIND_AT, KIND_BYTES)
         if not words[TAKEN] or self._words[at + TAKEN] != words[TAKEN]:
             return None  # free, or given to another child while we read
+        pid, state = words[PID] or None, State(words[STATE])
+        silent = now - max(words[BEAT], words[SPAWNED]) > SILENT_NS
+        if pid and silent and state in (State.STARTING, State.UP) and not is_running(pid):
+            pid, state = None, State.DOWN  # the supervisor would have noticed: it hangs
         return RowView(
             name=name,
             kind=kind,
-            pid=words[PID] or None,
-            state=State(words[STATE]).name.lower(),
+            pid=pid,
+            state=state.name.lower(),
             restarts=words[RESTARTS],
             beat_age_s=max(0, now - words[BEAT]) / NS if words[BEAT] else None,
-            uptime_s=max(0, now - words[SPAWNED]) / NS if words[PID] else None,
+            uptime_s=max(0, now - words[SPAWNED]) / NS if pid else None,
             last_exit=words[EXIT] - EXIT_BIAS if words[EXIT] else None,
             flapping=bool(words[FLAPPING]),
         )

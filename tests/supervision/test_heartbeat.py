@@ -1,6 +1,8 @@
 """The board: one row of shared memory for each child."""
 
+import os
 import pickle
+import subprocess
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from supervision_stage import Script, Stage, descriptors, lines
 from hlposmon.supervision import heartbeat
 from hlposmon.supervision.child import ChildSpec
 from hlposmon.supervision.heartbeat import Board
+from hlposmon.supervision.states import State
 
 
 def test_a_new_row_is_down_and_has_not_beaten():
@@ -30,6 +33,28 @@ def test_a_beat_is_seen_and_grows_old():
     assert first is not None and second is not None
     assert 0 <= first < 0.5
     assert second >= first + 0.02
+
+
+def test_who_is_said_to_be_up_and_has_no_process_is_down(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(heartbeat, "SILENT_NS", 0)
+    board = Board(["living", "dead", "zombie"])
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    zombie = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    for name, pid in (("living", os.getpid()), ("dead", dead.pid), ("zombie", zombie.pid)):
+        row = board.row(name)
+        row.spawning()
+        row.write(heartbeat.PID, pid)
+        row.write(heartbeat.STATE, State.UP)
+        row.beat()
+
+    assert [(row.state, row.pid) for row in board.rows()] == [
+        ("up", os.getpid()),
+        ("down", None),
+        ("down", None),
+    ]
+    zombie.wait()
 
 
 def test_exit_codes_and_signals_are_told_apart_from_never_exited():

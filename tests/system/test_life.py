@@ -108,6 +108,23 @@ def test_no_process_outlives_a_supervisor_that_is_killed():
         until("every child is gone", lambda: not any(map(alive, family)), within_s=2)
 
 
+def test_who_dies_under_a_supervisor_that_hangs_is_shown_as_gone_and_health_says_so():
+    with world() as here:
+        _simulated(here)
+        assert here.monitor is not None
+        [price] = here.pids("price")
+        here.monitor.send_signal(signal.SIGSTOP)
+        os.kill(price, signal.SIGKILL)
+
+        until("it is down", lambda: not here.pids("price"), within_s=5)
+        health = until("it is said", lambda: here.api.health() if here.api.health()["reasons"] else None)
+        here.monitor.send_signal(signal.SIGCONT)
+
+        assert health["status"] == "degraded"
+        assert any("price" in reason for reason in health["reasons"])
+        until("another is up", lambda: here.pids("price"), within_s=10)
+
+
 def test_what_a_killed_monitor_left_is_replaced_by_the_next():
     with world() as here:
         here.open_exchange("--pace", "20", "--accounts", "1")
