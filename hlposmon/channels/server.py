@@ -1,19 +1,15 @@
 """The public socket: HTTP and WebSocket over `serving`, in the contract's paths. It decides nothing.
 
-What to say comes from a Source; what is worth sending is published here once encoded, the same bytes
-for every client. A client that does not read is cut off, never waited for.
-What a client has not been sent yet waits in what is kept for all, and nowhere else: behind that it is
-who was away, who reads slowly, and, when so many listen that to send to each would keep the publisher
-from its work, everybody. They are sent all that they lack at once, in the turns of `step`.
+What to say comes from a Source; what is worth sending is encoded here once. Who listens, and what is
+kept for them, is the Audience's.
 """
 
-import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from hlposmon.channels.audience import Audience, Listener, Published
 from hlposmon.errors import WireError
 from hlposmon.serving.access import GUARDS, Access
 from hlposmon.serving.messages import (
@@ -36,13 +32,6 @@ WORKERS = "/api/v1/workers"
 METRICS = "/metrics"
 PATHS = (SUMMARY, HEALTH, STREAM, WORKERS, METRICS)
 
-# What a client may come back for with ?since=: the last so many messages, or bytes of them.
-REPLAY_MESSAGES = 4096
-REPLAY_BYTES = 4 << 20
-# So long may sending keep a publisher busy between two steps, and a step busy with those who are behind.
-PUBLISH_S = 0.01
-CATCH_UP_S = 0.02
-SLICE_BYTES = 16 * 1024  # of what a client lacks, at once
 _PING = text_frame(dumps({"type": "ping"}))
 _CODES = {
     400: "bad_request",
@@ -88,46 +77,6 @@ class Traffic:
     requests: dict[tuple[str, int], int]
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
-    """One message of the stream, encoded once in each form. `event` and `account` are for filters."""
-
-    seq: int
-    event: str
-    account: str
-    frame: bytes
-    compact: bytes
-
-
-Wanted = tuple[bool, frozenset[str], frozenset[str]]
-Slices = dict[tuple[int, Wanted], tuple[int, bytes]]
-
-
-@dataclass(slots=True)
-class _Client:
-    """What one client of the stream asked for; `sent_seq` is how far it has come while it is behind."""
-
-    peer: Peer
-    compact: bool
-    sent_seq: int | None = None
-    events: frozenset[str] = frozenset()
-    accounts: frozenset[str] = field(default_factory=frozenset)
-    asked: int = 0  # summaries that it is to be sent once it has come so far
-
-    @property
-    def wanted(self) -> Wanted:
-        """The same for clients that are sent the same."""
-        return self.compact, self.events, self.accounts
-
-    def frame(self, message: Published) -> bytes:
-        """What it is sent of a message; empty when it does not want it."""
-        if self.events and message.event not in self.events:
-            return b""
-        if self.accounts and message.account not in self.accounts:
-            return b""
-        return message.compact if self.compact else message.frame
-
-
 class PublicServer:
     """The application behind the socket. `step` it when `fileno` is readable, and a few times a second."""
 
@@ -143,12 +92,7 @@ class PublicServer:
         self._source = source
         self._access = access or Access()
         self._server = Server(self, limits or Limits(), refused=refused)
-        self._clients: dict[Peer, _Client] = {}
-        self._abreast: dict[Peer, _Client] = {}  # those who were sent all
-        self._behind: dict[Peer, _Client] = {}
-        self._busy_s = 0.0  # with sending, since the last step
-        self._replay: deque[Published] = deque()
-        self._replay_bytes = 0
+        self._audience = Audience(lambda: source.seq, lambda peer: self._send_state(peer, "summary"))
         self._requests: Counter[tuple[str, int]] = Counter()
         self.listen, self.fileno = self._server.listen, self._server.fileno
 
@@ -156,11 +100,11 @@ class PublicServer:
     def traffic(self) -> Traffic:
         server = self._server
         return Traffic(
-            clients=len(self._clients),
+            clients=len(self._audience),
             connections=server.connections,
             cut_off=server.cut_off,
-            replay_messages=len(self._replay),
-            replay_bytes=self._replay_bytes,
+            replay_messages=self._audience.replay_messages,
+            replay_bytes=self._audience.replay_bytes,
             requests=dict(self._requests),
         )
 
@@ -168,34 +112,18 @@ class PublicServer:
         self, seq: int, event: str, account: str, body: dict[str, Any], compact: dict[str, Any]
     ) -> None:
         """Send one message to every client that wants it, and keep it for those who come back."""
-        message = Published(seq, event, account, text_frame(dumps(body)), text_frame(dumps(compact)))
-        self._replay.append(message)
-        self._replay_bytes += len(message.frame) + len(message.compact)
-        while len(self._replay) > REPLAY_MESSAGES or self._replay_bytes > REPLAY_BYTES:
-            gone = self._replay.popleft()
-            self._replay_bytes -= len(gone.frame) + len(gone.compact)
-        began_s = time.monotonic()
-        until_s = began_s + PUBLISH_S - self._busy_s
-        for client in list(self._abreast.values()):
-            if client.peer.buffered or time.monotonic() >= until_s:
-                self._fall_behind(client, seq - 1)
-            elif frame := client.frame(message):
-                client.peer.send_frame(frame)
-        self._busy_s += time.monotonic() - began_s
+        frames = text_frame(dumps(body)), text_frame(dumps(compact))
+        self._audience.publish(Published(seq, event, account, *frames))
 
     def step(self, timeout: float = 0.0) -> None:
         """Wait at most `timeout` seconds, hear who speaks, and send on to those who are behind."""
         self._server.step(timeout)
-        self._busy_s = 0.0
-        until_s = time.monotonic() + CATCH_UP_S
-        slices: Slices = {}
-        for client in list(self._behind.values()):
-            self._catch_up(client, slices)
-            if time.monotonic() >= until_s:
-                self._server.ring()
-                return
+        if not self._audience.turn():
+            self._server.ring()
 
     def close(self) -> None:
+        """Send what is owed, as far as it is read, and say goodbye to everyone."""
+        self._audience.finish()
         self._server.close()
 
     # ---------------------------------------------------------------- the app
@@ -259,68 +187,18 @@ class PublicServer:
 
     def welcome(self, peer: Peer, since: int | None) -> None:
         """Greet a new client: what it missed, or the whole state."""
-        client = _Client(peer, compact=peer.request.query.get("compact") == "1")
-        client.events = _listed(peer.request.query.get("events"))
-        client.accounts = _listed(peer.request.query.get("accounts"))
-        self._clients[peer] = self._abreast[peer] = client
-        if since is not None and self._reaches_back_to(since):
-            self._fall_behind(client, since)
-            self._catch_up(client, {})
-            return
-        self._send_state(peer, "initial_state")
+        query = peer.request.query
+        filters = _listed(query.get("events")), _listed(query.get("accounts"))
+        if not self._audience.join(Listener(peer, query.get("compact") == "1", *filters), since):
+            self._send_state(peer, "initial_state")
 
     def drained(self, peer: Peer) -> None:
-        """What was sent to a client is gone: send on what it lacks."""
-        if (client := self._behind.get(peer)) is not None:
-            self._catch_up(client, {})
+        """What was sent to a client is gone."""
+        self._audience.drained(peer)
 
     def farewell(self, peer: Peer) -> None:
-        for clients in (self._clients, self._abreast, self._behind):
-            clients.pop(peer, None)
-
-    def _fall_behind(self, client: _Client, sent_seq: int) -> None:
-        del self._abreast[client.peer]
-        self._behind[client.peer] = client
-        client.sent_seq = sent_seq
-
-    def _come_abreast(self, client: _Client) -> None:
-        del self._behind[client.peer]
-        self._abreast[client.peer] = client
-        client.sent_seq = None
-        asked, client.asked = client.asked, 0
-        for _ in range(asked):
-            self._send_state(client.peer, "summary")
-
-    def _catch_up(self, client: _Client, slices: Slices) -> None:
-        """Send on what the client lacks, until something has to wait; at its end it is sent what is new.
-
-        `slices` has what was put together for others who have come as far and want the same.
-        """
-        while client.sent_seq is not None:
-            if client.sent_seq == self._source.seq:
-                self._come_abreast(client)
-                return
-            if not self._reaches_back_to(client.sent_seq):
-                client.peer.cut_off()
-                return
-            if client.peer.buffered:
-                return
-            name = client.sent_seq, client.wanted
-            if name not in slices:
-                slices[name] = self._slice(client)
-            client.sent_seq, frames = slices[name]
-            if frames:
-                client.peer.send_frame(frames)
-
-    def _slice(self, client: _Client) -> tuple[int, bytes]:
-        """What comes next for it, many frames in one piece, and up to which message."""
-        frames, size, sent_seq = [], 0, client.sent_seq or 0
-        for message in islice(self._replay, sent_seq + 1 - self._replay[0].seq, None):
-            frames.append(client.frame(message))
-            sent_seq, size = message.seq, size + len(frames[-1])
-            if size >= SLICE_BYTES:
-                break
-        return sent_seq, b"".join(frames)
+        """A client is gone."""
+        self._audience.leave(peer)
 
     def hear(self, peer: Peer, raw: str | bytes) -> None:
         """Do what a client asks; anything else is answered with an error."""
@@ -332,11 +210,7 @@ class PublicServer:
         if action == "ping":
             return peer.send(dumps({"type": "pong"}))
         if action == "get_summary":
-            client = self._clients[peer]
-            client.asked += 1  # what comes after it is newer than it: who is behind is answered later
-            if client.sent_seq is None:
-                self._fall_behind(client, self._source.seq)
-            return self._catch_up(client, {})
+            return self._audience.ask(peer)
         if action == "subscribe":
             return self._subscribe(peer, asked)
         return _complain(peer, "an action is wanted: get_summary, ping or subscribe")
@@ -345,8 +219,7 @@ class PublicServer:
         events, accounts = asked.get("events", []), asked.get("accounts", [])
         if not (_is_texts(events) and _is_texts(accounts)):
             return _complain(peer, "events and accounts are lists of text")
-        client = self._clients[peer]
-        client.events, client.accounts = frozenset(events), frozenset(accounts)
+        self._audience.subscribe(peer, frozenset(events), frozenset(accounts))
         return peer.send(
             dumps({"type": "subscribed", "events": sorted(events), "accounts": sorted(accounts)})
         )
@@ -354,11 +227,6 @@ class PublicServer:
     def _send_state(self, peer: Peer, kind: str) -> None:
         summary = self._source.summary(None) or {}
         peer.send(dumps({"type": kind, **summary, "seq": self._source.seq}))
-
-    def _reaches_back_to(self, since: int) -> bool:
-        if since == self._source.seq:
-            return True
-        return bool(self._replay) and self._replay[0].seq <= since + 1 <= self._source.seq
 
 
 class _Stream(Session):

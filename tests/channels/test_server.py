@@ -16,7 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect, unix_connect
 
-from hlposmon.channels import server
+from hlposmon.channels import audience
 from hlposmon.channels.server import PATHS, PublicServer
 from hlposmon.serving.access import Access
 from hlposmon.serving.messages import Limits
@@ -422,13 +422,13 @@ def test_who_was_away_too_long_is_sent_the_whole_state(stage, since):
 
 
 def test_only_so_much_is_kept_for_those_who_come_back(stage, monkeypatch):
-    monkeypatch.setattr(server, "REPLAY_MESSAGES", 5)
+    monkeypatch.setattr(audience, "REPLAY_MESSAGES", 5)
     one = stage()
     last = [one.publish() for _ in range(8)][-1]
 
     assert one.stream(f"?since={last - 5}").next()["seq"] == last - 4
     assert one.stream(f"?since={last - 6}").next()["type"] == "initial_state"
-    monkeypatch.setattr(server, "REPLAY_BYTES", 1000)
+    monkeypatch.setattr(audience, "REPLAY_BYTES", 1000)
     last = one.publish(padding="x" * 900)
     assert one.stream(f"?since={last - 1}").next()["type"] == "initial_state"
 
@@ -468,8 +468,8 @@ def test_requests_are_counted_by_path_and_status_and_what_is_kept_is_measured(st
 @pytest.fixture
 def no_time(monkeypatch):
     """So many listen that nobody can be sent anything at once, and one in each step what it lacks."""
-    monkeypatch.setattr(server, "PUBLISH_S", 0)
-    monkeypatch.setattr(server, "CATCH_UP_S", 0)
+    monkeypatch.setattr(audience, "PUBLISH_S", 0)
+    monkeypatch.setattr(audience, "TURN_S", 0)
 
 
 def test_where_there_is_no_time_for_all_each_is_sent_everything_in_turns(stage, no_time):
@@ -504,7 +504,7 @@ def test_who_is_behind_is_answered_with_a_summary_when_it_has_what_is_older(stag
     one.until_something_waits()
     for _ in range(2):
         client.say({"action": "get_summary"})
-    one.until(lambda: sum(one.asked for one in one.server._clients.values()) == 2)
+    one.until(lambda: sum(one.asked for one in one.server._audience._listeners.values()) == 2)
     seen = [client.next() for _ in range(len(seqs) + 2)]
 
     assert [message["seq"] for message in seen] == [*seqs, seqs[-1], seqs[-1]]
@@ -557,7 +557,7 @@ def test_what_was_missed_is_kept_once_however_many_come_back_for_it(stage):
 
 
 def test_who_comes_back_and_does_not_read_is_closed_when_what_it_missed_is_gone(stage, monkeypatch):
-    monkeypatch.setattr(server, "REPLAY_MESSAGES", 500)
+    monkeypatch.setattr(audience, "REPLAY_MESSAGES", 500)
     one = stage()
     for _ in range(500):
         one.publish(padding="x" * 2000)

@@ -1,0 +1,52 @@
+"""Hyperliquid's payloads to facts, and our requests to its payloads. Strict, total, pure.
+
+A row that lacks a number, or has a float where money should be, raises WireError with the name of
+the field: nothing is made up for it. Keys that are not needed are passed over, as the set grows
+without notice. Shapes: the exchange's API documentation, info endpoint and subscriptions.
+"""
+
+from hlposmon.wire.hyperliquid.coins import MAX_COIN_BYTES, VENUE, coin_of, is_watched, key_of
+from hlposmon.wire.hyperliquid.fill_rows import fills, times
+from hlposmon.wire.hyperliquid.ledger import fundings, happenings
+from hlposmon.wire.hyperliquid.messages import (
+    PING,
+    Message,
+    Refusal,
+    abstraction,
+    acknowledges,
+    info,
+    message,
+    refusal,
+    role,
+    subscription,
+    venue_time,
+)
+from hlposmon.wire.hyperliquid.prices import fast_marks
+from hlposmon.wire.hyperliquid.statements import marks_of, state_push, statement
+
+__all__ = [
+    "MAX_COIN_BYTES",
+    "Message",
+    "PING",
+    "Refusal",
+    "VENUE",
+    "abstraction",
+    "acknowledges",
+    "coin_of",
+    "fast_marks",
+    "fills",
+    "fundings",
+    "happenings",
+    "info",
+    "is_watched",
+    "key_of",
+    "marks_of",
+    "message",
+    "refusal",
+    "role",
+    "state_push",
+    "statement",
+    "subscription",
+    "times",
+    "venue_time",
+]

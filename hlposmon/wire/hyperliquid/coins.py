@@ -1,0 +1,27 @@
+"""The names of instruments: which are watched, and the keys they have here."""
+
+import re
+
+from hlposmon.errors import WireError
+
+VENUE = "hyperliquid"
+# A key has 64 bytes in the snapshot, a symbol ("COIN-USD") 48.
+MAX_COIN_BYTES = 44
+_SETTLED_OUTCOME = re.compile(r"o[0-9]+\Z")
+
+
+def is_watched(coin: str) -> bool:
+    """Whether `coin` is a perpetual of the first dex: not spot (`@107`, `PURR/USDC`), not an outcome
+    (`#120`, `+120`, settled `o12`), not another dex's (`xyz:TSLA`)."""
+    return not any(sign in coin for sign in "@#+/:") and not _SETTLED_OUTCOME.match(coin)
+
+
+def key_of(coin: str) -> str:
+    """The key of a perpetual; WireError for a name that no key has room for."""
+    if not coin.isprintable() or len(coin.encode()) > MAX_COIN_BYTES:
+        raise WireError(f"coin: not a name of at most {MAX_COIN_BYTES} bytes: {coin[:60]!r}")
+    return f"{VENUE}:Perp:{coin}"
+
+
+def coin_of(key: str) -> str:
+    return key.split(":", 2)[2]
