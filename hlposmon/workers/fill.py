@@ -1,31 +1,28 @@
 """The fill worker: one connection that brings the fills of all accounts, and nothing else.
 
-On every connect it fetches what was missed from the tracker's high-water mark, then follows the
-stream. To a new tracker it says again what it remembers from there, or fetches it. Overlap is free,
-since the chain drops what it has seen. While it waits for an answer it goes on listening: what one
-account misses must not hold up the fills of the others.
+On every connect, and to each new tracker, it brings each account up to the stream by a backfill, then
+follows it. While it waits for an answer it goes on listening: what one account misses must not hold up
+the fills of the others.
 What it says of a feed: `live` once the stream is acknowledged and the backfill is handed on.
 """
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from hlposmon.config import Account
-from hlposmon.domain.reports import FeedState, Fill, Fills, Funding, Heard, Notice, Unlisted, Welcome
-from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
-from hlposmon.pacing import Backoff
+from hlposmon.domain.reports import Heard, Notice
+from hlposmon.errors import WireError
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
 from hlposmon.venues.hyperliquid import HyperliquidInfo
 from hlposmon.venues.patience import Patience
 from hlposmon.venues.websocket import Feed, Lost, Opened, Said
 from hlposmon.wire import hyperliquid as wire
+from hlposmon.workers.backfill import RETRY_S, Backfill, Watch
+from hlposmon.workers.handing import Handing
 from hlposmon.workers.outlet import Outlet
-from hlposmon.workers.recent import Recent
 from hlposmon.workers.waiting import wait
 
 log = logging.getLogger(__name__)
@@ -33,32 +30,6 @@ log = logging.getLogger(__name__)
 ACK_DEADLINE_S = 10.0
 # The streams of one account; both are replayed by a snapshot on subscribing.
 STREAMS = ("userFills", "userFundings")
-# Fills are fetched from this far before the high-water mark: two coins' fills need not come in the
-# order of their times.
-OVERLAP_MS = 2_000
-# How far back to look when the tracker knows nothing yet: enough to place the first statement.
-FIRST_LOOK_MS = 300_000
-# Fills a datagram, so that one message stays small.
-PIECE_FILLS = 100
-RETRY_S, RETRY_MAX_S = 1.0, 4.0
-HOUR_MS = 3_600_000
-# Live fills that wait for their backfill; what is lost beyond these breaks the chain, and is seen.
-EARLY_FILLS = 20_000
-
-
-@dataclass(slots=True)
-class _Watch:
-    """What this worker knows of one account on the present connection."""
-
-    account: Account
-    acked: set[str] = field(default_factory=set)
-    live: bool = False
-    failed: bool = False
-    due_s: float = 0.0
-    backoff: Backoff = field(default_factory=lambda: Backoff(RETRY_S, RETRY_MAX_S))
-    recent: Recent = field(default_factory=Recent)
-    unpaid_from_ms: int | None = None  # funding is to be asked for from then on
-    early: deque[Fill] = field(default_factory=lambda: deque(maxlen=EARLY_FILLS))
 
 
 class _Listening:
@@ -93,17 +64,15 @@ class FillWorker:
         self._info = info(_Listening(pulse, self._listen))
         self._outlet = Outlet(queue, pulse, "fill", accounts)
         followed, others = accounts[:max_users], accounts[max_users:]
-        self._watches = {account.name: _Watch(account) for account in followed}
+        self._watches = {account.name: Watch(account) for account in followed}
         self._names = {account.address: account.name for account in followed}
-        self._high_water_ms: dict[str, int | None] | None = None
-        self._opened_s = 0.0
-        # How far the venue's clock is ahead of our monotonic one; None until it was asked.
-        self._ahead_ms: int | None = None
-        self._told_heard_s = 0.0
-        self._limited = False
         text = f"its fills are not followed: max_users is {max_users}, as the exchange follows no more"
-        self._notices = dict.fromkeys(Notice(account.name, text, grave=True) for account in others)
+        notices = [Notice(account.name, text, grave=True) for account in others]
+        self._handing = Handing(self._outlet, pulse.name, notices)
         self._repeats = Repeats()
+        self._backfill = Backfill(pulse.name, self._info, self._handing, self._repeats)
+        self._opened_s = self._told_heard_s = 0.0
+        self._limited = False
 
     def run(self) -> None:
         try:
@@ -123,17 +92,8 @@ class FillWorker:
     # ------------------------------------------------------------------ tracker
 
     def _hear_tracker(self) -> None:
-        had_queue = self._outlet.fileno() is not None
-        for ask in self._outlet.poll():
-            if isinstance(ask, Welcome):
-                # A new tracker names all its accounts, one that has come to watch more names those.
-                self._high_water_ms = (self._high_water_ms or {}) | ask.high_water_ms
-                for notice in self._notices:
-                    self._outlet.put(notice)
-                for name in ask.high_water_ms.keys() & self._watches.keys():
-                    self._not_live(self._watches[name])
-        if had_queue and self._outlet.fileno() is None:
-            self._high_water_ms = None
+        for name in self._handing.hear() & self._watches.keys():
+            self._backfill.interrupt(self._watches[name])
 
     def _is_serving(self) -> bool:
         """Whether all accounts are live that the exchange follows for us: the other feed may be replaced."""
@@ -177,7 +137,8 @@ class FillWorker:
             self._lost(lost.reason, lost.retry_s)
 
     def _subscribe(self) -> None:
-        self._opened_s, self._limited, self._ahead_ms = time.monotonic(), False, None
+        self._opened_s, self._limited = time.monotonic(), False
+        self._backfill.connected()
         log.info("feed connected", extra=fields(url=self._feed.url, connection=self._feed.opened))
         self._outlet.connected(self._feed.opened)
         for watch in self._watches.values():
@@ -192,7 +153,7 @@ class FillWorker:
         for watch in self._watches.values():
             watch.acked.clear()
             watch.recent.is_broken()
-            self._not_live(watch, reason)
+            self._backfill.interrupt(watch, reason)
 
     def _said(self, raw: bytes) -> None:
         try:
@@ -208,7 +169,7 @@ class FillWorker:
             self._warn("message not understood", reason=error)
             for watch in self._watches.values():
                 watch.recent.is_broken()
-                self._not_live(watch, "a message was not understood", after_s=RETRY_S)
+                self._backfill.interrupt(watch, "a message was not understood", after_s=RETRY_S)
 
     def _acked(self, data: object) -> None:
         for watch in self._watches.values():
@@ -230,7 +191,9 @@ class FillWorker:
             self._limited = True
             for watch in self._watches.values():
                 if "userFills" not in watch.acked:
-                    self._notice(watch.account.name, f"the exchange refuses its feed: {text}", grave=True)
+                    self._handing.notice(
+                        watch.account.name, f"the exchange refuses its feed: {text}", grave=True
+                    )
 
     def _stream(self, channel: str, data: object) -> None:
         if not isinstance(data, dict):
@@ -246,148 +209,30 @@ class FillWorker:
             paid = wire.fundings(data.get("fundings"), name)
             watch.recent.add_fundings(paid)
             if watch.live:  # else with the backfill, which has what was paid before
-                self._fundings(paid)
+                self._handing.fundings(paid)
             return
         found, others = wire.fills(data.get("fills"), name, watch.account.address)
         if data.get("isSnapshot") is True:
             return  # months of history: what is wanted of it is fetched
-        self._note_others(name, others)
+        self._handing.not_watched(name, others)
         watch.recent.add(found)
         # Before the backfill they would only look like a gap, and it holds them; but if there is none to
         # be had, a fill that is shown late is worse than a gap that is shown.
-        if self._high_water_ms is not None and (watch.live or watch.failed):
-            self._hand_on(name, self._pulse.name, found, self._feed.heard_s)
+        if self._handing.is_welcome and (watch.live or watch.failed):
+            self._handing.fills(name, self._pulse.name, found, self._feed.heard_s, whole=watch.live)
         else:
             watch.early += found
 
-    # ----------------------------------------------------------------- backfill
+    # ------------------------------------------------------------------- within
 
     def _backfill_due(self) -> None:
-        if self._high_water_ms is None or not self._feed.is_open:
+        if not self._handing.is_welcome or not self._feed.is_open:
             return
         for watch in self._watches.values():
             ready = len(watch.acked) == len(STREAMS) and not watch.live
-            if ready and time.monotonic() >= watch.due_s and not self._pulse.stopping:
-                self._backfill(watch)
-
-    def _backfill(self, watch: _Watch) -> None:
-        name, breaks = watch.account.name, watch.recent.breaks
-        try:
-            start_ms = self._start_ms(name)
-            said_again = watch.recent.is_whole_since(start_ms)
-            if said_again:
-                again = watch.recent.fills_since(start_ms)
-                count = len(again)
-                self._hand_on(name, "again", again)
-            else:
-                count = self._fetch(watch, start_ms)
-        except (VenueUnavailable, VenueRefused, WireError) as error:
-            self._warn("backfill failed", account=name, reason=error)
-            watch.failed = True
-            self._not_live(watch, f"backfill failed: {error}", after_s=watch.backoff.next())
-            return
-        if watch.recent.breaks != breaks:
-            return  # something was lost meanwhile: what came is handed on, and it begins again
-        # The answer may come from a server that lags behind the stream's.
-        early = [fill for fill in watch.early if fill.time_ms >= start_ms]
-        if self._high_water_ms is None or not self._hand_on(name, self._pulse.name, early):
-            return  # the tracker went away meanwhile
-        if not said_again:
-            watch.recent.is_whole_from(start_ms)
-        watch.early.clear()
-        if self._high_water_ms.get(name) is None:
-            self._high_water_ms[name] = start_ms  # what is behind it was fetched once
-        self._fundings(watch.recent.fundings)
-        watch.live, watch.failed = True, False
-        watch.backoff.reset()
-        self._feed.calm()
-        how = "said again" if said_again else "fetched"
-        log.info("feed live", extra=fields(account=name, fills=count, how=how, since_ms=start_ms))
-        self._outlet.put(FeedState(name, self._pulse.name, live=True, at_s=time.monotonic()))
-
-    def _fetch(self, watch: _Watch, start_ms: int) -> int:
-        """Fetch all since `start_ms` and hand it on; how many fills. The stream waits in the socket."""
-        count = 0
-        # However often it fails after the fills, whose mark moves on, the payments are owed from here.
-        watch.unpaid_from_ms = (
-            start_ms if watch.unpaid_from_ms is None else min(watch.unpaid_from_ms, start_ms)
-        )
-        for page in self._info.fills_since(watch.account, start_ms):
-            self._note_others(watch.account.name, page.others)
-            count += len(page.fills)
-            watch.recent.add(page.fills)
-            if page.hole is not None:
-                self._outlet.put(Unlisted(watch.account.name, *page.hole))
-            if not self._hand_on(watch.account.name, "backfill", page.fills):
-                break
-        else:
-            self._fetch_fundings(watch)
-        return count
-
-    def _fetch_fundings(self, watch: _Watch) -> None:
-        """It is paid on the hour, and the stream's snapshot need not reach back to this one."""
-        since_ms = watch.unpaid_from_ms
-        if since_ms is None:
-            return
-        paid: list[Funding] = []
-        if since_ms // HOUR_MS < self._venue_ms() // HOUR_MS:
-            paid = self._info.fundings_since(watch.account, since_ms)
-            watch.recent.add_fundings(paid)
-        if self._fundings(paid):
-            watch.unpaid_from_ms = None
-
-    def _venue_ms(self) -> int:
-        """The venue's time now. Asked for once on each connection, as our own wall clock may be wrong."""
-        if self._ahead_ms is None:
-            self._ahead_ms = self._info.now_ms() - int(time.monotonic() * 1000)
-        return self._ahead_ms + int(time.monotonic() * 1000)
-
-    def _start_ms(self, name: str) -> int:
-        known_ms = (self._high_water_ms or {}).get(name)
-        if known_ms is None:
-            return self._venue_ms() - FIRST_LOOK_MS
-        return max(0, known_ms - OVERLAP_MS)
-
-    # ------------------------------------------------------------------- within
-
-    def _hand_on(self, name: str, source: str, fills: Sequence[Fill], heard_s: float | None = None) -> bool:
-        for at in range(0, len(fills), PIECE_FILLS):
-            piece = tuple(fills[at : at + PIECE_FILLS])
-            if not self._outlet.put(Fills(name, source, piece, heard_s)):
-                self._high_water_ms = None
-                return False
-            known_ms = (self._high_water_ms or {}).get(name)
-            # A fill that came in before the backfill says nothing of those before it.
-            whole = source == "backfill" or self._watches[name].live
-            if self._high_water_ms is not None and known_ms is not None and whole:
-                self._high_water_ms[name] = max(known_ms, piece[-1].time_ms)
-        return True
-
-    def _fundings(self, fundings: Sequence[Funding]) -> bool:
-        """Hand them on, oldest first; False when the tracker is gone."""
-        return all(self._outlet.put(paid) for paid in sorted(fundings, key=lambda paid: paid.time_ms))
-
-    def _not_live(self, watch: _Watch, reason: str = "", *, after_s: float = 0.0) -> None:
-        watch.due_s = time.monotonic() + after_s
-        if watch.live or reason:
-            self._outlet.put(
-                FeedState(
-                    watch.account.name, self._pulse.name, live=False, at_s=time.monotonic(), reason=reason
-                )
-            )
-        watch.live = False
-
-    def _note_others(self, name: str, coins: Sequence[str]) -> None:
-        for coin in sorted(set(coins)):
-            self._notice(name, f"{coin} is traded but not watched: only perpetuals of the first dex are")
-
-    def _notice(self, name: str, text: str, *, grave: bool = False) -> None:
-        """Say it to this tracker, and to each one after it."""
-        notice = Notice(name, text, grave)
-        if notice not in self._notices:
-            self._notices[notice] = None
-            log.warning("notice", extra=fields(account=name, text=text))
-            self._outlet.put(notice)
+            due = ready and time.monotonic() >= watch.due_s and not self._pulse.stopping
+            if due and self._backfill.bring(watch):
+                self._feed.calm()
 
     def _warn(self, message: str, **values: object) -> None:
         self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)

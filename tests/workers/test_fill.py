@@ -6,14 +6,15 @@ import pytest
 
 from hlposmon.domain.reports import FeedState, Fills, Funding, Heard, Joined, Notice, Welcome
 from hlposmon.supervision.loop import Pulse
+from hlposmon.workers import backfill, recent
 from hlposmon.workers import fill as fills
-from hlposmon.workers import recent
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch):
     """What failed is tried again soon."""
     monkeypatch.setattr(fills, "RETRY_S", 0.2)
+    monkeypatch.setattr(backfill, "RETRY_S", 0.2)
 
 
 def start_ms(one):
@@ -256,7 +257,7 @@ def test_a_fill_after_a_failed_backfill_does_not_hide_those_before_it(stage):
     one.control.drop()
     missed = one.buy()
     one.tracker.until(lambda: "backfill failed" in one.tracker.of(FeedState)[-1].reason, seconds=10)
-    one.tracker.for_s((fills.OVERLAP_MS + 500) / 1000)  # beyond what every backfill reaches back
+    one.tracker.for_s((backfill.OVERLAP_MS + 500) / 1000)  # beyond what every backfill reaches back
     shown = one.buy()
     one.tracker.until(lambda: shown in one.tracker.tids())
     assert missed not in one.tracker.tids()
@@ -282,7 +283,7 @@ def test_coins_that_are_not_watched_are_told_of_for_each_account_and_each_tracke
     pulse = Pulse.alone("worker")
     worker = one.fill_worker(pulse)
     for name in ("main", "other-1", "main"):
-        worker._note_others(name, ["xyz:TSLA", "xyz:TSLA"])
+        worker._handing.not_watched(name, ["xyz:TSLA", "xyz:TSLA"])
     try:
         worker._hear_tracker()
         one.tracker.turn()
