@@ -12,16 +12,17 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from hlposmon.config import Account
-from hlposmon.domain.reports import Bell, Fills, Happened, Happening, Notice, Unlisted
+from hlposmon.domain.reports import Bell, Fills, Unlisted
 from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.pacing import Backoff
-from hlposmon.supervision.logs import Repeats, fields
+from hlposmon.supervision.logs import Repeats
 from hlposmon.supervision.loop import Pulse
-from hlposmon.venues.hyperliquid import PLAIN_MODES, HyperliquidInfo, Page
+from hlposmon.venues.hyperliquid import HyperliquidInfo, Page
+from hlposmon.workers.identity import Identities
 from hlposmon.workers.outlet import Outlet
 from hlposmon.workers.waiting import wait
 
@@ -37,9 +38,6 @@ HOUR_MS, FUNDING_LAG_MS = 3_600_000, 60_000
 LOOK_S = 60.0
 OVERLAP_MS = 5_000
 LOOK_PAGES = 2
-IDENTIFY_S, IDENTIFY_AGAIN_S = 20.0, 300.0
-# How often it is asked how an account's balances are kept (weight 20).
-MODE_S = 300.0
 RETRY_S, RETRY_MAX_S = 1.0, 4.0
 
 
@@ -61,13 +59,6 @@ class _Round:
     doubted: bool = False
     stated_ms: int = 0
     funded_hour: int | None = None
-    identified: bool = False
-    identify_due_s: float = 0.0
-    # As it answers for an address that it does not know.
-    empty: bool = False
-    mode: str | None = None
-    mode_due_s: float = 0.0
-    notices: dict[Notice, None] = field(default_factory=dict)
 
 
 class ReconcileWorker:
@@ -87,11 +78,11 @@ class ReconcileWorker:
         self._reached_s = reached_s
         self._outlet = Outlet(queue, pulse, "reconcile", accounts)
         self._welcomed = False
-        self._identify_due_s = 0.0
         self._rounds = {
             account.name: _Round(account, 0.0, Backoff(RETRY_S, RETRY_MAX_S)) for account in accounts
         }
         self._repeats = Repeats()
+        self._identities = Identities(accounts, info, self._outlet, self._repeats)
 
     def run(self) -> None:
         try:
@@ -102,7 +93,8 @@ class ReconcileWorker:
                     self._pulse.beat()
                     if time.monotonic() >= round_.due_s and not self._pulse.stopping:
                         self._ask(round_)
-                self._identify_one()
+                if self._welcomed:
+                    self._identities.ask_one()
                 self._wait()
         finally:
             self._info.close()
@@ -114,12 +106,11 @@ class ReconcileWorker:
                 self._rung(ask)
                 continue
             self._welcomed = True
+            self._identities.welcome()
             for round_ in self._rounds.values():  # a new tracker: it needs a statement now
                 round_.due_s = 0.0
                 if round_.funded_hour is not None:
                     round_.funded_hour -= 1  # what the last one was told it may not have written down
-                for notice in round_.notices:
-                    self._outlet.put(notice)
         if self._outlet.fileno() is None:
             self._welcomed = False
 
@@ -161,7 +152,7 @@ class ReconcileWorker:
             self._warn("no statement", account=account.name, reason=error)
             return
         round_.urgent, round_.stated_ms = False, statement.time_ms
-        round_.empty = not statement.positions and not statement.equity
+        self._identities.stated(statement)
         if round_.fills_from_ms is not None and since_ms is None:
             # Fills that are wanted still are asked for again soon; the statement did not wait for them.
             self._again(round_)
@@ -230,7 +221,7 @@ class ReconcileWorker:
         try:
             for happened in self._info.ledger_since(round_.account, since_ms):
                 self._outlet.put(happened)
-            self._ask_mode(round_)
+            self._identities.ask_mode(round_.account)
             round_.doubted = False
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("causes not asked", account=round_.account.name, reason=error)
@@ -257,66 +248,6 @@ class ReconcileWorker:
             self._outlet.put(Unlisted(round_.account.name, *page.hole))
         for at in range(0, len(page.fills), PIECE_FILLS):
             self._outlet.put(Fills(round_.account.name, "fetch", page.fills[at : at + PIECE_FILLS]))
-
-    def _identify_one(self) -> None:
-        """One account now and then: asking for a role is thirty times as dear as for a statement.
-
-        Roles first, and at once of who seems to have nothing: a mistyped address looks like that.
-        """
-        now_s = time.monotonic()
-        if not self._welcomed:
-            return
-        for round_ in sorted(self._rounds.values(), key=lambda one: (one.identified, not one.empty)):
-            is_known = round_.identified and now_s < round_.mode_due_s
-            if not round_.asked_s or is_known or now_s < round_.identify_due_s:
-                continue
-            if now_s < self._identify_due_s and (round_.identified or not round_.empty):
-                return
-            self._identify_due_s = now_s + IDENTIFY_S
-            try:
-                if round_.identified:
-                    self._ask_mode(round_)
-                else:
-                    self._identify(round_)
-            except (VenueUnavailable, VenueRefused, WireError) as error:
-                round_.identify_due_s = now_s + IDENTIFY_AGAIN_S  # the others have their turn first
-                self._warn("role or mode not known", account=round_.account.name, reason=error)
-            return
-
-    def _identify(self, round_: _Round) -> None:
-        """Once: an address that the exchange does not know, or an agent's, answers as an empty account."""
-        account = round_.account
-        role, owner = self._info.role(account)
-        round_.identified = True
-        if role == "missing":
-            self._notice(
-                round_,
-                f"the exchange does not know the address {account.address}: is it the right one?",
-                grave=True,
-            )
-        elif role == "agent":
-            text = f"{account.address} is an agent's (API wallet): watch its account {owner} instead"
-            self._notice(round_, text, grave=True)
-
-    def _ask_mode(self, round_: _Round) -> None:
-        """How its balances are kept: it can change at any time, and explains what no fill does."""
-        mode, was = self._info.mode(round_.account), round_.mode
-        round_.mode, round_.mode_due_s = mode, time.monotonic() + MODE_S
-        if was is not None and mode != was:
-            text = f"the account mode changed from {was} to {mode}"
-            self._outlet.put(Happened(round_.account.name, round_.stated_ms, Happening.MODE_CHANGE, text))
-        if mode != was and mode not in PLAIN_MODES:
-            self._notice(
-                round_, f"account mode {mode}: the balances are in its spot state, equity here may be too low"
-            )
-
-    def _notice(self, round_: _Round, text: str, *, grave: bool = False) -> None:
-        """Say it to this tracker, and to each one after it."""
-        notice = Notice(round_.account.name, text, grave=grave)
-        if notice not in round_.notices:
-            round_.notices[notice] = None
-            log.warning("notice", extra=fields(account=round_.account.name, text=text))
-            self._outlet.put(notice)
 
     def _warn(self, message: str, **values: object) -> None:
         self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)
