@@ -14,9 +14,11 @@ import signal
 import time
 
 from hlposmon.supervision.heartbeat import SERVING, Board, Row
+from hlposmon.supervision.memory import give_back
 from hlposmon.supervision.signals import Signals, Wake
 
 LONGEST_NAP_S = 1.0
+GIVE_BACK_S = 60.0
 
 
 class Pulse:
@@ -34,6 +36,7 @@ class Pulse:
         self._signals: Signals | None = None
         self._stopping = False
         self._reload = False
+        self._give_back_s = time.monotonic() + GIVE_BACK_S
 
     @classmethod
     def alone(cls, name: str, *, signals: bool = False) -> "Pulse":
@@ -60,10 +63,17 @@ class Pulse:
             self._stopping = True
 
     def beat(self) -> None:
-        """I am at work. Also notices that the supervisor is gone: then there is nobody to work for."""
+        """I am at work. Also notices that the supervisor is gone: then there is nobody to work for.
+
+        Once a minute the memory that is free is given back.
+        """
         self._row.beat()
         if os.getppid() != self._parent_pid:
             self._stopping = True
+        now_s = time.monotonic()
+        if now_s >= self._give_back_s:
+            self._give_back_s = now_s + GIVE_BACK_S
+            give_back()
 
     def serves(self, *, now: bool) -> None:
         """Whether what this child is there for is being done at present: a guard says so."""

@@ -1,0 +1,54 @@
+"""Free memory goes back to the kernel: by itself, once a minute, and amid what is in use."""
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+# In a process of its own, since other tests leave memory in this one in any state.
+SCRIPT = """
+import threading
+from hlposmon.supervision import loop
+
+def anonymous_kb():
+    with open("/proc/self/smaps_rollup") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Anonymous:"))
+
+def work():
+    pieces = [bytes(1500) for _ in range(20_000)]  # 30 MB
+    kept.extend(pieces[::100])  # and what is needed still lies amid it
+
+kept = []
+before = anonymous_kb()
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+after = anonymous_kb()
+loop.GIVE_BACK_S = {give_back_s}
+pulse = loop.Pulse.alone("worker")
+pulse.beat()
+print(before, after, anonymous_kb())
+"""
+
+
+def grown_mb(give_back_s: float) -> tuple[float, float]:
+    """By how much a process has grown after its work, and after its next beat."""
+    script = SCRIPT.format(give_back_s=give_back_s)
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    before, after, at_last = map(int, said.split())
+    return (after - before) / 1024, (at_last - before) / 1024
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="this C library has no malloc_trim")
+def test_a_beat_gives_back_what_is_free():
+    worked_mb, beaten_mb = grown_mb(0)
+
+    assert worked_mb > 20, "the C library has given it back by itself: there is nothing to show here"
+    assert beaten_mb < 5
+
+
+def test_not_every_beat_does():
+    worked_mb, beaten_mb = grown_mb(60)
+
+    assert beaten_mb > worked_mb / 2
