@@ -3,16 +3,20 @@
 What a client has not been sent yet waits in what is kept for all, and nowhere else: behind that it is who
 was away, who reads slowly, and, when so many listen that to send to each would keep the publisher from its
 work, everybody. They are sent all that they lack at once, in turns. Who is so far behind that it is not
-kept any more is cut off, never waited for. No path, no request and no JSON in here.
+kept any more is cut off, never waited for. What a client asks for is answered when it has all that is
+older than the answer. No path, no request and no JSON in here.
 """
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from hlposmon.serving.messages import Peer
+
+log = logging.getLogger(__name__)
 
 # What a client may come back for: the last so many messages, or bytes of them.
 REPLAY_MESSAGES = 4096
@@ -21,6 +25,9 @@ REPLAY_BYTES = 4 << 20
 PUBLISH_S = 0.01
 TURN_S = 0.02
 SLICE_BYTES = 16 * 1024  # of what a client lacks, at once
+SLICES = 256  # kept in one turn for others
+INTERNAL_ERROR = 1011
+WAITING_QUESTIONS = 256  # of one client
 
 Wanted = tuple[bool, frozenset[str], frozenset[str]]
 Slices = dict[tuple[int, Wanted], tuple[int, bytes]]
@@ -37,7 +44,7 @@ class Published:
     compact: bytes
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Listener:
     """What one client asked for; `sent_seq` is how far it has come while it is behind."""
 
@@ -46,7 +53,7 @@ class Listener:
     events: frozenset[str] = frozenset()
     accounts: frozenset[str] = frozenset()
     sent_seq: int | None = None
-    asked: int = 0  # states that it is to be sent once it has come so far
+    questions: deque[Callable[["Listener"], None]] = field(default_factory=deque)
 
     @property
     def wanted(self) -> Wanted:
@@ -65,9 +72,16 @@ class Listener:
 class Audience:
     """All listeners. `turn` it often; `publish` is called with numbers that have no hole."""
 
-    def __init__(self, seq: Callable[[], int], state: Callable[[Peer], None]) -> None:
-        """`seq` is the number of the last message there was; `state` sends the state as it is now."""
-        self._seq, self._state = seq, state
+    def __init__(
+        self,
+        seq: Callable[[], int],
+        *,
+        ring: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`seq` is the number of the last message there was; `ring` is called when there was no time for all
+        and `turn` should be, soon. `clock` counts seconds and never goes back."""
+        self._seq, self._ring, self._clock = seq, ring, clock
         self._listeners: dict[Peer, Listener] = {}
         self._abreast: dict[Peer, Listener] = {}  # those who were sent all
         self._behind: dict[Peer, Listener] = {}
@@ -90,31 +104,28 @@ class Audience:
         while len(self._replay) > REPLAY_MESSAGES or self.replay_bytes > REPLAY_BYTES:
             gone = self._replay.popleft()
             self.replay_bytes -= len(gone.frame) + len(gone.compact)
-        began_s = time.monotonic()
+        began_s = self._clock()
         until_s = began_s + PUBLISH_S - self._busy_s
         for listener in list(self._abreast.values()):
-            if listener.peer.buffered or time.monotonic() >= until_s:
+            is_late = self._clock() >= until_s
+            if is_late or listener.peer.buffered:
                 self._fall_behind(listener, message.seq - 1)
+                if is_late:
+                    self._ring()
             elif frame := listener.frame(message):
                 listener.peer.send_frame(frame)
-        self._busy_s += time.monotonic() - began_s
+        self._busy_s += self._clock() - began_s
 
-    def turn(self) -> bool:
-        """Send on to those who are behind; False when there was no time for all of them."""
+    def turn(self, most_s: float = TURN_S) -> None:
+        """Send on to those who are behind, for so long at most; who is not reached is first the next time."""
         self._busy_s = 0.0
-        until_s = time.monotonic() + TURN_S
+        until_s = self._clock() + most_s
         slices: Slices = {}
         for listener in list(self._behind.values()):
             self._catch_up(listener, slices)
-            if time.monotonic() >= until_s:
-                return False
-        return True
-
-    def finish(self) -> None:
-        """The last turn: whoever reads is sent what it lacks, however long it takes."""
-        slices: Slices = {}
-        for listener in list(self._behind.values()):
-            self._catch_up(listener, slices)
+            if self._clock() >= until_s:
+                self._ring()
+                return
 
     def join(self, listener: Listener, since: int | None) -> bool:
         """One more, who has had all up to `since`; False when that is not kept: it is sent the state then."""
@@ -130,15 +141,14 @@ class Audience:
         for listeners in (self._listeners, self._abreast, self._behind):
             listeners.pop(peer, None)
 
-    def subscribe(self, peer: Peer, events: frozenset[str], accounts: frozenset[str]) -> None:
-        """From here on it is sent only these; empty: all."""
+    def ask(self, peer: Peer, answer: Callable[[Listener], None]) -> None:
+        """It wants something: `answer` is called when it has all messages that are older. Who asks on and
+        on while it does not read is cut off."""
         listener = self._listeners[peer]
-        listener.events, listener.accounts = events, accounts
-
-    def ask(self, peer: Peer) -> None:
-        """It wants the state: behind all messages that are older than it."""
-        listener = self._listeners[peer]
-        listener.asked += 1
+        if len(listener.questions) >= WAITING_QUESTIONS:
+            peer.cut_off()
+            return
+        listener.questions.append(answer)
         if listener.sent_seq is None:
             self._fall_behind(listener, self._seq())
         self._catch_up(listener, {})
@@ -155,44 +165,68 @@ class Audience:
         self._behind[listener.peer] = listener
         listener.sent_seq = sent_seq
 
-    def _come_abreast(self, listener: Listener) -> None:
-        del self._behind[listener.peer]
-        self._abreast[listener.peer] = listener
-        listener.sent_seq = None
-        asked, listener.asked = listener.asked, 0
-        for _ in range(asked):
-            self._state(listener.peer)
-
     def _catch_up(self, listener: Listener, slices: Slices) -> None:
-        """Send on what it lacks, until something has to wait; at its end it is sent what is new.
+        """Send on what it lacks, until something has to wait; then answer it, and send it what is new.
 
-        `slices` has what was put together for others who have come as far and want the same.
+        `slices` has what was put together for others who have come as far and want the same. One question
+        is answered at a time: the others have their turn between.
         """
-        while listener.sent_seq is not None:
-            if listener.sent_seq == self._seq():
-                self._come_abreast(listener)
-                return
-            if not self._is_kept_since(listener.sent_seq):
+        while listener.sent_seq != self._seq():
+            if listener.peer.buffered:
+                self._pass_over(listener)
+            if not self._is_kept_since(listener.sent_seq or 0):
                 listener.peer.cut_off()
                 return
             if listener.peer.buffered:
                 return
-            name = listener.sent_seq, listener.wanted
-            if name not in slices:
-                slices[name] = self._slice(listener)
-            listener.sent_seq, frames = slices[name]
+            listener.sent_seq, frames = self._slice(listener, slices)
             if frames:
                 listener.peer.send_frame(frames)
+        if listener.questions:
+            if listener.peer.buffered:
+                return
+            self._answer(listener, listener.questions.popleft())
+        if listener.questions:
+            self._ring()
+            return
+        del self._behind[listener.peer]
+        self._abreast[listener.peer] = listener
+        listener.sent_seq = None
 
-    def _slice(self, listener: Listener) -> tuple[int, bytes]:
+    def _answer(self, listener: Listener, answer: Callable[[Listener], None]) -> None:
+        """What fails costs this client its connection, and nobody else anything."""
+        try:
+            answer(listener)
+        except Exception:
+            log.exception("a question on the stream could not be answered")
+            listener.peer.close(INTERNAL_ERROR, "internal error")
+
+    def _pass_over(self, listener: Listener) -> None:
+        """Who wants few messages is not cut off for the others; looked at when half of those kept are new."""
+        if not (listener.events or listener.accounts) or listener.sent_seq is None or not self._replay:
+            return
+        begin = listener.sent_seq + 1 - self._replay[0].seq
+        if 0 <= begin < len(self._replay) // 2:
+            for message in islice(self._replay, begin, None):
+                if listener.frame(message):
+                    return
+                listener.sent_seq = message.seq
+
+    def _slice(self, listener: Listener, slices: Slices) -> tuple[int, bytes]:
         """What comes next for it, many frames in one piece, and up to which message."""
-        frames, size, sent_seq = [], 0, listener.sent_seq or 0
-        for message in islice(self._replay, sent_seq + 1 - self._replay[0].seq, None):
-            frames.append(listener.frame(message))
-            sent_seq, size = message.seq, size + len(frames[-1])
-            if size >= SLICE_BYTES:
-                break
-        return sent_seq, b"".join(frames)
+        sent_seq = listener.sent_seq or 0
+        name = sent_seq, listener.wanted
+        if name not in slices:
+            frames, size = [], 0
+            for message in islice(self._replay, sent_seq + 1 - self._replay[0].seq, None):
+                frames.append(listener.frame(message))
+                sent_seq, size = message.seq, size + len(frames[-1])
+                if size >= SLICE_BYTES:
+                    break
+            if len(slices) >= SLICES:
+                slices.clear()
+            slices[name] = sent_seq, b"".join(frames)
+        return slices[name]
 
     def _is_kept_since(self, since: int) -> bool:
         """Whether all behind this message is here; nothing is, behind the last one."""

@@ -32,6 +32,7 @@ WORKERS = "/api/v1/workers"
 METRICS = "/metrics"
 PATHS = (SUMMARY, HEALTH, STREAM, WORKERS, METRICS)
 
+LAST_TURN_S = 0.3  # for what clients lack at the end
 _PING = text_frame(dumps({"type": "ping"}))
 _CODES = {
     400: "bad_request",
@@ -92,7 +93,7 @@ class PublicServer:
         self._source = source
         self._access = access or Access()
         self._server = Server(self, limits or Limits(), refused=refused)
-        self._audience = Audience(lambda: source.seq, lambda peer: self._send_state(peer, "summary"))
+        self._audience = Audience(lambda: source.seq, ring=self._server.ring)
         self._requests: Counter[tuple[str, int]] = Counter()
         self.listen, self.fileno = self._server.listen, self._server.fileno
 
@@ -118,12 +119,11 @@ class PublicServer:
     def step(self, timeout: float = 0.0) -> None:
         """Wait at most `timeout` seconds, hear who speaks, and send on to those who are behind."""
         self._server.step(timeout)
-        if not self._audience.turn():
-            self._server.ring()
+        self._audience.turn()
 
     def close(self) -> None:
         """Send what is owed, as far as it is read, and say goodbye to everyone."""
-        self._audience.finish()
+        self._audience.turn(LAST_TURN_S)
         self._server.close()
 
     # ---------------------------------------------------------------- the app
@@ -210,7 +210,7 @@ class PublicServer:
         if action == "ping":
             return peer.send(dumps({"type": "pong"}))
         if action == "get_summary":
-            return self._audience.ask(peer)
+            return self._audience.ask(peer, lambda listener: self._send_state(listener.peer, "summary"))
         if action == "subscribe":
             return self._subscribe(peer, asked)
         return _complain(peer, "an action is wanted: get_summary, ping or subscribe")
@@ -219,10 +219,13 @@ class PublicServer:
         events, accounts = asked.get("events", []), asked.get("accounts", [])
         if not (_is_texts(events) and _is_texts(accounts)):
             return _complain(peer, "events and accounts are lists of text")
-        self._audience.subscribe(peer, frozenset(events), frozenset(accounts))
-        return peer.send(
-            dumps({"type": "subscribed", "events": sorted(events), "accounts": sorted(accounts)})
-        )
+        said = dumps({"type": "subscribed", "events": sorted(events), "accounts": sorted(accounts)})
+
+        def subscribe(listener: Listener) -> None:
+            listener.events, listener.accounts = frozenset(events), frozenset(accounts)
+            listener.peer.send(said)
+
+        return self._audience.ask(peer, subscribe)
 
     def _send_state(self, peer: Peer, kind: str) -> None:
         summary = self._source.summary(None) or {}

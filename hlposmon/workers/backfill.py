@@ -71,7 +71,7 @@ class Backfill:
         name, breaks, handing = watch.account.name, watch.recent.breaks, self._handing
         try:
             start_ms = self._start_ms(name)
-            said_again = watch.recent.is_whole_since(start_ms)
+            said_again = watch.unpaid_from_ms is None and watch.recent.is_whole_since(start_ms)
             count = (self._say_again if said_again else self._fetch)(watch, start_ms)
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._repeats.log(
@@ -90,7 +90,8 @@ class Backfill:
             watch.recent.is_whole_from(start_ms)
         watch.early.clear()
         handing.begin_at(name, start_ms)
-        handing.fundings(watch.recent.fundings)
+        if not handing.fundings(watch.recent.fundings):
+            return False
         watch.live, watch.failed = True, False
         watch.backoff.reset()
         how = "said again" if said_again else "fetched"

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 
-from hlposmon.domain.reports import FeedState, Fill, Fills, Funding, Notice, Unlisted, Welcome
+from hlposmon.domain.reports import FeedState, Fill, Fills, Funding, Notice, Report, Unlisted, Welcome
 from hlposmon.supervision.logs import fields
 from hlposmon.workers.outlet import Outlet
 
@@ -23,7 +23,7 @@ class Handing:
     """One worker's. What is said of fills, funding and states answers False when the tracker is gone."""
 
     def __init__(self, outlet: Outlet, feed: str, notices: Iterable[Notice]) -> None:
-        self.outlet, self._feed = outlet, feed
+        self._outlet, self._feed = outlet, feed
         self._notices = dict.fromkeys(notices)
         self._marks_ms: dict[str, int | None] | None = None
 
@@ -34,16 +34,16 @@ class Handing:
 
     def hear(self) -> set[str]:
         """Hear the tracker; the accounts that it wants to be told of from its mark on."""
-        had_queue = self.outlet.fileno() is not None
+        had_queue = self._outlet.fileno() is not None
         welcomed: set[str] = set()
-        for ask in self.outlet.poll():
+        for ask in self._outlet.poll():
             if isinstance(ask, Welcome):
                 # A new tracker names all its accounts, one that has come to watch more names those.
                 self._marks_ms = (self._marks_ms or {}) | ask.high_water_ms
                 welcomed |= ask.high_water_ms.keys()
                 for notice in self._notices:
-                    self.outlet.put(notice)
-        if had_queue and self.outlet.fileno() is None:
+                    self._outlet.put(notice)
+        if had_queue and self._outlet.fileno() is None:
             self._marks_ms = None
         return welcomed
 
@@ -62,8 +62,7 @@ class Handing:
         """`whole`: nothing is missing before them, so that the mark moves on."""
         for at in range(0, len(fills), PIECE_FILLS):
             piece = tuple(fills[at : at + PIECE_FILLS])
-            if not self.outlet.put(Fills(name, source, piece, heard_s)):
-                self._marks_ms = None
+            if not self._put(Fills(name, source, piece, heard_s)):
                 return False
             known_ms = self.mark_ms(name)
             if self._marks_ms is not None and known_ms is not None and whole:
@@ -72,15 +71,15 @@ class Handing:
 
     def fundings(self, fundings: Iterable[Funding]) -> bool:
         """Oldest first."""
-        return all(self.outlet.put(paid) for paid in sorted(fundings, key=lambda paid: paid.time_ms))
+        return all(self._put(paid) for paid in sorted(fundings, key=lambda paid: paid.time_ms))
 
     def hole(self, name: str, hole: tuple[int, int, str]) -> bool:
         """What cannot be fetched any more."""
-        return self.outlet.put(Unlisted(name, *hole))
+        return self._put(Unlisted(name, *hole))
 
     def state(self, name: str, *, live: bool, reason: str = "") -> bool:
         """Whether all fills of an account come in."""
-        return self.outlet.put(FeedState(name, self._feed, live, time.monotonic(), reason))
+        return self._put(FeedState(name, self._feed, live, time.monotonic(), reason))
 
     def notice(self, name: str, text: str, *, grave: bool = False) -> None:
         """Say it to this tracker, and to each one after it."""
@@ -88,7 +87,14 @@ class Handing:
         if notice not in self._notices:
             self._notices[notice] = None
             log.warning("notice", extra=fields(account=name, text=text))
-            self.outlet.put(notice)
+            self._outlet.put(notice)
+
+    def _put(self, report: Report) -> bool:
+        """What the tracker did not get it does not know: there is no mark any more."""
+        if self._outlet.put(report):
+            return True
+        self._marks_ms = None
+        return False
 
     def not_watched(self, name: str, coins: Iterable[str]) -> None:
         """Tell of coins that are traded and are none of ours."""

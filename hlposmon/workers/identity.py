@@ -26,7 +26,8 @@ MODE_S = 300.0
 @dataclass(slots=True)
 class _Identity:
     account: Account
-    stated_ms: int | None = None  # the time of its last statement; None before the first
+    was_asked: bool = False  # for a statement, whatever came of it
+    stated_ms: int = 0  # the time of its last statement
     empty: bool = False  # as it answers for an address that it does not know
     is_known: bool = False
     due_s: float = 0.0
@@ -50,8 +51,12 @@ class Identities:
         for notice in self._notices:
             self._outlet.put(notice)
 
+    def asked(self, account: Account) -> None:
+        """A statement is asked for: only then its account is asked after."""
+        self._of[account.name].was_asked = True
+
     def stated(self, statement: Statement) -> None:
-        """A statement came: only then is its account asked after."""
+        """A statement came."""
         one = self._of[statement.account]
         one.stated_ms = statement.time_ms
         one.empty = not statement.positions and not statement.equity
@@ -61,7 +66,7 @@ class Identities:
         now_s = time.monotonic()
         for one in sorted(self._of.values(), key=lambda one: (one.is_known, not one.empty)):
             is_done = one.is_known and now_s < one.mode_due_s
-            if one.stated_ms is None or is_done or now_s < one.due_s:
+            if not one.was_asked or is_done or now_s < one.due_s:
                 continue
             if now_s < self._due_s and (one.is_known or not one.empty):
                 return
@@ -86,7 +91,7 @@ class Identities:
         one.mode, one.mode_due_s = mode, time.monotonic() + MODE_S
         if was is not None and mode != was:
             text = f"the account mode changed from {was} to {mode}"
-            self._outlet.put(Happened(account.name, one.stated_ms or 0, Happening.MODE_CHANGE, text))
+            self._outlet.put(Happened(account.name, one.stated_ms, Happening.MODE_CHANGE, text))
         if mode != was and mode not in PLAIN_MODES:
             text = f"account mode {mode}: the balances are in its spot state, equity here may be too low"
             self._notice(account, text)

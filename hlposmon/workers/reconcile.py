@@ -34,6 +34,7 @@ PIECE_FILLS = 100
 # What the tracker calls a bell that it rings because a statement differs from the book.
 DOUBTED = "doubt"
 HOUR_MS, FUNDING_LAG_MS = 3_600_000, 60_000
+FUNDING_AGAIN_S = 5.0
 # How often the fills since the last look are fetched, and how far that reaches back over it.
 LOOK_S = 60.0
 OVERLAP_MS = 5_000
@@ -59,6 +60,7 @@ class _Round:
     doubted: bool = False
     stated_ms: int = 0
     funded_hour: int | None = None
+    fund_due_s: float = 0.0
 
 
 class ReconcileWorker:
@@ -94,6 +96,7 @@ class ReconcileWorker:
                     if time.monotonic() >= round_.due_s and not self._pulse.stopping:
                         self._ask(round_)
                 if self._welcomed:
+                    self._ask_funding_of_one()
                     self._identities.ask_one()
                 self._wait()
         finally:
@@ -138,6 +141,7 @@ class ReconcileWorker:
         if not self._welcomed:
             return  # nobody to tell
         since_ms = self._fetch(round_)
+        self._identities.asked(account)
         try:
             round_.asked_s = asked_s = time.monotonic()
             statement = self._info.statement(
@@ -159,7 +163,6 @@ class ReconcileWorker:
         else:
             round_.backoff.reset()
             round_.due_s = time.monotonic() + self._interval_s
-        self._ask_funding(round_)
         if self._outlet.put(statement):
             if round_.looked_ms is None:
                 round_.look_due_s = time.monotonic() + self._look_s
@@ -226,18 +229,28 @@ class ReconcileWorker:
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("causes not asked", account=round_.account.name, reason=error)
 
-    def _ask_funding(self, round_: _Round) -> None:
-        """Once an hour, a minute after it began: what was paid and what no stream may have brought."""
-        hour, ms = divmod(round_.stated_ms, HOUR_MS)
-        if round_.funded_hour is None:
-            round_.funded_hour = hour
-        if hour == round_.funded_hour or ms < FUNDING_LAG_MS:
-            return
+    def _ask_funding_of_one(self) -> None:
+        """Once an hour, a minute after it began: what was paid and what no stream may have brought.
+
+        Of one account at a time and when nothing else is due: no statement waits for it.
+        """
+        now_s = time.monotonic()
+        for round_ in self._rounds.values():
+            hour, ms = divmod(round_.stated_ms, HOUR_MS)
+            if round_.funded_hour is None and round_.stated_ms:
+                round_.funded_hour = hour
+            if round_.funded_hour is None or hour == round_.funded_hour or ms < FUNDING_LAG_MS:
+                continue
+            if now_s >= round_.fund_due_s:
+                self._ask_funding(round_, hour, round_.funded_hour)
+                return
+
+    def _ask_funding(self, round_: _Round, hour: int, funded_hour: int) -> None:
         try:
-            since_ms = (round_.funded_hour - 1) * HOUR_MS
-            paid = self._info.fundings_since(round_.account, since_ms)
+            paid = self._info.fundings_since(round_.account, (funded_hour - 1) * HOUR_MS)
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("funding not asked", account=round_.account.name, reason=error)
+            round_.fund_due_s = time.monotonic() + FUNDING_AGAIN_S
             return
         if all(self._outlet.put(each) for each in paid):
             round_.funded_hour = hour

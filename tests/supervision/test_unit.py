@@ -90,15 +90,6 @@ def test_it_says_what_the_supervisor_relies_on(service: configparser.SectionProx
     assert service[key] == value
 
 
-def test_a_reload_is_of_a_configuration_that_was_looked_over():
-    lines = [line for line in UNIT.read_text().splitlines() if line.startswith("ExecReload=")]
-
-    assert lines == [
-        "ExecReload=/opt/hlposmon/bin/hlposmon config check",
-        "ExecReload=/bin/kill -HUP $MAINPID",
-    ]
-
-
 def test_the_health_unit_writes_to_a_folder_of_its_users_and_asks_at_the_services():
     health = configparser.RawConfigParser(strict=False, delimiters=("=",))
     health.optionxform = str  # type: ignore[assignment,method-assign]
