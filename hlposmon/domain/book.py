@@ -104,9 +104,9 @@ class Book:
         if account is None or not account.stated:
             return []
         holding = self._line(funding.account, account, funding.key).holding
-        if funding.time_ms <= account.base_ms or not holding.is_unpaid(funding.time_ms):
+        if funding.time_ms <= account.base_ms or not holding.payments.owes(funding.time_ms):
             return []
-        holding.pay(funding.time_ms)
+        holding.payments = holding.payments.paid(funding.time_ms)
         holding.position = holding.position.funded(funding.amount)
         return [Funded(funding, holding.position)]
 
@@ -224,7 +224,7 @@ class Book:
                 if holding.based:
                     known_ms = holding.remembered_ms
                     seen = holding.taken_since(known_ms)
-                    found.append(Memory(name, key, holding.position, known_ms, holding.last_funding_ms, seen))
+                    found.append(Memory(name, key, holding.position, known_ms, holding.payments, seen))
         return found
 
     def recall(
@@ -248,7 +248,7 @@ class Book:
                 continue
             line = self._line(memory.account, account, memory.key)
             line.holding.start(memory.position, memory.known_ms, memory.seen)
-            line.holding.last_funding_ms = line.holding.funding_floor_ms = memory.last_funding_ms
+            line.holding.payments = memory.payments
             line.last_fill_ms = max((identity[0] for identity in memory.seen), default=None)
 
     def base_ms(self) -> dict[str, int]:

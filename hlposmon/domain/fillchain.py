@@ -13,6 +13,7 @@ from decimal import Decimal
 from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.chain import follows, thread
 from hlposmon.domain.changes import Change, Filled, Gap, Healed, Reason
+from hlposmon.domain.payments import Payments
 from hlposmon.domain.placing import STATEMENT_BLUR_MS, Base
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import Fill, Identity
@@ -50,9 +51,7 @@ class FillChain:
         self.gap: Gap | None = None
         self.arrivals = 0
         self.repeated = 0
-        # Funding: up to when it is known to be whole, what was booked since, and the newest of it.
-        self.funding_floor_ms = self.last_funding_ms = 0
-        self.fundings: list[int] = []
+        self.payments = Payments()
         self._base: Base | None = None
         self._held: list[Fill] = []
         self._replaced: Decimal | None = None

@@ -16,9 +16,6 @@ from hlposmon.domain.position import Position
 from hlposmon.domain.reports import Identity, StatedPosition
 from hlposmon.domain.views import window_ms
 
-# Two days: a payment that was lost is looked for each hour.
-REMEMBERED_PAYMENTS = 48
-
 
 class Holding(FillChain):
     """A chain of fills that statements begin, confirm and mend."""
@@ -61,19 +58,6 @@ class Holding(FillChain):
         else:
             self._base = Base(position.size, at_ms, Reason.START)
             self._floor_ms = at_ms - STATEMENT_BLUR_MS
-
-    def is_unpaid(self, time_ms: int) -> bool:
-        """Whether the payment of this hour is not booked: one may come after a later one."""
-        return time_ms > self.funding_floor_ms and time_ms not in self.fundings
-
-    def pay(self, time_ms: int) -> None:
-        """Note the payment of an hour as booked."""
-        self.fundings.append(time_ms)
-        self.last_funding_ms = max(self.last_funding_ms, time_ms)
-        if len(self.fundings) > REMEMBERED_PAYMENTS:
-            oldest_ms = min(self.fundings)
-            self.fundings.remove(oldest_ms)
-            self.funding_floor_ms = oldest_ms
 
     def taken_since(self, time_ms: int) -> tuple[Identity, ...]:
         """The identities of the fills that the position surely holds and that are not older than this."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from hlposmon.domain.payments import Payments
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import Identity
 from hlposmon.domain.verdict import Verdict
@@ -58,7 +59,7 @@ class Memory:
     key: str
     position: Position
     known_ms: int
-    last_funding_ms: int
+    payments: Payments
     seen: tuple[Identity, ...]
 
 

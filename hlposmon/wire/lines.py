@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, Healed, VerdictChanged
+from hlposmon.domain.payments import Payments
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import Identity
 from hlposmon.domain.views import Memory, window_ms
@@ -174,7 +175,9 @@ def checkpoint(
                 "account": memory.account,
                 "key": memory.key,
                 "known_ms": memory.known_ms,
-                "last_funding_ms": memory.last_funding_ms,
+                "last_funding_ms": memory.payments.last_ms,
+                "funding_floor_ms": memory.payments.floor_ms,
+                "fundings": list(memory.payments.booked),
                 "position": _state(memory.position),
                 "seen": [list(identity) for identity in memory.seen],
             }
@@ -220,14 +223,14 @@ def _replay_doubt(body: dict[str, Any], into: Recovered) -> None:
 def _replay_change(body: dict[str, Any], into: Recovered) -> None:
     account, key, kind = body["account"], body["key"], body["type"]
     since_ms = into.base_ms.get(account, 0)
-    old = into.memories.get((account, key)) or Memory(account, key, Position(), since_ms, 0, ())
+    old = into.memories.get((account, key)) or Memory(account, key, Position(), since_ms, Payments(), ())
     position = _position(body["position"])
-    known_ms, seen, funding_ms = old.known_ms, old.seen, old.last_funding_ms
+    known_ms, seen, payments = old.known_ms, old.seen, old.payments
     starts = kind == "position_change" and body["event"] == "start"
     if position.fills < old.position.fills and not starts:
         return
     if kind == "funding":
-        funding_ms = max(funding_ms, body["time_ms"])
+        payments = payments.paid(body["time_ms"])
     elif starts:
         known_ms, seen = body["statement_ms"], ()
     elif kind == "position_change":
@@ -241,7 +244,7 @@ def _replay_change(body: dict[str, Any], into: Recovered) -> None:
             seen = (*seen, identity)
         known_ms = window_ms((one[0] for one in seen), known_ms)
     seen = tuple(identity for identity in seen if identity[0] >= known_ms)
-    into.memories[account, key] = Memory(account, key, position, known_ms, funding_ms, seen)
+    into.memories[account, key] = Memory(account, key, position, known_ms, payments, seen)
 
 
 def _identity_of(body: dict[str, Any]) -> Identity:
@@ -266,7 +269,10 @@ def _memory(row: dict[str, Any]) -> Memory:
         key=row["key"],
         position=_position(row["position"]),
         known_ms=row["known_ms"],
-        last_funding_ms=row["last_funding_ms"],
+        # Older lines know the newest payment alone.
+        payments=Payments(
+            row.get("funding_floor_ms", row["last_funding_ms"]), tuple(row.get("fundings", ()))
+        ),
         seen=seen,
     )
 

@@ -12,6 +12,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any, Protocol
 
 from hlposmon.domain.amounts import CONTEXT, plain
+from hlposmon.domain.payments import Payments
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import Statement
 from hlposmon.domain.views import Memory
@@ -50,7 +51,7 @@ _END_GAPS = "UPDATE gaps SET ended_ms = ?, ended_by = ? WHERE ended_ms IS NULL"
 _DRIFT = _insert("drifts", 7)
 _OUTAGE = _insert("outages (seq, heard_ms, account, since_ms, reason)", 5)
 _END_OUTAGE = "UPDATE outages SET ended_ms = ? WHERE account = ? AND ended_ms IS NULL"
-SAVE_HOLDING = _insert("holdings", 12).replace("INSERT", "INSERT OR REPLACE")
+SAVE_HOLDING = _insert("holdings", 14).replace("INSERT", "INSERT OR REPLACE")
 NEWEST_FILL = "SELECT max(time_ms + lag_ms) FROM fill WHERE seq > ?"
 FORGET_BEHIND = tuple(
     f"DELETE FROM {table} WHERE seq > ?"
@@ -213,19 +214,26 @@ def holding_row(account: int, instrument: int, memory: Memory) -> Row:
     amounts = (held.size, held.cost, held.realized, held.closed_pnl, held.fees, held.funding)
     seen = dumps([list(identity) for identity in memory.seen]).decode()
     texts = [plain(value) for value in amounts]
-    return (account, instrument, *texts, held.fills, memory.known_ms, memory.last_funding_ms, seen)
+    paid = memory.payments
+    booked = dumps(list(paid.booked)).decode()
+    return (
+        *(account, instrument, *texts, held.fills, memory.known_ms, paid.last_ms, seen),
+        *(paid.floor_ms, booked),
+    )
 
 
 def memory_of(account: str, key: str, row: Sequence[Any]) -> Memory:
     """The memory that the columns of `holdings` behind its two first spell."""
-    *texts, fills, known_ms, last_funding_ms, seen = row
+    *texts, fills, known_ms, last_funding_ms, seen, floor_ms, booked = row
     size, cost, realized, closed_pnl, fees, funding = map(Decimal, texts)
     identities = tuple(
         (time_ms, one, order_id, trade_id, side, Decimal(start), Decimal(quantity))
         for time_ms, one, order_id, trade_id, side, start, quantity in loads(seen)
     )
     position = Position(size, cost, realized, closed_pnl, fees, funding, fills)
-    return Memory(account, key, position, known_ms, last_funding_ms, identities)
+    # What an older program wrote has the newest payment alone.
+    payments = Payments(last_funding_ms if floor_ms is None else floor_ms, tuple(loads(booked)))
+    return Memory(account, key, position, known_ms, payments, identities)
 
 
 def digest_of(statement: Statement) -> bytes:

@@ -168,6 +168,12 @@ _SECOND = (
     "CREATE TABLE unwritten (seq INTEGER PRIMARY KEY, day TEXT NOT NULL, line BLOB NOT NULL)",
 )
 
+# Funding may be booked out of order, and a restart must know which of it is.
+_THIRD = (
+    "ALTER TABLE holdings ADD COLUMN funding_floor_ms INTEGER",
+    "ALTER TABLE holdings ADD COLUMN fundings TEXT NOT NULL DEFAULT '[]'",
+)
+
 # By the version that a step ends at.
-STEPS: dict[int, tuple[str, ...]] = {1: _FIRST, 2: _SECOND}
+STEPS: dict[int, tuple[str, ...]] = {1: _FIRST, 2: _SECOND, 3: _THIRD}
 VERSION = max(STEPS)

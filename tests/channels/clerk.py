@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from hlposmon.channels.journal import Journal
 from hlposmon.domain.changes import Filled
+from hlposmon.domain.payments import Payments
 from hlposmon.domain.position import Effect, Position
 from hlposmon.domain.reports import Fill, Side
 from hlposmon.domain.views import Memory, window_ms
@@ -20,7 +21,9 @@ def remembered(last, fill, position):
     """What is remembered after one more fill."""
     seen = (*(last.seen if last else ()), fill.identity)
     known_ms = window_ms((identity[0] for identity in seen), last.known_ms if last else NOON)
-    return Memory("main", BTC, position, known_ms, 0, tuple(one for one in seen if one[0] >= known_ms))
+    return Memory(
+        "main", BTC, position, known_ms, Payments(), tuple(one for one in seen if one[0] >= known_ms)
+    )
 
 
 class Clerk:

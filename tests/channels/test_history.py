@@ -29,11 +29,13 @@ from hlposmon.channels.history_file import Keeper, connect
 from hlposmon.channels.journal import Journal
 from hlposmon.client.history import History as Reader
 from hlposmon.domain.changes import Adopted, Drift, Filled, Funded, Gap, Healed, Reason
+from hlposmon.domain.payments import Payments
 from hlposmon.domain.position import Effect, Position
 from hlposmon.domain.reports import Funding, Side, StatedPosition, Statement
 from hlposmon.domain.views import Memory
 from hlposmon.tracker.archive import Archive
 from hlposmon.wire.lines import FIRST_PREV, Recovered, body_of, event, open_line
+from hlposmon.wire.rows import memory_of
 from hlposmon.wire.schema import APPLICATION_ID, STEPS, VERSION
 from tests.channels.archivist import ADDRESS, BTC, NOON, Clerk, fill
 from tests.channels.clerk import lines_in as lines_of_audit
@@ -929,6 +931,19 @@ def test_a_file_of_version_one_is_brought_up_to_date_with_what_is_in_it(tmp_path
     assert rows(tmp_path, "PRAGMA user_version") == [{"user_version": VERSION}]
     assert rows(tmp_path, "SELECT address FROM accounts") == [{"address": "0x1"}, {"address": ADDRESS}]
     assert rows(tmp_path, "SELECT count(*) AS n FROM statements") == [{"n": 0}]
+
+
+def test_a_holding_of_version_two_counts_funding_as_booked_up_to_its_newest():
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        for sql in (*STEPS[1], *STEPS[2]):
+            db.execute(sql)
+        values = (1, 1, "2", "3", "0", "0", "0", "0", 1, NOON, NOON + 5, "[]")
+        db.execute(f"INSERT INTO holdings VALUES ({', '.join('?' * len(values))})", values)
+        for sql in STEPS[3]:
+            db.execute(sql)
+        _, _, *row = db.execute("SELECT * FROM holdings").fetchone()
+
+    assert memory_of("main", BTC, row).payments == Payments(NOON + 5)
 
 
 def test_a_file_of_a_later_version_is_left_alone_and_that_is_said(tmp_path):

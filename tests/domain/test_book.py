@@ -654,6 +654,16 @@ def test_a_restarted_book_takes_up_where_it_was():
     assert again.position("ETH").entry_price == 10
 
 
+def test_a_payment_that_is_owed_is_booked_after_a_restart_though_a_later_one_was():
+    desk = book_of("BTC long 1 @ 10")
+    desk.funded("BTC", "2", 7200)
+    again = desk.restarted()
+
+    assert kinds(again.funded("BTC", "1", 3600)) == ["Funded"]
+    assert again.funded("BTC", "2", 7200) == again.restarted().funded("BTC", "1", 3600) == []
+    assert again.position().funding == 3
+
+
 def test_a_restart_just_after_the_first_statement_places_fills_near_it_again():
     desk = Desk()
     fills = chain("BTC 0: +1@100 +1@110 +1@120")

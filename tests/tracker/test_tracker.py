@@ -1,6 +1,7 @@
 """The tracker, with real sockets and files: what it is told, what it says, keeps and asks for."""
 
 import json
+import shutil
 import socket
 import time
 from dataclasses import replace
@@ -88,6 +89,33 @@ def test_a_restart_takes_the_book_up_from_the_journal_and_tells_its_workers_wher
             worker.says(here.fills(last), here.statement("1.5", "50333.333333"), here.marks("50000"))
             until("proven again", lambda: (row := here.position()) and row["verdict"] == "proven")
             assert sum(line["type"] == "fill" for line in here.lines()) == 1
+
+
+@pytest.mark.parametrize("lost", ["nothing", "history", "journal"])
+def test_funding_that_is_owed_is_booked_after_a_restart_though_a_later_one_was(lost: str):
+    with desk() as here:
+
+        def paid(hours: int) -> Funding:
+            at_ms = here.now_ms + hours * 3_600_000
+            return Funding("main", KEY, at_ms, Decimal(hours), Decimal(1), Decimal(0))
+
+        def is_booked(usd: int) -> bool:
+            row = here.position()
+            return row is not None and Decimal(row["funding"]) == usd
+
+        with here.running():
+            worker = _proven(here)
+            worker.says(paid(4), paid(2))
+            until("two are booked", lambda: is_booked(6))
+        if lost == "history":
+            (here.settings.paths.state_dir / "history.sqlite3").unlink()
+        elif lost == "journal":
+            shutil.rmtree(here.settings.paths.log_dir)
+
+        with here.running():
+            worker = here.join()
+            worker.says(paid(3), paid(2), paid(4))
+            until("the third is booked, and none again", lambda: is_booked(9))
 
 
 def test_another_address_under_the_same_name_takes_nothing_from_the_journal():

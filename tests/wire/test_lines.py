@@ -129,7 +129,7 @@ def as_written(lines):
 def known(memories):
     """Memories by key; in which order fills of one millisecond are remembered is of no matter."""
     return {
-        (one.account, one.key): (one.position, one.known_ms, one.last_funding_ms, frozenset(one.seen))
+        (one.account, one.key): (one.position, one.known_ms, one.payments, frozenset(one.seen))
         for one in memories
     }
 
@@ -274,6 +274,39 @@ def test_funding_of_an_instrument_that_was_not_held_at_first_is_replayed():
 
     found = replayed(as_written(teller.lines))
     assert known(found.memories.values()) == known(teller.book.memories())
+
+
+def test_funding_that_comes_out_of_order_is_replayed():
+    teller = Teller()
+    teller.state()
+    for back_ms in (0, 7_200_000, -3_600_000, 3_600_000):
+        teller.now_ms += back_ms
+        teller.pay(BTC)
+    teller.lines.append(
+        {
+            **event("checkpoint", now_ms=teller.now_ms),
+            **checkpoint(teller.book.memories(), teller.book.base_ms(), {"main": "0x1"}),
+        }
+    )
+    teller.pay(BTC)
+
+    found = replayed(as_written(teller.lines))
+    [memory] = found.memories.values()
+    assert len(memory.payments.booked) == 5
+    assert known([memory]) == known(teller.book.memories())
+
+
+def test_a_checkpoint_of_before_that_has_the_newest_payment_alone():
+    teller = Teller()
+    teller.state()
+    teller.pay(BTC)
+    body = checkpoint(teller.book.memories(), teller.book.base_ms(), {"main": "0x1"})
+    for row in body["book"]:
+        del row["funding_floor_ms"], row["fundings"]
+
+    found = replayed([{**event("checkpoint", now_ms=teller.now_ms), **body}])
+    [memory] = found.memories.values()
+    assert (memory.payments.floor_ms, memory.payments.booked) == (teller.now_ms, ())
 
 
 def test_a_book_that_was_recalled_goes_on_like_the_one_that_was_lost():

@@ -1,0 +1,32 @@
+"""Which hours' funding is booked: each once, also when one comes after a later one, also over a restart."""
+
+from dataclasses import dataclass
+
+# Two days of hours: so long a payment that was lost is looked for.
+REMEMBERED = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Payments:
+    """Of one holding: all up to `floor_ms` count as booked, and of those since then `booked`, by time."""
+
+    floor_ms: int = 0
+    booked: tuple[int, ...] = ()
+
+    @property
+    def last_ms(self) -> int:
+        """The newest that is booked."""
+        return max(self.booked, default=self.floor_ms)
+
+    def owes(self, time_ms: int) -> bool:
+        """Whether the payment of this time is not booked."""
+        return time_ms > self.floor_ms and time_ms not in self.booked
+
+    def paid(self, time_ms: int) -> "Payments":
+        """With this one booked; of more than are remembered the oldest becomes the floor."""
+        if not self.owes(time_ms):
+            return self
+        booked = tuple(sorted((*self.booked, time_ms)))
+        if len(booked) <= REMEMBERED:
+            return Payments(self.floor_ms, booked)
+        return Payments(booked[0], booked[1:])
