@@ -121,11 +121,15 @@ class Audience:
         self._busy_s = 0.0
         until_s = self._clock() + most_s
         slices: Slices = {}
-        for listener in list(self._behind.values()):
-            self._catch_up(listener, slices)
+        was_sent = False
+        for peer, listener in list(self._behind.items()):
+            was_sent |= self._catch_up(listener, slices)
+            if peer in self._behind:
+                self._behind[peer] = self._behind.pop(peer)  # the others come before it
             if self._clock() >= until_s:
-                self._ring()
-                return
+                break
+        if was_sent and self._behind:
+            self._ring()
 
     def join(self, listener: Listener, since: int | None) -> bool:
         """One more, who has had all up to `since`; False when that is not kept: it is sent the state then."""
@@ -142,16 +146,16 @@ class Audience:
             listeners.pop(peer, None)
 
     def ask(self, peer: Peer, answer: Callable[[Listener], None]) -> None:
-        """It wants something: `answer` is called when it has all messages that are older. Who asks on and
-        on while it does not read is cut off."""
+        """It wants something: `answer` is called in a turn, when it has all messages that are older. Who
+        asks on and on while it does not read is cut off."""
         listener = self._listeners[peer]
         if len(listener.questions) >= WAITING_QUESTIONS:
-            peer.cut_off()
+            self._cut_off(listener)
             return
         listener.questions.append(answer)
         if listener.sent_seq is None:
             self._fall_behind(listener, self._seq())
-        self._catch_up(listener, {})
+        self._ring()
 
     def drained(self, peer: Peer) -> None:
         """What it was sent is gone: send on what it lacks."""
@@ -165,33 +169,38 @@ class Audience:
         self._behind[listener.peer] = listener
         listener.sent_seq = sent_seq
 
-    def _catch_up(self, listener: Listener, slices: Slices) -> None:
+    def _cut_off(self, listener: Listener) -> None:
+        listener.questions.clear()
+        listener.peer.cut_off()
+
+    def _catch_up(self, listener: Listener, slices: Slices) -> bool:
         """Send on what it lacks, until something has to wait; then answer it, and send it what is new.
+        Whether anything was done that may go on.
 
         `slices` has what was put together for others who have come as far and want the same. One question
         is answered at a time: the others have their turn between.
         """
+        was_sent = False
         while listener.sent_seq != self._seq():
             if listener.peer.buffered:
                 self._pass_over(listener)
             if not self._is_kept_since(listener.sent_seq or 0):
-                listener.peer.cut_off()
-                return
+                self._cut_off(listener)
+                return False
             if listener.peer.buffered:
-                return
+                return False
             listener.sent_seq, frames = self._slice(listener, slices)
+            was_sent = True
             if frames:
                 listener.peer.send_frame(frames)
-        if listener.questions:
-            if listener.peer.buffered:
-                return
+        if listener.questions and not listener.peer.buffered:
             self._answer(listener, listener.questions.popleft())
-        if listener.questions:
-            self._ring()
-            return
-        del self._behind[listener.peer]
-        self._abreast[listener.peer] = listener
-        listener.sent_seq = None
+            was_sent = True
+        if not listener.questions:
+            del self._behind[listener.peer]
+            self._abreast[listener.peer] = listener
+            listener.sent_seq = None
+        return was_sent
 
     def _answer(self, listener: Listener, answer: Callable[[Listener], None]) -> None:
         """What fails costs this client its connection, and nobody else anything."""
@@ -199,6 +208,7 @@ class Audience:
             answer(listener)
         except Exception:
             log.exception("a question on the stream could not be answered")
+            listener.questions.clear()
             listener.peer.close(INTERNAL_ERROR, "internal error")
 
     def _pass_over(self, listener: Listener) -> None:

@@ -87,6 +87,9 @@ def read_back(folder: Path) -> ReadBack:
             if is_found:
                 replay(body, back.found)
             back.found.seq, back.found.prev = body["seq"], body["hash"]
+    if is_found and not back.is_whole:
+        # A payment may have been in a line that is lost, and is in the sums of the next.
+        back.found.forget_owed_payments()
     back.damaged = unsound
     back.headless = bool(wanted) and not wanted[0][0].is_numbered
     back.anew = bool(wanted) and not is_found and (back.found.seq > 0 or bool(unsound))

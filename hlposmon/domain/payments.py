@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-# Two days of hours: so long a payment that was lost is looked for.
+# Two days of hours: so far back one may come late.
 REMEMBERED = 48
 
 

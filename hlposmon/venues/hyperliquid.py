@@ -140,7 +140,7 @@ class HyperliquidInfo:
         """How the account's balances are kept: default, unifiedAccount, portfolioMargin, ..."""
         return wire.abstraction(self._ask(_USUAL, "userAbstraction", user=account.address))
 
-    def fundings_since(self, account: Account, start_ms: int) -> list[Funding]:
+    def fundings_since(self, account: Account, start_ms: int, *, urgent: bool = True) -> list[Funding]:
         """All funding payments from `start_ms` on, oldest first, each once: 500 rows an answer."""
         found: dict[tuple[int, str], Funding] = {}
         while True:
@@ -148,7 +148,7 @@ class HyperliquidInfo:
                 _USUAL,
                 "userFunding",
                 most=SHORT_ROWS // _ROWS_PER_WEIGHT,
-                urgent=True,
+                urgent=urgent,
                 user=account.address,
                 startTime=start_ms,
             )

@@ -7,7 +7,7 @@ moves a line breaks the chain, across days too. No float is ever in it.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -154,6 +154,12 @@ class Recovered:
     memories: dict[tuple[str, str], Memory] = field(default_factory=dict)
     unsure: dict[str, dict[str, int]] = field(default_factory=dict)
     mode: str = ""
+
+    def forget_owed_payments(self) -> None:
+        """Lines are missing: all funding up to the newest that is known counts as booked."""
+        self.memories = {
+            name: replace(one, payments=Payments(one.payments.last_ms)) for name, one in self.memories.items()
+        }
 
 
 def checkpoint(

@@ -34,7 +34,7 @@ PIECE_FILLS = 100
 # What the tracker calls a bell that it rings because a statement differs from the book.
 DOUBTED = "doubt"
 HOUR_MS, FUNDING_LAG_MS = 3_600_000, 60_000
-FUNDING_AGAIN_S = 5.0
+FUNDING_AGAIN_S, FUNDING_AGAIN_MAX_S = 15.0, 120.0
 # How often the fills since the last look are fetched, and how far that reaches back over it.
 LOOK_S = 60.0
 OVERLAP_MS = 5_000
@@ -59,8 +59,8 @@ class _Round:
     urgent: bool = False
     doubted: bool = False
     stated_ms: int = 0
+    answered: bool = False  # the last time that it was asked for
     funded_hour: int | None = None
-    fund_due_s: float = 0.0
 
 
 class ReconcileWorker:
@@ -83,6 +83,7 @@ class ReconcileWorker:
         self._rounds = {
             account.name: _Round(account, 0.0, Backoff(RETRY_S, RETRY_MAX_S)) for account in accounts
         }
+        self._fund_due_s, self._fund_backoff = 0.0, Backoff(FUNDING_AGAIN_S, FUNDING_AGAIN_MAX_S)
         self._repeats = Repeats()
         self._identities = Identities(accounts, info, self._outlet, self._repeats)
 
@@ -143,6 +144,7 @@ class ReconcileWorker:
         since_ms = self._fetch(round_)
         self._identities.asked(account)
         try:
+            round_.answered = False
             round_.asked_s = asked_s = time.monotonic()
             statement = self._info.statement(
                 account,
@@ -155,7 +157,7 @@ class ReconcileWorker:
             self._again(round_)
             self._warn("no statement", account=account.name, reason=error)
             return
-        round_.urgent, round_.stated_ms = False, statement.time_ms
+        round_.urgent, round_.answered, round_.stated_ms = False, True, statement.time_ms
         self._identities.stated(statement)
         if round_.fills_from_ms is not None and since_ms is None:
             # Fills that are wanted still are asked for again soon; the statement did not wait for them.
@@ -232,26 +234,29 @@ class ReconcileWorker:
     def _ask_funding_of_one(self) -> None:
         """Once an hour, a minute after it began: what was paid and what no stream may have brought.
 
-        Of one account at a time and when nothing else is due: no statement waits for it.
+        Of one account at a time, of one that answers, and never with the weight that is kept for heals: no
+        statement waits for it.
         """
         now_s = time.monotonic()
         for round_ in self._rounds.values():
             hour, ms = divmod(round_.stated_ms, HOUR_MS)
             if round_.funded_hour is None and round_.stated_ms:
                 round_.funded_hour = hour
-            if round_.funded_hour is None or hour == round_.funded_hour or ms < FUNDING_LAG_MS:
-                continue
-            if now_s >= round_.fund_due_s:
-                self._ask_funding(round_, hour, round_.funded_hour)
+            is_due = round_.funded_hour not in (None, hour) and ms >= FUNDING_LAG_MS
+            if is_due and round_.answered and now_s >= self._fund_due_s:
+                self._ask_funding(round_, hour)
                 return
 
-    def _ask_funding(self, round_: _Round, hour: int, funded_hour: int) -> None:
+    def _ask_funding(self, round_: _Round, hour: int) -> None:
+        assert round_.funded_hour is not None, "it was stated"
         try:
-            paid = self._info.fundings_since(round_.account, (funded_hour - 1) * HOUR_MS)
+            since_ms = (round_.funded_hour - 1) * HOUR_MS
+            paid = self._info.fundings_since(round_.account, since_ms, urgent=False)
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("funding not asked", account=round_.account.name, reason=error)
-            round_.fund_due_s = time.monotonic() + FUNDING_AGAIN_S
+            self._fund_due_s = time.monotonic() + self._fund_backoff.next()
             return
+        self._fund_backoff.reset()
         if all(self._outlet.put(each) for each in paid):
             round_.funded_hour = hour
 

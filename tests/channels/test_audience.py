@@ -47,6 +47,9 @@ class Stage:
     def ring(self):
         self.rung += 1
 
+    def pass_s(self, seconds):
+        self.now_s += seconds
+
     def peer(self, since=None, **wanted):
         self.peers.append(Peer(self))
         self.audience.join(Listener(self.peers[-1], **wanted), since)
@@ -184,6 +187,56 @@ def test_questions_are_answered_one_a_turn(stage):
     seq = stage.say()
 
     assert peer.seqs == [seq]
+
+
+def test_many_questions_of_some_do_not_keep_who_is_behind_waiting(stage):
+    askers = [stage.peer() for _ in range(20)]
+    for peer in askers:
+        for _ in range(100):
+            stage.audience.ask(peer, lambda _: stage.pass_s(0.002))
+    late = stage.peer()
+    late.buffered = 1
+    seq = stage.say()
+    late.buffered = 0
+    turns = 0
+    while not late.seqs:
+        began_s, turns = stage.now_s, turns + 1
+        stage.audience.turn()
+        assert stage.now_s - began_s <= audience.TURN_S + 0.003
+
+    assert (late.seqs, turns <= 4) == ([seq], True)
+
+
+def test_a_turn_that_sends_nothing_asks_for_no_other(stage):
+    peers = [stage.peer() for _ in range(5)]
+    stage.say()
+    for peer in peers:
+        peer.buffered = 1
+    stage.say()
+    stage.rung = 0
+    for _ in range(3):
+        stage.audience.turn()
+
+    assert stage.rung == 0
+
+
+@pytest.mark.parametrize("how", ["too many", "a failure"])
+def test_who_is_turned_out_is_answered_no_more(stage, how):
+    def fail(listener):
+        raise LookupError("the source has failed")
+
+    peer, answered = stage.peer(), []
+    peer.buffered = 1
+    if how == "a failure":
+        stage.audience.ask(peer, fail)
+    for _ in range(audience.WAITING_QUESTIONS + 1 if how == "too many" else 5):
+        stage.audience.ask(peer, answered.append)
+    peer.buffered = 0
+    for _ in range(5):
+        stage.audience.turn()
+
+    assert answered == []
+    assert (peer.was_cut_off, peer.closed) == ((True, None) if how == "too many" else (False, 1011))
 
 
 def test_who_leaves_is_forgotten_wherever_it_was(stage):

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
+from decimal import Decimal
 
 import pytest
 
@@ -18,8 +19,10 @@ from hlposmon.channels import journal as journals
 from hlposmon.channels import recovery
 from hlposmon.channels.audit import verify
 from hlposmon.channels.journal import CHECKPOINT_LINES, Journal
+from hlposmon.domain.changes import Funded
+from hlposmon.domain.reports import Funding
 from hlposmon.errors import WireError
-from hlposmon.wire.lines import FIRST_PREV, event, open_line
+from hlposmon.wire.lines import FIRST_PREV, body_of, event, open_line
 from tests.channels.clerk import BTC, DAY, HOUR, NOON, Clerk, files_in, kinds, lines_in
 
 # ------------------------------------------------------------------ lines and files
@@ -517,6 +520,25 @@ def test_without_a_sound_checkpoint_the_book_begins_anew_and_the_chain_goes_on(t
     ]
     assert [line["seq"] for line in file_lines(path)[-2:]] == [5, 6]
     assert [(one.kind, one.line) for one in verify(tmp_path / "trading").faults] == [("altered", 1)]
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_funding_of_a_line_that_is_lost_is_in_the_sums_of_the_next_and_is_not_owed(tmp_path, damaged):
+    clerk = Clerk(tmp_path)
+    clerk.write(1)
+    position = clerk.last.position
+    for hour in (1, 2, 3):
+        paid = Funding("main", BTC, NOON + hour * HOUR, Decimal(hour), Decimal(1), Decimal(0))
+        position = position.funded(paid.amount)
+        clerk.journal.append(body_of(Funded(paid, position), now_ms=clerk.now_ms), clerk.now_ms)
+    clerk.commit()
+    if damaged:
+        alter(files_in(tmp_path)[0], 4, b'"amount":"2"', b'"amount":"7"')
+    [memory] = Clerk(tmp_path, now_ms=clerk.now_ms).recovered.memories.values()
+
+    assert memory.position.funding == 6
+    assert [memory.payments.owes(NOON + hour * HOUR) for hour in (1, 2, 3, 4)] == [False] * 3 + [True]
+    assert memory.payments.owes(NOON + HOUR // 2) is not damaged
 
 
 def test_an_altered_line_is_named_once_and_not_at_every_start(tmp_path):

@@ -5,7 +5,10 @@ import re
 import pytest
 
 from hlposmon.cli.main import program
+from hlposmon.wire.schema import VERSION
 from tests.docs.pages import PAGES, ROOT, anchors, command_lines, complaint, links, typed
+
+API = (ROOT / "docs" / "api.md").read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -32,6 +35,12 @@ def test_every_command_line_is_one_that_the_program_takes():
         for place, given in lines
         if (why := complaint(program, given)) is not None
     ] == []
+
+
+def test_the_version_of_the_historys_schema_is_the_one_that_is_written():
+    [version] = re.findall(r"`PRAGMA user_version` is the schema's version, \*\*(\d+)\*\*", API)
+
+    assert int(version) == VERSION
 
 
 def test_every_target_of_make_is_in_the_makefile():

@@ -190,6 +190,21 @@ def test_a_new_tracker_is_told_the_funding_of_this_hour_and_the_last_again(stage
     one.tracker.until(is_told)
 
 
+def test_funding_that_cannot_be_had_is_asked_for_now_and_then_and_delays_no_statement(stage):
+    one = stage()
+    one.buy()
+    half_past_ms = (one.control.state()["time"] // 3_600_000 + 3) * 3_600_000 + 1_800_000
+    one.control.http_fault("500", times=1000, type="userFunding")
+    one.start(one.reconcile_worker, interval_s=0.3)
+    one.tracker.until(one.tracker.statements)
+    one.control.clock_skew((half_past_ms - one.control.state()["time"]) / 1000)
+    one.tracker.until(lambda: one.control.state()["requests"].get("userFunding"))
+    before = len(one.tracker.statements())
+    one.tracker.until(lambda: len(one.tracker.statements()) >= before + 6)
+
+    assert one.control.state()["requests"]["userFunding"] <= 3, "one ask, with its repetitions"
+
+
 def test_an_agents_address_is_told_of_to_every_tracker(stage):
     one = stage()
     one.control.agent(one.account.address, MASTER)
