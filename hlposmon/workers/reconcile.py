@@ -34,7 +34,7 @@ PIECE_FILLS = 100
 # What the tracker calls a bell that it rings because a statement differs from the book.
 DOUBTED = "doubt"
 HOUR_MS, FUNDING_LAG_MS = 3_600_000, 60_000
-FUNDING_AGAIN_S, FUNDING_AGAIN_MAX_S = 15.0, 120.0
+FUNDING_AGAIN_S, FUNDING_AGAIN_MAX_S = 5.0, 60.0
 # How often the fills since the last look are fetched, and how far that reaches back over it.
 LOOK_S = 60.0
 OVERLAP_MS = 5_000

@@ -217,7 +217,7 @@ def _compare(stage: Stage, begun: dict[str, int], paid: Counter[str], outcome: O
 
     try:
         # A machine that is busy elsewhere makes doubts, and the weight of a minute may be spent on those.
-        until("all agree", lambda: not differences(), within_s=90)
+        until("all agree", lambda: not differences(), within_s=150)
     except AssertionError:
         outcome.wrong += differences()[:5]
     outcome.fills = sum(stage.made(name) - begun[name] for name in stage.names)

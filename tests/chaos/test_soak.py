@@ -5,7 +5,7 @@ import pytest
 from tests.chaos import places
 from tests.chaos.soak import Outcome, Sample, soak
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
 def test_a_day_of_hourly_funding_over_a_midnight_is_booked_to_the_last_payment():
