@@ -7,10 +7,9 @@ also from amid what is in use; it takes up to a millisecond, and some microsecon
 
 import ctypes
 
-_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none, and keeps less
-
 
 def give_back() -> None:
     """Give the kernel what is free."""
-    if _trim is not None:
-        _trim(0)
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none, and keeps less
+    if trim is not None:
+        trim(0)

@@ -47,27 +47,8 @@ def open_line(line: bytes) -> dict[str, Any]:
 def body_of(change: Change, *, now_ms: int) -> dict[str, Any] | None:
     """The journal's object for a change; None for one that is not journalled (a first doubt)."""
     match change:
-        case Filled(fill=fill):
-            facts: dict[str, Any] = {
-                "side": fill.side.value,
-                "quantity": number(fill.size),
-                "price": number(fill.price),
-                "fee": number(fill.fee),
-                "fee_token": fill.fee_token,
-                "fill_id": fill_id(fill),
-                "order_id": str(fill.order_id),
-                "start_position": number(fill.start_position),
-                "closed_pnl": number(fill.closed_pnl),
-                "direction": fill.direction,
-                "crossed": fill.crossed,
-                "liquidation": fill.liquidation,
-                "tid": fill.trade_id,
-                "hash_of_transaction": fill.hash,
-                "time_ms": fill.time_ms,
-                "effect": change.effect.value if change.effect else None,
-                "late": change.late,
-                "position": _state(change.position),
-            }
+        case Filled():
+            facts = _fill_facts(change)
             kind = "fill"
         case Adopted():
             facts = {
@@ -123,6 +104,30 @@ def body_of(change: Change, *, now_ms: int) -> dict[str, Any] | None:
         "key": key,
         "symbol": symbol_of(key),
         **facts,
+    }
+
+
+def _fill_facts(change: Filled) -> dict[str, Any]:
+    fill = change.fill
+    return {
+        "side": fill.side.value,
+        "quantity": number(fill.size),
+        "price": number(fill.price),
+        "fee": number(fill.fee),
+        "fee_token": fill.fee_token,
+        "fill_id": fill_id(fill),
+        "order_id": str(fill.order_id),
+        "start_position": number(fill.start_position),
+        "closed_pnl": number(fill.closed_pnl),
+        "direction": fill.direction,
+        "crossed": fill.crossed,
+        "liquidation": fill.liquidation,
+        "tid": fill.trade_id,
+        "hash_of_transaction": fill.hash,
+        "time_ms": fill.time_ms,
+        "effect": change.effect.value if change.effect else None,
+        "late": change.late,
+        "position": _state(change.position),
     }
 
 
