@@ -116,10 +116,13 @@ class _Address:
             )
         return Finding(self._name, WARN, f"{address} has the role {role!r}, which is not known here")
 
-    def _mode(self, mode: str) -> Finding:
+    def _mode(self, mode: str | None) -> Finding:
+        if mode is None:
+            said = "the exchange does not say how its balances are kept: equity is not shown"
+            return Finding(self._name, WARN, said)
         if mode in PLAIN_MODES:
             return Finding(self._name, OK, f"account mode {mode}")
-        said = f"account mode {mode}: spot balances are margin too, so equity here is not the whole"
+        said = f"account mode {mode}: its balances are kept in its spot state: equity is not shown"
         return Finding(self._name, WARN, said)
 
 

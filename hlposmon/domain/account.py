@@ -8,13 +8,27 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from hlposmon.domain.line import Line
-from hlposmon.domain.reports import FeedState, Happened, Notice, Statement, Unlisted
+from hlposmon.domain.reports import (
+    AccountMode,
+    AccountRole,
+    FeedState,
+    Happened,
+    Notice,
+    NoticeCode,
+    NotWatched,
+    Place,
+    Statement,
+    Unlisted,
+)
 from hlposmon.domain.verdict import Evidence, Verdict
 from hlposmon.domain.views import AccountView
 
 FAR_BEHIND_MS = 600_000
 # What befell an account is kept as the cause of a drift: the newest so many.
 KEPT_HAPPENINGS = 64
+# Where an account has to be looked at before nothing is known to be left out.
+LOOKS = frozenset({Place.DEXES, Place.SPOT})
+_NOT_WATCHED = "not watched: only perpetuals of the first dex are"
 
 Kept = TypeVar("Kept", Happened, Unlisted)
 
@@ -32,7 +46,14 @@ class Account:
     feeds: dict[str, FeedState] = field(default_factory=dict)
     live_since_s: float | None = None
     lines: dict[str, Line] = field(default_factory=dict)
-    notices: list[Notice] = field(default_factory=list)
+    notices: dict[tuple[str, NoticeCode], Notice] = field(default_factory=dict)
+    # What it holds and is not watched, by where that was looked at; and the coins of fills that are not
+    # watched, each with the places that were looked at since.
+    elsewhere: dict[Place, tuple[str, ...]] = field(default_factory=dict)
+    traded: dict[str, set[Place]] = field(default_factory=dict)
+    mode: AccountMode | None = None
+    role: AccountRole | None = None
+    is_mode_in_doubt: bool = False
     happened: list[Happened] = field(default_factory=list)
     unlisted: list[Unlisted] = field(default_factory=list)
     # Keys (or "" for all) whose fills are not known to be whole since a time, in milliseconds.
@@ -64,24 +85,88 @@ class Account:
     def note(self, statement: Statement) -> None:
         """Keep a statement as the newest of its kind, and of all if it is."""
         if self.is_newest(statement):
-            self.statement = statement
+            before, self.statement = self.statement, statement
+            if before is not None and before.equity and not statement.equity and self._is_plain:
+                # It may be withdrawn, or kept elsewhere from now on: the mode can change at any time.
+                self.is_mode_in_doubt = True
         if statement.pushed:
             self.push = statement
         else:
             self.answer = statement
 
-    def view(self, name: str) -> AccountView:
+    def take_notice(self, notice: Notice) -> bool:
+        """Keep it in the place of the one before, or end that; whether anything changed."""
+        name = notice.source, notice.code
+        before = self.notices.pop(name, None)
+        if notice.text:
+            self.notices[name] = notice
+        return before != self.notices.get(name)
+
+    def take_not_watched(self, report: NotWatched) -> bool:
+        """Note all that is held at one place, or what fills have told; whether anything changed."""
+        before = self._left_out()
+        if report.place is Place.TRADED:
+            self.traded.update({coin: set() for coin in report.holdings})
+        else:
+            self.elsewhere[report.place] = report.holdings
+            for coin, looked in list(self.traded.items()):
+                looked.add(report.place)
+                if looked >= LOOKS:
+                    del self.traded[coin]
+        return before != self._left_out()
+
+    def take_mode(self, mode: AccountMode) -> None:
+        """The venue has answered how the balances are kept."""
+        self.mode, self.is_mode_in_doubt = mode, False
+
+    def _left_out(self) -> list[str]:
+        """What it holds or trades and is not watched, as notices say it."""
+        held = [f"{one} is held but {_NOT_WATCHED}" for found in self.elsewhere.values() for one in found]
+        return held + [f"{coin} is traded but {_NOT_WATCHED}" for coin in sorted(self.traded)]
+
+    @property
+    def _is_plain(self) -> bool:
+        return self.mode is not None and self.mode.plain
+
+    @property
+    def _equity_reason(self) -> str | None:
+        """Why the figures of its statements are not those of the whole account; None when they are."""
+        if self.statement is None:
+            return "no statement from the venue yet"
+        if self.mode is None:
+            return "it is not known yet how its balances are kept (account mode)"
+        if self.is_mode_in_doubt:
+            return "its equity fell to zero: it is asked again how its balances are kept (account mode)"
+        return None if self.mode.plain else self.mode.reason
+
+    @property
+    def _unsettled(self) -> str | None:
+        """What is not known yet and has to be, before nothing is known to be left out."""
+        if not self.elsewhere.keys() >= LOOKS:
+            missing = ", ".join(sorted(LOOKS - self.elsewhere.keys()))
+            return f"not looked yet at what else it holds ({missing})"
         statement = self.statement
+        if self.role is None and statement is not None and not statement.positions and not statement.equity:
+            return "it holds nothing, and it is not known yet whether the venue knows its address"
+        return None
+
+    def view(self, name: str) -> AccountView:
+        statement, reason = self.statement, self._equity_reason
+        shown = statement if reason is None else None
+        left_out = (Notice(name, NoticeCode.NOT_WATCHED, text) for text in self._left_out())
         return AccountView(
             account=name,
             verdict=self.verdict or Verdict.UNPROVEN,
             reason=self.reason if self.verdict else "not judged yet",
-            equity=statement.equity if statement else None,
-            margin_used=statement.margin_used if statement else None,
-            withdrawable=statement.withdrawable if statement else None,
-            notices=tuple(notice.text for notice in self.notices),
-            statement_asked_s=statement.asked_s if statement else None,
-            grave=tuple(notice.text for notice in self.notices if notice.grave),
+            equity=shown.equity if shown else None,
+            margin_used=shown.margin_used if shown else None,
+            withdrawable=shown.withdrawable if shown else None,
+            notices=(*self.notices.values(), *left_out),
+            equity_reason=reason,
+            mode=self.mode.mode if self.mode else None,
+            role=self.role.role if self.role else None,
+            owner=self.role.owner if self.role else None,
+            unsettled=self._unsettled,
         )
 
     def evidence(self, line: Line | None = None) -> Evidence:

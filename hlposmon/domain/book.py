@@ -13,12 +13,16 @@ from hlposmon.domain.holding import Holding
 from hlposmon.domain.line import Line
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import (
+    AccountMode,
+    AccountRole,
     FeedState,
     Fills,
     Funding,
     Happened,
     Marks,
     Notice,
+    NotWatched,
+    Place,
     Statement,
     Unlisted,
 )
@@ -83,9 +87,12 @@ class Book:
         first, newest = not account.stated, account.is_newest(statement)
         stated = {position.key: position for position in statement.positions}
         changes: list[Change] = []
-        for key in sorted(stated.keys() | account.lines.keys()):
+        for key in sorted(stated.keys() | statement.unread.keys() | account.lines.keys()):
             line = self._line(statement.account, account, key)
-            if first and not line.holding.based:
+            line.unread = statement.unread.get(key)
+            if line.unread is not None:
+                continue
+            if not line.holding.based:
                 changes += line.holding.adopt(stated.get(key), statement.time_ms, Reason.START)
                 line.agreed_ms = statement.time_ms
             else:
@@ -126,12 +133,47 @@ class Book:
             account.unsure[""] = known_ms
 
     def notice(self, notice: Notice) -> bool:
-        """Keep a notice about an account; whether it is a new one."""
+        """Keep a notice about an account, or end it; whether that changes anything."""
         account = self._accounts.get(notice.account)
-        if account is None or notice in account.notices:
-            return False
-        account.notices.append(notice)
-        return True
+        return account is not None and account.take_notice(notice)
+
+    def forget_notices(self, source: str) -> None:
+        """A worker begins anew: it says again what still holds."""
+        for account in self._accounts.values():
+            account.notices = {name: one for name, one in account.notices.items() if name[0] != source}
+
+    def not_watched(self, report: NotWatched) -> bool:
+        """Note what an account holds elsewhere; whether that changes what is told of it."""
+        account = self._accounts.get(report.account)
+        return account is not None and account.take_not_watched(report)
+
+    def mode(self, mode: AccountMode) -> None:
+        """Note how an account's balances are kept."""
+        if mode.account in self._accounts:
+            self._accounts[mode.account].take_mode(mode)
+
+    def role(self, role: AccountRole) -> None:
+        """Note what the venue takes an account's address for."""
+        if role.account in self._accounts:
+            self._accounts[role.account].role = role
+
+    def modes(self) -> dict[str, str]:
+        """The account modes that are known and in no doubt."""
+        modes = {name: account.mode for name, account in self._accounts.items()}
+        return {name: one.mode for name, one in modes.items() if one is not None and one.mode is not None}
+
+    def roles(self) -> dict[str, str]:
+        """The roles that the venue has named."""
+        roles = {name: account.role for name, account in self._accounts.items()}
+        return {name: one.role for name, one in roles.items() if one is not None and one.role is not None}
+
+    def is_mode_in_doubt(self, name: str) -> bool:
+        """Whether the equity fell to zero since the mode was asked for."""
+        return self._accounts[name].is_mode_in_doubt
+
+    def looked_at(self, name: str) -> frozenset[Place]:
+        """The places that were looked at for what is not watched."""
+        return frozenset(self._accounts[name].elsewhere)
 
     def happen(self, happened: Happened) -> bool:
         """Keep what befell an account, as the cause of a drift to come; whether it is news."""
@@ -154,7 +196,7 @@ class Book:
             account.verdict, account.reason = judge(evidence, fresh)
             for key, line in account.lines.items():
                 if not line.holding.based:
-                    continue  # fills that wait for the first statement are no position yet
+                    continue  # what waits for the first statement is no position yet
                 verdict, reason = judge(account.evidence(line), fresh)
                 if (verdict, reason) != (line.verdict, line.reason):
                     changes.append(VerdictChanged(name, key, verdict, reason, line.verdict))
@@ -176,6 +218,11 @@ class Book:
 
     def is_stated(self, name: str) -> bool:
         return self._accounts[name].stated
+
+    def statement_asked_s(self, name: str) -> float | None:
+        """When the account's newest statement was asked for, or pushed; None before the first."""
+        statement = self._accounts[name].statement
+        return None if statement is None else statement.asked_s
 
     def is_live(self, name: str) -> bool:
         """Whether at least one feed of fills of this account is up."""
@@ -261,7 +308,7 @@ class Book:
         line = account.lines.get(key)
         if line is None:
             line = Line(Holding(name, key), mark=self._prices.get(key))
-            if account.stated:
+            if account.stated and not (account.statement and key in account.statement.unread):
                 # The venue stated the account without this coin: it was flat then.
                 line.holding.start(Position(), account.base_ms)
                 line.agreed_ms = account.statement.time_ms if account.statement else None

@@ -43,6 +43,8 @@ class Line:
     entry_since_ms: int | None = None
     entry_agreed_ms: int | None = None
     drift: str | None = None
+    # Why the venue's last row of it could not be read: what it states now is not known.
+    unread: str | None = None
     marked_s: float = 0.0
     agreed_ms: int | None = None
     matched_ms: int | None = None
@@ -66,7 +68,7 @@ class Line:
             margin_used=stated.margin_used if stated and same else None,
             liquidation_price=stated.liquidation_price if stated and same else None,
             last_fill_ms=self.last_fill_ms,
-            in_doubt=holding.gap is not None or self.suspicion is not None or self.entry_since_ms is not None,
+            in_doubt=any(self.doubts()),
         )
 
     def settle(
@@ -215,6 +217,8 @@ class Line:
             doubt = f"the venue states {seen.theirs:f}, the book has {seen.ours:f}; asking again"
         elif self.entry_since_ms is not None:
             doubt = "the venue states another entry price: fills are asked for that the book may lack"
+        elif self.unread is not None:
+            doubt = f"the venue's row of it could not be read: {self.unread}"
         return gap, doubt
 
 

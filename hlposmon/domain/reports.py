@@ -6,6 +6,7 @@ Times are the venue's, in milliseconds since the epoch, UTC, unless they end in 
 seconds of this machine's monotonic clock, which all processes share.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -84,10 +85,12 @@ class Fills:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Mark prices by key, of one instant."""
+    """Mark prices by key, of one instant. `missing` are the accounts of whose coins they are not: where
+    prices are polled, those that could not be asked."""
 
     prices: dict[str, Decimal]
     heard_s: float
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,8 @@ class Statement:
 
     `asked_s` is when the question was put. `fills_from_ms`: all fills since that time were fetched
     and handed on before this statement was asked for; None when none were. `pushed`: nobody asked, it
-    came over the stream and `asked_s` is when it was heard; no fills were fetched before it.
+    came over the stream and `asked_s` is when it was heard; no fills were fetched before it. `unread` has
+    the keys whose rows could not be read, and why: of these it says nothing, not even that they are flat.
     """
 
     account: str
@@ -124,6 +128,7 @@ class Statement:
     withdrawable: Decimal | None = None
     fills_from_ms: int | None = None
     pushed: bool = False
+    unread: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +144,40 @@ class Funding:
 
 
 @dataclass(frozen=True, slots=True)
+class Following:
+    """A feed follows the fills of an account without a break since `since_s`, as the exchange acknowledged.
+
+    `whole_from_ms`: it has handed on all fills and payments from then on, so that nothing has to be fetched
+    for it if the tracker knows all before that. None when it cannot say.
+    """
+
+    account: str
+    feed: str
+    since_s: float
+    whole_from_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """All fills and payments of an account from `from_ms` on were handed on, as far as the exchange listed
+    them when the last of them was asked for, at `asked_s`."""
+
+    account: str
+    from_ms: int
+    asked_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NotFetched:
+    """Fills that are wanted of an account could not be fetched; it is tried again."""
+
+    account: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class FeedState:
-    """A feed of fills came up (connected, acknowledged, backfilled) or went down, for one account."""
+    """A feed of fills is live for an account (it follows, and what came before was fetched), or is not."""
 
     account: str
     feed: str
@@ -157,14 +194,77 @@ class Heard:
     at_s: float
 
 
+class NoticeCode(StrEnum):
+    """What a notice is about; `details` of health carry the same word."""
+
+    UNKNOWN_ADDRESS = "unknown_address"
+    AGENT_ADDRESS = "agent_address"
+    ACCOUNT_MODE = "account_mode"
+    NOT_FOLLOWED = "not_followed"
+    FEED_REFUSED = "feed_refused"
+    NO_PUSHES = "no_pushes"
+    NOT_WATCHED = "not_watched"
+    HOLDINGS_UNKNOWN = "holdings_unknown"
+    UNREADABLE = "unreadable"
+
+
+# With these an account is not watched as its owner means it: health is degraded and the monitor not ready.
+SEVERE = frozenset(NoticeCode) - {NoticeCode.ACCOUNT_MODE, NoticeCode.NO_PUSHES, NoticeCode.HOLDINGS_UNKNOWN}
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something about an account that its owner should know; `grave` when it is not watched as meant
-    (an unknown address, an agent's address, a feed that the venue refuses)."""
+    """Something about an account that its owner should know, from `source` (a worker, or what it looked at).
+
+    Of one source and code the newest counts, and one with no text ends it: its cause is gone.
+    """
 
     account: str
+    code: NoticeCode
     text: str
-    grave: bool = False
+    source: str = ""
+
+
+class Place(StrEnum):
+    """Where else an account may hold something: on other dexes, on spot; or what its fills tell."""
+
+    DEXES = "dexes"
+    SPOT = "spot"
+    TRADED = "traded"
+
+
+@dataclass(frozen=True, slots=True)
+class NotWatched:
+    """All that an account holds at a place and that is not watched, as texts; none says that it holds
+    nothing there. Of TRADED these are the coins of fills: told until the next look at the other two."""
+
+    account: str
+    place: Place
+    holdings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountMode:
+    """How an account's balances are kept, as the exchange answered; None where it does not say.
+
+    `plain`: the equity, margin and withdrawable of its statements are those of the whole account. `reason`
+    says why they are not known otherwise.
+    """
+
+    account: str
+    mode: str | None
+    plain: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRole:
+    """What the exchange takes an address for: user, vault, subAccount, agent, missing; None where it does
+    not say. `owner` is the account behind an agent or a sub-account."""
+
+    account: str
+    role: str | None
+    owner: str | None = None
 
 
 class Happening(StrEnum):
@@ -221,22 +321,46 @@ class Connected:
 @dataclass(frozen=True, slots=True)
 class Welcome:
     """The tracker's answer to Joined: up to when the fills of each account are known, None for not
-    at all. Whoever brings fills begins from there. Said again of the accounts that it has come to watch."""
+    at all. Said again of the accounts that it has come to watch. `modes` and `roles` are what it knows
+    of the accounts already, which need not be asked for again soon."""
 
     high_water_ms: dict[str, int | None]
+    modes: dict[str, str] = field(default_factory=dict)
+    roles: dict[str, str] = field(default_factory=dict)
+
+
+class BellReason(StrEnum):
+    """Why the tracker rings."""
+
+    FEED = "feed"  # a feed of fills has come up: what came before is wanted
+    LIVE = "live"  # a feed of fills is live: a statement is wanted that confirms it
+    GAP = "gap"
+    DOUBT = "doubt"  # a statement differs from the book
+    STILL_IN_DOUBT = "still in doubt"
+    MODE = "mode"  # the equity fell to zero: are the balances kept otherwise?
+    NOT_WATCHED = "not watched"  # what else does it hold?
 
 
 @dataclass(frozen=True, slots=True)
 class Bell:
-    """The tracker wants a statement of an account early; with `since_ms`, all fills since then first."""
+    """The tracker wants a statement of an account now; with `since_ms`, all fills since then first."""
 
     account: str
     since_ms: int | None
-    delay_s: float
-    reason: str
+    reason: BellReason
 
 
-Ask = Welcome | Bell
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The tracker to a feed that said it follows an account since `since_s`: all fills since `from_ms` are
+    known but what the feed brings, and it counts as live."""
+
+    account: str
+    from_ms: int
+    since_s: float
+
+
+Ask = Welcome | Bell | Live
 Report = (
     Joined
     | Connected
@@ -244,9 +368,15 @@ Report = (
     | Marks
     | Statement
     | Funding
+    | Following
+    | Fetched
+    | NotFetched
     | FeedState
     | Heard
     | Notice
+    | NotWatched
+    | AccountMode
+    | AccountRole
     | Happened
     | Unlisted
 )

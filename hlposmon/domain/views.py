@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from hlposmon.domain.payments import Payments
 from hlposmon.domain.position import Position
-from hlposmon.domain.reports import Identity
+from hlposmon.domain.reports import SEVERE, Identity, Notice
 from hlposmon.domain.verdict import Verdict
 
 # How far behind its last fill a holding remembers over a restart: so far a round trip that no feed brought
@@ -37,7 +37,12 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """An account as it may be shown. Of the `notices` the `grave` ones say that it is not watched well."""
+    """An account as it may be shown.
+
+    `equity`, `margin_used` and `withdrawable` are None while they are not known, and `equity_reason` says
+    why. `notices` are those in force, what it holds and is not watched among them. `unsettled` says what
+    has to be known before the account counts as ready; None when nothing is missing.
+    """
 
     account: str
     verdict: Verdict
@@ -45,9 +50,17 @@ class AccountView:
     equity: Decimal | None
     margin_used: Decimal | None
     withdrawable: Decimal | None
-    notices: tuple[str, ...]
-    statement_asked_s: float | None
-    grave: tuple[str, ...] = ()
+    notices: tuple[Notice, ...]
+    equity_reason: str | None = None
+    mode: str | None = None
+    role: str | None = None
+    owner: str | None = None
+    unsettled: str | None = None
+
+    @property
+    def severe(self) -> tuple[Notice, ...]:
+        """The notices that say that the account is not watched as its owner means it."""
+        return tuple(notice for notice in self.notices if notice.code in SEVERE)
 
 
 @dataclass(frozen=True, slots=True)

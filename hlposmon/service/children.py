@@ -58,7 +58,6 @@ def run_fill(pulse: Pulse, needs: FillNeeds, queue: Path, share: Share) -> None:
         pulse,
         accounts=needs.accounts,
         feed=_feed(pulse, needs.ws_url, share),
-        info=lambda patience: _info(patience, needs.api_url, share),
         queue=queue,
         max_users=needs.max_users,
     ).run()

@@ -12,13 +12,12 @@ class FillNeeds:
 
     accounts: tuple[Account, ...]
     max_users: int
-    api_url: str
     ws_url: str
 
     @classmethod
     def of(cls, settings: Settings) -> "FillNeeds":
         venue = settings.hyperliquid
-        return cls(venue.accounts, venue.max_users, venue.api_url, venue.ws_url)
+        return cls(venue.accounts, venue.max_users, venue.ws_url)
 
 
 @dataclass(frozen=True, slots=True)

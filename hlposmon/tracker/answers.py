@@ -84,7 +84,11 @@ class Answers:
             "running": not self.stopping,
             "mode": self.settings.mode,
             "ready": health.ready,
-            "reasons": list(health.reasons),
+            "reasons": health.texts,
+            "details": [
+                {"code": reason.code.value, "account": reason.account, "text": reason.text}
+                for reason in health.reasons
+            ],
             "late": health.late,
             "accounts": len(self._book.accounts),
             "positions": totals["active_positions"],
@@ -190,7 +194,7 @@ class Answers:
 
     def ages(self) -> Ages:
         now_s = time.monotonic()
-        asked = [self._book.account(name).statement_asked_s for name in self._book.accounts]
+        asked = [self._book.statement_asked_s(name) for name in self._book.accounts]
         clocks = self._clocks
         return Ages(
             fills=clocks.fills_age(now_s),

@@ -35,6 +35,8 @@ class Clocks:
         self.limits = limits
         self._feeds: dict[str, float] = {}
         self._prices_s: float | None = None
+        # Accounts whose prices could not be had of late, and when they were heard last.
+        self._unpriced_s: dict[str, float | None] = {}
         self._pushed_s: dict[str, float] = {}
         self._asked_s: dict[str, float] = {}
 
@@ -60,7 +62,9 @@ class Clocks:
     def heard_feed(self, feed: str, at_s: float) -> None:
         self._feeds[feed] = max(at_s, self._feeds.get(feed, at_s))
 
-    def heard_prices(self, at_s: float) -> None:
+    def heard_prices(self, at_s: float, missing: Iterable[str] = ()) -> None:
+        """Prices came; `missing` are the accounts of whose coins they are not."""
+        self._unpriced_s = {name: self._unpriced_s.get(name, self._prices_s) for name in missing}
         self._prices_s = max(at_s, self._prices_s or at_s)
 
     def slept(self, seconds: float) -> None:
@@ -70,6 +74,8 @@ class Clocks:
                 heard[name] -= seconds
         if self._prices_s is not None:
             self._prices_s -= seconds
+        for name, at_s in self._unpriced_s.items():
+            self._unpriced_s[name] = None if at_s is None else at_s - seconds
 
     def fills_age(self, now_s: float) -> float | None:
         """Of several feeds the freshest counts: one is enough."""
@@ -81,11 +87,12 @@ class Clocks:
     def feed_ages(self, now_s: float) -> dict[str, float]:
         return {feed: round(max(0.0, now_s - at_s), 3) for feed, at_s in sorted(self._feeds.items())}
 
-    def freshness(self, asked_s: float | None, now_s: float) -> Freshness:
+    def freshness(self, account: str, asked_s: float | None, now_s: float) -> Freshness:
         """The ages behind the positions of an account whose last statement was asked for at `asked_s`."""
+        priced_s = self._unpriced_s.get(account, self._prices_s)
         return Freshness(
             fills=Age(self.fills_age(now_s), self.limits.fills[1]),
-            prices=Age(self.prices_age(now_s), self.limits.prices[1]),
+            prices=Age(_since(priced_s, now_s), self.limits.prices[1]),
             statement=Age(_since(asked_s, now_s), self.limits.reconcile[1]),
         )
 

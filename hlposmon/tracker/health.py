@@ -4,9 +4,11 @@ Frozen data never looks healthy: a feed that is late degrades, and when nothing 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
+from hlposmon.domain.reports import NoticeCode
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import AccountView, View
 from hlposmon.tracker.clocks import Limits
@@ -14,6 +16,31 @@ from hlposmon.wire.published import is_listed, symbol_of
 
 # Until then after a start, feeds that have said nothing yet are only late.
 GRACE_S = 15.0
+
+
+class ReasonCode(StrEnum):
+    """What a reason is about, beside the codes of notices (NoticeCode)."""
+
+    DRIFT = "drift"
+    AUDIT = "audit"
+    HISTORY = "history"
+    SNAPSHOT = "snapshot"
+    NOTHING_FRESH = "nothing_fresh"
+    LATE = "late"
+    UNPROVEN = "unproven"
+    UNSETTLED = "unsettled"
+    PAST_DRIFT = "past_drift"
+    FLAPPING = "flapping"
+    NOT_UP = "not_up"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why it is not healthy, or not ready; `account` where it is about one."""
+
+    code: ReasonCode | NoticeCode
+    text: str
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +56,19 @@ class Ages:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`ready`: every listed position is proven and every account confirmed. `late`: the reason by feed."""
+    """`ready`: every account is stated and proven, every listed position is, and nothing that an account
+    holds is left out. `reasons`: the worst first. `late`: the reason by feed."""
 
     status: str
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     ready: bool
     verdicts: dict[str, int] = field(default_factory=dict)
     late: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def texts(self) -> list[str]:
+        """The reasons as people read them."""
+        return [reason.text for reason in self.reasons]
 
 
 def assess(
@@ -55,54 +88,73 @@ def assess(
 ) -> Health:
     """The health and its reasons, the worst first. `drifts` are those of late that are over."""
     listed = [view for view in views if is_listed(view)]
-    bad, doubtful = _bad(listed, journal_failure), _doubtful(listed, accounts)
-    if history_failure is not None:
-        bad.append(f"the history cannot be written: {history_failure}")
-    if snapshot_failure is not None:
-        bad.append(f"the snapshot cannot be written: {snapshot_failure}")
+    bad, mild = list(_drifts(listed)), [*_unproven(listed, accounts), *_left_out(accounts)]
+    for code, what, failure in (
+        (ReasonCode.AUDIT, "the audit", journal_failure),
+        (ReasonCode.HISTORY, "the history", history_failure),
+        (ReasonCode.SNAPSHOT, "the snapshot", snapshot_failure),
+    ):
+        if failure is not None:
+            bad.append(Reason(code, f"{what} cannot be written: {failure}"))
     late, dead = _late(ages, limits)
     if len(dead) == len(late) == 3 and uptime_s > GRACE_S:
-        bad.append("nothing is fresh: " + "; ".join(dead))
+        bad.append(Reason(ReasonCode.NOTHING_FRESH, "nothing is fresh: " + "; ".join(dead)))
         late = {}
-    flaps = [f"{name} restarts again and again" for name in flapping]
-    restarting = [f"{name} is not up" for name in workers_down]
-    mild = [*late.values(), *_unchecked(ages, limits), *doubtful, *drifts, *flaps, *restarting]
-    status = "unhealthy" if bad else "degraded" if mild else "healthy"
+    mild = [
+        *(Reason(ReasonCode.LATE, text) for text in (*late.values(), *_unchecked(ages, limits))),
+        *mild,
+        *(Reason(ReasonCode.PAST_DRIFT, text) for text in drifts),
+        *(Reason(ReasonCode.FLAPPING, f"{name} restarts again and again") for name in flapping),
+        *(Reason(ReasonCode.NOT_UP, f"{name} is not up") for name in workers_down),
+    ]
     verdicts = [view.verdict for view in listed]
     proven = all(verdict is Verdict.PROVEN for verdict in [*verdicts, *(one.verdict for one in accounts)])
+    covered = not any(account.severe or account.unsettled for account in accounts)
     return Health(
-        status="stopping" if stopping else status,
+        status=_status(bad, mild, stopping=stopping),
         reasons=(*bad, *mild),
-        ready=proven and not late and not dead and not stopping,
+        ready=proven and covered and not late and not dead and not stopping,
         verdicts=dict(Counter(verdict.value for verdict in verdicts)),
         late=late,
     )
 
 
-def _bad(listed: Sequence[View], journal_failure: str | None) -> list[str]:
-    bad = [
-        f"drift: {view.account} {symbol_of(view.key)}: {view.reason}"
-        for view in listed
-        if view.verdict is Verdict.DRIFT
-    ]
-    if journal_failure is not None:
-        bad.append(f"the audit cannot be written: {journal_failure}")
-    return bad
+def _status(bad: Sequence[Reason], mild: Sequence[Reason], *, stopping: bool) -> str:
+    """What only keeps it from being ready for a moment after a start degrades nothing."""
+    if stopping:
+        return "stopping"
+    if bad:
+        return "unhealthy"
+    return "degraded" if any(one.code is not ReasonCode.UNSETTLED for one in mild) else "healthy"
 
 
-def _doubtful(listed: Sequence[View], accounts: Sequence[AccountView]) -> list[str]:
-    doubts = []
+def _drifts(listed: Sequence[View]) -> Iterator[Reason]:
+    for view in listed:
+        if view.verdict is Verdict.DRIFT:
+            text = f"drift: {view.account} {symbol_of(view.key)}: {view.reason}"
+            yield Reason(ReasonCode.DRIFT, text, view.account)
+
+
+def _unproven(listed: Sequence[View], accounts: Sequence[AccountView]) -> Iterator[Reason]:
     for account in accounts:
         if account.verdict is not Verdict.PROVEN:
-            doubts.append(f"account {account.account} is {account.verdict}: {account.reason}")
-        doubts.extend(f"account {account.account}: {notice}" for notice in account.grave)
+            text = f"account {account.account} is {account.verdict}: {account.reason}"
+            yield Reason(ReasonCode.UNPROVEN, text, account.account)
     said = {account.reason for account in accounts}
-    doubts.extend(
-        f"{view.account} {symbol_of(view.key)} is {view.verdict}: {view.reason}"
-        for view in listed
-        if view.verdict in (Verdict.UNPROVEN, Verdict.STALE) and view.reason not in said
-    )
-    return doubts
+    for view in listed:
+        if view.verdict in (Verdict.UNPROVEN, Verdict.STALE) and view.reason not in said:
+            text = f"{view.account} {symbol_of(view.key)} is {view.verdict}: {view.reason}"
+            yield Reason(ReasonCode.UNPROVEN, text, view.account)
+
+
+def _left_out(accounts: Sequence[AccountView]) -> Iterator[Reason]:
+    """What is not watched of an account, or not known to be."""
+    for account in accounts:
+        for notice in account.severe:
+            yield Reason(notice.code, f"account {account.account}: {notice.text}", account.account)
+        if account.unsettled is not None and account.verdict is Verdict.PROVEN:
+            text = f"account {account.account}: {account.unsettled}"
+            yield Reason(ReasonCode.UNSETTLED, text, account.account)
 
 
 def _late(ages: Ages, limits: Limits) -> tuple[dict[str, str], list[str]]:

@@ -2,7 +2,9 @@
 
 import logging
 import socket
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
+from dataclasses import replace
+from decimal import Decimal
 
 from hlposmon.channels.queue import Queue, QueueBroken, accept
 from hlposmon.domain.reports import Ask, Bell, Connected, Joined, Marks, Report, Welcome
@@ -33,6 +35,8 @@ class Inlets:
         self.listener = listener
         self._queues: dict[Queue, Joined | None] = {}
         self._ended: dict[Queue, Joined | None] = {}
+        self._served: dict[Queue, int] = {}  # when each had its last turn
+        self._turn = 0
 
     def waiting_bytes(self) -> dict[str, int]:
         """By worker: what it has sent and was not taken yet."""
@@ -54,15 +58,59 @@ class Inlets:
             came.append(queue)
         return came
 
-    def reports(self, *, prices: bool, most: int) -> Iterator[Report]:
-        """Up to `most` reports of price workers, or of all the others."""
-        left = most
-        for queue in list(self._queues):
-            joined = self._queues.get(queue)
-            if (joined is not None and joined.kind == "price") is not prices:
-                continue
-            while left > 0 and (report := self._next(queue)) is not None:
-                left -= 1
+    def reports(self, *, most: int) -> Iterator[Report]:
+        """Up to `most` reports of all workers but those of prices.
+
+        Before each report of another worker the feeds of fills are looked at: whoever connected first and
+        however much a fetch has to say, a live fill is taken next. The others take turns, and who was not
+        reached goes first the next time.
+        """
+        for _ in range(most):
+            report = self._next_of(self._of_kind("fill")) or self._next_of(self._others())
+            if report is None:
+                self._let_go()
+                return
+            yield report
+
+    def latest_marks(self) -> Marks | None:
+        """All waiting prices as one batch: of several for a coin the newest."""
+        merged: dict[str, Decimal] = {}
+        newest: Marks | None = None
+        for _ in range(1000):
+            report = self._next_of(self._of_kind("price"))
+            if report is None:
+                break
+            if isinstance(report, Marks):
+                merged |= report.prices
+                newest = report if newest is None or report.heard_s >= newest.heard_s else newest
+        return None if newest is None else replace(newest, prices=merged)
+
+    def has_fills(self) -> bool:
+        """Whether a feed of fills, or a worker that has not said what it is, has something now."""
+        return any(
+            not queue.empty()
+            for queue, joined in self._queues.items()
+            if joined is None or joined.kind == "fill"
+        )
+
+    def _of_kind(self, kind: str) -> list[Queue]:
+        return [queue for queue, joined in self._queues.items() if joined is not None and joined.kind == kind]
+
+    def _others(self) -> list[Queue]:
+        """All but fills and prices, whose turn it is first; one that is new is asked what it is at once."""
+        others = [
+            queue
+            for queue, joined in self._queues.items()
+            if joined is None or joined.kind not in ("fill", "price")
+        ]
+        return sorted(others, key=lambda queue: self._served.get(queue, 0))
+
+    def _next_of(self, queues: Iterable[Queue]) -> Report | None:
+        """The first report that waits in one of these, and is of an account as it is watched now."""
+        for queue in queues:
+            while (report := self._next(queue)) is not None:
+                self._turn += 1
+                self._served[queue] = self._turn
                 if isinstance(report, Joined):
                     self._let_go(report.worker)
                     self._queues[queue] = report
@@ -71,27 +119,8 @@ class Inlets:
                     self._counts.connected(report.worker, report.count)
                     continue
                 if self._is_of_today(report, self._queues.get(queue)):
-                    yield report
-        if left > 0 and not prices:
-            self._let_go()
-
-    def latest_marks(self) -> Marks | None:
-        """All waiting prices as one batch: of several for a coin the newest."""
-        merged: dict[str, object] = {}
-        heard_s = 0.0
-        for report in self.reports(prices=True, most=1000):
-            if isinstance(report, Marks):
-                merged |= report.prices
-                heard_s = max(heard_s, report.heard_s)
-        return Marks(merged, heard_s) if heard_s else None  # type: ignore[arg-type]
-
-    def has_fills(self) -> bool:
-        """Whether a queue that may carry fills has something now."""
-        return any(
-            not queue.empty()
-            for queue, joined in self._queues.items()
-            if joined is None or joined.kind != "price"
-        )
+                    return report
+        return None
 
     def _is_of_today(self, report: Report, joined: Joined | None) -> bool:
         name = getattr(report, "account", None)
@@ -113,6 +142,12 @@ class Inlets:
         for queue, known in list(self._queues.items()):
             if known is joined:
                 self._ask(queue, welcome)
+
+    def tell(self, worker: str, ask: Ask) -> None:
+        """Say something to one worker; nobody hears it when it is gone."""
+        for queue, joined in list(self._queues.items()):
+            if joined is not None and joined.worker == worker:
+                self._ask(queue, ask)
 
     def ring(self, bell: Bell) -> bool:
         """Ring at the reconcile workers; False when there is none now."""
@@ -139,6 +174,7 @@ class Inlets:
             return queue.get()  # type: ignore[return-value]  # workers only report
         except QueueBroken:
             self._ended[queue] = self._queues.pop(queue)
+            self._served.pop(queue, None)
             return None
         except WireError as error:
             log.error("a worker's message was not understood", extra=fields(reason=error))

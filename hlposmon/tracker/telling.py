@@ -10,7 +10,7 @@ from typing import Any
 
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Adopted, Change, Doubt, Filled, Funded, Gap
-from hlposmon.domain.reports import Bell, Fills, Marks
+from hlposmon.domain.reports import Bell, BellReason, Fills, Marks
 from hlposmon.supervision.logs import fields
 from hlposmon.tracker.archive import Archive
 from hlposmon.tracker.clocks import Clocks
@@ -49,6 +49,7 @@ class Telling:
         self._archive, self._journal = archive, archive.journal
         self._publisher, self._inlets, self._picture = publisher, inlets, picture
         self._rung_s: dict[str, float] = {}
+        self._second_look_s: dict[str, float] = {}
 
     def tell(self, changes: Sequence[Change], brought: Fills | None = None) -> None:
         """Journal, then publish, then the snapshot; ring where something is missing. `brought` are the fills
@@ -72,8 +73,7 @@ class Telling:
             if isinstance(change, Filled):
                 self._count(change, brought)
             if isinstance(change, Gap | Doubt):
-                delay_s = 0.0 if isinstance(change, Gap) else SECOND_LOOK_S
-                self.ring(Bell(account, change.since_ms, delay_s, name_of(change)))
+                self._ring_for(change)
             if not isinstance(change, Filled | Funded):
                 log.log(gravity(change), name_of(change), extra=fields(**facts_of(change)))
         for account, key in touched:
@@ -87,6 +87,13 @@ class Telling:
         self._counts.published(
             heard_s=brought.heard_s, made_ms=fill.time_ms, now_s=time.monotonic(), now_ms=now_ms()
         )
+
+    def _ring_for(self, change: Gap | Doubt) -> None:
+        """A gap is fetched at once; a doubt may be over before the second look at it is due."""
+        if isinstance(change, Gap):
+            self.ring(Bell(change.account, change.since_ms, BellReason.GAP))
+        else:
+            self._second_look_s.setdefault(change.account, time.monotonic() + SECOND_LOOK_S)
 
     def tell_verdicts(self, judged: Sequence[Change]) -> None:
         """Say what has changed by time alone."""
@@ -117,7 +124,7 @@ class Telling:
         return list(
             self._book.judge(
                 {
-                    name: self._clocks.freshness(self._book.account(name).statement_asked_s, now_s)
+                    name: self._clocks.freshness(name, self._book.statement_asked_s(name), now_s)
                     for name in self._book.accounts
                 }
             )
@@ -136,7 +143,21 @@ class Telling:
         self._inlets.ring(bell)
 
     def ring_again(self, now_s: float) -> None:
-        """While something is in doubt: the worker that heard the bell may have died."""
-        for name, since_ms in self._book.doubtful():
-            if now_s - self._rung_s.get(name, 0.0) > RING_AGAIN_S:
-                self.ring(Bell(name, since_ms, 0.0, "still in doubt"))
+        """Second looks that are due; and while something is in doubt: the worker that heard the bell may
+        have died."""
+        doubtful = dict(self._book.doubtful())
+        for name, due_s in list(self._second_look_s.items()):
+            if now_s >= due_s:
+                del self._second_look_s[name]
+                if name in doubtful:
+                    self.ring(Bell(name, doubtful[name], BellReason.DOUBT))
+        for name, since_ms in doubtful.items():
+            if now_s - self._rung_s.get(name, 0.0) > RING_AGAIN_S and name not in self._second_look_s:
+                self.ring(Bell(name, since_ms, BellReason.STILL_IN_DOUBT))
+        for name in self._book.accounts:
+            if self._book.is_mode_in_doubt(name) and now_s - self._rung_s.get(name, 0.0) > RING_AGAIN_S:
+                self.ring(Bell(name, None, BellReason.MODE))
+
+    def ring_again_soon(self) -> None:
+        """There is a new worker to hear it."""
+        self._rung_s.clear()

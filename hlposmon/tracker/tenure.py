@@ -73,7 +73,8 @@ class Tenure:
     def welcome(self, accounts: Iterable[str] | None = None) -> Welcome:
         """What a worker is told that joins, or that tells of new accounts: up to when the fills are known."""
         names = self._book.accounts if accounts is None else accounts
-        return Welcome({name: self._book.high_water_ms(name) for name in names})
+        marks_ms = {name: self._book.high_water_ms(name) for name in names}
+        return Welcome(marks_ms, self._book.modes(), self._book.roles())
 
     def recover(self) -> None:
         """Take up what outlived the tracker before; call once, first."""

@@ -182,7 +182,7 @@ class Tracker:
     def _drain(self) -> None:
         """Everything but prices, fills above all; with a thousand clients each takes long to be told."""
         until_s = time.monotonic() + DRAIN_S
-        for report in self._inlets.reports(prices=False, most=REPORTS_A_TURN):
+        for report in self._inlets.reports(most=REPORTS_A_TURN):
             self._pulse.beat()  # after an outage there may be seconds of work in one turn
             self._intake.take(report)
             if time.monotonic() >= until_s:
@@ -192,7 +192,7 @@ class Tracker:
         marks = self._inlets.latest_marks()
         if marks is None:
             return
-        self._clocks.heard_prices(marks.heard_s)
+        self._clocks.heard_prices(marks.heard_s, marks.missing)
         prices = list(marks.prices.items())
         for at in range(0, len(prices), MARKS_A_SLICE):
             self._pulse.beat()
@@ -224,7 +224,7 @@ class Tracker:
         for feed, count in self._feeds.judge(now_s).items():
             said = "a feed missed fills"
             self._repeats.log(log, logging.WARNING, said, now=now_s, key=feed, feed=feed, fills=count)
-        self._intake.settle_overdue(now_s)
+        self._intake.tick(now_s)
         self._telling.ring_again(now_s)
         self._telling.commit()
         self._archive.follow(now_s, now_ms())
@@ -262,7 +262,7 @@ class Tracker:
         until_s = time.monotonic() + STOP_S
         self._answers.stopping = True
         self._server.step(0)
-        for report in self._inlets.reports(prices=False, most=100_000):
+        for report in self._inlets.reports(most=100_000):
             self._intake.take(report)
             if time.monotonic() > until_s - STOP_S / 2:
                 break

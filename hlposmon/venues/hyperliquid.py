@@ -4,6 +4,7 @@ Knows the request weights; one place for all REST. Rules: the API documentation,
 info endpoint.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -25,22 +26,22 @@ PAGE_ROWS = 2000
 SHORT_ROWS = 500
 
 
-# Of an account only so many fills can be asked for at all: the newest.
-HORIZON_ROWS = 10_000
-
 # Account modes in which clearinghouseState has the whole equity. dexAbstraction shares it with other dexes.
 PLAIN_MODES = frozenset({"default", "disabled"})
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer of fills: those of watched perpetuals, and the coins of the rest; whether it is the
-    last, with which all fills are fetched. `hole` is a span in which fills cannot be had, and why."""
+    """One answer of fills, asked for at `asked_s` (monotonic seconds): those of watched perpetuals, the
+    coins of the rest, and rows that could not be read; whether it is the last, with which all fills are
+    fetched. `hole` is a span in which fills cannot be had, and why."""
 
     fills: tuple[Fill, ...]
     others: tuple[str, ...]
+    asked_s: float = 0.0
     last: bool = True
     hole: tuple[int, int, str] | None = None
+    unread: tuple[wire.UnreadFill, ...] = ()
 
 
 class HyperliquidInfo:
@@ -67,48 +68,48 @@ class HyperliquidInfo:
         """All fills from `start_ms` on, oldest first, a page at a time, each fill once.
 
         The next page begins at the last one's newest time, since a page can end in the midst of a
-        millisecond. Where a whole page is of one millisecond the same is asked for from its other end; what
-        lies between, and what the exchange lists no more, is told as a `hole`.
+        millisecond. Where a whole page is of one millisecond the same is asked for from its other end, and
+        what lies between is told as a `hole`. That the exchange lists older fills no more has no sign in its
+        answer (10 000 rows are no limit): the chain of fills shows it.
         """
         known: set[Identity] = set()
-        rows, first_ms, from_ms, behind_ms = 0, None, start_ms, start_ms - 1
+        from_ms = start_ms
         while True:
+            asked_s = time.monotonic()
             body = self._fills(account, urgent=urgent, startTime=from_ms)
             times = wire.times(body)
-            rows += sum(at_ms > behind_ms for at_ms in times)
-            first_ms = first_ms if first_ms is not None or not times else min(times)
             # A page is 2000 rows today; elsewhere the API answers with 500 at a time. Short is less.
             last = len(body) < SHORT_ROWS
-            hole = None
-            if last and rows >= HORIZON_ROWS:
-                hole = (
-                    start_ms,
-                    first_ms or start_ms,
-                    f"the exchange lists only the newest {HORIZON_ROWS} fills",
+            if not last and not times:
+                raise WireError(
+                    "userFillsByTime: no row of a full page has a time: the next cannot be asked for"
                 )
-            found, others = wire.fills(body, account.name, account.address)
+            hole = None
+            found = wire.fills(body, account.name, account.address)
             stuck = not last and min(times) == max(times)
             if stuck:
-                found, others, hole = self._one_millisecond(account, max(times), body, urgent=urgent)
-            yield Page(tuple(fill for fill in found if fill.identity not in known), tuple(others), last, hole)
+                found, hole = self._one_millisecond(account, max(times), body, urgent=urgent)
+            fills = tuple(fill for fill in found.fills if fill.identity not in known)
+            yield Page(fills, tuple(found.others), asked_s, last, hole, tuple(found.unread))
             if last:
                 return
-            behind_ms = max(times)
-            from_ms = behind_ms + stuck
-            known = set() if stuck else {fill.identity for fill in found if fill.time_ms == from_ms}
+            from_ms = max(times) + stuck
+            known = set() if stuck else {fill.identity for fill in found.fills if fill.time_ms == from_ms}
 
     def _one_millisecond(
         self, account: Account, at_ms: int, body: Any, *, urgent: bool
-    ) -> tuple[list[Fill], list[str], tuple[int, int, str] | None]:
+    ) -> tuple[wire.FillRows, tuple[int, int, str] | None]:
         """The fills of a millisecond that fills a page, from both of its ends."""
         rest = self._fills(account, urgent=urgent, startTime=at_ms, endTime=at_ms, reversed=True)
         whole = any(row in body for row in rest[-1:])
-        found, others = wire.fills(body, account.name, account.address)
-        more, others_more = wire.fills(rest[::-1], account.name, account.address)
-        have = {fill.identity for fill in found}
-        found += [fill for fill in more if fill.identity not in have]
+        found = wire.fills(body, account.name, account.address)
+        more = wire.fills(rest[::-1], account.name, account.address)
+        have = {fill.identity for fill in found.fills}
+        found.fills.extend(fill for fill in more.fills if fill.identity not in have)
+        found.others.extend(more.others)
+        found.unread.extend(more.unread)
         reason = f"more than {2 * len(body)} fills are of the one millisecond {at_ms}"
-        return found, others + others_more, None if whole else (at_ms, at_ms, reason)
+        return found, None if whole else (at_ms, at_ms, reason)
 
     def _fills(self, account: Account, *, urgent: bool, **span: Any) -> Any:
         return self._ask(
@@ -136,13 +137,30 @@ class HyperliquidInfo:
         """The venue's clock: ours may be wrong."""
         return wire.venue_time(self._ask(_LIGHT, "exchangeStatus", urgent=True))
 
-    def mode(self, account: Account) -> str:
-        """How the account's balances are kept: default, unifiedAccount, portfolioMargin, ..."""
-        return wire.abstraction(self._ask(_USUAL, "userAbstraction", user=account.address))
+    def mode(self, account: Account) -> str | None:
+        """How the account's balances are kept: default, unifiedAccount, portfolioMargin, ... or null."""
+        return wire.abstraction(self._ask(_USUAL, "userAbstraction", may_be_null=True, user=account.address))
 
-    def fundings_since(self, account: Account, start_ms: int, *, urgent: bool = True) -> list[Funding]:
-        """All funding payments from `start_ms` on, oldest first, each once: 500 rows an answer."""
+    def spot_holdings(self, account: Account) -> list[str]:
+        """What the account holds on spot, as texts."""
+        return wire.spot_holdings(self._ask(_LIGHT, "spotClearinghouseState", user=account.address))
+
+    def dexes(self) -> list[str]:
+        """The names of all dexes but the first."""
+        return wire.dex_names(self._ask(_USUAL, "perpDexs"))
+
+    def coins_held(self, account: Account, dex: str) -> list[str]:
+        """The coins of the account's positions on another dex than the first."""
+        body = self._ask(_LIGHT, "clearinghouseState", user=account.address, dex=dex)
+        return wire.held_coins(body, dex)
+
+    def fundings_since(
+        self, account: Account, start_ms: int, *, urgent: bool = True
+    ) -> tuple[list[Funding], list[str]]:
+        """All funding payments from `start_ms` on, oldest first, each once, and what could not be read of
+        them: 500 rows an answer."""
         found: dict[tuple[int, str], Funding] = {}
+        unread: list[str] = []
         while True:
             body = self._ask(
                 _USUAL,
@@ -152,10 +170,12 @@ class HyperliquidInfo:
                 user=account.address,
                 startTime=start_ms,
             )
-            found |= {(paid.time_ms, paid.key): paid for paid in wire.fundings(body, account.name)}
+            payments, texts = wire.fundings(body, account.name)
+            found |= {(paid.time_ms, paid.key): paid for paid in payments}
+            unread += texts
             newest_ms = max(wire.times(body), default=start_ms)
             if len(body) < SHORT_ROWS or newest_ms == start_ms:
-                return sorted(found.values(), key=lambda paid: paid.time_ms)
+                return sorted(found.values(), key=lambda paid: paid.time_ms), unread
             start_ms = newest_ms
 
     def role(self, account: Account) -> tuple[str, str | None]:
@@ -165,7 +185,16 @@ class HyperliquidInfo:
     def close(self) -> None:
         self._requests.close()
 
-    def _ask(self, weight: int, kind: str, *, most: int = 0, urgent: bool = False, **fields: Any) -> Any:
+    def _ask(
+        self,
+        weight: int,
+        kind: str,
+        *,
+        most: int = 0,
+        urgent: bool = False,
+        may_be_null: bool = False,
+        **fields: Any,
+    ) -> Any:
         """`most` is what the rows of the answer may cost beyond `weight`; 0 where they cost nothing."""
 
         def rows(raw: bytes) -> int:
@@ -176,7 +205,7 @@ class HyperliquidInfo:
             wire.info(kind, **fields), weight=weight, most=most, extra=rows if most else None, urgent=urgent
         )
         body = loads(raw)
-        if body is None:
+        if body is None and not may_be_null:
             raise WireError(f"{kind}: null is no answer")
         return body
 

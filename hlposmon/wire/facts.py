@@ -9,19 +9,29 @@ from decimal import Decimal
 from typing import Any
 
 from hlposmon.domain.reports import (
+    AccountMode,
+    AccountRole,
     Ask,
     Bell,
+    BellReason,
     Connected,
     FeedState,
+    Fetched,
     Fill,
     Fills,
+    Following,
     Funding,
     Happened,
     Happening,
     Heard,
     Joined,
+    Live,
     Marks,
+    NotFetched,
     Notice,
+    NoticeCode,
+    NotWatched,
+    Place,
     Report,
     Side,
     StatedPosition,
@@ -39,7 +49,7 @@ def encode(report: Report | Ask) -> bytes:
             rows = [_fill_row(fill) for fill in report.fills]
             return dumps(["fills", report.account, report.source, rows, report.heard_s])
         case Marks():
-            return dumps(["marks", report.heard_s, report.prices])
+            return dumps(["marks", report.heard_s, report.prices, report.missing])
         case Statement():
             return dumps(["statement", *_statement_row(report)])
         case Funding():
@@ -58,8 +68,20 @@ def encode(report: Report | Ask) -> bytes:
             return dumps(["feed", report.account, report.feed, report.live, report.at_s, report.reason])
         case Heard():
             return dumps(["heard", report.feed, report.at_s])
+        case Following():
+            return dumps(["following", report.account, report.feed, report.since_s, report.whole_from_ms])
+        case Fetched():
+            return dumps(["fetched", report.account, report.from_ms, report.asked_s])
+        case NotFetched():
+            return dumps(["not fetched", report.account, report.reason])
         case Notice():
-            return dumps(["notice", report.account, report.text, report.grave])
+            return dumps(["notice", report.account, report.code.value, report.text, report.source])
+        case NotWatched():
+            return dumps(["not watched", report.account, report.place.value, report.holdings])
+        case AccountMode():
+            return dumps(["mode", report.account, report.mode, report.plain, report.reason])
+        case AccountRole():
+            return dumps(["role", report.account, report.role, report.owner])
         case Happened():
             return dumps(
                 ["happened", report.account, report.time_ms, report.kind.value, report.text, report.keys]
@@ -71,9 +93,11 @@ def encode(report: Report | Ask) -> bytes:
         case Joined():
             return dumps(["joined", report.worker, report.kind, report.addresses])
         case Welcome():
-            return dumps(["welcome", report.high_water_ms])
+            return dumps(["welcome", report.high_water_ms, report.modes, report.roles])
         case Bell():
-            return dumps(["bell", report.account, report.since_ms, report.delay_s, report.reason])
+            return dumps(["bell", report.account, report.since_ms, report.reason.value])
+        case Live():
+            return dumps(["live", report.account, report.from_ms, report.since_s])
 
 
 def decode(raw: bytes) -> Report | Ask:
@@ -146,6 +170,7 @@ def _statement_row(statement: Statement) -> list[Any]:
         statement.withdrawable,
         statement.fills_from_ms,
         statement.pushed,
+        statement.unread,
     ]
 
 
@@ -160,6 +185,7 @@ def _statement_of(
     withdrawable: str | None,
     fills_from_ms: int | None,
     pushed: bool,
+    unread: dict[str, str],
 ) -> Statement:
     return Statement(
         account=account,
@@ -184,6 +210,7 @@ def _statement_of(
         withdrawable=_maybe(withdrawable),
         fills_from_ms=fills_from_ms,
         pushed=pushed,
+        unread=unread,
     )
 
 
@@ -202,14 +229,22 @@ _READERS: dict[str, Callable[..., Report | Ask]] = {
     "fills": lambda account, source, rows, heard_s: Fills(
         account, source, tuple(map(_fill_of, rows)), heard_s
     ),
-    "marks": lambda heard_s, prices: Marks({key: _number(price) for key, price in prices.items()}, heard_s),
+    "marks": lambda heard_s, prices, missing: Marks(
+        {key: _number(price) for key, price in prices.items()}, heard_s, tuple(missing)
+    ),
     "statement": _statement_of,
     "funding": lambda account, key, time_ms, paid, size, rate: Funding(
         account, key, time_ms, _number(paid), _number(size), _number(rate)
     ),
     "feed": FeedState,
     "heard": Heard,
-    "notice": Notice,
+    "following": Following,
+    "fetched": Fetched,
+    "not fetched": NotFetched,
+    "notice": lambda account, code, text, source: Notice(account, NoticeCode(code), text, source),
+    "not watched": lambda account, place, holdings: NotWatched(account, Place(place), tuple(holdings)),
+    "mode": AccountMode,
+    "role": AccountRole,
     "happened": lambda account, time_ms, kind, text, keys: Happened(
         account, time_ms, Happening(kind), text, tuple(keys)
     ),
@@ -217,5 +252,6 @@ _READERS: dict[str, Callable[..., Report | Ask]] = {
     "connected": Connected,
     "joined": Joined,
     "welcome": Welcome,
-    "bell": Bell,
+    "bell": lambda account, since_ms, reason: Bell(account, since_ms, BellReason(reason)),
+    "live": Live,
 }

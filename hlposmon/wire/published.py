@@ -233,7 +233,11 @@ def account(view: AccountView, address: str | None) -> dict[str, Any]:
         "equity": money(view.equity),
         "margin_used": money(view.margin_used),
         "withdrawable": money(view.withdrawable),
+        "equity_reason": view.equity_reason,
+        "mode": view.mode,
+        "role": view.role or None,
+        "master": view.owner,
         "verdict": view.verdict.value,
         "verdict_reason": view.reason,
-        "notices": list(view.notices),
+        "notices": [notice.text for notice in view.notices],
     }

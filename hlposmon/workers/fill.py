@@ -1,28 +1,39 @@
-"""The fill worker: one connection that brings the fills of all accounts, and nothing else.
+"""The fill worker: one connection that brings the fills and funding of all accounts, and nothing else.
 
-On every connect, and to each new tracker, it brings each account up to the stream by a backfill, then
-follows it. While it waits for an answer it goes on listening: what one account misses must not hold up
-the fills of the others.
-What it says of a feed: `live` once the stream is acknowledged and the backfill is handed on.
+It asks nothing by REST. Once the exchange has acknowledged an account's streams it says that it follows
+it; what came before that is fetched by the reconcile worker, once for all feeds, and the tracker answers
+`Live` when it has it. What this connection brought of late is kept, so that a new tracker can be told it
+again without a request.
 """
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hlposmon.config import Account
-from hlposmon.domain.reports import Heard, Notice
+from hlposmon.domain.reports import (
+    FeedState,
+    Fill,
+    Fills,
+    Following,
+    Funding,
+    Heard,
+    Live,
+    NoticeCode,
+    NotWatched,
+    Place,
+    Welcome,
+)
 from hlposmon.errors import WireError
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
-from hlposmon.venues.hyperliquid import HyperliquidInfo
-from hlposmon.venues.patience import Patience
 from hlposmon.venues.websocket import Feed, Lost, Opened, Said
 from hlposmon.wire import hyperliquid as wire
-from hlposmon.workers.backfill import RETRY_S, Backfill, Watch
-from hlposmon.workers.handing import Handing
+from hlposmon.workers.notices import Notices
 from hlposmon.workers.outlet import Outlet
+from hlposmon.workers.recent import Recent
 from hlposmon.workers.waiting import wait
 
 log = logging.getLogger(__name__)
@@ -30,47 +41,45 @@ log = logging.getLogger(__name__)
 ACK_DEADLINE_S = 10.0
 # The streams of one account; both are replayed by a snapshot on subscribing.
 STREAMS = ("userFills", "userFundings")
+# Fills a datagram, so that one message stays small.
+PIECE_FILLS = 100
+# Fills are told again from this far before the tracker's mark: two coins' fills need not come in the order
+# of their times.
+OVERLAP_MS = 2_000
+# After a message that was not understood, fills are not asked for again sooner than this.
+RETRY_S = 1.0
 
 
-class _Listening:
-    """The patience of a request: meanwhile something else is done, and the pulse beats."""
+@dataclass(slots=True)
+class _Watch:
+    """One account on the present connection. `since_s`: from when on all is handed to the present tracker,
+    None while the streams are not acknowledged; `is_told` whether the tracker was told so."""
 
-    def __init__(self, pulse: Pulse, meanwhile: Callable[[], None]) -> None:
-        self._pulse, self._meanwhile = pulse, meanwhile
-
-    @property
-    def stopping(self) -> bool:
-        return self._pulse.stopping
-
-    def wait(self, timeout_s: float) -> bool:
-        self._meanwhile()
-        return self._pulse.wait(timeout_s)
+    account: Account
+    acked: set[str] = field(default_factory=set)
+    since_s: float | None = None
+    is_told: bool = False
+    live: bool = False
+    due_s: float = 0.0
+    recent: Recent = field(default_factory=Recent)
 
 
 class FillWorker:
     def __init__(
-        self,
-        pulse: Pulse,
-        *,
-        accounts: Sequence[Account],
-        feed: Feed,
-        info: Callable[[Patience], HyperliquidInfo],
-        queue: Path,
-        max_users: int = 10,
+        self, pulse: Pulse, *, accounts: Sequence[Account], feed: Feed, queue: Path, max_users: int = 10
     ) -> None:
-        """`info` is made with the patience that it shall have while it waits. Of the accounts the first
-        `max_users` are followed, and the others are named."""
+        """Of the accounts the first `max_users` are followed, and the others are named."""
         self._pulse, self._feed = pulse, feed
-        self._info = info(_Listening(pulse, self._listen))
         self._outlet = Outlet(queue, pulse, "fill", accounts)
+        self._notices = Notices(self._outlet, pulse.name)
         followed, others = accounts[:max_users], accounts[max_users:]
-        self._watches = {account.name: Watch(account) for account in followed}
+        self._watches = {account.name: _Watch(account) for account in followed}
         self._names = {account.address: account.name for account in followed}
         text = f"its fills are not followed: max_users is {max_users}, as the exchange follows no more"
-        notices = [Notice(account.name, text, grave=True) for account in others]
-        self._handing = Handing(self._outlet, pulse.name, notices)
+        for account in others:
+            self._notices.say(account.name, NoticeCode.NOT_FOLLOWED, text)
         self._repeats = Repeats()
-        self._backfill = Backfill(pulse.name, self._info, self._handing, self._repeats)
+        self._marks_ms: dict[str, int | None] | None = None
         self._opened_s = self._told_heard_s = 0.0
         self._limited = False
 
@@ -80,20 +89,51 @@ class FillWorker:
                 self._pulse.beat()
                 self._hear_tracker()
                 self._hear_exchange()
-                self._backfill_due()
+                self._tell_following()
                 self._tell_heard()
                 self._pulse.serves(now=self._is_serving())
                 wait(self._pulse, self._outlet, self._feed, 0.5)
         finally:
             self._feed.close()
-            self._info.close()
             self._outlet.close()
 
     # ------------------------------------------------------------------ tracker
 
     def _hear_tracker(self) -> None:
-        for name in self._handing.hear() & self._watches.keys():
-            self._backfill.interrupt(self._watches[name])
+        had_queue = self._outlet.fileno() is not None
+        for ask in self._outlet.poll():
+            if isinstance(ask, Welcome):
+                self._welcomed(ask)
+            elif isinstance(ask, Live):
+                self._is_live(ask)
+        if had_queue and self._outlet.fileno() is None:
+            self._tracker_is_gone()
+
+    def _welcomed(self, welcome: Welcome) -> None:
+        """A new tracker names all its accounts, one that has come to watch more names those."""
+        if self._marks_ms is None:
+            self._notices.repeat()
+        self._marks_ms = (self._marks_ms or {}) | welcome.high_water_ms
+        for name in welcome.high_water_ms.keys() & self._watches.keys():
+            watch = self._watches[name]
+            watch.is_told = watch.live = False
+            if watch.since_s is not None:
+                watch.since_s = time.monotonic()  # what was heard before, this tracker was not told
+
+    def _tracker_is_gone(self) -> None:
+        self._marks_ms = None
+        for watch in self._watches.values():
+            watch.is_told = watch.live = False
+
+    def _is_live(self, answer: Live) -> None:
+        watch = self._watches.get(answer.account)
+        if watch is None or watch.since_s != answer.since_s:
+            return  # of a connection, or a message, that was lost since
+        watch.recent.is_whole_from(answer.from_ms)
+        watch.live = True
+        self._notices.end(answer.account, NoticeCode.UNREADABLE)
+        self._feed.calm()
+        log.info("feed live", extra=fields(account=answer.account, since_ms=answer.from_ms))
 
     def _is_serving(self) -> bool:
         """Whether all accounts are live that the exchange follows for us: the other feed may be replaced."""
@@ -102,18 +142,40 @@ class FillWorker:
             watch.live for name, watch in self._watches.items() if name not in refused
         )
 
+    def _tell_following(self) -> None:
+        """To a tracker that has said how far it knows: what is kept of the time since then, again."""
+        if self._marks_ms is None:
+            return
+        for name, watch in self._watches.items():
+            if watch.since_s is None or watch.is_told or time.monotonic() < watch.due_s:
+                continue
+            mark_ms, whole_from_ms = self._marks_ms.get(name), None
+            if mark_ms is not None and watch.recent.is_whole_since(max(0, mark_ms - OVERLAP_MS)):
+                whole_from_ms = max(0, mark_ms - OVERLAP_MS)
+                again = watch.recent.fills_since(whole_from_ms)
+                if not (self._hand_on(name, again) and self._hand_on_fundings(watch.recent.fundings)):
+                    return
+            following = Following(name, self._pulse.name, watch.since_s, whole_from_ms)
+            watch.is_told = self._outlet.put(following)
+
     def _tell_heard(self) -> None:
         heard_s = self._feed.heard_s
         if heard_s is not None and heard_s - self._told_heard_s >= 0.5:
             self._told_heard_s = heard_s
             self._outlet.put_newest(Heard(self._pulse.name, heard_s))
 
-    # ----------------------------------------------------------------- exchange
+    def _hand_on(self, name: str, fills: Sequence[Fill], heard_s: float | None = None) -> bool:
+        """Whether a tracker got them; without one they are told again or fetched."""
+        source = self._pulse.name if heard_s is not None else "again"
+        return all(
+            self._outlet.put(Fills(name, source, tuple(fills[at : at + PIECE_FILLS]), heard_s))
+            for at in range(0, len(fills), PIECE_FILLS)
+        )
 
-    def _listen(self) -> None:
-        """In the midst of a request."""
-        self._hear_exchange()
-        self._tell_heard()
+    def _hand_on_fundings(self, fundings: Iterable[Funding]) -> bool:
+        return all(self._outlet.put(paid) for paid in fundings)
+
+    # ----------------------------------------------------------------- exchange
 
     def _hear_exchange(self) -> None:
         for _ in range(256):  # then look at the tracker again
@@ -138,13 +200,10 @@ class FillWorker:
 
     def _subscribe(self) -> None:
         self._opened_s, self._limited = time.monotonic(), False
-        self._backfill.connected()
         log.info("feed connected", extra=fields(url=self._feed.url, connection=self._feed.opened))
         self._outlet.connected(self._feed.opened)
         for watch in self._watches.values():
-            watch.acked.clear()
-            watch.early.clear()
-            watch.live, watch.failed, watch.due_s = False, False, 0.0
+            watch.due_s = 0.0
             for kind in STREAMS:
                 self._feed.send(wire.subscription(kind, user=watch.account.address))
 
@@ -152,8 +211,8 @@ class FillWorker:
         self._warn("feed lost", reason=reason, retry_s=f"{retry_s:.1f}")
         for watch in self._watches.values():
             watch.acked.clear()
-            watch.recent.is_broken()
-            self._backfill.interrupt(watch, reason)
+            watch.since_s = None
+            self._down(watch, reason)
 
     def _said(self, raw: bytes) -> None:
         try:
@@ -163,19 +222,32 @@ class FillWorker:
             elif message.channel in STREAMS:
                 self._stream(message.channel, message.data)
             elif message.channel == "error":
-                self._refused(str(message.data))
+                self._refused(wire.refusal(message.data))
         except WireError as error:
-            # It may have been fills: what it held is fetched instead.
             self._warn("message not understood", reason=error)
-            for watch in self._watches.values():
-                watch.recent.is_broken()
-                self._backfill.interrupt(watch, "a message was not understood", after_s=RETRY_S)
+            for watch in self._watches.values():  # it may have been fills of any of them
+                self._follow_anew(watch, "a message was not understood")
+
+    def _follow_anew(self, watch: _Watch, reason: str) -> None:
+        """Something was lost on a connection that goes on: what came until now is fetched."""
+        self._down(watch, reason)
+        if watch.since_s is not None:
+            watch.since_s = time.monotonic()
+            watch.due_s = watch.since_s + RETRY_S
+
+    def _down(self, watch: _Watch, reason: str) -> None:
+        watch.recent.is_broken()
+        watch.live = watch.is_told = False
+        self._outlet.put(FeedState(watch.account.name, self._pulse.name, False, time.monotonic(), reason))
 
     def _acked(self, data: object) -> None:
         for watch in self._watches.values():
             for kind in STREAMS:
                 if wire.acknowledges(data, kind, watch.account.address):
                     watch.acked.add(kind)
+            if watch.since_s is None and len(watch.acked) == len(STREAMS):
+                watch.since_s = time.monotonic()
+                self._notices.end(watch.account.name, NoticeCode.FEED_REFUSED)
 
     def _unacked(self) -> list[str]:
         return [
@@ -185,15 +257,14 @@ class FillWorker:
             if kind not in watch.acked
         ]
 
-    def _refused(self, text: str) -> None:
-        self._warn("the exchange refused", text=text)
-        if "Cannot track more than" in text:
+    def _refused(self, refusal: wire.Refusal) -> None:
+        self._warn("the exchange refused", text=refusal.text)
+        if refusal.limit:
             self._limited = True
+            text = f"the exchange refuses its feed: {refusal.text}"
             for watch in self._watches.values():
                 if "userFills" not in watch.acked:
-                    self._handing.notice(
-                        watch.account.name, f"the exchange refuses its feed: {text}", grave=True
-                    )
+                    self._notices.say(watch.account.name, NoticeCode.FEED_REFUSED, text)
 
     def _stream(self, channel: str, data: object) -> None:
         if not isinstance(data, dict):
@@ -206,33 +277,35 @@ class FillWorker:
             return
         watch = self._watches[name]
         if channel == "userFundings":
-            paid = wire.fundings(data.get("fundings"), name)
-            watch.recent.add_fundings(paid)
-            if watch.live:  # else with the backfill, which has what was paid before
-                self._handing.fundings(paid)
-            return
-        found, others = wire.fills(data.get("fills"), name, watch.account.address)
-        if data.get("isSnapshot") is True:
-            return  # months of history: what is wanted of it is fetched
-        self._handing.not_watched(name, others)
-        watch.recent.add(found)
-        # Before the backfill they would only look like a gap, and it holds them; but if there is none to
-        # be had, a fill that is shown late is worse than a gap that is shown.
-        if self._handing.is_welcome and (watch.live or watch.failed):
-            self._handing.fills(name, self._pulse.name, found, self._feed.heard_s, whole=watch.live)
-        else:
-            watch.early += found
+            self._fundings(watch, data.get("fundings"))
+        elif data.get("isSnapshot") is not True:  # months of history: what is wanted of it is fetched
+            self._fills(watch, data.get("fills"))
 
-    # ------------------------------------------------------------------- within
+    def _fundings(self, watch: _Watch, rows: object) -> None:
+        """Of a snapshot those that are kept; the tracker books each once, and none from before its start."""
+        paid, unread = wire.fundings(rows, watch.account.name)
+        newest = sorted(watch.recent.add_fundings(paid), key=lambda one: one.time_ms)
+        self._hand_on_fundings(newest)
+        if unread:
+            self._unread(watch, unread)
 
-    def _backfill_due(self) -> None:
-        if not self._handing.is_welcome or not self._feed.is_open:
-            return
-        for watch in self._watches.values():
-            ready = len(watch.acked) == len(STREAMS) and not watch.live
-            due = ready and time.monotonic() >= watch.due_s and not self._pulse.stopping
-            if due and self._backfill.bring(watch):
-                self._feed.calm()
+    def _fills(self, watch: _Watch, rows: object) -> None:
+        name = watch.account.name
+        found = wire.fills(rows, name, watch.account.address)
+        watch.recent.add(found.fills)
+        if self._marks_ms is not None:
+            self._hand_on(name, found.fills, self._feed.heard_s)
+        if found.others:
+            coins = tuple(sorted(set(found.others)))
+            self._outlet.put_newest(NotWatched(name, Place.TRADED, coins))
+        if found.unread:
+            self._unread(watch, [one.text for one in found.unread])
+
+    def _unread(self, watch: _Watch, texts: Sequence[str]) -> None:
+        """A row is set aside and asked for once more, of this account alone."""
+        self._warn("not understood", account=watch.account.name, reason=texts[0])
+        self._notices.say(watch.account.name, NoticeCode.UNREADABLE, texts[0])
+        self._follow_anew(watch, texts[0])
 
     def _warn(self, message: str, **values: object) -> None:
         self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)

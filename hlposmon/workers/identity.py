@@ -1,7 +1,10 @@
 """What an address is, and how its balances are kept: asked for now and then, of one account at a time.
 
-Asking for a role is thirty times as dear as for a statement, and its answer is once and for all; the mode of
-an account can change at any time. What a person must know of it is a notice. It compares no figures.
+The mode is asked first, since no equity is shown before it is known, and again every few minutes, as it can
+change at any time. Asking for a role costs thirty times as much as a statement, and its answer is final; an
+account that seems to hold nothing comes first, since a mistyped address looks like that. What is asked here
+is within a budget of its own and in the order of what was waited for longest, so that no account is left
+out however many there are. It compares no figures.
 """
 
 import logging
@@ -10,108 +13,165 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hlposmon.config import Account
-from hlposmon.domain.reports import Happened, Happening, Notice, Statement
+from hlposmon.domain.reports import (
+    AccountMode,
+    AccountRole,
+    Happened,
+    Happening,
+    NoticeCode,
+    Statement,
+    Welcome,
+)
 from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
-from hlposmon.supervision.logs import Repeats, fields
+from hlposmon.supervision.logs import Repeats
 from hlposmon.venues.hyperliquid import PLAIN_MODES, HyperliquidInfo
+from hlposmon.workers.notices import Notices
 from hlposmon.workers.outlet import Outlet
 
 log = logging.getLogger(__name__)
 
-IDENTIFY_S, IDENTIFY_AGAIN_S = 20.0, 300.0
-# How often it is asked how an account's balances are kept (weight 20).
-MODE_S = 300.0
+# Request weights, and how much of the 1200 a minute is spent here: at once up to BURST, and 300 a minute.
+MODE_WEIGHT, ROLE_WEIGHT = 20, 60
+BURST, PER_S = 200.0, 5.0
+# How often it is asked how an account's balances are kept, at the least; and a role that is not final.
+MODE_S, ROLE_S = 300.0, 600.0
+AGAIN_S = 60.0
+_REFUSED = "the exchange does not say how its balances are kept (account mode): {}"
 
 
 @dataclass(slots=True)
 class _Identity:
+    """`empty`: its statement is that of an address which the exchange does not know."""
+
     account: Account
-    was_asked: bool = False  # for a statement, whatever came of it
-    stated_ms: int = 0  # the time of its last statement
-    empty: bool = False  # as it answers for an address that it does not know
-    is_known: bool = False
-    due_s: float = 0.0
-    mode: str | None = None
+    stated_ms: int | None = None
+    empty: bool = False
+    mode: AccountMode | None = None
     mode_due_s: float = 0.0
+    role: AccountRole | None = None
+    role_due_s: float = 0.0
 
 
 class Identities:
     """Those of all accounts of one worker."""
 
     def __init__(
-        self, accounts: Iterable[Account], info: HyperliquidInfo, outlet: Outlet, repeats: Repeats
+        self,
+        accounts: Iterable[Account],
+        info: HyperliquidInfo,
+        outlet: Outlet,
+        notices: Notices,
+        repeats: Repeats,
     ) -> None:
-        self._info, self._outlet, self._repeats = info, outlet, repeats
+        self._info, self._outlet, self._notices, self._repeats = info, outlet, notices, repeats
         self._of = {account.name: _Identity(account) for account in accounts}
-        self._due_s = 0.0
-        self._notices: dict[Notice, None] = {}
+        self._purse, self._filled_s = BURST, time.monotonic()
 
-    def welcome(self) -> None:
-        """There is a new tracker: it is told all notices."""
-        for notice in self._notices:
-            self._outlet.put(notice)
-
-    def asked(self, account: Account) -> None:
-        """A statement is asked for: only then its account is asked after."""
-        self._of[account.name].was_asked = True
+    def welcome(self, welcome: Welcome) -> None:
+        """A new tracker is told what is known here; what it knows itself need not be asked for at once."""
+        now_s = time.monotonic()
+        for name, one in self._of.items():
+            if one.mode is not None:
+                self._outlet.put(one.mode)
+            elif (mode := welcome.modes.get(name)) is not None:
+                one.mode, one.mode_due_s = _mode_of(one.account, mode), now_s + MODE_S / 2
+            if one.role is not None:
+                self._outlet.put(one.role)
+            elif (role := welcome.roles.get(name)) is not None:
+                self._take_role(one, AccountRole(name, role), now_s)
 
     def stated(self, statement: Statement) -> None:
-        """A statement came."""
+        """A statement came: only then its account is asked after."""
         one = self._of[statement.account]
         one.stated_ms = statement.time_ms
-        one.empty = not statement.positions and not statement.equity
+        was_empty, one.empty = one.empty, not statement.positions and not statement.equity
+        if one.empty and not was_empty and one.role is None:
+            one.role_due_s = 0.0
+
+    def want_mode(self, account: str) -> None:
+        """It may have changed."""
+        self._of[account].mode_due_s = 0.0
 
     def ask_one(self) -> None:
-        """Roles first, and at once of who seems to have nothing: a mistyped address looks like that."""
+        """The one request that was due first, if there is weight for it."""
         now_s = time.monotonic()
-        for one in sorted(self._of.values(), key=lambda one: (one.is_known, not one.empty)):
-            is_done = one.is_known and now_s < one.mode_due_s
-            if not one.was_asked or is_done or now_s < one.due_s:
-                continue
-            if now_s < self._due_s and (one.is_known or not one.empty):
-                return
-            self._due_s = now_s + IDENTIFY_S
-            try:
-                if one.is_known:
-                    self.ask_mode(one.account)
-                else:
-                    self._identify(one)
-            except (VenueUnavailable, VenueRefused, WireError) as error:
-                one.due_s = now_s + IDENTIFY_AGAIN_S  # the others have their turn first
-                self._repeats.log(
-                    log, logging.WARNING, "role or mode not known", now=now_s, account=one.account.name,
-                    reason=error,
-                )  # fmt: skip
-            return
+        self._purse = min(BURST, self._purse + (now_s - self._filled_s) * PER_S)
+        self._filled_s = now_s
+        stated = [one for one in self._of.values() if one.stated_ms is not None]
+        modes = [one for one in stated if one.mode_due_s <= now_s]
+        roles = [one for one in stated if one.role_due_s <= now_s]
+        unknown = [one for one in modes if one.mode is None or not one.mode_due_s]
+        if unknown or (modes and not any(one.empty for one in roles)):
+            self._spend(MODE_WEIGHT, min(unknown or modes, key=lambda one: one.mode_due_s), now_s)
+        elif roles:
+            one = min(roles, key=lambda one: (not one.empty, one.role_due_s))
+            self._spend(ROLE_WEIGHT, one, now_s)
 
     def ask_mode(self, account: Account) -> None:
-        """How its balances are kept: it can change at any time, and explains what no fill does."""
+        """How its balances are kept, now: it explains what no fill does."""
         one = self._of[account.name]
-        mode, was = self._info.mode(account), one.mode
+        mode, was = _mode_of(account, self._info.mode(account)), one.mode
         one.mode, one.mode_due_s = mode, time.monotonic() + MODE_S
-        if was is not None and mode != was:
-            text = f"the account mode changed from {was} to {mode}"
-            self._outlet.put(Happened(account.name, one.stated_ms, Happening.MODE_CHANGE, text))
-        if mode != was and mode not in PLAIN_MODES:
-            text = f"account mode {mode}: the balances are in its spot state, equity here may be too low"
-            self._notice(account, text)
+        self._outlet.put(mode)
+        if was is not None and was.mode is not None and mode.mode != was.mode:
+            text = f"the account mode changed from {was.mode} to {mode.mode}"
+            self._outlet.put(Happened(account.name, one.stated_ms or 0, Happening.MODE_CHANGE, text))
+        if mode.plain:
+            self._notices.end(account.name, NoticeCode.ACCOUNT_MODE)
+        else:
+            self._notices.say(account.name, NoticeCode.ACCOUNT_MODE, mode.reason)
 
-    def _identify(self, one: _Identity) -> None:
-        """Once: an address that the exchange does not know, or an agent's, answers as an empty account."""
-        account = one.account
-        role, owner = self._info.role(account)
-        one.is_known = True
-        if role == "missing":
+    def _spend(self, weight: int, one: _Identity, now_s: float) -> None:
+        if self._purse < weight:
+            return
+        self._purse -= weight
+        try:
+            if weight == MODE_WEIGHT:
+                one.mode_due_s = now_s + AGAIN_S  # the others have their turn first
+                self.ask_mode(one.account)
+            else:
+                one.role_due_s = now_s + AGAIN_S
+                role, owner = self._info.role(one.account)
+                self._take_role(one, AccountRole(one.account.name, role, owner), now_s)
+        except VenueRefused as error:
+            self._refused(weight, one, error, now_s)
+        except (VenueUnavailable, WireError) as error:
+            self._repeats.log(
+                log, logging.WARNING, "role or mode not known", now=now_s, account=one.account.name,
+                reason=error,
+            )  # fmt: skip
+
+    def _refused(self, weight: int, one: _Identity, error: VenueRefused, now_s: float) -> None:
+        """The server does not know this request: what it would tell stays unknown, and is said so."""
+        name = one.account.name
+        if weight == MODE_WEIGHT:
+            one.mode, one.mode_due_s = AccountMode(name, None, False, _REFUSED.format(error)), now_s + MODE_S
+            self._outlet.put(one.mode)
+        else:
+            one.role, one.role_due_s = AccountRole(name, ""), now_s + ROLE_S
+            self._outlet.put(one.role)
+
+    def _take_role(self, one: _Identity, role: AccountRole, now_s: float) -> None:
+        """A missing address may become an account with its first deposit; the other answers are final."""
+        one.role = role
+        one.role_due_s = now_s + ROLE_S if role.role == "missing" else float("inf")
+        self._outlet.put(role)
+        account, say = one.account, self._notices.say
+        if role.role == "missing":
             text = f"the exchange does not know the address {account.address}: is it the right one?"
-            self._notice(account, text, grave=True)
-        elif role == "agent":
-            text = f"{account.address} is an agent's (API wallet): watch its account {owner} instead"
-            self._notice(account, text, grave=True)
+            say(account.name, NoticeCode.UNKNOWN_ADDRESS, text)
+        else:
+            self._notices.end(account.name, NoticeCode.UNKNOWN_ADDRESS)
+        if role.role == "agent":
+            of = f"its account {role.owner}" if role.owner else "the account that it trades for"
+            text = f"{account.address} is an agent's (API wallet): watch {of} instead"
+            say(account.name, NoticeCode.AGENT_ADDRESS, text)
 
-    def _notice(self, account: Account, text: str, *, grave: bool = False) -> None:
-        """Say it to this tracker, and to each one after it."""
-        notice = Notice(account.name, text, grave=grave)
-        if notice not in self._notices:
-            self._notices[notice] = None
-            log.warning("notice", extra=fields(account=account.name, text=text))
-            self._outlet.put(notice)
+
+def _mode_of(account: Account, mode: str | None) -> AccountMode:
+    if mode in PLAIN_MODES:
+        return AccountMode(account.name, mode, plain=True)
+    if mode is None:
+        return AccountMode(account.name, None, False, _REFUSED.format("it answers null"))
+    text = f"account mode {mode}: its balances are kept in its spot state, which is not watched"
+    return AccountMode(account.name, mode, plain=False, reason=text)

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from hlposmon.config import Account, PriceSettings
-from hlposmon.domain.reports import Marks, Welcome
+from hlposmon.domain.reports import Marks, Statement, Welcome
 from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
@@ -49,6 +49,7 @@ class PriceWorker:
         self._outlet = Outlet(queue, pulse, "price", accounts)
         self._known: dict[str, Decimal] = {}
         self._fresh: dict[str, Decimal] = {}
+        self._missing: tuple[str, ...] = ()
         self._heard_s = self._streamed_s = 0.0
         self._told_s = 0.0
         self._next_batch_s = self._next_poll_s = 0.0
@@ -100,7 +101,10 @@ class PriceWorker:
         try:
             message = wire.message(raw)
             if message.channel == CHANNEL:
-                self._take(wire.fast_marks(message.data))
+                prices, unread = wire.fast_marks(message.data)
+                for text in unread:
+                    self._warn("a price was not understood", reason=text)
+                self._take(prices)
                 self._streamed_s = self._heard_s
                 if self._feed is not None:
                     self._feed.calm()
@@ -112,8 +116,8 @@ class PriceWorker:
                 # It told changes that are not told again: a new subscription begins with all prices.
                 self._feed.lose(f"a message was not understood: {error}")
 
-    def _take(self, prices: dict[str, Decimal]) -> None:
-        self._heard_s = time.monotonic()
+    def _take(self, prices: dict[str, Decimal], missing: tuple[str, ...] = ()) -> None:
+        self._heard_s, self._missing = time.monotonic(), missing
         self._known.update(prices)
         self._fresh.update(prices)
 
@@ -128,21 +132,29 @@ class PriceWorker:
         if not wanted or now_s < self._next_poll_s:
             return
         self._next_poll_s = now_s + self._poll_every_s
+        # One account that cannot be asked, or read, costs the prices of no other.
+        asked = {account.name: self._ask(account, now_s) for account in self._accounts}
+        statements = [one for one in asked.values() if one is not None]
+        if statements or not asked:
+            missing = tuple(name for name, one in asked.items() if one is None)
+            self._take(wire.marks_of(statements), missing)
+
+    def _ask(self, account: Account, now_s: float) -> Statement | None:
         try:
-            statements = [
-                self._info.statement(account, asked_s=now_s, now_ms=0) for account in self._accounts
-            ]
+            statement = self._info.statement(account, asked_s=now_s, now_ms=0)
         except (VenueUnavailable, VenueRefused, WireError) as error:
-            self._warn("prices not polled", reason=error)
-            return
-        self._take(wire.marks_of(statements))
+            self._warn("prices not polled", account=account.name, reason=error)
+            return None
+        for key, text in statement.unread.items():
+            self._warn("a price was not understood", account=account.name, key=key, reason=text)
+        return statement
 
     def _send_batch(self) -> None:
         now_s = time.monotonic()
         if now_s < self._next_batch_s or self._heard_s <= self._told_s:
             return
         # An empty batch still says that the feed is alive.
-        if self._outlet.put_newest(Marks(self._fresh, self._heard_s)):
+        if self._outlet.put_newest(Marks(self._fresh, self._heard_s, self._missing)):
             self._fresh, self._told_s = {}, self._heard_s
         self._next_batch_s = now_s + self._settings.interval_s
 

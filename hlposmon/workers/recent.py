@@ -30,14 +30,21 @@ class Recent:
             if len(self._fills) > FILLS:
                 self._forget(self._fills.popleft().time_ms)
 
-    def add_fundings(self, fundings: Iterable[Funding]) -> None:
+    def add_fundings(self, fundings: Iterable[Funding]) -> list[Funding]:
+        """Keep the newest; those of them that are new here."""
+        fresh: dict[tuple[int, str], Funding] = {}
         for funding in fundings:
-            self._fundings[funding.time_ms, funding.key] = funding
+            name = funding.time_ms, funding.key
+            if name not in self._fundings:
+                fresh[name] = funding
+            self._fundings[name] = funding
             if len(self._fundings) > FUNDINGS:
                 oldest = min(self._fundings)
                 del self._fundings[oldest]
                 self._forgotten_ms = max(self._forgotten_ms, oldest[0])
                 self._forget(oldest[0])
+                fresh.pop(oldest, None)
+        return list(fresh.values())
 
     def is_whole_from(self, since_ms: int) -> None:
         """All since then was fetched, and the stream has been followed since before that.

@@ -1,11 +1,12 @@
 """The reconcile worker: asks for the venue's own statement of each account and hands it on.
 
-Every interval, at start, and early when the tracker rings: then all fills since the time that the
-bell names are fetched and handed on first, so that the statement behind them can be held against
-them; where a statement was doubted, what else befell the account is asked for too. Once a minute the
-fills since the last look are fetched anyway: a round trip that no stream brought leaves every size as it
-was, and only the list of fills can tell. What is rung for may use the weight that is kept for heals, and
-nothing else does. It compares nothing.
+Every interval, at start, and early when the tracker rings: then all fills since the time that the bell
+names are fetched and handed on first, so that the statement behind them can be held against them, and the
+tracker is told that they were. It is the one that fetches: for feeds that have come up, for gaps and for
+doubts alike, so that what several want at once is asked for once. Where a statement was doubted, what else
+befell the account is asked for too. Once a minute the fills since the last look are fetched anyway: a round
+trip that no stream brought leaves every size as it was, and only the list of fills can tell. What is rung
+for may use the weight that is kept for heals, and nothing else does. It compares nothing.
 """
 
 import itertools
@@ -16,13 +17,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hlposmon.config import Account
-from hlposmon.domain.reports import Bell, Fills, Unlisted
+from hlposmon.domain.reports import (
+    Bell,
+    BellReason,
+    Fetched,
+    Fills,
+    NotFetched,
+    NoticeCode,
+    Unlisted,
+    Welcome,
+)
 from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.pacing import Backoff
 from hlposmon.supervision.logs import Repeats
 from hlposmon.supervision.loop import Pulse
 from hlposmon.venues.hyperliquid import HyperliquidInfo, Page
+from hlposmon.wire.hyperliquid import UnreadFill
+from hlposmon.workers.elsewhere import Elsewhere
 from hlposmon.workers.identity import Identities
+from hlposmon.workers.notices import Notices
 from hlposmon.workers.outlet import Outlet
 from hlposmon.workers.waiting import wait
 
@@ -31,8 +44,6 @@ log = logging.getLogger(__name__)
 # Statements of one account are not asked for more often than this, however the bell rings.
 SPACING_S = 0.5
 PIECE_FILLS = 100
-# What the tracker calls a bell that it rings because a statement differs from the book.
-DOUBTED = "doubt"
 HOUR_MS, FUNDING_LAG_MS = 3_600_000, 60_000
 FUNDING_AGAIN_S, FUNDING_AGAIN_MAX_S = 5.0, 60.0
 # How often the fills since the last look are fetched, and how far that reaches back over it.
@@ -40,6 +51,8 @@ LOOK_S = 60.0
 OVERLAP_MS = 5_000
 LOOK_PAGES = 2
 RETRY_S, RETRY_MAX_S = 1.0, 4.0
+# So often a fetch in which a row cannot be read is tried again, before it counts as lost.
+UNREAD_TRIES = 5
 
 
 @dataclass(slots=True)
@@ -61,6 +74,8 @@ class _Round:
     stated_ms: int = 0
     answered: bool = False  # the last time that it was asked for
     funded_hour: int | None = None
+    funding_wanted: bool = False  # at once, since a fetch reaches back over the hour
+    unread_tries: int = 0
 
 
 class ReconcileWorker:
@@ -85,7 +100,11 @@ class ReconcileWorker:
         }
         self._fund_due_s, self._fund_backoff = 0.0, Backoff(FUNDING_AGAIN_S, FUNDING_AGAIN_MAX_S)
         self._repeats = Repeats()
-        self._identities = Identities(accounts, info, self._outlet, self._repeats)
+        self._notices = Notices(self._outlet, pulse.name)
+        self._identities = Identities(accounts, info, self._outlet, self._notices, self._repeats)
+        self._elsewhere = Elsewhere(
+            accounts, info, self._outlet, self._notices, self._repeats, interval_s=interval_s
+        )
 
     def run(self) -> None:
         try:
@@ -108,15 +127,20 @@ class ReconcileWorker:
         for ask in self._outlet.poll():
             if isinstance(ask, Bell):
                 self._rung(ask)
-                continue
-            self._welcomed = True
-            self._identities.welcome()
-            for round_ in self._rounds.values():  # a new tracker: it needs a statement now
-                round_.due_s = 0.0
-                if round_.funded_hour is not None:
-                    round_.funded_hour -= 1  # what the last one was told it may not have written down
+            elif isinstance(ask, Welcome):
+                self._be_welcomed(ask)
         if self._outlet.fileno() is None:
             self._welcomed = False
+
+    def _be_welcomed(self, welcome: Welcome) -> None:
+        self._welcomed = True
+        self._notices.repeat()
+        self._identities.welcome(welcome)
+        self._elsewhere.welcome()
+        for round_ in self._rounds.values():  # a new tracker: it needs a statement now
+            round_.due_s = 0.0
+            if round_.funded_hour is not None:
+                round_.funded_hour -= 1  # what the last one was told it may not have written down
 
     def _rung(self, bell: Bell) -> None:
         round_ = self._rounds.get(bell.account)
@@ -125,16 +149,20 @@ class ReconcileWorker:
         now_s = time.monotonic()
         # However it rings, what failed is tried again in its own time, or when the venue is back.
         not_before_s = 0.0 if self._reached_s() > round_.failed_s else round_.not_before_s
-        earliest_s = max(now_s + bell.delay_s, round_.asked_s + SPACING_S, not_before_s)
-        round_.due_s = min(round_.due_s, earliest_s)
-        round_.urgent = True
-        round_.doubted |= bell.reason == DOUBTED
+        round_.due_s = min(round_.due_s, max(now_s, round_.asked_s + SPACING_S, not_before_s))
+        if bell.reason is BellReason.MODE:
+            self._identities.want_mode(bell.account)
+        elif bell.reason is BellReason.NOT_WATCHED:
+            self._elsewhere.rung(bell.account)
+        else:
+            round_.urgent = True
+        round_.doubted |= bell.reason is BellReason.DOUBT
         wanted = round_.fills_from_ms
         if bell.since_ms is not None and (wanted is None or bell.since_ms < wanted):
             round_.fills_from_ms, round_.fetched_to_ms = bell.since_ms, None
         self._repeats.log(
             log, logging.INFO, "asked early", now=now_s, key=("asked early", bell.account, bell.reason),
-            account=bell.account, reason=bell.reason, delay_s=bell.delay_s,
+            account=bell.account, reason=bell.reason.value,
         )  # fmt: skip
 
     def _ask(self, round_: _Round) -> None:
@@ -142,7 +170,6 @@ class ReconcileWorker:
         if not self._welcomed:
             return  # nobody to tell
         since_ms = self._fetch(round_)
-        self._identities.asked(account)
         try:
             round_.answered = False
             round_.asked_s = asked_s = time.monotonic()
@@ -172,6 +199,7 @@ class ReconcileWorker:
                 round_.looked_ms = statement.time_ms
             if since_ms is not None and since_ms == round_.fills_from_ms:
                 round_.fills_from_ms = round_.fetched_to_ms = None
+        self._elsewhere.look(account)
 
     def _again(self, round_: _Round) -> None:
         round_.failed_s = time.monotonic()
@@ -184,28 +212,60 @@ class ReconcileWorker:
         """
         try:
             if round_.fills_from_ms is not None:
-                since_ms = self._fetch_all(round_, round_.fills_from_ms)
-                self._ask_what_befell(round_, since_ms)
-                return since_ms
+                return self._fetch_wanted(round_, round_.fills_from_ms)
             if round_.looked_ms is not None and time.monotonic() >= round_.look_due_s:
                 round_.look_due_s = time.monotonic() + self._look_s
                 return self._look(round_, max(0, round_.looked_ms - OVERLAP_MS))
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("fills not fetched", account=round_.account.name, reason=error)
+            if round_.fills_from_ms is not None:
+                self._outlet.put(NotFetched(round_.account.name, str(error)))
         return None
 
-    def _fetch_all(self, round_: _Round, since_ms: int) -> int:
-        count = 0
+    def _fetch_wanted(self, round_: _Round, since_ms: int) -> int | None:
+        """All fills from then on, told as fetched; None while some of them cannot be read."""
+        name = round_.account.name
+        asked_s, unread = self._fetch_all(round_, since_ms)
+        if unread and round_.unread_tries < UNREAD_TRIES:
+            round_.unread_tries, round_.fetched_to_ms = round_.unread_tries + 1, None
+            self._outlet.put(NotFetched(name, unread[0].text))
+            return None
+        for one in unread:
+            at_ms = one.time_ms
+            hole = (since_ms, round_.stated_ms) if at_ms is None else (at_ms, at_ms)
+            self._outlet.put(Unlisted(name, *hole, one.text))
+        round_.unread_tries = 0
+        if since_ms // HOUR_MS < round_.stated_ms // HOUR_MS:
+            hour = since_ms // HOUR_MS
+            round_.funded_hour = hour if round_.funded_hour is None else min(hour, round_.funded_hour)
+            round_.funding_wanted = True
+        self._outlet.put(Fetched(name, since_ms, asked_s))
+        self._ask_what_befell(round_, since_ms)
+        return since_ms
+
+    def _fetch_all(self, round_: _Round, since_ms: int) -> tuple[float, list[UnreadFill]]:
+        """When the last page was asked for, and what could not be read."""
+        count, asked_s = 0, time.monotonic()
+        unread: list[UnreadFill] = []
         for page in self._info.fills_since(round_.account, round_.fetched_to_ms or since_ms):
             count += len(page.fills)
+            unread += page.unread
             self._hand_on(round_, page)
             if page.fills:
                 round_.fetched_to_ms = page.fills[-1].time_ms
+            asked_s = page.asked_s
         self._repeats.log(
             log, logging.INFO, "fills fetched", now=time.monotonic(), key=("fetched", round_.account.name),
             account=round_.account.name, since_ms=since_ms, fills=count,
         )  # fmt: skip
-        return since_ms
+        self._name_unread(round_, [one.text for one in unread])
+        return asked_s, unread
+
+    def _name_unread(self, round_: _Round, texts: Sequence[str]) -> None:
+        if texts:
+            self._notices.say(round_.account.name, NoticeCode.UNREADABLE, texts[0])
+        else:
+            self._notices.end(round_.account.name, NoticeCode.UNREADABLE)
 
     def _look(self, round_: _Round, since_ms: int) -> int | None:
         """A few pages: of an account that trades more than that a minute, a look would cost too much."""
@@ -242,7 +302,9 @@ class ReconcileWorker:
             hour, ms = divmod(round_.stated_ms, HOUR_MS)
             if round_.funded_hour is None and round_.stated_ms:
                 round_.funded_hour = hour
-            is_due = round_.funded_hour not in (None, hour) and ms >= FUNDING_LAG_MS
+            is_due = round_.funded_hour not in (None, hour) and (
+                ms >= FUNDING_LAG_MS or round_.funding_wanted
+            )
             if is_due and round_.answered and now_s >= self._fund_due_s:
                 self._ask_funding(round_, hour)
                 return
@@ -251,14 +313,16 @@ class ReconcileWorker:
         assert round_.funded_hour is not None, "it was stated"
         try:
             since_ms = (round_.funded_hour - 1) * HOUR_MS
-            paid = self._info.fundings_since(round_.account, since_ms, urgent=False)
+            paid, unread = self._info.fundings_since(round_.account, since_ms, urgent=False)
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("funding not asked", account=round_.account.name, reason=error)
             self._fund_due_s = time.monotonic() + self._fund_backoff.next()
             return
         self._fund_backoff.reset()
+        for text in unread:
+            self._warn("not understood", account=round_.account.name, reason=text)
         if all(self._outlet.put(each) for each in paid):
-            round_.funded_hour = hour
+            round_.funded_hour, round_.funding_wanted = hour, False
 
     def _hand_on(self, round_: _Round, page: Page) -> None:
         self._pulse.beat()

@@ -13,12 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hlposmon.config import Account
-from hlposmon.domain.reports import Happened, Happening, Notice, Statement, Welcome
+from hlposmon.domain.reports import (
+    Happened,
+    Happening,
+    NoticeCode,
+    NotWatched,
+    Place,
+    Statement,
+    Welcome,
+)
 from hlposmon.errors import WireError
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
 from hlposmon.venues.websocket import Feed, Lost, Opened, Said
 from hlposmon.wire import hyperliquid as wire
+from hlposmon.workers.notices import Notices
 from hlposmon.workers.outlet import Outlet
 from hlposmon.workers.waiting import wait
 
@@ -29,7 +38,8 @@ CHANNELS = ("allDexsClearinghouseState", "clearinghouseState")
 ACK_DEADLINE_S = 5.0
 # How often the venue pushes is nowhere said; the marks of what is held move each few seconds.
 SILENT_S = 60.0
-# How often it is told again what is held on dexes that are not watched: a drift names it as a cause.
+# How often it is told again what is held on other dexes, nothing included: a tracker that hears no more of
+# it asks by REST. A drift names it as a cause.
 ELSEWHERE_S = 60.0
 # At most so often is one account handed on, however often it is pushed.
 SPACING_S = 0.4
@@ -48,7 +58,7 @@ class _Watch:
     # When it was pushed last, and whether it held something then: what is flat may be silent.
     pushed_s: float = 0.0
     is_open: bool = True
-    elsewhere: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] | None = None
     elsewhere_due_s: float = 0.0
 
 
@@ -67,7 +77,7 @@ class StateWorker:
         self._outlet = Outlet(queue, pulse, "state", accounts)
         self._watches = {account.address: _Watch(account) for account in accounts}
         self._names = {account.address: account.name for account in accounts}
-        self._notices: dict[Notice, None] = {}
+        self._notices = Notices(self._outlet, pulse.name)
         self._repeats = Repeats()
 
     def run(self) -> None:
@@ -86,8 +96,9 @@ class StateWorker:
 
     def _hear_tracker(self) -> None:
         if any(isinstance(ask, Welcome) for ask in self._outlet.poll()):
-            for notice in self._notices:
-                self._outlet.put(notice)
+            self._notices.repeat()
+            for watch in self._watches.values():
+                watch.elsewhere_due_s = 0.0
 
     def _hear_exchange(self) -> None:
         for _ in range(64):
@@ -111,7 +122,8 @@ class StateWorker:
         watch.acked, watch.asked_s = False, time.monotonic()
         watch.channel = channel if channel < len(CHANNELS) else None
         if watch.channel is None:
-            self._notice(watch, "the exchange pushes no states of it: REST statements only")
+            text = "the exchange pushes no states of it: REST statements only"
+            self._notices.say(watch.account.name, NoticeCode.NO_PUSHES, text)
             return
         dex = {"dex": ""} if channel else {}
         self._feed.send(wire.subscription(CHANNELS[channel], user=watch.account.address, **dex))
@@ -125,11 +137,16 @@ class StateWorker:
                 for watch in self._watches.values():
                     if watch.channel is not None:
                         named = CHANNELS[watch.channel], watch.account.address
-                        watch.acked |= wire.acknowledges(message.data, *named)
+                        self._acked(watch, message.data, named)
             elif message.channel == "error":
                 self._refused(wire.refusal(message.data))
         except WireError as error:
             self._warn("message not understood", reason=error)  # the next push says it all again
+
+    def _acked(self, watch: _Watch, data: object, named: tuple[str, str]) -> None:
+        if wire.acknowledges(data, *named):
+            watch.acked = True
+            self._notices.end(watch.account.name, NoticeCode.NO_PUSHES)
 
     def _pushed(self, message: wire.Message) -> None:
         found = wire.state_push(
@@ -146,19 +163,22 @@ class StateWorker:
         watch.pushed_s = time.monotonic()
         if statement is not None:
             watch.newest, watch.is_open = statement, bool(statement.positions)
-            self._tell_elsewhere(watch, statement.time_ms, tuple(others))
+        if message.channel == CHANNELS[0]:
+            at_ms = statement.time_ms if statement is not None else 0
+            self._tell_elsewhere(watch, at_ms, tuple(others))
         self._feed.calm()
 
     def _tell_elsewhere(self, watch: _Watch, time_ms: int, coins: tuple[str, ...]) -> None:
         """What is held on other dexes is not watched, and may be why equity moves."""
         now_s = time.monotonic()
-        if not coins or (coins == watch.elsewhere and now_s < watch.elsewhere_due_s):
+        if coins == watch.elsewhere and now_s < watch.elsewhere_due_s:
+            return
+        name = watch.account.name
+        if not self._outlet.put_newest(NotWatched(name, Place.DEXES, coins)):
             return
         watch.elsewhere, watch.elsewhere_due_s = coins, now_s + ELSEWHERE_S
-        for coin in coins:
-            self._notice(watch, f"{coin} is held but not watched: only perpetuals of the first dex are")
-        text = ", ".join(coins)
-        self._outlet.put(Happened(watch.account.name, time_ms, Happening.ELSEWHERE, text))
+        if coins:
+            self._outlet.put(Happened(name, time_ms, Happening.ELSEWHERE, ", ".join(coins)))
 
     def _refused(self, refusal: wire.Refusal) -> None:
         if refusal.already:
@@ -171,7 +191,8 @@ class StateWorker:
             named = refusal.kind in (None, CHANNELS[watch.channel])
             if refusal.limit:
                 watch.channel = None
-                self._notice(watch, f"the exchange refuses to push its state: {refusal.text}")
+                text = f"the exchange refuses to push its state: {refusal.text}"
+                self._notices.say(watch.account.name, NoticeCode.NO_PUSHES, text)
             elif named and refusal.kind is not None:
                 self._subscribe(watch, watch.channel + 1)
 
@@ -203,14 +224,6 @@ class StateWorker:
                 continue
             if self._outlet.put_newest(watch.newest):
                 watch.newest, watch.told_s = None, now_s
-
-    def _notice(self, watch: _Watch, text: str) -> None:
-        """Say it to this tracker, and to each one after it."""
-        notice = Notice(watch.account.name, text)
-        if notice not in self._notices:
-            self._notices[notice] = None
-            log.warning("notice", extra=fields(account=watch.account.name, text=text))
-            self._outlet.put(notice)
 
     def _warn(self, message: str, **values: object) -> None:
         self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)

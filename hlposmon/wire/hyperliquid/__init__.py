@@ -6,7 +6,7 @@ without notice. Shapes: the exchange's API documentation, info endpoint and subs
 """
 
 from hlposmon.wire.hyperliquid.coins import MAX_COIN_BYTES, VENUE, coin_of, is_watched, key_of
-from hlposmon.wire.hyperliquid.fill_rows import fills, times
+from hlposmon.wire.hyperliquid.fill_rows import FillRows, UnreadFill, fills, times
 from hlposmon.wire.hyperliquid.ledger import fundings, happenings
 from hlposmon.wire.hyperliquid.messages import (
     PING,
@@ -22,21 +22,32 @@ from hlposmon.wire.hyperliquid.messages import (
     venue_time,
 )
 from hlposmon.wire.hyperliquid.prices import fast_marks
-from hlposmon.wire.hyperliquid.statements import marks_of, state_push, statement
+from hlposmon.wire.hyperliquid.statements import (
+    dex_names,
+    held_coins,
+    marks_of,
+    spot_holdings,
+    state_push,
+    statement,
+)
 
 __all__ = [
+    "FillRows",
     "MAX_COIN_BYTES",
     "Message",
     "PING",
     "Refusal",
+    "UnreadFill",
     "VENUE",
     "abstraction",
     "acknowledges",
     "coin_of",
+    "dex_names",
     "fast_marks",
     "fills",
     "fundings",
     "happenings",
+    "held_coins",
     "info",
     "is_watched",
     "key_of",
@@ -44,6 +55,7 @@ __all__ = [
     "message",
     "refusal",
     "role",
+    "spot_holdings",
     "state_push",
     "statement",
     "subscription",

@@ -74,6 +74,9 @@ def refusal(data: Any) -> Refusal:
             echo = loads(text[at : text.rindex("}") + 1])
         except (WireError, ValueError):
             echo = None
+        # A type that the server does not know is answered with the whole request, not the subscription.
+        if isinstance(echo, dict) and isinstance(echo.get("subscription"), dict):
+            echo = echo["subscription"]
         if isinstance(echo, dict):
             kind, user = (
                 echo[name] if isinstance(echo.get(name), str) else None for name in ("type", "user")
@@ -92,9 +95,11 @@ def venue_time(body: Any) -> int:
     return time_of(object_of(body, "exchangeStatus"))
 
 
-def abstraction(body: Any) -> str:
+def abstraction(body: Any) -> str | None:
     """A userAbstraction answer, a bare string: default, disabled, unifiedAccount, portfolioMargin,
-    dexAbstraction, or whatever mode comes after these."""
+    dexAbstraction, or whatever mode comes after these. None where the server says null."""
+    if body is None:
+        return None
     if not isinstance(body, str) or not body.isprintable() or not 0 < len(body) <= 60:
         raise WireError(f"userAbstraction: a short text is wanted, not {body!r:.60}")
     return body

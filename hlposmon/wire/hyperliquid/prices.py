@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from hlposmon.errors import WireError
-from hlposmon.wire.fields import amount_of, object_of
+from hlposmon.wire.fields import object_of
+from hlposmon.wire.hyperliquid.amounts import amount_of
 from hlposmon.wire.hyperliquid.coins import is_watched, key_of
 from hlposmon.wire.text import loads
 
@@ -15,8 +16,9 @@ from hlposmon.wire.text import loads
 _MAX_UNPACKED = 8 << 20
 
 
-def fast_marks(data: Any) -> dict[str, Decimal]:
-    """Mark prices by key of a fastAssetCtxs message: base64 of raw DEFLATE of JSON, by coin.
+def fast_marks(data: Any) -> tuple[dict[str, Decimal], list[str]]:
+    """Mark prices by key of a fastAssetCtxs message (base64 of raw DEFLATE of JSON, by coin), and what was
+    unread of it.
 
     The first message is whole, later ones hold what changed; a coin without `markPx` has not moved.
     """
@@ -31,9 +33,12 @@ def fast_marks(data: Any) -> dict[str, Decimal]:
         raise WireError(f"fastAssetCtxs: more than {_MAX_UNPACKED} bytes when unpacked")
     if not unpacker.eof:
         raise WireError("fastAssetCtxs: cut short")
-    prices = {}
+    prices, unread = {}, []
     for coin, body in object_of(loads(raw), "fastAssetCtxs").items():
-        context = object_of(body, f"fastAssetCtxs {coin}")
-        if context.get("markPx") is not None and is_watched(coin):
-            prices[key_of(coin)] = amount_of(context, "markPx")
-    return prices
+        try:
+            context = object_of(body, f"fastAssetCtxs {coin:.44}")
+            if context.get("markPx") is not None and is_watched(coin):
+                prices[key_of(coin)] = amount_of(context, "markPx")
+        except WireError as error:
+            unread.append(f"the price of {coin:.44} could not be read: {error}")
+    return prices, unread

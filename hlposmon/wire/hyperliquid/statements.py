@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from hlposmon.domain.amounts import exactly
+from hlposmon.domain.amounts import CONTEXT, exactly, plain
 from hlposmon.domain.reports import StatedPosition, Statement
 from hlposmon.errors import WireError
-from hlposmon.wire.fields import amount_of, integer_of, list_of, object_of, text_of, time_of
+from hlposmon.wire.fields import integer_of, list_of, object_of, text_of, time_of
+from hlposmon.wire.hyperliquid.amounts import amount_of, denoised
 from hlposmon.wire.hyperliquid.coins import VENUE, key_of
 
 
@@ -20,22 +21,41 @@ def statement(
     fills_from_ms: int | None = None,
     pushed: bool = False,
 ) -> Statement:
-    """A clearinghouseState as a statement of the first dex. Answers of 2023 have no time: `now_ms`."""
+    """A clearinghouseState as a statement of the first dex. Answers of 2023 have no time: `now_ms`.
+
+    A position that cannot be read is named in `unread`, and says nothing of its coin. One that does not
+    even name its coin raises WireError, as then no coin that is left out is known to be flat.
+    """
     state = object_of(body, "clearinghouseState")
     summary = object_of(state.get("marginSummary"), "marginSummary")
     rows = list_of(state.get("assetPositions"), "assetPositions")
+    positions, unread = _positions(rows)
     return Statement(
         account=account,
         venue=VENUE,
         time_ms=time_of(state) if "time" in state else now_ms,
         asked_s=asked_s,
-        positions=tuple(_stated(object_of(row, "assetPosition").get("position")) for row in rows),
+        positions=positions,
         equity=amount_of(summary, "accountValue"),
         margin_used=amount_of(summary, "totalMarginUsed"),
         withdrawable=amount_of(state, "withdrawable"),
         fills_from_ms=fills_from_ms,
         pushed=pushed,
+        unread=unread,
     )
+
+
+def _positions(rows: list[Any]) -> tuple[tuple[StatedPosition, ...], dict[str, str]]:
+    """The positions that could be read, and why the others, by key, could not."""
+    found, unread = [], {}
+    for row in rows:
+        body = object_of(object_of(row, "assetPosition").get("position"), "position")
+        key = key_of(text_of(body, "coin"))
+        try:
+            found.append(_stated(body, key))
+        except WireError as error:
+            unread[key] = str(error)
+    return tuple(found), unread
 
 
 def state_push(
@@ -46,6 +66,7 @@ def state_push(
 
     For `clearinghouseState` (one dex) and `allDexsClearinghouseState` (the first dex is ""). No
     statement where the first dex is not in it: that is unknown and not flat. None for a stranger.
+    What another dex holds and cannot be read is named after the dex.
     """
     body = object_of(data, channel)
     user = text_of(body, "user").lower()
@@ -60,10 +81,40 @@ def state_push(
         if dex == "":
             first = statement(state, names[user], asked_s=heard_s, now_ms=now_ms, pushed=True)
             continue
-        for row in list_of(object_of(state, f"dex {dex}").get("assetPositions"), "assetPositions"):
-            held = object_of(row, "assetPosition").get("position")
-            others.add(text_of(object_of(held, "position"), "coin"))
+        others.update(held_coins(state, dex))
     return user, first, sorted(others)
+
+
+def held_coins(state: Any, dex: str) -> list[str]:
+    """The coins that a clearinghouseState of a dex holds; a row that cannot be read is `dex:?`."""
+    coins = []
+    for row in list_of(object_of(state, f"dex {dex}").get("assetPositions"), "assetPositions"):
+        try:
+            coins.append(text_of(object_of(object_of(row, "row").get("position"), "position"), "coin"))
+        except WireError:
+            coins.append(f"{dex}:?")
+    return coins
+
+
+def spot_holdings(body: Any) -> list[str]:
+    """What a spotClearinghouseState holds, as `HYPE 12.5 (spot)`. Rows of zero stay in the venue's list and
+    are left out; `hold` may be negative, and on a token of which the total is zero."""
+    held = []
+    for row in list_of(object_of(body, "spotClearinghouseState").get("balances"), "balances"):
+        try:
+            balance = object_of(row, "balance")
+            coin, total = text_of(balance, "coin"), amount_of(balance, "total")
+            if total or ("hold" in balance and amount_of(balance, "hold")):
+                held.append(f"{coin:.44} {plain(total.normalize(CONTEXT))} (spot)")
+        except WireError as error:
+            held.append(f"a spot balance that could not be read ({error})")
+    return held
+
+
+def dex_names(body: Any) -> list[str]:
+    """The names of the dexes that a perpDexs answer lists besides the first, which is null there."""
+    rows = [row for row in list_of(body, "perpDexs") if row is not None]
+    return [text_of(object_of(row, "dex"), "name") for row in rows]
 
 
 def _pair(row: Any) -> tuple[str, Any]:
@@ -73,10 +124,9 @@ def _pair(row: Any) -> tuple[str, Any]:
     return pair[0], pair[1]
 
 
-def _stated(row: Any) -> StatedPosition:
+def _stated(body: dict[str, Any], key: str) -> StatedPosition:
     """One position. The shown entry price is truncated; the exact one, and the mark, are worked out:
     `mark = positionValue / |szi|`, `entry = (szi * mark - unrealizedPnl) / szi`."""
-    body = object_of(row, "position")
     size, value = amount_of(body, "szi"), amount_of(body, "positionValue")
     leverage = object_of(body.get("leverage"), "leverage")
     liquidation = body.get("liquidationPx")
@@ -89,9 +139,10 @@ def _stated(row: Any) -> StatedPosition:
         entry = (held - amount_of(body, "unrealizedPnl")) / size
         # Both amounts are given to six decimals; beyond that and a part in a million they are equal.
         tolerance = Decimal("0.000003") / abs(size) + abs(entry) / 1_000_000
-        mark = value / abs(size)
+        # Of two doubles: without their noise the quotient is the price that they were worked out from.
+        mark = denoised(value / abs(size))
     return StatedPosition(
-        key=key_of(text_of(body, "coin")),
+        key=key,
         size=size,
         entry_price=entry,
         mark_price=mark if value else None,

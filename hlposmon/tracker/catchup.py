@@ -1,0 +1,133 @@
+"""Which feeds follow an account and wait until what came before them is fetched; what they bring meanwhile.
+
+A feed is live once it follows an account and all fills from before are known. Those are fetched by the
+reconcile worker, once for all feeds that wait. Fills that come before that would only look like a gap, so
+they are held; but where they cannot be had, a fill that is shown late is worse than a gap that is shown.
+Pure: times are given.
+
+    0.0 s  fill says that it follows main         -> a fetch is wanted, from the high-water mark less overlap
+    0.2 s  fill-2 says so too                     -> the fetch that began at 0.1 s is too old for it
+    0.3 s  a fill comes                           -> held
+    0.4 s  fetched, asked for at 0.1 s            -> fill is live, the held fill is applied
+    0.9 s  fetched, asked for at 0.5 s            -> fill-2 is live
+"""
+
+from dataclasses import dataclass, field
+
+from hlposmon.domain.reports import Fetched, Fills, Following
+
+# Two coins' fills need not come in the order of their times.
+OVERLAP_MS = 2_000
+# How far back to look when nothing is known yet: enough to place the first statement.
+FIRST_LOOK_MS = 300_000
+# While another feed is live, fetches for feeds that come up are at least this far apart.
+SPACING_S = 5.0
+# A fetch that is wanted is asked for again: the worker that heard of it may have died.
+AGAIN_S = 3.0
+# Feeds that come up together are waited for, so that one fetch is enough for them.
+TOGETHER_S = 0.15
+# No fill is held for longer, or when there are more.
+HELD_S = 10.0
+HELD_FILLS = 20_000
+
+
+@dataclass(slots=True)
+class _Account:
+    """`waiting` are the feeds that follow and are not live, by name."""
+
+    waiting: dict[str, Following] = field(default_factory=dict)
+    held: list[Fills] = field(default_factory=list)
+    held_since_s: float = 0.0
+    open: bool = False  # fills are not held any more, as what is missing could not be had
+    follows_s: float = 0.0  # when the last of them said so
+    asked_s: float | None = None
+    from_ms: int | None = None  # what was asked for
+
+
+class CatchUp:
+    """The feeds of all accounts that are not live yet."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, _Account] = {}
+
+    def follows(self, report: Following, now_s: float) -> None:
+        """A feed follows an account, and waits for what came before."""
+        one = self._of(report.account)
+        one.waiting[report.feed] = report
+        one.follows_s = now_s
+
+    def lost(self, account: str, feed: str) -> None:
+        """A feed follows it no more."""
+        self._of(account).waiting.pop(feed, None)
+
+    def waits(self, account: str) -> bool:
+        """Whether a feed follows it that is not live."""
+        return bool(self._of(account).waiting)
+
+    def is_due(self, account: str, now_s: float, *, live: bool) -> bool:
+        """Whether a fetch is to be asked for now; `live` while another feed is."""
+        one = self._of(account)
+        if not one.waiting or now_s - one.follows_s < TOGETHER_S:
+            return False
+        return one.asked_s is None or now_s - one.asked_s >= (SPACING_S if live else AGAIN_S)
+
+    def asked(self, account: str, from_ms: int, now_s: float) -> None:
+        """A fetch was asked for."""
+        one = self._of(account)
+        one.asked_s, one.from_ms = now_s, from_ms
+
+    def ask_again(self) -> None:
+        """Who was asked may be gone."""
+        for one in self._accounts.values():
+            one.asked_s = None
+
+    def holds(self, fills: Fills, now_s: float) -> bool:
+        """Keep fills that came before those from before them, unless they are waited for in vain."""
+        one = self._of(fills.account)
+        count = sum(len(held.fills) for held in one.held)
+        if one.open or count + len(fills.fills) > HELD_FILLS:
+            return False
+        if not one.held:
+            one.held_since_s = now_s
+        one.held.append(fills)
+        return True
+
+    def fetched(self, report: Fetched) -> list[Following]:
+        """The feeds that are live now: all from before them was asked for after they began to follow."""
+        one = self._of(report.account)
+        if one.from_ms is None or report.from_ms > one.from_ms:
+            return []
+        ready = [each for each in one.waiting.values() if each.since_s <= report.asked_s]
+        for each in ready:
+            del one.waiting[each.feed]
+        if not ready:
+            one.asked_s = None  # it began too early: another is wanted
+        return ready
+
+    def failed(self, account: str) -> list[Following]:
+        """What is missing cannot be had now; the feeds that wait for it."""
+        one = self._of(account)
+        one.open = one.open or bool(one.waiting)
+        return list(one.waiting.values())
+
+    def is_live(self, account: str) -> None:
+        """A feed is live: from now on fills are held again once none is."""
+        self._of(account).open = False
+
+    def release(self, account: str) -> list[Fills]:
+        """What was held, in the order in which it came."""
+        one = self._of(account)
+        held, one.held = one.held, []
+        return held
+
+    def overdue(self, now_s: float) -> list[str]:
+        """Accounts whose fills were held for too long."""
+        late = [
+            name for name, one in self._accounts.items() if one.held and now_s - one.held_since_s > HELD_S
+        ]
+        for name in late:
+            self._accounts[name].open = True
+        return late
+
+    def _of(self, account: str) -> _Account:
+        return self._accounts.setdefault(account, _Account())

@@ -1,0 +1,37 @@
+"""What a worker has to say of accounts to their owner: said to each tracker, until its cause is gone."""
+
+import logging
+
+from hlposmon.domain.reports import Notice, NoticeCode
+from hlposmon.supervision.logs import fields
+from hlposmon.workers.outlet import Outlet
+
+log = logging.getLogger(__name__)
+
+
+class Notices:
+    """One worker's. The tracker forgets them when the worker joins anew."""
+
+    def __init__(self, outlet: Outlet, source: str) -> None:
+        self._outlet, self._source = outlet, source
+        self._said: dict[tuple[str, NoticeCode], Notice] = {}
+
+    def say(self, account: str, code: NoticeCode, text: str) -> None:
+        """Say it now and to each tracker from now on; a newer text of the same code takes its place."""
+        notice = Notice(account, code, text, self._source)
+        if self._said.get((account, code)) == notice:
+            return
+        self._said[account, code] = notice
+        log.warning("notice", extra=fields(account=account, code=code, text=text))
+        self._outlet.put(notice)
+
+    def end(self, account: str, code: NoticeCode) -> None:
+        """Its cause is gone."""
+        if self._said.pop((account, code), None) is not None:
+            log.info("notice ended", extra=fields(account=account, code=code))
+            self._outlet.put(Notice(account, code, "", self._source))
+
+    def repeat(self) -> None:
+        """There is a new tracker: it is told all."""
+        for notice in self._said.values():
+            self._outlet.put(notice)
