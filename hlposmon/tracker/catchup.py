@@ -41,7 +41,6 @@ class _Account:
     open: bool = False  # fills are not held any more, as what is missing could not be had
     follows_s: float = 0.0  # when the last of them said so
     asked_s: float | None = None
-    from_ms: int | None = None  # what was asked for
 
 
 class CatchUp:
@@ -71,10 +70,9 @@ class CatchUp:
             return False
         return one.asked_s is None or now_s - one.asked_s >= (SPACING_S if live else AGAIN_S)
 
-    def asked(self, account: str, from_ms: int, now_s: float) -> None:
+    def asked(self, account: str, now_s: float) -> None:
         """A fetch was asked for."""
-        one = self._of(account)
-        one.asked_s, one.from_ms = now_s, from_ms
+        self._of(account).asked_s = now_s
 
     def ask_again(self) -> None:
         """Who was asked may be gone."""
@@ -92,10 +90,10 @@ class CatchUp:
         one.held.append(fills)
         return True
 
-    def fetched(self, report: Fetched) -> list[Following]:
-        """The feeds that are live now: all from before them was asked for after they began to follow."""
+    def fetched(self, report: Fetched, wanted_ms: int | None) -> list[Following]:
+        """The feeds that are live now: all since `wanted_ms` was asked for after they began to follow."""
         one = self._of(report.account)
-        if one.from_ms is None or report.from_ms > one.from_ms:
+        if wanted_ms is None or report.from_ms > wanted_ms:
             return []
         ready = [each for each in one.waiting.values() if each.since_s <= report.asked_s]
         for each in ready:

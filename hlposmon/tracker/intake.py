@@ -175,9 +175,9 @@ class Intake:
             self._look(name, now_s)
 
     def _look(self, name: str, now_s: float) -> None:
-        if now_s - self._looked_s.get(name, -LOOK_AGAIN_S) >= LOOK_AGAIN_S:
+        is_due = now_s - self._looked_s.get(name, -LOOK_AGAIN_S) >= LOOK_AGAIN_S
+        if is_due and self._inlets.ring(Bell(name, None, BellReason.NOT_WATCHED)):
             self._looked_s[name] = now_s
-            self._inlets.ring(Bell(name, None, BellReason.NOT_WATCHED))
 
     # ------------------------------------------------------------------ fills
 
@@ -211,16 +211,17 @@ class Intake:
     def _follows(self, report: Following) -> None:
         """A feed is live at once if it has told all that this tracker does not know; else it is fetched."""
         name, whole_from_ms = report.account, report.whole_from_ms
-        known_ms = self._book.high_water_ms(name)
-        is_whole = whole_from_ms is not None and known_ms is not None and whole_from_ms <= known_ms
-        if is_whole and not self._book.unsure()[name] and whole_from_ms is not None:
+        known_ms = self._book.high_water_ms(name) or 0
+        is_unsure = bool(self._book.unsure()[name])
+        if whole_from_ms is not None and whole_from_ms <= known_ms and not is_unsure:
             self._goes_live(report, whole_from_ms)
             self._telling.ring(Bell(name, None, BellReason.LIVE))
             return
         self._catchup.follows(report, time.monotonic())
 
     def _fetched(self, report: Fetched) -> None:
-        for following in self._catchup.fetched(report):
+        wanted_ms = self._fetch_from_ms(report.account)
+        for following in self._catchup.fetched(report, wanted_ms):
             self._goes_live(following, report.from_ms)
 
     def _not_fetched(self, report: NotFetched) -> None:
@@ -259,8 +260,8 @@ class Intake:
     def _fetch_if_due(self, name: str, now_s: float) -> None:
         from_ms = self._fetch_from_ms(name)
         if from_ms is not None and self._catchup.is_due(name, now_s, live=self._book.is_live(name)):
-            self._catchup.asked(name, from_ms, now_s)
-            self._inlets.ring(Bell(name, from_ms, BellReason.FEED))
+            if self._inlets.ring(Bell(name, from_ms, BellReason.FEED)):
+                self._catchup.asked(name, now_s)
 
     def _fetch_from_ms(self, name: str) -> int | None:
         """From when on fills are wanted for a feed that comes up: from where they are known, or a while

@@ -17,6 +17,7 @@ from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Adopted, Change, Drift, Filled, Gap, Healed
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import (
+    AccountMode,
     FeedState,
     Fill,
     Fills,
@@ -142,9 +143,12 @@ def statement(
 class Desk:
     """A book of one account, and all that it has said."""
 
-    def __init__(self, *, live: bool = True) -> None:
+    def __init__(self, *, live: bool = True, plain: bool = True) -> None:
+        """`plain`: its balances are known to be kept in the ordinary way."""
         self.book = Book([ACCOUNT])
         self.said: list[Change] = []
+        if plain:
+            self.book.mode(AccountMode(ACCOUNT, "default", plain=True))
         if live:
             self.book.feed(FeedState(ACCOUNT, "first", True, -1000.0))
 
@@ -191,6 +195,11 @@ class Desk:
         self._heard(self.book.judge({ACCOUNT: freshness}))
         view = self.view(coin)
         return view.verdict.value, view.reason
+
+    def judged_account(self) -> tuple[str, str | None]:
+        self._heard(self.book.judge({ACCOUNT: FRESH}))
+        account = self.book.account(ACCOUNT)
+        return account.verdict.value, account.reason
 
     def filled(self) -> Counter[Fill]:
         return filled(self.said)

@@ -8,7 +8,21 @@ import pytest
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Adopted, Doubt, Drift, Filled, Gap, Healed, Reason
 from hlposmon.domain.position import Effect
-from hlposmon.domain.reports import FeedState, Fill, Fills, Funding, Marks, Notice, StatedPosition, Statement
+from hlposmon.domain.reports import (
+    AccountMode,
+    AccountRole,
+    FeedState,
+    Fill,
+    Fills,
+    Funding,
+    Marks,
+    Notice,
+    NoticeCode,
+    NotWatched,
+    Place,
+    StatedPosition,
+    Statement,
+)
 from hlposmon.domain.verdict import Age, Freshness
 from tests.domain.language import (
     ACCOUNT,
@@ -56,7 +70,10 @@ def test_fills_of_a_stranger_are_nothing_to_the_book():
     assert book.apply(Fills("other", "feed", (fill("buy 1 BTC @ 1"),))) == []
     assert book.settle(Statement("other", "hyperliquid", 1, 1.0, ())) == []
     assert book.fund(Funding("other", key("BTC"), 1, Decimal(1), Decimal(1), Decimal(0))) == []
-    assert not book.notice(Notice("other", "?"))
+    assert not book.notice(Notice("other", NoticeCode.UNREADABLE, "?"))
+    assert not book.not_watched(NotWatched("other", Place.SPOT, ("HYPE",)))
+    book.mode(AccountMode("other", "default", plain=True))
+    book.role(AccountRole("other", "user"))
     book.feed(FeedState("other", "first", True, 1.0))
     book.recall(Desk().restarted().book.memories(), {"other": 5})
     assert book.accounts == ("main",)
@@ -309,7 +326,7 @@ def test_a_statement_older_than_the_last_is_passed_over():
     desk = book_of("BTC long 1 @ 100", at=0)
 
     assert desk.stated("BTC long 7 @ 100", at=5, asked=-1) == []
-    assert desk.book.account(ACCOUNT).statement_asked_s == 0
+    assert desk.book.statement_asked_s(ACCOUNT) == 0
 
 
 @pytest.mark.parametrize("lagging", range(5))
@@ -579,19 +596,6 @@ def test_a_view_shows_the_venues_details_only_of_an_open_position():
     assert [view.key for view in desk.book.views()] == [key("BTC")]
     with pytest.raises(KeyError):
         desk.view("ETH")
-
-
-def test_an_account_is_shown_with_its_money_and_notices():
-    desk = Desk()
-    assert desk.book.account(ACCOUNT).equity is None
-    assert desk.book.account(ACCOUNT).reason == "not judged yet"
-    desk.stated("")
-    assert desk.book.notice(Notice(ACCOUNT, "an agent's address"))
-    assert not desk.book.notice(Notice(ACCOUNT, "an agent's address"))
-    desk.book.judge({ACCOUNT: Freshness(Age(0, 1), Age(None, 1), Age(0, 1))})
-    account = desk.book.account(ACCOUNT)
-
-    assert (account.equity, account.notices, account.verdict) == (1000, ("an agent's address",), "proven")
 
 
 def test_a_position_is_proven_only_after_a_statement_since_the_feed_came_up():

@@ -69,7 +69,7 @@ def test_an_answer_that_was_asked_for_before_a_push_was_heard_counts_all_the_sam
 
     assert kinds(desk.stated("BTC long 3 @ 100", at=9)) == ["Doubt"]
     assert desk.book.account(ACCOUNT).equity == 7
-    assert desk.book.account(ACCOUNT).statement_asked_s == 10
+    assert desk.book.statement_asked_s(ACCOUNT) == 10
     assert kinds(desk.stated("BTC long 3 @ 100", at=12, fetched=-9999)) == ["Drift", "Adopted"]
 
 

@@ -16,14 +16,19 @@ from hlposmon.channels.queue import Queue, listen
 from hlposmon.client.api import Api
 from hlposmon.config import Flags, Settings, load
 from hlposmon.domain.reports import (
+    AccountMode,
+    AccountRole,
     Ask,
     Bell,
-    FeedState,
+    Fetched,
     Fill,
     Fills,
+    Following,
     Heard,
     Joined,
     Marks,
+    NotWatched,
+    Place,
     Report,
     Side,
     StatedPosition,
@@ -118,8 +123,19 @@ class Desk:
             return [ask for ask in self.hear() if isinstance(ask, Bell)]
 
         def is_live(self) -> None:
+            """It follows the account, and all since the beginning of time was told and fetched."""
             now = time.monotonic()
-            self.says(Heard(self.name, now), FeedState("main", self.name, True, now))
+            self.says(Heard(self.name, now), Following("main", self.name, now, whole_from_ms=0))
+            self.says(Fetched("main", 0, now))
+
+        def sees_everything(self) -> None:
+            """What has to be known of the account before it is ready: it is plain, and holds nothing else."""
+            self.says(
+                AccountMode("main", "default", plain=True),
+                AccountRole("main", "user"),
+                NotWatched("main", Place.SPOT, ()),
+                NotWatched("main", Place.DEXES, ()),
+            )
 
     # ------------------------------------------------------------ reports
 

@@ -6,10 +6,11 @@ from decimal import Decimal
 import pytest
 
 from hlposmon.domain.position import Position
+from hlposmon.domain.reports import SEVERE, Notice, NoticeCode
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import AccountView, View
 from hlposmon.tracker.clocks import Limits
-from hlposmon.tracker.health import Ages, Health, assess
+from hlposmon.tracker.health import Ages, Health, Reason, ReasonCode, assess
 
 LIMITS = Limits(fills=(5, 15), prices=(5, 15), reconcile=(120, 300))
 FRESH = Ages(1.0, 1.0, 20.0)
@@ -20,8 +21,10 @@ def _view(verdict: Verdict = Verdict.PROVEN, size: str = "1", reason: str | None
     return View("main", "hyperliquid:Perp:BTC", position, Decimal(100), verdict, reason, None, None, None, 1)
 
 
-def _account(verdict: Verdict = Verdict.PROVEN, *notices: str, grave: bool = True) -> AccountView:
-    return AccountView("main", verdict, None, None, None, None, notices, 0.0, notices if grave else ())
+def _account(
+    verdict: Verdict = Verdict.PROVEN, *notices: Notice, unsettled: str | None = None
+) -> AccountView:
+    return AccountView("main", verdict, None, None, None, None, notices, unsettled=unsettled)
 
 
 def _assess(
@@ -41,13 +44,13 @@ def test_all_proven_and_fresh_is_healthy_and_ready():
 def test_a_position_that_is_not_proven_degrades(verdict: Verdict):
     health = _assess(view=_view(verdict, reason="because"))
     assert (health.status, health.ready) == ("degraded", False)
-    assert health.reasons == (f"main BTC-USD is {verdict}: because",)
+    assert health.reasons == (Reason(ReasonCode.UNPROVEN, f"main BTC-USD is {verdict}: because", "main"),)
 
 
 def test_drift_is_unhealthy_even_for_a_flat_coin():
     health = _assess(view=_view(Verdict.DRIFT, size="0", reason="both figures"))
     assert health.status == "unhealthy"
-    assert health.reasons[0] == "drift: main BTC-USD: both figures"
+    assert health.reasons[0] == Reason(ReasonCode.DRIFT, "drift: main BTC-USD: both figures", "main")
 
 
 def test_a_flat_coin_that_is_only_stale_is_not_listed():
@@ -60,8 +63,8 @@ def test_one_late_feed_degrades_and_is_named(name: str, warn_s: float):
     assert _assess(ages=Ages(**(fresh | {name: warn_s}))).status == "healthy"
     late = _assess(ages=Ages(**(fresh | {name: warn_s + 1})))
     assert (late.status, late.ready) == ("degraded", False)
-    assert {"fills": "fills", "prices": "prices", "reconcile": "statements"}[name] in late.reasons[0]
-    assert {name: late.reasons[0]} == late.late
+    assert {"fills": "fills", "prices": "prices", "reconcile": "statements"}[name] in late.texts[0]
+    assert {name: late.texts[0]} == late.late
 
 
 def test_only_when_nothing_at_all_is_fresh_it_is_unhealthy():
@@ -82,13 +85,30 @@ def test_in_the_first_seconds_silence_only_degrades():
 def test_an_audit_that_cannot_be_written_is_unhealthy():
     health = _assess(journal_failure="/log: No space left on device")
     assert health.status == "unhealthy"
-    assert "No space left" in health.reasons[0]
+    assert "No space left" in health.texts[0]
 
 
-def test_notices_restarts_and_flapping_degrade():
-    assert _assess(account=_account(Verdict.PROVEN, "unknown address")).status == "degraded"
-    assert _assess(account=_account(Verdict.PROVEN, "spot is traded", grave=False)).status == "healthy"
-    assert _assess(workers_down=["fill"]).reasons == ("fill is not up",)
+@pytest.mark.parametrize("code", sorted(SEVERE))
+def test_what_is_not_watched_as_meant_degrades_and_is_not_ready(code: NoticeCode):
+    health = _assess(account=_account(Verdict.PROVEN, Notice("main", code, "this and that")))
+    assert (health.status, health.ready) == ("degraded", False)
+    assert health.reasons == (Reason(code, "account main: this and that", "main"),)
+
+
+@pytest.mark.parametrize("code", sorted(set(NoticeCode) - SEVERE))
+def test_other_notices_are_shown_and_degrade_nothing(code: NoticeCode):
+    health = _assess(account=_account(Verdict.PROVEN, Notice("main", code, "this and that")))
+    assert (health.status, health.ready) == ("healthy", True)
+
+
+def test_what_is_not_known_yet_of_an_account_keeps_it_from_being_ready_and_degrades_nothing():
+    health = _assess(account=_account(unsettled="not looked yet"))
+    assert (health.status, health.ready) == ("healthy", False)
+    assert health.reasons == (Reason(ReasonCode.UNSETTLED, "account main: not looked yet", "main"),)
+
+
+def test_restarts_and_flapping_degrade():
+    assert _assess(workers_down=["fill"]).reasons == (Reason(ReasonCode.NOT_UP, "fill is not up"),)
     assert _assess(flapping=["price"]).status == "degraded"
 
 
@@ -99,19 +119,19 @@ def test_stopping_is_said_above_all():
 
 def test_a_drift_that_is_over_is_named_for_a_while():
     health = _assess(drifts=["a drift 12 s ago: main BTC-USD"])
-    assert (health.status, health.reasons) == ("degraded", ("a drift 12 s ago: main BTC-USD",))
+    assert (health.status, health.texts) == ("degraded", ["a drift 12 s ago: main BTC-USD"])
     assert health.ready
 
 
 def test_pushes_that_stop_are_said_and_make_nothing_stale():
     health = _assess(ages=Ages(1.0, 1.0, 20.0, pushes=100.0, rest=20.0))
     assert health.status == "degraded"
-    assert health.reasons == ("no state was pushed for 100 s: statements come by REST only",)
+    assert health.texts == ["no state was pushed for 100 s: statements come by REST only"]
 
 
 def test_pushes_do_not_hide_that_rest_is_gone():
     health = _assess(ages=Ages(1.0, 1.0, 0.5, pushes=0.5, rest=400.0))
-    assert health.reasons == ("no statement by REST for 400 s: pushed states only",)
+    assert health.texts == ["no statement by REST for 400 s: pushed states only"]
 
 
 def test_where_nothing_is_pushed_nothing_is_missed():

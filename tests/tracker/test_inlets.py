@@ -43,7 +43,7 @@ class Hall:
         """One look at all that waits; what was heard."""
         self.heard.clear()
         self.inlets.accept_all()
-        for report in self.inlets.reports(prices=False, most=most):
+        for report in self.inlets.reports(most=most):
             match report:
                 case Joined(worker=worker):
                     self.heard.append(f"{worker} joined")

@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+import threading
 import time
 from dataclasses import replace
 from decimal import Decimal
@@ -11,8 +12,27 @@ import pytest
 
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.config import Account
-from hlposmon.domain.reports import FeedState, Funding, Happened, Happening, Heard, Notice, Welcome
+from hlposmon.domain.reports import (
+    AccountMode,
+    BellReason,
+    FeedState,
+    Fetched,
+    Fills,
+    Following,
+    Funding,
+    Happened,
+    Happening,
+    Heard,
+    Live,
+    NotFetched,
+    Notice,
+    NoticeCode,
+    NotWatched,
+    Place,
+    Welcome,
+)
 from hlposmon.domain.views import WINDOW_MS
+from hlposmon.tracker import intake
 from tests.tracker.desk import ADDRESS, KEY, Desk, desk, until
 
 
@@ -290,16 +310,154 @@ def test_altered_checkpoints_are_said_in_the_log_and_in_the_audit(caplog):
         assert said[-1]["reason"] in caplog.messages
 
 
-def test_a_grave_notice_degrades_and_every_notice_is_shown():
+def test_a_notice_degrades_with_its_code_and_ends_with_its_cause():
     with desk() as here, here.running():
         worker = _proven(here)
-        notice = Notice("main", "this is an agent's address", grave=True)
-        worker.says(notice, notice, Notice("main", "spot is traded but not watched"))
+        worker.sees_everything()
+        until("ready", lambda: here.api.health()["ready"])
+        notice = Notice("main", NoticeCode.AGENT_ADDRESS, "this is an agent's address", "fill")
+        worker.says(notice, notice)
         health = until("degraded", lambda: (h := here.api.health())["status"] == "degraded" and h)
-        assert "account main: this is an agent's address" in health["reasons"]
-        assert not any("spot" in reason for reason in health["reasons"])
-        notices = here.api.summary()["accounts"]["main"]["notices"]
-        assert notices == ["this is an agent's address", "spot is traded but not watched"]
+        text = "account main: this is an agent's address"
+        assert (health["ready"], health["reasons"]) == (False, [text])
+        assert health["details"] == [{"code": "agent_address", "account": "main", "text": text}]
+        assert here.api.summary()["accounts"]["main"]["notices"] == ["this is an agent's address"]
+
+        worker.says(replace(notice, text=""))
+        health = until("over", lambda: (h := here.api.health())["status"] == "healthy" and h)
+        assert (health["ready"], health["details"]) == (True, [])
+
+
+def test_the_notices_of_a_worker_end_when_it_begins_anew():
+    with desk() as here, here.running():
+        worker = _proven(here)
+        worker.says(Notice("main", NoticeCode.FEED_REFUSED, "too many users", "fill"))
+        until("said", lambda: here.api.summary()["accounts"]["main"]["notices"])
+        here.join()
+
+        until("forgotten", lambda: not here.api.summary()["accounts"]["main"]["notices"])
+
+
+def test_what_is_held_and_not_watched_is_named_and_keeps_it_from_being_ready():
+    with desk() as here, here.running():
+        worker, reconcile = _proven(here), here.join("reconcile", "reconcile")
+        worker.sees_everything()
+        until("ready", lambda: here.api.health()["ready"])
+        worker.says(NotWatched("main", Place.SPOT, ("HYPE 12.5 (spot)",)))
+        health = until("degraded", lambda: (h := here.api.health())["status"] == "degraded" and h)
+        assert not health["ready"]
+        [detail] = health["details"]
+        assert (detail["code"], detail["account"]) == ("not_watched", "main")
+        assert "HYPE 12.5 (spot) is held but not watched" in detail["text"]
+        worker.says(NotWatched("main", Place.SPOT, ()))
+        until("over", lambda: here.api.health()["ready"])
+
+        worker.says(NotWatched("main", Place.TRADED, ("xyz:TSLA",)))
+        until("degraded", lambda: not here.api.health()["ready"])
+        assert BellReason.NOT_WATCHED in [bell.reason for bell in reconcile.bells()]
+
+
+def test_what_no_push_tells_of_other_dexes_is_asked_for(monkeypatch):
+    monkeypatch.setattr(intake, "UNSEEN_S", 0.2)
+    with desk() as here, here.running():
+        _proven(here)
+        reconcile = here.join("reconcile", "reconcile")
+
+        until("the bell", lambda: BellReason.NOT_WATCHED in [bell.reason for bell in reconcile.bells()])
+
+
+def test_the_money_of_an_account_is_null_until_its_mode_is_known_and_says_why():
+    with desk() as here, here.running():
+        worker = _proven(here)
+
+        def account():
+            return here.api.summary()["accounts"]["main"]
+
+        assert [account()[name] for name in ("equity", "margin_used", "withdrawable", "mode")] == [None] * 4
+        assert "account mode" in account()["equity_reason"]
+        worker.says(AccountMode("main", "unifiedAccount", plain=False, reason="kept in spot"))
+        until("known", lambda: account()["mode"] == "unifiedAccount")
+        assert (account()["equity"], account()["equity_reason"]) == (None, "kept in spot")
+        worker.says(AccountMode("main", "default", plain=True))
+        until("plain", lambda: account()["equity"] == "1000.00")
+        assert account()["equity_reason"] is None
+
+
+def test_an_equity_that_falls_to_zero_rings_for_the_mode():
+    with desk() as here, here.running():
+        worker, reconcile = _proven(here), here.join("reconcile", "reconcile")
+        worker.sees_everything()
+        until("known", lambda: here.api.summary()["accounts"]["main"]["equity"])
+        worker.says(replace(here.statement("1"), equity=Decimal(0)))
+
+        until("the bell", lambda: BellReason.MODE in [bell.reason for bell in reconcile.bells()])
+        assert here.api.summary()["accounts"]["main"]["equity"] is None
+
+
+def test_a_feed_that_comes_up_is_fetched_for_and_told_when_it_is_live():
+    with desk() as here, here.running():
+        _proven(here)
+        reconcile, second = here.join("reconcile", "reconcile"), here.join("fill-2")
+        began_s = time.monotonic()
+        second.says(Following("main", "fill-2", began_s))
+        bell = until("the bell", lambda: [b for b in reconcile.bells() if b.reason is BellReason.FEED])[0]
+        assert bell.since_ms is not None
+
+        reconcile.says(Fetched("main", bell.since_ms, began_s - 0.1))  # it began before the feed did
+        reconcile.says(Heard("nobody", began_s))
+        assert not [ask for ask in second.hear() if isinstance(ask, Live)]
+        reconcile.says(Fetched("main", bell.since_ms, time.monotonic()))
+
+        until("live", lambda: Live("main", bell.since_ms, began_s) in second.hear())
+
+
+def test_fills_from_before_a_fetch_are_held_until_it_is_there_and_shown_when_it_fails():
+    with desk() as here, here.running():
+        worker, reconcile = _proven(here), here.join("reconcile", "reconcile")
+        worker.says(FeedState("main", "fill", False, time.monotonic(), "lost"))
+        missed, heard = here.fill("buy", "1", "1"), here.fill("buy", "1", "2")
+        since_s = time.monotonic()
+        worker.says(Following("main", "fill", since_s), Fills("main", "fill", (heard,), since_s))
+        bell = until("the bell", lambda: [b for b in reconcile.bells() if b.reason is BellReason.FEED])[0]
+        assert "gap" not in [line["type"] for line in here.lines()]
+
+        reconcile.says(Fills("main", "fetch", (missed,)), Fetched("main", bell.since_ms, time.monotonic()))
+        until("all", lambda: (row := here.position()) and row["size"] == "3")
+        assert "gap" not in [line["type"] for line in here.lines()]
+
+        worker.says(FeedState("main", "fill", False, time.monotonic(), "lost"))
+        here.fill("buy", "1", "3")
+        late = here.fill("buy", "1", "4")
+        worker.says(Following("main", "fill", time.monotonic()), Fills("main", "fill", (late,), since_s))
+        reconcile.says(NotFetched("main", "500: null"))
+        until("a gap", lambda: "gap" in [line["type"] for line in here.lines()])
+        row = here.position()
+        assert row is not None
+        assert row["verdict"] == "unproven"
+
+
+def test_a_live_fill_is_taken_before_all_that_a_fetch_has_to_say():
+    with desk() as here, here.running():
+        reconcile = here.join("reconcile", "reconcile")
+        worker = _proven(here)
+        ended = threading.Event()
+
+        def keep_full() -> None:
+            while not ended.is_set():
+                reconcile.queue.put(Heard("nobody", 0.0), lambda: not ended.is_set())
+
+        flood = threading.Thread(target=keep_full)
+        flood.start()
+        try:
+            with here.api.stream(events=["fill"]) as stream:
+                messages = iter(stream)
+                next(messages)
+                for start in range(1, 6):
+                    worker.says(here.fills(here.fill("buy", "1", str(start))))
+                    assert next(messages)["position"]["size"] == str(start + 1)
+        finally:
+            ended.set()
+            flood.join()
 
 
 def test_a_reload_watches_other_accounts_and_keeps_the_old_ones():

@@ -1,4 +1,5 @@
-"""An exchange, a tracker that only listens, and workers in threads or processes."""
+"""An exchange, a tracker that keeps what it is told and has fetched what it lacks, and workers in threads or
+processes."""
 
 import os
 import signal
@@ -18,9 +19,25 @@ from venue_stage import Options, Venue  # noqa: E402
 
 from hlposmon.channels.queue import Queue, QueueBroken, accept, listen  # noqa: E402
 from hlposmon.config import Account, PriceSettings  # noqa: E402
-from hlposmon.domain.reports import Bell, FeedState, Fills, Joined, Marks, Notice, Statement, Welcome  # noqa: E402
+from hlposmon.domain.reports import (  # noqa: E402
+    Bell,
+    BellReason,
+    FeedState,
+    Fetched,
+    Fills,
+    Following,
+    Joined,
+    Live,
+    Marks,
+    Notice,
+    NotWatched,
+    Place,
+    Statement,
+    Welcome,
+)
 from hlposmon.pacing import Backoff  # noqa: E402
 from hlposmon.supervision.loop import Pulse  # noqa: E402
+from hlposmon.tracker.catchup import FIRST_LOOK_MS, OVERLAP_MS, CatchUp  # noqa: E402
 from hlposmon.venues.hyperliquid import HyperliquidInfo  # noqa: E402
 from hlposmon.venues.quota import Quota  # noqa: E402
 from hlposmon.venues.websocket import Feed  # noqa: E402
@@ -32,7 +49,8 @@ from hlposmon.workers.state import StateWorker  # noqa: E402
 
 
 class Tracker:
-    """A tracker's end of the queue: it welcomes who joins, and keeps what it is told."""
+    """A tracker's end of the queue: it welcomes who joins, keeps what it is told, and rings for what came
+    before a feed, as the real one does."""
 
     def __init__(self, path: Path, high_water_ms: dict[str, int | None] | None = None) -> None:
         self.path = path
@@ -40,21 +58,68 @@ class Tracker:
         self.listener.setblocking(False)
         self.high_water_ms = high_water_ms or {}
         self.history: set[int] = set()
-        self.queues: list[Queue] = []
+        self.queues: dict[Queue, Joined | None] = {}
         self.heard: list[object] = []
+        self.known_ms: dict[str, int | None] | None = None
+        self.live: set[tuple[str, str]] = set()
+        self.catchup = CatchUp()
 
     def turn(self) -> None:
         while (came := accept(self.listener)) is not None:
-            self.queues.append(came)
+            self.queues[came] = None
         for queue in list(self.queues):
             try:
                 while (report := queue.get()) is not None:
                     self.heard.append(report)
-                    if isinstance(report, Joined):
-                        queue.put(Welcome(dict(self.high_water_ms)))
+                    self.take(queue, report)
             except QueueBroken:
                 queue.close()
-                self.queues.remove(queue)
+                self.queues.pop(queue)
+        self.fetch_if_due()
+
+    def take(self, queue: Queue, report: object) -> None:
+        if self.known_ms is None:
+            self.known_ms = dict(self.high_water_ms)
+        match report:
+            case Joined():
+                self.queues[queue] = report
+                queue.put(Welcome(dict(self.high_water_ms)))
+            case Following(account=account, whole_from_ms=whole_ms):
+                known_ms = self.known_ms.get(account)
+                if whole_ms is not None and known_ms is not None and whole_ms <= known_ms:
+                    self.goes_live(report, whole_ms)
+                else:
+                    self.catchup.follows(report, time.monotonic())
+            case Fetched(account=account, from_ms=from_ms):
+                for following in self.catchup.fetched(report, self.wanted_ms(account)):
+                    self.goes_live(following, from_ms)
+            case FeedState(account=account, feed=feed, live=False):
+                self.catchup.lost(account, feed)
+                self.live.discard((account, feed))
+            case Fills(account=account, fills=fills) if self.is_live(account):
+                self.known_ms[account] = max(self.known_ms.get(account) or 0, fills[-1].time_ms)
+
+    def goes_live(self, following: Following, from_ms: int) -> None:
+        self.live.add((following.account, following.feed))
+        self.known_ms[following.account] = self.known_ms.get(following.account) or from_ms
+        for queue, joined in self.queues.items():
+            if joined is not None and joined.worker == following.feed:
+                queue.put(Live(following.account, from_ms, following.since_s))
+
+    def wanted_ms(self, account: str) -> int | None:
+        """From when on fills are wanted for a feed that comes up."""
+        known_ms = (self.known_ms or {}).get(account)
+        if known_ms is not None:
+            return max(0, known_ms - OVERLAP_MS)
+        stated = [said.time_ms for said in self.statements() if said.account == account]
+        return stated[-1] - FIRST_LOOK_MS if stated else None
+
+    def fetch_if_due(self) -> None:
+        for account in self.high_water_ms:
+            now_s, from_ms = time.monotonic(), self.wanted_ms(account)
+            if from_ms is not None and self.catchup.is_due(account, now_s, live=self.is_live(account)):
+                self.catchup.asked(account, now_s)
+                self.ring(account, from_ms, BellReason.FEED)
 
     def until(self, wanted: Callable[[], object], seconds: float = 6.0) -> object:
         """Listen until it is so; what it came to."""
@@ -71,9 +136,12 @@ class Tracker:
             self.turn()
             time.sleep(0.005)
 
-    def ring(self, account: str = "main", since_ms: int | None = None, delay_s: float = 0.0) -> None:
-        for queue in self.queues:
-            queue.put(Bell(account, since_ms, delay_s, "a test"))
+    def ring(
+        self, account: str = "main", since_ms: int | None = None, reason: BellReason = BellReason.GAP
+    ) -> None:
+        for queue, joined in self.queues.items():
+            if joined is not None and joined.kind == "reconcile":
+                queue.put(Bell(account, since_ms, reason))
 
     def renew(self, high_water_ms: dict[str, int | None] | None = None) -> None:
         """The tracker dies and another takes its place at the same listening socket."""
@@ -81,7 +149,10 @@ class Tracker:
             queue.close()
         self.queues.clear()
         self.heard.clear()
+        self.live.clear()
+        self.catchup = CatchUp()
         self.high_water_ms = high_water_ms or self.high_water_ms
+        self.known_ms = None
 
     def of(self, kind):
         return [report for report in self.heard if isinstance(report, kind)]
@@ -95,8 +166,7 @@ class Tracker:
         return [tid for tid in found if tid not in self.history]
 
     def is_live(self, account: str = "main") -> bool:
-        states = [state for state in self.of(FeedState) if state.account == account]
-        return bool(states) and states[-1].live
+        return any(name == account for name, _ in self.live)
 
     def statements(self) -> list[Statement]:
         return self.of(Statement)
@@ -105,7 +175,16 @@ class Tracker:
         return self.of(Marks)
 
     def notices(self) -> list[str]:
-        return [notice.text for notice in self.of(Notice)]
+        """Those in force."""
+        found: dict[tuple[str, str], Notice] = {}
+        for notice in self.of(Notice):
+            found[notice.account, notice.code] = notice
+        return [notice.text for notice in found.values() if notice.text]
+
+    def holdings(self, place: Place, account: str = "main") -> tuple[str, ...] | None:
+        """What the last look said of a place."""
+        looks = [look for look in self.of(NotWatched) if (look.account, look.place) == (account, place)]
+        return looks[-1].holdings if looks else None
 
     def close(self) -> None:
         for queue in self.queues:
@@ -150,7 +229,6 @@ class Stage:
             pulse,
             accounts=self.accounts,
             feed=self.feed(pulse),
-            info=self.info,
             queue=self.tracker.path,
             max_users=max_users,
         )
@@ -182,19 +260,23 @@ class Stage:
             look_s=look_s,
         )
 
-    def start(self, make, **options: object) -> "Stage":
+    def start(self, make, name: str = "worker", **options: object) -> "Stage":
         """Run a worker in a thread."""
-        pulse = Pulse.alone("worker")
+        pulse = Pulse.alone(name)
         thread = threading.Thread(target=make(pulse, **options).run)
         thread.start()
         self.running.append((pulse, thread))
         return self
 
     def following(self) -> "Stage":
-        """A fill worker that is live."""
-        self.start(self.fill_worker)
+        """A fill worker that is live, and the one that fetches what came before."""
+        self.start(self.fill_worker).fetching()
         self.tracker.until(self.tracker.is_live)
         return self
+
+    def fetching(self) -> "Stage":
+        """A reconcile worker."""
+        return self.start(self.reconcile_worker, name="reconcile")
 
     def process(self, make, **options: object) -> int:
         """Run a worker in a process of its own, as the supervisor would."""

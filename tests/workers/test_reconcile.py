@@ -61,7 +61,6 @@ def test_a_bell_brings_one_early_and_the_fills_before_it(stage):
 
 def test_fills_lost_on_the_stream_are_fetched_after_a_bell(stage):
     one = stage().following()
-    one.start(one.reconcile_worker)
     one.tracker.until(one.tracker.statements)
     one.control.lose(2)
     lost = [one.buy(), one.buy()]
@@ -71,17 +70,6 @@ def test_fills_lost_on_the_stream_are_fetched_after_a_bell(stage):
     one.tracker.ring(since_ms=1)
 
     one.tracker.until(lambda: set(lost) <= set(one.tracker.tids()))
-
-
-def test_a_bell_may_ask_for_later(stage):
-    one = stage()
-    one.start(one.reconcile_worker)
-    one.tracker.until(one.tracker.statements)
-    began = time.monotonic()
-    one.tracker.ring(delay_s=0.6)
-    one.tracker.until(lambda: len(one.tracker.statements()) == 2)
-
-    assert 0.55 < time.monotonic() - began < 2
 
 
 def test_a_bell_that_rings_without_end_is_answered_with_some_distance(stage):

@@ -3,7 +3,7 @@
 import time
 from decimal import Decimal
 
-from hlposmon.domain.reports import Happened, Happening, Joined, Statement
+from hlposmon.domain.reports import Happened, Happening, Joined, Place, Statement
 
 
 def pushed(one, name="main"):
@@ -106,7 +106,7 @@ def test_more_accounts_than_the_exchange_tracks_are_said(stage):
     one.tracker.until(lambda: len({said.account for said in one.tracker.statements()}) == 15)
 
 
-def test_what_is_held_on_another_dex_is_told_as_a_possible_cause(stage):
+def test_what_is_held_on_another_dex_is_told_until_it_is_held_no_more(stage):
     one = stage()
     one.start(one.state_worker)
     one.tracker.until(lambda: pushed(one))
@@ -115,4 +115,6 @@ def test_what_is_held_on_another_dex_is_told_as_a_possible_cause(stage):
     [told] = one.tracker.of(Happened)
 
     assert (told.kind, told.text, told.keys) == (Happening.ELSEWHERE, "xyz:TSLA", ())
-    assert any("xyz:TSLA is held but not watched" in text for text in one.tracker.notices())
+    one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ("xyz:TSLA",))
+    one.control.ghost(one.account.address, "xyz:TSLA", "0")
+    one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ())

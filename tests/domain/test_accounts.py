@@ -1,0 +1,172 @@
+"""An account as a whole: its money and when it is known, notices, what it holds elsewhere, unread rows."""
+
+from dataclasses import replace
+
+import pytest
+
+from hlposmon.domain.amounts import ZERO
+from hlposmon.domain.reports import (
+    AccountMode,
+    AccountRole,
+    Notice,
+    NoticeCode,
+    NotWatched,
+    Place,
+    Statement,
+)
+from hlposmon.domain.verdict import Age, Freshness
+from tests.domain.language import ACCOUNT, Desk, book_of, fill, key, statement
+
+AGENT = Notice(ACCOUNT, NoticeCode.AGENT_ADDRESS, "an agent's address", "reconcile")
+
+
+def test_an_account_is_shown_with_its_money():
+    desk = Desk()
+    assert desk.book.account(ACCOUNT).equity is None
+    assert desk.book.account(ACCOUNT).reason == "not judged yet"
+    desk.stated("")
+    desk.book.judge({ACCOUNT: Freshness(Age(0, 1), Age(None, 1), Age(0, 1))})
+    account = desk.book.account(ACCOUNT)
+
+    assert (account.equity, account.margin_used, account.withdrawable) == (1000, 10, 900)
+    assert (account.verdict, account.mode, account.equity_reason) == ("proven", "default", None)
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [
+        (None, "not known yet how its balances are kept"),
+        (AccountMode(ACCOUNT, "unifiedAccount", plain=False, reason="kept in spot"), "kept in spot"),
+        (AccountMode(ACCOUNT, None, plain=False, reason="refused"), "refused"),
+    ],
+)
+def test_money_of_an_account_that_is_not_known_to_be_plain_is_none_and_says_why(mode, reason):
+    desk = Desk(plain=False)
+    desk.stated("BTC long 1 @ 100")
+    if mode is not None:
+        desk.book.mode(mode)
+    account = desk.book.account(ACCOUNT)
+
+    assert (account.equity, account.margin_used, account.withdrawable) == (None, None, None)
+    assert reason in account.equity_reason
+    assert desk.size("BTC") == 1
+
+
+def test_an_equity_that_falls_to_zero_is_not_shown_until_the_mode_is_known_anew():
+    """A change of mode moves all money to where this state does not show it."""
+    desk = Desk()
+    desk.stated("", at=0)
+    desk.book.settle(replace(statement("", at=5), equity=ZERO))
+    assert desk.book.is_mode_in_doubt(ACCOUNT)
+    assert desk.book.account(ACCOUNT).equity is None
+    assert "asked again" in desk.book.account(ACCOUNT).equity_reason
+
+    desk.book.mode(AccountMode(ACCOUNT, "default", plain=True))
+    assert not desk.book.is_mode_in_doubt(ACCOUNT)
+    assert desk.book.account(ACCOUNT).equity == 0
+    desk.book.settle(replace(statement("", at=10), equity=ZERO))
+    assert not desk.book.is_mode_in_doubt(ACCOUNT)
+
+
+def test_a_notice_is_kept_until_its_source_ends_it_or_begins_anew():
+    desk = Desk()
+    assert desk.book.notice(AGENT)
+    assert not desk.book.notice(AGENT)
+    assert desk.book.account(ACCOUNT).notices == (AGENT,)
+    assert desk.book.account(ACCOUNT).severe == (AGENT,)
+
+    assert desk.book.notice(replace(AGENT, text="another agent's"))
+    assert desk.book.notice(replace(AGENT, text=""))
+    assert not desk.book.notice(replace(AGENT, text=""))
+    assert desk.book.account(ACCOUNT).notices == ()
+
+    desk.book.notice(AGENT)
+    desk.book.forget_notices("fill")
+    assert desk.book.account(ACCOUNT).notices == (AGENT,)
+    desk.book.forget_notices("reconcile")
+    assert desk.book.account(ACCOUNT).notices == ()
+
+
+def test_what_is_held_elsewhere_is_a_notice_until_it_is_held_no_more():
+    desk = Desk()
+    assert desk.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ("HYPE 12.5 (spot)",)))
+    assert not desk.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ("HYPE 12.5 (spot)",)))
+    [notice] = desk.book.account(ACCOUNT).severe
+    assert notice.code is NoticeCode.NOT_WATCHED
+    assert notice.text.startswith("HYPE 12.5 (spot) is held but not watched")
+
+    assert desk.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ()))
+    assert desk.book.account(ACCOUNT).notices == ()
+
+
+def test_a_coin_that_is_traded_and_not_watched_is_named_until_both_places_were_looked_at():
+    desk = Desk()
+    assert desk.book.not_watched(NotWatched(ACCOUNT, Place.TRADED, ("xyz:TSLA",)))
+    assert desk.book.account(ACCOUNT).severe[0].text.startswith("xyz:TSLA is traded but not watched")
+    assert not desk.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ()))
+    assert desk.book.not_watched(NotWatched(ACCOUNT, Place.DEXES, ("xyz:TSLA",)))
+    assert [one.text[:17] for one in desk.book.account(ACCOUNT).notices] == ["xyz:TSLA is held "]
+
+
+def test_an_account_is_settled_once_all_places_were_looked_at():
+    desk = Desk()
+    desk.stated("BTC long 1 @ 100")
+    assert desk.book.account(ACCOUNT).unsettled == "not looked yet at what else it holds (dexes, spot)"
+    desk.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ()))
+    assert desk.book.account(ACCOUNT).unsettled == "not looked yet at what else it holds (dexes)"
+    desk.book.not_watched(NotWatched(ACCOUNT, Place.DEXES, ()))
+    assert desk.book.looked_at(ACCOUNT) == {Place.SPOT, Place.DEXES}
+    assert desk.book.account(ACCOUNT).unsettled is None
+
+
+def test_an_account_that_holds_nothing_is_settled_once_its_role_is_known():
+    """An unknown address answers like an account that is flat."""
+    desk = Desk()
+    desk.book.settle(replace(statement(""), equity=ZERO))
+    desk.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ()))
+    desk.book.not_watched(NotWatched(ACCOUNT, Place.DEXES, ()))
+    assert "knows its address" in desk.book.account(ACCOUNT).unsettled
+
+    desk.book.role(AccountRole(ACCOUNT, "subAccount", "0xabc"))
+    account = desk.book.account(ACCOUNT)
+    assert (account.unsettled, account.role, account.owner) == (None, "subAccount", "0xabc")
+
+
+def test_modes_and_roles_that_are_known_can_be_told_to_workers():
+    desk = Desk()
+    desk.book.mode(AccountMode(ACCOUNT, None, plain=False, reason="null"))
+    desk.book.role(AccountRole(ACCOUNT, None))
+    assert (desk.book.modes(), desk.book.roles()) == ({}, {})
+    desk.book.mode(AccountMode(ACCOUNT, "disabled", plain=True))
+    desk.book.role(AccountRole(ACCOUNT, "user"))
+    assert (desk.book.modes(), desk.book.roles()) == ({ACCOUNT: "disabled"}, {ACCOUNT: "user"})
+
+
+def unread(text: str, *coins: str, at: float) -> Statement:
+    """A statement with rows of these coins that could not be read."""
+    return replace(statement(text, at=at), unread={key(coin): "szi: not a plain decimal" for coin in coins})
+
+
+def test_a_row_that_could_not_be_read_says_nothing_of_its_coin_and_the_others_count():
+    desk = book_of("BTC long 1 @ 100, ETH long 2 @ 10")
+    desk.book.settle(unread("ETH long 2 @ 10", "BTC", at=5))
+
+    assert desk.judged("ETH") == ("proven", None)
+    verdict, reason = desk.judged("BTC")
+    assert verdict == "unproven" and "could not be read: szi" in reason
+    assert desk.size("BTC") == 1
+    desk.stated("BTC long 1 @ 100, ETH long 2 @ 10", at=10)
+    assert desk.judged("BTC") == ("proven", None)
+
+
+def test_a_row_that_could_not_be_read_in_the_first_statement_is_no_flat_coin():
+    desk = Desk()
+    desk.book.settle(unread("ETH long 2 @ 10", "BTC", at=0))
+    desk.told(fill("tid=1 buy 1 BTC @ 100 from 3 at 1"))
+    assert desk.size("ETH") == 2
+    account = desk.judged_account()
+    assert account[0] == "unproven" and "BTC" in account[1]
+
+    desk.stated("ETH long 2 @ 10, BTC long 4 @ 100", at=5)
+    assert desk.size("BTC") == 4
+    assert desk.judged_account() == ("proven", None)
