@@ -259,9 +259,10 @@ class Intake:
 
     def _fetch_if_due(self, name: str, now_s: float) -> None:
         from_ms = self._fetch_from_ms(name)
-        if from_ms is not None and self._catchup.is_due(name, now_s, live=self._book.is_live(name)):
-            if self._inlets.ring(Bell(name, from_ms, BellReason.FEED)):
-                self._catchup.asked(name, now_s)
+        if from_ms is None or not self._catchup.is_due(name, now_s, live=self._book.is_live(name)):
+            return
+        if self._inlets.ring(Bell(name, from_ms, BellReason.FEED)):
+            self._catchup.asked(name, now_s)
 
     def _fetch_from_ms(self, name: str) -> int | None:
         """From when on fills are wanted for a feed that comes up: from where they are known, or a while

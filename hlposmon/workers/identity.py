@@ -66,6 +66,7 @@ class Identities:
         self._info, self._outlet, self._notices, self._repeats = info, outlet, notices, repeats
         self._of = {account.name: _Identity(account) for account in accounts}
         self._purse, self._filled_s = BURST, time.monotonic()
+        self._was_mode = False
 
     def welcome(self, welcome: Welcome) -> None:
         """A new tracker is told what is known here; what it knows itself need not be asked for at once."""
@@ -92,8 +93,8 @@ class Identities:
         """It may have changed."""
         self._of[account].mode_due_s = 0.0
 
-    def ask_one(self) -> None:
-        """The one request that was due first, if there is weight for it."""
+    def ask_one(self) -> bool:
+        """Make the request that was due first, if there is weight for it; whether one was made."""
         now_s = time.monotonic()
         self._purse = min(BURST, self._purse + (now_s - self._filled_s) * PER_S)
         self._filled_s = now_s
@@ -101,11 +102,13 @@ class Identities:
         modes = [one for one in stated if one.mode_due_s <= now_s]
         roles = [one for one in stated if one.role_due_s <= now_s]
         unknown = [one for one in modes if one.mode is None or not one.mode_due_s]
-        if unknown or (modes and not any(one.empty for one in roles)):
-            self._spend(MODE_WEIGHT, min(unknown or modes, key=lambda one: one.mode_due_s), now_s)
-        elif roles:
+        seems_unknown = any(one.empty for one in roles)
+        if unknown or (modes and not seems_unknown and not (roles and self._was_mode)):
+            return self._spend(MODE_WEIGHT, min(unknown or modes, key=lambda one: one.mode_due_s), now_s)
+        if roles:
             one = min(roles, key=lambda one: (not one.empty, one.role_due_s))
-            self._spend(ROLE_WEIGHT, one, now_s)
+            return self._spend(ROLE_WEIGHT, one, now_s)
+        return False
 
     def ask_mode(self, account: Account) -> None:
         """How its balances are kept, now: it explains what no fill does."""
@@ -121,10 +124,11 @@ class Identities:
         else:
             self._notices.say(account.name, NoticeCode.ACCOUNT_MODE, mode.reason)
 
-    def _spend(self, weight: int, one: _Identity, now_s: float) -> None:
+    def _spend(self, weight: int, one: _Identity, now_s: float) -> bool:
         if self._purse < weight:
-            return
+            return False
         self._purse -= weight
+        self._was_mode = weight == MODE_WEIGHT  # modes and roles that are both due take turns
         try:
             if weight == MODE_WEIGHT:
                 one.mode_due_s = now_s + AGAIN_S  # the others have their turn first
@@ -140,6 +144,7 @@ class Identities:
                 log, logging.WARNING, "role or mode not known", now=now_s, account=one.account.name,
                 reason=error,
             )  # fmt: skip
+        return True
 
     def _refused(self, weight: int, one: _Identity, error: VenueRefused, now_s: float) -> None:
         """The server does not know this request: what it would tell stays unknown, and is said so."""

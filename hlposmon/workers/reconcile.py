@@ -115,10 +115,12 @@ class ReconcileWorker:
                     self._pulse.beat()
                     if time.monotonic() >= round_.due_s and not self._pulse.stopping:
                         self._ask(round_)
+                asked = False
                 if self._welcomed:
                     self._ask_funding_of_one()
-                    self._identities.ask_one()
-                self._wait()
+                    asked = self._identities.ask_one()
+                if not asked:
+                    self._wait()
         finally:
             self._info.close()
             self._outlet.close()

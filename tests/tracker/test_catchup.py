@@ -1,4 +1,4 @@
-"""Feeds that come up wait for what came before them, which is fetched once for all; fills are held meanwhile."""
+"""Feeds that come up wait for what came before them, which is fetched once for all of them."""
 
 from hlposmon.domain.reports import Fetched, Fills, Following
 from hlposmon.tracker.catchup import AGAIN_S, HELD_FILLS, HELD_S, SPACING_S, TOGETHER_S, CatchUp

@@ -100,6 +100,36 @@ def test_who_comes_again_is_heard_to_have_left_first(hall: Hall):
     assert hall.take() == ["fill left", "fill joined", "fill is up"]
 
 
+def test_a_live_fill_is_taken_before_all_that_waits_in_queues_that_were_there_first(hall: Hall):
+    heal, feed = hall.join("reconcile", "reconcile"), hall.join("fill")
+    hall.take()
+    hall.put(heal, *[up("reconcile")] * 200)
+    hall.put(feed, up("fill"))
+
+    assert hall.take(most=3) == ["fill is up", "reconcile is up", "reconcile is up"]
+
+
+def test_a_fill_that_comes_amid_the_reports_of_others_is_the_next_one(hall: Hall):
+    heal, feed = hall.join("reconcile", "reconcile"), hall.join("fill")
+    hall.take()
+    hall.put(heal, *[up("reconcile")] * 10)
+    reports = hall.inlets.reports(most=10)
+    heard = [next(reports).feed]
+    hall.put(feed, up("fill"))
+    heard.append(next(reports).feed)
+
+    assert heard == ["reconcile", "fill"]
+
+
+def test_workers_that_bring_no_fills_take_turns(hall: Hall):
+    heal, state = hall.join("reconcile", "reconcile"), hall.join("state", "state")
+    hall.take()
+    hall.put(heal, *[up("reconcile")] * 5)
+    hall.put(state, *[up("state")] * 5)
+
+    assert hall.take(most=2) + hall.take(most=2) == ["reconcile is up", "state is up"] * 2
+
+
 def test_a_price_worker_that_left_is_heard_of_too(hall: Hall):
     price = hall.join("price", "price")
     hall.take()

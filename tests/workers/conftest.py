@@ -60,6 +60,7 @@ class Tracker:
         self.history: set[int] = set()
         self.queues: dict[Queue, Joined | None] = {}
         self.heard: list[object] = []
+        self.welcome: Welcome | None = None  # instead of one that knows the marks alone
         self.known_ms: dict[str, int | None] | None = None
         self.live: set[tuple[str, str]] = set()
         self.catchup = CatchUp()
@@ -83,7 +84,7 @@ class Tracker:
         match report:
             case Joined():
                 self.queues[queue] = report
-                queue.put(Welcome(dict(self.high_water_ms)))
+                queue.put(self.welcome or Welcome(dict(self.high_water_ms)))
             case Following(account=account, whole_from_ms=whole_ms):
                 known_ms = self.known_ms.get(account)
                 if whole_ms is not None and known_ms is not None and whole_ms <= known_ms:

@@ -1,0 +1,61 @@
+"""What an account holds on spot and on other dexes: looked at, told whole, and told again when it is gone."""
+
+from hlposmon.domain.reports import BellReason, Place
+from hlposmon.workers import elsewhere
+
+
+def test_spot_is_looked_at_with_the_first_statement_and_each_interval(stage):
+    one = stage()
+    one.start(one.reconcile_worker, interval_s=0.3)
+    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == ())
+    one.control.spot(one.account.address, "HYPE", "12.5")
+    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == ("HYPE 12.5 (spot)",))
+    one.control.spot(one.account.address, "HYPE", "0")
+
+    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == ())
+
+
+def test_other_dexes_are_asked_for_only_when_the_tracker_rings(stage):
+    one = stage().fetching()
+    one.control.ghost(one.account.address, "xyz:TSLA", "3")
+    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) is not None)
+    assert one.tracker.holdings(Place.DEXES) is None
+    one.tracker.ring(reason=BellReason.NOT_WATCHED)
+
+    one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ("xyz:TSLA",))
+    one.control.ghost(one.account.address, "xyz:TSLA", "0")
+    one.tracker.ring(reason=BellReason.NOT_WATCHED)
+    one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ())
+    assert one.control.state()["requests"]["perpDexs"] == 1
+
+
+def test_a_server_that_knows_no_dexes_and_no_spot_has_none_and_says_so(stage):
+    one = stage()
+    for kind in ("perpDexs", "spotClearinghouseState"):
+        one.control.refuse_request(kind)
+    one.fetching()
+    one.tracker.until(one.tracker.statements)
+    one.tracker.ring(reason=BellReason.NOT_WATCHED)
+
+    one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ())
+    assert one.tracker.holdings(Place.SPOT) == ()
+    assert any("on spot is not known" in text for text in one.tracker.notices())
+
+
+def test_a_look_that_failed_is_made_again_and_says_nothing_meanwhile(stage, monkeypatch):
+    monkeypatch.setattr(elsewhere, "DEXES_S", 0.0)
+    one = stage()
+    one.control.http_fault("500", times=3, type="spotClearinghouseState")
+    one.start(one.reconcile_worker, interval_s=0.3)
+    one.tracker.until(one.tracker.statements)
+    assert one.tracker.holdings(Place.SPOT) is None
+
+    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == (), seconds=8)
+
+
+def test_a_new_tracker_is_told_the_last_look(stage):
+    one = stage().fetching()
+    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) is not None)
+    one.tracker.renew()
+
+    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == ())
