@@ -38,7 +38,9 @@ def test_promtool_finds_nothing_to_say_about_the_names(accept: str):
 def test_the_figures_are_those_of_the_summary():
     with busy() as here:
         here.join("price", "price").says(here.marks("50010.5"))
+        here.join("state", "state").sees_everything()
         until("marked", lambda: (here.position() or {}).get("mark_price") == "50010.5")
+        until("plain", lambda: here.api.summary()["accounts"]["main"]["equity"])
         summary, (_, text) = here.api.summary(), scraped(here)
         [position] = summary["positions"].values()
         account = summary["accounts"]["main"]

@@ -61,9 +61,8 @@ def test_a_mode_that_the_exchange_does_not_say_is_not_known_and_is_told_so(stage
 
 def test_of_many_accounts_each_has_its_turn_as_often_as_the_others(stage, monkeypatch):
     monkeypatch.setattr(identity, "MODE_S", 0.01)  # all are always due
-    monkeypatch.setattr(identity, "ROLE_S", 1000.0)
-    monkeypatch.setattr(identity, "BURST", 40.0)
-    monkeypatch.setattr(identity, "PER_S", 600.0)
+    monkeypatch.setattr(identity, "BURST", 200.0)
+    monkeypatch.setattr(identity, "PER_S", 4000.0)
     one = stage(accounts=20)
     one.fetching()
 
