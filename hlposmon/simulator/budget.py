@@ -20,6 +20,7 @@ class Budget:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self.most = 0  # the largest sum of any minute
         self._spent: deque[tuple[float, int]] = deque()
         self._sum = 0
 
@@ -37,16 +38,22 @@ class Budget:
         """Take it, whether it was left or not."""
         self._spent.append((now, cost))
         self._sum += cost
+        self.most = max(self.most, self.used(now))
 
 
 class Budgets:
-    """The budgets of the one address that all clients have, and how much has ever been asked."""
+    """The budgets of the one address that all clients have, and what was asked of it, refused or not."""
 
     def __init__(self, *, enforced: bool) -> None:
         self.enforced = enforced
         self.weight = Budget(WEIGHT_A_MINUTE)
         self.connections = Budget(NEW_CONNECTIONS_A_MINUTE)
         self.messages = Budget(MESSAGES_A_MINUTE)
+        self.asked = Budget(WEIGHT_A_MINUTE)  # for those who measure: begun anew by a script
+
+    def weigh(self) -> None:
+        """Measure anew; what is left of the limits stays as it is."""
+        self.asked = Budget(WEIGHT_A_MINUTE)
 
     def allows(self, budget: Budget, cost: int, now: float) -> bool:
         """Take it if it is left, or if nobody counts; a refusal costs nothing."""

@@ -15,7 +15,7 @@ from hlposmon.simulator import metas
 from hlposmon.simulator.facts import Fact, Fill, FundingPayment, LedgerUpdate, Row
 from hlposmon.simulator.info import PAGE, Info
 from hlposmon.simulator.ledger import ZERO
-from hlposmon.simulator.numbers import text
+from hlposmon.simulator.numbers import printed
 from hlposmon.simulator.subscription import Subscription
 from hlposmon.simulator.world import World
 
@@ -47,11 +47,11 @@ def _order_update(fill: Fill) -> Row:
     order: Row = {
         "coin": fill.coin,
         "side": fill.side,
-        "limitPx": text(fill.price),
+        "limitPx": printed(fill.price),
         "sz": "0.0",
         "oid": fill.order.oid,
         "timestamp": fill.time,
-        "origSz": text(fill.size),
+        "origSz": printed(fill.size),
     }
     if fill.order.cloid is not None:
         order["cloid"] = fill.order.cloid
@@ -83,12 +83,13 @@ def of_updates(subscription: Subscription, updates: Sequence[LedgerUpdate]) -> l
 
 
 def _liquidation(update: LedgerUpdate) -> Row:
+    delta = update.row()["delta"]
     return {
         "lid": update.time,
         "liquidator": metas.NULL_ADDRESS,
         "liquidated_user": update.account,
-        "liquidated_ntl_pos": update.delta["liquidatedNtlPos"],
-        "liquidated_account_value": update.delta["accountValue"],
+        "liquidated_ntl_pos": delta["liquidatedNtlPos"],
+        "liquidated_account_value": delta["accountValue"],
     }
 
 
@@ -138,7 +139,7 @@ def _of_prices(subscription: Subscription, world: World, now: int) -> Row | None
         return {"ctxs": [[name, metas.contexts(world, name)] for name in metas.DEXS]}
     if kind == "bbo":
         quote = world.quotes[coin]
-        levels = [{"px": text(price), "sz": "10.0", "n": 1} for price in (quote.bid, quote.ask)]
+        levels = [{"px": printed(price), "sz": "10.0", "n": 1} for price in (quote.bid, quote.ask)]
         return {"coin": coin, "time": now, "bbo": levels}
     return None
 
@@ -170,14 +171,14 @@ def _asset_data(subscription: Subscription, world: World, info: Info, now: int) 
     leverage = held.margin.leverage if held else min(10, quote.market.max_leverage)
     cash = max(ZERO, info.view(user, now).cash.get(quote.market.dex, ZERO))
     lot = 10**quote.market.sz_decimals
-    size = text(Fraction(int(cash * leverage / quote.mark * lot), lot))
+    size = printed(Fraction(int(cash * leverage / quote.mark * lot), lot))
     return {
         "user": user,
         "coin": coin,
         "leverage": {"type": "cross", "value": leverage},
         "maxTradeSzs": [size, size],
-        "availableToTrade": [text(cash), text(cash)],
-        "markPx": text(quote.mark),
+        "availableToTrade": [printed(cash), printed(cash)],
+        "markPx": printed(quote.mark),
     }
 
 

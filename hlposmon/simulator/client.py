@@ -35,13 +35,12 @@ class Control:
         return self._open("/control/state", None)
 
     def made(self, account: str, *, since: int = 0) -> Iterator[Json]:
-        """Every fill of an account but the first `since`, in execution order, as `userFills` shows it."""
-        offset, total = since, since + 1
-        while offset < total:
-            query = urllib.parse.urlencode({"account": account, "offset": offset})
-            page = self._open(f"/control/fills?{query}", None)
-            total, offset = page["total"], offset + len(page["fills"])
-            yield from page["fills"]
+        """Every fill of an account but the first `since`, in execution order: rows of `userFills`, exact."""
+        return self._pages("fills", account, since)
+
+    def paid(self, account: str, *, since: int = 0) -> Iterator[Json]:
+        """Every funding payment of an account but the first `since`: rows of `userFundings`, exact."""
+        return self._pages("fundings", account, since)
 
     def fills(self, *fills: Json, same_block: bool = False) -> list[Json]:
         """Exactly these: each with account, coin, side, size, price and, if it is not, crossed=False."""
@@ -73,6 +72,10 @@ class Control:
         """Fills a second that the accounts make by themselves."""
         self.do("pace", per_second=per_second)
 
+    def scale(self, size: str, account: str | None = None) -> None:
+        """Orders by chance are about so large from now on; "0": as they were."""
+        self.do("scale", size=size, account=account)
+
     def liquidate(self, account: str, coin: str, share: str = "1", *, backstop: bool = False) -> Json:
         """Close a share of a position by force; the fill."""
         return self._one("liquidate", account=account, coin=coin, share=share, backstop=backstop)
@@ -98,6 +101,18 @@ class Control:
         row: Json = self.do("transfer", account=account, usdc=usdc, dex=dex)["update"]
         return row
 
+    def ledger(self, account: str, type: str, **fields: Any) -> Json:
+        """A ledger row of a type, such as gossipPriorityGasAuction, with usual fields but for those given.
+
+        Nothing moves. The row.
+        """
+        row: Json = self.do("ledger", account=account, type=type, **fields)["update"]
+        return row
+
+    def spot(self, account: str, coin: str, total: str) -> None:
+        """Set a spot balance: USDC, PURR, HYPE, or an outcome such as +107580."""
+        self.do("spot", account=account, coin=coin, total=total)
+
     def set_mark(self, coin: str, price: str, oracle: str | None = None) -> None:
         """Put the prices of a coin there and hold them."""
         self.do("set_mark", coin=coin, price=price, oracle=oracle)
@@ -110,9 +125,9 @@ class Control:
         """Make an address an API wallet of another."""
         self.do("agent", address=address, master=master)
 
-    def mode(self, account: str, mode: str) -> None:
-        """Change what userAbstraction says of an account."""
-        self.do("mode", account=account, mode=mode)
+    def mode(self, account: str, mode: str | None) -> None:
+        """Change what userAbstraction says of an account; None: null."""
+        self.do("mode", account=account, mode=mode or "null")
 
     def state_delay(self, seconds: float) -> None:
         """Statements as of so long ago."""
@@ -168,9 +183,53 @@ class Control:
         """End every WebSocket and turn everybody away for a time."""
         self.do("outage", seconds=seconds)
 
-    def refuse_subscription(self, type: str, *, release: bool = False) -> None:
-        """Answer new subscriptions of a type with an error, or, with `release`, no more."""
-        self.do("refuse_subscription", type=type, release=release or None)
+    def refuse_subscription(self, type: str, *, words: str | None = None, release: bool = False) -> None:
+        """Answer new subscriptions of a type with an error, or, with `release`, no more.
+
+        `words`: as if there were no such type ("unknown"), or as if it were badly asked for ("invalid").
+        """
+        self.do("refuse_subscription", type=type, words=words, release=release or None)
+
+    def refuse_request(self, type: str = "newer", *, release: bool = False) -> None:
+        """Answer requests of a type with 422, or, with `release`, no more.
+
+        "newer": all that a server of an earlier time does not know.
+        """
+        self.do("refuse_request", type=type, release=release or None)
+
+    def horizon(self, rows: int | None) -> None:
+        """List only so many of an account's newest fills; None: all."""
+        self.do("horizon", rows=rows, release=True if rows is None else None)
+
+    def garble(
+        self,
+        what: str,
+        count: int = 1,
+        account: str | None = None,
+        coin: str | None = None,
+        *,
+        field: str | None = None,
+        tid: int | None = None,
+        feed: int | None = None,
+        place: str | None = None,
+    ) -> None:
+        """The next rows of fill, fill_rest, fill_everywhere, state, funding or price cannot be decoded.
+
+        `field` is the odd one. `tid` names one fill, `feed` the WebSocket that brings fills oddly; `place`
+        says where other rows are odd: "stream", "rest" or "both".
+        """
+        self.do(
+            "garble", what=what, count=count, account=account, coin=coin, field=field, tid=tid, feed=feed,
+            place=place,
+        )  # fmt: skip
+
+    def ungarble(self, what: str | None = None) -> None:
+        """End the rules of `garble`, or those of one kind."""
+        self.do("garble", release=True, what=what)
+
+    def weigh(self) -> None:
+        """Begin `weight_most` of the state anew: the most that is asked in any minute from now on."""
+        self.do("weigh")
 
     def http_fault(
         self, kind: str, type: str = "*", times: int = 1, delay_s: float = 1.0, bytes: int | None = None
@@ -185,6 +244,14 @@ class Control:
     def clear(self) -> None:
         """Forget every rule."""
         self.do("clear")
+
+    def _pages(self, what: str, account: str, since: int) -> Iterator[Json]:
+        offset, total = since, since + 1
+        while offset < total:
+            query = urllib.parse.urlencode({"account": account, "offset": offset})
+            page = self._open(f"/control/{what}?{query}", None)
+            total, offset = page["total"], offset + len(page[what])
+            yield from page[what]
 
     def _one(self, action: str, **given: Any) -> Json:
         fill: Json = self.do(action, **given)["fills"][0]

@@ -4,7 +4,8 @@
 `{"ok": true, ...}`, or 400 and `{"error": "why"}` when nothing was done. `account` is an address and
 may be left out where the table says [account]: any account then. Amounts are text ("1.5").
 `GET /control/state` is the truth but for the fills; `GET /control/fills?account=&offset=&limit=`
-has those in execution order, at most 1000 at once. None of this is limited or ever out of order.
+has those in execution order, at most 1000 at once, and `/control/fundings` the payments of funding. None of
+this is limited or ever out of order, and all amounts are exact: what `/info` and `/ws` print are doubles.
 `feed` is the k-th open WebSocket, from 1 in the order of opening; all of them where it is left out.
 
 | action | what it takes | what it does |
@@ -14,15 +15,18 @@ has those in execution order, at most 1000 at once. None of this is limited or e
 | flow | count, [coins], [per_second], [account] | the same as a burst; answers its number |
 | status | [flow] | how many of a flow (of all flows) are done |
 | pace | per_second | fills a second that the accounts make by themselves |
+| scale | size, [account] | orders by chance are about so large from now on; 0: as they were |
 | liquidate | account, coin, [share], [backstop] | closes a share ("1") by force, with its ledger row |
 | adl, settle | account, coin, [price] | closes by Auto-Deleveraging, by Settlement |
 | ghost | account, coin, size | sets the signed size with no fill at all |
 | funding | | pays an hour's funding now |
 | transfer | account, usdc (signed), [dex] | deposits or withdraws |
+| ledger | account, type, [any field of it] | a ledger row of any type but liquidation; nothing moves |
+| spot | account, coin, total | sets a spot balance: USDC, PURR, HYPE, or an outcome such as +107580 |
 | set_mark | coin, price, [oracle] | puts the prices there and holds them |
 | set_mark | coin, release: true | lets them walk again |
 | agent | address, master | userRole says that address is an agent of master |
-| mode | account, mode | what userAbstraction says: default, unifiedAccount, portfolioMargin, ... |
+| mode | account, mode | what userAbstraction says: default, unifiedAccount, portfolioMargin, ..., null |
 | state_delay | seconds | statements are as of so long ago |
 | clock_skew | seconds (signed) | the exchange's time is off by that |
 | lose | count, [account], [coin] | the next fills are sent on no WebSocket |
@@ -37,14 +41,27 @@ has those in execution order, at most 1000 at once. None of this is limited or e
 | resume | | ends every stall, refusal and outage |
 | refuse | seconds, [what: all, rest, websocket] | closes new connections or requests at once |
 | outage | seconds | abort and refuse together |
-| refuse_subscription | type | new subscriptions of a type get an error |
+| refuse_subscription | type, [words: unknown, invalid] | new ones get an error: no such type, or a bad one |
 | refuse_subscription | type, release: true | no more |
+| refuse_request | type | requests of a type get 422; newer: all that earlier servers do not know |
+| refuse_request | type, release: true | no more |
+| horizon | rows | only so many of an account's newest fills are listed |
+| horizon | release: true | all of them |
+| garble | what, [count], [account], [coin], [field], ... | the next rows cannot be decoded, as said below |
+| garble | release: true, [what] | no more |
 | http_fault | kind, [type], [times], [delay_s], [bytes] | spoils the next answers to a type (default: any) |
 | ws_junk | kind, [bytes], [feed] | sends what no client expects |
-| clear | | forgets every rule of what is lost, doubled, held, spoilt, delayed or refused by type |
+| weigh | | `weight_most` of the state, the most that was asked in any minute, begins anew |
+| clear | | forgets all rules of what is lost, doubled, held, spoilt, odd, late, unlisted, refused by type |
 
 Kinds of http_fault: 429, 500, html, null, cut, drip, delay, huge, close.
 Kinds of ws_junk: text, cut_json, wrong_types, unknown_channel, binary, huge.
+
+What of garble: one field of the row is odd (null, a number, a list, ...), `field` says which one.
+fill, [feed]: the next `count` fills, each time that a WebSocket (the k-th) brings them; fill_everywhere: in
+`/info` too. Both until they are released, and `tid` names a fill that was made before.
+fill_rest, [tid]: the next `count` rows in answers of `/info`.
+state, funding, price, [place: both, stream, rest]: the next `count` rows.
 """
 
 import json
@@ -52,13 +69,19 @@ from collections.abc import Callable
 from typing import Any
 
 from hlposmon.serving.messages import Request, Response
-from hlposmon.simulator import damage, deeds, truth
+from hlposmon.simulator import answers, damage, deeds, holdings, truth
 from hlposmon.simulator.facts import Row
 from hlposmon.simulator.script import Script, ScriptError
 from hlposmon.simulator.stage import Stage
 
 Action = Callable[[Stage, Script], Row]
-ACTIONS: dict[str, Action] = {**deeds.ACTIONS, **damage.ACTIONS}
+ACTIONS: dict[str, Action] = {
+    **deeds.ACTIONS,
+    **holdings.ACTIONS,
+    **damage.ACTIONS,
+    **answers.ACTIONS,
+}
+PAGES = {"/control/fills": truth.fills, "/control/fundings": truth.fundings}
 
 
 class Control:
@@ -79,13 +102,14 @@ class Control:
     def _look(self, request: Request) -> Row:
         if request.path == "/control/state":
             return truth.state(self._stage)
-        if request.path == "/control/fills":
+        if request.path in PAGES:
             query = request.query
             try:
                 offset, limit = int(query.get("offset", "0")), int(query.get("limit", str(truth.PAGE)))
-                return truth.fills(self._stage, query.get("account", ""), max(0, offset), max(0, limit))
+                page = PAGES[request.path]
+                return page(self._stage, query.get("account", ""), max(0, offset), max(0, limit))
             except (KeyError, ValueError) as error:
-                raise ScriptError(f"no such fills: {error}") from None
+                raise ScriptError(f"no such page: {error}") from None
         raise ScriptError(f"no such page: {request.path}")
 
     def _act(self, request: Request) -> Row:

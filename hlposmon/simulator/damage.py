@@ -1,4 +1,4 @@
-"""Scripted actions on the network: what is lost, late, broken, refused. The world goes on untouched.
+"""Scripted actions on the network: what is lost, doubled, closed, silent. The world goes on untouched.
 
 What they take is said in the table of `control`.
 """
@@ -10,14 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 from hlposmon.serving.frames import binary_frame, text_frame
-from hlposmon.simulator import faults
 from hlposmon.simulator.deeds import account_of, coin_of
-from hlposmon.simulator.delivery import BACKWARDS, BATCH, Delivery, Hold, Loss, Repeat
+from hlposmon.simulator.delivery import BACKWARDS, BATCH, Hold, Loss, Repeat
 from hlposmon.simulator.facts import Row
 from hlposmon.simulator.hub import Listener
 from hlposmon.simulator.script import Script, ScriptError
 from hlposmon.simulator.stage import Stage
-from hlposmon.simulator.subscription import FIELDS
 
 JUNK = ("text", "cut_json", "wrong_types", "unknown_channel", "binary", "huge")
 JUNK_BYTES = 2_000_000
@@ -25,9 +23,16 @@ HUGE_PIECE_BYTES = 1 << 20
 OUTAGE_CODE = 1000
 
 
-def _any_account(stage: Stage, script: Script) -> str | None:
+def any_account(stage: Stage, script: Script) -> str | None:
+    """The address that is named, or None for any."""
     named = script.value("account", None)
     return None if named is None else account_of(stage, named).address
+
+
+def any_coin(stage: Stage, script: Script) -> str | None:
+    """The coin that is named, or None for any."""
+    named = script.value("coin", None)
+    return None if named is None else coin_of(stage, named)
 
 
 def _feeds(stage: Stage, script: Script) -> list[Listener]:
@@ -51,9 +56,7 @@ def lose_feed(stage: Stage, script: Script) -> Row:
 
 
 def _lose(stage: Stage, script: Script, feed: int | None) -> Row:
-    count, account = script.whole("count", 1), _any_account(stage, script)
-    named = script.value("coin", None)
-    coin = None if named is None else coin_of(stage, named)
+    count, account, coin = script.whole("count", 1), any_account(stage, script), any_coin(stage, script)
     script.end()
     stage.hub.delivery.losses.append(Loss(count, account, coin, feed))
     return {}
@@ -61,7 +64,7 @@ def _lose(stage: Stage, script: Script, feed: int | None) -> Row:
 
 def duplicate(stage: Stage, script: Script) -> Row:
     """Twice."""
-    rule = Repeat(script.whole("count", 1), _any_account(stage, script))
+    rule = Repeat(script.whole("count", 1), any_account(stage, script))
     script.end()
     stage.hub.delivery.doubled.append(rule)
     return {}
@@ -69,7 +72,7 @@ def duplicate(stage: Stage, script: Script) -> Row:
 
 def reverse(stage: Stage, script: Script) -> Row:
     """Backwards."""
-    count, account, within = script.whole("count", 2), _any_account(stage, script), script.flag("within")
+    count, account, within = script.whole("count", 2), any_account(stage, script), script.flag("within")
     script.end()
     if within:
         stage.hub.delivery.turned.append(Repeat(count, account))
@@ -80,7 +83,7 @@ def reverse(stage: Stage, script: Script) -> Row:
 
 def batch(stage: Stage, script: Script) -> Row:
     """Many in one."""
-    count, account = script.whole("count"), _any_account(stage, script)
+    count, account = script.whole("count"), any_account(stage, script)
     script.end()
     stage.hub.delivery.holds.append(Hold(BATCH, count, account))
     return {}
@@ -153,22 +156,6 @@ def outage(stage: Stage, script: Script) -> Row:
     return {}
 
 
-def http_fault(stage: Stage, script: Script) -> Row:
-    """Wrong answers."""
-    rule = faults.Fault(
-        kind=script.one_of("kind", faults.KINDS),
-        type=str(script.value("type", "*")),
-        left=script.whole("times", 1),
-        delay_s=script.seconds("delay_s", 1.0),
-        bytes=script.whole("bytes", faults.HUGE_BYTES),
-    )
-    script.end()
-    if not rule.left:
-        raise ScriptError("times must be at least 1")
-    stage.faults.rules.append(rule)
-    return {}
-
-
 def ws_junk(stage: Stage, script: Script) -> Row:
     """What no client expects."""
     kind, size, feeds = script.one_of("kind", JUNK), script.whole("bytes", JUNK_BYTES), _feeds(stage, script)
@@ -210,27 +197,6 @@ def _fragment(first: int, payload: bytes) -> bytes:
     return bytes((first, 127)) + struct.pack(">Q", len(payload)) + payload
 
 
-def refuse_subscription(stage: Stage, script: Script) -> Row:
-    """Not this one."""
-    kind, off = script.one_of("type", tuple(FIELDS)), script.flag("release")
-    script.end()
-    if off:
-        stage.hub.refused.discard(kind)
-    else:
-        stage.hub.refused.add(kind)
-    return {}
-
-
-def clear(stage: Stage, script: Script) -> Row:
-    """Forget the rules."""
-    script.end()
-    stage.hub.delivery = Delivery()
-    stage.faults.rules.clear()
-    stage.hub.info.delay_ms = 0
-    stage.hub.refused.clear()
-    return {}
-
-
 ACTIONS: dict[str, Callable[[Stage, Script], Row]] = {
     "lose": lose,
     "lose_feed": lose_feed,
@@ -243,8 +209,5 @@ ACTIONS: dict[str, Callable[[Stage, Script], Row]] = {
     "resume": resume,
     "refuse": refuse,
     "outage": outage,
-    "refuse_subscription": refuse_subscription,
-    "http_fault": http_fault,
     "ws_junk": ws_junk,
-    "clear": clear,
 }

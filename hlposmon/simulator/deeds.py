@@ -1,4 +1,4 @@
-"""Scripted actions on the world: trades, money, prices, time. Each reads everything, then acts.
+"""Scripted actions on the world: trades, prices, time. Each reads everything, then acts.
 
 What they take is said in the table of `control`.
 """
@@ -9,9 +9,7 @@ from typing import Any
 
 from hlposmon.simulator.account import Account
 from hlposmon.simulator.facts import Fill, Row
-from hlposmon.simulator.info import MODES
 from hlposmon.simulator.numbers import lawful, text
-from hlposmon.simulator.question import BadRequest, address_of
 from hlposmon.simulator.schedule import Flow
 from hlposmon.simulator.script import Script, ScriptError
 from hlposmon.simulator.stage import Stage
@@ -75,7 +73,7 @@ def _explicit(stage: Stage, row: Script) -> tuple[Account, str, Fraction, Fracti
 
 
 def _row(fill: Fill) -> Row:
-    return {"account": fill.account, **fill.row()}
+    return {"account": fill.account, **fill.exact_row()}
 
 
 def _by_chance(stage: Stage, script: Script) -> Row:
@@ -129,6 +127,18 @@ def pace(stage: Stage, script: Script) -> Row:
     return {}
 
 
+def scale(stage: Stage, script: Script) -> Row:
+    """How large the sizes are."""
+    named = script.value("account", None)
+    accounts = stage.world.accounts if named is None else [account_of(stage, named).address]
+    size = script.exact("size")
+    script.end()
+    if size < 0:
+        raise ScriptError("size must not be negative")
+    stage.trader.scales |= dict.fromkeys(accounts, size)
+    return {}
+
+
 def liquidate(stage: Stage, script: Script) -> Row:
     """By force."""
     account, coin = held_of(stage, script)
@@ -173,19 +183,6 @@ def funding(stage: Stage, script: Script) -> Row:
     return {"payments": stage.world.fund(stage.now())}
 
 
-def transfer(stage: Stage, script: Script) -> Row:
-    """Money in or out."""
-    account, usdc = account_of(stage, script.value("account")), script.exact("usdc")
-    dex = script.value("dex", "")
-    script.end()
-    if not usdc or (usdc * 10**6).denominator != 1 or dex not in ("", "xyz"):
-        raise ScriptError('usdc must not be 0 and has at most 6 decimals; dex is "" or "xyz"')
-    delta: Row = {"type": "deposit", "usdc": text(usdc)}
-    if usdc < 0:
-        delta = {"type": "withdraw", "usdc": text(-usdc), "nonce": stage.now(), "fee": "0.0"}
-    return {"update": stage.world.transfer(account, delta, usdc, stage.now(), dex).row()}
-
-
 def set_mark(stage: Stage, script: Script) -> Row:
     """Prices where a script wants them."""
     quote = stage.world.quotes[coin_of(stage, script.value("coin"))]
@@ -201,25 +198,6 @@ def set_mark(stage: Stage, script: Script) -> Row:
             f"a mark of {quote.market.coin} is positive, with at most {quote.market.places} decimals"
         )
     quote.hold(price, oracle)
-    return {}
-
-
-def agent(stage: Stage, script: Script) -> Row:
-    """An API wallet."""
-    try:
-        address, master = address_of(script.value("address")), address_of(script.value("master"))
-    except BadRequest:
-        raise ScriptError("address and master must be 0x addresses") from None
-    script.end()
-    stage.hub.info.roles[address] = {"role": "agent", "data": {"user": master}}
-    return {}
-
-
-def mode(stage: Stage, script: Script) -> Row:
-    """How an account's balances are joined."""
-    account, word = account_of(stage, script.value("account")), script.one_of("mode", MODES)
-    script.end()
-    stage.hub.info.modes[account.address] = word
     return {}
 
 
@@ -244,15 +222,13 @@ ACTIONS: dict[str, Callable[[Stage, Script], Row]] = {
     "flow": flow,
     "status": status,
     "pace": pace,
+    "scale": scale,
     "liquidate": liquidate,
     "adl": closing("Auto-Deleveraging"),
     "settle": closing("Settlement"),
     "ghost": ghost,
     "funding": funding,
-    "transfer": transfer,
     "set_mark": set_mark,
-    "agent": agent,
-    "mode": mode,
     "state_delay": state_delay,
     "clock_skew": clock_skew,
 }

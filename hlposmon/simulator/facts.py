@@ -1,16 +1,19 @@
 """What happened on the exchange, frozen, each with its row as the venue writes it.
 
-Times are milliseconds since the epoch (UTC), amounts are exact; a row's amounts are decimal text.
+Times are milliseconds since the epoch (UTC), amounts are exact. A row is what goes over the wire, and its
+amounts are printed as the venue prints doubles; an exact row is for those who check, to the last digit.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from hlposmon.simulator.numbers import text
+from hlposmon.simulator.numbers import printed, text
 
 ZERO_HASH = "0x" + "0" * 64
 Row = dict[str, Any]
+Write = Callable[[Fraction], str]  # an amount as text
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Fill:
     builder_fee: Fraction
     tid: int
     order: Order
-    written: Row = field(default_factory=dict, compare=False, repr=False)  # the row, once it was asked for
+    written: dict[Write, Row] = field(default_factory=dict, compare=False, repr=False)  # once asked for
 
     @property
     def change(self) -> Fraction:
@@ -53,30 +56,40 @@ class Fill:
 
     def row(self) -> Row:
         """The fill as `userFills` shows it; optional keys are absent, not null. Not to be changed."""
-        if not self.written:
-            self.written.update(self._write())
-        return self.written
+        return self._row(printed)
 
-    def _write(self) -> Row:
+    def exact_row(self) -> Row:
+        """The same with exact amounts. Not to be changed."""
+        return self._row(text)
+
+    def _row(self, write: Write) -> Row:
+        if write not in self.written:
+            made = self._write(write)
+            # Mostly both are the same, which a long flow of fills has not the memory for twice.
+            same = (row for row in self.written.values() if row == made)
+            self.written[write] = next(same, made)
+        return self.written[write]
+
+    def _write(self, write: Write) -> Row:
         row: Row = {
             "coin": self.coin,
-            "px": text(self.price),
-            "sz": text(self.size),
+            "px": write(self.price),
+            "sz": write(self.size),
             "side": self.side,
             "time": self.time,
-            "startPosition": text(self.start),
+            "startPosition": write(self.start),
             "dir": self.word,
-            "closedPnl": text(self.closed_pnl),
+            "closedPnl": write(self.closed_pnl),
             "hash": self.order.hash,
             "oid": self.order.oid,
             "crossed": self.order.crossed,
-            "fee": text(self.fee),
+            "fee": write(self.fee),
             "tid": self.tid,
             "feeToken": "USDC",
             "twapId": None,
         }
         if self.builder_fee:
-            row["builderFee"] = text(self.builder_fee)
+            row["builderFee"] = write(self.builder_fee)
         if self.order.cloid is not None:
             row["cloid"] = self.order.cloid
         if self.order.liquidation is not None:
@@ -97,24 +110,31 @@ class FundingPayment:
 
     def flat(self) -> Row:
         """The row of the `userFundings` feed; `usdc` is negative when the account paid."""
-        return {
-            "time": self.time,
-            "coin": self.coin,
-            "usdc": text(-self.paid),
-            "szi": text(self.size),
-            "fundingRate": text(self.rate),
-            "nSamples": None,
-        }
+        return self._flat(printed)
+
+    def exact_row(self) -> Row:
+        """The same with exact amounts."""
+        return self._flat(text)
 
     def row(self) -> Row:
         """The row of the `userFunding` request."""
         flat = self.flat()
         return {"time": flat.pop("time"), "hash": ZERO_HASH, "delta": {"type": "funding", **flat}}
 
+    def _flat(self, write: Write) -> Row:
+        return {
+            "time": self.time,
+            "coin": self.coin,
+            "usdc": write(-self.paid),
+            "szi": write(self.size),
+            "fundingRate": write(self.rate),
+            "nSamples": None,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerUpdate:
-    """A movement of money, or a liquidation, that is neither a fill nor funding."""
+    """A movement of money, or a liquidation, that is neither a fill nor funding. Amounts in it are exact."""
 
     account: str
     time: int
@@ -123,7 +143,20 @@ class LedgerUpdate:
 
     def row(self) -> Row:
         """The row of `userNonFundingLedgerUpdates`."""
-        return {"time": self.time, "hash": self.hash, "delta": self.delta}
+        return {"time": self.time, "hash": self.hash, "delta": _written(self.delta, printed)}
+
+    def exact_row(self) -> Row:
+        """The same with exact amounts."""
+        return {"time": self.time, "hash": self.hash, "delta": _written(self.delta, text)}
+
+
+def _written(value: Any, write: Write) -> Any:
+    """A JSON value whose amounts are written."""
+    if isinstance(value, Fraction):
+        return write(value)
+    if isinstance(value, dict):
+        return {key: _written(inner, write) for key, inner in value.items()}
+    return [_written(inner, write) for inner in value] if isinstance(value, list) else value
 
 
 Fact = Fill | FundingPayment | LedgerUpdate

@@ -12,7 +12,7 @@ from hlposmon.simulator import channels, metas, subscription
 from hlposmon.simulator.facts import Row
 from hlposmon.simulator.hub import Hub
 from hlposmon.simulator.question import BadRequest
-from hlposmon.simulator.subscription import Subscription
+from hlposmon.simulator.subscription import UNKNOWN, Subscription, UnknownType
 
 GREETING = "Websocket connection established."
 
@@ -20,6 +20,12 @@ GREETING = "Websocket connection established."
 def encoded(row: Row) -> bytes:
     """A message as a frame for any number of peers."""
     return text_frame(json.dumps(row, separators=(",", ":")).encode())
+
+
+def unreadable(message: str | bytes) -> str:
+    """What the venue says of a message that is no request it knows. It repeats the whole of it."""
+    shown = message if isinstance(message, str) else repr(message)
+    return f"Error parsing JSON into valid websocket request: {shown}"
 
 
 class Feed:
@@ -72,14 +78,13 @@ class Feed:
         if method == "ping":
             self.say({"channel": "pong"})
         elif method == "subscribe":
-            self._subscribe(request)
+            self._subscribe(request, message)
         elif method == "unsubscribe":
-            self._unsubscribe(request)
+            self._unsubscribe(request, message)
         elif method == "post":
             self._post(request)
         else:
-            shown = message if isinstance(message, str) else repr(message)
-            self.error(f"Error parsing JSON into valid websocket request: {shown[:200]}")
+            self.error(unreadable(message))
 
     def stall(self, seconds: float) -> None:
         """Stay open, say nothing and hear nothing."""
@@ -123,13 +128,19 @@ class Feed:
             if news:
                 changed[coin] = news
         if changed and not self.stalled:
-            self._fast = now
+            odd = self._hub.garbling.fast(changed)
+            # What was odd is told again with the next.
+            self._fast = {coin: prices for coin, prices in now.items() if coin not in odd}
             self.say({"channel": "fastAssetCtxs", "data": channels.packed(changed)})
 
-    def _subscribe(self, request: Row) -> None:
+    def _subscribe(self, request: Row, message: str | bytes) -> None:
         hub = self._hub
-        wanted = self._read(request)
+        wanted = self._read(request, message)
         if wanted is None:
+            return
+        if wanted.kind in hub.refused:
+            is_unknown = hub.refused[wanted.kind] == UNKNOWN
+            self.error(unreadable(message) if is_unknown else f"Invalid subscription {wanted.shown()}")
             return
         if wanted in self.subscriptions:
             self.error(f"Already subscribed: {wanted.shown()}")
@@ -140,15 +151,15 @@ class Feed:
             return
         self.subscriptions[wanted] = None
         self._acknowledge("subscribe", wanted)
-        first = channels.snapshot(wanted, hub.info) or channels.pushed(wanted, hub.world, hub.info, hub.now())
+        first = hub.first(wanted, self)
         if first is not None:
             self.say(first)
         elif wanted.kind == "fastAssetCtxs":
             self._fast = {}
             self.push_fast()
 
-    def _unsubscribe(self, request: Row) -> None:
-        wanted = self._read(request)
+    def _unsubscribe(self, request: Row, message: str | bytes) -> None:
+        wanted = self._read(request, message)
         if wanted is None:
             return
         if wanted not in self.subscriptions:
@@ -157,9 +168,12 @@ class Feed:
         del self.subscriptions[wanted]
         self._acknowledge("unsubscribe", wanted)
 
-    def _read(self, request: Row) -> Subscription | None:
+    def _read(self, request: Row, message: str | bytes) -> Subscription | None:
         try:
             return subscription.read(request.get("subscription"), self._hub.coins)
+        except UnknownType:
+            self.error(unreadable(message))
+            return None
         except BadRequest:
             shown = json.dumps(request.get("subscription"), separators=(",", ":"))
             self.error(f"Invalid subscription {shown}")

@@ -13,11 +13,14 @@ from hlposmon.serving.messages import Peer
 from hlposmon.simulator import budget, channels
 from hlposmon.simulator.delivery import Delivery
 from hlposmon.simulator.facts import Fact, Fill, Row
+from hlposmon.simulator.garbling import Garbling
 from hlposmon.simulator.info import Info, row_weight, weight
 from hlposmon.simulator.question import BadRequest
 from hlposmon.simulator.subscription import Subscription
 from hlposmon.simulator.world import World
 
+# What a server of an earlier time does not know.
+NEWER = ("exchangeStatus", "userRole", "perpDexs", "userAbstraction")
 UNREADABLE = "Failed to deserialize the JSON body into the target type"
 
 
@@ -67,7 +70,11 @@ class Hub:
         self.feeds: list[Listener] = []
         self.coins = frozenset(world.quotes)
         self.asked: Counter[str] = Counter()
-        self.refused: set[str] = set()  # types of subscription that a script has refused
+        self.refused: dict[
+            str, str
+        ] = {}  # types of subscription that a script has refused, and the text's name
+        self.unknown: set[str] = set()  # types of request that a script has refused
+        self.garbling = Garbling()
 
     def ask(self, request: Any) -> tuple[int, Any]:
         """Answer a request: (200, value), (422, text) or (429, None)."""
@@ -75,19 +82,23 @@ class Hub:
         self.asked[str(kind)] += 1
         now = self.clock()
         cost = weight(request) if isinstance(request, dict) else 20
+        self.budgets.asked.spend(cost, now)
         if not self.budgets.allows(self.budgets.weight, cost, now):
             return 429, None
+        if kind in self.unknown:
+            return 422, UNREADABLE
         try:
             answer = self.info.answer(request, self.now())
         except BadRequest:
             return 422, UNREADABLE
-        self.budgets.weight.spend(row_weight(request, answer), now)
+        cost = row_weight(request, answer)
+        self.budgets.asked.spend(cost, now)
+        self.budgets.weight.spend(cost, now)
+        self.garbling.answer(request, answer)
         return 200, answer
 
     def refusal_of(self, wanted: Subscription) -> str | None:
-        """The venue's text when a new subscription would pass a limit, or a script wants it refused."""
-        if wanted.kind in self.refused:
-            return f"Invalid subscription {wanted.shown()}"
+        """The venue's text when a new subscription would pass a limit."""
         if not self.budgets.enforced:
             return None
         held = [one for feed in self.feeds for one in feed.subscriptions]
@@ -114,7 +125,7 @@ class Hub:
         account = facts[0].account
         fills = [fact for fact in facts if isinstance(fact, Fill)]
         watching = 0
-        for feed in list(self.feeds):
+        for number, feed in enumerate(list(self.feeds), 1):
             wanted = [one for one in feed.subscriptions if one.user == account]
             spared: Sequence[Fact] = facts
             if fills and any(one.kind in channels.OF_FILLS for one in wanted):
@@ -122,7 +133,18 @@ class Hub:
                 spared = self.delivery.spared(fills, watching)
             for one in wanted:
                 for row in channels.told(one, spared) if spared else []:
+                    self.garbling.message(row, account, number)
                     feed.say(row)
+
+    def first(self, wanted: Subscription, feed: Listener) -> Row | None:
+        """What a new subscription is sent at once: its snapshot, or what is pushed each second."""
+        row = channels.snapshot(wanted, self.info) or self._pushed(wanted)
+        if row is not None:
+            self.garbling.message(row, wanted.user, self.feeds.index(feed) + 1)
+        return row
+
+    def _pushed(self, wanted: Subscription) -> Row | None:
+        return channels.pushed(wanted, self.world, self.info, self.now())
 
     def push(self, encode: Callable[[Row], bytes]) -> None:
         """Send what is sent each second, encoded once for all who have the same subscription."""
@@ -135,7 +157,9 @@ class Hub:
                     feed.push_fast()
                     continue
                 if one not in frames:
-                    row = channels.pushed(one, self.world, self.info, self.now())
+                    row = self._pushed(one)
+                    if row is not None:
+                        self.garbling.message(row, one.user)
                     frames[one] = None if row is None else encode(row)
                 frame = frames[one]
                 if frame is not None:

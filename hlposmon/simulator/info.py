@@ -6,20 +6,20 @@ whatever is wrong with it: the venue does not say either. Weights: section 7 of 
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any, TypeVar
 
 from hlposmon.simulator import metas
 from hlposmon.simulator.account import NOTHING, Account, View
 from hlposmon.simulator.facts import Fact, Fill, Row
 from hlposmon.simulator.ledger import ZERO
-from hlposmon.simulator.numbers import money, text
+from hlposmon.simulator.numbers import money, printed
 from hlposmon.simulator.question import FAR, BadRequest, Question, address_of
 from hlposmon.simulator.statement import clearinghouse_state
 from hlposmon.simulator.world import World
 
 _F = TypeVar("_F", bound=Fact)
 PAGE = 2000
-KEPT_FILLS = 10_000  # of an account; older ones cannot be asked for at all
 LIGHT = ("l2Book", "allMids", "clearinghouseState", "orderStatus", "spotClearinghouseState", "exchangeStatus")
 COUNTED = ("userFills", "userFillsByTime", "userFunding", "userTwapSliceFills", "userNonFundingLedgerUpdates")
 ROWS_A_POINT = 20
@@ -42,13 +42,18 @@ def row_weight(request: Row, answer: Any) -> int:
 
 
 class Info:
-    """Answers requests from a world. `delay_ms` makes statements as old as that."""
+    """Answers requests from a world. `delay_ms` makes statements as old as that.
+
+    `horizon`: how many of an account's newest fills are listed; None lists all.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.delay_ms = 0
         self.roles: dict[str, Row] = {}
-        self.modes: dict[str, str] = {}
+        self.modes: dict[str, str | None] = {}
+        self.horizon: int | None = None
+        self.balances: dict[str, dict[str, Fraction]] = {}  # spot, by account and coin
         self._answers: dict[str, Callable[[Question], Any]] = {
             "meta": lambda asked: metas.meta(asked.dex),
             "metaAndAssetCtxs": self._meta_and_contexts,
@@ -61,7 +66,7 @@ class Info:
             "spotClearinghouseState": self._spot_state,
             "userFills": self._user_fills,
             "userFillsByTime": self._user_fills_by_time,
-            "userFunding": lambda asked: self._rows(asked, lambda account: account.fundings),
+            "userFunding": self._user_funding,
             "userNonFundingLedgerUpdates": lambda asked: self._rows(asked, lambda a: a.updates),
             "userRole": self._user_role,
             "userAbstraction": lambda asked: self.modes.get(asked.address, MODES[0]),
@@ -84,6 +89,11 @@ class Info:
             raise BadRequest
         return self._answers[kind](Question(request, now))
 
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Every type of request that there is."""
+        return tuple(self._answers)
+
     def account(self, address: str) -> Account | None:
         """None for an address the exchange has never seen."""
         return self._world.accounts.get(address)
@@ -100,15 +110,17 @@ class Info:
         return clearinghouse_state(self.view(address, now), dex, self._world.quotes, now)
 
     def spot(self, address: str) -> Row:
-        """The spot balances: some USDC for an account that is known."""
-        known = self.account(address) is not None
-        held = [("USDC", 0, "1250.5", "0.0"), ("HYPE", 150, "12.5", "410.25")] if known else []
-        return {
-            "balances": [
-                {"coin": coin, "token": token, "total": total, "hold": "0.0", "entryNtl": entry}
-                for coin, token, total, entry in held
-            ]
-        }
+        """The spot balances: no USDC for an account that is known, and what a script has given it.
+
+        A row stays when its balance is gone, and outcomes have no token, as on the venue.
+        """
+        if self.account(address) is None:
+            return {"balances": []}
+        rows = []
+        for coin, total in ({"USDC": ZERO} | self.balances.get(address, {})).items():
+            token = {} if coin not in metas.TOKENS else {"token": metas.TOKENS[coin]}
+            rows.append({"coin": coin, **token, "total": printed(total), "hold": "0.0", "entryNtl": "0.0"})
+        return {"balances": rows}
 
     def _meta_and_contexts(self, asked: Question) -> Any:
         dex = asked.dex
@@ -129,12 +141,12 @@ class Info:
     def kept_fills(self, address: str) -> list[Fill]:
         """The fills that can still be asked for, oldest first."""
         account = self.account(address)
-        return account.fills[-KEPT_FILLS:] if account else []
+        fills = account.fills if account else []
+        return fills if self.horizon is None else fills[max(0, len(fills) - self.horizon) :]
 
     def _user_fills(self, asked: Question) -> Any:
-        """Newest first by time, but in execution order inside one millisecond."""
-        newest = self.kept_fills(asked.address)[-PAGE:]
-        return [fill.row() for fill in sorted(newest, key=lambda fill: -fill.time)]
+        """Newest first, also inside one millisecond: read backwards they stand in execution order."""
+        return [fill.row() for fill in reversed(self.kept_fills(asked.address)[-PAGE:])]
 
     def _user_fills_by_time(self, asked: Question) -> Any:
         fills = self.kept_fills(asked.address)
@@ -144,6 +156,14 @@ class Info:
         if asked.request.get("reversed"):
             return [fill.row() for fill in reversed(found[-PAGE:])]
         return [fill.row() for fill in found[:PAGE]]
+
+    def _user_funding(self, asked: Question) -> Any:
+        """Oldest first from a time on; without one the newest, and newest first."""
+        if asked.request.get("startTime") is not None:
+            return self._rows(asked, lambda account: account.fundings)
+        account = self.account(asked.address)
+        paid = between(account.fundings, 0, asked.time("endTime", FAR)) if account else []
+        return [payment.row() for payment in reversed(paid[-PAGE:])]
 
     def _rows(self, asked: Question, of: Callable[[Account], Sequence[Fact]]) -> Any:
         account = self.account(asked.address)
@@ -160,7 +180,7 @@ class Info:
         if self.account(address) is None or dex:
             return []
         coin = self._world.coins[0]
-        price = text(self._world.quotes[coin].bid)
+        price = printed(self._world.quotes[coin].bid)
         when = asked.now // 3_600_000 * 3_600_000
         row: Row = {"coin": coin, "side": "B", "limitPx": price, "sz": "0.01", "oid": 77738308}
         row |= {"timestamp": when, "origSz": "0.02"}
@@ -190,7 +210,7 @@ class Info:
         quote = self._world.quotes.get(str(asked.request.get("coin")))
         if quote is None:
             raise BadRequest
-        sides = [[{"px": text(price), "sz": "10.0", "n": 1}] for price in (quote.bid, quote.ask)]
+        sides = [[{"px": printed(price), "sz": "10.0", "n": 1}] for price in (quote.bid, quote.ask)]
         return {"coin": quote.market.coin, "time": asked.now, "levels": sides}
 
 

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 
 from hlposmon.simulator.facts import Row
 from hlposmon.simulator.markets import BUILDER_DEX, MARKETS, Market, Quote
-from hlposmon.simulator.numbers import money, text
+from hlposmon.simulator.numbers import money, printed
 from hlposmon.simulator.world import World
 
 DEXS = ("", BUILDER_DEX)
 TABLES = {56: ("tiered 40x", 40, "150000000.0", 20), 55: ("tiered 25x", 25, "100000000.0", 15)}
 SPOT_PAIRS = (("PURR/USDC", 1, 0, 0, "0.073122"), ("@107", 150, 0, 107, "33.21"))
+TOKENS = {"USDC": 0, "PURR": 1, "HYPE": 150}  # spot tokens and their index
 NULL_ADDRESS = "0x" + "0" * 40
 
 
@@ -59,15 +60,15 @@ def context(quote: Quote) -> Row:
     live = not quote.market.delisted
     premium = (quote.mid - quote.oracle) / quote.oracle
     return {
-        "funding": text(quote.rate),
+        "funding": printed(quote.rate),
         "openInterest": "1250.5" if live else "0.0",
         "prevDayPx": quote.market.start,
         "dayNtlVlm": "12345678.9" if live else "0.0",
         "premium": money(premium, 10) if live else None,
-        "oraclePx": text(quote.oracle),
-        "markPx": text(quote.mark),
-        "midPx": text(quote.mid) if live else None,
-        "impactPxs": [text(quote.bid), text(quote.ask)] if live else None,
+        "oraclePx": printed(quote.oracle),
+        "markPx": printed(quote.mark),
+        "midPx": printed(quote.mid) if live else None,
+        "impactPxs": [printed(quote.bid), printed(quote.ask)] if live else None,
         "dayBaseVlm": "4321.0" if live else "0.0",
     }
 
@@ -79,7 +80,7 @@ def contexts(world: World, dex: str) -> list[Row]:
 
 def mids(world: World, dex: str) -> dict[str, str]:
     """Every mid of a dex; the default dex also lists the spot pairs."""
-    found = {market.coin: text(world.quotes[market.coin].mid) for market in markets_of(dex)}
+    found = {market.coin: printed(world.quotes[market.coin].mid) for market in markets_of(dex)}
     if not dex:
         found |= {name: price for name, _base, _quote, _index, price in SPOT_PAIRS}
     return found
@@ -107,7 +108,7 @@ def perp_dexs() -> list[Row | None]:
 
 def spot_meta() -> Row:
     """Three tokens and two pairs; a pair's index is neither its place nor its token's index."""
-    tokens = (("USDC", 8, 8, 0), ("PURR", 0, 5, 1), ("HYPE", 2, 8, 150))
+    decimals = {"USDC": (8, 8), "PURR": (0, 5), "HYPE": (2, 8)}
     return {
         "universe": [
             {"tokens": [base, quote], "name": name, "index": index, "isCanonical": index == 0}
@@ -118,14 +119,14 @@ def spot_meta() -> Row:
                 "name": name,
                 "szDecimals": sz_decimals,
                 "weiDecimals": wei_decimals,
-                "index": index,
-                "tokenId": f"0x{index + 1:032x}",
+                "index": TOKENS[name],
+                "tokenId": f"0x{TOKENS[name] + 1:032x}",
                 "isCanonical": True,
                 "evmContract": None,
                 "fullName": None,
                 "deployerTradingFeeShare": "0.0",
             }
-            for name, sz_decimals, wei_decimals, index in tokens
+            for name, (sz_decimals, wei_decimals) in decimals.items()
         ],
     }
 
@@ -152,7 +153,7 @@ def fast_contexts(world: World, coins: Iterable[str] | None = None) -> dict[str,
     found: dict[str, dict[str, str]] = {}
     for coin in coins if coins is not None else world.quotes:
         quote = world.quotes[coin]
-        found[coin] = {"markPx": text(quote.mark)}
+        found[coin] = {"markPx": printed(quote.mark)}
         if not quote.market.delisted:
-            found[coin]["midPx"] = text(quote.mid)
+            found[coin]["midPx"] = printed(quote.mid)
     return found

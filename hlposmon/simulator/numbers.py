@@ -1,7 +1,8 @@
-"""Exact amounts and their one way to text: plain decimals, never an exponent, never a float.
+"""Exact amounts and their two ways to text: `text` is exact, `printed` is what the venue's servers write.
 
 The ledger keeps every amount as a Fraction, so that it is an oracle which shares neither arithmetic
-nor rounding with the code it is used to check. Rounding is done here only, and only to be shown.
+nor rounding with the code it is used to check. Rounding is done here only, and only to be shown. The one
+float is in `printed`: the venue keeps doubles, and what it prints of a large size is not the size.
 """
 
 from fractions import Fraction
@@ -9,6 +10,7 @@ from fractions import Fraction
 MONEY_PLACES = 6  # decimals of USDC amounts on the wire
 RATIO_PLACES = 10  # decimals of returnOnEquity and liquidationPx
 EXACT_PLACES = 18  # more than any size, price or product of the two has
+PRINTED_PLACES = 10  # decimals that the venue prints of a double
 
 
 def text(value: Fraction) -> str:
@@ -19,6 +21,17 @@ def text(value: Fraction) -> str:
     digits = f"{abs(scaled.numerator):0{EXACT_PLACES + 1}d}"
     whole, part = digits[:-EXACT_PLACES], digits[-EXACT_PLACES:].rstrip("0")
     return f"{'-' if scaled < 0 else ''}{whole}.{part or '0'}"
+
+
+def printed(value: Fraction) -> str:
+    """The text on the wire: the nearest double, with ten decimals, zeros cut, one decimal kept.
+
+    "1064075.6000000001" for 1064075.6: from 2**19 on a double is not close enough for ten decimals.
+    Source: captures of the venue's own answers.
+    """
+    shown = f"{value.numerator / value.denominator:.{PRINTED_PLACES}f}".rstrip("0")
+    shown += "0" if shown.endswith(".") else ""
+    return "0.0" if shown == "-0.0" else shown
 
 
 def rounded(value: Fraction, places: int = MONEY_PLACES) -> Fraction:
@@ -34,8 +47,8 @@ def truncated(value: Fraction, places: int) -> Fraction:
 
 
 def money(value: Fraction, places: int = MONEY_PLACES) -> str:
-    """The text of an amount rounded to so many decimals."""
-    return text(rounded(value, places))
+    """What is printed of an amount that the venue rounds to so many decimals."""
+    return printed(rounded(value, places))
 
 
 def amount(value: object) -> Fraction:

@@ -13,7 +13,7 @@ from hlposmon.simulator.account import View
 from hlposmon.simulator.facts import Row
 from hlposmon.simulator.ledger import ZERO, Position
 from hlposmon.simulator.markets import Quote
-from hlposmon.simulator.numbers import RATIO_PLACES, money, rounded, text
+from hlposmon.simulator.numbers import RATIO_PLACES, money, printed, rounded
 
 
 def notional(position: Position, mark: Fraction) -> Fraction:
@@ -101,25 +101,25 @@ def _position_row(position: Position, mark: Fraction, cross_available: Fraction,
     leverage: Row = {"type": "cross", "value": position.margin.leverage}
     available = cross_available
     if position.margin.isolated:
-        leverage = {"type": "isolated", "value": position.margin.leverage, "rawUsd": text(position.raw)}
+        leverage = {"type": "isolated", "value": position.margin.leverage, "rawUsd": printed(position.raw)}
         available = margin_used(position, mark) - maintenance(position, mark)
     price = liquidation_price(position, mark, available)
     pnl = unrealized(position, mark)
     basis = abs(size) * position.entry / position.margin.leverage
     return {
         "coin": coin,
-        "szi": text(size),
+        "szi": printed(size),
         "leverage": leverage,
-        "entryPx": text(position.shown_entry),
-        "positionValue": text(rounded(notional(position, mark))),
+        "entryPx": printed(position.shown_entry),
+        "positionValue": printed(rounded(notional(position, mark))),
         "unrealizedPnl": money(pnl),
         "returnOnEquity": money(pnl / basis, RATIO_PLACES),
         "liquidationPx": None if price is None else money(price, RATIO_PLACES),
         "marginUsed": money(margin_used(position, mark)),
         "maxLeverage": position.market.max_leverage,
         "cumFunding": {
-            "allTime": text(view.funding.get(coin, ZERO)),
-            "sinceOpen": text(position.funding_open),
-            "sinceChange": text(position.funding_change),
+            "allTime": printed(view.funding.get(coin, ZERO)),
+            "sinceOpen": printed(position.funding_open),
+            "sinceChange": printed(position.funding_change),
         },
     }

@@ -1,7 +1,8 @@
 """A WebSocket subscription as the venue reads it: normalised, so that equal ones are equal.
 
-Pure. Addresses become lower case and defaults are added; what the venue does not know raises
-BadRequest. The table says what each type needs, and on which channel it speaks.
+Pure. Addresses become lower case and defaults are added; a type that the venue does not know raises
+UnknownType, and what is not as its type wants it BadRequest. The table says what each type needs, and on
+which channel it speaks.
 """
 
 import json
@@ -11,6 +12,7 @@ from typing import Any
 from hlposmon.simulator.question import BadRequest, address_of
 
 USER, COIN, DEX = "user", "coin", "dex"
+UNKNOWN, INVALID = "unknown", "invalid"  # two texts of a refusal, by the names that scripts give them
 FIELDS: dict[str, tuple[str, ...]] = {
     "allMids": (DEX,),
     "userFills": (USER,),
@@ -32,6 +34,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "webData3": (USER,),
 }
 SNAPSHOTS = ("userFills", "userFundings", "userNonFundingLedgerUpdates", "userTwapSliceFills")
+
+
+class UnknownType(BadRequest):
+    """There is no such type: the venue cannot read the request at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,7 @@ class Subscription:
 def read(value: object, coins: frozenset[str]) -> Subscription:
     """A client's subscription object; `coins` are those that exist."""
     if not isinstance(value, dict) or value.get("type") not in FIELDS:
-        raise BadRequest
+        raise UnknownType
     kind = value["type"]
     found = {"kind": kind}
     for field in FIELDS[kind]:

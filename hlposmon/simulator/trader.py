@@ -10,13 +10,18 @@ from fractions import Fraction
 from hlposmon.simulator.account import Account
 from hlposmon.simulator.facts import Fill
 from hlposmon.simulator.ledger import Margin
-from hlposmon.simulator.numbers import lawful, text, tick_of
+from hlposmon.simulator.markets import Quote
+from hlposmon.simulator.numbers import lawful, tick_of
 from hlposmon.simulator.world import HOUR_MS, START_CASH, World
 
 HISTORY_HOURS = 6
 HISTORY_ORDERS = 30  # of each account
 MIN_USD, MAX_USD = 200, 6_000  # notional of one order
 MAX_HELD_USD = 30_000  # of one position: beyond it only reductions
+# In a scale of its own: of one position, in orders. A size has at most so many significant digits, which is
+# what can be read back of a double.
+MAX_HELD_ORDERS = 4
+DIGITS = 15
 HELD_AT_START = 4
 
 
@@ -26,13 +31,14 @@ class Trader:
     def __init__(self, world: World, seed: int) -> None:
         self._world = world
         self._dice = random.Random(f"trader {seed}")
+        self.scales: dict[str, Fraction] = {}  # by address: about how large an order is; 0 is the usual
 
     def live(self, now: int) -> None:
         """Give every account its past: a deposit, some hours of trading, positions that are open now."""
         begin = now - HISTORY_HOURS * HOUR_MS
         world = self._world
         for account in world.accounts.values():
-            world.transfer(account, {"type": "deposit", "usdc": text(START_CASH)}, START_CASH, begin)
+            world.transfer(account, {"type": "deposit", "usdc": START_CASH}, START_CASH, begin)
             if len(world.coins) > 2:
                 world.margin(account, world.coins[2], Margin(5, isolated=True))
         for n in range(HISTORY_ORDERS):
@@ -67,18 +73,27 @@ class Trader:
         """What to do with a coin: a signed size, never 0."""
         dice, quote = self._dice, self._world.quotes[coin]
         lot = Fraction(1, 10**quote.market.sz_decimals)
-        usd = Fraction(dice.randrange(MIN_USD, MAX_USD))
-        size = max(usd / quote.mark // lot * lot, lot)
+        size, most = self._size(account, quote, lot)
         held = account.size(coin)
         if not held:
             return size if dice.random() < 0.5 else -size
         sign = 1 if held > 0 else -1
         chance = dice.random()
-        if chance < 0.35 and abs(held) * quote.mark < MAX_HELD_USD:
+        if chance < 0.35 and abs(held) < most:
             return sign * size
         if chance < 0.75 and abs(held) > lot:
             return -sign * max(abs(held) * dice.randrange(10, 90) / 100 // lot * lot, lot)
         return -held if chance < 0.9 else -held - sign * size
+
+    def _size(self, account: Account, quote: Quote, lot: Fraction) -> tuple[Fraction, Fraction]:
+        """How much an order is of, and how much may be held of the coin before it is only reduced."""
+        dice, scale = self._dice, self.scales.get(account.address)
+        if not scale:
+            usd = Fraction(dice.randrange(MIN_USD, MAX_USD))
+            return max(usd / quote.mark // lot * lot, lot), MAX_HELD_USD / quote.mark
+        usual = min(scale, Fraction(10) ** (DIGITS - 1 - quote.market.sz_decimals))
+        rough = usual * dice.randrange(500_000, 1_500_000) / 1_000_000 // 1
+        return max(rough + lot * dice.randint(1, 10**quote.market.sz_decimals), lot), usual * MAX_HELD_ORDERS
 
     def _pieces(self, coin: str, change: Fraction, count: int) -> list[Fraction]:
         lot = Fraction(1, 10 ** self._world.quotes[coin].market.sz_decimals)

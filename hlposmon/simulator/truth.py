@@ -1,4 +1,7 @@
-"""The whole truth about the exchange, for those who check what a monitor made of it. Reads only."""
+"""The whole truth about the exchange, to the last digit, for those who check what a monitor made of it.
+
+Reads only.
+"""
 
 from hlposmon.simulator.account import Account
 from hlposmon.simulator.facts import Row
@@ -10,7 +13,7 @@ PAGE = 1000
 
 
 def state(stage: Stage) -> Row:
-    """Everything but the fills themselves. Exact entries are written "numerator/denominator"."""
+    """Everything but fills and payments. Exact entries are written "numerator/denominator"."""
     hub, now = stage.hub, stage.clock()
     budgets = hub.budgets
     return {
@@ -26,6 +29,7 @@ def state(stage: Stage) -> Row:
             for feed in hub.feeds
         ],
         "weight_used": budgets.weight.used(now),
+        "weight_most": budgets.asked.most,
         "new_connections": budgets.connections.used(now),
         "messages": budgets.messages.used(now),
         "requests": dict(hub.asked),
@@ -68,4 +72,11 @@ def fills(stage: Stage, address: str, offset: int, limit: int) -> Row:
     """A page of an account's fills in execution order, from its first (offset 0)."""
     made = stage.world.account(address).fills
     page = made[offset : offset + min(limit, PAGE)]
-    return {"total": len(made), "offset": offset, "fills": [fill.row() for fill in page]}
+    return {"total": len(made), "offset": offset, "fills": [fill.exact_row() for fill in page]}
+
+
+def fundings(stage: Stage, address: str, offset: int, limit: int) -> Row:
+    """A page of an account's funding payments in their order, from its first (offset 0)."""
+    paid = stage.world.account(address).fundings
+    page = paid[offset : offset + min(limit, PAGE)]
+    return {"total": len(paid), "offset": offset, "fundings": [payment.exact_row() for payment in page]}

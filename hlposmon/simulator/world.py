@@ -15,7 +15,7 @@ from hlposmon.simulator.account import Account
 from hlposmon.simulator.facts import ZERO_HASH, Fact, Fill, LedgerUpdate, Order, Row
 from hlposmon.simulator.ledger import ZERO, Margin, moved
 from hlposmon.simulator.markets import MARKETS, Market, Quote
-from hlposmon.simulator.numbers import rounded, text
+from hlposmon.simulator.numbers import printed, rounded
 
 HOUR_MS = 3_600_000
 START_CASH = Fraction(250_000)
@@ -151,7 +151,7 @@ class World:
         sign = 1 if held.size > 0 else -1
         price = quote.bid if sign > 0 else quote.ask
         method = "backstop" if backstop else "market"
-        about = {"liquidatedUser": account.address, "markPx": text(quote.mark), "method": method}
+        about = {"liquidatedUser": account.address, "markPx": printed(quote.mark), "method": method}
         kind = "Isolated" if held.margin.isolated else "Cross"
         word = f"Liquidated {kind} {'Long' if sign > 0 else 'Short'}" if backstop else None
         order = replace(self.order(), liquidation=about, word=word)
@@ -160,10 +160,10 @@ class World:
         fill = self.trade(account, coin, -sign * size, price, order, time)
         delta: Row = {
             "type": "liquidation",
-            "liquidatedNtlPos": text(rounded(size * quote.mark)),
-            "accountValue": text(rounded(value)),
+            "liquidatedNtlPos": rounded(size * quote.mark),
+            "accountValue": rounded(value),
             "leverageType": kind,
-            "liquidatedPositions": [{"coin": coin, "szi": text(sign * size)}],
+            "liquidatedPositions": [{"coin": coin, "szi": sign * size}],
         }
         self.note(account, delta, time, order.hash)
         return fill
@@ -190,8 +190,8 @@ class World:
             "sourceDex": "",
             "destinationDex": market.dex,
             "token": "USDC",
-            "amount": text(DEX_CASH),
-            "usdcValue": text(DEX_CASH),
+            "amount": DEX_CASH,
+            "usdcValue": DEX_CASH,
             "fee": "0.0",
             "nativeTokenFee": "0.0",
             "nonce": time,

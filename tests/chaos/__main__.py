@@ -100,7 +100,9 @@ def _say(result: Result, done: int, count: int, began_s: float, results: list[Re
 def _why(result: Result) -> str:
     drifts = [f"{result.drifts} times drift, and no fill was out of reach"] if result.drifts else []
     last = result.error.strip().splitlines()[-1:] if not (result.wrong or result.unequal) else []
-    return " | ".join([*result.wrong[:3], *result.unequal[:3], *result.left[:3], *drifts, *last])
+    return " | ".join(
+        [*result.wrong[:3], *result.unequal[:3], *result.unsaid, *result.left[:3], *drifts, *last]
+    )
 
 
 if __name__ == "__main__":

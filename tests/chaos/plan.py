@@ -13,6 +13,9 @@ SILENT = (
     "lost then followed",
     "thousand fills in one message",
 )
+# From 2**19 on, what the exchange prints of most sizes is not the size; sizes of 15 digits are the largest
+# that can be read back.
+SCALES = ("1000000", "1000000000", "1000000000000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Plan:
     pace: float
     interval_s: float
     fsync: str
+    scale: str  # about how large an order is; "" is a few thousand dollars
 
     @property
     def needs(self) -> frozenset[str]:
@@ -47,7 +51,8 @@ class Plan:
         joint = " + " if self.together else ", then "
         return (
             f"seed {self.seed}: {joint.join(step.fault.name for step in self.steps)}"
-            f" ({self.accounts} acc, {self.pace:.0f}/s, statements {self.interval_s:g} s)"
+            f" ({self.accounts} acc, {self.pace:.0f}/s, statements {self.interval_s:g} s"
+            f"{', orders of ' + self.scale if self.scale else ''})"
         )
 
 
@@ -78,6 +83,7 @@ def plan_of(seed: int, *, only: str | None = None) -> Plan:
         # Sixty seconds is what users have; a run that has to wait for a statement is given a shorter one.
         interval_s=chance.choice((1.0, 2.0, 3.0)) if silent or chance.random() < 0.8 else 60.0,
         fsync=chance.choice(("batch", "batch", "each")),
+        scale=chance.choice(("", "", "", *SCALES)),
     )
 
 

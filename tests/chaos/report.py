@@ -32,13 +32,15 @@ months of real time.
 """
 A_RUN = """A run is a fresh exchange and a fresh monitor with one or two accounts and two feeds of
 fills, a flow of 5 to 60 fills a second, and one to four faults of the table below, one after the other or
-all at once. Meanwhile a witness compares, up to ten times a second, every size that is shown as proven
-with the sizes that the exchange has had: it may be at most 3 seconds behind, or as old as a silence that
-nobody can have noticed yet. In the end the exchange, the book, the snapshot, the audit and the history
-must be equal to the last digit and all be proven again, with each fill in the audit and in the history
-exactly once, and each payment of funding in the audit exactly once; the audit's chain must hold; and the
-monitor must end with status 0 and leave no process, file or descriptor behind. A `drift` counts as a
-failure, since in these runs every fill can be fetched."""
+all at once. In half of the runs the orders are of a million to a million million units: sizes that the
+exchange prints, as doubles, not quite as they are. Meanwhile a witness compares, up to ten times a second,
+every size that is shown as proven with the sizes that the exchange has had: it may be at most 3 seconds
+behind, or as old as a silence that nobody can have noticed yet. In the end the exchange, the book, the
+snapshot, the audit and the history must be equal to the last digit and all be proven again, with each fill in
+the audit and in the history exactly once, and each payment of funding in the audit exactly once; the audit's
+chain must hold; and the monitor must end with status 0 and leave no process, file or descriptor behind. A
+`drift` counts as a failure, since in these runs every fill can be fetched. Money is compared to the 15
+digits that can be read of a double."""
 THE_TIMES = """The times below, in seconds, are of faults that came alone. *Noticed* counts from the
 cause to the first doubt on the stream or in the snapshot (for fills that were lost and followed: from the
 fill that followed; for one lost in silence: from its loss); *healed* from the end of the cause until
@@ -127,6 +129,7 @@ def chaos(rows: Sequence[Row], command: str, missed: Sequence[str]) -> Iterable[
     slow = [row for row in rows if row.get("slow")]
     kinds = Counter(_kind_of(words) for row in rows for words in row["unequal"])
     kinds["wrong"] += sum(len(row["wrong"]) for row in rows)
+    unsaid = sum(len(row.get("unsaid", [])) for row in rows)
     gaps = [gap for row in rows for gap in row["gaps_s"]]
     settled = [row["settle_s"] for row in rows if row["settle_s"]]
     yield "## Chaos: the whole service under faults that a seed draws"
@@ -147,6 +150,7 @@ def chaos(rows: Sequence[Row], command: str, missed: Sequence[str]) -> Iterable[
     yield f"| fills doubled | {kinds['doubled']} |"
     yield f"| accounts with a payment of funding lost or doubled | {kinds['funding']} |"
     yield f"| other differences at the end of a run | {kinds['other']} |"
+    yield f"| holdings that are not watched, and were not said in time | {unsaid} |"
     yield f"| false drifts | {sum(row['drifts'] for row in rows)} |"
     yield f"| processes replaced | {sum(row['restarts'] for row in rows):,} |"
     yield f"| runs that left something behind | {sum(bool(row['left']) for row in rows)} |"
@@ -183,7 +187,8 @@ def _failures(failed: Sequence[Row]) -> Iterable[str]:
     yield "The runs that failed:"
     yield ""
     for row in failed:
-        why = [*row["wrong"], *row["unequal"], *row["left"], *row["error"].strip().splitlines()[-1:]]
+        found = (each for name in ("wrong", "unequal", "unsaid", "left") for each in row.get(name, []))
+        why = [*found, *row["error"].strip().splitlines()[-1:]]
         yield f"* {row['plan']}: {why[0] if why else 'drift'}"
     yield ""
 

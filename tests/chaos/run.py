@@ -23,7 +23,7 @@ from tests.chaos import places
 from tests.chaos.faults.table import BY_NAME
 from tests.chaos.plan import Plan, Step, plan_of
 from tests.chaos.stage import Stage
-from tests.chaos.trial import LOG_DISK, STATE_DISK, Act, Trial, Wound
+from tests.chaos.trial import LOG_DISK, OLD_SERVER, STATE_DISK, Act, Trial, Wound
 from tests.chaos.witness import Witness
 from tests.system.world import alive, until
 
@@ -51,7 +51,8 @@ KEPT = {"state", "log", "xdg", "monitor.log", "hlposmon.toml", "clock"}
 
 @dataclass(slots=True)
 class Result:
-    """What a run found. `wrong`: claims that were not true; `unequal`: what did not agree at the end."""
+    """What a run found. `wrong`: claims that were not true; `unequal`: what did not agree at the end;
+    `unsaid`: what the health had to say and did not, or said when it was over."""
 
     seed: int
     plan: str
@@ -60,6 +61,7 @@ class Result:
     wrong: list[str] = field(default_factory=list)
     unequal: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    unsaid: list[str] = field(default_factory=list)
     drifts: int = 0
     error: str = ""
     skipped: list[str] = field(default_factory=list)
@@ -85,7 +87,8 @@ def run(seed: int, *, only: str | None = None, keep: Path | None = None) -> Resu
     try:
         with contextlib.ExitStack() as stack:
             _Run(plan, result, folder, stack, only).go()
-            result.ok = not (result.wrong or result.unequal or result.left or result.drifts or result.error)
+            found = (result.wrong, result.unequal, result.unsaid, result.left, result.drifts, result.error)
+            result.ok = not any(found)
             if not result.ok or result.settle_s > LONG_S or result.slow:
                 _keep(folder, keep, result)
     except Exception as error:  # noqa: BLE001 - whatever it was, it belongs to this seed
@@ -107,7 +110,10 @@ class _Run:
         self.stage = Stage(folder)
         stack.callback(self.stage.close)
         chance = random.Random(f"trial {plan.seed} {only}")
-        self.trial = Trial(self.stage, chance, disks=disks, clock=clock, statements_s=plan.interval_s)
+        self.trial = Trial(
+            self.stage, chance, disks=disks, clock=clock, statements_s=plan.interval_s,
+            old_server=OLD_SERVER in plan.needs,
+        )  # fmt: skip
         self.clock = clock
         stack.callback(self._close_clients)
         self.stack = stack
@@ -119,6 +125,10 @@ class _Run:
             "--accounts", str(plan.accounts), "--no-limits",
         )  # fmt: skip
         stage.flatten()
+        if plan.scale:
+            stage.control.scale(plan.scale)
+        if trial.old_server:
+            trial.refuse_newer()
         if self.clock is not None:
             stage.monitor_environ = self.clock.environ
         stage.watch(plan.accounts, CONFIG.format(interval_s=plan.interval_s, fsync=plan.fsync))
@@ -148,7 +158,7 @@ class _Run:
         return disks, clock
 
     def _steps(self) -> list[Step]:
-        had = {"", *self.trial.disks, *(["clock"] if self.trial.clock else [])}
+        had = {"", OLD_SERVER, *self.trial.disks, *(["clock"] if self.trial.clock else [])}
         return [step for step in self.plan.steps if step.fault.needs in had]
 
     # ---------------------------------------------------------------- faults
@@ -222,6 +232,8 @@ class _Run:
         control, began_s = self.stage.control, time.monotonic()
         control.pace(0)
         control.clear()
+        if self.trial.old_server:
+            self.trial.refuse_newer()
         control.resume()
         self._close_clients()
         wrong: list[str] = ["never asked"]
@@ -264,6 +276,7 @@ class _Run:
         if not self.plan.together:
             result.slow += [f"a gap open for {each:.1f} s" for each in result.gaps_s if each > GAP_S]
         result.wrong, result.claims = witness.wrong[:20], witness.claims
+        result.unsaid = self.trial.unsaid
         result.drifts = len(witness.drifts())
 
     def _end(self, before: dict[str, tuple[int, list[str]]]) -> None:

@@ -1,7 +1,5 @@
 """The world of a chaos run: what tests of the whole service have, for one or two accounts, with restarts."""
 
-import json
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
@@ -9,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hlposmon.channels.audit import verify
-from tests.system.world import World
+from tests.system.world import World, as_read, is_watched
 
 NAMES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -22,7 +20,7 @@ class Stage(World):
         self.monitor_environ: dict[str, str] = {}
         self.names: tuple[str, ...] = ()
         self._config = ""
-        self._since_ms = 0
+        self._paid: dict[str, int] = {}  # payments of funding before the monitor began, by account
 
     def environ(self) -> dict[str, str]:
         # The exchange is started before anything is put here: the clock that is stepped is the monitor's.
@@ -31,7 +29,8 @@ class Stage(World):
     def watch(self, count: int, config: str) -> None:
         """Start the monitor on the first accounts of the exchange; payments from now on are counted."""
         self.names, self._config = NAMES[:count], config
-        self._since_ms = int(self.control.state()["time"])
+        state = self.control.state()["accounts"]
+        self._paid = {name: int(state[self.address(name)]["fundings"]) for name in self.names}
         self.start_again(wait=True)
 
     def start_again(self, *, wait: bool = False) -> None:
@@ -53,7 +52,7 @@ class Stage(World):
         return wrong or list(self.fundings_differ()) or self.audit_faults()
 
     def fundings_differ(self) -> Iterator[str]:
-        """Funding payments that are not in the journal exactly once, to the last digit."""
+        """Funding payments that are not in the journal exactly once, to the last digit that can be read."""
         lines = [line for line in self.lines() if line["type"] == "funding"]
         for name in self.names:
             booked = Counter(
@@ -62,33 +61,18 @@ class Stage(World):
                 if line["account"] == name
             )
             paid = Counter(
-                (row["coin"], time_ms, Decimal(row["usdc"]), Decimal(row["szi"]))
-                for time_ms, row in self.payments(name)
+                (row["coin"], row["time"], as_read(row["usdc"]), Decimal(row["szi"]))
+                for row in self.payments(name)
             )
             if lost := paid - booked:
                 yield f"{name}: {lost.total()} of {paid.total()} payments of funding not booked: {min(lost)}"
             if more := booked - paid:
                 yield f"{name}: {more.total()} payments of funding booked that were not made: {min(more)}"
 
-    def payments(self, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Every funding payment to an account since it is watched, each with its time."""
-        seen: set[tuple[int, str]] = set()
-        start_ms = self._since_ms
-        while True:
-            rows = self._ask(type="userFunding", user=self.address(name), startTime=start_ms)
-            new = [row for row in rows if (row["time"], row["delta"]["coin"]) not in seen]
-            yield from ((row["time"], row["delta"]) for row in new)
-            if not new:
-                return
-            seen |= {(row["time"], row["delta"]["coin"]) for row in new}
-            start_ms = rows[-1]["time"]  # a page may end amid those of one hour
-
-    def _ask(self, **request: Any) -> Any:
-        url = self.urls[self.urls.index("--api-url") + 1]
-        headers = {"Content-Type": "application/json"}
-        asked = urllib.request.Request(f"{url}/info", json.dumps(request).encode(), headers)
-        with urllib.request.urlopen(asked, timeout=30) as answer:
-            return json.load(answer)
+    def payments(self, name: str) -> Iterator[dict[str, Any]]:
+        """Every payment of funding to an account since it is watched, of what is watched."""
+        paid = self.control.paid(self.address(name), since=self._paid[name])
+        return (row for row in paid if is_watched(row["coin"]))
 
     def audit_faults(self) -> list[str]:
         """What `audit verify` finds wrong with the chain."""

@@ -4,11 +4,12 @@ A fault is a generator: it does something, yields how many seconds it wants to w
 several overlap without threads, and the seed alone decides what is done and in which order.
 """
 
+import contextlib
 import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Context
 from typing import Any
@@ -30,6 +31,9 @@ ANSWERED_S = 8.0
 STALE_S = 6.0
 # What a run may have to prepare: a small disk of its own below the audit, or below the state.
 LOG_DISK, STATE_DISK = "log disk", "state disk"
+# And what the exchange may be from the beginning to the end: one that does not know the newer requests.
+OLD_SERVER = "old server"
+LOOK_S = 0.2  # between two looks at the health
 FOUR_DIGITS = Context(prec=4)
 
 
@@ -68,6 +72,7 @@ class Trial:
         disks: dict[str, Disk],
         clock: Clock | None,
         statements_s: float,
+        old_server: bool = False,
     ) -> None:
         self.stage, self.chance, self.disks, self.clock = stage, chance, disks, clock
         self.statements_s = statements_s  # how often the exchange's own statement is asked for, at the least
@@ -75,6 +80,8 @@ class Trial:
         self._pushes_hurt_until_s = 0.0
         self.wound: Wound | None = None
         self.down_until_s = 0.0  # a monitor that has ended is not started again before that
+        self.old_server = old_server
+        self.unsaid: list[str] = []  # what the monitor had to say and did not, or still said
         self.open: list[Any] = []  # sockets of clients that a fault made
         self.family: set[int] = set()  # every process of the monitor that was ever seen
 
@@ -165,7 +172,32 @@ class Trial:
             self.down_until_s = time.monotonic() + 0.5
             self.stage.start_again()
 
+    # ---------------------------------------------------------------- health
+
+    def wait_for_health(
+        self, what: str, wanted: Callable[[dict[str, Any]], bool], *, within_s: float
+    ) -> Iterator[float]:
+        """Wait, by short pauses, until the health is so; the run fails if that does not come in time."""
+        deadline_s, health = time.monotonic() + within_s, {}
+        while time.monotonic() < deadline_s:
+            with contextlib.suppress(HlposmonError):  # it may be down, or not begun yet
+                health = self.stage.api.health()
+                if wanted(health):
+                    return
+            yield LOOK_S
+        said = {name: health.get(name) for name in ("status", "ready", "details", "reasons")}
+        self.unsaid.append(f"not within {within_s:g} s: {what}; health says {said}")
+
     # -------------------------------------------------------------- exchange
+
+    def refuse_newer(self) -> None:
+        """The requests that an older server does not know are refused."""
+        self.control.refuse_request("newer")
+
+    def answer_newer(self) -> None:
+        """They are answered again, unless that is how the exchange is in this run."""
+        if not self.old_server:
+            self.control.refuse_request("newer", release=True)
 
     def feeds(self, *kinds: str) -> list[int]:
         """The numbers, from 1, of the open WebSockets that follow one of these channels (the fills)."""

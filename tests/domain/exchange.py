@@ -3,7 +3,7 @@
 Its arithmetic is its own (fractions.Fraction), so that it is an oracle and no mirror. Everything that
 can go wrong on the way does: two feeds with delays, losses and repetitions, statements that lag behind
 the fills or run ahead of them, fetches, restarts, and (only when asked for) states that two connections
-push each second and sizes that change without a fill.
+push each second and sizes that change without a fill. In half of the lives sizes are large.
 """
 
 import random
@@ -25,6 +25,14 @@ from tests.domain.language import ACCOUNT, FRESH, T0_MS, key
 HOUR_MS = 3_600_000
 HORIZON = "the exchange lists only its newest fills"
 COINS = ("BTC", "ETH", "xyz:TSLA")
+# Sizes are multiples of one of these: with the large ones most have a fraction and many digits.
+UNITS = (
+    Fraction(1),
+    Fraction("524288.7"),
+    Fraction("1048576.3"),
+    Fraction("1e9") + Fraction("0.01"),
+    Fraction("1e12") + Fraction("0.01"),
+)
 
 
 @dataclass
@@ -59,8 +67,11 @@ class Exchange:
     Its clock may be another than ours, by `clock_ms`.
     """
 
-    def __init__(self, rng: random.Random, start: bool, fine: bool = False) -> None:
+    def __init__(
+        self, rng: random.Random, start: bool, fine: bool = False, unit: Fraction = UNITS[0]
+    ) -> None:
         self.rng = rng
+        self.unit = unit
         self.fine = fine
         self.fills: list[Fill] = []
         self.clock_ms = 0
@@ -71,7 +82,7 @@ class Exchange:
         self._ids = 0
         if start:
             for truth in self.truth.values():
-                truth.size, truth.entry = Fraction(rng.randint(-3, 3)), Fraction(rng.randint(90, 110))
+                truth.size, truth.entry = unit * rng.randint(-3, 3), Fraction(rng.randint(90, 110))
         self._note(0)
 
     def trade(self, now_ms: int) -> list[Fill]:
@@ -89,7 +100,7 @@ class Exchange:
         """A size changes, and no fill tells of it."""
         coin = self.rng.choice(COINS)
         truth = self.truth[coin]
-        truth.size += self.rng.choice((-1, 1)) * 1000
+        truth.size += self.rng.choice((-1, 1)) * 1000 * self.unit
         self.changed += 1
         self._note(now_ms)
         return coin
@@ -125,7 +136,7 @@ class Exchange:
     def _fill(self, coin: str, now_ms: int) -> Fill:
         truth = self.truth[coin]
         # Sizes meet again and again: round trips, flat, flips.
-        moved = Fraction(self.rng.choice((-2, -1, -1, 1, 1, 2)))
+        moved = self.unit * self.rng.choice((-2, -1, -1, 1, 1, 2))
         if self.fine:  # no size comes twice
             moved *= Fraction(self.rng.randint(500_000, 1_000_000), 1_000_000)
         if truth.size and self.rng.random() < 0.15:
@@ -193,6 +204,7 @@ class Plan:
     fine: bool = False
     horizon: int | None = None
     clock_ms: int = 0
+    unit: Fraction = UNITS[0]
 
     @classmethod
     def drawn(
@@ -246,7 +258,10 @@ class Life:
         self.plan = plan or Plan.drawn(
             self.rng, restarts=restarts, changes=changes, pushes=pushes, horizon=horizon, clocks=clocks
         )
-        self.exchange = Exchange(self.rng, self.plan.start_open, self.plan.fine)
+        if plan is None:  # by dice of its own: a life goes the same way, whatever its sizes are
+            large = random.Random(f"unit {seed}")
+            self.plan.unit = large.choice((UNITS[0],) * (len(UNITS) - 1) + UNITS[1:])
+        self.exchange = Exchange(self.rng, self.plan.start_open, self.plan.fine, self.plan.unit)
         self.exchange.clock_ms = self.plan.clock_ms
         self.roads = [Road(self.plan.delay_ms, self.plan.loss) for _ in range(2)]
         self.later: list[tuple[int, list[Fill]]] = []

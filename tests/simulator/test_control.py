@@ -1,8 +1,9 @@
 """Every scripted action does what its table says, and the truth can be read beside it."""
 
+import json
 import time
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -73,6 +74,13 @@ def test_the_truth_agrees_with_the_statement(venue: Venues) -> None:
         ({"action": "flow", "count": -1}, "count must be a whole number"),
         ({"action": "flow", "count": 1, "coins": 99}, "coins must be from 1 to 6"),
         ({"action": "set_mark", "coin": "BTC", "price": 1.5}, "is no amount"),
+        ({"action": "garble", "what": "weather"}, "what must be one of fill, fill_rest"),
+        ({"action": "garble", "what": "fill", "field": "szi"}, "field must be one of sz, px"),
+        ({"action": "garble", "what": "state", "tid": 7}, "none is chosen by its tid"),
+        ({"action": "garble", "what": "fill_rest", "feed": 1}, "none is chosen by its feed"),
+        ({"action": "refuse_request", "type": "weather"}, "type must be one of newer"),
+        ({"action": "horizon"}, "rows is missing"),
+        ({"action": "horizon", "rows": -1}, "rows must be a whole number"),
     ],
 )
 def test_a_script_that_is_wrong_is_refused_with_the_reason(venue: Venues, action: Any, words: str) -> None:
@@ -390,7 +398,8 @@ def test_funding_is_told_with_the_opposite_sign_of_what_a_position_has_paid(venu
     here = venue()
     before = Fraction(position(here, "BTC")["cumFunding"]["allTime"])
     here.control.funding()
-    row = [r for r in here.ask("userFunding", user=here.account) if r["delta"]["coin"] == "BTC"][-1]
+    rows = here.ask("userFunding", user=here.account, startTime=0)
+    row = [row for row in rows if row["delta"]["coin"] == "BTC"][-1]
     after = Fraction(position(here, "BTC")["cumFunding"]["allTime"])
 
     assert Fraction(row["delta"]["usdc"]) == before - after != 0
@@ -451,10 +460,23 @@ def test_a_type_of_subscription_can_be_refused_and_allowed_again(venue: Venues) 
     feed = here.feed().subscribe("allDexsClearinghouseState", user=here.account)
 
     assert feed.heard[-1]["channel"] == "error"
-    assert feed.heard[-1]["data"].startswith('Invalid subscription {"type":"allDexsClearinghouseState"')
+    words, _, request = feed.heard[-1]["data"].partition(": ")
+    assert words == "Error parsing JSON into valid websocket request"
+    assert json.loads(request) == {
+        "method": "subscribe",
+        "subscription": {"type": "allDexsClearinghouseState", "user": here.account},
+    }
     here.control.refuse_subscription("allDexsClearinghouseState", release=True)
     feed.subscribe("allDexsClearinghouseState", user=here.account)
     assert feed.next("allDexsClearinghouseState")["user"] == here.account
+
+
+def test_a_subscription_can_be_refused_as_one_that_is_badly_asked_for(venue: Venues) -> None:
+    here = venue()
+    here.control.refuse_subscription("userFills", words="invalid")
+    feed = here.feed().subscribe("userFills", user=here.account)
+
+    assert feed.heard[-1]["data"].startswith('Invalid subscription {"type":"userFills","user":"0x')
 
 
 def test_the_states_of_all_dexs_are_pushed_each_second(venue: Venues) -> None:
@@ -478,6 +500,72 @@ def test_the_mode_of_an_account_can_be_changed(venue: Venues) -> None:
     here.control.mode(here.account, "unifiedAccount")
 
     assert (before, here.ask("userAbstraction", user=here.account)) == ("default", "unifiedAccount")
+
+
+@pytest.mark.parametrize("mode", ["null", None])
+def test_the_mode_of_an_account_can_be_null(venue: Venues, mode: str | None) -> None:
+    here = venue()
+    requests.post(
+        here.url + "/control", json={"action": "mode", "account": here.account, "mode": mode}, timeout=5
+    )
+
+    assert here.ask("userAbstraction", user=here.account) is None
+
+
+def test_a_ledger_row_of_any_type_can_be_sent_and_nothing_moves(venue: Venues) -> None:
+    here = venue()
+    feed = here.watching("userNonFundingLedgerUpdates")
+    before = here.truth()
+    row = here.control.ledger(here.account, "gossipPriorityGasAuction")
+    sent = here.control.ledger(here.account, "send", token="HYPE", amount="2.5", sourceDex="spot")
+    listed = here.ask("userNonFundingLedgerUpdates", user=here.account, startTime=0)
+
+    assert row["delta"] == {"type": "gossipPriorityGasAuction", "token": "HYPE", "amount": "0.342"}
+    assert (sent["delta"]["amount"], sent["delta"]["destinationDex"]) == ("2.5", "spot")
+    assert listed[-2:] == [row, sent]
+    assert feed.next("userNonFundingLedgerUpdates")["nonFundingLedgerUpdates"] == [row]
+    after = here.truth()
+    assert {name: after[name] for name in ("cash", "positions")} == {
+        name: before[name] for name in ("cash", "positions")
+    }
+    with pytest.raises(ControlError, match="type must be one of"):
+        here.control.ledger(here.account, "lottery")
+
+
+@pytest.mark.parametrize("scale", ["1048576", "1000000000", "1000000000000"])
+def test_an_account_can_trade_in_a_scale_whose_sizes_have_fifteen_digits(venue: Venues, scale: str) -> None:
+    here = venue(coins=12)
+    here.control.scale(scale)
+    made = here.control.random_fills(600)["fills"]
+    sizes = [Decimal(fill[name]) for fill in made for name in ("sz", "startPosition")]
+    held = [
+        Decimal(row["szi"]) for account in here.accounts for row in here.truth(account)["positions"].values()
+    ]
+
+    assert all(size == Context(prec=15).plus(size) for size in [*sizes, *held])
+    assert max(map(abs, held)) > Decimal(scale) / 4
+    assert sum(size != size.to_integral_value() for size in sizes) > len(sizes) / 4
+    wire = here.ask("userFills", user=here.account) + here.ask("userFills", user=here.accounts[1])
+    assert any(len(fill["sz"].partition(".")[2]) == 10 for fill in wire)
+    here.control.scale("0")
+    usual = here.control.random_fills(400, account=here.account)["fills"]
+    assert max(Decimal(fill["sz"]) * Decimal(fill["px"]) for fill in usual[-20:]) < Decimal(scale) * 100
+
+
+def test_the_most_that_was_asked_in_any_minute_is_known_and_can_be_begun_anew(venue: Venues) -> None:
+    here = venue(limits=True)
+    for _ in range(22):
+        here.post(type="userRole", user=here.account)  # 60 each, of 1200
+    state = here.control.state()
+    assert (state["weight_used"], state["weight_most"]) == (1200, 22 * 60)
+    here.ahead += 61
+    here.ask("meta")
+    assert here.control.state()["weight_most"] == 22 * 60
+    here.control.weigh()
+    here.ask("meta")
+    state = here.control.state()
+
+    assert (state["weight_used"], state["weight_most"]) == (40, 20)
 
 
 def test_the_fills_of_an_account_can_be_read_on_from_where_one_was(venue: Venues) -> None:

@@ -42,6 +42,33 @@ def test_the_snapshot_is_marked_and_oldest_first_and_live_messages_are_not_marke
     assert live == {"user": here.account, "fills": [{k: v for k, v in made.items() if k != "account"}]}
 
 
+def test_a_large_size_is_dusty_wherever_it_is_printed_and_exact_in_the_truth(venue: Venues) -> None:
+    here = venue()
+    here.control.settle(here.account, "SOL")
+    fills, states = here.watching(), here.watching("allDexsClearinghouseState")
+    made = here.control.fill(here.account, "SOL", "B", "1064075.6", "131")
+    after = here.control.fill(here.account, "SOL", "B", "1", "131")
+    here.control.funding()
+    [[first], [second]] = fills.fills(2)
+    listed = here.ask("userFillsByTime", user=here.account, startTime=made["time"])
+
+    def held(state: Any) -> Any:
+        rows = [row["position"] for row in state["assetPositions"]]
+        return next((row["szi"] for row in rows if row["coin"] == "SOL"), None)
+
+    assert (made["sz"], after["startPosition"]) == ("1064075.6", "1064075.6")
+    assert (first["sz"], second["startPosition"]) == ("1064075.6000000001", "1064075.6000000001")
+    assert listed == [first, second]
+    assert held(here.state()) == "1064076.6000000001"
+    assert here.truth()["positions"]["SOL"]["szi"] == "1064076.6"
+    states.until(lambda said: held(said["data"]["clearinghouseStates"][0][1]) == "1064076.6000000001")
+    rows = here.ask("userFunding", user=here.account, startTime=made["time"])
+    paid = {row["delta"]["coin"]: row["delta"] for row in rows}
+    exact = {row["coin"]: row for row in here.control.paid(here.account)}
+    assert (paid["SOL"]["szi"], exact["SOL"]["szi"]) == ("1064076.6000000001", "1064076.6")
+    assert [fill["sz"] for fill in here.control.made(here.account)][-2:] == ["1064075.6", "1.0"]
+
+
 def test_an_account_without_fills_has_an_empty_snapshot(venue: Venues) -> None:
     assert venue().feed().subscribe("userFills", user=STRANGER).next("userFills")["fills"] == []
 
@@ -70,7 +97,6 @@ def test_live_fills_continue_the_snapshot_without_a_gap(venue: Venues) -> None:
 @pytest.mark.parametrize(
     ("subscription", "words"),
     [
-        ({"type": "weather"}, 'Invalid subscription {"type":"weather"}'),
         ({"type": "userFills"}, 'Invalid subscription {"type":"userFills"}'),
         ({"type": "bbo", "coin": "NONE"}, 'Invalid subscription {"type":"bbo","coin":"NONE"}'),
     ],
@@ -79,6 +105,18 @@ def test_a_subscription_that_is_none_is_refused(venue: Venues, subscription: Any
     feed = venue().feed().say(method="subscribe", subscription=subscription)
 
     assert feed.next("error") == words
+
+
+@pytest.mark.parametrize("method", ["subscribe", "unsubscribe"])
+@pytest.mark.parametrize("subscription", [{"type": "weather", "user": STRANGER}, {}, None, 5])
+def test_a_type_that_is_not_known_makes_the_whole_request_unreadable(
+    venue: Venues, method: str, subscription: Any
+) -> None:
+    request = json.dumps({"method": method, "subscription": subscription}, separators=(",", ":"))
+    feed = venue().feed()
+    feed.socket.send(request)
+
+    assert feed.next("error") == f"Error parsing JSON into valid websocket request: {request}"
 
 
 def test_twice_is_once_too_often(venue: Venues) -> None:

@@ -1,10 +1,12 @@
 """Amounts are exact, and written as the venue writes them."""
 
+import random
+from decimal import Context
 from fractions import Fraction
 
 import pytest
 
-from hlposmon.simulator.numbers import amount, lawful, money, rounded, text, tick_of, truncated
+from hlposmon.simulator.numbers import amount, lawful, money, printed, rounded, text, tick_of, truncated
 
 
 @pytest.mark.parametrize(
@@ -19,6 +21,41 @@ from hlposmon.simulator.numbers import amount, lawful, money, rounded, text, tic
 )
 def test_an_amount_is_written_plainly(value: str, shown: str) -> None:
     assert text(Fraction(value)) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        # As the venue has printed them.
+        ("1064075.6", "1064075.6000000001"),
+        ("1161681.9", "1161681.8999999999"),
+        ("-3695042.9", "-3695042.8999999999"),
+        ("2703997.45", "2703997.4500000002"),
+        # What a double is close enough to is printed plainly.
+        ("0", "0.0"),
+        ("-13.3", "-13.3"),
+        ("86324", "86324.0"),
+        ("0.00494", "0.00494"),
+        ("524287.9", "524287.9"),
+        ("1000000000000", "1000000000000.0"),
+        ("-0.00000000001", "0.0"),
+    ],
+)
+def test_an_amount_is_printed_as_the_double_that_the_venue_keeps(value: str, shown: str) -> None:
+    assert printed(Fraction(value)) == shown
+
+
+def test_what_is_printed_gives_back_every_amount_of_fifteen_digits() -> None:
+    """A reader who rounds to 15 significant digits has the number; one who does not has dust in most."""
+    dice, reader, dusty = random.Random(1), Context(prec=15), 0
+    for _ in range(20_000):
+        places = dice.randrange(6)
+        exact = Fraction(dice.randrange(1, 10 ** dice.randrange(6, 16)), 10**places)
+        shown = printed(exact)
+        dusty += shown != text(exact)
+        assert Fraction(reader.create_decimal(shown)) == exact
+
+    assert dusty > 1000
 
 
 def test_what_has_no_decimal_text_is_not_written() -> None:

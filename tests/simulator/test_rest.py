@@ -158,14 +158,15 @@ def test_a_bad_request_is_422_in_plain_text(venue: Venues, request_: Any) -> Non
     assert answer.headers["content-type"].startswith("text/plain")
 
 
-def test_user_fills_are_newest_first_but_in_execution_order_inside_a_block(venue: Venues) -> None:
+def test_user_fills_are_newest_first_inside_a_block_too(venue: Venues) -> None:
     here = venue()
     one = {"account": here.account, "coin": "BTC", "side": "B", "size": "0.001", "price": "86250"}
     made = here.control.fills(*[one] * 3, same_block=True)
     later = here.control.fill(here.account, "ETH", "B", "0.1", "2871.4")
     tids = [fill["tid"] for fill in here.ask("userFills", user=here.account)]
 
-    assert tids[:4] == [later["tid"], *[fill["tid"] for fill in made]]
+    assert tids[:4] == [later["tid"], *[fill["tid"] for fill in reversed(made)]]
+    assert tids[::-1] == [fill["tid"] for fill in here.control.made(here.account)]
 
 
 def test_user_fills_by_time_are_oldest_first_and_both_bounds_count(venue: Venues) -> None:
@@ -179,10 +180,8 @@ def test_user_fills_by_time_are_oldest_first_and_both_bounds_count(venue: Venues
     assert here.ask("userFillsByTime", user=here.account, startTime=0, reversed=True) == every[::-1]
 
 
-def test_a_page_has_2000_fills_and_only_the_newest_10000_exist(venue: Venues) -> None:
-    here = venue()
-    here.control.random_fills(10_100, account=here.account)
-    total = here.truth()["fills"]
+def all_pages(here: Any) -> list[int]:
+    """The tids of all fills that are listed, by pages that begin where the last one ended."""
     seen: dict[int, None] = {}
     begin = 0
     while True:
@@ -192,10 +191,90 @@ def test_a_page_has_2000_fills_and_only_the_newest_10000_exist(venue: Venues) ->
         if len(page) < 2000:
             break
         begin = page[-1]["time"]
+    return list(seen)
 
-    assert total > 10_100
-    assert list(seen) == [fill["tid"] for fill in here.control.made(here.account)][-10_000:]
+
+def test_a_page_has_2000_fills_and_all_fills_are_listed(venue: Venues) -> None:
+    here = venue()
+    here.control.random_fills(12_000, account=here.account)
+
+    assert all_pages(here) == [fill["tid"] for fill in here.control.made(here.account)]
+    assert here.truth()["fills"] > 12_000
     assert len(here.ask("userFills", user=here.account)) == 2000
+
+
+def test_a_script_can_have_only_the_newest_fills_listed(venue: Venues) -> None:
+    here = venue()
+    made = [fill["tid"] for fill in here.control.made(here.account)]
+    here.control.horizon(7)
+    seen = here.feed().subscribe("userFills", user=here.account).next("userFills")["fills"]
+
+    assert all_pages(here) == made[-7:]
+    assert [fill["tid"] for fill in here.ask("userFills", user=here.account)] == made[:-8:-1]
+    assert [fill["tid"] for fill in seen] == made[-7:]
+    here.control.horizon(0)
+    assert all_pages(here) == []
+    here.control.horizon(None)
+    assert all_pages(here) == made
+    here.control.horizon(7)
+    here.control.clear()
+    assert all_pages(here) == made
+
+
+def test_funding_is_newest_first_unless_it_is_asked_for_from_a_time_on(venue: Venues) -> None:
+    here = venue()
+    for _ in range(3):
+        here.control.funding()
+    newest = here.ask("userFunding", user=here.account)
+    oldest = here.ask("userFunding", user=here.account, startTime=0)
+
+    assert newest == oldest[::-1]
+    assert [row["time"] for row in oldest] == sorted(row["time"] for row in oldest)
+    assert oldest[0]["time"] < oldest[-1]["time"]
+
+
+@pytest.mark.parametrize("kind", ["exchangeStatus", "userRole", "perpDexs", "userAbstraction"])
+def test_a_server_can_be_one_that_does_not_know_the_newer_requests(venue: Venues, kind: str) -> None:
+    here = venue()
+    here.control.refuse_request("newer")
+    answer = here.post(type=kind, user=here.account)
+
+    assert (answer.status_code, answer.text) == (422, UNREADABLE)
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert here.state()["assetPositions"]
+    here.control.refuse_request("newer", release=True)
+    assert here.post(type=kind, user=here.account).status_code == 200
+
+
+def test_one_type_of_request_can_be_refused_until_it_is_released_or_all_is_cleared(venue: Venues) -> None:
+    here = venue()
+    here.control.refuse_request("userFunding")
+    assert here.post(type="userFunding", user=here.account).status_code == 422
+    assert here.ask("userRole", user=here.account)
+    here.control.clear()
+
+    assert here.ask("userFunding", user=here.account) is not None
+
+
+def test_no_account_holds_anything_on_spot_unless_a_script_says_so(venue: Venues) -> None:
+    here = venue()
+    feed = here.watching("spotState")
+    nothing = {"coin": "USDC", "token": 0, "total": "0.0", "hold": "0.0", "entryNtl": "0.0"}
+    assert here.ask("spotClearinghouseState", user=here.account) == {"balances": [nothing]}
+    assert here.ask("spotClearinghouseState", user=STRANGER) == {"balances": []}
+    here.control.spot(here.account, "HYPE", "12.5")
+    here.control.spot(here.account, "+107580", "3")
+    held = here.ask("spotClearinghouseState", user=here.account)["balances"]
+
+    assert held == [
+        nothing,
+        {"coin": "HYPE", "token": 150, "total": "12.5", "hold": "0.0", "entryNtl": "0.0"},
+        {"coin": "+107580", "total": "3.0", "hold": "0.0", "entryNtl": "0.0"},
+    ]
+    pushed = feed.until(lambda said: len(said["data"].get("spotState", {}).get("balances", [])) == 3)
+    assert pushed["data"] == {"user": here.account, "spotState": {"balances": held}}
+    here.control.spot(here.account, "HYPE", "0")
+    assert here.ask("spotClearinghouseState", user=here.account)["balances"][1]["total"] == "0.0"
 
 
 def test_the_exchange_tells_its_time(venue: Venues) -> None:

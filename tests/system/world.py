@@ -1,6 +1,8 @@
 """A simulated exchange and a monitor as real processes, and what tests ask of them.
 
-The exchange stands alone (`hlposmon simulate`), so that it outlives what is done to the monitor.
+The exchange stands alone (`hlposmon simulate`), so that it outlives what is done to the monitor. What it
+says of the truth is exact; what it prints for the monitor are doubles. Sizes are compared exactly, money as a
+reader of the print has it.
 """
 
 import contextlib
@@ -14,7 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_DOWN, Context, Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +30,8 @@ from hlposmon.wire.lines import open_line
 
 T = TypeVar("T")
 COMMAND = [sys.executable, "-m", "hlposmon"]
+# The digits of a double that are sure to be those of the number.
+READABLE = Context(prec=15)
 
 
 def until(what: str, ask: Callable[[], T], *, within_s: float = 20.0) -> T:
@@ -41,6 +45,16 @@ def until(what: str, ask: Callable[[], T], *, within_s: float = 20.0) -> T:
                 return answer
         time.sleep(0.05)  # between two looks at a condition
     raise AssertionError(f"not within {within_s:g} s: {what}; last answer: {answer!r}")
+
+
+def as_read(exact: str) -> Decimal:
+    """What a careful reader has of an amount that is printed as a double with ten decimals."""
+    return READABLE.create_decimal(f"{float(exact):.10f}")
+
+
+def is_watched(coin: str) -> bool:
+    """Perpetuals of the first dex are; those of builders have its name before a colon."""
+    return ":" not in coin
 
 
 def alive(pid: int) -> bool:
@@ -180,9 +194,9 @@ class World:
         return self.accounts[0]
 
     def positions(self, account: str | None = None) -> dict[str, dict[str, Any]]:
-        """The exchange's open positions of one account, by coin."""
+        """The exchange's open positions of one account in what is watched, by coin."""
         held = self.control.state()["accounts"][self.address(account)]["positions"]
-        return {coin: row for coin, row in held.items() if Decimal(row["szi"])}
+        return {coin: row for coin, row in held.items() if Decimal(row["szi"]) and is_watched(coin)}
 
     def lines(self) -> list[dict[str, Any]]:
         """Every whole line of the journal, in order; a torn one is passed over."""
@@ -288,10 +302,8 @@ class World:
             yield f"{coin}: entry {record} in the snapshot, {book['entry_price']} on the socket"
 
     def _fills_differ(self, lines: list[dict[str, Any]], fills_from: int, address: str) -> Iterator[str]:
-        made = list(self.control.made(address))[fills_from:]
-        expected = Counter(
-            (f["coin"], f["time"], f["tid"], f["oid"], f["side"], Decimal(f["sz"])) for f in made
-        )
+        made = [fill for fill in self.control.made(address, since=fills_from) if is_watched(fill["coin"])]
+        expected = Counter(map(_of_truth, made))
         sides = {"buy": "B", "sell": "A"}
         journalled = Counter(
             (
@@ -300,7 +312,8 @@ class World:
                 line["tid"],
                 int(line["order_id"]),
                 sides[line["side"]],
-                Decimal(line["quantity"]),
+                *map(Decimal, (line["quantity"], line["start_position"], line["price"])),
+                *map(Decimal, (line["fee"], line["closed_pnl"])),
             )
             for line in lines
             if line["type"] == "fill"
@@ -309,6 +322,13 @@ class World:
             yield f"{lost.total()} of {len(made)} fills are not in the journal, such as {next(iter(lost))}"
         if more := journalled - expected:
             yield f"{more.total()} fills too many in the journal, such as {next(iter(more))}"
+
+
+def _of_truth(fill: dict[str, Any]) -> tuple[Any, ...]:
+    """A fill as the journal has to have it."""
+    exact = map(Decimal, (fill["sz"], fill["startPosition"], fill["px"]))
+    money = map(as_read, (fill["fee"], fill["closedPnl"]))
+    return (fill["coin"], fill["time"], fill["tid"], fill["oid"], fill["side"], *exact, *money)
 
 
 def _of_line(line: dict[str, Any]) -> tuple[Any, ...]:

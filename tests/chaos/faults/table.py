@@ -8,8 +8,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.chaos.faults import clients, fills, network, payloads, processes, storage
-from tests.chaos.trial import LOG_DISK, STATE_DISK, Act, Trial
+from tests.chaos.faults import clients, fills, holdings, network, payloads, processes, storage
+from tests.chaos.trial import LOG_DISK, OLD_SERVER, STATE_DISK, Act, Trial
 
 # Runs share a few processors: what takes longer than this is said, and is no failure. The strict limits
 # are those of test_times.
@@ -80,16 +80,16 @@ FAULTS = [
     ),
     *_rows(
         "processes stopped",
-        stop_fill=(processes.stop("fill"), 6),
-        stop_price=(processes.stop("price"), 6),
-        stop_reconcile=(processes.stop("reconcile"), 6),
-        stop_state=(processes.stop("state"), 6),
-        stop_tracker=(processes.stop("tracker"), 6),
+        stop_fill=(processes.stop("fill"), 8),
+        stop_price=(processes.stop("price"), 8),
+        stop_reconcile=(processes.stop("reconcile"), 8),
+        stop_state=(processes.stop("state"), 8),
+        stop_tracker=(processes.stop("tracker"), 8),
         stop_two=(processes.stop("*", 2), 8),
         stop_for_good=(processes.stop_for_good, 8),
-        stop_supervisor=(processes.stop_supervisor, 6),
+        stop_supervisor=(processes.stop_supervisor, 8),
         stop_all=processes.stop_all,
-        reload=(processes.reload, 6),
+        reload=(processes.reload, 8),
     ),
     *_rows(
         "connections",
@@ -100,17 +100,17 @@ FAULTS = [
         refuse_requests=(network.refused("rest"), 8),
         refuse_all=(network.refused("all"), 8),
         outage_of_8_s=(network.outage, 8),
-        silent_stall_of_one_feed=(network.stall("one"), 6),
-        silent_stall_of_both_feeds=(network.stall("both"), 6),
-        silent_stall_of_the_states=(network.stall("states"), 6),
-        silent_stall_of_everything=(network.stall("all"), 6),
+        silent_stall_of_one_feed=(network.stall("one"), 8),
+        silent_stall_of_both_feeds=(network.stall("both"), 8),
+        silent_stall_of_the_states=(network.stall("states"), 8),
+        silent_stall_of_everything=(network.stall("all"), 8),
         short_stall=(network.short_stall, 8),
     ),
     *_rows(
         "fills and statements",
         lost_then_followed=(fills.lost_then_followed, 16),
         lost_in_silence=(fills.lost_in_silence, 12),
-        lost_round_trip=(fills.lost_round_trip, 6),
+        lost_round_trip=(fills.lost_round_trip, 8),
         lost_on_one_feed=fills.lost_on_one_feed,
         doubled=fills.doubled,
         backwards=fills.backwards,
@@ -119,7 +119,7 @@ FAULTS = [
         burst=(fills.burst, 8),
         page_boundary_in_one_millisecond=(fills.page_boundary, 8),
         late_statements=fills.late_statements,
-        funding=(fills.funding, 6),
+        funding=(fills.funding, 8),
         funding_while_away=(fills.funding_while_away, 8),
     ),
     *_rows(
@@ -129,21 +129,39 @@ FAULTS = [
     ),
     *_rows(
         "payloads",
-        text_that_is_no_JSON=(payloads.junk("text"), 6),
-        cut_JSON=(payloads.junk("cut_json"), 6),
-        wrong_types=(payloads.junk("wrong_types"), 6),
-        unknown_channel=(payloads.junk("unknown_channel"), 6),
-        binary_frames=(payloads.junk("binary"), 6),
-        message_of_100_MB=(payloads.huge_message, 6),
-        answer_429=(payloads.answer("429"), 6),
-        answer_500_null=(payloads.answer("500"), 6),
-        answer_HTML=(payloads.answer("html"), 6),
-        answer_null=(payloads.answer("null"), 6),
-        answer_cut=(payloads.answer("cut"), 6),
-        answer_dripped=(payloads.answer("drip"), 6),
-        answer_late=(payloads.answer("delay"), 6),
-        answer_never=(payloads.answer("close"), 6),
-        answer_of_50_MB=(payloads.answer("huge"), 6),
+        text_that_is_no_JSON=(payloads.junk("text"), 8),
+        cut_JSON=(payloads.junk("cut_json"), 8),
+        wrong_types=(payloads.junk("wrong_types"), 8),
+        unknown_channel=(payloads.junk("unknown_channel"), 8),
+        binary_frames=(payloads.junk("binary"), 8),
+        message_of_100_MB=(payloads.huge_message, 8),
+        answer_429=(payloads.answer("429"), 8),
+        answer_500_null=(payloads.answer("500"), 8),
+        answer_HTML=(payloads.answer("html"), 8),
+        answer_null=(payloads.answer("null"), 8),
+        answer_cut=(payloads.answer("cut"), 8),
+        answer_dripped=(payloads.answer("drip"), 8),
+        answer_late=(payloads.answer("delay"), 8),
+        answer_never=(payloads.answer("close"), 8),
+        answer_of_50_MB=(payloads.answer("huge"), 8),
+        odd_fill_on_one_feed=(payloads.odd_fill("one"), 8),
+        odd_fill_on_both_feeds=(payloads.odd_fill("both"), 8),
+        odd_fill_everywhere=(payloads.odd_fill("everywhere"), 8),
+        odd_fill_in_answers=(payloads.odd_fill_in_answers, 8),
+        odd_statements=(payloads.odd_row("state", ("szi", "positionValue", "unrealizedPnl", "coin"), 8), 8),
+        odd_prices=(payloads.odd_row("price", ("markPx",), 20), 8),
+        # One row of one of the two feeds: the other one brings it, or an answer does.
+        odd_funding=(payloads.odd_row("funding", ("usdc", "szi", "fundingRate", "coin"), 1), 8),
+    ),
+    *_rows(
+        "holdings that are not watched",
+        holding_on_spot=(holdings.not_watched("spot"), 8),
+        holding_on_another_dex=(holdings.not_watched("dex"), 8),
+    ),
+    *_rows(
+        "older exchanges",
+        older_server=(holdings.older_server, 8, OLD_SERVER),
+        newer_requests_refused=(holdings.newer_refused, 8),
     ),
     *_rows(
         "disk",
@@ -151,13 +169,13 @@ FAULTS = [
         log_folder_read_only=(storage.read_only(LOG_DISK), 8, LOG_DISK),
         state_folder_full=(storage.full(STATE_DISK), 8, STATE_DISK),
         state_folder_read_only=(storage.read_only(STATE_DISK), 8, STATE_DISK),
-        file_limit=(storage.file_limit, 6),
+        file_limit=(storage.file_limit, 8),
         history_corrupted=(storage.history_corrupted, 8),
     ),
     *_rows(
         "clients",
         client_that_never_reads=(clients.never_reads, 8),
-        thousand_clients=(clients.thousand, 6),
+        thousand_clients=(clients.thousand, 8),
         rubbish=(clients.rubbish, 8),
     ),
 ]

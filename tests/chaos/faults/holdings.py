@@ -1,0 +1,85 @@
+"""Faults of what an account is and holds: holdings that are not watched, and a server that knows less."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from tests.chaos.faults import network, processes
+from tests.chaos.trial import Act, Trial
+
+# What is held and not watched is said at the latest with the next statement that is asked for, on a machine
+# with much else to do, and with other faults under way.
+SAID_S = 20.0
+DEX_COIN, DEX_PRICE = "xyz:TSLA", "402.15"
+
+
+def not_watched(kind: str) -> Callable[[Trial, random.Random], Act]:
+    """An account gets a holding that is not watched, and later gives it up; the monitor says both."""
+
+    def act(trial: Trial, chance: random.Random) -> Act:
+        name = chance.choice(trial.stage.names)
+        coin, size = _holding(kind, chance)
+        within_s = trial.statements_s + SAID_S
+        trial.note(f"{size} {coin}")
+        trial.begins()
+        _hold(trial, name, coin, size, begins=True)
+        yield from trial.wait_for_health(
+            f"{coin} is held by {name} and not watched", lambda said: _is_said(said, name, coin),
+            within_s=within_s,
+        )  # fmt: skip
+        yield chance.uniform(0, 2.0)
+        _hold(trial, name, coin, size, begins=False)
+        yield from trial.wait_for_health(
+            f"{coin} is not held by {name} any more", lambda said: not _details(said, name, coin),
+            within_s=within_s,
+        )  # fmt: skip
+        trial.over()
+
+    return act
+
+
+def _holding(kind: str, chance: random.Random) -> tuple[str, str]:
+    """A coin, and how much of it."""
+    if kind == "dex":
+        return DEX_COIN, chance.choice(("0.5", "1.5", "12"))
+    return chance.choice((("HYPE", "12.5"), ("PURR", "1000"), ("USDC", "1250.5"), ("+107580", "3")))
+
+
+def _hold(trial: Trial, name: str, coin: str, size: str, *, begins: bool) -> None:
+    address = trial.stage.address(name)
+    if coin == DEX_COIN:
+        trial.control.fill(address, coin, "B" if begins else "A", size, DEX_PRICE)
+    else:
+        trial.control.spot(address, coin, size if begins else "0")
+
+
+def _is_said(health: dict[str, Any], name: str, coin: str) -> bool:
+    return health["status"] == "degraded" and health["ready"] is False and bool(_details(health, name, coin))
+
+
+def _details(health: dict[str, Any], name: str, coin: str) -> list[dict[str, Any]]:
+    """What health says of this holding."""
+    return [
+        each
+        for each in health.get("details") or []
+        if each["code"] == "not_watched" and each["account"] == name and coin in each["text"]
+    ]
+
+
+def older_server(trial: Trial, chance: random.Random) -> Act:
+    """The exchange refuses the newer requests from the beginning to the end; amid it much begins anew."""
+    yield from _anew(trial, chance)
+
+
+def newer_refused(trial: Trial, chance: random.Random) -> Act:
+    """The exchange refuses the newer requests for a time, in which much begins anew."""
+    trial.refuse_newer()
+    yield from _anew(trial, chance)
+    yield chance.uniform(1.0, 5.0)
+    trial.answer_newer()
+
+
+def _anew(trial: Trial, chance: random.Random) -> Act:
+    """Connections are reset, or the monitor is started again: then most is asked."""
+    how = chance.choice((network.abort, processes.kill_supervisor, processes.kill_supervisor))
+    yield from how(trial, chance)
