@@ -35,6 +35,8 @@ MODE_WEIGHT, ROLE_WEIGHT = 20, 60
 BURST, PER_S = 200.0, 5.0
 # How often it is asked how an account's balances are kept, at the least; and a role that is not final.
 MODE_S, ROLE_S = 300.0, 600.0
+# The role of an account that holds something can wait: whoever restarts often asks for none.
+ROLE_LATER_S = 60.0
 AGAIN_S = 60.0
 _REFUSED = "the exchange does not say how its balances are kept (account mode): {}"
 
@@ -83,11 +85,12 @@ class Identities:
 
     def stated(self, statement: Statement) -> None:
         """A statement came: only then its account is asked after."""
-        one = self._of[statement.account]
-        one.stated_ms = statement.time_ms
-        was_empty, one.empty = one.empty, not statement.positions and not statement.equity
-        if one.empty and not was_empty and one.role is None:
+        one, empty = self._of[statement.account], not statement.positions and not statement.equity
+        if one.role is None and empty and not one.empty:
             one.role_due_s = 0.0
+        elif one.role is None and one.stated_ms is None:
+            one.role_due_s = time.monotonic() + ROLE_LATER_S
+        one.stated_ms, one.empty = statement.time_ms, empty
 
     def want_mode(self, account: str) -> None:
         """It may have changed."""

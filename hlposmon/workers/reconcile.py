@@ -46,6 +46,8 @@ SPACING_S = 0.5
 PIECE_FILLS = 100
 HOUR_MS, FUNDING_LAG_MS = 3_600_000, 60_000
 FUNDING_AGAIN_S, FUNDING_AGAIN_MAX_S = 5.0, 60.0
+# A new tracker is told the last payments again; where one follows another, they are asked for once.
+FUNDING_RETOLD_S = 15.0
 # How often the fills since the last look are fetched, and how far that reaches back over it.
 LOOK_S = 60.0
 OVERLAP_MS = 5_000
@@ -139,6 +141,7 @@ class ReconcileWorker:
         self._notices.repeat()
         self._identities.welcome(welcome)
         self._elsewhere.welcome()
+        self._fund_due_s = max(self._fund_due_s, time.monotonic() + FUNDING_RETOLD_S)
         for round_ in self._rounds.values():  # a new tracker: it needs a statement now
             round_.due_s = 0.0
             if round_.funded_hour is not None:

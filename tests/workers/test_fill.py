@@ -27,6 +27,7 @@ def soon(monkeypatch):
     """What failed is tried again soon."""
     monkeypatch.setattr(fills, "RETRY_S", 0.2)
     monkeypatch.setattr(reconcile, "RETRY_S", 0.2)
+    monkeypatch.setattr(reconcile, "FUNDING_RETOLD_S", 0.1)
 
 
 def start_ms(one):

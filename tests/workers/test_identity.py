@@ -10,6 +10,12 @@ from hlposmon.workers import identity
 MASTER = "0x" + "99" * 20
 
 
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    """Roles are asked for at once."""
+    monkeypatch.setattr(identity, "ROLE_LATER_S", 0.0)
+
+
 def modes(one, name="main"):
     return [told for told in one.tracker.of(AccountMode) if told.account == name]
 
@@ -132,3 +138,14 @@ def test_a_role_that_the_exchange_does_not_tell_counts_as_asked(stage):
 
     one.tracker.until(lambda: roles(one) == [""])
     assert one.tracker.notices() == []
+
+
+def test_the_role_of_an_account_that_holds_something_can_wait(stage, monkeypatch):
+    monkeypatch.setattr(identity, "ROLE_LATER_S", 60.0)
+    one = stage()
+    one.buy()
+    one.fetching()
+    one.tracker.until(lambda: modes(one))
+    one.tracker.for_s(0.3)
+
+    assert roles(one) == []

@@ -8,8 +8,16 @@ from decimal import Decimal
 import pytest
 
 from hlposmon.domain.reports import Fills, Funding, Joined, Statement
+from hlposmon.workers import identity, reconcile
 
 MASTER = "0x" + "99" * 20
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    """A new tracker is told the last payments again soon, and roles are asked for at once."""
+    monkeypatch.setattr(reconcile, "FUNDING_RETOLD_S", 0.1)
+    monkeypatch.setattr(identity, "ROLE_LATER_S", 0.0)
 
 
 def test_a_statement_comes_at_once(stage):
