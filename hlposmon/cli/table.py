@@ -17,6 +17,7 @@ from rich.text import Text
 from hlposmon.cli.accounts import Accounts, verdict_of
 from hlposmon.cli.columns import GAP, Column, by_rank, fits, fold, make_table
 from hlposmon.cli.formats import aligned, difference, gain, money, places_of, plain, price, time, word
+from hlposmon.cli.probe.verdict import reasons_of
 from hlposmon.cli.workers import age
 
 Position = dict[str, Any]
@@ -164,30 +165,32 @@ def _remarks(summary: dict[str, Any], health: dict[str, Any] | None) -> list[str
 
     Among them an address that the exchange does not know, or that is an agent's.
     """
-    remarks = [str(reason) for reason in (health or {}).get("reasons") or []]
-    accounts = (summary.get("accounts") or {}).items()
-    found = [
-        (f"account {name}", notice) for name, account in accounts for notice in account.get("notices") or []
-    ]
-    found += [
-        (f"account {name}: equity", account["equity_reason"])
-        for name, account in accounts
-        if account.get("equity_reason")
-    ]
-    found += [
-        (f"{name} is {position.get('verdict')}", position["verdict_reason"])
+    remarks = reasons_of(health or {})
+    for whose, what, why in _doubts_of_accounts(summary.get("accounts") or {}):
+        if not any(why in remark and (whose in remark or remark == why) for remark in remarks):
+            remarks.append(f"{whose}: {what}{why}")
+    others = [
+        (f"{name} is {position.get('verdict')}", str(position["verdict_reason"]))
         for name, position in (summary.get("positions") or {}).items()
         if position.get("verdict_reason")
     ]
-    found += [
+    others += [
         (f"feed {name}", f"missed {counts['missed']} fills that came by another way")
         for name, counts in ((summary.get("feeds") or {}).get("fill_feeds") or {}).items()
         if counts.get("missed")
     ]
-    for what, why in found:
-        if not any(str(why) in remark for remark in remarks):
-            remarks.append(f"{what}: {why}")
-    return remarks
+    # What is the reason for a whole account is not said again of each of its positions.
+    said = "\n".join(remarks)
+    return remarks + [f"{what}: {why}" for what, why in others if why not in said]
+
+
+def _doubts_of_accounts(accounts: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Whose it is, what it is about, and the reason."""
+    for name, account in accounts.items():
+        for notice in account.get("notices") or []:
+            yield f"account {name}", "", str(notice)
+        if account.get("equity_reason"):
+            yield f"account {name}", "equity: ", str(account["equity_reason"])
 
 
 class _Positions:
