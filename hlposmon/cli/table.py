@@ -167,7 +167,9 @@ def _remarks(summary: dict[str, Any], health: dict[str, Any] | None) -> list[str
     """
     remarks = reasons_of(health or {})
     for whose, what, why in _doubts_of_accounts(summary.get("accounts") or {}):
-        if not any(why in remark and (whose in remark or remark == why) for remark in remarks):
+        if not any(
+            why in one and (one == why or one.startswith((f"{whose}:", f"{whose} "))) for one in remarks
+        ):
             remarks.append(f"{whose}: {what}{why}")
     others = [
         (f"{name} is {position.get('verdict')}", str(position["verdict_reason"]))

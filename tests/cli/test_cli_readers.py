@@ -173,13 +173,13 @@ def test_the_decimal_points_of_a_column_stand_below_each_other(hlposmon: Command
 
 def test_what_is_amiss_with_two_accounts_alike_is_said_of_both(hlposmon: Commands, monitor: Monitor):
     notices = ["trades on the dex xyz"]
-    accounts_say(monitor, main={"notices": notices}, desk={"notices": notices})
+    accounts_say(monitor, main={"notices": notices}, mai={"notices": notices})
     monitor.says("positions/health", {**HEALTH, "reasons": [f"account main: {notices[0]}"]})
     output = hlposmon.run("status").stdout
 
     assert [line for line in output.splitlines() if line.startswith("!")] == [
         "! account main: trades on the dex xyz",
-        "! account desk: trades on the dex xyz",
+        "! account mai: trades on the dex xyz",
     ]
 
 

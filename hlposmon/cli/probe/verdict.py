@@ -65,7 +65,7 @@ def reasons_of(health: dict[str, Any]) -> list[str]:
     reasons = []
     for reason in map(str, health.get("reasons") or []):
         account = accounts[reason].pop(0) if accounts.get(reason) else None
-        is_named = account is None or str(account) in reason
+        is_named = account is None or str(account) in reason.replace(":", " ").split()
         reasons.append(reason if is_named else f"account {account}: {reason}")
     return reasons
 

@@ -153,13 +153,11 @@ def noticed(*details: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def test_a_notice_that_makes_it_degraded_is_said_with_its_account():
-    health = noticed(
-        detail(NOTICE, "main"), detail(NOTICE, "desk"), detail("price is not up", None, "worker")
-    )
+    health = noticed(detail(NOTICE, "main"), detail(NOTICE, "spo"), detail("price is not up", None, "worker"))
     verdict = judged(health)
 
     assert verdict.code == WARNING
-    assert verdict.reasons == [f"account main: {NOTICE}", f"account desk: {NOTICE}", "price is not up"]
+    assert verdict.reasons == [f"account main: {NOTICE}", f"account spo: {NOTICE}", "price is not up"]
 
 
 def test_an_account_that_a_reason_names_is_not_named_twice():
