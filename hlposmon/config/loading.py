@@ -138,8 +138,10 @@ class _Loading:
         table: dict[str, object] = {}
         for name in ("socket", "state_dir", "log_dir"):
             value = top.text(name, "")
-            if value and (not value.startswith(("/", "~/")) or "\0" in value):
+            if value and not value.startswith(("/", "~/")):
                 top.wrong(name, shown(value), "an absolute path")
+            elif "\0" in value:
+                top.wrong(name, shown(value), "a path without a NUL")
             elif value:
                 table[name] = value
         paths = resolve(self.around, self.config, table, simulated)

@@ -151,7 +151,9 @@ def _is_url(url: str, schemes: tuple[str, ...]) -> bool:
 
 
 def _url_wanted(schemes: tuple[str, ...]) -> str:
-    return f"a URL that starts with {' or '.join(schemes)}"
+    return (
+        f"a URL that starts with {' or '.join(schemes)} and names a host, with a port of 1 to 65535 or none"
+    )
 
 
 def _check_url(table: Reader, key: str, url: str, testnet: bool) -> None:
