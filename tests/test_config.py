@@ -222,11 +222,18 @@ def test_a_private_key_beside_an_address_is_only_noted(machine: Machine):
     assert "not needed" in settings.notices[0]
 
 
-@pytest.mark.parametrize(("word", "mode"), [("true", "live"), ("FALSE", "simulated"), ("", "backtest")])
-def test_enable_live_trading_decides_and_unset_leaves_it_to_the_file(machine: Machine, word: str, mode: str):
+@pytest.mark.parametrize(("word", "mode"), [("true", "live"), ("FALSE", "simulated")])
+def test_enable_live_trading_is_stronger_than_the_file(machine: Machine, word: str, mode: str):
     machine.environ["ENABLE_LIVE_TRADING"] = word
 
     assert mode == machine.load(config=machine.file('execution_mode = "backtest"\n' + ACCOUNT)).mode
+
+
+def test_a_backtest_is_refused_with_all_that_the_live_run_in_its_place_would_lack(machine: Machine):
+    wrong, no_account = machine.mistakes(config=machine.file('execution_mode = "backtest"\n'))
+
+    assert wrong.startswith("hl.toml: execution_mode: found 'backtest', wanted live: ")
+    assert "no account to watch" in no_account
 
 
 def test_simulate_needs_no_account_and_ignores_the_configured_ones(machine: Machine):
@@ -395,9 +402,9 @@ def test_a_broken_config_does_not_stop_who_only_looks_for_the_socket(machine: Ma
 
 
 def test_a_socket_path_too_long_for_the_kernel_is_a_mistake(machine: Machine):
-    assert machine.load(ONE, socket="/" + "x" * 106)
-    with pytest.raises(ConfigError, match="of 108 bytes, wanted at most 107"):
-        machine.load(ONE, socket="/" + "x" * 107)
+    assert machine.load(ONE, socket="/" + "x" * 103)
+    with pytest.raises(ConfigError, match="of 105 bytes, wanted at most 104"):
+        machine.load(ONE, socket="/" + "x" * 104)
 
 
 def test_remote_listening_must_be_said_in_so_many_words(machine: Machine):

@@ -1,17 +1,27 @@
 """The monitor, when it runs: its health, its processes, and the weight that it uses."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from hlposmon.checks.findings import FAIL, OK, SKIPPED, WARN, Finding, Place
 from hlposmon.client.api import Api
 from hlposmon.errors import HlposmonError, MonitorNotRunning, NotPermitted
 
 BUSY_WEIGHT = 0.8
+TIMEOUT_S = 1.0
+
+
+def mode_at(socket: Path) -> str | None:
+    """The mode of the monitor that serves there: live or simulated; None where none answers."""
+    try:
+        return str(Api(socket, timeout_s=TIMEOUT_S).health().get("mode"))
+    except HlposmonError:
+        return None
 
 
 def monitor(place: Place) -> Iterator[Finding]:
     """Asked over its socket like by anybody; nothing is wrong when there is none."""
-    api = Api(place.paths.socket, timeout_s=1.0)
+    api = Api(place.paths.socket, timeout_s=TIMEOUT_S)
     try:
         health = api.health()
         summary = api.summary()
@@ -27,7 +37,8 @@ def monitor(place: Place) -> Iterator[Finding]:
     status = str(health.get("status"))
     reasons = "; ".join(map(str, health.get("reasons") or []))[:300]
     state = {"healthy": OK, "degraded": WARN}.get(status, FAIL)
-    yield Finding("monitor", state, f"{status}{': ' if reasons else ''}{reasons}")
+    mode = "" if health.get("mode", "live") == "live" else f"{health['mode']}, "
+    yield Finding("monitor", state, f"{mode}{status}{': ' if reasons else ''}{reasons}")
     for name, account in (summary.get("accounts") or {}).items():
         for notice in account.get("notices") or []:
             yield Finding("monitor", WARN, f"account {name}: {str(notice)[:200]}")

@@ -5,12 +5,12 @@ Needs no running monitor and changes nothing. Exit status 0 when nothing failed,
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import click
 
 from hlposmon.checks import keys, machine, monitor, permissions, setup
-from hlposmon.checks.findings import FAIL, WARN, Check, Finding, Place
+from hlposmon.checks.findings import FAIL, OK, WARN, Check, Finding, Place
 from hlposmon.checks.running import examine
 from hlposmon.cli.options import given_socket, parse_addresses, socket_option
 from hlposmon.config import Flags, load, locate
@@ -60,7 +60,8 @@ def command(
 ) -> int:
     """Check the set-up: one line a check (ok, warn, fail, skipped), what is wrong, and what to do.
 
-    Each check has two seconds. Exit status 0 when nothing failed, 1 otherwise.
+    Beside a simulated run it checks what that one needs, unless --address, --api-url, --ws-url, --config or
+    --env-file names another. Each check has two seconds. Exit status 0 when nothing failed, 1 otherwise.
     """
     place_given = given_socket(ctx, socket)
     flags = Flags(addresses, api_url, ws_url, place_given, None, None, simulate, config, env_file)
@@ -77,7 +78,16 @@ def command(
 
 
 def look(flags: Flags, *, offline: bool) -> list[Finding]:
-    """All findings for what these flags and the environment name."""
+    """All findings for what these flags and the environment name, or for the simulated run that is there."""
+    found = []
+    socket = locate(flags, os.environ).socket
+    if not _names_a_run(flags) and monitor.mode_at(socket) == "simulated":
+        flags = replace(flags, simulate=True)
+        said = (
+            f"the monitor at {socket} is a simulated run, and what it needs is checked here: --address or"
+            " --config checks a live one"
+        )
+        found.append(Finding("config", OK, said))
     try:
         settings = load(flags, os.environ)
         place = Place(flags, dict(os.environ), settings.paths, settings, ())
@@ -90,7 +100,14 @@ def look(flags: Flags, *, offline: bool) -> list[Finding]:
         checks += [*exchange_checks(place), Check("not covered", uncovered)]
     else:
         checks.append(Check("exchange", lambda _: (), asks=True))
-    return examine(checks, place, offline=offline)
+    return found + examine(checks, place, offline=offline)
+
+
+def _names_a_run(flags: Flags) -> bool:
+    """Whether the command line says what is to be checked. HLPOSMON_CONFIG does not: the simulated run may
+    have it, too."""
+    given = (flags.addresses, flags.api_url, flags.ws_url, flags.config, flags.env_file)
+    return flags.simulate or any(given)
 
 
 def show(finding: Finding) -> None:

@@ -4,11 +4,11 @@ import os
 import threading
 from collections.abc import Callable
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from hlposmon.cli.table import overview
+from hlposmon.cli.table import Overview
 from hlposmon.client.api import Api
 from hlposmon.errors import HlposmonError, NotPermitted
 
@@ -25,7 +25,7 @@ def make_console(*, width: int | None = None) -> Console:
 
 def picture(api: Api, account: str | None) -> RenderableType:
     """One look at the monitor. Raises what the Api raises."""
-    return overview(api.summary(account), _health(api), account=account)
+    return Overview(api.summary(account), _health(api), account=account)
 
 
 def _health(api: Api) -> dict[str, object] | None:
@@ -52,8 +52,19 @@ class Viewer:
         except HlposmonError as error:
             if self._summary is None:
                 return Text(f"waiting for the monitor: {error}", style="dim")
-            return overview(self._summary, None, account=self._account, problem=f"NOT NEW: {error}")
-        return overview(self._summary, _health(self._api), account=self._account)
+            return Overview(self._summary, None, account=self._account, problem=f"NOT NEW: {error}")
+        return Overview(self._summary, _health(self._api), account=self._account)
+
+
+class _Screenful:
+    """What knows to be short, in the height of the terminal: rich would cut off the foot of it."""
+
+    def __init__(self, inner: RenderableType) -> None:
+        self._inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        height = max(1, options.size.height - 1)  # the cursor stands below
+        yield from console.render(self._inner, options.update(height=height))
 
 
 def watch(
@@ -70,5 +81,5 @@ def watch(
         console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False, transient=wipe
     ) as live:
         while not stop.is_set():
-            live.update(look(), refresh=True)
+            live.update(_Screenful(look()), refresh=True)
             stop.wait(PERIOD_S)

@@ -20,10 +20,11 @@ from hlposmon.errors import HlposmonError, NotPermitted
 def command(
     ctx: click.Context, as_json: bool, watch: bool, account: str | None, socket: str | None, timeout_s: float
 ) -> int:
-    """Positions, profit and loss, verdicts and ages.
+    """Positions, profit and loss, verdicts and ages; equity, margin in use and withdrawable of each account.
 
     uPnL is unrealized; rPnL is realized, before fees and funding; FEES+FUND is funding received less
-    fees paid. --watch goes on through restarts of the monitor; Ctrl-C ends it with exit status 0.
+    fees paid. ENTRY and LIQ have the decimals of the mark; --json has all digits. --watch goes on through
+    restarts of the monitor; Ctrl-C ends it with exit status 0.
     """
     api = find_api(ctx, socket, timeout_s)
     if watch:

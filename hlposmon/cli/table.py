@@ -4,68 +4,97 @@ Columns have a rank; what does not fit the width is left out from the least impo
 without its verdict: that column stays to the last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.measure import Measurement
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from hlposmon.cli.accounts import Accounts, verdict_of
+from hlposmon.cli.columns import GAP, Column, by_rank, fits, fold, make_table
+from hlposmon.cli.formats import aligned, difference, gain, money, places_of, plain, price, time, word
+from hlposmon.cli.probe.verdict import reasons_of
 from hlposmon.cli.workers import age
 
 Position = dict[str, Any]
 
-# title, justification, rank (1 stays longest)
 COLUMNS = (
-    ("POSITION", "left", 1),
-    ("SIDE", "left", 2),
-    ("SIZE", "right", 3),
-    ("ENTRY", "right", 7),
-    ("MARK", "right", 6),
-    ("uPnL", "right", 4),
-    ("rPnL", "right", 8),
-    ("FEES+FUND", "right", 11),
-    ("NOTIONAL", "right", 9),
-    ("LEV", "right", 12),
-    ("LIQ", "right", 10),
-    ("LAST FILL", "right", 13),
-    ("VERDICT", "left", 5),
+    Column("POSITION", "left", 1),
+    Column("SIDE", "left", 2),
+    Column("SIZE", "right", 3),
+    Column("ENTRY", "right", 7),
+    Column("MARK", "right", 6),
+    Column("uPnL", "right", 4),
+    Column("rPnL", "right", 8),
+    Column("FEES+FUND", "right", 11),
+    Column("NOTIONAL", "right", 9),
+    Column("LEV", "right", 12),
+    Column("LIQ", "right", 10),
+    Column("LAST FILL", "right", 13),
+    Column("VERDICT", "left", 5),
 )
-VERDICT_STYLES = {"proven": "green", "unproven": "yellow", "drift": "bold red", "stale": "magenta"}
+PRICES = ("ENTRY", "MARK", "LIQ")
+KEPT = 5  # columns that stay, however narrow it is
 STATUS_STYLES = {"healthy": "green", "degraded": "yellow", "unhealthy": "bold red", "stopping": "yellow"}
 
 
-def overview(
-    summary: dict[str, Any], health: dict[str, Any] | None, *, account: str | None = None, problem: str = ""
-) -> RenderableType:
-    """The whole picture: who and how, the positions, the accounts; `problem` tells why it is not new."""
-    parts: list[RenderableType] = [_Header(summary, health)]
-    if summary.get("mode") == "simulated":
-        parts.insert(
-            0, Text(" SIMULATED - no venue is contacted, no money is real ", style="bold reverse yellow")
-        )
-    if problem:
-        parts.append(Text(plain(problem), style="bold red"))
-    parts += [Text(f"! {plain(remark)}", style="yellow") for remark in _remarks(summary, health)]
-    accounts = summary.get("accounts") or {}
+class Overview:
+    """The whole picture: who and how, the positions, the accounts; `problem` tells why it is not new.
+
+    In a limited height it shows as many positions and accounts as there is room for, and counts the others.
+    """
+
+    def __init__(
+        self,
+        summary: dict[str, Any],
+        health: dict[str, Any] | None,
+        *,
+        account: str | None = None,
+        problem: str = "",
+    ) -> None:
+        self._head: list[RenderableType] = [_Header(summary, health)]
+        if summary.get("mode") == "simulated":
+            said = " SIMULATED - no venue is contacted, no money is real "
+            self._head.insert(0, Text(said, style="bold reverse yellow"))
+        if problem:
+            self._head.append(Text(plain(problem), style="bold red"))
+        self._head += [Text(f"! {plain(remark)}", style="yellow") for remark in _remarks(summary, health)]
+        self._positions = _positions(summary, account, is_old=bool(problem))
+        self._accounts = Accounts(summary.get("accounts") or {}, is_old=bool(problem))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from self._head
+        room, room_for_accounts = options.height, None
+        if room is not None:
+            room = max(1, room - sum(_lines(console, options, part) for part in self._head))
+            room_for_accounts = max(1, room // 3)
+        foot = options.update(height=room_for_accounts)
+        if room is not None:
+            room = max(1, room - _lines(console, foot, self._accounts))
+        yield from console.render(self._positions, options.update(height=room))
+        yield from console.render(self._accounts, foot)
+
+
+def _lines(console: Console, options: ConsoleOptions, part: RenderableType) -> int:
+    return len(list(Segment.split_lines(console.render(part, options))))
+
+
+def _positions(summary: dict[str, Any], account: str | None, *, is_old: bool) -> RenderableType:
+    """The table, or in one line why there is none."""
     rows = _shown_positions(summary.get("positions") or {})
-    if problem:
+    if is_old:
         # What was proven when it was seen is not proven now.
         rows = [(name, {**position, "verdict": "stale"}) for name, position in rows]
     if rows:
-        parts.append(_Positions(rows, str(summary.get("timestamp") or "")))
-    elif unknown := _unknown(summary):
+        return _Positions(rows, str(summary.get("timestamp") or ""))
+    if unknown := _unknown(summary):
         # A venue that has not answered is not flat.
-        parts.append(Text(f"positions unknown: {', '.join(unknown)} not stated by the exchange yet"))
-    else:
-        where = f" in {account}" if account else ""
-        parts.append(Text(f"no open positions{where}"))
-    if len(accounts) > 1:
-        parts.append(_accounts(accounts))
-    return Group(*parts)
+        return Text(f"positions unknown: {', '.join(unknown)} not stated by the exchange yet")
+    return Text(f"no open positions{f' in {account}' if account else ''}")
 
 
 def _shown_positions(positions: dict[str, Position]) -> list[tuple[str, Position]]:
@@ -78,7 +107,9 @@ def _shown_positions(positions: dict[str, Position]) -> list[tuple[str, Position
 
 
 def _unknown(summary: dict[str, Any]) -> list[str]:
-    """The accounts that the venue has not stated yet."""
+    """The accounts that the venue has not stated yet. Equity may be unknown of one that it has stated."""
+    if summary.get("stated") is True:
+        return []
     return [
         plain(name)
         for name, account in (summary.get("accounts") or {}).items()
@@ -87,45 +118,46 @@ def _unknown(summary: dict[str, Any]) -> list[str]:
 
 
 class _Header:
-    """Who and how in one line, or in two where one would wrap."""
+    """Who and how in one line, or in as many as it takes without cutting a figure in two."""
 
     def __init__(self, summary: dict[str, Any], health: dict[str, Any] | None) -> None:
         self._sums, self._ages = _sums(summary, health), _ages(summary, health)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        whole = Text.assemble(self._sums, self._ages)
-        if whole.cell_len <= options.max_width:
-            yield whole
-        else:
-            yield self._sums
-            yield Text.assemble("  ", self._ages)
+        whole = list(fold([*self._sums, *self._ages], options.max_width))
+        if len(whole) == 1:
+            yield from whole
+            return
+        yield from fold(self._sums, options.max_width)
+        if self._ages:
+            yield from fold(self._ages, options.max_width, indent=GAP)
 
 
-def _ages(summary: dict[str, Any], health: dict[str, Any] | None) -> Text:
-    line, ages = Text(), (health or {}).get("ages_s") or {}
-    for title, key in (("fills", "fills"), ("prices", "prices"), ("sync", "reconcile")) if ages else ():
-        line.append(f"  {title} {age(ages.get(key))}", style="dim")
-    quota = summary.get("quota") or {}
+def _ages(summary: dict[str, Any], health: dict[str, Any] | None) -> list[Text]:
+    ages, quota = (health or {}).get("ages_s") or {}, summary.get("quota") or {}
+    feeds = (("fills", "fills"), ("prices", "prices"), ("sync", "reconcile")) if ages else ()
+    said = [f"{title} {age(ages.get(key))}" for title, key in feeds]
     if "weight_used" in quota:
-        line.append(f"  weight {quota['weight_used']}/{quota['weight_limit']}", style="dim")
-    return line
+        said.append(f"weight {quota['weight_used']}/{quota['weight_limit']}")
+    return [Text(text, style="dim") for text in said]
 
 
-def _sums(summary: dict[str, Any], health: dict[str, Any] | None) -> Text:
+def _sums(summary: dict[str, Any], health: dict[str, Any] | None) -> list[Text]:
     mode = str(summary.get("mode") or "unknown")
-    line = Text("hlposmon ", style="bold")
-    line.append(f"{mode.upper()} ", style="bold yellow" if mode != "live" else "bold")
+    name = Text.assemble(("hlposmon ", "bold"), (mode.upper(), "bold yellow" if mode != "live" else "bold"))
     if health is not None:
         status = str(health.get("status") or "unknown")
-        line.append(f"{status}  ", style=STATUS_STYLES.get(status, "bold red"))
+        name.append(f" {status}", style=STATUS_STYLES.get(status, "bold red"))
     if not summary.get("positions") and _unknown(summary):
-        line.append("positions unknown")
-        return line
-    line.append(f"positions {summary.get('active_positions', 0)}")
-    for title, key in (("exposure", "total_exposure"), ("uPnL", "unrealized_pnl"), ("total", "total_pnl")):
-        line.append(f"  {title} ")
-        line.append(money(summary.get(key), sign=key != "total_exposure"), style=_gain(summary.get(key), key))
-    return line
+        return [name, Text("positions unknown")]
+    exposure, profit, total = (summary.get(key) for key in ("total_exposure", "unrealized_pnl", "total_pnl"))
+    return [
+        name,
+        Text(f"positions {summary.get('active_positions', 0)}"),
+        Text(f"exposure {money(exposure)}"),
+        Text.assemble("uPnL ", (money(profit, sign=True), gain(profit))),
+        Text.assemble("total ", (money(total, sign=True), gain(total))),
+    ]
 
 
 def _remarks(summary: dict[str, Any], health: dict[str, Any] | None) -> list[str]:
@@ -133,40 +165,34 @@ def _remarks(summary: dict[str, Any], health: dict[str, Any] | None) -> list[str
 
     Among them an address that the exchange does not know, or that is an agent's.
     """
-    remarks = [str(reason) for reason in (health or {}).get("reasons") or []]
-    found = [
-        (f"account {name}", notice)
-        for name, account in (summary.get("accounts") or {}).items()
-        for notice in account.get("notices") or []
-    ]
-    found += [
-        (f"{name} is {position.get('verdict')}", position["verdict_reason"])
+    remarks = reasons_of(health or {})
+    for whose, what, why in _doubts_of_accounts(summary.get("accounts") or {}):
+        if not any(
+            why in one and (one == why or one.startswith((f"{whose}:", f"{whose} "))) for one in remarks
+        ):
+            remarks.append(f"{whose}: {what}{why}")
+    others = [
+        (f"{name} is {position.get('verdict')}", str(position["verdict_reason"]))
         for name, position in (summary.get("positions") or {}).items()
         if position.get("verdict_reason")
     ]
-    found += [
+    others += [
         (f"feed {name}", f"missed {counts['missed']} fills that came by another way")
         for name, counts in ((summary.get("feeds") or {}).get("fill_feeds") or {}).items()
         if counts.get("missed")
     ]
+    # What is the reason for a whole account is not said again of each of its positions.
     said = "\n".join(remarks)
-    return remarks + [f"{what}: {why}" for what, why in found if str(why) not in said]
+    return remarks + [f"{what}: {why}" for what, why in others if why not in said]
 
 
-def _accounts(accounts: dict[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("ACCOUNT", no_wrap=True)
-    for title in ("EQUITY", "EXPOSURE", "uPnL", "TOTAL"):
-        table.add_column(title, justify="right", no_wrap=True)
+def _doubts_of_accounts(accounts: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Whose it is, what it is about, and the reason."""
     for name, account in accounts.items():
-        table.add_row(
-            Text(plain(name)),
-            money(account.get("equity")),
-            money(account.get("total_exposure")),
-            Text(money(account.get("unrealized_pnl"), sign=True), style=_gain(account.get("unrealized_pnl"))),
-            Text(money(account.get("total_pnl"), sign=True), style=_gain(account.get("total_pnl"))),
-        )
-    return table
+        for notice in account.get("notices") or []:
+            yield f"account {name}", "", str(notice)
+        if account.get("equity_reason"):
+            yield f"account {name}", "equity: ", str(account["equity_reason"])
 
 
 class _Positions:
@@ -174,110 +200,63 @@ class _Positions:
 
     def __init__(self, rows: Sequence[tuple[str, Position]], timestamp: str) -> None:
         self._rows = rows
-        self._now = _time(timestamp)
+        self._now = time(timestamp)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         rows = self._rows
-        if console.is_terminal and options.height is not None:
-            rows = rows[: max(1, options.height - 8)]
+        if options.height is not None and len(rows) + 1 > options.height:
+            rows = rows[: max(1, options.height - 2)]  # the titles, and how many more there are
         cells = [_cells(name, position, self._now) for name, position in rows]
-        dropped: set[int] = set()
-        by_rank = sorted(range(len(COLUMNS)), key=lambda column: -COLUMNS[column][2])
-        table = _table(cells, dropped)
-        for column in by_rank[:-5]:
-            if Measurement.get(console, options.update(max_width=10_000), table).maximum <= options.max_width:
+        for table in _tables(cells):
+            if fits(console, options, table):
                 break
-            dropped.add(column)
-            table = _table(cells, dropped)
         yield table
-        if len(rows) < len(self._rows):
-            yield Text(f"... and {len(self._rows) - len(rows)} more", style="dim")
+        if more := len(self._rows) - len(rows):
+            yield Text(f"... and {more} more", style="dim")
 
 
-def _table(cells: list[list[Text]], dropped: set[int]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    kept = [column for column in range(len(COLUMNS)) if column not in dropped]
-    for column in kept:
-        title, justify, _ = COLUMNS[column]
-        table.add_column(title, justify="right" if justify == "right" else "left", no_wrap=True)
-    for row in cells:
-        table.add_row(*(row[column] for column in kept))
-    return table
+def _tables(cells: list[list[Text]]) -> Iterator[Table]:
+    """The same table narrower and narrower: a column less each time, and before that, prices not lined up."""
+    first_out = by_rank(COLUMNS)[:-KEPT]
+    columns, lined_up = _lined_up(cells)
+    for count in range(len(first_out) + 1):
+        yield make_table(columns, lined_up, first_out[:count])
+        yield make_table(COLUMNS, cells, first_out[:count])
+
+
+def _lined_up(cells: list[list[Text]]) -> tuple[list[Column], list[list[Text]]]:
+    """Columns and cells with the decimal points of each column of prices below each other."""
+    columns, rows = list(COLUMNS), [list(row) for row in cells]
+    for place, column in enumerate(COLUMNS):
+        if column.title in PRICES:
+            # Justified here: to justify right, rich takes away the blanks that line the points up.
+            texts = aligned([row[place].plain for row in rows])
+            width = max(map(len, [column.title, *texts]))
+            columns[place] = replace(column, title=column.title.rjust(width), justify="left")
+            for row, text in zip(rows, texts, strict=True):
+                row[place] = Text(text.rjust(width))
+    return columns, rows
 
 
 def _cells(name: str, position: Position, now: datetime | None) -> list[Text]:
-    verdict = plain(position.get("verdict") or "unproven")
-    filled = _time(str(position.get("last_fill_time") or ""))
+    filled = time(str(position.get("last_fill_time") or ""))
     since_s = (now - filled).total_seconds() if now and filled else None
     side = str(position.get("side") or "-")
     profit, realized = position.get("unrealized_pnl"), position.get("realized_pnl")
-    costs = _difference(position.get("funding"), position.get("fees"))
+    costs = difference(position.get("funding"), position.get("fees"))
+    places = places_of(position.get("mark_price"))
     return [
         Text(plain(name)),
         Text(plain(side), style={"long": "green", "short": "red"}.get(side, "")),
-        Text(_word(position.get("quantity"))),
-        Text(_price(position.get("entry_price"))),
-        Text(_price(position.get("mark_price"))),
-        Text(money(profit, sign=True), style=_gain(profit)),
-        Text(money(realized, sign=True), style=_gain(realized)),
+        Text(word(position.get("quantity"))),
+        Text(price(position.get("entry_price"), places)),
+        Text(price(position.get("mark_price"), places)),
+        Text(money(profit, sign=True), style=gain(profit)),
+        Text(money(realized, sign=True), style=gain(realized)),
         Text(money(costs, sign=True)),
         Text(money(position.get("notional_value"))),
-        Text(f"{_word(position.get('leverage'))}x" if position.get("leverage") else "-"),
-        Text(_price(position.get("liquidation_price"))),
+        Text(f"{word(position.get('leverage'))}x" if position.get("leverage") else "-"),
+        Text(price(position.get("liquidation_price"), places)),
         Text(age(since_s)),
-        Text(verdict, style=VERDICT_STYLES.get(verdict, "bold red")),
+        verdict_of(position),
     ]
-
-
-def plain(value: object) -> str:
-    """Text from outside, without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(value))
-
-
-def _word(value: object) -> str:
-    return "-" if value is None else plain(value)
-
-
-def _price(amount: object) -> str:
-    """A price to eight significant digits, more than the venue quotes; the exact one is in --json."""
-    value = _decimal(amount)
-    if value is None:
-        return _word(amount)
-    places = max(0, min(-int(value.as_tuple().exponent), 7 - value.adjusted()))
-    return f"{value:.{places}f}"
-
-
-def money(amount: object, *, sign: bool = False) -> str:
-    """USD to the cent for the eye; the exact string is in --json."""
-    value = _decimal(amount)
-    if value is None:
-        return "-"
-    return f"{value:+,.2f}" if sign else f"{value:,.2f}"
-
-
-def _gain(amount: object, key: str = "") -> str:
-    value = _decimal(amount)
-    if not value or key == "total_exposure":
-        return ""
-    return "green" if value > 0 else "red"
-
-
-def _difference(received: object, paid: object) -> str | None:
-    plus, minus = _decimal(received), _decimal(paid)
-    return None if plus is None or minus is None else str(plus - minus)
-
-
-def _decimal(amount: object) -> Decimal | None:
-    if not isinstance(amount, str):
-        return None
-    try:
-        return Decimal(amount)
-    except InvalidOperation:
-        return None
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None

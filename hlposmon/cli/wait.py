@@ -5,6 +5,7 @@ import time
 import click
 
 from hlposmon.cli.options import find_api, socket_option
+from hlposmon.cli.probe.verdict import reasons_of
 from hlposmon.client.connection import RequestRefused
 from hlposmon.errors import MonitorNotRunning, TimedOut, WireError
 
@@ -38,7 +39,7 @@ def command(ctx: click.Context, ready: bool, timeout_s: float, socket: str | Non
             health = find_api(ctx, socket, left_s).health()
             if health.get("ready") is True:
                 return 0
-            why = "; ".join(map(str, health.get("reasons") or [])) or f"it is {health.get('status')}"
+            why = "; ".join(reasons_of(health)) or f"it is {health.get('status')}"
         except (MonitorNotRunning, TimedOut, RequestRefused, WireError) as error:
             why = str(error)
         if time.monotonic() + PAUSE_S >= deadline:

@@ -4,7 +4,6 @@ The order of reading is the order of the report: the `.env` file, the environmen
 to bottom, then what only the whole can show (no account, a socket path too long).
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,15 @@ from hlposmon.config.envfile import read_env_file
 from hlposmon.config.paths import (
     FALSE,
     ROOT,
-    SOCKET_BYTES,
     TRUE,
     Surroundings,
     find_config,
     resolve,
+    socket_mistakes,
     unreadable_config,
 )
 from hlposmon.config.settings import (
+    NO_BACKTEST,
     AuditSettings,
     Flags,
     HyperliquidSettings,
@@ -68,15 +68,13 @@ class _Loading:
 
     def settings(self) -> Settings:
         top = self._read_config()
-        file_mode = top.text("execution_mode", "live", choices=("live", "backtest"))
-        live = self._switch("ENABLE_LIVE_TRADING")
-        simulated = self.flags.simulate or live is False
+        execution_mode, simulated = self._mode(top)
         log_level = self._log_level(top)
         log_format = top.text("log_format", "text", choices=("text", "json"))
         paths = self._paths(top, simulated)
-        hyperliquid = self._hyperliquid(top, simulated, "live" if live else file_mode)
+        hyperliquid = self._hyperliquid(top, simulated)
         settings = Settings(
-            execution_mode="live" if live else file_mode,
+            execution_mode=execution_mode,
             simulated=simulated,
             hyperliquid=hyperliquid,
             prices=_prices(top.table("prices")),
@@ -102,6 +100,15 @@ class _Loading:
         table = _parse(self.config, self.mistakes)
         self.unread = table is None
         return Reader(str(self.config), table or {}, self.mistakes)
+
+    def _mode(self, top: Reader) -> tuple[str, bool]:
+        """The execution mode, and whether the run is a simulated one."""
+        mode = top.text("execution_mode", "live", choices=("live", "backtest"))
+        live = self._switch("ENABLE_LIVE_TRADING")
+        simulated = self.flags.simulate or live is False
+        if mode == "backtest" and not live and not simulated:
+            top.wrong("execution_mode", shown(mode), NO_BACKTEST)
+        return "live" if live else mode, simulated
 
     def _switch(self, name: str) -> bool | None:
         """A true/false variable; None when unset or empty."""
@@ -133,16 +140,12 @@ class _Loading:
             value = top.text(name, "")
             if value and not value.startswith(("/", "~/")):
                 top.wrong(name, shown(value), "an absolute path")
+            elif "\0" in value:
+                top.wrong(name, shown(value), "a path without a NUL")
             elif value:
                 table[name] = value
         paths = resolve(self.around, self.config, table, simulated)
-        length = len(os.fsencode(paths.socket))
-        if length > SOCKET_BYTES:
-            self.mistakes.append(
-                f"socket: found the path {paths.socket} of {length} bytes, wanted at most {SOCKET_BYTES}"
-                " (a limit of Unix sockets): give a shorter one with --socket, HLPOSMON_SOCKET or socket = "
-                "in the config"
-            )
+        self.mistakes += socket_mistakes(paths)
         return paths
 
     def _tcp(self, table: Reader) -> TcpSettings:
@@ -151,7 +154,7 @@ class _Loading:
             self.notices.append(notice)
         return tcp
 
-    def _hyperliquid(self, top: Reader, simulated: bool, execution_mode: str) -> HyperliquidSettings:
+    def _hyperliquid(self, top: Reader, simulated: bool) -> HyperliquidSettings:
         venues = top.table("venues")
         table = venues.table("hyperliquid")
         enabled = table.boolean("enabled", True)
@@ -165,11 +168,14 @@ class _Loading:
         configured = () if self.unread else read_accounts(table)
         table.done()
         venues.done()
-        live = execution_mode == "live" and not simulated
-        if live and not enabled:
+        if not enabled and not simulated:
             table.wrong("enabled", "false", "true: it is the one venue, so nothing would be watched")
         accounts = watched_accounts(
-            self.around, configured, needed=live and enabled, mistakes=self.mistakes, notices=self.notices
+            self.around,
+            configured,
+            needed=enabled and not simulated,
+            mistakes=self.mistakes,
+            notices=self.notices,
         )
         return HyperliquidSettings(enabled, testnet, api_url, ws_url, fill_feeds, max_users, accounts)
 

@@ -14,7 +14,11 @@ from hlposmon.config import places
 from hlposmon.config.settings import Flags, Paths
 
 ROOT = Path("/")
-SOCKET_BYTES = 107  # sun_path holds 108 with its closing zero (unix(7))
+# sun_path holds 108 bytes with its closing zero (unix(7)); the workers' queue beside the socket, `.NAME.q`,
+# takes three more than the socket.
+SOCKET_BYTES = 107 - 3
+# Files of ours beside the socket; .lock is there when the state or the logs share its folder.
+OUR_NAMES = ("snapshot", ".snapshot.lock", ".lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,31 @@ def resolve(
         state = state if state_is_chosen else state / "simulated"
         log = log if log_is_chosen else _simulated_log(log)
     return Paths(config, socket, socket.parent / "snapshot", state, log)
+
+
+def socket_mistakes(paths: Paths) -> list[str]:
+    """What keeps a monitor from serving at this path, whoever starts it and whatever is there by then."""
+    socket = paths.socket
+    named = "with --socket, HLPOSMON_SOCKET or socket = in the config"
+    found = []
+    length = len(os.fsencode(socket))
+    if length > SOCKET_BYTES:
+        found.append(
+            f"socket: found the path {socket} of {length} bytes, wanted at most {SOCKET_BYTES}"
+            f" (a limit of Unix sockets): give a shorter one {named}"
+        )
+    if not socket.name or socket.name in OUR_NAMES:
+        found.append(
+            f"socket: found the path {socket}, wanted a file that is none of the monitor's own"
+            f" ({', '.join(OUR_NAMES)}): give another {named}"
+        )
+    found += [
+        f"socket: found the path {socket}, wanted one that is not {what} {folder} nor above it:"
+        f" give another {named}"
+        for what, folder in (("the state folder", paths.state_dir), ("the log folder", paths.log_dir))
+        if socket.name and folder.is_relative_to(socket)
+    ]
+    return found
 
 
 def _simulated_log(log: Path) -> Path:

@@ -9,6 +9,9 @@ MAINNET_WS = "wss://api.hyperliquid.xyz/ws"
 TESTNET_API = "https://api.hyperliquid-testnet.xyz"
 TESTNET_WS = "wss://api.hyperliquid-testnet.xyz/ws"
 
+# What is wanted in place of execution_mode = "backtest".
+NO_BACKTEST = "live: there is no backtest source yet"
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -94,7 +97,10 @@ class Paths:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything `hlposmon run` obeys. `notices` are lines that the log must say at start."""
+    """Everything `hlposmon run` obeys. `notices` are lines that the log must say at start.
+
+    `execution_mode` is "backtest" only where the run is simulated and so asks no source of old data.
+    """
 
     execution_mode: str
     simulated: bool

@@ -27,7 +27,7 @@ def read_tcp(table: Reader) -> TcpSettings:
         return TcpSettings("", allow_remote, hosts, origins)
     host, colon, port = listen.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+    if not colon or not _is_host(host) or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         table.wrong("listen", shown(listen), 'host:port, like "127.0.0.1:8000"')
     elif not allow_remote and not is_loopback(host):
         table.wrong(
@@ -47,6 +47,18 @@ def reachable_notice(tcp: TcpSettings) -> str | None:
         f"[tcp] listen = {shown(tcp.listen)} can be reached by others, and has no password: whoever reaches"
         " it sees every position; SECURITY.md says how to do better"
     )
+
+
+def _is_host(host: str) -> bool:
+    """Whether this is an address, or could be a name. Whether it resolves is a matter of the moment."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            return bool(host) and host.isprintable() and bool(host.encode("idna"))
+        except UnicodeError:
+            return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

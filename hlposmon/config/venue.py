@@ -5,6 +5,7 @@ a URL decides both, so that prices of one exchange never meet positions of anoth
 """
 
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from hlposmon.config.accounts import (
     KEY_NAME,
@@ -141,13 +142,18 @@ _WS = ("ws://", "wss://")
 
 
 def _is_url(url: str, schemes: tuple[str, ...]) -> bool:
-    return (
-        url.startswith(schemes) and len(url.partition("://")[2]) > 0 and url.isprintable() and " " not in url
-    )
+    try:
+        parts = urlsplit(url)
+        has_place = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # brackets without an IPv6 address, or a port beyond 65535
+        return False
+    return has_place and url.startswith(schemes) and url.isprintable() and " " not in url
 
 
 def _url_wanted(schemes: tuple[str, ...]) -> str:
-    return f"a URL that starts with {' or '.join(schemes)}"
+    return (
+        f"a URL that starts with {' or '.join(schemes)} and names a host, with a port of 1 to 65535 or none"
+    )
 
 
 def _check_url(table: Reader, key: str, url: str, testnet: bool) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from hlposmon.channels.newest import Newest
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.config import Account, Settings
-from hlposmon.errors import ConfigError, HlposmonError
+from hlposmon.errors import HlposmonError
 from hlposmon.service import children
 from hlposmon.service.fixed import as_it_runs, needing_restart
 from hlposmon.service.needs import FillNeeds, PriceNeeds, ReconcileNeeds, StateNeeds
@@ -55,8 +55,6 @@ def serve(
     `simulation` brings up the simulated exchange and watches its accounts instead of a real venue's.
     Raises InUse or NotPermitted before anything is started.
     """
-    if settings.execution_mode == "backtest" and simulation is None:
-        raise ConfigError(['execution_mode: found "backtest", which this version cannot run; wanted "live"'])
     _raise_descriptor_limit()
     os.umask(os.umask(0o077) | 0o027)  # whatever we were given: nothing of ours is for everybody
     fmt: logs.Format = "json" if settings.log_format == "json" else "text"

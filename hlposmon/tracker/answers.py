@@ -3,11 +3,13 @@
 import os
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 from hlposmon.channels.server import Traffic
 from hlposmon.config import Settings
 from hlposmon.domain.book import Book
+from hlposmon.domain.views import View
 from hlposmon.tracker.archive import Archive
 from hlposmon.tracker.clocks import Clocks, oldest
 from hlposmon.tracker.counts import Counts
@@ -17,6 +19,7 @@ from hlposmon.tracker.incidents import Incidents
 from hlposmon.tracker.processes import Worker, memory_bytes
 from hlposmon.tracker.sight import Sight
 from hlposmon.wire import published
+from hlposmon.wire.text import fragment
 
 
 class Answers:
@@ -50,21 +53,28 @@ class Answers:
         self._began_ms = int(time.time() * 1000)
 
     def summary(self, account: str | None) -> dict[str, Any] | None:
-        """The summary of all accounts or of one; None when it is not watched."""
+        """The summary of all accounts or of one, for `wire.text.dumps`; None when it is not watched.
+
+        A position stands in it twice, at the top and in its account: it is made and encoded once.
+        """
         if account is not None and account not in self._book.accounts:
             return None
         names = self._book.accounts if account is None else (account,)
-        views = self._book.views(account)
-        several = len(self._book.accounts) > 1 and account is None
+        held = {name: self._book.views(name) for name in names}
+        shown = {name: self._positions(views) for name, views in held.items()}
+        sums = {name: published.totals(views) for name, views in held.items()}
+        is_one = len(names) == 1
         now_s = time.monotonic()
         return {
             "timestamp": published.time_text(int(time.time() * 1000)),
             "seq": self._seq(),
             "mode": self.settings.mode,
             "stated": all(map(self._book.is_stated, names)),
-            **published.totals(views),
-            "positions": published.positions(views, self._updated_ms, several_accounts=several),
-            "accounts": {name: self._account(name) for name in names},
+            **(sums[names[0]] if is_one else published.totals(chain(*held.values()))),
+            "positions": shown[names[0]] if is_one else published.of_all(shown),
+            "accounts": {
+                name: {**sums[name], "positions": shown[name], **self._account(name)} for name in names
+            },
             "feeds": {
                 "ages_s": self._ages_json(),
                 "fill_feeds_s": self._clocks.feed_ages(now_s),
@@ -222,13 +232,12 @@ class Answers:
         }
 
     def _account(self, name: str) -> dict[str, Any]:
-        views = self._book.views(name)
         addresses = {account.name: account.address for account in self.settings.hyperliquid.accounts}
-        return {
-            **published.totals(views),
-            "positions": published.positions(views, self._updated_ms, several_accounts=False),
-            **published.account(self._book.account(name), addresses.get(name)),
-        }
+        return published.account(self._book.account(name), addresses.get(name))
+
+    def _positions(self, views: Sequence[View]) -> dict[str, Any]:
+        rows = published.positions(views, self._updated_ms)
+        return {label: fragment(row) for label, row in rows.items()}
 
 
 def _rounded(age: float | None) -> float | None:

@@ -211,19 +211,19 @@ class HyperliquidInfo:
 
 
 class HyperliquidPositions:
-    """The PositionInterface of Hyperliquid's perpetuals."""
+    """The PositionInterface of Hyperliquid's perpetuals, always live: it asks the exchange itself."""
 
     venue = wire.VENUE
+    execution_mode = "live"
 
-    def __init__(self, execution_mode: str, info: HyperliquidInfo, accounts: tuple[Account, ...]) -> None:
-        self.execution_mode = execution_mode
+    def __init__(self, info: HyperliquidInfo, accounts: tuple[Account, ...]) -> None:
         self._info = info
         self._accounts = accounts
 
     @classmethod
-    def at(cls, execution_mode: str, api_url: str, accounts: tuple[Account, ...]) -> "HyperliquidPositions":
+    def at(cls, api_url: str, accounts: tuple[Account, ...]) -> "HyperliquidPositions":
         info = HyperliquidInfo(api_url, budget=Quota().share(), patience=Unhurried())
-        return cls(execution_mode, info, accounts)
+        return cls(info, accounts)
 
     def get_positions(self, timestamp: int | None = None) -> dict[str, Any]:
         """`perp_positions` by account and coin: size, side, entry price, unrealised P&L."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from hlposmon.config import Account
 from hlposmon.config.accounts import plain_address, with_names
+from hlposmon.config.settings import NO_BACKTEST
 from hlposmon.errors import ConfigError, HlposmonError
 from hlposmon.venues.port import PositionInterface
 
@@ -21,7 +22,8 @@ def create_position_interface(
     """The interface of `venue`. `config` is the effective configuration as the TOML spells it, or the
     part of it under `venues.<venue>`.
 
-    Raises ValueError for a venue that is not known, ConfigError for a configuration that will not do.
+    Raises ValueError for a venue or a mode that is not known, ConfigError for a configuration that will not
+    do and for a backtest, which has no source yet.
     """
     build = _BUILDERS.get(venue)
     if build is None:
@@ -30,8 +32,10 @@ def create_position_interface(
         )
     if execution_mode not in ("live", "backtest"):
         raise ValueError(f"execution_mode is live or backtest, not {execution_mode!r}")
+    if execution_mode == "backtest":
+        raise ConfigError([f"execution_mode: found {execution_mode!r}, wanted {NO_BACKTEST}"])
     section = config.get("venues", {}).get(venue, {}) if "venues" in config else config
-    return build(execution_mode, section)
+    return build(section)
 
 
 def get_position_interfaces(
@@ -47,11 +51,11 @@ def get_position_interfaces(
     return found
 
 
-def _hyperliquid(execution_mode: str, section: Mapping[str, Any]) -> PositionInterface:
+def _hyperliquid(section: Mapping[str, Any]) -> PositionInterface:
     from hlposmon.venues.hyperliquid import HyperliquidPositions
 
     api_url = str(section.get("api_url") or _APIS[bool(section.get("testnet", False))])
-    return HyperliquidPositions.at(execution_mode, api_url, _accounts(section.get("accounts")))
+    return HyperliquidPositions.at(api_url, _accounts(section.get("accounts")))
 
 
 def _accounts(rows: Any) -> tuple[Account, ...]:
@@ -71,4 +75,4 @@ def _accounts(rows: Any) -> tuple[Account, ...]:
     return accounts
 
 
-_BUILDERS: dict[str, Callable[[str, Mapping[str, Any]], PositionInterface]] = {"hyperliquid": _hyperliquid}
+_BUILDERS: dict[str, Callable[[Mapping[str, Any]], PositionInterface]] = {"hyperliquid": _hyperliquid}

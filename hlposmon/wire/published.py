@@ -6,17 +6,19 @@ made endless is rounded half-even to ten decimals. Rounding for display happens 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from hlposmon.domain.amounts import CONTEXT, ZERO, exactly, plain
 from hlposmon.domain.reports import Fill
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import AccountView, View
 from hlposmon.wire.record import PositionRecord
+
+T = TypeVar("T")
 
 _TEN_DIGITS = Context(prec=10, rounding=ROUND_HALF_EVEN)
 _TEN_DECIMALS = Decimal(1).scaleb(-10)
@@ -211,20 +213,22 @@ def totals(views: Iterable[View]) -> dict[str, Any]:
 
 
 def positions(
-    views: Iterable[View], updated_ms: Callable[[str, str], int | None], *, several_accounts: bool
-) -> dict[str, Any]:
-    """Positions by symbol, by `account/symbol` when there are several accounts, by key where a symbol
-    would stand for two."""
+    views: Iterable[View], updated_ms: Callable[[str, str], int | None]
+) -> dict[str, dict[str, Any]]:
+    """The positions of one account by symbol, by key where a symbol would stand for two."""
     listed = [view for view in views if is_listed(view)]
-    names = [(view.account, symbol_of(view.key)) for view in listed]
-    held = Counter(names)
-    found = {}
-    for view, name in zip(listed, names, strict=True):
-        label = name[1] if held[name] == 1 else view.key
-        found[f"{view.account}/{label}" if several_accounts else label] = position(
+    held = Counter(symbol_of(view.key) for view in listed)
+    return {
+        symbol_of(view.key) if held[symbol_of(view.key)] == 1 else view.key: position(
             view, updated_ms(view.account, view.key)
         )
-    return found
+        for view in listed
+    }
+
+
+def of_all(shown: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
+    """The positions of several accounts by `account/label`."""
+    return {f"{name}/{label}": row for name, rows in shown.items() for label, row in rows.items()}
 
 
 def account(view: AccountView, address: str | None) -> dict[str, Any]:

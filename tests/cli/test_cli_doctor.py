@@ -112,6 +112,32 @@ def test_a_running_monitor_is_asked(world):
 
 
 @pytest.mark.system
+def test_beside_a_simulated_run_nothing_fails_that_is_not_wrong(world):
+    world.start("--simulate", "--seed", "3")
+    findings, _ = doctor(world, status=0)
+
+    (state, said), (_, judged) = of(findings, "config")
+    assert (state, said.startswith(f"the monitor at {world.socket} is a simulated run")) == ("ok", True)
+    assert judged.endswith("valid, mode simulated")
+    assert of(findings, "accounts") == [("ok", "simulated: the simulated exchange brings its own")]
+    assert of(findings, "exchange") == [("skipped", "simulated: no exchange is asked")]
+    assert of(findings, "monitor")[0] == ("ok", "simulated, healthy")
+
+
+@pytest.mark.system
+def test_what_a_flag_names_is_checked_as_live_beside_a_simulated_run_too(world):
+    world.start("--simulate", "--seed", "3")
+    config = world.folder / "c.toml"
+    config.write_text("")
+    findings, _ = doctor(world, "--offline", "--config", str(config), status=1)
+    [(state, text)] = of(findings, "config")
+    assert (state, text.startswith("no account to watch")) == ("fail", True)
+
+    findings, _ = doctor(world, "--offline", "--address", ADDRESS, status=0)
+    assert [text.endswith("valid, mode live") for _, text in of(findings, "config")] == [True]
+
+
+@pytest.mark.system
 def test_an_address_that_is_unknown_and_one_of_an_agent_fail_with_what_to_do(world):
     world.open_exchange("--seed", "3")
     agent, master = "0x" + "cd" * 20, world.accounts[0]

@@ -21,6 +21,36 @@ def test_all_well_is_the_line_of_the_contract_and_zero(hlposmon: Commands, monit
     assert 0 == result.exit_code
 
 
+def test_a_notice_is_said_on_every_way_and_the_details_are_for_programs(
+    hlposmon: Commands, monitor: Monitor, tmp_path: Path
+):
+    text = "5 HYPE are held on spot and not watched"
+    health = {
+        **HEALTH,
+        "status": "degraded",
+        "ready": False,
+        "reasons": [text],
+        "details": [{"code": "not_watched", "account": "main", "text": text}],
+    }
+    monitor.says("positions/health", health)
+    result = hlposmon.run("health", "-v", "--textfile", str(tmp_path / "h.prom"))
+    line, reason = result.stdout.splitlines()
+
+    assert result.exit_code == 1
+    assert line.startswith(
+        f"HLPOSMON WARNING - 2 positions, uPnL +12.34 USD, all proven: account main: {text} | "
+    )
+    assert reason == f"account main: {text}"
+    assert "hlposmon_health_status 1\n" in (tmp_path / "h.prom").read_text()
+    assert json.loads(hlposmon.run("health", "--json").stdout) == health
+    assert f"! account main: {text}\n" in hlposmon.run("status").stdout
+    waited = hlposmon.run("wait", "--ready", "--timeout", "0.3")
+    assert (waited.exit_code, waited.stderr) == (
+        124,
+        f"hlposmon: the monitor was not ready within 0.3 s: account main: {text}\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "code", "line"),
     [

@@ -22,7 +22,7 @@ def test_status_shows_the_position_with_its_verdict(hlposmon: Commands, monitor:
         "BTC-USD",
         "long",
         "0.15",
-        "50166.667",
+        "50167",
         "+125.00",
         "-3.76",
         "20x",
@@ -69,6 +69,120 @@ def test_status_shows_reasons_and_equity_of_several_accounts(hlposmon: Commands,
     assert "5.50" in output
 
 
+def accounts_say(monitor: Monitor, **accounts: dict[str, object]) -> None:
+    given = {name: {**TOTALS, "verdict": "proven", **account} for name, account in accounts.items()}
+    monitor.says("positions/summary", {**SUMMARY, "stated": True, "accounts": given})
+
+
+def row_of(output: str, name: str) -> list[str]:
+    return next(line.split() for line in output.splitlines() if line.startswith(name))
+
+
+def test_status_shows_what_each_account_has_and_has_in_use(hlposmon: Commands, monitor: Monitor):
+    figures = {"equity": "10000.00", "margin_used": "382.5", "withdrawable": "9617.499"}
+    accounts_say(monitor, main=figures)
+    output = hlposmon.run("status").stdout
+    assert row_of(output, "ACCOUNT") == ["ACCOUNT", "EQUITY", "MARGIN", "WITHDRAWABLE", "VERDICT"]
+    assert row_of(output, "main") == ["main", "10,000.00", "382.50", "9,617.50", "proven"]
+
+    accounts_say(monitor, main=figures, desk={**figures, "equity": "5.5"})
+    output = hlposmon.run("status").stdout
+    titles = ["ACCOUNT", "EQUITY", "MARGIN", "WITHDRAWABLE", "EXPOSURE", "uPnL", "TOTAL", "VERDICT"]
+    sums = ["382.50", "9,617.50", "7,650.00", "+125.00", "+121.24", "proven"]
+    assert row_of(output, "ACCOUNT") == titles
+    assert row_of(output, "desk") == ["desk", "5.50", *sums]
+
+
+def test_an_equity_that_is_not_known_is_said_with_its_reason_once(hlposmon: Commands, monitor: Monitor):
+    reason = "unifiedAccount: spot balances are margin too"
+    accounts_say(monitor, main={"equity": None, "equity_reason": reason}, desk={"equity": "1"})
+    output = hlposmon.run("status").stdout
+    assert row_of(output, "main")[:4] == ["main", "unknown", "unknown", "unknown"]
+    assert f"! account main: equity: {reason}\n" in output
+
+    notice = f"the account is a {reason}"
+    accounts_say(monitor, main={"equity": None, "equity_reason": reason, "notices": [notice]})
+    output = hlposmon.run("status").stdout
+    assert output.count(reason) == 1
+
+
+def test_an_account_without_positions_whose_equity_is_not_known_is_flat(hlposmon: Commands, monitor: Monitor):
+    account = {"equity": None, "equity_reason": "not known", "verdict": "stale", "positions": {}}
+    summary = {**SUMMARY, "stated": True, "positions": {}, "accounts": {"main": account}}
+    monitor.says("positions/summary", summary)
+    assert "no open positions" in hlposmon.run("status").stdout
+
+    monitor.says("positions/summary", {**summary, "stated": False})
+    assert "positions unknown: main not stated by the exchange yet" in hlposmon.run("status").stdout
+
+
+@pytest.mark.parametrize("columns", [30, 40, 60, 80, 120])
+def test_what_an_account_has_is_shown_however_narrow_it_is(
+    hlposmon: Commands, monitor: Monitor, columns: int
+):
+    figures = {"equity": "1234567.00", "margin_used": "382.50", "withdrawable": "-9617.50"}
+    accounts_say(monitor, main=figures, a_name_of_32_letters_and_no_fewer=figures)
+    output = hlposmon.run("status", COLUMNS=str(columns)).stdout
+
+    assert max(map(len, output.splitlines())) <= max(columns, 32)  # a name is never cut
+    for figure in ("1,234,567.00", "382.50", "-9,617.50"):
+        assert output.count(figure) == 2
+
+
+def test_the_prices_of_a_row_have_the_decimals_of_its_mark(hlposmon: Commands, monitor: Monitor):
+    prices = {
+        "ARB": ("0.2103116863", "0.21036", "12.346215"),
+        "BTC": ("86052", "85949.4", "74455.27834"),
+        "DOGE": ("0.1962", "0.2", None),
+        "ETH": ("2872.8307", None, "2500.123456789"),
+        "HYPE": ("33.15", "33.15625", "33.15624500"),
+    }
+    positions = {
+        coin: {**POSITION, "entry_price": entry, "mark_price": mark, "liquidation_price": liquidation}
+        for coin, (entry, mark, liquidation) in prices.items()
+    }
+    monitor.says("positions/summary", {**SUMMARY, "positions": positions})
+    output = hlposmon.run("status").stdout
+    cells = {line.split()[0]: line.split() for line in output.splitlines()}
+
+    def shown(coin: str) -> list[str]:
+        return [cells[coin][cells["POSITION"].index(title)] for title in ("ENTRY", "MARK", "LIQ")]
+
+    assert shown("ARB") == ["0.21031", "0.21036", "12.34622"]  # half to even
+    assert shown("BTC") == ["86052.0", "85949.4", "74455.3"]
+    assert shown("DOGE") == ["0.19620", "0.20000", "-"]  # no fewer than five digits of the mark
+    assert shown("ETH") == ["2872.8307", "-", "2500.1235"]
+    assert shown("HYPE") == ["33.15000", "33.15625", "33.15624"]
+    assert positions == json.loads(hlposmon.run("status", "--json").stdout)["positions"]
+
+
+def test_the_decimal_points_of_a_column_stand_below_each_other(hlposmon: Commands, monitor: Monitor):
+    marks = {"ARB": "0.21036", "BTC": "85949.4", "ETH": "2873.18", "SOL": "131.0525"}
+    positions = {
+        coin: {**POSITION, "entry_price": mark, "mark_price": mark, "liquidation_price": mark}
+        for coin, mark in marks.items()
+    }
+    monitor.says("positions/summary", {**SUMMARY, "positions": positions})
+    rows = [line for line in hlposmon.run("status").stdout.splitlines() if line[:3] in marks]
+    points = [[place for place, letter in enumerate(row) if letter == "."] for row in rows]
+
+    assert len(rows) == 4
+    # In a row SIZE, ENTRY, MARK, uPnL, rPnL, FEES+FUND, NOTIONAL and LIQ have one each.
+    assert len({(row[1], row[2], row[7]) for row in points}) == 1
+
+
+def test_what_is_amiss_with_two_accounts_alike_is_said_of_both(hlposmon: Commands, monitor: Monitor):
+    notices = ["trades on the dex xyz"]
+    accounts_say(monitor, main={"notices": notices}, mai={"notices": notices})
+    monitor.says("positions/health", {**HEALTH, "reasons": [f"account main: {notices[0]}"]})
+    output = hlposmon.run("status").stdout
+
+    assert [line for line in output.splitlines() if line.startswith("!")] == [
+        "! account main: trades on the dex xyz",
+        "! account mai: trades on the dex xyz",
+    ]
+
+
 def test_status_does_not_obey_what_comes_from_outside(hlposmon: Commands, monitor: Monitor):
     monitor.says("positions/summary", {**SUMMARY, "positions": {"\x1b[31m[bold]X": POSITION}})
 
@@ -89,12 +203,14 @@ def test_watch_goes_on_through_a_restart_of_the_monitor(hlposmon: Commands, moni
     monitor.stop()
     seen = next(line for line in watching.stdout if "NOT NEW" in line)
     old = next(line for line in watching.stdout if "BTC-USD" in line)
+    account = next(line for line in watching.stdout if line.startswith("main"))
     monitor.start()
     back = next(line for line in watching.stdout if "healthy" in line)
     watching.send_signal(signal.SIGINT)
 
     assert "no monitor" in seen
     assert old.rstrip().endswith("stale")
+    assert account.split() == ["main", "10,000.00", "unknown", "unknown", "stale"]
     assert "LIVE" in back
     assert 0 == watching.wait(5)
     assert "" == watching.communicate()[1].strip()

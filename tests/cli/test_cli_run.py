@@ -131,6 +131,45 @@ def test_config_check_says_ok_or_every_mistake(hlposmon: Commands, tmp_path: Pat
     assert 3 == result.stderr.count("hlposmon: ")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            'execution_mode = "backtest"',
+            "execution_mode: found 'backtest', wanted live: there is no backtest",
+        ),
+        ('socket = "/tmp/a\\u0000b"', "socket: found '/tmp/a\\x00b', wanted a path without a NUL"),
+        ('state_dir = "/tmp/a\\u0000b"', "state_dir: found '/tmp/a\\x00b', wanted a path without a NUL"),
+        ('log_dir = "/tmp/a\\u0000b"', "log_dir: found '/tmp/a\\x00b', wanted a path without a NUL"),
+        (f'socket = "/tmp/{"s" * 100}"', "of 105 bytes, wanted at most 104"),
+        ('socket = "/"', "socket: found the path /, wanted "),
+        ('socket = "/tmp/x/snapshot"', "socket: found the path /tmp/x/snapshot, wanted "),
+        ('socket = "/tmp/x/.snapshot.lock"', "socket: found the path /tmp/x/.snapshot.lock, wanted "),
+        ('socket = "/tmp/x"\nlog_dir = "/tmp/x/log"', "wanted one that is not the log folder /tmp/x/log"),
+        ('socket = "/tmp/x"\nstate_dir = "/tmp/x"', "wanted one that is not the state folder /tmp/x"),
+        (
+            '[tcp]\nlisten = "a\\u0000b:1"\nallow_remote = true',
+            "tcp.listen: found 'a\\x00b:1', wanted host:port",
+        ),
+        ('[tcp]\nlisten = "a..b:1"\nallow_remote = true', "tcp.listen: found 'a..b:1', wanted host:port"),
+        ('[venues.hyperliquid]\napi_url = "http://[::1"', "api_url: found 'http://[::1', wanted a URL"),
+        ('[venues.hyperliquid]\nws_url = "ws://h:99999/ws"', "ws_url: found 'ws://h:99999/ws', wanted a URL"),
+    ],
+)
+def test_what_run_refuses_of_a_configuration_config_check_refuses_alike(
+    hlposmon: Commands, tmp_path: Path, text: str, said: str
+):
+    config = tmp_path / "c.toml"
+    del hlposmon.environ["HLPOSMON_SOCKET"]  # it is stronger than the file
+    config.write_text(f'{text}\n[[venues.hyperliquid.accounts]]\naddress = "{ONE}"\n')
+    checked = hlposmon.run("config", "check", "--config", str(config))
+    assert 78 == checked.exit_code
+    assert said in checked.stderr
+
+    tried = hlposmon.run("run", "--config", str(config))
+    assert (78, checked.stderr) == (tried.exit_code, tried.stderr)
+
+
 def test_config_print_is_a_config(hlposmon: Commands, tmp_path: Path):
     printed = hlposmon.run("config", "print", HYPERLIQUID_ACCOUNT_ADDRESS=ONE, HYPERLIQUID_PRIVATE_KEY=KEY)
     assert KEY[2:] not in printed.output

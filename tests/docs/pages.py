@@ -143,7 +143,7 @@ def typed(line: str, program: str) -> Iterator[list[str]]:
 
 def complaint(program: click.Command, arguments: list[str]) -> str | None:
     """What click has against a command line, its values left out; None when it would take it."""
-    command, context = program, click.Context(program, info_name=program.name)
+    command, context = program, click.Context(program, info_name=program.name, **program.context_settings)
     rest = arguments
     try:
         while isinstance(command, click.Group):

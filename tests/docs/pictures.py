@@ -38,6 +38,16 @@ def draw() -> str:
     return _TEXT.sub(_tight, re.sub(r" *@font-face \{.*?\}\n", "", svg, flags=re.DOTALL))
 
 
+def text_of(svg: str) -> list[str]:
+    """The lines of the picture, with a blank between two pieces of text."""
+    lines: dict[str, list[str]] = {}
+    for found in _TEXT.finditer(svg):
+        if found["y"] not in lines:
+            lines[found["y"]] = []
+        lines[found["y"]].append(html.unescape(found["text"].replace(_BLANK, " ")))
+    return [" ".join(pieces) for pieces in lines.values()]
+
+
 def _tight(found: re.Match[str]) -> str:
     """A piece of text without blanks at its ends: some programs that draw SVG leave them out themselves."""
     text = found["text"].replace(_BLANK, " ")

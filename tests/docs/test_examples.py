@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from hlposmon.cli.accounts import COLUMNS as OF_ACCOUNTS
 from hlposmon.cli.table import COLUMNS
 from tests.docs.conftest import EXAMPLES, Shown, shown, until
 from tests.docs.pages import ROOT, all_blocks
-from tests.system.world import alive
+from tests.docs.pictures import PICTURE, WIDTH, text_of
+from tests.system.world import COMMAND, alive
 
 MARKED = [block for block in all_blocks() if block.mark.startswith("run")]
 
@@ -139,9 +141,24 @@ def test_the_picture_of_status_shows_the_columns_that_status_has():
     """python -m tests.docs.pictures draws it anew."""
     words = (ROOT / "docs" / "pictures" / "status.svg").read_text().replace("&#160;", " ")
 
-    assert [title for title, _, _ in COLUMNS if title not in words] == []
+    assert [column.title for column in (*COLUMNS, *OF_ACCOUNTS[:4]) if column.title not in words] == []
     assert "SIMULATED" in words
     assert "proven" in words
+
+
+def test_the_picture_of_status_is_like_what_a_run_prints(monitor: Shown):
+    """python -m tests.docs.pictures draws it anew."""
+
+    def parts(lines):
+        """The titles of each table, and what stands before the figures in the line at the top."""
+        head = next(line for line in lines if line.startswith("hlposmon "))
+        titles = [line.split() for line in lines if line.startswith(("POSITION", "ACCOUNT"))]
+        return re.findall(r"[A-Za-z]+(?= [-+]?[\d.,]+)", head), titles
+
+    environ = {**monitor.surroundings(), "COLUMNS": str(WIDTH)}
+    done = subprocess.run([*COMMAND, "status"], capture_output=True, text=True, env=environ, check=True)
+
+    assert parts(text_of(PICTURE.read_text())) == parts(done.stdout.splitlines())
 
 
 def test_the_schema_is_json():

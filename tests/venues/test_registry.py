@@ -23,10 +23,18 @@ def positions_of(one, mode="live"):
 
 def test_the_configuration_may_be_whole_or_the_venues_part():
     part = create_position_interface("hyperliquid", "live", section())
-    whole = create_position_interface("hyperliquid", "backtest", {"venues": {"hyperliquid": section()}})
+    whole = create_position_interface("hyperliquid", "live", {"venues": {"hyperliquid": section()}})
 
-    assert (part.venue, part.execution_mode) == ("hyperliquid", "live")
-    assert (whole.venue, whole.execution_mode) == ("hyperliquid", "backtest")
+    for interface in (part, whole):
+        assert (interface.venue, interface.execution_mode) == ("hyperliquid", "live")
+
+
+def test_a_backtest_is_refused_until_it_has_a_source_and_never_asks_the_live_exchange():
+    with pytest.raises(ConfigError, match="found 'backtest', wanted live: there is no backtest source yet"):
+        create_position_interface("hyperliquid", "backtest", section())
+    config = {"venues": {"hyperliquid": section()}}
+
+    assert get_position_interfaces(["hyperliquid"], "backtest", config) == {"hyperliquid": None}
 
 
 @pytest.mark.parametrize("venue", ["nowhere", "", "Hyperliquid"])

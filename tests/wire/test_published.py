@@ -193,18 +193,21 @@ def test_an_account_shows_its_figures_and_its_notices():
     }
 
 
-def labels(*views, several_accounts=False):
-    return list(published.positions(views, lambda account, key: T, several_accounts=several_accounts))
+def labels(*views):
+    return list(published.positions(views, lambda account, key: T))
 
 
-def test_positions_are_keyed_by_symbol_where_there_is_one_account():
+def test_positions_of_an_account_are_keyed_by_symbol():
     assert labels(view(), view(key="hyperliquid:Perp:ETH")) == ["BTC-USD", "ETH-USD"]
 
 
-def test_positions_are_keyed_by_account_and_symbol_where_there_are_several():
-    views = [view(account="a"), view(account="b")]
+def test_positions_of_several_accounts_are_keyed_by_account_and_symbol():
+    shown = {name: published.positions([view(account=name)], lambda account, key: T) for name in ("a", "b")}
 
-    assert labels(*views, several_accounts=True) == ["a/BTC-USD", "b/BTC-USD"]
+    assert published.of_all(shown) == {
+        "a/BTC-USD": shown["a"]["BTC-USD"],
+        "b/BTC-USD": shown["b"]["BTC-USD"],
+    }
 
 
 def test_a_symbol_held_twice_is_keyed_by_its_key():

@@ -57,9 +57,22 @@ def needs_summary(thresholds: dict[str, dict[str, Range]]) -> bool:
     return any(FIGURES[metric].is_summed for metric in thresholds)
 
 
+def reasons_of(health: dict[str, Any]) -> list[str]:
+    """The monitor's reasons, each with the account that it is about, where `details` tells of one."""
+    accounts: dict[str, list[Any]] = {}
+    for detail in health.get("details") or []:
+        accounts.setdefault(str(detail.get("text")), []).append(detail.get("account"))
+    reasons = []
+    for reason in map(str, health.get("reasons") or []):
+        account = accounts[reason].pop(0) if accounts.get(reason) else None
+        is_named = account is None or str(account) in reason.replace(":", " ").split()
+        reasons.append(reason if is_named else f"account {account}: {reason}")
+    return reasons
+
+
 def _own(health: dict[str, Any], thresholds: dict[str, dict[str, Range]]) -> tuple[int, list[str]]:
     code = STATUSES.get(str(health.get("status")), UNKNOWN)
-    reasons = list(map(str, health.get("reasons") or []))
+    reasons = reasons_of(health)
     if code != WARNING or not thresholds:
         return code, reasons
     late, limits, ages = health.get("late") or {}, health.get("thresholds") or {}, health.get("ages_s") or {}

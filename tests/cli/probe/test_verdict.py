@@ -130,3 +130,52 @@ def test_one_account_without_equity_makes_the_sum_unknown():
     assert [UNKNOWN] * 2 == [
         judged(HEALTH, w=f"{metric}=1", summary=summary).code for metric in ("equity", "margin_ratio")
     ]
+
+
+NOTICE = "5 HYPE are held on spot and not watched"
+
+
+def detail(text: str, account: str | None, code: str = "notice") -> dict[str, Any]:
+    return {"code": code, "account": account, "text": text}
+
+
+def noticed(*details: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """A monitor that these make degraded."""
+    reasons = [one["text"] for one in details]
+    return {
+        **HEALTH,
+        "status": "degraded",
+        "ready": False,
+        "reasons": reasons,
+        "details": list(details),
+        **changes,
+    }
+
+
+def test_a_notice_that_makes_it_degraded_is_said_with_its_account():
+    health = noticed(detail(NOTICE, "main"), detail(NOTICE, "spo"), detail("price is not up", None, "worker"))
+    verdict = judged(health)
+
+    assert verdict.code == WARNING
+    assert verdict.reasons == [f"account main: {NOTICE}", f"account spo: {NOTICE}", "price is not up"]
+
+
+def test_an_account_that_a_reason_names_is_not_named_twice():
+    said = f"account main: {NOTICE}"
+
+    assert judged(noticed(detail(said, "main"))).reasons == [said]
+
+
+def test_a_threshold_takes_away_a_late_feed_and_no_notice():
+    late = detail("fills are 12 s old", None, "late")
+    health = noticed(late, detail(NOTICE, "main"), late={"fills": late["text"]}, ages_s=LATE["ages_s"])
+    verdict = judged(health, w="fills_age=30")
+
+    assert (verdict.code, verdict.reasons) == (WARNING, [f"account main: {NOTICE}"])
+
+
+@pytest.mark.parametrize("details", [None, [], [detail("another reason", "main")]])
+def test_reasons_without_details_of_theirs_stand_as_they_are(details: list[dict[str, Any]] | None):
+    health = {**HEALTH, "status": "degraded", "reasons": [NOTICE], "details": details}
+
+    assert judged(health).reasons == [NOTICE]
