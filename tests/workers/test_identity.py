@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from hlposmon.domain.reports import AccountMode, AccountRole, NoticeCode, Notice, Welcome
+from hlposmon.domain.reports import AccountMode, AccountRole, Notice, NoticeCode, Welcome
 from hlposmon.workers import identity
 
 MASTER = "0x" + "99" * 20
