@@ -309,12 +309,12 @@ def test_what_befell_an_account_is_asked_for(venue, info):
 
 def test_a_page_of_rows_without_a_time_is_a_wire_error(server, info):
     with pytest.raises(WireError):
-        all_fills(info(url=served(server, [{"coin": "@1"}] * hyperliquid.PAGE_ROWS)), ONE)
+        all_fills(info(url=answering(server, lambda _: [{"coin": "@1"}] * hyperliquid.PAGE_ROWS)), ONE)
 
 
 @pytest.mark.parametrize("body", [None, {}, "text", 5])
 def test_an_answer_of_another_shape_is_a_wire_error(server, info, body):
-    asked = info(url=served(server, body))
+    asked = info(url=answering(server, lambda _: body))
     for ask in (
         lambda: all_fills(asked, ONE),
         lambda: asked.role(ONE),
@@ -332,20 +332,10 @@ def test_an_answer_of_another_shape_is_a_wire_error(server, info, body):
 
 @pytest.mark.parametrize("row", [5, {"coin": 5}, {}])
 def test_a_short_answer_of_odd_rows_names_them(server, info, row):
-    [page] = info(url=served(server, [row])).fills_since(ONE, 1)
+    [page] = info(url=answering(server, lambda _: [row])).fills_since(ONE, 1)
 
     assert (page.fills, page.others, page.last, page.hole) == ((), (), True, None)
     assert [one.time_ms for one in page.unread] == [None]
-
-
-def served(server, body):
-    raw = json.dumps(body).encode()
-
-    def serve(sock, _):
-        while sock.recv(65536):
-            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(raw), raw))
-
-    return f"http://127.0.0.1:{server(serve).port}"
 
 
 def test_what_an_answer_weighs_is_spent(venue, info):
