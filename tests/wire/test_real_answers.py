@@ -261,6 +261,16 @@ def test_a_mark_worked_out_gives_the_stated_value_back():
     assert noisy > 0  # some come with ten decimals, as the server has doubles
 
 
+def test_a_mark_worked_out_is_the_one_that_the_exchange_lists():
+    """Asked for within one capture: the contexts of the coins have the marks themselves."""
+    selected = captured("hyperliquid-math/2026-07-19-mainnet-m3.json")["selection"]
+    listed, _ = wire.fast_marks(packed({row["name"]: row for row in selected["assetContexts"]}))
+    _, body = child_vault()
+
+    assert wire.marks_of([stated(body)]) == listed
+    assert len(listed) == 3
+
+
 def liquidation_price(one: StatedPosition, row: dict, body: dict) -> Decimal:
     """By the exchange's document, in the first tier: `mark - side * available / size / (1 - l * side)`."""
     side, size = (1 if one.size > 0 else -1), abs(one.size)
