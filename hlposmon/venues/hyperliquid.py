@@ -18,6 +18,7 @@ from hlposmon.venues.http import Requests
 from hlposmon.venues.patience import Patience, Unhurried
 from hlposmon.venues.quota import Quota, Share
 from hlposmon.wire import hyperliquid as wire
+from hlposmon.wire.fields import list_of
 from hlposmon.wire.text import loads
 
 _LIGHT, _USUAL, _HEAVY = 2, 20, 60
@@ -100,7 +101,8 @@ class HyperliquidInfo:
         self, account: Account, at_ms: int, body: Any, *, urgent: bool
     ) -> tuple[wire.FillRows, tuple[int, int, str] | None]:
         """The fills of a millisecond that fills a page, from both of its ends."""
-        rest = self._fills(account, urgent=urgent, startTime=at_ms, endTime=at_ms, reversed=True)
+        answer = self._fills(account, urgent=urgent, startTime=at_ms, endTime=at_ms, reversed=True)
+        rest = list_of(answer, "userFillsByTime")
         whole = any(row in body for row in rest[-1:])
         found = wire.fills(body, account.name, account.address)
         more = wire.fills(rest[::-1], account.name, account.address)

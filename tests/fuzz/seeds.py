@@ -14,6 +14,7 @@ FILL = (
     b'"dir":"Close Short","closedPnl":"1.2","hash":"0xa2cb","oid":565,"crossed":false,"fee":"-0.004",'
     b'"tid":348,"feeToken":"USDC","liquidation":{"liquidatedUser":"0x' + b"ab" * 20 + b'","method":"market"}}'
 )
+NOISY = FILL.replace(b'"-2.3"', b'"-3695042.8999999999"').replace(b'"0.00494"', b'"1064075.6000000001"')
 STATE = (
     b'{"marginSummary":{"accountValue":"76.2","totalMarginUsed":"18.5","totalRawUsd":"-5.1"},"withdrawable":'
     b'"57.6","assetPositions":[{"type":"oneWay","position":{"coin":"HYPE","szi":"-4.0","leverage":{"type":'
@@ -66,8 +67,21 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b"[" + EVENT + b"]",
         b"[" + PAID + b"]",
         b'{"channel":"error","data":"Already subscribed: {\\"type\\":\\"userFills\\",\\"user\\":\\"0xab\\"}"}',
+        b'{"channel":"error","data":"Error parsing JSON into valid websocket request: {\\"method\\":\\"subscribe\\",'
+        b'\\"subscription\\":{\\"type\\":\\"webData9\\",\\"user\\":\\"0xab\\"}}"}',
         b'{"channel":"allMids","data":{"mids":{"BTC":"1.5"}}}',
         b'{"role":"agent","data":{"user":"0xab"}}',
+        b"[" + FILL.replace(b'"px":"86324.0"', b'"px":86324.0') + b"," + FILL + b"," + NOISY + b"]",
+        b'{"channel":"allDexsClearinghouseState","data":{"user":"0xab","clearinghouseStates":[["",' + STATE
+        + b'],["xyz",' + STATE + b"]]}}",
+        b'{"balances":[{"coin":"USDC","token":0,"total":"7678466.9041772699","hold":"-0.5","entryNtl":"0.0"}]}',
+        b'[null,{"name":"xyz","oracleUpdater":null},{"name":"flx"}]',
+        b'{"channel":"fastAssetCtxs","data":"q1ZyCnFWslKoVspNLMoOqAAylSzMDAwM9EyVdBSUcjNTEGKGSrVAoYrKKitHNB1GYBnXEA9UcUM909paAA=="}',
+        b'{"time":1,"specialStatuses":null}',
+        b'"portfolioMargin"',
+        b'{"channel":"clearinghouseState","data":{"dex":"","user":"0xab","clearinghouseState":' + STATE + b"}}",
+        b'{"channel":"userFundings","data":{"user":"0xab","isSnapshot":true,"fundings":[' + PAID + b"]}}",
+        b"null",
     ),
     "record": (b"\0" * BLOCK_BYTES,),
     "snapshot": (b"\0" * (2 * BLOCK_BYTES),),
@@ -78,10 +92,19 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     ),
     "datagram": (
         b'["fills","main","fill",[["main","hyperliquid:Perp:BTC",1,"buy","1","2","0","0","USDC","0",1,2,"0x","Open",'
-        b"true,null]]]",
-        b'["statement","main","hyperliquid",1,1.0,[],"1","2","3",1,null,null]',
-        b'["bell","main",1,0.5,"x"]',
-        b'["marks",1.0,{"hyperliquid:Perp:BTC":"1"}]',
+        b"true,null]],1.5]",
+        b'["statement","main","hyperliquid",1,1.0,[["k","1","2","3","4","5",null,"0"]],"1","2","3",1,false,{"j":"why"}]',
+        b'["bell","main",1,"feed"]',
+        b'["marks",1.0,{"hyperliquid:Perp:BTC":"1"},["other"]]',
+        b'["notice","main","unknown_address","why","reconcile"]',
+        b'["not watched","main","spot",["HYPE 1 (spot)"]]',
+        b'["welcome",{"main":1},{"main":"default"},{"main":"user"}]',
+        b'["following","main","fill-1",1.5,null]',
+        b'["fetched","main",1,1.5]',
+        b'["not fetched","main","why"]',
+        b'["mode","main",null,false,"why"]',
+        b'["role","main","agent","0xab"]',
+        b'["live","main",1,1.5]',
     ),
     "line": (b'{"seq":1,"timestamp":"x","type":"start","prev":"' + b"0" * 64 + b'","hash":"' + b"0" * 64 + b'"}\n',),
 }  # fmt: skip

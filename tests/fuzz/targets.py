@@ -25,11 +25,13 @@ from hlposmon.client.connection import Connection, json_object
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.client.websocket import Stream
 from hlposmon.config import Flags, load
+from hlposmon.domain.reports import Statement
 from hlposmon.errors import ConfigError, HlposmonError, WireError
 from hlposmon.serving.access import Access
 from hlposmon.serving.messages import Limits
 from hlposmon.wire import hyperliquid as wire
 from hlposmon.wire.facts import decode
+from hlposmon.wire.hyperliquid.amounts import DIGITS
 from hlposmon.wire.lines import open_line
 from hlposmon.wire.record import BLOCK_BYTES, DecodeError, decode_header, decode_record
 from hlposmon.wire.text import loads
@@ -39,6 +41,7 @@ STATUSES = {100, 200, 204, 101, 400, 403, 404, 405, 408, 413, 426, 431, 501, 503
 CLOSES = range(1000, 5000)  # an allowed code of the client's own is echoed
 SLOWEST_S = 2.0
 ADDRESS = "0x" + "ab" * 20
+NAMES = {ADDRESS: "main", "0xab": "main"}  # the short one is that of the seeds
 
 
 class Failures(logging.Handler):
@@ -244,7 +247,7 @@ def answer(data: bytes) -> None:
 
 
 def venue(data: bytes) -> None:
-    """What an exchange may say: facts, or WireError, and never a float or an endless number for money."""
+    """What an exchange may say: facts, or WireError, and money of no more digits than a double carries."""
     try:
         message = wire.message(data)
     except WireError:
@@ -257,18 +260,40 @@ def venue(data: bytes) -> None:
     for read in READERS:
         for given in (body, rows, message.data):
             try:
-                read(given)
+                _digits_of(read(given))
             except WireError:
                 continue
 
 
+def _digits_of(found: object) -> None:
+    """Look at every amount of what a reader has found."""
+    if isinstance(found, wire.FillRows):
+        for fill in found.fills:
+            for value in (fill.size, fill.price, fill.start_position, fill.fee, fill.closed_pnl):
+                assert len(value.as_tuple().digits) <= DIGITS, value
+    elif isinstance(found, Statement):
+        for stated in found.positions:
+            for size in (stated.size, stated.mark_price, stated.margin_used, stated.liquidation_price):
+                assert size is None or len(size.as_tuple().digits) <= DIGITS, size
+
+
+def _rows_of(it: Any, name: str) -> Any:
+    return it.get(name) if isinstance(it, dict) else it
+
+
 READERS: tuple[Callable[[Any], object], ...] = (
     lambda it: wire.fills(it, "main", ADDRESS),
-    lambda it: wire.fills(it.get("fills") if isinstance(it, dict) else it, "main", ADDRESS),
+    lambda it: wire.fills(_rows_of(it, "fills"), "main", ADDRESS),
     lambda it: wire.fundings(it, "main"),
+    lambda it: wire.fundings(_rows_of(it, "fundings"), "main"),
     lambda it: wire.statement(it, "main", asked_s=0.0, now_ms=0),
+    lambda it: wire.state_push(it, "clearinghouseState", NAMES, heard_s=0.0, now_ms=0),
+    lambda it: wire.state_push(it, "allDexsClearinghouseState", NAMES, heard_s=0.0, now_ms=0),
+    lambda it: wire.held_coins(it, "xyz"),
     lambda it: wire.happenings(it, "main"),
     lambda it: wire.acknowledges(it, "userFills", ADDRESS),
+    wire.spot_holdings,
+    wire.dex_names,
     wire.times,
     wire.refusal,
     wire.fast_marks,

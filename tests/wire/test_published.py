@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hlposmon.domain.position import Position
-from hlposmon.domain.reports import Fill, Side
+from hlposmon.domain.reports import Fill, Notice, NoticeCode, Side
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import AccountView, View
 from hlposmon.wire import published
@@ -178,8 +178,21 @@ def test_while_a_position_has_no_mark_the_sums_that_need_one_are_unknown_and_not
 
 
 def test_an_account_shows_its_figures_and_its_notices():
+    notices = (
+        Notice("main", NoticeCode.NO_PUSHES, "a notice", "state"),
+        Notice("main", NoticeCode.NOT_WATCHED, "HYPE 1 (spot) is held but not watched"),
+    )
     one = AccountView(
-        "main", Verdict.UNPROVEN, "a gap", Decimal("10.5"), None, Decimal(3), ("a notice",), 5.0
+        "main",
+        Verdict.UNPROVEN,
+        "a gap",
+        Decimal("10.5"),
+        None,
+        Decimal(3),
+        notices,
+        mode="default",
+        role="subAccount",
+        owner="0xcd",
     )
 
     assert published.account(one, "0xab") == {
@@ -187,10 +200,36 @@ def test_an_account_shows_its_figures_and_its_notices():
         "equity": "10.50",
         "margin_used": None,
         "withdrawable": "3.00",
+        "equity_reason": None,
+        "mode": "default",
+        "role": "subAccount",
+        "master": "0xcd",
         "verdict": "unproven",
         "verdict_reason": "a gap",
-        "notices": ["a notice"],
+        "notices": ["a notice", "HYPE 1 (spot) is held but not watched"],
     }
+
+
+@pytest.mark.parametrize("role", [None, ""])
+def test_figures_that_are_not_known_are_null_with_the_reason_and_never_zero(role):
+    why = "account mode portfolioMargin: its balances are kept in its spot state"
+    one = AccountView(
+        "main",
+        Verdict.PROVEN,
+        None,
+        None,
+        None,
+        None,
+        (),
+        equity_reason=why,
+        mode="portfolioMargin",
+        role=role,
+    )
+    shown = published.account(one, "0xab")
+
+    assert [shown[name] for name in ("equity", "margin_used", "withdrawable")] == [None, None, None]
+    assert (shown["equity_reason"], shown["mode"]) == (why, "portfolioMargin")
+    assert (shown["role"], shown["master"]) == (None, None)
 
 
 def labels(*views):

@@ -17,9 +17,9 @@ def is_watched(coin: str) -> bool:
 
 
 def key_of(coin: str) -> str:
-    """The key of a perpetual; WireError for a name that no key has room for."""
-    if not coin.isprintable() or len(coin.encode()) > MAX_COIN_BYTES:
-        raise WireError(f"coin: not a name of at most {MAX_COIN_BYTES} bytes: {coin[:60]!r}")
+    """The key of a perpetual; WireError for a name that no key has room for, and for none at all."""
+    if not coin.isprintable() or not 0 < len(coin.encode()) <= MAX_COIN_BYTES:
+        raise WireError(f"coin: not a name of 1 to {MAX_COIN_BYTES} bytes: {coin[:60]!r}")
     return f"{VENUE}:Perp:{coin}"
 
 
