@@ -35,8 +35,8 @@ T = TypeVar("T")
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LOOK_ABOUT_S = 0.25  # a beat older than this is reason enough for the one stat() that finds a new file
-# A torn block is looked at again: a few times at once, since a write takes microseconds, then with pauses, which
-# leave the processor to a writer that was preempted in mid-write.
+# A torn block is looked at again: a few times at once, since a write takes microseconds, then with pauses,
+# which leave the processor to a writer that was preempted in mid-write.
 _LOOKS_AT_ONCE = 16
 _PAUSE_S = 0.001
 _PATIENCE_WITH_THE_DEAD_S = 0.05

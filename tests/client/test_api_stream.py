@@ -29,7 +29,7 @@ def monitor(path: Path, talk: Callable[[ServerConnection], None]) -> Iterator[No
             yield
         finally:
             server.shutdown()
-            thread.join(5)
+            thread.join(30)
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def raw_monitor(path: Path, *chunks: bytes | float) -> Iterator[None]:
     try:
         yield
     finally:
-        thread.join(5)
+        thread.join(30)
         listener.close()
 
 
@@ -215,7 +215,7 @@ def test_a_refused_stream_says_why(path: Path):
     thread.start()
     with listener, pytest.raises(RequestRefused, match="too many clients"):
         Api(path).stream()
-    thread.join(5)
+    thread.join(30)
 
 
 def test_no_monitor_is_said_when_the_stream_is_opened(path: Path):

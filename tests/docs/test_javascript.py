@@ -181,7 +181,7 @@ def _asked_by(script: Path, folder: Path, monitor: Shown, *args: str) -> tuple[B
             return broken, running.errors()
         finally:
             server.shutdown()
-            thread.join(5)
+            thread.join(30)
 
 
 def test_tail_by_node_asks_for_what_came_behind_and_then_for_everything(

@@ -164,7 +164,7 @@ def test_a_child_whose_stderr_is_the_journals_says_priorities_of_itself(tmp_path
     here = {**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
     subprocess.run([sys.executable, "-c", program], stderr=its, env=here, check=True, timeout=30)
     its.close()
-    ours.settimeout(10)
+    ours.settimeout(30)
     raw = b""
     while piece := ours.recv(1 << 16):
         raw += piece

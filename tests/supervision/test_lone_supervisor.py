@@ -38,7 +38,7 @@ class Lone:
     def end(self, number: signal.Signals) -> int:
         """Send a signal and return the exit status."""
         self.process.send_signal(number)
-        return self.process.wait(8.0)
+        return self.process.wait(30)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from websockets.sync.client import unix_connect
 
 from hlposmon.client.snapshot import Snapshot
+from tests.clock import awake_s
 from tests.system.world import World, alive, descendants, until, world
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -55,9 +56,9 @@ def test_the_simulated_run_shows_proven_positions_and_ends_clean():
         assert (health.returncode, health.stdout.split(" - ")[0]) == (0, "HLPOSMON OK")
         assert "all proven" in health.stdout
 
-        begun = time.monotonic()
+        begun = awake_s()
         assert here.stop(signal.SIGINT) == 0
-        assert time.monotonic() - begun < 10
+        assert awake_s() - begun < 10
         until("the whole family is gone", lambda: not any(map(alive, family)), within_s=2)
         assert _left_behind(here) == []
         # Other tests may have some of their own for a moment.
@@ -77,9 +78,9 @@ def test_curl_and_another_librarys_websocket_client_are_served():
         assert json.loads(said.stdout)["active_positions"] >= 3
 
         with unix_connect(str(here.socket), "ws://localhost/api/v1/positions/stream") as stream:
-            first = json.loads(stream.recv(timeout=5))
+            first = json.loads(stream.recv(timeout=30))
             assert first["type"] == "initial_state"
-            seqs = [json.loads(stream.recv(timeout=5))["seq"] for _ in range(20)]
+            seqs = [json.loads(stream.recv(timeout=30))["seq"] for _ in range(20)]
         assert seqs == list(range(first["seq"] + 1, first["seq"] + 21))
 
 
@@ -200,7 +201,7 @@ def test_three_hundred_idle_connections_and_garbage_do_no_harm():
         try:
             for raw in (b"\x16\x03\x01\x02\x00\x01" * 50, b"GET\r\n\r\n", os.urandom(4096), b"\n" * 100):
                 with socket.socket(socket.AF_UNIX) as sock:
-                    sock.settimeout(5)
+                    sock.settimeout(30)
                     sock.connect(str(here.socket))
                     sock.sendall(raw)
                     sock.shutdown(socket.SHUT_WR)
@@ -208,9 +209,9 @@ def test_three_hundred_idle_connections_and_garbage_do_no_harm():
                 assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
             assert _status_of_10_mb(here) == 413
 
-            begun = time.monotonic()
+            begun = awake_s()
             assert here.api.summary()["active_positions"] >= 3
-            assert time.monotonic() - begun < 1
+            assert awake_s() - begun < 1
             assert here.run("health").returncode == 0
         finally:
             for sock in idle:
@@ -219,7 +220,7 @@ def test_three_hundred_idle_connections_and_garbage_do_no_harm():
 
 def _status_of_10_mb(here: World) -> int:
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(5)
+        sock.settimeout(30)
         sock.connect(str(here.socket))
         sock.sendall(
             b"POST /api/v1/positions/summary HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n"
@@ -281,7 +282,7 @@ def test_a_reload_takes_a_changed_config_and_keeps_the_clients():
         assert here.monitor is not None
         assert set(here.api.summary()["accounts"]) == {"one"}
         with unix_connect(str(here.socket), "ws://localhost/api/v1/positions/stream") as stream:
-            json.loads(stream.recv(timeout=5))
+            json.loads(stream.recv(timeout=30))
             (here.folder / "hlposmon.toml").write_text(rows)
 
             here.monitor.send_signal(signal.SIGHUP)
@@ -289,7 +290,7 @@ def test_a_reload_takes_a_changed_config_and_keeps_the_clients():
             until("both are watched", lambda: set(here.api.summary()["accounts"]) == {"one", "two"})
             here.ready()
             stream.send('{"action": "ping"}')
-            while json.loads(stream.recv(timeout=5))["type"] != "pong":
+            while json.loads(stream.recv(timeout=30))["type"] != "pong":
                 pass  # what was published meanwhile comes first
 
         (here.folder / "hlposmon.toml").write_text("nonsense = 1\n")

@@ -30,7 +30,7 @@ T = TypeVar("T")
 COMMAND = [sys.executable, "-m", "hlposmon"]
 
 
-def until(what: str, ask: Callable[[], T], *, within_s: float = 20.0) -> T:
+def until(what: str, ask: Callable[[], T], *, within_s: float = 60.0) -> T:
     """The first true answer; AssertionError with the last one when none comes in time."""
     deadline = time.monotonic() + within_s
     answer: T | None = None
@@ -70,7 +70,7 @@ class World:
         self.placed_by_config = False
         self.socket = folder / "m.sock"
         self.state_dir, self.log_dir = folder / "state", folder / "log"
-        self.api = Api(self.socket, timeout_s=5.0)
+        self.api = Api(self.socket, timeout_s=10.0)
         self.exchange: subprocess.Popen[str] | None = None
         self.monitor: subprocess.Popen[bytes] | None = None
         self.control: Control
@@ -144,7 +144,7 @@ class World:
     def stop(self, how: signal.Signals = signal.SIGINT) -> int:
         assert self.monitor is not None
         self.monitor.send_signal(how)
-        return self.monitor.wait(timeout=10)
+        return self.monitor.wait(timeout=30)
 
     def pids(self, kind: str) -> list[int]:
         """The processes of one kind that run now."""

@@ -1,4 +1,4 @@
-"""The snapshot as the tracker keeps it: a disk without room and a number without room are said, and survived."""
+"""The snapshot as the tracker keeps it: where a file or a number has no room, it is said and survived."""
 
 import resource
 from collections.abc import Iterator
@@ -248,5 +248,3 @@ def test_a_renewal_forgets_the_complaints_of_what_is_no_longer_watched(picture: 
     picture.renew(settings, [held("ETH")])
 
     assert [] == picture.complaints
-
-
