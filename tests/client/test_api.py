@@ -143,7 +143,7 @@ def test_a_monitor_that_takes_over_the_socket_in_time_is_found(path: Path):
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     found: list[object] = []
-    asking = threading.Thread(target=lambda: found.append(Api(path, timeout_s=5).health()))
+    asking = threading.Thread(target=lambda: found.append(Api(path, timeout_s=30).health()))
     asking.start()
     time.sleep(0.15)
     new = path.with_name("new")

@@ -189,7 +189,7 @@ def test_twenty_restarts_leave_no_descriptor_no_zombie_and_no_file():
     def script(stage: Stage) -> Script:
         for restarts in (1, 21):
             yield from stage.until(
-                lambda n=restarts: stage.row("a").restarts >= n and stage.row("a").state == "backoff", 30.0
+                lambda n=restarts: stage.row("a").restarts >= n and stage.row("a").state == "backoff", 90.0
             )
             seen.append(len(descriptors()))
 
@@ -273,7 +273,9 @@ def test_with_the_usual_patience_a_stopped_child_is_replaced_within_twelve_secon
         pid = stage.row("a").pid
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)
-        yield from stage.until(lambda: is_replaced(stage, "a", pid), within_s=12.0)
+        stopped = awake_s()
+        yield from stage.until(lambda: is_replaced(stage, "a", pid))
+        assert awake_s() - stopped < 12.0
 
     assert stage.run(script) == 0
 

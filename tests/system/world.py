@@ -133,7 +133,7 @@ class World:
         named = {} if self.placed_by_config else {"HLPOSMON_SOCKET": str(self.socket)}
         return kept | named | {"XDG_STATE_HOME": str(self.folder / "xdg")}
 
-    def ready(self, *, within_s: float = 30.0) -> dict[str, Any]:
+    def ready(self, *, within_s: float = 60.0) -> dict[str, Any]:
         return until("the monitor is ready", self._if_ready, within_s=within_s)
 
     def _if_ready(self) -> dict[str, Any] | None:

@@ -96,7 +96,7 @@ class Listener:
         settings = {
             "ping_after_s": 0.15,
             "ping_every_s": 5.0,
-            "pong_s": 0.3,
+            "pong_s": 1.0,
             "backoff": Backoff(0.02, 0.1),
         } | options
         self.patience = patience
@@ -247,10 +247,11 @@ def test_silence_is_asked_after_and_an_answer_keeps_the_connection(listener):
 
     one = listener(line(talk))
     one.until(Opened)
-    one.for_s(0.8)
+    began = time.monotonic()
+    until(lambda: one.turn() or len(pings) >= 3)
 
     assert not one.losses()
-    assert 3 <= len(pings) <= 6
+    assert len(pings) <= (time.monotonic() - began) / 0.15
     assert set(pings) == {(TEXT, PING)}
 
 
@@ -268,9 +269,10 @@ def test_even_a_busy_connection_is_pinged_now_and_then(listener):
 
     one = listener(line(talk), ping_every_s=0.2)
     one.until(Opened)
-    one.for_s(0.7)
+    began = time.monotonic()
+    until(lambda: one.turn() or len(pings) >= 3)
 
-    assert 2 <= len(pings) <= 4
+    assert len(pings) <= (time.monotonic() - began) / 0.2
 
 
 def test_no_pong_is_a_loss_in_time(listener):
@@ -279,8 +281,8 @@ def test_no_pong_is_a_loss_in_time(listener):
     began, awake = time.monotonic(), awake_s()
 
     assert "silent" in one.until(Lost).reason
-    assert 0.4 < time.monotonic() - began
-    assert awake_s() - awake < 1.4
+    assert 1.1 < time.monotonic() - began
+    assert awake_s() - awake < 3
 
 
 def test_a_caller_who_was_busy_elsewhere_asks_before_giving_up(listener):
@@ -291,10 +293,9 @@ def test_a_caller_who_was_busy_elsewhere_asks_before_giving_up(listener):
 
     one = listener(line(talk))
     one.until(Opened)
-    time.sleep(0.6)  # longer than any silence that is borne
-    one.for_s(0.5)
+    time.sleep(1.5)  # longer than any silence that is borne
 
-    assert one.said()
+    assert one.until(Said)
     assert not one.losses()
 
 
@@ -304,7 +305,7 @@ def test_half_a_message_and_then_silence_is_a_loss_in_time(listener):
     began = awake_s()
 
     one.until(Lost)
-    assert awake_s() - began < 1.8
+    assert awake_s() - began < 3
     assert one.longest_s < 0.5
     assert one.said() == []
 
@@ -540,6 +541,6 @@ def test_every_end_that_the_exchange_can_make_is_survived(venue, listener):
     one.until(Opened)
     for kind in ("text", "cut_json", "binary", "huge"):
         exchange.control.ws_junk(kind)
-    one.for_s(0.3)
+    one.until(Said)
 
     assert len(one.losses()) == 3
