@@ -56,7 +56,7 @@ class Alert:
             env=environ,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             restore_signals=False,
         )
         assert status == done.returncode, done.stderr

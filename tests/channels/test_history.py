@@ -1147,7 +1147,7 @@ def test_another_process_reads_while_it_is_written(tmp_path):
     while clerk.number < 3_000:
         clerk.write(1)
     clerk.follow()
-    said, errors = reader.communicate(timeout=60)
+    said, errors = reader.communicate(timeout=120)
 
     assert reader.returncode == 0, errors
     assert int(said) > 1

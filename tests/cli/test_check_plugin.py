@@ -33,7 +33,7 @@ def called(hlposmon: Commands, name: str, *arguments: str, **more: str) -> "subp
         env={**hlposmon.environ, **more},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
 
 
@@ -119,7 +119,7 @@ def test_an_interrupted_check_is_unknown_without_a_traceback(hlposmon: Commands,
         assert process.stdout is not None
         assert "ready\n" == process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=120)
 
     assert (3, "") == (process.returncode, said)
 
@@ -212,7 +212,7 @@ def shell(hlposmon: Commands, words: str, where: str, **more: str) -> "subproces
     """A console script whose output goes where the shell sends it."""
     line = f"exec {BINARIES}/{words} {where}"
     environ = {**hlposmon.environ, **more}
-    return subprocess.run(["sh", "-c", line], env=environ, capture_output=True, text=True, timeout=30)
+    return subprocess.run(["sh", "-c", line], env=environ, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize("where", NOWHERE)

@@ -156,7 +156,7 @@ def test_tail_resumes_after_the_last_message_and_says_so(hlposmon: Commands, mon
     tail = hlposmon.start("tail")
     lines = [json.loads(tail.stdout.readline())["seq"] for _ in range(4)]
     tail.send_signal(signal.SIGINT)
-    _, errors = tail.communicate(timeout=30)
+    _, errors = tail.communicate(timeout=120)
 
     assert [1, 2, 3, 4] == lines
     assert 0 == tail.returncode
@@ -177,7 +177,7 @@ def test_tail_asks_for_what_is_wanted(hlposmon: Commands, monitor: Monitor):
     )
     assert "{}\n" == tail.stdout.readline()
     tail.send_signal(signal.SIGINT)
-    tail.communicate(timeout=30)
+    tail.communicate(timeout=120)
 
     assert "/api/v1/positions/stream?since=9&compact=1" == monitor.requests[-1]
     assert {"action": "subscribe", "events": ["fill", "verdict"], "accounts": ["main"]} == heard[0]

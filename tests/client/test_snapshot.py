@@ -553,7 +553,7 @@ def c_reader(tmp_path_factory):
     program = tmp_path_factory.mktemp("c") / "read_snapshot"
     flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror"]
     subprocess.run([compiler, *flags, "-o", str(program), str(C_READER)], check=True)
-    return lambda path: subprocess.run([program, path], capture_output=True, text=True, timeout=60)
+    return lambda path: subprocess.run([program, path], capture_output=True, text=True, timeout=120)
 
 
 def test_a_reader_in_c_written_from_the_page_shows_the_same(path, writer, c_reader):

@@ -162,7 +162,7 @@ def test_a_child_whose_stderr_is_the_journals_says_priorities_of_itself(tmp_path
         "  logging.getLogger().exception('failed')\nlogging.shutdown()\n"
     )
     here = {**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
-    subprocess.run([sys.executable, "-c", program], stderr=its, env=here, check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", program], stderr=its, env=here, check=True, timeout=120)
     its.close()
     ours.settimeout(30)
     raw = b""
