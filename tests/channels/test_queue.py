@@ -371,11 +371,11 @@ def test_nothing_is_lost_doubled_or_hung_whoever_is_killed_whenever(tmp_path):
             for what in kills.rng.choice([["produce"], ["consume"], ["consume", "produce"]]):
                 kills.kill(what)
             if kills.rng.random() < 0.3:
-                deadline = time.monotonic() + 10
+                deadline = time.monotonic() + 60
                 while kills.progress() <= before:
                     assert time.monotonic() < deadline, f"hung after {kills.kills}"
                     time.sleep(0.001)
-        done, deadline = kills.progress(), time.monotonic() + 10
+        done, deadline = kills.progress(), time.monotonic() + 60
         while kills.progress() <= done + 200:
             assert time.monotonic() < deadline, "hung at the end"
             time.sleep(0.005)

@@ -37,7 +37,7 @@ class Feed:
 
     def until(self, wanted: Callable[[Any], bool]) -> Any:
         """The next message that is wanted."""
-        deadline = time.monotonic() + 8
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             message = json.loads(self.socket.recv())
             self.heard.append(message)

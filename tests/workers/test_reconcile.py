@@ -16,6 +16,7 @@ def test_a_statement_comes_at_once(stage):
     one = stage()
     one.buy("BTC", "0.25")
     held = one.control.state()["accounts"][one.account.address]["positions"]
+    began_s = time.monotonic()
     one.start(one.reconcile_worker)
     [statement] = one.tracker.until(one.tracker.statements)
 
@@ -24,7 +25,7 @@ def test_a_statement_comes_at_once(stage):
         f"hyperliquid:Perp:{coin}": Decimal(row["szi"]) for coin, row in held.items()
     }
     assert (statement.account, statement.fills_from_ms) == ("main", None)
-    assert time.monotonic() - 5 < statement.asked_s < time.monotonic()
+    assert began_s < statement.asked_s < time.monotonic()
 
 
 def test_every_account_is_stated(stage):
