@@ -20,6 +20,7 @@ from hlposmon.channels.queue import PIECE_BYTES, Queue, QueueBroken, accept, lis
 from hlposmon.domain.reports import Heard, Marks, Notice, Welcome
 from hlposmon.errors import NotPermitted, WireError
 from tests.clock import awake_s
+from tests.shared_memory import leave_nothing, shared_files
 
 ENDS = Path(__file__).with_name("queue_ends.py")
 KILLS = int(os.environ.get("HLPOSMON_KILLS", "110"))
@@ -360,7 +361,7 @@ class Kills:
 
 
 def test_nothing_is_lost_doubled_or_hung_whoever_is_killed_whenever(tmp_path):
-    shared_before = set(os.listdir("/dev/shm"))  # noqa: PTH208
+    shm = shared_files()
     kills = Kills(tmp_path, seed=20)
     try:
         kills.start("produce")
@@ -386,7 +387,7 @@ def test_nothing_is_lost_doubled_or_hung_whoever_is_killed_whenever(tmp_path):
     assert sum(kills.kills.values()) >= KILLS
     assert numbers == list(range(len(numbers)))
     assert len(numbers) > KILLS
-    assert set(os.listdir("/dev/shm")) <= shared_before  # noqa: PTH208
+    assert leave_nothing(shm)
     print(f"{kills.kills} kills, {len(numbers)} messages")
 
 

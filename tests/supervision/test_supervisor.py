@@ -28,6 +28,7 @@ from hlposmon.supervision.heartbeat import Board
 from hlposmon.supervision.supervisor import Policy, Supervisor
 from hlposmon.supervision.systemd import Notifier
 from tests.clock import awake_s
+from tests.shared_memory import leave_nothing, shared_files
 
 UNTIRING = {"flap_limit": 1000}
 
@@ -184,7 +185,7 @@ def test_health_makes_the_next_wait_short_again(caplog: pytest.LogCaptureFixture
 def test_twenty_restarts_leave_no_descriptor_no_zombie_and_no_file():
     stage = Stage(ChildSpec("a", crash), patience=UNTIRING | {"backoff_s": 0.001, "backoff_max_s": 0.001})
     seen: list[int] = []
-    shm = set(Path("/dev/shm").iterdir())
+    shm = shared_files()
 
     def script(stage: Stage) -> Script:
         for restarts in (1, 21):
@@ -196,7 +197,7 @@ def test_twenty_restarts_leave_no_descriptor_no_zombie_and_no_file():
     assert stage.run(script) == 0
     # The next start may have begun at either look; a leak would be twenty.
     assert abs(seen[1] - seen[0]) < 5
-    assert set(Path("/dev/shm").iterdir()) == shm
+    assert leave_nothing(shm)
     assert os.waitpid(-1, os.WNOHANG) == (
         0,
         0,
