@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clock import awake_s
 from tests.debian import program
 
 SYSTEMD = Path(__file__).parent.parent / "systemd"
@@ -55,7 +56,7 @@ class Alert:
             env=environ,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             restore_signals=False,
         )
         assert status == done.returncode, done.stderr
@@ -108,7 +109,7 @@ def test_a_program_that_hangs_is_named_and_the_others_have_their_turn(alert: Ale
     alert.teller("a", body)
     alert.teller("b", body)
     alert.teller("c")
-    began = time.monotonic()
+    began = awake_s()
     said = alert.raised(ALERT_WITHIN_S="9")
 
     assert [re.sub(r"\d+ s", "N s", line) for line in said] == [
@@ -119,7 +120,7 @@ def test_a_program_that_hangs_is_named_and_the_others_have_their_turn(alert: Ale
         ),
     ]
     assert alert.told("c") and not alert.is_noted
-    assert time.monotonic() - began < 9 + 2
+    assert awake_s() - began < 9 + 2
 
 
 def test_who_is_quick_leaves_its_time_to_the_others(alert: Alert):

@@ -46,7 +46,7 @@ class Root:
         assert path is not None
         environ = {"HOME": str(self.folder), "PATH": f"{self.folder}/usr/local/bin:{path[1]}"}
         return subprocess.run(
-            ["/bin/sh", "-c", there], env=environ, capture_output=True, text=True, timeout=30
+            ["/bin/sh", "-c", there], env=environ, capture_output=True, text=True, timeout=120
         )
 
 

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BLOCK = 1024, GUARDED = 1020, PATIENCE_MS = 50, LIMIT_S = 5 };
+enum { BLOCK = 1024, GUARDED = 1020, LOOKS = 1000, LOOKS_AT_ONCE = 16, LOOKS_AT_THE_DEAD = 50, LIMIT_S = 5 };
 
 struct header {
     uint64_t sequence;
@@ -64,12 +65,17 @@ static uint64_t monotonic_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* A whole copy of one block, or false when it was torn for longer than we wait. */
-static bool read_block(const unsigned char *file, uint32_t index, void *copy) {
+static double age_s(const struct header *header) {
+    uint64_t now = monotonic_ns();
+    return now > header->beat_ns ? (double)(now - header->beat_ns) / 1e9 : 0.0;
+}
+
+/* A whole copy of one block, or false when it was torn at every look. The pauses leave the processor to a
+ * writer that was preempted in mid-write; header is NULL while it has not been read. */
+static bool read_block(const unsigned char *file, uint32_t index, void *copy, const struct header *header) {
     const unsigned char *block = file + (size_t)index * BLOCK;
     const uint64_t *word = (const uint64_t *)block;
-    uint64_t give_up = monotonic_ns() + PATIENCE_MS * 1000000u;
-    do {
+    for (int look = 0; look < LOOKS; look++) {
         uint64_t before = __atomic_load_n(word, __ATOMIC_ACQUIRE);
         memcpy(copy, block, BLOCK);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
@@ -77,8 +83,13 @@ static bool read_block(const unsigned char *file, uint32_t index, void *copy) {
         uint32_t checksum;
         memcpy(&checksum, (unsigned char *)copy + GUARDED, sizeof checksum);
         if (before % 2 == 0 && before == after && crc32_of(copy, GUARDED) == checksum) return true;
-        sched_yield();
-    } while (monotonic_ns() < give_up);
+        if (header && look >= LOOKS_AT_THE_DEAD) {
+            bool gone = kill((pid_t)header->pid, 0) && errno == ESRCH;
+            if (gone || age_s(header) > LIMIT_S) return false;
+        }
+        if (look < LOOKS_AT_ONCE) sched_yield();
+        else nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
     return false;
 }
 
@@ -90,8 +101,6 @@ static void doubt(const struct header *header, char *reason, size_t room) {
         if (fscanf(file, "%40s", boot) != 1) boot[0] = 0;
         fclose(file);
     }
-    uint64_t now = monotonic_ns();
-    double age_s = now > header->beat_ns ? (double)(now - header->beat_ns) / 1e9 : 0.0;
     reason[0] = 0;
     if (!strncmp(header->state, "closed", 16) || !strncmp(header->state, "replaced", 16))
         snprintf(reason, room, "monitor stopped");
@@ -99,8 +108,8 @@ static void doubt(const struct header *header, char *reason, size_t room) {
         snprintf(reason, room, "written before the last boot");
     else if (!strncmp(header->state, "starting", 16))
         snprintf(reason, room, "writer has not beaten yet");
-    else if (age_s > LIMIT_S)
-        snprintf(reason, room, "writer silent for %.1f s", age_s);
+    else if (age_s(header) > LIMIT_S)
+        snprintf(reason, room, "writer silent for %.1f s", age_s(header));
 }
 
 #define TEXT(field) (int)sizeof(field), field
@@ -115,7 +124,7 @@ int main(int argc, char **argv) {
     if (file == MAP_FAILED) return perror("mmap"), 1;
 
     struct header header;
-    if (!read_block(file, 0, &header)) return fprintf(stderr, "the header cannot be read\n"), 1;
+    if (!read_block(file, 0, &header, NULL)) return fprintf(stderr, "the header cannot be read\n"), 1;
     if (memcmp(header.magic, "HLPOSMON", 8) || header.layout != 1 || header.block_size != BLOCK)
         return fprintf(stderr, "not a snapshot of layout 1\n"), 1;
     if ((off_t)(header.used + (uint64_t)1) * BLOCK > status.st_size)
@@ -125,7 +134,8 @@ int main(int argc, char **argv) {
     doubt(&header, reason, sizeof reason);
     for (uint32_t slot = 1; slot <= header.used; slot++) {
         struct record r;
-        if (!read_block(file, slot, &r)) return fprintf(stderr, "slot %" PRIu32 " cannot be read\n", slot), 1;
+        if (!read_block(file, slot, &r, &header))
+            return fprintf(stderr, "slot %" PRIu32 " cannot be read\n", slot), 1;
         printf("%.*s\t%.*s\t%.*s\t%.*s\t%.*s\t%.*s\t%.*s\t", TEXT(r.account), TEXT(r.key), TEXT(r.symbol),
                TEXT(r.size), TEXT(r.entry_price), TEXT(r.mark_price), TEXT(r.unrealized_pnl));
         if (reason[0]) printf("stale\t%s\n", reason);

@@ -8,7 +8,6 @@ is built beside it and renamed over. Nothing here decides what a position is wor
 import contextlib
 import mmap
 import os
-import stat
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from hlposmon.wire.record import (
     WORDS_PER_BLOCK,
     Header,
     PositionRecord,
+    decode_record,
     encode_header,
     encode_record,
 )
@@ -63,8 +63,16 @@ class SnapshotWriter:
         self._store_header(self._header)
         self._file.publish()
 
+    def has_room_for(self, account: str, key: str) -> bool:
+        """Whether that position can be written without a larger file."""
+        return (account, key) in self._slots or self._header.used < self._header.capacity
+
     def write(self, record: PositionRecord) -> None:
-        """Show this record from now on. ValueError if it does not fit: nothing has changed then."""
+        """Show this record from now on.
+
+        ValueError if it does not fit its block, OSError if there is no room for the larger file that a new
+        position needs: nothing has changed then, and the file goes on with the positions that it has.
+        """
         name = (record.account, record.key)
         slot = self._slots.get(name)
         if slot is not None:
@@ -91,6 +99,20 @@ class SnapshotWriter:
             replace(self._header, state=LIVE, status=status, beat_ns=now_ns, beat_wall_ms=wall_ms, seq=seq)
         )
 
+    def mark_stale(self, account: str, key: str, reason: str) -> None:
+        """Say that nobody updates that position any more; nothing if it was never written."""
+        slot = self._slots.get((account, key))
+        if slot is None:
+            return
+        record = decode_record(self._file.block(1 + slot))
+        if (record.verdict, record.verdict_reason) != ("stale", reason):
+            self.write(replace(record, verdict="stale", verdict_reason=reason))
+
+    @property
+    def names(self) -> set[tuple[str, str]]:
+        """Account and key of every position that was written."""
+        return set(self._slots)
+
     def close(self) -> None:
         """Tell the readers, and take the file away unless a newer writer's stands there. Twice is once."""
         if self._header.state == CLOSED:
@@ -100,20 +122,19 @@ class SnapshotWriter:
         self._file.release()
 
     def _store_header(self, header: Header) -> None:
-        sequence = self._file.next_sequence(0)
-        self._file.store(0, sequence, encode_header(header, sequence))
+        self._file.store_header(header)
         self._header = header
 
     def _grow(self) -> None:
         """Twice the room: all is copied before the rename, and only then are the old readers sent on."""
         old, header = self._file, self._header
-        new = _MappedFile(self._path, 2 * header.capacity, self._permissions)
+        grown = replace(header, capacity=2 * header.capacity)
+        new = _MappedFile(self._path, grown.capacity, self._permissions)
         new.copy_slots(old, header.used)
-        self._file = new
-        self._store_header(replace(header, capacity=2 * header.capacity))
+        new.store_header(grown)
         new.publish()
-        sequence = old.next_sequence(0)
-        old.store(0, sequence, encode_header(replace(header, state=REPLACED), sequence))
+        self._file, self._header = new, grown
+        old.store_header(replace(header, state=REPLACED))
         old.release()
 
 
@@ -133,7 +154,7 @@ class _MappedFile:
             self._memory = mmap.mmap(fd, length)
             self._identity = _identity(os.fstat(fd))
         except OSError:
-            self._new.unlink(missing_ok=True)
+            self._remove_unpublished()
             raise
         finally:
             os.close(fd)
@@ -144,6 +165,10 @@ class _MappedFile:
         """The next even number, also after a store that an exception cut short."""
         return (self._words[index * WORDS_PER_BLOCK] | 1) + 1
 
+    def store_header(self, header: Header) -> None:
+        sequence = self.next_sequence(0)
+        self.store(0, sequence, encode_header(header, sequence))
+
     def store(self, index: int, sequence: int, block: bytes) -> None:
         """The words through the cast view, each one store; struct.pack_into would show zeros in between."""
         start = index * BLOCK_BYTES
@@ -151,16 +176,32 @@ class _MappedFile:
         self._bytes[start + WORD_BYTES : start + BLOCK_BYTES] = block[WORD_BYTES:]
         self._words[index * WORDS_PER_BLOCK] = sequence
 
+    def block(self, index: int) -> bytes:
+        return bytes(self._bytes[index * BLOCK_BYTES : (1 + index) * BLOCK_BYTES])
+
     def copy_slots(self, other: "_MappedFile", used: int) -> None:
         slots = slice(BLOCK_BYTES, (1 + used) * BLOCK_BYTES)
         self._bytes[slots] = other._bytes[slots]
 
     def publish(self) -> None:
-        self._new.rename(self._path)
+        """Put it in the place of the older one; what cannot be published is taken away again."""
+        try:
+            self._new.rename(self._path)
+        except OSError:
+            self._remove_unpublished()
+            self.release()
+            raise
+
+    def _remove_unpublished(self) -> None:
+        with contextlib.suppress(OSError):
+            self._new.unlink()
 
     def unlink(self) -> None:
-        """Only what is ours: our mapping keeps our inode's number from being given to another file."""
-        with contextlib.suppress(FileNotFoundError):
+        """Only what is ours: our mapping keeps our inode's number from being given to another file.
+
+        A file that cannot be removed does no harm: it says that it is closed.
+        """
+        with contextlib.suppress(OSError):
             if _identity(self._path.stat()) == self._identity:
                 self._path.unlink()
 
@@ -171,7 +212,6 @@ class _MappedFile:
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
-    assert stat.S_ISREG(status.st_mode), "a snapshot is an ordinary file"
     return status.st_dev, status.st_ino
 
 

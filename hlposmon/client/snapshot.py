@@ -35,6 +35,11 @@ T = TypeVar("T")
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LOOK_ABOUT_S = 0.25  # a beat older than this is reason enough for the one stat() that finds a new file
+# A torn block is looked at again: a few times at once, since a write takes microseconds, then with pauses,
+# which leave the processor to a writer that was preempted in mid-write.
+_LOOKS_AT_ONCE = 16
+_PAUSE_S = 0.001
+_PATIENCE_WITH_THE_DEAD_S = 0.05
 
 
 class SnapshotStale(MonitorNotRunning):
@@ -51,6 +56,24 @@ class _Look:
     doubt: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Patience:
+    """How long a torn block is read again, counted in pauses and not by the clock: while this process was
+    itself kept from running, it has not looked, and the writer may not have run either."""
+
+    patience_s: float
+    limit_s: float
+
+    def is_over(self, looks: int, header: Header | None) -> bool:
+        """After so many looks at a block of the file that has this header (None: not read yet)."""
+        waited_s = (looks - _LOOKS_AT_ONCE) * _PAUSE_S
+        if waited_s >= self.patience_s:
+            return True
+        if header is None or waited_s < _PATIENCE_WITH_THE_DEAD_S:
+            return False
+        return _age_s(header) > self.limit_s or not _may_run(header.pid)
+
+
 class Snapshot:
     """The positions as the monitor shows them now. Each record is whole; the table is not one instant.
 
@@ -60,22 +83,25 @@ class Snapshot:
     def __init__(self, path: Path, *, limit_s: float, patience_s: float) -> None:
         self._path = path
         self._limit_s = limit_s
-        self._patience_s = patience_s
+        self._patience = _Patience(patience_s, limit_s)
         self._boot_id = _boot_id()
         self._slots: dict[str, dict[str, int]] = {}
         self._indexed = 0
-        self._file = _MappedFile(path)
+        self._file = _MappedFile(path, self._patience)
         try:
-            self._header = self._file.header(patience_s)
+            self._header = self._file.header()
         except (SnapshotStale, WireError):
             self._file.close()
             raise
 
     @classmethod
-    def open(cls, path: Path | str, *, limit_s: float = 5.0, patience_s: float = 0.05) -> Self:
+    def open(cls, path: Path | str, *, limit_s: float = 5.0, patience_s: float = 1.0) -> Self:
         """Map the snapshot at `path`.
 
-        A writer that has not beaten for `limit_s` is silent; a torn record is read again for `patience_s`.
+        A writer that has not beaten for `limit_s` is silent. A torn record is read again for `patience_s`:
+        on a busy machine a writer may be preempted in mid-write. It is given up after 0.05 s when the writer
+        is silent or its process is gone. Both count the pauses of a millisecond between two looks, so that
+        they are longer by as much as this process did not run.
         Raises MonitorNotRunning (no file, or SnapshotStale: its header cannot be read), NotPermitted, and
         WireError for the layout of another version.
         """
@@ -159,13 +185,13 @@ class Snapshot:
             return read(self._look())
 
     def _record(self, slot: int, look: _Look) -> PositionRecord:
-        record = self._file.read(1 + slot, decode_record, self._patience_s)
+        record = self._file.read(1 + slot, decode_record)
         return record if look.doubt is None else replace(record, verdict="stale", verdict_reason=look.doubt)
 
     def _index(self, used: int) -> None:
         """Slots are never reused, so what was found once stays found."""
         for slot in range(self._indexed, used):
-            record = self._file.read(1 + slot, decode_record, self._patience_s)
+            record = self._file.read(1 + slot, decode_record)
             self._slots.setdefault(record.key, {})[record.account] = slot
             self._indexed = slot + 1
 
@@ -177,12 +203,12 @@ class Snapshot:
 
     def _judged(self) -> _Look:
         try:
-            self._header = self._file.header(self._patience_s)
+            self._header = self._file.header()
             torn = False
         except SnapshotStale:
             torn = True
         header = self._header
-        age_s = (time.clock_gettime_ns(time.CLOCK_MONOTONIC) - header.beat_ns) / 1e9
+        age_s = _age_s(header)
         if header.state in (CLOSED, REPLACED):
             return _Look(header, max(age_s, 0.0), CLOSED, "monitor stopped")
         if header.boot_id != self._boot_id:
@@ -206,11 +232,11 @@ class Snapshot:
         try:
             if self._file.is_at(self._path):
                 return False
-            file = _MappedFile(self._path)
+            file = _MappedFile(self._path, self._patience)
         except (MonitorNotRunning, NotPermitted, OSError):
             return False
         try:
-            header: Header | None = file.header(self._patience_s)
+            header: Header | None = file.header()
         except (SnapshotStale, WireError):
             header = None
         if header is None or (header.state == STARTING and self._header.state not in (STARTING, REPLACED)):
@@ -225,7 +251,7 @@ class Snapshot:
 class _MappedFile:
     """The file behind the name at one moment, mapped for reading."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience: _Patience) -> None:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -239,7 +265,8 @@ class _MappedFile:
             self._memory = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
         finally:
             os.close(fd)
-        self._path = path
+        self._path, self._patience = path, patience
+        self._header: Header | None = None
         self._identity = (status.st_dev, status.st_ino)
         self._bytes = memoryview(self._memory)
         blocks = len(self._memory) // BLOCK_BYTES
@@ -251,20 +278,20 @@ class _MappedFile:
         status = path.stat()
         return (status.st_dev, status.st_ino) == self._identity
 
-    def header(self, patience_s: float) -> Header:
-        header = self.read(0, decode_header, patience_s)
+    def header(self) -> Header:
+        header = self._header = self.read(0, decode_header)
         if (1 + header.used) * BLOCK_BYTES > len(self._memory):
             raise WireError(f"{self._path} claims {header.used} positions and is too short for them")
         return header
 
-    def read(self, index: int, decode: Callable[[bytes], T], patience_s: float) -> T:
-        """The block, whole; SnapshotStale if it cannot be had in `patience_s`.
+    def read(self, index: int, decode: Callable[[bytes], T]) -> T:
+        """The block, whole; SnapshotStale when patience is over.
 
         The sequence before and after tells most tears cheaply; the checksum tells the others, also on
         processors that reorder stores. Sequences only grow, so the same one is the same block as last time.
         """
         word, start = index * WORDS_PER_BLOCK, index * BLOCK_BYTES
-        give_up_ns = 0
+        looks = 0
         while True:
             sequence = self._words[word]
             known = self._known.get(index)
@@ -277,19 +304,43 @@ class _MappedFile:
                     value = decode(block)
                     self._known[index] = (sequence, value)
                     return value
-            now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-            give_up_ns = give_up_ns or now_ns + int(patience_s * 1e9)
-            if now_ns >= give_up_ns:
+            looks += 1
+            if looks < _LOOKS_AT_ONCE:
+                os.sched_yield()
+            elif self._patience.is_over(looks, self._header):
                 raise SnapshotStale(
-                    f"block {index} of {self._path} could not be read whole in {patience_s * 1000:.0f} ms:"
+                    f"block {index} of {self._path} was torn at each of {looks} looks:"
                     " its writer has died or stands in mid-write"
                 )
-            os.sched_yield()
+            else:
+                time.sleep(_PAUSE_S)
 
     def close(self) -> None:
         self._words.release()
         self._bytes.release()
         self._memory.close()
+
+
+def _age_s(header: Header) -> float:
+    """Since the last beat, if it was in this boot."""
+    return (time.clock_gettime_ns(time.CLOCK_MONOTONIC) - header.beat_ns) / 1e9
+
+
+def _may_run(pid: int) -> bool:
+    """Whether there is such a process, for all that can be seen from here.
+
+    In another PID namespace the number may be nobody's or somebody else's: then patience is shorter or longer
+    than it need be, and what is read is right all the same.
+    """
+    if not 0 < pid < 2**31:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # it is another user's
+    return True
 
 
 def _boot_id() -> str:

@@ -217,7 +217,7 @@ def _say_start(settings: Settings) -> None:
 def _status(snapshot: Path) -> str:
     """One line for `systemctl status`."""
     try:
-        with Snapshot.open(snapshot) as opened:
+        with Snapshot.open(snapshot, patience_s=0.05) as opened:  # the supervisor may not be kept
             records = opened.positions()
             doubtful = sum(record.verdict != "proven" for record in records)
             return f"{opened.status}: {len(records)} positions, {doubtful or 'none'} not proven"

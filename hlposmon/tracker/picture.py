@@ -1,11 +1,13 @@
 """The snapshot in shared memory, as the tracker keeps it: written to, beaten, and made anew.
 
-One that could not be made is tried again, and `failure` says why there is none.
+No fault of it ends the tracker. `failure` says why there is no snapshot, or why positions are missing in it,
+until making it anew has succeeded. `complaints` name the positions that it cannot show as they are.
 """
 
 import logging
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from hlposmon.channels.snapshot import SnapshotWriter
 from hlposmon.config import Settings
@@ -13,8 +15,11 @@ from hlposmon.domain.views import View
 from hlposmon.supervision.logs import Repeats
 from hlposmon.tracker.wall import now_ms
 from hlposmon.wire import published
+from hlposmon.wire.record import PositionRecord, fitted
 
 log = logging.getLogger(__name__)
+
+LEAST_CAPACITY = 1024
 
 
 class Picture:
@@ -30,25 +35,54 @@ class Picture:
         self.failure: str | None = None
         self._seq, self._updated_ms, self._healthy = seq, updated_ms, healthy
         self._writer: SnapshotWriter | None = None
+        self._path: Path | None = None
+        self._complaints: dict[tuple[str, str], str] = {}
         self._repeats = Repeats()
 
+    @property
+    def complaints(self) -> list[str]:
+        """Account, symbol and fault of each position that is not shown as it is, for health to repeat."""
+        return list(self._complaints.values())
+
     def record(self, view: View) -> None:
-        if self._writer is None:
+        """Show the position from now on; what hinders that is in `failure` or `complaints`."""
+        writer, name = self._writer, (view.account, view.key)
+        if writer is None:
             return
-        updated_ms = self._updated_ms(view.account, view.key) or now_ms()
-        self._writer.write(published.record(view, updated_ms))
+        if self.failure is not None and not writer.has_room_for(*name):
+            return  # `renew` tries for more room: once in a tick, and not at each fill
+        updated_ms = self._updated_ms(*name) or now_ms()
+        try:
+            complaint = _show(writer, published.record(view, updated_ms))
+        except OSError as error:
+            self._failed(error)
+            return
+        if complaint is None:
+            self._complaints.pop(name, None)
+            return
+        said = self._complaints[name] = f"{view.account} {published.symbol_of(view.key)}: {complaint}"
+        message = "a position does not fit the snapshot"
+        self._repeats.log(log, logging.ERROR, message, now=time.monotonic(), key=name, reason=said)
 
     def renew(self, settings: Settings, views: Iterable[View]) -> None:
-        """A new file in the place of the old one, with what is watched now and nothing else."""
-        old, path = self._writer, settings.paths.snapshot
+        """A new file in the place of the old one, with what is watched now and nothing else.
+
+        Without room for it the old one is kept, and says of what is no longer watched that it is stale.
+        """
+        old, views = self._writer, list(views)
+        self._path = settings.paths.snapshot
         try:
-            self._writer = SnapshotWriter(path, mode=settings.mode)
+            capacity = _capacity_for(len(views))
+            self._writer = SnapshotWriter(self._path, mode=settings.mode, capacity=capacity)
         except OSError as error:
-            self.failure = f"{path}: {error.strerror}"
-            said = "the snapshot cannot be written"
-            self._repeats.log(log, logging.ERROR, said, now=time.monotonic(), reason=self.failure)
+            self._failed(error)
+            if old is not None:
+                for name in old.names - {(view.account, view.key) for view in views}:
+                    old.mark_stale(*name, "no longer watched")
             return
-        self.failure = None
+        if self.failure is not None:
+            log.info("the snapshot is written again")
+        self.failure, self._complaints = None, {}
         for view in views:
             self.record(view)
         if old is not None:
@@ -63,3 +97,28 @@ class Picture:
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+
+    def _failed(self, error: OSError) -> None:
+        self.failure = f"{self._path}: {error.strerror}"
+        said = "the snapshot cannot be written"
+        self._repeats.log(log, logging.ERROR, said, now=time.monotonic(), reason=self.failure)
+
+
+def _show(writer: SnapshotWriter, record: PositionRecord) -> str | None:
+    """Write the record, or the nearest that fits; then say why. OSError for want of room."""
+    try:
+        writer.write(record)
+        return None
+    except ValueError as error:
+        complaint = str(error)
+    try:
+        writer.write(fitted(record))
+    except ValueError as error:
+        writer.mark_stale(record.account, record.key, f"cannot be shown: {error}")
+        return f"cannot be shown: {error}"
+    return complaint
+
+
+def _capacity_for(count: int) -> int:
+    """Slots for so many positions in one file, which then need not grow while it is being filled."""
+    return max(LEAST_CAPACITY, 1 << (count - 1).bit_length())

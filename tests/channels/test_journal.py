@@ -24,6 +24,7 @@ from hlposmon.domain.reports import Funding
 from hlposmon.errors import WireError
 from hlposmon.wire.lines import FIRST_PREV, body_of, event, open_line
 from tests.channels.clerk import BTC, DAY, HOUR, NOON, Clerk, files_in, kinds, lines_in
+from tests.clock import awake_s
 
 # ------------------------------------------------------------------ lines and files
 
@@ -663,10 +664,10 @@ def test_events_are_lines_too(tmp_path):
 def test_a_large_backlog_is_written_in_pieces_and_quickly(tmp_path):
     clerk = Clerk(tmp_path)
     clerk.write(8_000, commit=False)
-    began = time.monotonic()
+    began = awake_s()
 
     assert clerk.commit()
-    assert time.monotonic() - began < 1.0
+    assert awake_s() - began < 1.0
     assert clerk.sizes() == list(range(1, 8_001))
 
 

@@ -71,7 +71,7 @@ class Machine:
             self.status.write_text(re.sub(r'(?m)^(".*") \S+$', rf"\1 {yesterday}", self.status.read_text()))
         done = subprocess.run(
             [self.program, "-v", "-s", str(self.status), str(self.configuration(number))],
-            env={**os.environ, **self.env}, capture_output=True, text=True, timeout=60,
+            env={**os.environ, **self.env}, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr

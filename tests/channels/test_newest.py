@@ -1,13 +1,13 @@
 """The newest value: what is put replaces what was, for a reader of now and for one that is spawned later."""
 
 import multiprocessing
-import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
 import pytest
 
 from hlposmon.channels.newest import Newest
+from tests.clock import awake_s
 
 
 @pytest.fixture
@@ -29,12 +29,12 @@ def test_the_newest_is_found_and_stays(way: Newest[str]):
 
 
 def test_a_reader_who_never_looks_does_not_hold_up_the_writer(way: Newest[str]):
-    began_s = time.monotonic()
+    began_s = awake_s()
     for number in range(5000):
         way.put(f"{number}" * 1000)
 
     assert way.get() == "4999" * 1000
-    assert time.monotonic() - began_s < 5
+    assert awake_s() - began_s < 5
 
 
 def test_what_is_too_large_to_be_sent_changes_nothing(way: Newest[str]):
@@ -62,5 +62,5 @@ def test_a_reader_begins_with_the_value_of_its_start_and_is_told_the_next(way: N
         way.put(after)
         ours.send("look again")
         assert ours.recv() == after
-        reader.join(5)
+        reader.join(30)
         assert reader.exitcode == 0

@@ -19,6 +19,8 @@ from hlposmon.channels import queue as queues
 from hlposmon.channels.queue import PIECE_BYTES, Queue, QueueBroken, accept, listen
 from hlposmon.domain.reports import Heard, Marks, Notice, Welcome
 from hlposmon.errors import NotPermitted, WireError
+from tests.clock import awake_s
+from tests.shared_memory import leave_nothing, shared_files
 
 ENDS = Path(__file__).with_name("queue_ends.py")
 KILLS = int(os.environ.get("HLPOSMON_KILLS", "110"))
@@ -151,12 +153,12 @@ def test_a_full_queue_is_waited_for_and_the_waiter_beats(line):
     beats = []
 
     def waiting():
-        beats.append(time.monotonic())
+        beats.append(awake_s())
         if len(beats) == 4:
             drained(tracker)
         return True
 
-    began = time.monotonic()
+    began = awake_s()
     assert worker.put(heard(took), waiting)
     assert tracker.get() == heard(took)
     pauses = [after - before for before, after in zip([began, *beats], beats, strict=False)]
@@ -233,12 +235,12 @@ def test_where_nobody_listens_there_is_no_queue(tmp_path):
 
 
 def test_connecting_does_not_wait_for_a_tracker_that_hangs(line):
-    began = time.monotonic()
+    began = awake_s()
     with pytest.raises(QueueBroken):
         for _ in range(200):
             line.open.append(Queue.connect(line.path))
 
-    assert time.monotonic() - began < 1
+    assert awake_s() - began < 1
 
 
 # ------------------------------------------------------------------ the socket
@@ -359,7 +361,7 @@ class Kills:
 
 
 def test_nothing_is_lost_doubled_or_hung_whoever_is_killed_whenever(tmp_path):
-    shared_before = set(os.listdir("/dev/shm"))  # noqa: PTH208
+    shm = shared_files()
     kills = Kills(tmp_path, seed=20)
     try:
         kills.start("produce")
@@ -370,11 +372,11 @@ def test_nothing_is_lost_doubled_or_hung_whoever_is_killed_whenever(tmp_path):
             for what in kills.rng.choice([["produce"], ["consume"], ["consume", "produce"]]):
                 kills.kill(what)
             if kills.rng.random() < 0.3:
-                deadline = time.monotonic() + 10
+                deadline = time.monotonic() + 60
                 while kills.progress() <= before:
                     assert time.monotonic() < deadline, f"hung after {kills.kills}"
                     time.sleep(0.001)
-        done, deadline = kills.progress(), time.monotonic() + 10
+        done, deadline = kills.progress(), time.monotonic() + 60
         while kills.progress() <= done + 200:
             assert time.monotonic() < deadline, "hung at the end"
             time.sleep(0.005)
@@ -385,7 +387,7 @@ def test_nothing_is_lost_doubled_or_hung_whoever_is_killed_whenever(tmp_path):
     assert sum(kills.kills.values()) >= KILLS
     assert numbers == list(range(len(numbers)))
     assert len(numbers) > KILLS
-    assert set(os.listdir("/dev/shm")) <= shared_before  # noqa: PTH208
+    assert leave_nothing(shm)
     print(f"{kills.kills} kills, {len(numbers)} messages")
 
 

@@ -21,6 +21,7 @@ from hlposmon.channels import audience
 from hlposmon.channels.server import PATHS, PublicServer
 from hlposmon.serving.access import Access
 from hlposmon.serving.messages import Limits
+from tests.clock import awake_s
 
 BASE = "/api/v1/positions"
 
@@ -89,7 +90,7 @@ class Stage:
         done, results = threading.Event(), []
         self._todo.append(lambda: (results.append(work()), done.set()))
         os.eventfd_write(self._bell, 1)
-        assert done.wait(10)
+        assert done.wait(30)
         return results[0]
 
     def say(self, event="fill", account="main", **body):
@@ -103,7 +104,7 @@ class Stage:
     def publish(self, event="fill", account="main", **body):
         return self.do(lambda: self.say(event, account, **body))
 
-    def until(self, wanted, seconds=10):
+    def until(self, wanted, seconds=30):
         """Wait for what only the server's thread can tell."""
         deadline = time.monotonic() + seconds
         while not self.do(wanted):
@@ -125,10 +126,10 @@ class Stage:
         raise AssertionError(f"no client was cut off by {most} messages")
 
     def request(self, method, path, body=None, headers=None, tcp=False):
-        connection = http.client.HTTPConnection("localhost", self.port, timeout=5)
+        connection = http.client.HTTPConnection("localhost", self.port, timeout=30)
         if not tcp:
             connection.sock = socket.socket(socket.AF_UNIX)
-            connection.sock.settimeout(5)
+            connection.sock.settimeout(30)
             connection.sock.connect(str(self.path))
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()
@@ -169,7 +170,7 @@ class Client:
     def __init__(self, connection):
         self.connection = connection
 
-    def raw(self, timeout=5):
+    def raw(self, timeout=30):
         return self.connection.recv(timeout=timeout)
 
     def next(self):
@@ -262,7 +263,7 @@ def test_a_request_that_is_too_large_says_so(stage):
 def test_what_is_not_http_is_a_bad_request(stage):
     one = stage()
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(5)
+        sock.settimeout(30)
         sock.connect(str(one.path))
         sock.sendall(b"what is this\r\n\r\n")
         raw = b""
@@ -655,10 +656,10 @@ def test_a_client_that_does_not_read_is_closed_and_delays_nobody(stage):
     steady.next()
     longest_s = 0.0
     while not one.do(lambda: one.server.traffic.cut_off):
-        began = time.monotonic()
+        began = awake_s()
         seq = one.publish(padding="x" * 2000)
         assert steady.next()["seq"] == seq
-        longest_s = max(longest_s, time.monotonic() - began)
+        longest_s = max(longest_s, awake_s() - began)
         assert seq < 6000, "nobody is cut off"
     with pytest.raises(ConnectionClosed) as caught:
         while True:
@@ -674,7 +675,7 @@ def test_clients_that_vanish_are_forgotten(stage):
     one = stage()
     for _ in range(5):
         one.stream().connection.socket.shutdown(socket.SHUT_RDWR)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while one.do(lambda: one.server.traffic.clients):
         assert time.monotonic() < deadline
         one.publish()
@@ -723,14 +724,14 @@ def test_over_tcp_a_name_that_was_made_to_point_here_is_refused(stage, host):
 def test_over_tcp_a_page_of_our_own_origin_may_read(stage):
     one = stage()
     with connect(f"ws://127.0.0.1:{one.port}{BASE}/stream", origin=f"http://127.0.0.1:{one.port}") as client:
-        assert json.loads(client.recv(timeout=5))["type"] == "initial_state"
+        assert json.loads(client.recv(timeout=30))["type"] == "initial_state"
 
 
 def test_over_tcp_a_page_that_the_configuration_names_may_read(stage):
     one = stage(access=Access(allowed_origins=("http://localhost:3000",)))
     answer, _ = one.request("GET", f"{BASE}/summary", headers={"Origin": "http://localhost:3000"}, tcp=True)
     with connect(f"ws://127.0.0.1:{one.port}{BASE}/stream", origin="http://localhost:3000") as client:
-        assert json.loads(client.recv(timeout=5))["type"] == "initial_state"
+        assert json.loads(client.recv(timeout=30))["type"] == "initial_state"
 
     assert (answer.status, answer.getheader("Access-Control-Allow-Origin")) == (200, "http://localhost:3000")
     assert answer.getheader("Vary") == "Origin"

@@ -204,6 +204,46 @@ def test_without_room_to_grow_the_old_table_goes_on(path, writer):
     assert 5 == len(OnDisk(path).records)
 
 
+def test_where_the_grown_file_cannot_take_the_name_the_old_table_goes_on(path, writer):
+    for number in range(4):
+        writer.write(position(f"C{number}"))
+    old = OnDisk(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(OSError):
+        writer.write(position("C4"))
+    writer.write(position("C0", "7"))
+    writer.beat(wall_ms=5, seq=9, healthy=False)
+
+    assert ("live", "7") == (old.header.state, str(old.records[0].size))
+    assert ["snapshot"] == [file.name for file in path.parent.iterdir()]
+    path.rmdir()
+    writer.write(position("C4"))
+    assert ("replaced", 5) == (old.header.state, len(OnDisk(path).records))
+
+
+def test_there_is_room_for_known_positions_and_for_new_ones_until_the_file_is_full(writer):
+    for number in range(4):
+        assert writer.has_room_for("main", f"hyperliquid:Perp:C{number}")
+        writer.write(position(f"C{number}"))
+
+    assert writer.has_room_for("main", "hyperliquid:Perp:C0")
+    assert not writer.has_room_for("main", "hyperliquid:Perp:C4")
+
+
+def test_a_position_that_is_given_up_is_stale_and_the_others_are_as_they_were(path, writer):
+    writer.write(position("BTC"))
+    writer.write(position("ETH"))
+    writer.mark_stale("main", "hyperliquid:Perp:BTC", "no longer watched")
+    writer.mark_stale("main", "hyperliquid:Perp:SOL", "no longer watched")
+
+    assert [
+        position("BTC", verdict="stale", verdict_reason="no longer watched"),
+        position("ETH"),
+    ] == OnDisk(path).records
+    assert {("main", "hyperliquid:Perp:BTC"), ("main", "hyperliquid:Perp:ETH")} == writer.names
+
+
 def test_without_room_at_the_start_the_older_file_stays(path, writer):
     with no_file_larger_than(BLOCK_BYTES), pytest.raises(OSError):
         SnapshotWriter(path, mode="live")

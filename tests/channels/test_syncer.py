@@ -10,6 +10,7 @@ import pytest
 from hlposmon.channels import syncer as syncers
 from hlposmon.channels.audit import verify
 from tests.channels.clerk import DAY, Clerk, files_in, lines_in
+from tests.clock import awake_s
 
 
 class Disk:
@@ -44,7 +45,7 @@ def disk(monkeypatch):
     made.flows.set()
 
 
-def until(clerk, condition, within_s=10.0):
+def until(clerk, condition, within_s=30.0):
     """Let the journal turn until the condition holds."""
     deadline = time.monotonic() + within_s
     while not condition():
@@ -86,11 +87,11 @@ def test_a_disk_that_stands_still_does_not_keep_the_journal_from_writing(tmp_pat
     disk.flows.clear()
     clerk.write()
     until(clerk, lambda: disk.under_way)
-    began = time.monotonic()
+    began = awake_s()
     for _ in range(100):
         assert clerk.write(5)
 
-    assert time.monotonic() - began < 2
+    assert awake_s() - began < 2
     assert clerk.sizes() == list(range(1, 502))
     assert (clerk.journal.failure, disk.most_under_way) == (None, 1)
     disk.flows.set()
@@ -180,9 +181,9 @@ def test_the_end_waits_for_the_disk_but_not_for_ever(tmp_path, disk):
     clerk = Clerk(tmp_path, fsync="batch", now_ms=clerk.now_ms)
     clerk.write(3)
     disk.flows.clear()
-    began = time.monotonic()
+    began = awake_s()
     clerk.journal.close(within_s=0.3)
-    assert time.monotonic() - began < 1.5
+    assert awake_s() - began < 1.5
 
 
 def test_descriptors_and_threads_are_given_back(tmp_path):

@@ -15,6 +15,7 @@ from hlposmon.simulator.client import Control
 from tests.chaos.stage import Stage
 from tests.chaos.trial import PUSHES_S
 from tests.chaos.witness import Witness, is_alarm
+from tests.clock import awake_between
 from tests.system.world import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -34,17 +35,17 @@ class Watched(Stage):
         self.control.fill(self.accounts[0], self.coin, "B", "1", self.price)
         return at_s
 
-    def heard_after(self, at_s: float, wanted: Callable[[dict[str, Any]], bool], *, within_s: float) -> float:
-        """How long after `at_s` such a message came; fails when it did not come in time."""
+    def heard_after(self, at_s: float, wanted: Callable[[dict[str, Any]], bool]) -> float:
+        """How long after `at_s` such a message came, on a machine that let us run."""
 
         def found() -> list[float]:
             return [
-                heard_s - at_s
+                heard_s
                 for heard_s, message in list(self.witness.heard)
                 if heard_s >= at_s and wanted(message)
             ]
 
-        return until("it was said", found, within_s=within_s + 5)[0]
+        return awake_between(at_s, until("it was said", found)[0])
 
     def open(self, interval_s: float) -> None:
         self.open_exchange("--seed", "5", "--pace", "0", "--coins", "3", "--accounts", "1")
@@ -90,9 +91,9 @@ def test_a_gap_is_noticed_at_the_next_fill_and_healed_within_3_s(watched: Callab
     here.buy()
     lost_then = here.buy()
 
-    assert here.heard_after(lost_then, _is("gap"), within_s=1) < 1
-    assert here.heard_after(lost_then, _is("healed"), within_s=3) < 3
-    until("it is proven", lambda: here.proven_with("3"), within_s=3)
+    assert here.heard_after(lost_then, _is("gap")) < 1
+    assert here.heard_after(lost_then, _is("healed")) < 3
+    until("it is proven", lambda: here.proven_with("3"))
 
 
 def test_a_fill_lost_in_silence_is_noticed_by_the_next_reconciliation(watched: Callable[[float], Watched]):
@@ -100,8 +101,8 @@ def test_a_fill_lost_in_silence_is_noticed_by_the_next_reconciliation(watched: C
     here.control.lose(1)
     lost = here.buy()
 
-    assert here.heard_after(lost, is_alarm, within_s=4) < 4
-    until("it is proven", lambda: here.proven_with("2"), within_s=6)
+    assert here.heard_after(lost, is_alarm) < 4
+    until("it is proven", lambda: here.proven_with("2"))
 
 
 def test_a_fill_lost_in_silence_is_noticed_by_the_next_push_of_the_state(watched: Callable[[float], Watched]):
@@ -109,8 +110,8 @@ def test_a_fill_lost_in_silence_is_noticed_by_the_next_push_of_the_state(watched
     here.control.lose(1)
     lost = here.buy()
 
-    assert here.heard_after(lost, is_alarm, within_s=3 * PUSHES_S) < 3 * PUSHES_S
-    until("it is proven", lambda: here.proven_with("2"), within_s=6)
+    assert here.heard_after(lost, is_alarm) < 3 * PUSHES_S
+    until("it is proven", lambda: here.proven_with("2"))
 
 
 def test_a_silent_stall_of_both_feeds_is_noticed_within_15_s(watched: Callable[[float], Watched]):
@@ -121,8 +122,8 @@ def test_a_silent_stall_of_both_feeds_is_noticed_within_15_s(watched: Callable[[
     stalled = time.monotonic()
     here.buy()
 
-    assert here.heard_after(stalled, is_alarm, within_s=15) < 15
-    until("it is proven", lambda: here.proven_with("2"), within_s=10)
+    assert here.heard_after(stalled, is_alarm) < 15
+    until("it is proven", lambda: here.proven_with("2"))
 
 
 def test_after_an_outage_of_8_s_all_is_proven_within_5_s(watched: Callable[[float], Watched]):
@@ -130,12 +131,12 @@ def test_after_an_outage_of_8_s_all_is_proven_within_5_s(watched: Callable[[floa
     here.control.outage(8)
     began = time.monotonic()
     here.buy()
-    noticed_s = here.heard_after(began, is_alarm, within_s=1)
+    noticed_s = here.heard_after(began, is_alarm)
     until("the exchange is back", lambda: time.monotonic() - began >= 8)
     returned = time.monotonic()
 
-    until("it is proven", lambda: here.proven_with("2"), within_s=30)
-    assert time.monotonic() - returned < 5
+    until("it is proven", lambda: here.proven_with("2"))
+    assert awake_between(returned, time.monotonic()) < 5
     assert noticed_s < 1
 
 
@@ -153,8 +154,8 @@ def test_the_loss_of_all_feeds_is_on_the_stream_within_a_second(
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
 
-    assert here.heard_after(lost, is_alarm, within_s=1) < 1
-    assert here.heard_after(lost, _proves, within_s=15) < 15
+    assert here.heard_after(lost, is_alarm) < 1
+    assert here.heard_after(lost, _proves) < 15
 
 
 def test_that_a_gap_is_healed_is_on_the_stream_within_a_second(watched: Callable[[float], Watched]):
@@ -162,6 +163,6 @@ def test_that_a_gap_is_healed_is_on_the_stream_within_a_second(watched: Callable
     here.control.lose(1)
     here.buy()
     lost_then = here.buy()
-    healed_s = here.heard_after(lost_then, _is("healed"), within_s=3)
+    healed_s = here.heard_after(lost_then, _is("healed"))
 
-    assert here.heard_after(lost_then, _proves, within_s=4) < healed_s + 1
+    assert here.heard_after(lost_then, _proves) < healed_s + 1

@@ -103,7 +103,7 @@ class Monitor:
     def stop(self) -> None:
         if self._server is not None:
             self._server.shutdown()
-            self._thread.join(5)
+            self._thread.join(30)
             self._server = None
             self.path.unlink(missing_ok=True)
 

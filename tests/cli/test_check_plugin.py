@@ -19,6 +19,7 @@ from hlposmon.cli.probe.options import OPTIONS, parse
 from hlposmon.cli.probe.textfile import exposition
 from tests.bench.health import Cost, cost_of, install
 from tests.cli.canned_monitor import HEALTH, Commands, Monitor
+from tests.clock import awake_s
 
 ETC = Path(__file__).parents[2] / "etc"
 BINARIES = Path(sys.executable).parent
@@ -32,7 +33,7 @@ def called(hlposmon: Commands, name: str, *arguments: str, **more: str) -> "subp
         env={**hlposmon.environ, **more},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
 
 
@@ -97,13 +98,13 @@ def mute(path: Path) -> Iterator[None]:
 
 def test_who_never_answers_is_critical_in_time(hlposmon: Commands, tmp_path: Path):
     # The plugin guidelines: a socket's time-out is no UNKNOWN.
-    start_s = time.monotonic()
+    start_s = awake_s()
     with mute(tmp_path / "s"):
         done = check(hlposmon, "-t", "0.5")
 
     assert (2, "") == (done.returncode, done.stderr)
     assert "did not answer within 0.5 s" in done.stdout
-    assert time.monotonic() - start_s < 5
+    assert awake_s() - start_s < 5
 
 
 def test_an_interrupted_check_is_unknown_without_a_traceback(hlposmon: Commands, tmp_path: Path):
@@ -118,7 +119,7 @@ def test_an_interrupted_check_is_unknown_without_a_traceback(hlposmon: Commands,
         assert process.stdout is not None
         assert "ready\n" == process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=120)
 
     assert (3, "") == (process.returncode, said)
 
@@ -211,7 +212,7 @@ def shell(hlposmon: Commands, words: str, where: str, **more: str) -> "subproces
     """A console script whose output goes where the shell sends it."""
     line = f"exec {BINARIES}/{words} {where}"
     environ = {**hlposmon.environ, **more}
-    return subprocess.run(["sh", "-c", line], env=environ, capture_output=True, text=True, timeout=30)
+    return subprocess.run(["sh", "-c", line], env=environ, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize("where", NOWHERE)
@@ -314,7 +315,7 @@ def switch() -> Iterator[tuple[str, list[str]]]:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}/uuid", calls
         finally:
             listener.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
+            thread.join(30)
 
 
 @pytest.mark.parametrize(

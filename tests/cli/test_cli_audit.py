@@ -132,7 +132,7 @@ def test_a_reader_that_has_had_enough_is_no_error(hlposmon: Commands, tmp_path: 
     assert process.stdout is not None
     process.stdout.close()
 
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=120) == 0
 
 
 def test_the_audit_of_simulated_runs_is_found_by_name(hlposmon: Commands, tmp_path: Path):

@@ -212,7 +212,7 @@ def test_watch_goes_on_through_a_restart_of_the_monitor(hlposmon: Commands, moni
     assert old.rstrip().endswith("stale")
     assert account.split() == ["main", "10,000.00", "unknown", "unknown", "stale"]
     assert "LIVE" in back
-    assert 0 == watching.wait(5)
+    assert 0 == watching.wait(30)
     assert "" == watching.communicate()[1].strip()
 
 
@@ -257,7 +257,7 @@ def test_wait_waits_for_a_monitor_that_is_not_up_yet(hlposmon: Commands, monitor
     time.sleep(0.5)
     monitor.start()
 
-    assert 0 == waiting.wait(10)
+    assert 0 == waiting.wait(30)
     waiting.communicate()
 
 
@@ -272,7 +272,7 @@ def test_tail_resumes_after_the_last_message_and_says_so(hlposmon: Commands, mon
     tail = hlposmon.start("tail")
     lines = [json.loads(tail.stdout.readline())["seq"] for _ in range(4)]
     tail.send_signal(signal.SIGINT)
-    _, errors = tail.communicate(timeout=5)
+    _, errors = tail.communicate(timeout=120)
 
     assert [1, 2, 3, 4] == lines
     assert 0 == tail.returncode
@@ -293,7 +293,7 @@ def test_tail_asks_for_what_is_wanted(hlposmon: Commands, monitor: Monitor):
     )
     assert "{}\n" == tail.stdout.readline()
     tail.send_signal(signal.SIGINT)
-    tail.communicate(timeout=5)
+    tail.communicate(timeout=120)
 
     assert "/api/v1/positions/stream?since=9&compact=1" == monitor.requests[-1]
     assert {"action": "subscribe", "events": ["fill", "verdict"], "accounts": ["main"]} == heard[0]
@@ -364,7 +364,7 @@ def test_a_reader_that_has_had_enough_is_no_error(hlposmon: Commands, monitor: M
     monitor.says("positions/summary", {**SUMMARY, "filler": "x" * 1_000_000})
     status = hlposmon.start("status", "--json")
     status.stdout.close()
-    status.wait(5)
+    status.wait(30)
 
     assert ("", 0) == (status.stderr.read(), status.returncode)
     status.stderr.close()
@@ -381,7 +381,7 @@ def test_a_tail_whose_reader_left_ends_quietly(hlposmon: Commands, monitor: Moni
     tail.stdout.readline()
     tail.stdout.close()
 
-    assert 0 == tail.wait(5)
+    assert 0 == tail.wait(30)
     assert "" == tail.stderr.read()
     tail.stderr.close()
 

@@ -97,10 +97,10 @@ def test_simulate_prints_where_it_is_and_ends_on_a_signal(hlposmon: Commands):
         request = urllib.request.Request(
             f"{said['api_url']}/info", b'{"type": "allMids"}', {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             prices = json.load(answer)
         exchange.send_signal(number)
-        _, errors = exchange.communicate(timeout=5)
+        _, errors = exchange.communicate(timeout=120)
 
         assert "BTC" in prices
         assert said["ws_url"] == said["api_url"].replace("http", "ws") + "/ws"
@@ -113,7 +113,7 @@ def test_simulate_trades_for_the_addresses_it_is_given(hlposmon: Commands):
     exchange = hlposmon.start("simulate", "--address", ONE)
     said = json.loads(exchange.stdout.readline())
     exchange.terminate()
-    exchange.communicate(timeout=5)
+    exchange.communicate(timeout=120)
 
     assert [ONE] == said["accounts"]
     assert 2 == hlposmon.run("simulate", "--address", ONE, "--accounts", "2").exit_code

@@ -153,7 +153,7 @@ except Exception as error:
 
 def count_as_nobody(path) -> str:
     """How many fills somebody reads who may write nowhere, or what he is told."""
-    done = subprocess.run([sys.executable, "-c", COUNT, path], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", COUNT, path], capture_output=True, text=True, timeout=120)
     return done.stdout.strip() or done.stderr
 
 

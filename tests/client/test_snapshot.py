@@ -79,6 +79,22 @@ def hammer(path):
         beat(writer)
 
 
+def slow(path):
+    """Write one record again and again, and be kept from the processor in the midst of each write."""
+    writer = SnapshotWriter(path, mode="simulated")
+    records = [counted(number) for number in range(COUNTS)]
+    writer.write(records[0])
+    beat(writer)
+    print("ready", flush=True)
+    while True:
+        for record in records:
+            tear(path, 1)
+            time.sleep(0.1)  # stands for the scheduler
+            writer.write(record)
+            beat(writer)
+            time.sleep(0.005)
+
+
 def half(path):
     """Do half of what a write does to the first record, then wait to be killed."""
     writer = SnapshotWriter(path, mode="simulated")
@@ -114,7 +130,7 @@ def process(role, path):
             child.kill()
 
 
-def until(condition, within_s=10.0):
+def until(condition, within_s=30.0):
     give_up = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < give_up, "it did not come about"
@@ -344,18 +360,90 @@ def test_a_restarted_monitor_is_followed_once_it_beats_and_not_while_its_table_i
 # --- torn records ---
 
 
-def test_a_torn_record_is_never_returned_and_given_up_in_bounded_time(path, writer, snapshot):
+def seconds(call):
+    """How long it takes to give up."""
+    began = time.monotonic()
+    with pytest.raises(SnapshotStale, match="mid-write"):
+        call()
+    return time.monotonic() - began
+
+
+def test_a_torn_record_is_never_returned_and_given_up_in_bounded_time(path, writer):
     writer.write(counted(1))
     writer.write(counted(2, "ETH"))
-    assert 1 == snapshot.position(KEY).fills
-    tear(path, 1)
-    for read in (snapshot.positions, lambda: snapshot.position(KEY)):
-        began = time.monotonic()
-        with pytest.raises(SnapshotStale, match="mid-write"):
-            read()
-        assert 0.05 <= time.monotonic() - began < 1
+    with Snapshot.open(path, patience_s=0.1) as snapshot:
+        assert 1 == snapshot.position(KEY).fills
+        tear(path, 1)
+        for read in (snapshot.positions, lambda: snapshot.position(KEY)):
+            assert 0.1 <= seconds(read)
 
-    assert 2 == snapshot.position("hyperliquid:Perp:ETH").fills, "the others are whole"
+        assert 2 == snapshot.position("hyperliquid:Perp:ETH").fills, "the others are whole"
+
+
+def test_a_writer_that_was_preempted_in_mid_write_is_waited_for(path):
+    with process("slow", path), Snapshot.open(path) as snapshot:
+        reads, waited_s = 0, 0.0
+        while reads < 20 or waited_s < 0.05:
+            began = time.monotonic()
+            assert whole(snapshot.position(KEY))
+            reads, waited_s = reads + 1, max(waited_s, time.monotonic() - began)
+
+
+def test_a_reader_that_waits_for_the_writer_leaves_it_the_processor(path, writer):
+    writer.write(counted(1))
+    tear(path, 1)
+    with Snapshot.open(path, patience_s=0.5) as snapshot:
+        used_s = time.process_time()
+        took_s = seconds(snapshot.positions)
+        used_s = time.process_time() - used_s
+
+    assert used_s < took_s / 2
+
+
+def test_a_writer_whose_process_is_gone_is_given_up_long_before_one_that_may_be_preempted(path):
+    with process("half", path) as dying, Snapshot.open(path, limit_s=3600, patience_s=2.0) as snapshot:
+        living_s = seconds(snapshot.positions)
+        dying.kill()
+        dying.wait()
+        dead_s = min(seconds(snapshot.positions) for _ in range(5))
+
+    assert 2.0 <= living_s
+    assert dead_s < living_s / 4
+
+
+def test_a_writer_that_has_been_silent_for_too_long_is_given_up_long_before_one_that_beats(path, writer):
+    writer.write(counted(1))
+    tear(path, 1)
+    with Snapshot.open(path, limit_s=3600, patience_s=2.0) as snapshot:
+        beating_s = seconds(snapshot.positions)
+    with Snapshot.open(path, limit_s=0.01, patience_s=2.0) as snapshot:
+        until(lambda: snapshot.state == "stale")
+        silent_s = min(seconds(snapshot.positions) for _ in range(5))
+
+    assert 2.0 <= beating_s
+    assert silent_s < beating_s / 4
+
+
+def test_a_writer_that_is_another_users_may_live(path):
+    with process("half", path), Snapshot.open(path, limit_s=3600, patience_s=0.4) as snapshot:
+        was = os.geteuid()
+        if was == 0:
+            os.seteuid(65534)  # root may signal anybody
+        try:
+            assert 0.4 <= seconds(snapshot.positions)
+        finally:
+            os.seteuid(was)
+
+
+@pytest.mark.parametrize("pid", [0, 2**31, 2**32 - 1])
+def test_a_number_that_no_process_can_have_is_that_of_a_dead_writer(path, writer, pid):
+    writer.write(counted(1))
+    tear(path, 1)
+    file = bytearray(path.read_bytes())
+    file[:BLOCK_BYTES] = encode_header(replace(decode_header(bytes(file[:BLOCK_BYTES])), pid=pid), 2)
+    path.write_bytes(file)
+    with Snapshot.open(path, limit_s=3600, patience_s=3600) as snapshot:
+        seconds(snapshot.positions)
 
 
 def test_a_record_that_was_torn_is_whole_after_the_next_write(path, writer, snapshot):
@@ -465,7 +553,7 @@ def c_reader(tmp_path_factory):
     program = tmp_path_factory.mktemp("c") / "read_snapshot"
     flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror"]
     subprocess.run([compiler, *flags, "-o", str(program), str(C_READER)], check=True)
-    return lambda path: subprocess.run([program, path], capture_output=True, text=True, timeout=10)
+    return lambda path: subprocess.run([program, path], capture_output=True, text=True, timeout=120)
 
 
 def test_a_reader_in_c_written_from_the_page_shows_the_same(path, writer, c_reader):
@@ -496,4 +584,4 @@ def test_the_reader_in_c_knows_a_starting_a_torn_and_a_missing_snapshot(path, c_
 
 
 if __name__ == "__main__":
-    {"hammer": hammer, "half": half, "peek": peek}[sys.argv[1]](Path(sys.argv[2]))
+    {"hammer": hammer, "slow": slow, "half": half, "peek": peek}[sys.argv[1]](Path(sys.argv[2]))

@@ -101,7 +101,7 @@ def node() -> Callable[..., subprocess.CompletedProcess[str]]:
     if int(version.split(".")[0]) < 20:
         pytest.skip(f"the JavaScript examples need Node 20 or newer, this is {version.strip()}")
 
-    def run(*args: str | Path, timeout_s: float = 60, **more: str) -> subprocess.CompletedProcess[str]:
+    def run(*args: str | Path, timeout_s: float = 200, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [found, *map(str, args)],
             cwd=EXAMPLES,

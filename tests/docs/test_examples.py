@@ -40,7 +40,7 @@ def test_what_is_typed_in_a_document_works(monitor: Shown, block):
             ["bash", "-o", "pipefail", "-c", monitor.said(line)],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             cwd=ROOT,
             env=monitor.surroundings(),
         )
@@ -67,7 +67,7 @@ def test_the_python_in_a_document_works(monitor: Shown, block):
             process.terminate()
             assert all(line.strip() for line in lines), process.stderr.read()
         else:
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=120)
             assert (process.returncode, err) == (0, ""), block.place
             assert out.strip()
 

@@ -14,6 +14,7 @@ import pytest
 from hlposmon.cli import main
 from hlposmon.cli.main import program
 from hlposmon.config import Flags, load, render
+from tests import debian
 from tests.docs.pages import MANUALS, ROOT
 
 PROGRAM = (ROOT / "man" / "hlposmon.1").read_text()
@@ -157,11 +158,8 @@ def test_man_renders_it_without_a_warning(manual: Path):
 
 @pytest.mark.parametrize("manual", MANUALS, ids=lambda path: path.name)
 def test_mandoc_finds_nothing_wrong_in_it(manual: Path):
-    mandoc = shutil.which("mandoc")
-    if mandoc is None:
-        pytest.skip("mandoc is not installed: apt-get install mandoc")
     found = subprocess.run(
-        [mandoc, "-T", "lint", "-W", "warning", str(manual)], capture_output=True, text=True
+        [debian.program("mandoc"), "-T", "lint", "-W", "warning", str(manual)], capture_output=True, text=True
     )
 
     assert found.stdout == ""

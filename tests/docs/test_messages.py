@@ -56,7 +56,7 @@ class Heard:
 
     def __init__(self, api: Api, *, compact: bool = False) -> None:
         self.messages: list[dict[str, Any]] = []
-        self._stream = api.stream(compact=compact, timeout_s=20)
+        self._stream = api.stream(compact=compact, timeout_s=60)
 
     def __enter__(self) -> "Heard":
         self.messages.append(next(self._stream))
@@ -140,7 +140,7 @@ def test_every_compact_message_has_the_documented_fields_and_no_others(told):
 
 
 def test_what_the_stream_answers_is_documented(here: Shown):
-    with here.api.stream(timeout_s=5) as stream:
+    with here.api.stream(timeout_s=60) as stream:
         next(stream)
         stream.send({"action": "get_summary"})
         stream.send({"action": "dance"})

@@ -93,13 +93,13 @@ scrape_configs:
             yield address
         finally:
             running.terminate()
-            running.wait(timeout=20)
+            running.wait(timeout=30)
 
 
 def _asked(address: str, path: str, **query: str) -> Any:
     url = f"http://{address}/api/v1/{path}?{urllib.parse.urlencode(query)}"
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             return json.load(answer)["data"]
     except OSError:
         return None  # it is not up yet

@@ -32,9 +32,9 @@ def over_unix(socket: Path, accept: str = "") -> tuple[str, str]:
     import http.client
     import socket as sockets
 
-    connection = http.client.HTTPConnection("localhost", timeout=5)
+    connection = http.client.HTTPConnection("localhost", timeout=30)
     connection.sock = sockets.socket(sockets.AF_UNIX)
-    connection.sock.settimeout(5)
+    connection.sock.settimeout(30)
     connection.sock.connect(str(socket))
     with contextlib.closing(connection):
         connection.request("GET", "/metrics", headers={"Accept": accept} if accept else {})
@@ -45,7 +45,7 @@ def over_unix(socket: Path, accept: str = "") -> tuple[str, str]:
 
 def over_tcp(address: str, accept: str = "") -> tuple[str, str]:
     request = urllib.request.Request(f"http://{address}/metrics", headers={"Accept": accept})
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=30) as answer:
         return answer.headers["Content-Type"], answer.read().decode()
 
 

@@ -165,7 +165,7 @@ class Host:
         self.server.step()
         return self.clients[-1]
 
-    def until(self, wanted: Callable[[], bool], seconds: float = 5.0) -> None:
+    def until(self, wanted: Callable[[], bool], seconds: float = 30.0) -> None:
         deadline = time.monotonic() + seconds
         while not wanted():
             assert time.monotonic() < deadline, "it did not happen in time"

@@ -1,6 +1,5 @@
 """WebSocket: whole messages, shared frames, and no patience with those who do not read."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ from wsproto.connection import Connection
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 
 from hlposmon.serving.messages import text_frame
+from tests.clock import awake_s
 
 Hosts = Callable[..., Any]
 
@@ -249,7 +249,7 @@ def test_an_aborted_peer_gets_no_goodbye(host: Hosts) -> None:
     client = here.client().upgrade()
     here.app.session.peers[0].abort()
     here.until(lambda: here.server.peers == 0)
-    client.sock.settimeout(5)
+    client.sock.settimeout(30)
 
     with pytest.raises(ConnectionResetError):
         client.sock.recv(1)
@@ -270,13 +270,13 @@ def test_hundreds_of_peers_hear_a_broadcast_within_a_second(host: Hosts) -> None
     here = host()
     clients = [here.client().upgrade() for _ in range(400)]
     frame = text_frame(b"x" * 156)
-    began = time.monotonic()
+    began = awake_s()
     for peer in here.app.session.peers:
         peer.send_frame(frame)
     for client in clients:
         client.until(lambda client=client: len(client.read) == len(frame))
 
-    assert time.monotonic() - began < 1.0
+    assert awake_s() - began < 1.0
 
 
 def test_a_ping_after_our_goodbye_ends_nothing_early(host: Hosts) -> None:

@@ -21,7 +21,7 @@ class Feed:
     """A client's WebSocket that remembers all it was sent."""
 
     def __init__(self, url: str) -> None:
-        self.socket = websocket.create_connection(url.replace("http", "ws", 1) + "/ws", timeout=5)
+        self.socket = websocket.create_connection(url.replace("http", "ws", 1) + "/ws", timeout=30)
         self.greeting = self.socket.recv()
         self.heard: list[Any] = []
 
@@ -37,7 +37,7 @@ class Feed:
 
     def until(self, wanted: Callable[[Any], bool]) -> Any:
         """The next message that is wanted."""
-        deadline = time.monotonic() + 8
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             message = json.loads(self.socket.recv())
             self.heard.append(message)
@@ -71,7 +71,7 @@ class Feed:
         except websocket.WebSocketTimeoutException:
             return True
         finally:
-            self.socket.settimeout(5)
+            self.socket.settimeout(30)
 
     def close(self) -> None:
         self.socket.close()
@@ -100,7 +100,7 @@ class Venue:
         return answer.json()
 
     def post(self, **request: Any) -> requests.Response:
-        return self.session.post(self.url + "/info", json=request, timeout=5)
+        return self.session.post(self.url + "/info", json=request, timeout=30)
 
     def feed(self) -> Feed:
         self.feeds.append(Feed(self.url))

@@ -12,6 +12,7 @@ import requests
 import websocket
 
 from hlposmon.simulator.client import ControlError
+from tests.clock import awake_s
 
 Venues = Callable[..., Any]
 
@@ -21,7 +22,7 @@ def position(venue: Any, coin: str) -> Any:
     return next((row for row in rows if row["coin"] == coin), None)
 
 
-def until(wanted: Callable[[], bool], seconds: float = 6.0) -> None:
+def until(wanted: Callable[[], bool], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not wanted():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -84,7 +85,7 @@ def test_the_truth_agrees_with_the_statement(venue: Venues) -> None:
     ],
 )
 def test_a_script_that_is_wrong_is_refused_with_the_reason(venue: Venues, action: Any, words: str) -> None:
-    answer = requests.post(venue().url + "/control", json=action, timeout=5)
+    answer = requests.post(venue().url + "/control", json=action, timeout=30)
 
     assert answer.status_code == 400
     assert words in answer.json()["error"]
@@ -314,10 +315,10 @@ def test_an_answer_can_be_cut_short(venue: Venues, kind: str) -> None:
 def test_an_answer_can_be_late_and_others_do_not_wait_for_it(venue: Venues, kind: str) -> None:
     here = venue()
     here.control.http_fault(kind, "meta", delay_s=0.5)
-    began = time.monotonic()
-    with requests.post(here.url + "/info", json={"type": "meta"}, timeout=5, stream=True) as late:
+    began, awake = time.monotonic(), awake_s()
+    with requests.post(here.url + "/info", json={"type": "meta"}, timeout=30, stream=True) as late:
         here.ask("allMids") if kind == "drip" else None
-        between = time.monotonic() - began
+        between = awake_s() - awake
         assert late.json()["universe"]
 
     assert time.monotonic() - began >= 0.4
@@ -484,10 +485,10 @@ def test_the_states_of_all_dexs_are_pushed_each_second(venue: Venues) -> None:
     feed = here.watching("allDexsClearinghouseState")
     held = here.truth()["positions"]["BTC"]["szi"]
     here.buy("BTC", "0.5", "90000")
-    began_s = time.monotonic()
+    began_s = awake_s()
     pushed = [feed.next("allDexsClearinghouseState") for _ in range(2)]
 
-    assert time.monotonic() - began_s < 4
+    assert awake_s() - began_s < 4
     (first_dex, state), *_ = pushed[-1]["clearinghouseStates"]
     assert first_dex == ""
     sizes = {row["position"]["coin"]: row["position"]["szi"] for row in state["assetPositions"]}

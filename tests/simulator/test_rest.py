@@ -302,5 +302,5 @@ def test_rows_cost_weight_too(venue: Venues) -> None:
 def test_nothing_else_is_served(venue: Venues) -> None:
     here = venue()
 
-    assert here.session.get(here.url + "/info", timeout=5).status_code == 405
-    assert here.session.post(here.url + "/else", timeout=5).status_code == 404
+    assert here.session.get(here.url + "/info", timeout=30).status_code == 405
+    assert here.session.post(here.url + "/else", timeout=30).status_code == 404

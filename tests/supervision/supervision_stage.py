@@ -82,14 +82,14 @@ class Stage:
     def states(self) -> dict[str, str]:
         return {row.name: row.state for row in self.board.rows()}
 
-    def until(self, condition: Callable[[], object], within_s: float = 10.0) -> Script:
+    def until(self, condition: Callable[[], object], within_s: float = 30.0) -> Script:
         """Let the supervisor turn until the condition holds."""
         deadline = time.monotonic() + within_s
         while not condition():
             assert time.monotonic() < deadline, f"waited {within_s} s in vain; children: {self.board.rows()}"
             yield
 
-    def all_up(self, within_s: float = 10.0) -> Script:
+    def all_up(self, within_s: float = 30.0) -> Script:
         yield from self.until(lambda: set(self.states().values()) == {"up"}, within_s)
 
     def for_s(self, seconds: float) -> Script:
@@ -140,7 +140,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until(condition: Callable[[], object], within_s: float = 10.0) -> None:
+def wait_until(condition: Callable[[], object], within_s: float = 30.0) -> None:
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, f"waited {within_s} s in vain"

@@ -12,6 +12,7 @@ import pytest
 
 from hlposmon.supervision import logs, overflow
 from hlposmon.supervision.overflow import HELD_BYTES
+from tests.clock import awake_s
 
 log = logging.getLogger("hlposmon.some.where")
 
@@ -55,10 +56,10 @@ def test_lines_come_in_order():
 def test_who_logs_to_a_pipe_that_nobody_reads_goes_on_and_the_dropped_lines_are_counted():
     pipe = Pipe()
     count = 4 * HELD_BYTES // 1000
-    began = time.monotonic()
+    began = awake_s()
     for number in range(count):
         log.info("%d %s", number, "x" * 1000)
-    assert time.monotonic() - began < 5
+    assert awake_s() - began < 5
 
     raw = b""
     while b"were dropped" not in raw or not raw.endswith(b"\n"):
@@ -96,7 +97,7 @@ def test_a_process_whose_log_nobody_reads_ends():
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == b"done\n"
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=30) == 0
     finally:
         process.kill()
         process.communicate()

@@ -138,7 +138,7 @@ def test_a_child_that_keeps_dying_is_given_a_fresh_chance_at_once():
     def script(stage: Stage) -> Script:
         yield from stage.until(lambda: stage.row("a").state == "backoff")
         hang_up()
-        yield from stage.all_up(within_s=5.0)
+        yield from stage.all_up()
 
     assert stage.run(script) == 0
 

@@ -9,6 +9,7 @@ import pytest
 from supervision_stage import Manager, descriptors
 
 from hlposmon.supervision.systemd import Notifier
+from tests.clock import awake_s
 
 
 @pytest.fixture
@@ -110,11 +111,11 @@ def test_an_address_that_cannot_be_reached_is_no_error(monkeypatch: pytest.Monke
 
 def test_a_manager_that_does_not_read_is_not_waited_for_and_hears_the_last_change_later(manager: Manager):
     notifier = Notifier()
-    start = time.monotonic()
+    start = awake_s()
     for _ in range(2000):
         notifier.watchdog()
     notifier.ready()
-    assert time.monotonic() - start < 5.0
+    assert awake_s() - start < 5.0
     assert "READY=1" not in manager.heard()
 
     notifier.watchdog()

@@ -30,7 +30,7 @@ def analyze(tmp_path: Path, *words: str, **changed: str) -> "subprocess.Complete
         unit = changed.get(name.split(".")[0], (FOLDER / name).read_text())
         # verify wants the programs to be there.
         (tmp_path / name).write_text(re.sub(r"^(Exec\w+=)/opt/\S+", r"\1/bin/true", unit, flags=re.M))
-    return subprocess.run([tool, *words], capture_output=True, text=True, timeout=30, cwd=tmp_path)
+    return subprocess.run([tool, *words], capture_output=True, text=True, timeout=120, cwd=tmp_path)
 
 
 def verify(tmp_path: Path, **changed: str) -> "subprocess.CompletedProcess[str]":

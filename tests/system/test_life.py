@@ -6,13 +6,13 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from websockets.sync.client import unix_connect
 
 from hlposmon.client.snapshot import Snapshot
+from tests.clock import awake_s
 from tests.system.world import World, alive, descendants, until, world
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -55,10 +55,10 @@ def test_the_simulated_run_shows_proven_positions_and_ends_clean():
         assert (health.returncode, health.stdout.split(" - ")[0]) == (0, "HLPOSMON OK")
         assert "all proven" in health.stdout
 
-        begun = time.monotonic()
+        begun = awake_s()
         assert here.stop(signal.SIGINT) == 0
-        assert time.monotonic() - begun < 10
-        until("the whole family is gone", lambda: not any(map(alive, family)), within_s=2)
+        assert awake_s() - begun < 10
+        until("the whole family is gone", lambda: not any(map(alive, family)))
         assert _left_behind(here) == []
         # Other tests may have some of their own for a moment.
         until("nothing more is in /dev/shm", lambda: _shared_memory() <= before)
@@ -77,9 +77,9 @@ def test_curl_and_another_librarys_websocket_client_are_served():
         assert json.loads(said.stdout)["active_positions"] >= 3
 
         with unix_connect(str(here.socket), "ws://localhost/api/v1/positions/stream") as stream:
-            first = json.loads(stream.recv(timeout=5))
+            first = json.loads(stream.recv(timeout=30))
             assert first["type"] == "initial_state"
-            seqs = [json.loads(stream.recv(timeout=5))["seq"] for _ in range(20)]
+            seqs = [json.loads(stream.recv(timeout=30))["seq"] for _ in range(20)]
         assert seqs == list(range(first["seq"] + 1, first["seq"] + 21))
 
 
@@ -104,8 +104,10 @@ def test_no_process_outlives_a_supervisor_that_is_killed():
         assert len(family) >= 6
 
         here.monitor.kill()
+        killed = awake_s()
 
-        until("every child is gone", lambda: not any(map(alive, family)), within_s=2)
+        until("every child is gone", lambda: not any(map(alive, family)))
+        assert awake_s() - killed < 2
 
 
 def test_who_dies_under_a_supervisor_that_hangs_is_shown_as_gone_and_health_says_so():
@@ -116,13 +118,13 @@ def test_who_dies_under_a_supervisor_that_hangs_is_shown_as_gone_and_health_says
         here.monitor.send_signal(signal.SIGSTOP)
         os.kill(price, signal.SIGKILL)
 
-        until("it is down", lambda: not here.pids("price"), within_s=5)
+        until("it is down", lambda: not here.pids("price"))
         health = until("it is said", lambda: here.api.health() if here.api.health()["reasons"] else None)
         here.monitor.send_signal(signal.SIGCONT)
 
         assert health["status"] == "degraded"
         assert any("price" in reason for reason in health["reasons"])
-        until("another is up", lambda: here.pids("price"), within_s=10)
+        until("another is up", lambda: here.pids("price"))
 
 
 def test_what_a_killed_monitor_left_is_replaced_by_the_next():
@@ -142,7 +144,7 @@ def test_what_a_killed_monitor_left_is_replaced_by_the_next():
         here.start()
 
         here.control.pace(0)
-        until("all agree", lambda: not here.disagreements(fills_from=begun), within_s=20)
+        until("all agree", lambda: not here.disagreements(fills_from=begun))
 
 
 @pytest.mark.parametrize("kinds", [("fill", "price", "reconcile"), ("tracker",)])
@@ -152,15 +154,15 @@ def test_stopped_processes_are_noticed_and_replaced_within_15_s(kinds: tuple[str
         victims = [here.pids(kind)[0] for kind in kinds]
         for victim in victims:
             os.kill(victim, signal.SIGSTOP)
-        begun = time.monotonic()
+        begun = awake_s()
 
-        until("they are gone", lambda: not any(map(alive, victims)), within_s=15)
+        until("they are gone", lambda: not any(map(alive, victims)))
         until(
             "others are up in their place",
             lambda: all(set(here.pids(kind)) - set(victims) for kind in kinds),
-            within_s=15 - (time.monotonic() - begun),
         )
-        here.ready(within_s=15 - (time.monotonic() - begun))
+        here.ready()
+        assert awake_s() - begun < 15
 
 
 def test_a_second_monitor_is_refused_and_names_the_pid_of_the_first():
@@ -200,7 +202,7 @@ def test_three_hundred_idle_connections_and_garbage_do_no_harm():
         try:
             for raw in (b"\x16\x03\x01\x02\x00\x01" * 50, b"GET\r\n\r\n", os.urandom(4096), b"\n" * 100):
                 with socket.socket(socket.AF_UNIX) as sock:
-                    sock.settimeout(5)
+                    sock.settimeout(30)
                     sock.connect(str(here.socket))
                     sock.sendall(raw)
                     sock.shutdown(socket.SHUT_WR)
@@ -208,9 +210,9 @@ def test_three_hundred_idle_connections_and_garbage_do_no_harm():
                 assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
             assert _status_of_10_mb(here) == 413
 
-            begun = time.monotonic()
+            begun = awake_s()
             assert here.api.summary()["active_positions"] >= 3
-            assert time.monotonic() - begun < 1
+            assert awake_s() - begun < 1
             assert here.run("health").returncode == 0
         finally:
             for sock in idle:
@@ -219,7 +221,7 @@ def test_three_hundred_idle_connections_and_garbage_do_no_harm():
 
 def _status_of_10_mb(here: World) -> int:
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(5)
+        sock.settimeout(30)
         sock.connect(str(here.socket))
         sock.sendall(
             b"POST /api/v1/positions/summary HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n"
@@ -240,12 +242,10 @@ def test_the_price_of_a_position_moves_its_profit_within_two_seconds():
         price = "2" + row["mark_price"]
 
         here.control.set_mark(row["coin"], price)
+        begun = awake_s()
 
-        until(
-            "the mark arrived",
-            lambda: here.api.summary()["positions"][symbol]["mark_price"] == price,
-            within_s=3,
-        )
+        until("the mark arrived", lambda: here.api.summary()["positions"][symbol]["mark_price"] == price)
+        assert awake_s() - begun < 3
 
 
 def test_a_fill_lost_on_the_stream_is_noticed_at_the_next_and_healed():
@@ -264,7 +264,7 @@ def test_a_fill_lost_on_the_stream_is_noticed_at_the_next_and_healed():
         here.control.fill(address, coin, "B", "1", mark)
         here.control.fill(address, coin, "B", "1", mark)
 
-        until("all agree", lambda: not here.disagreements(fills_from=begun), within_s=5)
+        until("all agree", lambda: not here.disagreements(fills_from=begun))
         kinds = [line["type"] for line in here.lines()]
         assert kinds.index("gap") < kinds.index("healed")
 
@@ -281,7 +281,7 @@ def test_a_reload_takes_a_changed_config_and_keeps_the_clients():
         assert here.monitor is not None
         assert set(here.api.summary()["accounts"]) == {"one"}
         with unix_connect(str(here.socket), "ws://localhost/api/v1/positions/stream") as stream:
-            json.loads(stream.recv(timeout=5))
+            json.loads(stream.recv(timeout=30))
             (here.folder / "hlposmon.toml").write_text(rows)
 
             here.monitor.send_signal(signal.SIGHUP)
@@ -289,7 +289,7 @@ def test_a_reload_takes_a_changed_config_and_keeps_the_clients():
             until("both are watched", lambda: set(here.api.summary()["accounts"]) == {"one", "two"})
             here.ready()
             stream.send('{"action": "ping"}')
-            while json.loads(stream.recv(timeout=5))["type"] != "pong":
+            while json.loads(stream.recv(timeout=30))["type"] != "pong":
                 pass  # what was published meanwhile comes first
 
         (here.folder / "hlposmon.toml").write_text("nonsense = 1\n")

@@ -131,7 +131,7 @@ def test_the_simulated_exchange_alone_logs_nothing_in_peace():
         ["timeout", "-s", "INT", "2", *COMMAND, "simulate", "--log-format", "json"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert done.stderr == ""
     assert json.loads(done.stdout)["accounts"]

@@ -30,7 +30,7 @@ def refused(world):
 
 def say(path, request):
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(5)
+        sock.settimeout(30)
         sock.connect(str(path))
         sock.sendall(request)
         return sock.recv(4096)
@@ -69,7 +69,7 @@ def test_over_tcp_a_page_is_let_in_by_the_configurations_word_alone(world):
     world.start(config=config)
 
     def ask(**headers):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request("GET", "/api/v1/positions/summary", headers=named)
         answer = connection.getresponse()
@@ -112,7 +112,7 @@ def test_a_socket_folder_that_is_a_link_stops_the_start_and_says_why(world):
         capture_output=True,
         text=True,
         env=world.environ(),
-        timeout=20,
+        timeout=120,
     )
 
     assert done.returncode == 4

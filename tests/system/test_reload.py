@@ -98,7 +98,7 @@ class Watcher:
             until("it is answered", lambda: any(one["type"] == "pong" for one in self.messages))
         finally:
             self._client.__exit__(None, None, None)
-            self._thread.join(5)
+            self._thread.join(30)
 
     def doubts(self, account: str) -> list[tuple[str, str]]:
         """What was said of the account's positions that was not `proven`, with the reason. Without what has

@@ -34,7 +34,7 @@ COMMAND = [sys.executable, "-m", "hlposmon"]
 READABLE = Context(prec=15)
 
 
-def until(what: str, ask: Callable[[], T], *, within_s: float = 20.0) -> T:
+def until(what: str, ask: Callable[[], T], *, within_s: float = 60.0) -> T:
     """The first true answer; AssertionError with the last one when none comes in time."""
     deadline = time.monotonic() + within_s
     answer: T | None = None
@@ -84,7 +84,7 @@ class World:
         self.placed_by_config = False
         self.socket = folder / "m.sock"
         self.state_dir, self.log_dir = folder / "state", folder / "log"
-        self.api = Api(self.socket, timeout_s=5.0)
+        self.api = Api(self.socket, timeout_s=10.0)
         self.exchange: subprocess.Popen[str] | None = None
         self.monitor: subprocess.Popen[bytes] | None = None
         self.control: Control
@@ -147,7 +147,7 @@ class World:
         named = {} if self.placed_by_config else {"HLPOSMON_SOCKET": str(self.socket)}
         return kept | named | {"XDG_STATE_HOME": str(self.folder / "xdg")}
 
-    def ready(self, *, within_s: float = 30.0) -> dict[str, Any]:
+    def ready(self, *, within_s: float = 60.0) -> dict[str, Any]:
         return until("the monitor is ready", self._if_ready, within_s=within_s)
 
     def _if_ready(self) -> dict[str, Any] | None:
@@ -158,7 +158,7 @@ class World:
     def stop(self, how: signal.Signals = signal.SIGINT) -> int:
         assert self.monitor is not None
         self.monitor.send_signal(how)
-        return self.monitor.wait(timeout=10)
+        return self.monitor.wait(timeout=30)
 
     def pids(self, kind: str) -> list[int]:
         """The processes of one kind that run now."""

@@ -38,13 +38,14 @@ from hlposmon.domain.reports import (
 from hlposmon.supervision.heartbeat import Board
 from hlposmon.supervision.loop import Pulse
 from hlposmon.tracker.tracker import Tracker
+from tests.clock import awake_s
 
 T = TypeVar("T")
 ADDRESS = "0x" + "1" * 40
 KEY = "hyperliquid:Perp:BTC"
 
 
-def until(what: str, ask: Callable[[], T], within_s: float = 5.0) -> T:
+def until(what: str, ask: Callable[[], T], within_s: float = 30.0) -> T:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if answer := ask():
@@ -61,7 +62,7 @@ class Desk:
         environ = {"XDG_STATE_HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
         flags = Flags(addresses=(f"main={ADDRESS}",), socket=folder / "m.sock", log_dir=folder / "log")
         self.settings: Settings = load(flags, environ)
-        self.api = Api(self.settings.paths.socket)
+        self.api = Api(self.settings.paths.socket, timeout_s=10)
         self.next_settings = self.settings
         self.now_ms = 1_790_000_000_000
         self._tids = 0
@@ -89,11 +90,12 @@ class Desk:
             yield
         finally:
             self.pulse.stop()
-            thread.join(timeout=5)
+            asked_s = awake_s()
+            thread.join(timeout=30)
             for sock in (door, queue):
                 sock.close()
             board.close()
-            assert not thread.is_alive(), "the tracker ends within 5 s"
+            assert not thread.is_alive() and awake_s() - asked_s < 5, "the tracker ends within 5 s"
 
     def join(
         self, name: str = "fill", kind: str = "fill", addresses: dict[str, str] | None = None

@@ -10,6 +10,7 @@ from venue_stage import descriptors, until
 from hlposmon.errors import VenueRefused, VenueUnavailable
 from hlposmon.venues.http import Requests
 from hlposmon.venues.quota import SILENCE_S, URGENT_SILENCE_S, Quota
+from tests.clock import awake_s
 
 
 def asked(sock):
@@ -68,16 +69,16 @@ class Asker:
 
     def ask(self, deadline_s=5.0, weight=2, *, urgent=True):
         self.patience.begin()
-        began = time.monotonic()
+        began, awake = time.monotonic(), awake_s()
         try:
             return self.requests.post(b"{}", weight=weight, deadline_s=deadline_s, urgent=urgent)
         finally:
-            self.took_s = time.monotonic() - began
+            self.took_s, self.ran_s = time.monotonic() - began, awake_s() - awake
 
     def refused(self, deadline_s=5.0, error=VenueUnavailable, *, urgent=True):
         with pytest.raises(error) as caught:
             self.ask(deadline_s, urgent=urgent)
-        assert self.took_s < deadline_s + 0.5, f"{self.took_s:.1f} s"
+        assert self.ran_s < deadline_s + 0.5, f"{self.ran_s:.1f} s"
         assert self.patience.longest_s <= 0.5
         return str(caught.value)
 
@@ -201,7 +202,7 @@ def test_a_429_silences_what_may_wait_and_says_so_at_once(server, asker):
     one = asker(serve.port)
 
     assert "429" in one.refused(urgent=False)
-    assert one.took_s < 1
+    assert one.ran_s < 1
     assert serve.count == 1
     assert one.budget.take(2, urgent=False)[0] > SILENCE_S[0] - 1
     assert "used up" in one.refused(deadline_s=1, urgent=False)
@@ -213,7 +214,8 @@ def test_after_a_429_a_heal_is_tried_again_soon(server, asker):
     one = asker(serve.port)
 
     assert one.ask() == b'{"a":1}'
-    assert URGENT_SILENCE_S[0] < one.took_s < SILENCE_S[0]
+    assert URGENT_SILENCE_S[0] < one.took_s
+    assert one.ran_s < SILENCE_S[0]
 
 
 def test_without_weight_nothing_is_asked(server, asker):
@@ -288,7 +290,7 @@ def test_a_stop_ends_the_waiting_at_once(asker, patience):
     threading.Timer(0.3, lambda: setattr(patience, "stopping", True)).start()
 
     assert "stopping" in one.refused(deadline_s=10)
-    assert one.took_s < 1
+    assert one.ran_s < 1
 
 
 def test_after_a_drip_was_given_up_the_next_request_is_answered(asker):

@@ -141,7 +141,7 @@ def test_processes_that_spend_at_once_never_spend_more_than_there_is():
     started.set()
     taken = [pipe.recv() for pipe in pipes]
     for child in children:
-        child.join(10)
+        child.join(30)
     used = [quota.weight.used(time.monotonic(), party) for party in range(4)]
     quota.close()
 

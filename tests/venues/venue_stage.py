@@ -10,18 +10,18 @@ from collections.abc import Callable
 
 from hlposmon.simulator.client import Control
 from hlposmon.simulator.exchange import Exchange, Options
+from tests.clock import awake_s
 
 
 class Watched:
-    """A patience that remembers when it was called, and the longest it was not."""
+    """A patience that remembers when it was called, and the longest it was not though this process ran."""
 
     def __init__(self):
         self.stopping = False
-        self.longest_s = 0.0
-        self._called_s = time.monotonic()
+        self.begin()
 
     def begin(self):
-        self.longest_s, self._called_s = 0.0, time.monotonic()
+        self.longest_s, self._called_s = 0.0, awake_s()
 
     def wait(self, timeout_s):
         self._note()
@@ -30,7 +30,7 @@ class Watched:
         return self.stopping
 
     def _note(self):
-        now = time.monotonic()
+        now = awake_s()
         self.longest_s = max(self.longest_s, now - self._called_s)
         self._called_s = now
 
@@ -71,7 +71,7 @@ class Server:
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
         self.listener.close()
         for thread in self.threads:
-            thread.join(5)
+            thread.join(30)
 
 
 class Venue:
@@ -103,7 +103,7 @@ def descriptors():
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
 
-def until(wanted, seconds=5.0):
+def until(wanted, seconds=30.0):
     """Wait for a condition; what it came to."""
     deadline = time.monotonic() + seconds
     while not (found := wanted()):

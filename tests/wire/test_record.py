@@ -22,6 +22,7 @@ from hlposmon.wire.record import (
     decode_record,
     encode_header,
     encode_record,
+    fitted,
 )
 
 API_PAGE = Path(__file__).parents[2] / "docs" / "api.md"
@@ -246,6 +247,57 @@ def test_a_derived_number_is_never_further_off_than_half_its_last_place(value):
 def test_a_number_too_large_to_be_rounded_is_refused(value):
     with pytest.raises(ValueError, match="fees"):
         encode_record(replace(BTC, fees=Decimal(value)), 2)
+
+
+LONG = Decimal("123456789012345.123456789012345678")
+
+
+def test_a_size_that_does_not_fit_is_rounded_half_even_and_proven_no_longer():
+    shown = seen(fitted(replace(BTC, verdict="proven", verdict_reason="", size=LONG)))
+
+    assert "123456789012345.1234567890123457" == str(shown.size)
+    assert ("unproven", "more digits than the snapshot holds: size") == (shown.verdict, shown.verdict_reason)
+
+
+@pytest.mark.parametrize("verdict", ["unproven", "drift", "stale"])
+def test_a_verdict_that_is_not_proven_stays_with_its_reason_behind(verdict):
+    shown = seen(fitted(replace(BTC, verdict=verdict, verdict_reason="no statement yet", size=LONG)))
+
+    assert verdict == shown.verdict
+    assert "more digits than the snapshot holds: size; no statement yet" == shown.verdict_reason
+
+
+def test_what_is_too_large_to_be_rounded_is_left_empty_and_where_it_cannot_be_the_largest_stands_for_it():
+    huge, nines = Decimal("1" * 40), Decimal("9" * 31)
+    shown = seen(fitted(replace(BTC, size=-huge, fees=huge, entry_price=huge, mark_price=huge)))
+
+    assert ("short", nines.copy_negate(), nines, None, None) == (
+        shown.side,
+        shown.size,
+        shown.fees,
+        shown.entry_price,
+        shown.mark_price,
+    )
+    assert shown.verdict_reason.startswith(
+        "more digits than the snapshot holds: size, fees, entry_price, mark_price"
+    )
+
+
+def test_numbers_that_are_rounded_in_any_case_are_not_named():
+    shown = fitted(replace(BTC, size=LONG, unrealized_pnl=LONG, verdict_reason=""))
+
+    assert "more digits than the snapshot holds: size" == shown.verdict_reason
+
+
+@given(
+    RECORDS,
+    st.decimals(allow_nan=False, allow_infinity=False),
+    st.none() | st.decimals(allow_nan=False, allow_infinity=False),
+)
+def test_whatever_its_numbers_a_record_can_be_fitted(record, number, other):
+    fitting = fitted(replace(record, size=number, funding=number, entry_price=other, leverage=other))
+
+    assert decode_record(encode_record(fitting, 2)).verdict != "proven"
 
 
 @pytest.mark.parametrize("value", ["NaN", "sNaN", "Infinity"])

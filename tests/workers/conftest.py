@@ -46,6 +46,7 @@ from hlposmon.workers.fill import FillWorker  # noqa: E402
 from hlposmon.workers.price import PriceWorker  # noqa: E402
 from hlposmon.workers.reconcile import ReconcileWorker  # noqa: E402
 from hlposmon.workers.state import StateWorker  # noqa: E402
+from tests.clock import awake_s  # noqa: E402
 
 
 class Tracker:
@@ -122,7 +123,7 @@ class Tracker:
                 self.catchup.asked(account, now_s)
                 self.ring(account, from_ms, BellReason.FEED)
 
-    def until(self, wanted: Callable[[], object], seconds: float = 6.0) -> object:
+    def until(self, wanted: Callable[[], object], seconds: float = 30.0) -> object:
         """Listen until it is so; what it came to."""
         deadline = time.monotonic() + seconds
         while not (found := wanted()):
@@ -297,7 +298,7 @@ class Stage:
         for pulse, _ in self.running:
             pulse.stop()
         for pulse, thread in self.running:
-            thread.join(5)
+            thread.join(30)
             assert not thread.is_alive(), "a worker did not stop"
             pulse.close()
         self.tracker.close()
@@ -305,11 +306,11 @@ class Stage:
 
 
 def terminated(pid: int) -> tuple[int, float]:
-    """SIGTERM; the exit status, and the seconds that it took."""
-    began = time.monotonic()
+    """SIGTERM; the exit status, and the seconds that it took on a machine that let it run."""
+    began = awake_s()
     os.kill(pid, signal.SIGTERM)
     _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status), time.monotonic() - began
+    return os.waitstatus_to_exitcode(status), awake_s() - began
 
 
 @pytest.fixture

@@ -105,11 +105,11 @@ def test_funding_is_asked_for_until_it_is_had_though_the_fills_were(stage, monke
     one.control.clock_skew(7200)
     missed = one.buy()
     one.control.http_fault("500", times=3, type="userFunding")
-    one.tracker.until(one.tracker.is_live, seconds=15)
+    one.tracker.until(one.tracker.is_live)
 
     assert missed in one.tracker.tids()
     made = owed(one, since_ms)
-    one.tracker.until(lambda: made <= fundings(one), seconds=15)
+    one.tracker.until(lambda: made <= fundings(one))
 
 
 def test_a_new_tracker_is_told_all_the_funding_from_its_own_mark(stage, monkeypatch):
@@ -178,7 +178,7 @@ def test_a_page_boundary_in_the_midst_of_a_millisecond_loses_nothing(stage):
         made += 7
     one.tracker.high_water_ms = start_ms(one)
     one.start(one.fill_worker).fetching()
-    one.tracker.until(one.tracker.is_live, seconds=15)
+    one.tracker.until(one.tracker.is_live)
 
     everything = [row["tid"] for row in one.control.made(one.account.address)]
     assert one.tracker.tids() == [tid for tid in everything if tid not in one.tracker.history]
@@ -270,7 +270,7 @@ def test_a_fill_after_a_failed_fetch_does_not_hide_those_before_it(stage):
     one.control.refuse(0.5, "websocket")
     one.control.drop()
     missed = one.buy()
-    one.tracker.until(lambda: one.tracker.of(NotFetched), seconds=15)
+    one.tracker.until(lambda: one.tracker.of(NotFetched))
     shown = one.buy()
     one.tracker.until(lambda: shown in one.tracker.tids())
     assert missed not in one.tracker.tids()
@@ -278,7 +278,7 @@ def test_a_fill_after_a_failed_fetch_does_not_hide_those_before_it(stage):
 
     one.control.clear()
 
-    one.tracker.until(one.tracker.is_live, seconds=15)
+    one.tracker.until(one.tracker.is_live)
     assert sorted(one.tracker.tids()) == sorted([missed, shown])
 
 
