@@ -155,7 +155,7 @@ def test_a_book_begun_by_a_statement_in_the_middle_equals_one_built_from_fills(d
 @given(st.data())
 @settings(max_examples=200)
 def test_a_book_begun_amid_live_fills_tells_all_from_the_first_of_them_on(data):
-    """History, then fills of which two feeds lose any, then a statement of any moment, and all that was lost."""
+    """History, live fills of which any may be lost, a statement of any moment, and then what was lost."""
     tale = data.draw(tales(spread_ms=(0, 1, 700, 4000, 20_000)))
     count = len(tale.fills)
     begins = data.draw(st.sampled_from([end for end in tale.block_ends() if end < count]))
