@@ -48,7 +48,11 @@ class Book:
     # ------------------------------------------------------------------ told
 
     def apply(self, fills: Fills) -> list[Change]:
-        """Take fills of one account, in any order, with any repetition."""
+        """Take fills of one account, in any order, with any repetition.
+
+        Those with `heard_s` are live: of what came before an account's first statement the chain begins
+        with the first live one, and what is older is history.
+        """
         account = self._accounts.get(fills.account)
         if account is None:
             return []
@@ -58,7 +62,8 @@ class Book:
         changes: list[Change] = []
         for key, indexes in by_key.items():
             line = self._line(fills.account, account, key)
-            changes += line.holding.take([fills.fills[i] for i in indexes])
+            of_key = [fills.fills[index] for index in indexes]
+            changes += line.holding.take(of_key, heard=fills.heard_s is not None)
             line.note_fills()
         return changes
 
@@ -92,10 +97,16 @@ class Book:
             line.unread = statement.unread.get(key)
             if line.unread is not None:
                 continue
-            if not line.holding.based:
+            is_start = not line.holding.based
+            # Where fills were heard they tell the size, and the first statement is compared like any other.
+            is_compared = not is_start or line.holding.is_heard
+            if is_start:
                 changes += line.holding.adopt(stated.get(key), statement.time_ms, Reason.START)
-                line.agreed_ms = statement.time_ms
-            else:
+                if is_compared:
+                    line.heard_arrivals = line.holding.arrivals  # a push that differs is doubted at once
+                else:
+                    line.agreed_ms = statement.time_ms
+            if is_compared:
                 changes += line.settle(stated.get(key), statement, account.happened, account.unlisted)
             if newest:
                 line.detail(stated.get(key), statement.asked_s)

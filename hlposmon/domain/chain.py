@@ -60,6 +60,17 @@ def thread(
     return chained, left
 
 
+def unbroken(fills: Sequence[Fill], size: Decimal, last: Fill | None = None) -> tuple[list[Fill], list[Fill]]:
+    """As `thread`, but no further than the first millisecond in which a fill does not chain; and the rest.
+
+    What lies behind a gap may chain by chance: flat is where most fills begin.
+    """
+    chained, left = thread(fills, size, last)
+    gap_ms = min((fill.time_ms for fill in left), default=None)
+    ready = [fill for fill in chained if gap_ms is None or fill.time_ms <= gap_ms]
+    return ready, left + chained[len(ready) :]
+
+
 def segments(fills: Sequence[Fill]) -> list[list[Fill]]:
     """The fills as chains, each as long as can be, in the order of time."""
     parts: list[list[Fill]] = []
@@ -84,6 +95,11 @@ def sizes_along(fills: Sequence[Fill], size: Decimal) -> list[Decimal]:
     for fill in fills:
         sizes.append(CONTEXT.add(sizes[-1], fill.signed_size))
     return sizes
+
+
+def leads_to(part: Sequence[Fill]) -> Decimal:
+    """The size after fills that chain, which are some."""
+    return sizes_along(part, part[0].start_position)[-1]
 
 
 def _by_time(fills: Sequence[Fill]) -> list[list[Fill]]:

@@ -3,6 +3,9 @@
 A fill is NEW (it chains on, or fits in before fills already taken), a DUPLICATE (seen, or older than
 all that is remembered: the chain up to there is whole, so the size holds it), or it waits behind a GAP
 until the missing ones come. What a statement does to all this is the holding's.
+
+Fills that came live are of our time, and so is all that was made after the first of them: each is told
+once, also when a first statement holds it already. What is older is history, and is not told.
 """
 
 from collections import deque
@@ -11,7 +14,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from hlposmon.domain.amounts import ZERO, exactly
-from hlposmon.domain.chain import follows, thread
+from hlposmon.domain.beginning import lead_up
+from hlposmon.domain.chain import follows, leads_to, segments, thread, unbroken
 from hlposmon.domain.changes import Change, Filled, Gap, Healed, Reason
 from hlposmon.domain.payments import Payments
 from hlposmon.domain.placing import STATEMENT_BLUR_MS, Base
@@ -54,9 +58,13 @@ class FillChain:
         self.payments = Payments()
         self._base: Base | None = None
         self._held: list[Fill] = []
+        self._searched: list[Fill] | None = None  # the list of those held that was last gone through
         self._replaced: Decimal | None = None
         self._floor_ms = 0
+        # Not all that waits is in it: what is older than the floor is forgotten here.
         self._seen: dict[Identity, int] = {}
+        # The time of the first fill that came live, as long as it is of use.
+        self._heard_ms: int | None = None
         self._tidy_at = 4 * REMEMBERED_FILLS
         self._latest_ms = 0
         self._missing = 0
@@ -68,9 +76,15 @@ class FillChain:
             return self.applied[-1].fill.time_ms
         return self._start_ms
 
-    def take(self, fills: Sequence[Fill]) -> list[Change]:
-        """Take in fills in any order, with any repetition; say what came of it."""
+    @property
+    def is_heard(self) -> bool:
+        """Whether fills came live and wait for the first statement."""
+        return self._heard_ms is not None and bool(self.waiting) and not self.based
+
+    def take(self, fills: Sequence[Fill], *, heard: bool = False) -> list[Change]:
+        """Take in fills in any order, with any repetition; say what came of it. `heard`: live on a stream."""
         fresh: list[Fill] = []
+        is_earlier = heard and self._hear(fills)
         for fill in fills:
             identity = fill.identity
             if identity in self._seen or fill.time_ms < self._floor_ms:
@@ -79,7 +93,7 @@ class FillChain:
             self._seen[identity] = fill.time_ms
             fresh.append(fill)
         if not fresh:
-            return []
+            return self._drain(fresh) if is_earlier and self.based else []
         self.arrivals += len(fresh)
         if self.gap is not None:
             self._missing += sum(fill.time_ms <= self._latest_ms for fill in fresh)
@@ -90,6 +104,38 @@ class FillChain:
         return changes
 
     # ------------------------------------------------------------------ within
+
+    def _hear(self, fills: Sequence[Fill]) -> bool:
+        """Note since when fills are heard, as long as it matters; whether that is earlier than was known."""
+        if self.based and not self._is_first:
+            return False
+        heard_ms = min((fill.time_ms for fill in fills if fill.time_ms >= self._floor_ms), default=None)
+        if heard_ms is None or (self._heard_ms is not None and self._heard_ms <= heard_ms):
+            return False
+        self._heard_ms, self._searched = heard_ms, None
+        return True
+
+    @property
+    def _is_first(self) -> bool:
+        """Whether the chain is near its very beginning still: what is older may be from before our time."""
+        return self._base is not None and self._base.reason is Reason.START
+
+    @property
+    def _ours_ms(self) -> int | None:
+        """From when on fills are of our time, and have to be told: from the first live one on, or from the
+        first statement, whichever was first. None as long as nothing came live: what was fetched and looks
+        like it is in the first statement is history then."""
+        return None if self._heard_ms is None else min(self._heard_ms, self.base_ms + 1)
+
+    @property
+    def _untold(self) -> list[Fill]:
+        """Fills of our time that the beginning of the chain holds: nothing was said of them so far."""
+        ours_ms = self._ours_ms
+        if ours_ms is None or not self._is_first:
+            return []
+        if self.applied and self.applied[0].fill.time_ms <= ours_ms:
+            return []
+        return [fill for fill in self._held if fill.time_ms >= ours_ms]
 
     def _repeat(self, fill: Fill) -> None:
         self.repeated += 1
@@ -122,7 +168,7 @@ class FillChain:
         changes = self._place(fresh)
         # Of what waited before, nothing chains on until something else has moved.
         among = fresh if self._held is held else self.waiting
-        while chained := self._extend(among) or self._weave(among):
+        while chained := self._extend(among) or self._weave(among) or self._prepend():
             changes += chained
             among = self.waiting
         return changes + self._gap_or_healed(among)
@@ -176,14 +222,10 @@ class FillChain:
         size = self.position.size
         if not any(follows(fill, size, last) for fill in among if fill.time_ms >= since_ms):
             return []
-        chained, left = thread([fill for fill in self.waiting if fill.time_ms >= since_ms], size, last)
-        # Behind a gap nothing is taken, though its start may match by chance (flat is where most begin):
-        # what is missing would then be older than what is known, and a restart could not tell.
-        gap_ms = min((fill.time_ms for fill in left), default=None)
-        ready = [fill for fill in chained if gap_ms is None or fill.time_ms <= gap_ms]
-        self.waiting = (
-            [fill for fill in self.waiting if fill.time_ms < since_ms] + left + chained[len(ready) :]
-        )
+        # Nothing is taken behind a gap: what is missing would then be older than what is known, and a
+        # restart could not tell.
+        ready, left = unbroken([fill for fill in self.waiting if fill.time_ms >= since_ms], size, last)
+        self.waiting = [fill for fill in self.waiting if fill.time_ms < since_ms] + left
         done: list[Change] = [self._apply(fill) for fill in ready]
         self._release()
         return done
@@ -250,6 +292,44 @@ class FillChain:
             if filled.fill.identity in came
         ]
 
+    def _prepend(self) -> list[Change]:
+        """Let the chain begin earlier, where fills of our time that its beginning holds lead up to it.
+
+        The stream may be slower than the statement, which holds such a fill then. Size and cost stay as
+        they are: what they were before these fills is worked back.
+        """
+        # There may be thousands: they are gone through when they are others than the last time.
+        ours = [] if self._held is self._searched else self._untold
+        ours_ms, self._searched = self._ours_ms, self._held
+        if ours_ms is not None and self._is_first and self.applied:
+            # Of its first millisecond a fill may have been missing.
+            first_ms = self.applied[0].fill.time_ms
+            ours += [fill for fill in self.waiting if ours_ms <= fill.time_ms == first_ms]
+        first = self.applied[0].before if self.applied else self.position
+        lead = next((part for part in reversed(segments(ours)) if leads_to(part) == first.size), None)
+        if lead is None:
+            return []
+        gone = {fill.identity for fill in lead}
+        self._held = [fill for fill in self._held if fill.identity not in gone]
+        self.waiting = [fill for fill in self.waiting if fill.identity not in gone]
+        self._base = Base(lead[0].start_position, lead[0].time_ms, Reason.START, is_exact=True)
+        steps, later = lead_up(lead, first), list(self.applied)
+        self.applied = deque(Applied(filled.fill, before) for before, filled in steps)
+        done = [filled for _, filled in steps]
+        self._release()
+        if not later:
+            self.position = done[-1].position
+            return list(done)
+        with exactly():
+            gained = done[-1].position.realized - first.realized
+            for entry in later:
+                before = replace(entry.before, realized=entry.before.realized + gained)
+                self.applied.append(Applied(entry.fill, before))
+            self.position = replace(self.position, realized=self.position.realized + gained)
+        for fill in lead:
+            self.position = self.position.booked(fill)
+        return [replace(filled, position=self.position, late=True) for filled in done]
+
     def _gap_or_healed(self, among: Sequence[Fill] = ()) -> list[Change]:
         """Say that a gap begins or ends, or reaches further back, as those `among` the waiting may tell."""
         if not self.waiting:
@@ -284,5 +364,5 @@ class FillChain:
         if len(self.waiting) > WAITING_FILLS:
             self.waiting.sort(key=lambda fill: fill.time_ms)
             for fill in self.waiting[:-WAITING_FILLS]:
-                del self._seen[fill.identity]
+                self._seen.pop(fill.identity, None)
             del self.waiting[:-WAITING_FILLS]

@@ -5,10 +5,12 @@ start, a recovery and a statement do to it. Asking for what is missing is the sh
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from hlposmon.domain.amounts import ZERO
-from hlposmon.domain.chain import segments, sizes_along, thread
+from hlposmon.domain.beginning import cost_at_beginning, stated_cost
+from hlposmon.domain.chain import segments, sizes_along, thread, unbroken
 from hlposmon.domain.changes import Adopted, Change, Reason
 from hlposmon.domain.fillchain import FillChain
 from hlposmon.domain.placing import STATEMENT_BLUR_MS, Base
@@ -74,12 +76,18 @@ class Holding(FillChain):
         Which of them are in the figures is seen from the chain: the statement stands after some
         prefix of it. At the very start, fills before that are history from before our time; later
         they are booked (fees, the venue's profit) and journalled, their size being in already.
+
+        At a start before which fills came live the chain begins with the first of these: the venue tells
+        the size before it, and all from there on is told like any other fill. Of the statement only the
+        entry price is taken then.
         """
         theirs = stated.size if stated else ZERO
         entry = stated.entry_price if stated else None
         if entry is None and stated is not None and self.position.is_flat:
             entry = stated.mark_price
-        before = self.position
+        if reason is Reason.START and self.is_heard:
+            return self._begin(theirs, entry, time_ms)
+        before, untold = self.position, self._untold
         self.position = before.restated(theirs, entry)
         adopted = Adopted(self.account, self.key, reason, before, self.position, time_ms)
         if reason is Reason.ENTRY:
@@ -90,15 +98,40 @@ class Holding(FillChain):
         self._held = []
         self.gap, self._missing = None, 0
         if reason is Reason.START:
-            self._floor_ms = time_ms - STATEMENT_BLUR_MS
-            self._seen = {identity: at for identity, at in self._seen.items() if at >= self._floor_ms}
-            self.waiting = [fill for fill in self.waiting if fill.time_ms >= self._floor_ms]
+            self._forget_before(time_ms - STATEMENT_BLUR_MS)
             return ([adopted] if theirs else []) + self._drain(self.waiting)
         # Fills that fit nowhere before others that were taken are in the venue's figures, if anywhere.
         late = [fill for fill in self.waiting if self.applied and fill.time_ms <= self.known_ms]
         self._replaced = before.size
         self.applied.clear()
-        return [adopted, *self._book(late), *self._drain(self.waiting)]
+        return [adopted, *self._book([*untold, *late]), *self._drain(self.waiting)]
+
+    def _begin(self, theirs: Decimal, entry: Decimal | None, time_ms: int) -> list[Change]:
+        """Start before the first fill of our time; the statement tells what the position had cost then."""
+        before = self.position
+        self.based, self.base_ms = True, time_ms
+        ours = [fill for fill in self.waiting if self._ours_ms is not None and fill.time_ms >= self._ours_ms]
+        first, *_ = segments(ours)[0]
+        ready, _ = unbroken(ours, first.start_position)
+        cost, count = cost_at_beginning(ready, theirs, entry, time_ms)
+        self.position = replace(before, size=first.start_position, cost=cost)
+        adopted = Adopted(self.account, self.key, Reason.START, before, self.position, time_ms)
+        self._base = Base(first.start_position, first.time_ms, Reason.START, is_exact=True)
+        self._forget_before(min(time_ms, first.time_ms) - STATEMENT_BLUR_MS)
+        self._held = [fill for fill in self.waiting if fill.time_ms < first.time_ms]
+        done = [self._apply(fill) for fill in ready[: count or 0]]
+        if done:
+            self.position = replace(self.position, cost=stated_cost(theirs, entry))
+            done[-1] = replace(done[-1], position=self.position)
+        taken = {filled.fill.identity for filled in done}
+        self.waiting = [fill for fill in ours if fill.identity not in taken]
+        return [*([adopted] if first.start_position else []), *done, *self._drain(self.waiting)]
+
+    def _forget_before(self, time_ms: int) -> None:
+        """What is older is history."""
+        self._floor_ms = time_ms
+        self._seen = {identity: at for identity, at in self._seen.items() if at >= time_ms}
+        self.waiting = [fill for fill in self.waiting if fill.time_ms >= time_ms]
 
     def accounts_for(self, size: Decimal, since_ms: int, until_ms: int) -> bool:
         """Whether the book had `size` at any time between the two: a statement may lag behind."""
@@ -125,7 +158,7 @@ class Holding(FillChain):
         if self.applied or any(fill.identity not in inside for fill in self.waiting):
             return []
         self._hold(contained)
-        return self._gap_or_healed()
+        return self._prepend() + self._gap_or_healed()
 
     def turn(self, theirs: Decimal) -> list[Change]:
         """End a gap that is none: a round trip of one millisecond that was given from its midst on.

@@ -9,7 +9,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from decimal import Decimal
 
-from hlposmon.domain.chain import segments, sizes_along
+from hlposmon.domain.chain import leads_to, segments, sizes_along
 from hlposmon.domain.changes import Reason
 from hlposmon.domain.reports import Fill, Identity
 
@@ -23,15 +23,19 @@ class Base:
 
     `reason` is START or DRIFT for a statement. None is for a position that this book had itself before
     a restart: it holds all that came up to `time_ms` but what was lost then, and nothing after.
+    `is_exact`: it is the size before the first fill of `time_ms`, by that fill and by no statement.
     """
 
     size: Decimal
     time_ms: int
     reason: Reason | None
+    is_exact: bool = False
 
     @property
     def edge_ms(self) -> int:
         """Fills after this are not in the base, whatever their size."""
+        if self.is_exact:
+            return self.time_ms - 1
         return self.time_ms + (STATEMENT_BLUR_MS if self.reason is not None else 0)
 
     def near(self, fill: Fill) -> bool:
@@ -45,6 +49,8 @@ class Base:
         What a first statement holds is history from before our time, and is taken back when more fills
         show that it was placed wrongly. A drift's is booked for good: what is not certain stays outside.
         """
+        if self.is_exact:
+            return [fill for fill in (*held, *fills) if fill.time_ms < self.time_ms]
         if self.reason is None:
             return self._round_trips([*held, *fills])
         parts = segments([*held, *fills])
@@ -62,19 +68,26 @@ class Base:
 
 
 def _is_closed(part: Sequence[Fill]) -> bool:
-    return sizes_along(part, part[0].start_position)[-1] == part[0].start_position
+    return leads_to(part) == part[0].start_position
 
 
-def _before_it(
-    parts: Sequence[Sequence[Fill]], base: Base, held: Set[Identity], lead_ms: int, by_time_ms: int
-) -> list[Fill]:
+def place_of(
+    size: Decimal,
+    time_ms: int,
+    parts: Sequence[Sequence[Fill]],
+    *,
+    held: Set[Identity] = frozenset(),
+    lead_ms: int = 0,
+) -> tuple[int, int] | None:
+    """Where on these chains a statement of `size` at about `time_ms` stands: the index of the chain, and how
+    many of its fills come before; None where it stands on none. The nearest in time, of equals the latest."""
     best: tuple[int, int, int] | None = None
     for index, part in enumerate(parts):
-        for count, size in enumerate(sizes_along(part, part[0].start_position)):
-            if size != base.size:
+        for count, reached in enumerate(sizes_along(part, part[0].start_position)):
+            if reached != size:
                 continue
-            leads_ms = part[count - 1].time_ms - base.time_ms if count else 0
-            lags_ms = base.time_ms - part[count].time_ms if count < len(part) else 0
+            leads_ms = part[count - 1].time_ms - time_ms if count else 0
+            lags_ms = time_ms - part[count].time_ms if count < len(part) else 0
             # A statement is made between two blocks: what came together is not torn apart.
             amid = 0 < count < len(part) and part[count - 1].time_ms == part[count].time_ms
             if amid and (part[count - 1].identity not in held or part[count].identity in held):
@@ -82,9 +95,16 @@ def _before_it(
             off_ms = max(0, leads_ms, lags_ms)
             if leads_ms <= lead_ms and lags_ms <= STATEMENT_BLUR_MS and (best is None or off_ms <= best[0]):
                 best = off_ms, index, count
-    if best is None:
+    return None if best is None else best[1:]
+
+
+def _before_it(
+    parts: Sequence[Sequence[Fill]], base: Base, held: Set[Identity], lead_ms: int, by_time_ms: int
+) -> list[Fill]:
+    place = place_of(base.size, base.time_ms, parts, held=held, lead_ms=lead_ms)
+    if place is None:
         return [fill for part in parts for fill in part if fill.time_ms <= by_time_ms]
-    _, index, count = best
+    index, count = place
     earlier = [fill for part in parts[:index] for fill in part]
     later = [fill for part in parts[index + 1 :] for fill in part if fill.time_ms <= by_time_ms]
     return [*earlier, *parts[index][:count], *later]

@@ -23,6 +23,33 @@ class Effect(StrEnum):
     FLIPPED = "flipped"
 
 
+def cost_before(fill: Fill, size: Decimal, cost: Decimal) -> Decimal:
+    """What a position of `size` cost before `fill`, if it costs `cost` after it: `Position.after` reversed.
+
+    A fill that closed or flipped leaves no trace of that cost; there it follows from the venue's profit.
+    """
+    with exactly():
+        after = size + fill.signed_size
+        if not size:
+            return ZERO
+        if (fill.signed_size > 0) == (size > 0):
+            return cost - fill.signed_size * fill.price
+        if after and (after > 0) == (size > 0):
+            return cost * size / after
+    return cost_by_profit(fill, size)
+
+
+def cost_by_profit(fill: Fill, size: Decimal) -> Decimal:
+    """What a position of `size` cost before a fill that closed some of it, by what the venue gained for it.
+
+    Source: `closed_pnl = closed * (price - entry)`, with the entry truncated to a few digits: this is exact
+    to that truncation only.
+    """
+    with exactly():
+        closed = size if abs(fill.signed_size) >= abs(size) else -fill.signed_size
+        return size * fill.price - fill.closed_pnl * size / closed
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """One net position in one instrument. All amounts are in the quote token but `size` (base units).

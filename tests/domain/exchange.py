@@ -7,22 +7,23 @@ push each second and sizes that change without a fill. In half of the lives size
 """
 
 import random
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from decimal import Context, Decimal
+from decimal import ROUND_DOWN, Context, Decimal
 from fractions import Fraction
 from itertools import groupby
 
 from hlposmon.domain.amounts import ZERO
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Gap, Reason
+from hlposmon.domain.placing import STATEMENT_BLUR_MS
 from hlposmon.domain.reports import FeedState, Fill, Fills, Side, StatedPosition, Statement, Unlisted
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import Memory
 from tests.domain.language import ACCOUNT, FRESH, T0_MS, key
 
-HOUR_MS = 3_600_000
+HOUR_MS, STATEMENT_EACH_MS = 3_600_000, 60_000
 HORIZON = "the exchange lists only its newest fills"
 COINS = ("BTC", "ETH", "xyz:TSLA")
 # Sizes are multiples of one of these: with the large ones most have a fraction and many digits.
@@ -129,6 +130,11 @@ class Exchange:
             pushed=pushed,
         )
 
+    def sizes(self, coin: str, since_ms: int) -> set[Decimal]:
+        """All sizes of a coin since then, on our clock."""
+        at = max(0, bisect_right(self._history, since_ms, key=lambda state: state[0]) - 1)
+        return {to_decimal(state[coin][0]) for _, state in self._history[at:]}
+
     def _note(self, now_ms: int) -> None:
         state = {coin: (truth.size, truth.entry) for coin, truth in self.truth.items()}
         self._history.append((now_ms, state))
@@ -155,7 +161,7 @@ class Exchange:
             start_position=to_decimal(start),
             fee=Decimal(self._ids) / 1000,
             fee_token="USDC",
-            closed_pnl=Decimal(self._ids),
+            closed_pnl=to_decimal(gained).quantize(Decimal("0.000001"), ROUND_DOWN),
             order_id=self._ids,
             trade_id=self._ids,
             direction=self.rng.choice(("Open Long", "Close Short", "Auto-Deleveraging", "")),
@@ -205,6 +211,7 @@ class Plan:
     horizon: int | None = None
     clock_ms: int = 0
     unit: Fraction = UNITS[0]
+    early: int = 0
 
     @classmethod
     def drawn(
@@ -216,6 +223,7 @@ class Plan:
         pushes: bool = False,
         horizon: bool = False,
         clocks: bool = False,
+        early: bool = False,
     ) -> "Plan":
         plan = cls._drawn(rng, restarts=restarts, changes=changes)
         if pushes:
@@ -224,6 +232,8 @@ class Plan:
             plan = replace(plan, horizon=rng.choice((5, 30)))
         if clocks:
             plan = replace(plan, clock_ms=rng.choice((-1, 0, 1)) * HOUR_MS)
+        if early:
+            plan = replace(plan, early=rng.choice((1, 3, 15, 60)), fine=rng.random() < 0.5)
         return plan
 
     @classmethod
@@ -252,11 +262,18 @@ class Life:
         pushes: bool = False,
         horizon: bool = False,
         clocks: bool = False,
+        early: bool = False,
         plan: Plan | None = None,
     ) -> None:
         self.rng = random.Random(seed)
         self.plan = plan or Plan.drawn(
-            self.rng, restarts=restarts, changes=changes, pushes=pushes, horizon=horizon, clocks=clocks
+            self.rng,
+            restarts=restarts,
+            changes=changes,
+            pushes=pushes,
+            horizon=horizon,
+            clocks=clocks,
+            early=early,
         )
         if plan is None:  # by dice of its own: a life goes the same way, whatever its sizes are
             large = random.Random(f"unit {seed}")
@@ -268,6 +285,9 @@ class Life:
         self.now_ms = T0_MS
         self.said: list[Change] = []
         self.restarted = 0
+        # From when on fills have to be told: the first that a feed brought, by key.
+        self.heard_ms: dict[str, int] = {}
+        self.unsafe: list[str] = []
         # Lost when a restart came, and older than what is remembered over it.
         self.history: set[Fill] = set()
         self.begun_ms = 0
@@ -286,12 +306,29 @@ class Life:
         for _ in range(self.rng.randint(0, 5)):  # from before our time
             self._trade()
         self.book.feed(FeedState(ACCOUNT, "first", True, 0.0))
+        if self.plan.early:
+            self._listen()
         self._ask()
         self.begun_ms = self._push_ms = self.now_ms
+        if self.plan.early and self.plan.restarts and self.rng.random() < 0.5:
+            self._restart()
         for _ in range(self.plan.steps):
             self._step()
         self._end()
         return self
+
+    def _listen(self) -> None:
+        """Follow the feeds for a while before the first statement; history is fetched in the midst of it."""
+        for road in self.roads:
+            road.under_way.clear()  # what was before is not on the stream
+        self.later.clear()
+        fetched = self.rng.randrange(self.plan.early)
+        for step in range(self.plan.early):
+            self._trade()
+            self._deliver()
+            if step == fetched:
+                since_ms = self.now_ms - self.rng.choice((0, 20_000, 300_000))
+                self._tell(self._fetch(since_ms + self.plan.clock_ms))
 
     def _trade(self) -> None:
         self._wait(self.now_ms + self.rng.randint(1, 2 * self.plan.pace_ms))
@@ -341,18 +378,25 @@ class Life:
             self._restart()
         if self.now_ms >= self._due_ms:
             self._ask()
+        if self.plan.early:
+            self._claim()
 
     def _deliver(self) -> None:
         for road in self.rng.sample(self.roads, 2):
             for block in road.due(self.now_ms):
-                self._tell(block)
+                self._tell(block, heard=True)
         for due_ms, block in list(self.later):
             if due_ms <= self.now_ms:
                 self.later.remove((due_ms, block))
                 self._tell(self._listed(block))
 
-    def _tell(self, fills: list[Fill]) -> None:
-        self._hear(self.book.apply(Fills(ACCOUNT, "feed", tuple(fills))))
+    def _tell(self, fills: list[Fill], *, heard: bool = False) -> None:
+        for fill in fills if heard else ():
+            # What a feed brings so late that no first statement can lack it is history.
+            if fill.time_ms >= self.begun_ms - STATEMENT_BLUR_MS + self.plan.clock_ms:
+                self.heard_ms[fill.key] = min(fill.time_ms, self.heard_ms.get(fill.key, fill.time_ms))
+        heard_s = self.now_ms / 1000 if heard else None
+        self._hear(self.book.apply(Fills(ACCOUNT, "feed", tuple(fills), heard_s)))
 
     def _hear(self, changes: list[Change]) -> None:
         self.said += changes
@@ -371,7 +415,7 @@ class Life:
         """Fetch what is wanted, hand it on, then ask for a statement, as the worker does."""
         fetched_ms, self._wanted_ms = self._wanted_ms, None
         self.asked += 1
-        self._due_ms = self.now_ms + 60_000
+        self._due_ms = self.now_ms + STATEMENT_EACH_MS
         if fetched_ms is not None:
             fetched = self._fetch(fetched_ms)
             self.fetched += len(fetched)
@@ -385,7 +429,7 @@ class Life:
         for road in self.roads:  # the statement has its own way to go, and fills go on meanwhile
             if self.rng.random() < 0.3:
                 for block in road.due(self.now_ms + 500):
-                    self._tell(block)
+                    self._tell(block, heard=True)
         self._hear(self.book.settle(said))
 
     def _restart(self) -> None:
@@ -438,7 +482,7 @@ class Life:
         """Let all that is under way arrive, then read statements as long as something is in doubt."""
         for road in self.roads:
             for block in road.due(self.now_ms + 10**9):
-                self._tell(block)
+                self._tell(block, heard=True)
         self.rng.shuffle(self.later)
         for _, block in self.later:
             self._tell(self._listed(block))
@@ -488,8 +532,8 @@ class Life:
             found.append(f"taken twice: {twice}")
         lost = [
             fill
-            for fill in self.exchange.since(self.begun_ms + self.plan.clock_ms + 1)
-            if fill not in taken and fill not in self.history
+            for fill in self.exchange.fills
+            if fill.time_ms >= self._ours_ms(fill.key) and fill not in taken and fill not in self.history
         ]
         excused = self.exchange.changed or self.plan.horizon is not None
         if lost and not excused:
@@ -502,7 +546,40 @@ class Life:
                 len(mine),
             ):
                 found.append(f"{view.key}: fees, closed_pnl or the count are not those of its fills")
+        return found + self.unsafe + self._out_of_order()
+
+    def _claim(self) -> None:
+        """What is called proven now has to have been true of late: a loss shows with the next statement."""
+        self.book.judge({ACCOUNT: FRESH})
+        for view in self.book.views(ACCOUNT):
+            coin = view.key.removeprefix(key(""))
+            if view.verdict is Verdict.PROVEN and view.position.size not in self.exchange.sizes(
+                coin, self.now_ms - 2 * STATEMENT_EACH_MS
+            ):
+                self.unsafe.append(f"{coin}: {view.position.size} was called proven at {self.now_ms - T0_MS}")
+
+    def _out_of_order(self) -> list[str]:
+        """Fills that were not told as they were made, one after the other, each with the size after it."""
+        found = []
+        last_ms: dict[str, int] = {}
+        for change in self.said:
+            if isinstance(change, Adopted) and change.reason is Reason.START and change.key in last_ms:
+                found.append(f"a start after its fills: {change}")
+            if not isinstance(change, Filled):
+                continue
+            fill = change.fill
+            late = change.late or change.effect is None
+            if not late and (
+                fill.time_ms < last_ms.get(fill.key, 0) or change.position.size != fill.end_position
+            ):
+                found.append(f"not in its order, or with another size: {change}")
+            last_ms[fill.key] = max(fill.time_ms, last_ms.get(fill.key, 0))
         return found
+
+    def _ours_ms(self, of_key: str) -> int:
+        """From when on fills have to be told: what a feed brought, and all since then and since the start."""
+        begun_ms = self.begun_ms + self.plan.clock_ms + 1
+        return min(begun_ms, self.heard_ms.get(of_key, begun_ms))
 
     @property
     def entries_adopted(self) -> int:

@@ -153,7 +153,12 @@ class Desk:
             self.book.feed(FeedState(ACCOUNT, "first", True, -1000.0))
 
     def told(self, *fills: Fill) -> list[Change]:
-        return self._heard(self.book.apply(Fills(ACCOUNT, "feed", fills)))
+        """Fills that were fetched."""
+        return self._heard(self.book.apply(Fills(ACCOUNT, "fetch", fills)))
+
+    def heard(self, *fills: Fill) -> list[Change]:
+        """Fills that came live on a stream."""
+        return self._heard(self.book.apply(Fills(ACCOUNT, "feed", fills, heard_s=1.0)))
 
     def stated(
         self,

@@ -1,5 +1,6 @@
 """What a book says when it is told fills, statements, marks, funding and the state of its feeds."""
 
+from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
 
@@ -226,6 +227,22 @@ def test_what_waits_stays_bounded_and_can_come_again(monkeypatch):
 
     assert desk.size() == 8
     assert sum(desk.filled().values()) == 8
+    assert desk.book.doubtful() == []
+
+
+def test_what_waits_and_is_older_than_all_that_is_remembered_can_be_let_go(monkeypatch):
+    monkeypatch.setattr("hlposmon.domain.fillchain.WAITING_FILLS", 3)
+    desk = book_of("")
+    fills = [fill(f"tid={n} buy 1 BTC @ 100 from {n} at {400 + n / 100 if n else 2}") for n in range(1200)]
+    desk.told(fills[0])
+    desk.told(fill("tid=9999 buy 1 BTC @ 100 from 7 at 1"))  # it has no place before the first
+    for one in fills[1:1100]:
+        desk.told(one)
+
+    desk.told(*fills[1101:])
+    desk.told(*fills[1100:])
+    assert desk.size() == 1200
+    assert desk.filled() == Counter(fills)
     assert desk.book.doubtful() == []
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from hlposmon.domain.changes import Drift
+from hlposmon.domain.changes import Drift, Filled
+from hlposmon.domain.position import Effect
 from tests.domain.exchange import HORIZON, Life
 
 SEEDS = int(os.environ.get("HLPOSMON_SEEDS", "40"))
@@ -65,6 +66,31 @@ def test_an_exchange_whose_clock_is_an_hour_off_is_followed(restarts, pushes):
     failed = failures(range(SEEDS // 2), restarts=restarts, pushes=pushes, clocks=True)
 
     assert not failed, "\n".join(failed[:5])
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["running on", "with restarts"])
+@pytest.mark.parametrize("pushes", [False, True], ids=["answers", "and pushes"])
+@pytest.mark.parametrize("changes", [False, True], ids=["fills only", "with changes without a fill"])
+@pytest.mark.timeout(3600)
+def test_fills_that_come_live_before_the_first_statement_are_told_once_and_in_their_order(
+    restarts, pushes, changes
+):
+    failed = failures(range(SEEDS), restarts=restarts, pushes=pushes, changes=changes, early=True)
+
+    assert not failed, "\n".join(failed[:5])
+
+
+def test_amid_the_lives_that_begin_with_live_fills_many_are_told_from_before_the_statement():
+    lives = [Life(seed, early=True).run() for seed in range(20)]
+    told = [
+        change
+        for life in lives
+        for change in life.said
+        if isinstance(change, Filled) and change.fill.time_ms <= life.begun_ms
+    ]
+
+    assert len(told) > 300
+    assert {one.effect for one in told} == {*Effect}
 
 
 def test_amid_the_lives_beyond_the_horizon_some_drift_names_it():

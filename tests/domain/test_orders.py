@@ -153,6 +153,37 @@ def test_a_book_begun_by_a_statement_in_the_middle_equals_one_built_from_fills(d
 
 
 @given(st.data())
+@settings(max_examples=200)
+def test_a_book_begun_amid_live_fills_tells_all_from_the_first_of_them_on(data):
+    """History, live fills of which any may be lost, a statement of any moment, and then what was lost."""
+    tale = data.draw(tales(spread_ms=(0, 1, 700, 4000, 20_000)))
+    count = len(tale.fills)
+    begins = data.draw(st.sampled_from([end for end in tale.block_ends() if end < count]))
+    stands = data.draw(st.sampled_from([end for end in tale.block_ends() if end >= begins]))
+    live = [tale.fills[begins], *data.draw(st.lists(st.sampled_from(tale.fills[begins:]), unique=True))]
+    desk = Desk()
+    ways = [(desk.heard, one) for one in live]
+    ways += [(desk.told, one) for one in data.draw(st.lists(st.sampled_from(tale.fills), unique=True))]
+    for way, one in data.draw(st.permutations(ways)):
+        way(one)
+    said = (tale.fills[stands - 1] if stands else tale.fills[0]).time_ms
+    desk.stated(state_text(tale.states[stands]), at=(said - 1_700_000_000_000) / 1000)
+    for one in data.draw(st.permutations(tale.fills)):
+        desk.told(one)
+    size, entry = tale.states[-1]
+    for turn in (1, 2, 3):
+        desk.stated(state_text(tale.states[-1]), at=LATER + 10 * turn, fetched=-100)
+
+    assert desk.size() == size
+    assert near(desk.position().entry_price, entry if size else None)
+    assert not desk.of(Drift)
+    assert desk.book.doubtful() == []
+    assert desk.filled() == Counter(tale.fills[begins:])
+    assert desk.position().fees == sum(one.fee for one in tale.fills[begins:])
+    assert desk.position().fills == count - begins
+
+
+@given(st.data())
 @settings(max_examples=150)
 def test_wherever_a_first_statement_falls_the_next_one_finds_nothing_to_say_of_sizes(data):
     """Lagging, single fills in any order of milliseconds: size at once, entry at the next statement."""

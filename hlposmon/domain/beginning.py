@@ -1,0 +1,74 @@
+"""What a position was before fills that lead up to a known one: worked back from it. Pure.
+
+The size needs no working out, as each fill tells the size before it; here is what it had cost. Example:
+a statement has 3 @ 110, which is 330, and the last fill before it was +1 @ 120, from 2: so the 2 had cost
+330 - 120 = 210.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from itertools import pairwise
+
+from hlposmon.domain.amounts import ZERO, exactly
+from hlposmon.domain.chain import sizes_along
+from hlposmon.domain.changes import Filled
+from hlposmon.domain.placing import STATEMENT_BLUR_MS, place_of
+from hlposmon.domain.position import Position, cost_before, cost_by_profit
+from hlposmon.domain.reports import Fill
+
+
+def cost_at_beginning(
+    fills: Sequence[Fill], size: Decimal, entry: Decimal | None, time_ms: int
+) -> tuple[Decimal, int | None]:
+    """The cost before these fills, which chain, by a statement of `size` at `entry` made at about `time_ms`.
+
+    Also after how many of them the position is the stated one, if the statement alone tells what it costs
+    there; None where the fills tell it as well, as they opened it. A size that the fills do not lead
+    through tells little: then the first fill that closed something tells the cost, by the venue's profit;
+    without one it is a guess, which a later statement corrects.
+    """
+    sizes = sizes_along(fills, fills[0].start_position)
+    place = place_of(size, time_ms, [fills], lead_ms=STATEMENT_BLUR_MS)
+    if place is not None and (entry is not None or not size):
+        count = place[1]
+        opened = any(_is_opened(*ends) for ends in pairwise(sizes[: count + 1]))
+        return _worked_back(fills[:count], stated_cost(size, entry)), None if opened else count
+    for count, fill in enumerate(fills):
+        if sizes[count] and (fill.signed_size > 0) != (sizes[count] > 0):
+            return _worked_back(fills[:count], cost_by_profit(fill, sizes[count])), None
+    return stated_cost(sizes[0], fills[0].price if entry is None else entry), None
+
+
+def stated_cost(size: Decimal, entry: Decimal | None) -> Decimal:
+    """What `size` costs at `entry`, which only what is flat may lack."""
+    with exactly():
+        return size * entry if size and entry is not None else ZERO
+
+
+def lead_up(fills: Sequence[Fill], to: Position) -> list[tuple[Position, Filled]]:
+    """These fills, which chain up to the size of `to`, and the position before each; its cost stays that of
+    `to` after the last one."""
+    size = fills[0].start_position
+    position = replace(to, size=size, cost=_worked_back(fills, to.cost))
+    steps = []
+    for fill in fills:
+        before = position
+        position, effect = before.after(fill)
+        if fill is fills[-1]:
+            position = replace(position, cost=to.cost)
+        steps.append((before, Filled(fill, effect, position)))
+    return steps
+
+
+def _worked_back(fills: Sequence[Fill], cost: Decimal) -> Decimal:
+    """The cost before these fills of a position that costs `cost` after them."""
+    sizes = sizes_along(fills, fills[0].start_position) if fills else []
+    for fill, size in zip(reversed(fills), reversed(sizes[:-1]), strict=True):
+        cost = cost_before(fill, size, cost)
+    return cost
+
+
+def _is_opened(before: Decimal, after: Decimal) -> bool:
+    """Whether a fill alone tells what is held after it: it opened, closed or flipped."""
+    return not before or not after or (before > 0) != (after > 0)
