@@ -74,13 +74,21 @@ export interface Totals {
 
 export interface Account extends Totals {
   address: string | null;
-  /** Null until the exchange has stated the account: unknown, not zero. */
+  /** Null while it is not known, and never zero for not known: `equity_reason` says why. */
   equity: Decimal | null;
   margin_used: Decimal | null;
   withdrawable: Decimal | null;
+  /** Why equity, margin_used and withdrawable are null; null when they are known. */
+  equity_reason: string | null;
+  /** How its balances are kept, as the exchange says: default, disabled, unifiedAccount, portfolioMargin, ... */
+  mode: string | null;
+  /** What the exchange takes the address for: user, vault, subAccount, agent, missing. */
+  role: string | null;
+  /** The account behind an agent or a sub-account. */
+  master: string | null;
   verdict: Verdict;
   verdict_reason: string | null;
-  /** What its owner should know: an agent's address, trading that is not watched. */
+  /** What its owner should know, as long as it holds: an agent's address, what it holds and is not watched. */
   notices: string[];
   positions: Record<string, Position>;
 }
@@ -134,15 +142,24 @@ export interface Summary extends Totals {
 /** Seconds: when a feed is late, and when what rests on it is stale. */
 export type Thresholds = [late: number, stale: number];
 
+/** Why it is not healthy, or not ready. */
+export interface Detail {
+  code: string;
+  account: string | null;
+  text: string;
+}
+
 /** `GET /api/v1/positions/health`; comes with status 503 when unhealthy or stopping. */
 export interface Health {
   status: Status;
   running: boolean;
   mode: Mode;
-  /** All that is shown is proven. */
+  /** Every account is stated and proven, and nothing that it holds is left out. */
   ready: boolean;
   /** The worst first. */
   reasons: string[];
+  /** The same reasons, with a code for programs and the account that each is about. */
+  details: Detail[];
   /** Those of the reasons that are a late feed's, by feed. */
   late: { fills?: string; prices?: string; reconcile?: string };
   accounts: number;
