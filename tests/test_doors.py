@@ -60,7 +60,7 @@ def test_supervision_knows_no_word_of_trading(room: str, words: tuple[str, ...])
 @pytest.mark.parametrize("room", ["workers", "venues"])
 def test_siblings_do_not_meet(room: str):
     shared = {
-        "workers": {"backfill", "handing", "identity", "outlet", "recent", "waiting"},
+        "workers": {"elsewhere", "identity", "notices", "outlet", "recent", "waiting"},
         "venues": {"port", "http", "websocket", "loopback", "patience", "quota", "hyperliquid"},
     }[room]
     for path in (PACKAGE / room).glob("*.py"):

@@ -13,13 +13,13 @@ import sys
 from pathlib import Path
 
 from hlposmon.channels.queue import Queue, QueueBroken, accept
-from hlposmon.domain.reports import Bell, Heard, Joined, Notice, Welcome
+from hlposmon.domain.reports import Bell, Heard, Joined, Notice, NoticeCode, Welcome
 
 PADDING = "x" * 60_000  # every so often a message of two datagrams
 
 
 def message(number):
-    return Notice(str(number), PADDING) if number % 7 == 0 else Heard(str(number), 0.5)
+    return Notice(str(number), NoticeCode.UNREADABLE, PADDING) if number % 7 == 0 else Heard(str(number), 0.5)
 
 
 def number_of(report):

@@ -17,7 +17,7 @@ import pytest
 
 from hlposmon.channels import queue as queues
 from hlposmon.channels.queue import PIECE_BYTES, Queue, QueueBroken, accept, listen
-from hlposmon.domain.reports import Heard, Marks, Notice, Welcome
+from hlposmon.domain.reports import Heard, Marks, Notice, NoticeCode, Welcome
 from hlposmon.errors import NotPermitted, WireError
 from tests.clock import awake_s
 from tests.shared_memory import leave_nothing, shared_files
@@ -75,7 +75,7 @@ def filled(end, message=None):
 
 
 def long_notice(pieces):
-    return Notice("main", "x" * (PIECE_BYTES * (pieces - 1) + 100))
+    return Notice("main", NoticeCode.UNREADABLE, "x" * (PIECE_BYTES * (pieces - 1) + 100))
 
 
 # ------------------------------------------------------------------ messages
@@ -104,7 +104,7 @@ def test_both_ends_can_speak(line):
 )
 def test_a_message_of_any_length_arrives_whole(line, length):
     worker, tracker = line.pair()
-    message = Notice("main", "ü" * (length // 2))
+    message = Notice("main", NoticeCode.UNREADABLE, "ü" * (length // 2))
     sender = threading.Thread(target=worker.put, args=(message, lambda: True))
     sender.start()
     found = None

@@ -43,6 +43,15 @@ def test_the_report_names_what_was_run_and_its_commit(tmp_path: Path):
     assert "Not done once, which so long a batch has to: close." in page.read_text()
 
 
+def test_what_health_did_not_say_in_time_is_a_failure_that_is_counted_and_named(tmp_path: Path):
+    page = tmp_path / "page.md"
+    silent = row(3, "holding on spot") | {"ok": False, "unsaid": ["not within 23 s: HYPE is held"]}
+    report.write_chaos(page, [row(1), silent], command="`this`")
+
+    assert "| holdings that are not watched, and were not said in time | 1 |" in page.read_text()
+    assert "* seed 3: not within 23 s: HYPE is held" in page.read_text()
+
+
 def test_of_a_seed_that_was_run_twice_the_last_result_counts(tmp_path: Path):
     results = tmp_path / "results.jsonl"
     results.write_text("\n".join(json.dumps(each) for each in (row(1), row(2), row(1, "reload"))))

@@ -26,7 +26,7 @@ MINUTE_S = 60.0
 MAX_WEIGHT = 600
 KINDS = ("fill", "price", "state", "reconcile", "tracker")
 QUICK = "[supervision]\nbackoff_s = 0.2\nbackoff_max_s = 1.0\n"
-SEED = int(os.environ.get("HLPOSMON_SEED", "20"))
+SEED = int(os.environ.get("HLPOSMON_SEED", "2"))
 
 
 @pytest.fixture

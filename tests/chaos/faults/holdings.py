@@ -39,10 +39,10 @@ def not_watched(kind: str) -> Callable[[Trial, random.Random], Act]:
 
 
 def _holding(kind: str, chance: random.Random) -> tuple[str, str]:
-    """A coin, and how much of it."""
+    """A coin, and how much of it. USDC on spot is cash, and not one of them."""
     if kind == "dex":
         return DEX_COIN, chance.choice(("0.5", "1.5", "12"))
-    return chance.choice((("HYPE", "12.5"), ("PURR", "1000"), ("USDC", "1250.5"), ("+107580", "3")))
+    return chance.choice((("HYPE", "12.5"), ("PURR", "1000"), ("+107580", "3")))
 
 
 def _hold(trial: Trial, name: str, coin: str, size: str, *, begins: bool) -> None:
