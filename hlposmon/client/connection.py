@@ -147,16 +147,17 @@ def attempt(path: str | PathLike[str], timeout_s: float, exchange: Callable[[Con
     Raises MonitorNotRunning, NotPermitted or TimedOut.
     """
     deadline = time.monotonic() + timeout_s
+    failure: HlposmonError
     while True:
         try:
             return _once(path, deadline, exchange)
         except (ConnectionRefusedError, ConnectionResetError, BrokenPipeError) as error:
-            if time.monotonic() + RETRY_S >= deadline:
-                raise MonitorNotRunning(f"no monitor answers at {path}: {_reason(error)}") from error
+            failure = MonitorNotRunning(f"no monitor answers at {path}: {_reason(error)}")
+            failure.__cause__ = error
         except BlockingIOError as error:
             # A Unix socket whose queue of connections is full says EAGAIN at once.
-            if time.monotonic() + RETRY_S >= deadline:
-                raise TimedOut(f"the monitor at {path} takes no connection for {timeout_s:g} s") from error
+            failure = TimedOut(f"the monitor at {path} takes no connection for {timeout_s:g} s")
+            failure.__cause__ = error
         except TimeoutError as error:
             raise TimedOut(f"the monitor at {path} did not answer within {timeout_s:g} s") from error
         except PermissionError as error:
@@ -165,7 +166,11 @@ def attempt(path: str | PathLike[str], timeout_s: float, exchange: Callable[[Con
             raise MonitorNotRunning(f"no monitor is running: there is no socket {path}") from error
         except OSError as error:
             raise MonitorNotRunning(f"no monitor answers at {path}: {_reason(error)}") from error
+        if time.monotonic() + RETRY_S >= deadline:
+            raise failure
         time.sleep(RETRY_S)
+        if time.monotonic() >= deadline:  # a busy machine woke us late
+            raise failure
 
 
 def _once(path: str | PathLike[str], deadline: float, exchange: Callable[[Connection], T]) -> T:

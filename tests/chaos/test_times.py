@@ -15,7 +15,7 @@ from hlposmon.simulator.client import Control
 from tests.chaos.stage import Stage
 from tests.chaos.trial import PUSHES_S
 from tests.chaos.witness import Witness, is_alarm
-from tests.clock import awake_between
+from tests.clock import awake_between, awake_s
 from tests.system.world import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -71,6 +71,7 @@ def watched() -> Iterator[Callable[[float], Watched]]:
             here = Watched(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hlc-"))))
             stack.callback(here.close)
             here.open(interval_s)
+            awake_s()  # from here on it can be asked what was between
             stack.callback(here.witness.close)
             return here
 

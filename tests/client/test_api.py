@@ -133,6 +133,18 @@ def test_a_socket_that_refuses_is_tried_until_the_deadline(path: Path):
     assert awake_s() - awake < 1.0
 
 
+def test_a_socket_that_refuses_is_no_monitor_also_where_the_machine_lets_us_sleep_too_long(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds + 0.5))
+
+    with pytest.raises(MonitorNotRunning, match="refused"):
+        Api(path, timeout_s=0.4).health()
+
+
 def test_a_reset_and_a_cut_answer_are_asked_again(path: Path):
     cut = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"
     with monitor(path, reset, cut, answer({"status": "healthy"})):

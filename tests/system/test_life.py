@@ -12,7 +12,7 @@ import pytest
 from websockets.sync.client import unix_connect
 
 from hlposmon.client.snapshot import Snapshot
-from tests.clock import awake_s
+from tests.clock import awake_s, count_orphans
 from tests.system.world import World, alive, descendants, until, world
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -103,6 +103,7 @@ def test_no_process_outlives_a_supervisor_that_is_killed():
         family = descendants(here.monitor.pid)
         assert len(family) >= 6
 
+        count_orphans(family)
         here.monitor.kill()
         killed = awake_s()
 

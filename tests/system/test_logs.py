@@ -59,13 +59,15 @@ def test_a_key_in_the_environment_is_on_no_surface(tmp_path: Path):
 
 
 def test_json_lines_are_all_json_and_say_who_speaks():
+    speakers = ("supervisor", "tracker", "fill")
     with _watching("--log-format", "json") as here:
+        until("all have spoken", lambda: all(f'"process": "{one}"' in _log(here) for one in speakers))
         here.stop()
         text = _log(here)
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     assert len(lines) == len(text.splitlines()), text
 
-    assert {"supervisor", "tracker", "fill"} <= {line["process"] for line in lines}
+    assert set(speakers) <= {line["process"] for line in lines}
     assert all({"time", "level", "process", "message"} <= line.keys() for line in lines)
 
 

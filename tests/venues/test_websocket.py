@@ -14,7 +14,7 @@ from hlposmon.pacing import Backoff
 from hlposmon.venues import websocket
 from hlposmon.venues.websocket import Feed, Lost, Opened, Said
 from hlposmon.wire.hyperliquid import PING
-from tests.clock import awake_s
+from tests.clock import awake_here_s, awake_s
 
 TEXT, BINARY, CLOSE, PROTOCOL_PING, PONG, MORE = 1, 2, 8, 9, 10, 0
 
@@ -105,10 +105,10 @@ class Listener:
         self.longest_s = 0.0
 
     def turn(self):
-        began = awake_s()
+        began = awake_here_s()
         event = self.feed.next()
         if not isinstance(event, Opened | Lost):
-            self.longest_s = max(self.longest_s, awake_s() - began)
+            self.longest_s = max(self.longest_s, awake_here_s() - began)
         if event is None:
             time.sleep(min(self.feed.wait_s(), 0.005))
         else:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from hlposmon.simulator.client import Control
 from hlposmon.simulator.exchange import Exchange, Options
-from tests.clock import awake_s
+from tests.clock import awake_here_s
 
 
 class Watched:
@@ -21,7 +21,7 @@ class Watched:
         self.begin()
 
     def begin(self):
-        self.longest_s, self._called_s = 0.0, awake_s()
+        self.longest_s, self._called_s = 0.0, awake_here_s()
 
     def wait(self, timeout_s):
         self._note()
@@ -30,7 +30,7 @@ class Watched:
         return self.stopping
 
     def _note(self):
-        now = awake_s()
+        now = awake_here_s()
         self.longest_s = max(self.longest_s, now - self._called_s)
         self._called_s = now
 
