@@ -6,7 +6,7 @@ a statement has 3 @ 110, which is 330, and the last fill before it was +1 @ 120,
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
 
@@ -16,6 +16,14 @@ from hlposmon.domain.changes import Filled
 from hlposmon.domain.placing import STATEMENT_BLUR_MS, place_of
 from hlposmon.domain.position import Position, cost_before, cost_by_profit
 from hlposmon.domain.reports import Fill
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A fill that was taken, and the position before it (of which size, cost and realised count)."""
+
+    fill: Fill
+    before: Position
 
 
 def cost_at_beginning(
@@ -46,19 +54,30 @@ def stated_cost(size: Decimal, entry: Decimal | None) -> Decimal:
         return size * entry if size and entry is not None else ZERO
 
 
-def lead_up(fills: Sequence[Fill], to: Position) -> list[tuple[Position, Filled]]:
-    """These fills, which chain up to the size of `to`, and the position before each; its cost stays that of
-    `to` after the last one."""
-    size = fills[0].start_position
-    position = replace(to, size=size, cost=_worked_back(fills, to.cost))
-    steps = []
+def lead_up(
+    fills: Sequence[Fill], applied: Sequence[Applied], position: Position
+) -> tuple[list[Applied], list[Filled]]:
+    """All applied fills with these, which chain up to the first of them, before it; and what that says.
+
+    Size and cost of `position`, the one after all, stay: what these fills earned and paid is added.
+    """
+    first, is_late = (applied[0].before, True) if applied else (position, False)
+    before = replace(first, size=fills[0].start_position, cost=_worked_back(fills, first.cost))
+    lead, done = [], []
     for fill in fills:
-        before = position
-        position, effect = before.after(fill)
-        if fill is fills[-1]:
-            position = replace(position, cost=to.cost)
-        steps.append((before, Filled(fill, effect, position)))
-    return steps
+        lead.append(Applied(fill, before))
+        before, effect = before.after(fill)
+        done.append(Filled(fill, effect, before, late=is_late))
+        position = position.booked(fill)
+    with exactly():
+        gained = before.realized - first.realized
+        position = replace(position, realized=position.realized + gained)
+        for entry in applied:
+            shifted = replace(entry.before, realized=entry.before.realized + gained)
+            lead.append(Applied(entry.fill, shifted))
+    if is_late:
+        return lead, [replace(filled, position=position) for filled in done]
+    return lead, [*done[:-1], replace(done[-1], position=position)]
 
 
 def _worked_back(fills: Sequence[Fill], cost: Decimal) -> Decimal:

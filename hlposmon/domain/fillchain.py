@@ -10,11 +10,11 @@ once, also when a first statement holds it already. What is older is history, an
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
 from hlposmon.domain.amounts import ZERO, exactly
-from hlposmon.domain.beginning import lead_up
+from hlposmon.domain.beginning import Applied, lead_up
 from hlposmon.domain.chain import follows, leads_to, segments, thread, unbroken
 from hlposmon.domain.changes import Change, Filled, Gap, Healed, Reason
 from hlposmon.domain.payments import Payments
@@ -31,14 +31,6 @@ RECENT_MS = 30_000
 RECENT_FILLS = 10_000
 # Fills that may wait behind a gap; beyond this the oldest go, to be fetched again or mended by a statement.
 WAITING_FILLS = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """A fill that was taken, and the position before it (of which size, cost and realised count)."""
-
-    fill: Fill
-    before: Position
 
 
 class FillChain:
@@ -305,30 +297,19 @@ class FillChain:
             # Of its first millisecond a fill may have been missing.
             first_ms = self.applied[0].fill.time_ms
             ours += [fill for fill in self.waiting if ours_ms <= fill.time_ms == first_ms]
-        first = self.applied[0].before if self.applied else self.position
-        lead = next((part for part in reversed(segments(ours)) if leads_to(part) == first.size), None)
+        size = self.applied[0].before.size if self.applied else self.position.size
+        lead = next((part for part in reversed(segments(ours)) if leads_to(part) == size), None)
         if lead is None:
             return []
         gone = {fill.identity for fill in lead}
         self._held = [fill for fill in self._held if fill.identity not in gone]
         self.waiting = [fill for fill in self.waiting if fill.identity not in gone]
         self._base = Base(lead[0].start_position, lead[0].time_ms, Reason.START, is_exact=True)
-        steps, later = lead_up(lead, first), list(self.applied)
-        self.applied = deque(Applied(filled.fill, before) for before, filled in steps)
-        done = [filled for _, filled in steps]
+        applied, done = lead_up(lead, list(self.applied), self.position)
+        self.applied = deque(applied)
+        self.position = done[-1].position
         self._release()
-        if not later:
-            self.position = done[-1].position
-            return list(done)
-        with exactly():
-            gained = done[-1].position.realized - first.realized
-            for entry in later:
-                before = replace(entry.before, realized=entry.before.realized + gained)
-                self.applied.append(Applied(entry.fill, before))
-            self.position = replace(self.position, realized=self.position.realized + gained)
-        for fill in lead:
-            self.position = self.position.booked(fill)
-        return [replace(filled, position=self.position, late=True) for filled in done]
+        return list(done)
 
     def _gap_or_healed(self, among: Sequence[Fill] = ()) -> list[Change]:
         """Say that a gap begins or ends, or reaches further back, as those `among` the waiting may tell."""

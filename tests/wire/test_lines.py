@@ -398,8 +398,8 @@ def test_fills_of_before_a_statement_that_lagged_are_remembered_by_the_replayed_
 class RecordedLife(Life):
     """A life that is taken up again from the lines that were written of it."""
 
-    def __init__(self, seed):
-        super().__init__(seed, restarts=True)
+    def __init__(self, seed, *, early=False):
+        super().__init__(seed, restarts=True, early=early)
         self.lines = [event("checkpoint", now_ms=self.now_ms, **checkpoint([], {}, ADDRESSES))]
         self.written = 0
 
@@ -417,8 +417,9 @@ class RecordedLife(Life):
         super()._hear(changes)
 
 
-def test_lives_that_are_taken_up_again_from_their_lines_end_as_the_exchange_does():
-    lives = [RecordedLife(seed).run() for seed in range(RECORDED)]
+@pytest.mark.parametrize("early", [False, True], ids=["from a statement", "from live fills"])
+def test_lives_that_are_taken_up_again_from_their_lines_end_as_the_exchange_does(early):
+    lives = [RecordedLife(seed, early=early).run() for seed in range(RECORDED)]
 
     assert sum(life.restarted for life in lives) > 20
     assert [(seed, life.faults()) for seed, life in enumerate(lives) if life.faults()] == []
