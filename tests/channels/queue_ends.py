@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from hlposmon.channels.queue import Queue, QueueBroken, accept
-from hlposmon.domain.reports import Bell, Heard, Joined, Notice, NoticeCode, Welcome
+from hlposmon.domain.reports import Bell, BellReason, Heard, Joined, Notice, NoticeCode, Welcome
 
 PADDING = "x" * 60_000  # every so often a message of two datagrams
 
@@ -68,7 +68,7 @@ def consume(listener, store):
                         queue.put(Welcome({"main": known}))
                         continue
                     number = number_of(report)
-                    queue.put(Bell("main", None, 0.0, "left unread when one of us dies"))
+                    queue.put(Bell("main", None, BellReason.GAP))
                     if number < known:
                         continue  # seen before: from one that lived on beside its successor
                     if number > known:
