@@ -24,7 +24,13 @@ WANTED = {
     *("HlposmonDown", "HlposmonUnhealthy", "HlposmonFeedStale", "HlposmonDrift", "HlposmonUnproven"),
     *("HlposmonGapOpen", "HlposmonWorkerRestarting", "HlposmonReconnecting", "HlposmonWeightHigh"),
     *("HlposmonAuditBlocked", "HlposmonHistoryBehind", "HlposmonQueueGrowing", "HlposmonSlowPublish"),
-    *("HlposmonClientsCutOff", "HlposmonMarginHigh", "HlposmonNearLiquidation", "HlposmonSimulated"),
+    *(
+        "HlposmonClientsCutOff",
+        "HlposmonEquityUnknown",
+        "HlposmonMarginHigh",
+        "HlposmonNearLiquidation",
+        "HlposmonSimulated",
+    ),
 }
 
 

@@ -12,11 +12,15 @@ from tests.clock import awake_s
 BTC = "hyperliquid:Perp:BTC"
 
 
-def price_of(one, key=BTC):
+def prices(one):
     known = {}
     for marks in one.tracker.marks():
         known |= marks.prices
-    return known.get(key)
+    return known
+
+
+def price_of(one, key=BTC):
+    return prices(one).get(key)
 
 
 @pytest.mark.parametrize("source", ["auto", "stream"])
@@ -135,3 +139,34 @@ def test_it_ends_within_a_second(stage, end, source):
     status, took_s = end(pid)
 
     assert (status, took_s < 1) == (0, True)
+
+
+def test_one_account_that_cannot_be_read_costs_the_polled_prices_of_no_other(stage):
+    one = stage(accounts=2)
+    one.buy("BTC")
+    one.buy("ETH", account=one.accounts[1])
+    one.accounts = (*one.accounts, type(one.account)("odd", "0x" + "zz" * 20))
+    one.start(one.price_worker, source="poll")
+    one.tracker.until(lambda: {"hyperliquid:Perp:BTC", "hyperliquid:Perp:ETH"} <= prices(one).keys())
+
+    assert one.tracker.marks()[-1].missing == ("odd",)
+
+
+def test_a_position_that_cannot_be_read_costs_the_price_of_its_coin_alone(stage):
+    one = stage()
+    one.buy("BTC")
+    one.buy("ETH")
+    one.control.garble("state", 1000, one.account.address, "BTC")
+    one.start(one.price_worker, source="poll")
+
+    one.tracker.until(lambda: "hyperliquid:Perp:ETH" in prices(one))
+    assert "hyperliquid:Perp:BTC" not in prices(one)
+
+
+def test_a_price_of_the_stream_that_cannot_be_read_is_left_out_and_the_others_come(stage):
+    one = stage()
+    one.control.garble("price", 1000, coin="BTC")
+    one.start(one.price_worker, source="stream")
+
+    one.tracker.until(lambda: "hyperliquid:Perp:ETH" in prices(one))
+    assert "hyperliquid:Perp:BTC" not in prices(one)
