@@ -139,12 +139,12 @@ def test_the_programs_main_module_is_not_imported_again(lone):
 
 
 def test_after_ctrl_z_nobody_is_blamed_for_having_slept(lone):
-    supervisor = lone(1.0, "work", "work")
+    supervisor = lone(2.0, "work", "work")
     children = supervisor.children()
     group = [supervisor.pid, *children]
     for pid in group:
         os.kill(pid, signal.SIGSTOP)
-    time.sleep(2.5)  # longer than silence is borne
+    time.sleep(4)  # longer than silence is borne
     for pid in group:
         os.kill(pid, signal.SIGCONT)
     wait_until(lambda: "was asleep" in supervisor.said())

@@ -374,7 +374,7 @@ def test_a_child_that_ignores_being_asked_is_killed_and_the_next_rank_follows(tm
     stage = Stage(
         ChildSpec("deaf", ignore_being_asked, stop_rank=0),
         ChildSpec("obedient", work_and_note_the_end, (diary,), stop_rank=1),
-        patience={"stop_grace_s": 0.4},
+        patience={"stop_grace_s": 3.0, "stop_total_s": 60.0},
     )
     start: list[float] = []
 
@@ -383,8 +383,8 @@ def test_a_child_that_ignores_being_asked_is_killed_and_the_next_rank_follows(tm
         start.extend((time.monotonic(), awake_s()))
 
     assert stage.run(script) == 0
-    assert 0.4 <= time.monotonic() - start[0]
-    assert awake_s() - start[1] < 2.0
+    assert 3.0 <= time.monotonic() - start[0]
+    assert awake_s() - start[1] < 3.0 + 1.6
     assert stage.final["deaf"].last_exit == -signal.SIGKILL
     assert stage.final["obedient"].last_exit == 0
     assert lines(diary) == ["obedient"]
@@ -394,7 +394,7 @@ def test_many_deaf_ranks_share_the_time_there_is(tmp_path: Path):
     diary = tmp_path / "diary"
     deaf = [ChildSpec(f"deaf{rank}", ignore_being_asked, stop_rank=rank) for rank in range(3)]
     last = ChildSpec("obedient", work_and_note_the_end, (diary,), stop_rank=9)
-    stage = Stage(*deaf, last, patience={"stop_grace_s": 1.5, "stop_total_s": 1.5})
+    stage = Stage(*deaf, last, patience={"stop_grace_s": 5.0, "stop_total_s": 5.0})
     start: list[float] = []
 
     def script(stage: Stage) -> Script:
@@ -402,7 +402,7 @@ def test_many_deaf_ranks_share_the_time_there_is(tmp_path: Path):
         start.append(awake_s())
 
     assert stage.run(script) == 0
-    assert awake_s() - start[0] < 2.5
+    assert awake_s() - start[0] < 5.0 + 1.0
     assert lines(diary) == ["obedient"]
 
 
