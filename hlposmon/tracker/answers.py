@@ -41,6 +41,7 @@ class Answers:
         usage: Callable[[], dict[str, float]],
         spent: Callable[[str], int | None],
         snapshot_failure: Callable[[], str | None],
+        snapshot_complaints: Callable[[], Sequence[str]],
     ) -> None:
         self.settings = settings
         self.stopping = False
@@ -48,7 +49,8 @@ class Answers:
         self._incidents, self._counts = incidents, counts
         self._archive, self._journal, self._history = archive, archive.journal, archive.history
         self._board, self._updated_ms, self._seq = board, updated_ms, seq
-        self._usage, self._spent, self._snapshot_failure = usage, spent, snapshot_failure
+        self._usage, self._spent = usage, spent
+        self._snapshot_failure, self._snapshot_complaints = snapshot_failure, snapshot_complaints
         self._began_s = time.monotonic()
         self._began_ms = int(time.time() * 1000)
 
@@ -197,6 +199,7 @@ class Answers:
             journal_failure=self._journal.failure,
             history_failure=self._history.failure,
             snapshot_failure=self._snapshot_failure(),
+            snapshot_complaints=self._snapshot_complaints(),
             workers_down=[row.name for row in board if row.state != "up" and not row.flapping],
             flapping=[row.name for row in board if row.flapping],
             drifts=self._incidents.recent(time.monotonic()),

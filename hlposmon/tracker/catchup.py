@@ -12,6 +12,7 @@ Pure: times are given.
     0.9 s  fetched, asked for at 0.5 s            -> fill-2 is live
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hlposmon.domain.reports import Fetched, Fills, Following
@@ -126,6 +127,11 @@ class CatchUp:
         for name in late:
             self._accounts[name].open = True
         return late
+
+    def forget(self, accounts: Iterable[str]) -> None:
+        """These names stand for other accounts now."""
+        for name in accounts:
+            self._accounts.pop(name, None)
 
     def _of(self, account: str) -> _Account:
         return self._accounts.setdefault(account, _Account())

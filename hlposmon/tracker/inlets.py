@@ -139,6 +139,14 @@ class Inlets:
         return any(joined.addresses.get(name) == today.get(name) for name in accounts)
 
     def welcome(self, joined: Joined, welcome: Welcome) -> None:
+        """What is known of an account is told to whom the name stands for the same address."""
+        today = self._addresses()
+        same = {name for name, address in joined.addresses.items() if today.get(name) == address}
+        welcome = replace(
+            welcome,
+            modes={name: mode for name, mode in welcome.modes.items() if name in same},
+            roles={name: role for name, role in welcome.roles.items() if name in same},
+        )
         for queue, known in list(self._queues.items()):
             if known is joined:
                 self._ask(queue, welcome)

@@ -5,7 +5,7 @@ What is no fact of the book (a notice, a feed's state) is noted where it belongs
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Drift, Filled
@@ -76,9 +76,14 @@ class Intake:
         self._seen_s: dict[str, float] = {}  # when it was told what an account holds on other dexes
         self._looked_s: dict[str, float] = {}
 
-    def watch(self, accounts: Iterable[str]) -> None:
-        """These accounts from now on."""
+    def watch(self, accounts: Iterable[str], new: Set[str]) -> None:
+        """These accounts from now on; of the `new` ones, which may have a name that another had, nothing is
+        known."""
         began_s = time.monotonic()
+        self._catchup.forget(new)
+        for known in (self._watched_s, self._held, self._seen_s, self._looked_s):
+            for name in new & known.keys():
+                del known[name]
         self._watched_s = {name: self._watched_s.get(name, began_s) for name in accounts}
 
     def take(self, report: Report) -> None:

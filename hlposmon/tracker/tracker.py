@@ -112,6 +112,7 @@ class Tracker:
             usage=usage,
             spent=spent,
             snapshot_failure=lambda: self._picture.failure,
+            snapshot_complaints=lambda: self._picture.complaints,
         )
         self._telling = telling = Telling(
             book, clocks, incidents, counts, archive, self._publisher, self._inlets, self._picture
@@ -244,7 +245,7 @@ class Tracker:
             return
         settings = self._reload()
         new = self._tenure.reload(settings)
-        self._intake.watch(self._book.accounts)
+        self._intake.watch(self._book.accounts, new)
         self._publisher.min_pnl_change = settings.stream.min_pnl_change
         self._answers.settings = settings
         self._renew_picture()

@@ -244,10 +244,14 @@ class FillWorker:
         for watch in self._watches.values():
             for kind in STREAMS:
                 if wire.acknowledges(data, kind, watch.account.address):
-                    watch.acked.add(kind)
-            if watch.since_s is None and len(watch.acked) == len(STREAMS):
-                watch.since_s = time.monotonic()
-                self._notices.end(watch.account.name, NoticeCode.FEED_REFUSED)
+                    self._has(watch, kind)
+
+    def _has(self, watch: _Watch, kind: str) -> None:
+        """A stream is acknowledged, or given up: with both it is followed."""
+        watch.acked.add(kind)
+        if watch.since_s is None and len(watch.acked) == len(STREAMS):
+            watch.since_s = time.monotonic()
+            self._notices.end(watch.account.name, NoticeCode.FEED_REFUSED)
 
     def _unacked(self) -> list[str]:
         return [
@@ -259,6 +263,11 @@ class FillWorker:
 
     def _refused(self, refusal: wire.Refusal) -> None:
         self._warn("the exchange refused", text=refusal.text)
+        if refusal.kind == "userFundings" and not refusal.limit:
+            # Fills do without it: what was paid is asked for by REST each hour.
+            for watch in self._watches.values():
+                if refusal.user in (None, watch.account.address):
+                    self._has(watch, refusal.kind)
         if refusal.limit:
             self._limited = True
             text = f"the exchange refuses its feed: {refusal.text}"

@@ -37,7 +37,7 @@ BURST, PER_S = 200.0, 5.0
 MODE_S, ROLE_S = 300.0, 600.0
 # The role of an account that holds something can wait: whoever restarts often asks for none.
 ROLE_LATER_S = 60.0
-AGAIN_S = 60.0
+AGAIN_S = 15.0
 _REFUSED = "the exchange does not say how its balances are kept (account mode): {}"
 
 

@@ -120,3 +120,12 @@ def test_fills_are_not_held_for_ever_nor_without_bound():
     many = some(HELD_FILLS // 2)
     assert one.holds(many, 10.0) and one.holds(many, 10.0)
     assert not one.holds(some(), 10.0)
+
+
+def test_of_a_name_that_stands_for_another_account_nothing_is_kept():
+    one = catchup(follows("fill", 10.0))
+    one.holds(some(), 10.1)
+    one.forget({"main", "other"})
+
+    assert not one.waits("main")
+    assert one.release("main") == []

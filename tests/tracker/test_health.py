@@ -107,6 +107,12 @@ def test_what_is_not_known_yet_of_an_account_keeps_it_from_being_ready_and_degra
     assert health.reasons == (Reason(ReasonCode.UNSETTLED, "account main: not looked yet", "main"),)
 
 
+def test_a_position_that_the_snapshot_cannot_show_as_it_is_degrades():
+    health = _assess(snapshot_complaints=["main BTC-USD: size has more digits than fit"])
+    text = "in the snapshot main BTC-USD: size has more digits than fit"
+    assert (health.status, health.reasons) == ("degraded", (Reason(ReasonCode.SNAPSHOT, text),))
+
+
 def test_restarts_and_flapping_degrade():
     assert _assess(workers_down=["fill"]).reasons == (Reason(ReasonCode.NOT_UP, "fill is not up"),)
     assert _assess(flapping=["price"]).status == "degraded"

@@ -402,3 +402,22 @@ def test_a_welcome_of_a_new_account_leaves_the_others_live(stage):
     assert one.tracker.of(Following)[-1].account == "other-1"
     made = one.buy()
     one.tracker.until(lambda: one.tracker.tids() == [made])
+
+
+@pytest.mark.parametrize("words", ["unknown", "invalid"])
+def test_a_server_that_refuses_the_stream_of_funding_does_not_keep_the_fills(stage, words):
+    one = stage()
+    one.control.refuse_subscription("userFundings", words=words)
+    one.following()
+    made = one.buy()
+
+    one.tracker.until(lambda: made in one.tracker.tids())
+
+
+def test_a_server_that_refuses_the_newer_requests_does_not_keep_the_fills(stage):
+    one = stage()
+    one.control.refuse_request("newer")
+    one.following()
+    made = one.buy()
+
+    one.tracker.until(lambda: made in one.tracker.tids())
