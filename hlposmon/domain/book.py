@@ -136,7 +136,7 @@ class Book:
         was_live, known_ms = self.is_live(state.account), self.high_water_ms(state.account)
         account.feeds[state.feed] = state
         if state.live:
-            account.unsure.clear()  # it was backfilled from there
+            account.unsure.clear()  # all from there on was fetched
         if state.live and not was_live:
             account.live_since_s = state.at_s
         elif was_live and not self.is_live(state.account) and known_ms is not None:

@@ -100,13 +100,14 @@ class FillWorker:
     # ------------------------------------------------------------------ tracker
 
     def _hear_tracker(self) -> None:
-        had_queue = self._outlet.fileno() is not None
+        if self._outlet.fileno() is None:
+            self._tracker_is_gone()  # found out by telling it something: poll connects to the next one
         for ask in self._outlet.poll():
             if isinstance(ask, Welcome):
                 self._welcomed(ask)
             elif isinstance(ask, Live):
                 self._is_live(ask)
-        if had_queue and self._outlet.fileno() is None:
+        if self._outlet.fileno() is None:
             self._tracker_is_gone()
 
     def _welcomed(self, welcome: Welcome) -> None:

@@ -1,8 +1,8 @@
 """What one connection brought of late, kept to be said again when the tracker is new.
 
 A fill is safe in the tracker's journal; until then the worker can say it again, which costs no request,
-and beyond that the exchange can. Only what is known to be whole is said again: from the start of the
-backfill on, as long as the connection has not been lost and nothing has been forgotten.
+and beyond that the exchange can. Only what is known to be whole is said again: from where the fetch
+that made the feed live began, as long as the connection has not been lost and nothing has been forgotten.
 """
 
 from collections import deque

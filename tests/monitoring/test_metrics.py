@@ -106,7 +106,7 @@ def test_a_fill_of_the_stream_is_timed_and_a_fetched_one_only_counted():
     with busy() as here:
         before = scraped(here)[1]
         late = here.join("reconcile", "reconcile")
-        late.says(replace(here.fills(here.fill("buy", "1", "6")), source="backfill"))
+        late.says(replace(here.fills(here.fill("buy", "1", "6")), source="fetch"))
         until("fetched", lambda: (here.position() or {}).get("size") == "7")
         after = scraped(here)[1]
 

@@ -421,3 +421,20 @@ def test_a_server_that_refuses_the_newer_requests_does_not_keep_the_fills(stage)
     made = one.buy()
 
     one.tracker.until(lambda: made in one.tracker.tids())
+
+
+def test_a_new_tracker_is_told_the_notices_also_where_a_fill_found_the_old_one_gone(stage):
+    one = stage(accounts=2)
+    worker = one.fill_worker(Pulse.alone("worker"), max_users=1)
+    try:
+        one.tracker.until(lambda: worker._hear_tracker() or one.tracker.notices())
+        one.tracker.renew()
+        assert one.tracker.notices() == []
+        worker._tell_heard()
+        while worker._outlet.fileno() is not None:  # as the next thing that is told finds out
+            worker._outlet.put(Heard("worker", 1.0))
+
+        one.tracker.until(lambda: worker._hear_tracker() or one.tracker.notices())
+    finally:
+        worker._outlet.close()
+        worker._pulse.close()
