@@ -562,13 +562,16 @@ class Life:
         """Fills that were not told as they were made, one after the other, each with the size after it."""
         found = []
         last_ms: dict[str, int] = {}
+        drifted: set[str] = set()
         for change in self.said:
             if isinstance(change, Adopted) and change.reason is Reason.START and change.key in last_ms:
                 found.append(f"a start after its fills: {change}")
+            if isinstance(change, Drift):
+                drifted.add(change.key)  # fills that its figures may hold or lack come in any order
             if not isinstance(change, Filled):
                 continue
             fill = change.fill
-            late = change.late or change.effect is None
+            late = change.late or change.effect is None or fill.key in drifted
             if not late and (
                 fill.time_ms < last_ms.get(fill.key, 0) or change.position.size != fill.end_position
             ):
