@@ -1,4 +1,4 @@
-"""`hlposmon wait --ready`: block until every position is proven and the feeds are live."""
+"""`hlposmon wait --ready`: block until all is proven and nothing that an account holds is left out."""
 
 import time
 
@@ -13,9 +13,7 @@ PAUSE_S = 0.2
 
 
 @click.command("wait", short_help="Block until the monitor serves proven positions.")
-@click.option(
-    "--ready", is_flag=True, help="Until every position is proven and the feeds are live (the default)."
-)
+@click.option("--ready", is_flag=True, help="Until all is proven and nothing held is left out (the default).")
 @click.option(
     "--timeout",
     "timeout_s",

@@ -116,7 +116,7 @@ def _truth(sight: Sight) -> Iterator[Metric]:
         yield counter(f"hlposmon_{name}", text, ACCOUNT, counts)
     states = (((status,), sight.health.status == status) for status in STATUSES)
     yield gauge("hlposmon_monitor_status", "1 for the status in force.", ("status",), states)
-    text = "1 when every position is proven, every account stated, nothing late."
+    text = "1 when every account and position is proven, nothing held is left out, nothing late."
     yield single("hlposmon_ready", text, sight.health.ready)
 
 
