@@ -142,7 +142,7 @@ class Stage:
         return answer.status, json.loads(raw)
 
     def stream(self, query="", **more):
-        """A client of another make, without pings of its own: by them it would leave who is slow to answer."""
+        """A client of another make. It sends no pings, by which it would leave a server that is slow."""
         options = {"uri": f"ws://localhost{BASE}/stream{query}", "close_timeout": 1, "ping_interval": None}
         return Client(self.open.enter_context(unix_connect(str(self.path), **options | more)))
 
