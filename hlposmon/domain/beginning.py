@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 from hlposmon.domain.amounts import ZERO, exactly
-from hlposmon.domain.chain import segments, sizes_along, thread
+from hlposmon.domain.chain import sizes_along
 from hlposmon.domain.changes import Filled
 from hlposmon.domain.placing import STATEMENT_BLUR_MS, place_of
 from hlposmon.domain.position import Position, cost_before, cost_by_profit
@@ -24,17 +24,6 @@ class Applied:
 
     fill: Fill
     before: Position
-
-
-def turned(fills: Sequence[Fill], theirs: Decimal) -> Sequence[Fill]:
-    """The fills as given, but where those of the first millisecond are a round trip, which may have begun at
-    any of them: this so that it leads on to the next fill, or to the stated size."""
-    first_ms = min(fill.time_ms for fill in fills)
-    group = [fill for fill in fills if fill.time_ms == first_ms]
-    later = [fill for fill in fills if fill.time_ms > first_ms]
-    onward = segments(later)[0][0].start_position if later else theirs
-    ordered, left = thread(group, onward, rotate=True)
-    return fills if left else [*ordered, *later]
 
 
 def cost_at_beginning(

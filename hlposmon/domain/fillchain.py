@@ -91,6 +91,12 @@ class FillChain:
             self._missing += sum(fill.time_ms <= self._latest_ms for fill in fresh)
         self._latest_ms = max(self._latest_ms, *(fill.time_ms for fill in fresh))
         self.waiting += fresh
+        if not self.based and len(fresh) < len(fills):
+            # Those of one millisecond are told in the order of execution: it may begin with one that is new.
+            again = dict.fromkeys(fill.identity for fill in fills)
+            known = {fill.identity: fill for fill in self.waiting}
+            self.waiting = [fill for name, fill in known.items() if name not in again]
+            self.waiting += [known[name] for name in again if name in known]
         changes = self._drain(fresh) if self.based else []
         self._let_go()
         return changes

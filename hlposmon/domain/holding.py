@@ -9,7 +9,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from hlposmon.domain.amounts import ZERO
-from hlposmon.domain.beginning import cost_at_beginning, stated_cost, turned
+from hlposmon.domain.beginning import cost_at_beginning, stated_cost
 from hlposmon.domain.chain import segments, sizes_along, thread, unbroken
 from hlposmon.domain.changes import Adopted, Change, Reason
 from hlposmon.domain.fillchain import FillChain
@@ -111,7 +111,7 @@ class Holding(FillChain):
         before = self.position
         self.based, self.base_ms = True, time_ms
         ours_ms = self._ours_ms or 0
-        ours = turned([fill for fill in self.waiting if fill.time_ms >= ours_ms], theirs)
+        ours = [fill for fill in self.waiting if fill.time_ms >= ours_ms]
         first, *_ = segments(ours)[0]
         ready, _ = unbroken(ours, first.start_position)
         cost, count = cost_at_beginning(ready, theirs, entry, time_ms)
