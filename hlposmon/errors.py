@@ -43,6 +43,10 @@ class VenueRefused(HlposmonError):
     """The venue understood the request and refused it: asking again will not help."""
 
 
+class RequestNotKnown(VenueRefused):
+    """The venue's server does not know this type of request: what it would tell is not to be had there."""
+
+
 class MonitorNotRunning(HlposmonError):
     """No monitor answers at the socket or in the snapshot."""
 

@@ -146,7 +146,8 @@ class Account:
             missing = ", ".join(sorted(LOOKS - self.elsewhere.keys()))
             return f"not looked yet at what else it holds ({missing})"
         statement = self.statement
-        if self.role is None and statement is not None and not statement.positions and not statement.equity:
+        known = self.role is not None and self.role.role
+        if not known and statement is not None and not statement.positions and not statement.equity:
             return "it holds nothing, and it is not known yet whether the venue knows its address"
         return None
 

@@ -4,7 +4,7 @@ Told a report, it answers with the changes that follow. It does no I/O, reads no
 nothing: the ages that a verdict needs are handed to `judge`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from decimal import Decimal
 
 from hlposmon.domain.account import Account, keep
@@ -22,7 +22,6 @@ from hlposmon.domain.reports import (
     Marks,
     Notice,
     NotWatched,
-    Place,
     Statement,
     Unlisted,
 )
@@ -113,6 +112,9 @@ class Book:
             line.note_fills()
         if first:
             account.stated, account.base_ms = True, statement.time_ms
+            if not account.is_live:
+                # Fills that come in before a feed is live do not make the time before them whole.
+                account.unsure[""] = statement.time_ms
         account.note(statement)
         return changes
 
@@ -169,22 +171,28 @@ class Book:
             self._accounts[role.account].role = role
 
     def modes(self) -> dict[str, str]:
-        """The account modes that are known and in no doubt."""
+        """The account modes that the venue has named."""
         modes = {name: account.mode for name, account in self._accounts.items()}
         return {name: one.mode for name, one in modes.items() if one is not None and one.mode is not None}
 
-    def roles(self) -> dict[str, str]:
-        """The roles that the venue has named."""
+    def roles(self) -> dict[str, tuple[str, str | None]]:
+        """The roles that the venue has named, with the owner of an agent or a sub-account."""
         roles = {name: account.role for name, account in self._accounts.items()}
-        return {name: one.role for name, one in roles.items() if one is not None and one.role is not None}
+        return {name: (one.role, one.owner) for name, one in roles.items() if one is not None and one.role}
 
     def is_mode_in_doubt(self, name: str) -> bool:
         """Whether the equity fell to zero since the mode was asked for."""
         return self._accounts[name].is_mode_in_doubt
 
-    def looked_at(self, name: str) -> frozenset[Place]:
-        """The places that were looked at for what is not watched."""
-        return frozenset(self._accounts[name].elsewhere)
+    def forget_feeds(self, gone: Set[str]) -> None:
+        """These feeds of fills are wanted no more: nothing of them counts."""
+        for account in self._accounts.values():
+            account.feeds = {name: state for name, state in account.feeds.items() if name not in gone}
+            account.notices = {name: one for name, one in account.notices.items() if name[0] not in gone}
+
+    def is_partly_unread(self, name: str) -> bool:
+        """Whether something that the account holds is not known at all, as its row could not be read."""
+        return any(not line.holding.based and line.unread for line in self._accounts[name].lines.values())
 
     def happen(self, happened: Happened) -> bool:
         """Keep what befell an account, as the cause of a drift to come; whether it is news."""
@@ -221,7 +229,12 @@ class Book:
     def views(self, account: str | None = None) -> list[View]:
         """All positions, of one account or of all, in the order of their keys, flat ones too."""
         names = self._accounts if account is None else [account]
-        return [self.view(name, key) for name in names for key in sorted(self._accounts[name].lines)]
+        return [
+            line.view()
+            for name in names
+            for _, line in sorted(self._accounts[name].lines.items())
+            if line.holding.based or line.unread is None
+        ]
 
     def account(self, name: str) -> AccountView:
         """One account; KeyError when it is not watched."""
@@ -259,17 +272,23 @@ class Book:
         if not account.stated:
             return None
         known_ms = max((line.holding.known_ms for line in account.lines.values()), default=account.base_ms)
-        return min([known_ms, *self.unsure()[name].values()])
+        return min([known_ms, *self._unsure_of(account).values()])
 
     def unsure(self) -> dict[str, dict[str, int]]:
         """By account, the keys ("" for all) whose fills are not known to be whole, and since when."""
-        found = {}
-        for name, account in self._accounts.items():
-            found[name] = dict(account.unsure)
-            for key, line in account.lines.items():
-                if line.holding.gap is not None:
-                    found[name][key] = line.holding.gap.since_ms
-        return found
+        return {name: self._unsure_of(account) for name, account in self._accounts.items()}
+
+    def has_gap(self, name: str) -> bool:
+        """Whether fills wait behind one that is missing."""
+        return any(line.holding.gap is not None for line in self._accounts[name].lines.values())
+
+    def _unsure_of(self, account: Account) -> dict[str, int]:
+        gaps = {
+            key: line.holding.gap.since_ms
+            for key, line in account.lines.items()
+            if line.holding.gap is not None
+        }
+        return account.unsure | gaps
 
     # -------------------------------------------------------------- recovery
 
@@ -308,6 +327,10 @@ class Book:
             line.holding.start(memory.position, memory.known_ms, memory.seen)
             line.holding.payments = memory.payments
             line.last_fill_ms = max((identity[0] for identity in memory.seen), default=None)
+        for name in base_ms.keys() & self._accounts.keys():
+            known_ms = self.high_water_ms(name)
+            assert known_ms is not None, "it was stated"
+            self._accounts[name].unsure[""] = known_ms  # until a feed is live
 
     def base_ms(self) -> dict[str, int]:
         """The accounts that have been stated, and since when they are watched."""

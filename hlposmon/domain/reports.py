@@ -143,6 +143,11 @@ class Funding:
     rate: Decimal
 
 
+# Two coins' fills need not come in the order of their times: fills are fetched, and told again, from this far
+# before the time up to which they are known.
+OVERLAP_MS = 2_000
+
+
 @dataclass(frozen=True, slots=True)
 class Following:
     """A feed follows the fills of an account without a break since `since_s`, as the exchange acknowledged.
@@ -159,8 +164,8 @@ class Following:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """All fills and payments of an account from `from_ms` on were handed on, as far as the exchange listed
-    them when the last of them was asked for, at `asked_s`."""
+    """All fills of an account from `from_ms` on were handed on, as far as the exchange listed them when the
+    last of them was asked for, at `asked_s`."""
 
     account: str
     from_ms: int
@@ -321,12 +326,12 @@ class Connected:
 @dataclass(frozen=True, slots=True)
 class Welcome:
     """The tracker's answer to Joined: up to when the fills of each account are known, None for not
-    at all. Said again of the accounts that it has come to watch. `modes` and `roles` are what it knows
-    of the accounts already, which need not be asked for again soon."""
+    at all. Said again of the accounts that it has come to watch. `modes` and `roles` (with the owner
+    of an agent or a sub-account) are what it knows already, which need not be asked for again soon."""
 
     high_water_ms: dict[str, int | None]
     modes: dict[str, str] = field(default_factory=dict)
-    roles: dict[str, str] = field(default_factory=dict)
+    roles: dict[str, tuple[str, str | None]] = field(default_factory=dict)
 
 
 class BellReason(StrEnum):
@@ -338,7 +343,8 @@ class BellReason(StrEnum):
     DOUBT = "doubt"  # a statement differs from the book
     STILL_IN_DOUBT = "still in doubt"
     MODE = "mode"  # the equity fell to zero: are the balances kept otherwise?
-    NOT_WATCHED = "not watched"  # what else does it hold?
+    SPOT = "spot"  # something that is not watched was traded: what does it hold there?
+    NOT_WATCHED = "not watched"  # no push tells what it holds on other dexes
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,11 +358,14 @@ class Bell:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The tracker to a feed that said it follows an account since `since_s`: all fills since `from_ms` are
-    known but what the feed brings, and it counts as live."""
+    """The tracker to a feed that said it follows an account since `since_s`: it counts as live.
+
+    `known_ms`: up to then all fills are journalled, and what came after the feed has brought or will bring.
+    None while a gap is open, behind which fills wait that no journal has.
+    """
 
     account: str
-    from_ms: int
+    known_ms: int | None
     since_s: float
 
 

@@ -64,7 +64,8 @@ class Answers:
         names = self._book.accounts if account is None else (account,)
         held = {name: self._book.views(name) for name in names}
         shown = {name: self._positions(views) for name, views in held.items()}
-        sums = {name: published.totals(views) for name, views in held.items()}
+        whole = {name: not self._book.is_partly_unread(name) for name in held}
+        sums = {name: published.totals(views, is_whole=whole[name]) for name, views in held.items()}
         is_one = len(names) == 1
         now_s = time.monotonic()
         return {
@@ -72,7 +73,7 @@ class Answers:
             "seq": self._seq(),
             "mode": self.settings.mode,
             "stated": all(map(self._book.is_stated, names)),
-            **(sums[names[0]] if is_one else published.totals(chain(*held.values()))),
+            **(sums[names[0]] if is_one else self._sum_of(held, is_whole=all(whole.values()))),
             "positions": shown[names[0]] if is_one else published.of_all(shown),
             "accounts": {
                 name: {**sums[name], "positions": shown[name], **self._account(name)} for name in names
@@ -89,7 +90,8 @@ class Answers:
     def health(self) -> dict[str, Any]:
         health = self.assess()
         views = self._book.views()
-        totals = published.totals(views)
+        is_whole = not any(map(self._book.is_partly_unread, self._book.accounts))
+        totals = published.totals(views, is_whole=is_whole)
         limits = self._clocks.limits
         return {
             "status": health.status,
@@ -237,6 +239,10 @@ class Answers:
     def _account(self, name: str) -> dict[str, Any]:
         addresses = {account.name: account.address for account in self.settings.hyperliquid.accounts}
         return published.account(self._book.account(name), addresses.get(name))
+
+    @staticmethod
+    def _sum_of(held: dict[str, list[View]], *, is_whole: bool) -> dict[str, Any]:
+        return published.totals(chain(*held.values()), is_whole=is_whole)
 
     def _positions(self, views: Sequence[View]) -> dict[str, Any]:
         rows = published.positions(views, self._updated_ms)

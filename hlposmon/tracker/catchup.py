@@ -5,20 +5,19 @@ reconcile worker, once for all feeds that wait. Fills that come before that woul
 they are held; but where they cannot be had, a fill that is shown late is worse than a gap that is shown.
 Pure: times are given.
 
-    0.0 s  fill says that it follows main         -> a fetch is wanted, from the high-water mark less overlap
-    0.2 s  fill-2 says so too                     -> the fetch that began at 0.1 s is too old for it
-    0.3 s  a fill comes                           -> held
-    0.4 s  fetched, asked for at 0.1 s            -> fill is live, the held fill is applied
-    0.9 s  fetched, asked for at 0.5 s            -> fill-2 is live
+    0.0 s  fill says that it follows main         -> a fetch is wanted 0.15 s later
+    0.1 s  a fill comes                           -> held
+    0.3 s  fill-2 says that it follows main       -> the fetch that began at 0.2 s is too early for it
+    0.4 s  fetched, asked for at 0.2 s            -> fill is live, the held fill is applied
+    5.2 s  the next fetch may be asked for        -> nothing is missing meanwhile, as fill is live
+    5.4 s  fetched, asked for at 5.3 s            -> fill-2 is live
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from hlposmon.domain.reports import Fetched, Fills, Following
 
-# Two coins' fills need not come in the order of their times.
-OVERLAP_MS = 2_000
 # How far back to look when nothing is known yet: enough to place the first statement.
 FIRST_LOOK_MS = 300_000
 # While another feed is live, fetches for feeds that come up are at least this far apart.
@@ -95,6 +94,7 @@ class CatchUp:
         """The feeds that are live now: all since `wanted_ms` was asked for after they began to follow."""
         one = self._of(report.account)
         if wanted_ms is None or report.from_ms > wanted_ms:
+            one.asked_s = None  # it began too late: another is wanted
             return []
         ready = [each for each in one.waiting.values() if each.since_s <= report.asked_s]
         for each in ready:
@@ -109,7 +109,7 @@ class CatchUp:
         one.open = one.open or bool(one.waiting)
         return list(one.waiting.values())
 
-    def is_live(self, account: str) -> None:
+    def went_live(self, account: str) -> None:
         """A feed is live: from now on fills are held again once none is."""
         self._of(account).open = False
 
@@ -128,10 +128,9 @@ class CatchUp:
             self._accounts[name].open = True
         return late
 
-    def forget(self, accounts: Iterable[str]) -> None:
-        """These names stand for other accounts now."""
-        for name in accounts:
-            self._accounts.pop(name, None)
+    def keep(self, accounts: Collection[str]) -> None:
+        """Of other names nothing is kept: they may come to stand for other accounts."""
+        self._accounts = {name: one for name, one in self._accounts.items() if name in accounts}
 
     def _of(self, account: str) -> _Account:
         return self._accounts.setdefault(account, _Account())

@@ -16,6 +16,8 @@ from hlposmon.wire.published import is_listed, symbol_of
 
 # Until then after a start, feeds that have said nothing yet are only late.
 GRACE_S = 15.0
+# And what has to be known of an account before it is ready is only not known yet.
+SETTLED_S = 60.0
 
 
 class ReasonCode(StrEnum):
@@ -114,7 +116,7 @@ def assess(
     proven = all(verdict is Verdict.PROVEN for verdict in [*verdicts, *(one.verdict for one in accounts)])
     covered = not any(account.severe or account.unsettled for account in accounts)
     return Health(
-        status=_status(bad, mild, stopping=stopping),
+        status=_status(bad, mild, stopping=stopping, is_young=uptime_s < SETTLED_S),
         reasons=(*bad, *mild),
         ready=proven and covered and not late and not dead and not stopping,
         verdicts=dict(Counter(verdict.value for verdict in verdicts)),
@@ -122,13 +124,14 @@ def assess(
     )
 
 
-def _status(bad: Sequence[Reason], mild: Sequence[Reason], *, stopping: bool) -> str:
+def _status(bad: Sequence[Reason], mild: Sequence[Reason], *, stopping: bool, is_young: bool) -> str:
     """What only keeps it from being ready for a moment after a start degrades nothing."""
     if stopping:
         return "stopping"
     if bad:
         return "unhealthy"
-    return "degraded" if any(one.code is not ReasonCode.UNSETTLED for one in mild) else "healthy"
+    hurts = [one for one in mild if not is_young or one.code is not ReasonCode.UNSETTLED]
+    return "degraded" if hurts else "healthy"
 
 
 def _drifts(listed: Sequence[View]) -> Iterator[Reason]:

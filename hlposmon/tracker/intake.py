@@ -5,11 +5,12 @@ What is no fact of the book (a notice, a feed's state) is noted where it belongs
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Collection, Set
 
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Drift, Filled
 from hlposmon.domain.reports import (
+    OVERLAP_MS,
     AccountMode,
     AccountRole,
     Bell,
@@ -23,7 +24,6 @@ from hlposmon.domain.reports import (
     Heard,
     Joined,
     Live,
-    Marks,
     NotFetched,
     Notice,
     NotWatched,
@@ -35,7 +35,7 @@ from hlposmon.domain.reports import (
 )
 from hlposmon.supervision.logs import fields
 from hlposmon.tracker.archive import Archive
-from hlposmon.tracker.catchup import FIRST_LOOK_MS, OVERLAP_MS, CatchUp
+from hlposmon.tracker.catchup import FIRST_LOOK_MS, CatchUp
 from hlposmon.tracker.clocks import Clocks
 from hlposmon.tracker.feeds import Feeds
 from hlposmon.tracker.incidents import Incidents
@@ -76,13 +76,14 @@ class Intake:
         self._seen_s: dict[str, float] = {}  # when it was told what an account holds on other dexes
         self._looked_s: dict[str, float] = {}
 
-    def watch(self, accounts: Iterable[str], new: Set[str]) -> None:
+    def watch(self, accounts: Collection[str], new: Set[str]) -> None:
         """These accounts from now on; of the `new` ones, which may have a name that another had, nothing is
         known."""
         began_s = time.monotonic()
-        self._catchup.forget(new)
+        kept = {*accounts} - new
+        self._catchup.keep(kept)
         for known in (self._watched_s, self._held, self._seen_s, self._looked_s):
-            for name in new & known.keys():
+            for name in known.keys() - kept:
                 del known[name]
         self._watched_s = {name: self._watched_s.get(name, began_s) for name in accounts}
 
@@ -112,9 +113,6 @@ class Intake:
                     self._unlisted(report)
             case Joined():
                 self._joined(report)
-            case Marks():
-                self._clocks.heard_prices(report.heard_s, report.missing)
-                self._telling.mark(report)
             case _:
                 self._note(report)
 
@@ -170,18 +168,18 @@ class Intake:
                 "what is not watched", extra=fields(account=name, place=report.place.value, holds=text)
             )
         if report.place is Place.TRADED:
-            self._look(name, now_s)
+            self._look(name, BellReason.SPOT, now_s)
 
     def _look_if_unseen(self, name: str, now_s: float) -> None:
         """Where no push tells what it holds on other dexes."""
         seen_s, since_s = self._seen_s.get(name), self._watched_s[name]
         unseen = now_s - since_s > UNSEEN_S if seen_s is None else now_s - seen_s > SEEN_S
         if unseen and self._book.is_stated(name):
-            self._look(name, now_s)
+            self._look(name, BellReason.NOT_WATCHED, now_s)
 
-    def _look(self, name: str, now_s: float) -> None:
+    def _look(self, name: str, reason: BellReason, now_s: float) -> None:
         is_due = now_s - self._looked_s.get(name, -LOOK_AGAIN_S) >= LOOK_AGAIN_S
-        if is_due and self._inlets.ring(Bell(name, None, BellReason.NOT_WATCHED)):
+        if is_due and self._inlets.ring(Bell(name, None, reason)):
             self._looked_s[name] = now_s
 
     # ------------------------------------------------------------------ fills
@@ -195,7 +193,7 @@ class Intake:
     def _apply(self, fills: Fills) -> None:
         changes = self._book.apply(fills)
         new = {change.fill.identity for change in changes if isinstance(change, Filled)}
-        if fills.source in self._feeds.tallies and self._book.unsure().get(fills.account):
+        if fills.source in self._feeds.tallies and self._book.has_gap(fills.account):
             new.update(fill.identity for fill in fills.fills)  # what waits behind a gap is new too
         self._feeds.brought(fills.source, fills.account, fills.fills, new, time.monotonic())
         self._telling.tell(changes, fills)
@@ -217,9 +215,8 @@ class Intake:
         """A feed is live at once if it has told all that this tracker does not know; else it is fetched."""
         name, whole_from_ms = report.account, report.whole_from_ms
         known_ms = self._book.high_water_ms(name) or 0
-        is_unsure = bool(self._book.unsure()[name])
-        if whole_from_ms is not None and whole_from_ms <= known_ms and not is_unsure:
-            self._goes_live(report, whole_from_ms)
+        if whole_from_ms is not None and whole_from_ms <= known_ms:
+            self._goes_live(report)
             self._telling.ring(Bell(name, None, BellReason.LIVE))
             return
         self._catchup.follows(report, time.monotonic())
@@ -227,7 +224,7 @@ class Intake:
     def _fetched(self, report: Fetched) -> None:
         wanted_ms = self._fetch_from_ms(report.account)
         for following in self._catchup.fetched(report, wanted_ms):
-            self._goes_live(following, report.from_ms)
+            self._goes_live(following)
 
     def _not_fetched(self, report: NotFetched) -> None:
         name = report.account
@@ -236,13 +233,15 @@ class Intake:
             self._feed_is(FeedState(name, following.feed, False, time.monotonic(), reason))
         self._release(name)
 
-    def _goes_live(self, following: Following, from_ms: int) -> None:
+    def _goes_live(self, following: Following) -> None:
         name, was_live = following.account, self._book.is_live(following.account)
         self._catchup.lost(name, following.feed)
-        self._catchup.is_live(name)
+        self._catchup.went_live(name)
         self._feed_is(FeedState(name, following.feed, True, following.since_s))
         self._release(name)
-        self._inlets.tell(following.feed, Live(name, from_ms, following.since_s))
+        # What was fetched is journalled by now, so that a new tracker knows it, but what waits behind a gap.
+        known_ms = None if self._book.has_gap(name) else self._book.high_water_ms(name)
+        self._inlets.tell(following.feed, Live(name, known_ms, following.since_s))
         if not was_live and (held := self._held.pop(name, None)) is not None:
             self._settle(held)
 
@@ -263,6 +262,8 @@ class Intake:
             self._telling.commit()
 
     def _fetch_if_due(self, name: str, now_s: float) -> None:
+        if not self._catchup.waits(name):
+            return
         from_ms = self._fetch_from_ms(name)
         if from_ms is None or not self._catchup.is_due(name, now_s, live=self._book.is_live(name)):
             return

@@ -99,14 +99,16 @@ class Tenure:
 
     def reload(self, settings: Settings) -> set[str]:
         """Watch what the new settings want; the accounts that were not watched before."""
-        before, self.settings = self.addresses, settings
+        before, addresses, self.settings = self.settings, self.addresses, settings
         now = self.addresses
-        same = {name for name in now if before.get(name) == now[name]}
+        same = {name for name in now if addresses.get(name) == now[name]}
         # A name that stands for another address now is another account.
         self._book.watch(same)
         self._book.watch(now)
         feeds = [f"fill-{number}" for number in range(2, settings.hyperliquid.fill_feeds + 1)]
         self._feeds.watch(["fill", *feeds])
+        former = range(2, before.hyperliquid.fill_feeds + 1)
+        self._book.forget_feeds({f"fill-{number}" for number in former} - {*feeds})
         self._clocks.watch(same, ["fill", *feeds])
         self._clocks.limits = Limits.of(settings)
         self._journal.fsync = settings.audit.fsync

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import requests
 
-from hlposmon.errors import VenueRefused, VenueUnavailable
+from hlposmon.errors import RequestNotKnown, VenueRefused, VenueUnavailable
 from hlposmon.pacing import Backoff
 from hlposmon.venues.loopback import is_loopback
 from hlposmon.venues.patience import Errands, Patience
@@ -163,6 +163,8 @@ class Requests:
         if status == requests.codes.too_many_requests:
             self.budget.punish()
             raise VenueUnavailable(f"POST {self.url}: 429, too many requests from this address")
+        if status == requests.codes.unprocessable_entity:
+            raise RequestNotKnown(f"POST {self.url}: {status}: {said}")
         if 400 <= status < 500 and status not in _PASSING:
             raise VenueRefused(f"POST {self.url}: {status}: {said}")
         raise VenueUnavailable(f"POST {self.url}: {status}: {said}")

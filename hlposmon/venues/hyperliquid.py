@@ -13,7 +13,7 @@ from typing import Any
 from hlposmon.config import Account
 from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.reports import Fill, Funding, Happened, Identity, Statement
-from hlposmon.errors import VenueRefused, WireError
+from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.venues.http import Requests
 from hlposmon.venues.patience import Patience, Unhurried
 from hlposmon.venues.quota import Quota, Share
@@ -261,7 +261,7 @@ class HyperliquidPositions:
             fill
             for account in self._accounts
             for page in self._info.fills_since(account, start_time)
-            for fill in page.fills
+            for fill in _whole(page).fills
             if fill.time_ms <= end_time
         ]
         return [
@@ -279,7 +279,20 @@ class HyperliquidPositions:
         ]
 
     def _statements(self) -> list[Statement]:
-        return [self._info.statement(account, asked_s=0.0, now_ms=0) for account in self._accounts]
+        found = [self._info.statement(account, asked_s=0.0, now_ms=0) for account in self._accounts]
+        for statement in found:
+            for key, why in statement.unread.items():
+                raise VenueUnavailable(f"{key} of {statement.account} could not be read: {why}")
+        return found
+
+
+def _whole(page: Page) -> Page:
+    """The page, if it holds all fills of its span; VenueUnavailable where some could not be read or had."""
+    for one in page.unread:
+        raise VenueUnavailable(one.text)
+    if page.hole is not None:
+        raise VenueUnavailable(page.hole[2])
+    return page
 
 
 def _unrealized(size: Decimal, entry: Decimal | None, mark: Decimal | None) -> Decimal | None:

@@ -97,7 +97,7 @@ def encode(report: Report | Ask) -> bytes:
         case Bell():
             return dumps(["bell", report.account, report.since_ms, report.reason.value])
         case Live():
-            return dumps(["live", report.account, report.from_ms, report.since_s])
+            return dumps(["live", report.account, report.known_ms, report.since_s])
 
 
 def decode(raw: bytes) -> Report | Ask:
@@ -251,7 +251,9 @@ _READERS: dict[str, Callable[..., Report | Ask]] = {
     "unlisted": Unlisted,
     "connected": Connected,
     "joined": Joined,
-    "welcome": Welcome,
+    "welcome": lambda marks_ms, modes, roles: Welcome(
+        marks_ms, modes, {name: (role, owner) for name, (role, owner) in roles.items()}
+    ),
     "bell": lambda account, since_ms, reason: Bell(account, since_ms, BellReason(reason)),
     "live": Live,
 }

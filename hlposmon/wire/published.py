@@ -183,12 +183,13 @@ def is_listed(view: View) -> bool:
     return not view.position.is_flat or view.in_doubt or view.verdict is Verdict.DRIFT
 
 
-def totals(views: Iterable[View]) -> dict[str, Any]:
+def totals(views: Iterable[View], *, is_whole: bool = True) -> dict[str, Any]:
     """Sums over positions, flat ones included: what was earned on them stays.
 
-    While an open position has no mark, the sums that need one are None: a part of a sum is no sum.
+    While an open position has no mark, the sums that need one are None: a part of a sum is no sum. So it is
+    where they are not of the whole, as something that is held could not be read.
     """
-    count, is_marked = 0, True
+    count, is_marked = 0, is_whole
     sums = dict.fromkeys(("exposure", "total", "realized", "unrealized", "fees", "funding"), ZERO)
     with exactly():
         for view in views:

@@ -7,11 +7,11 @@ only where no push tells them does the tracker ring for them, and each dex is as
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hlposmon.config import Account
 from hlposmon.domain.reports import NoticeCode, NotWatched, Place
-from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
+from hlposmon.errors import RequestNotKnown, VenueRefused, VenueUnavailable, WireError
 from hlposmon.supervision.logs import Repeats
 from hlposmon.venues.hyperliquid import HyperliquidInfo
 from hlposmon.workers.notices import Notices
@@ -21,16 +21,19 @@ log = logging.getLogger(__name__)
 
 # New dexes appear without notice.
 DEXES_S = 3600.0
+AGAIN_S = 5.0
 
 
 @dataclass(slots=True)
 class _Looks:
-    """When an account is due to be looked at; `dexes_wanted` where no push tells what other dexes hold."""
+    """When an account is due to be looked at. `dexes` are those still to be asked, where no push tells what
+    other dexes hold, and None while nothing is wanted of them; `coins` is what they hold so far."""
 
     account: Account
     spot_due_s: float = 0.0
-    dexes_wanted: bool = False
     spot: NotWatched | None = None
+    dexes: list[str] | None = None
+    coins: list[str] = field(default_factory=list)
 
 
 class Elsewhere:
@@ -50,7 +53,7 @@ class Elsewhere:
         self._of = {account.name: _Looks(account) for account in accounts}
         self._interval_s = interval_s
         self._dexes: list[str] = []
-        self._dexes_due_s = 0.0
+        self._dexes_due_s = self._again_s = 0.0
 
     def welcome(self) -> None:
         """There is a new tracker: it is told what was seen last."""
@@ -58,46 +61,71 @@ class Elsewhere:
             if one.spot is not None:
                 self._outlet.put(one.spot)
 
-    def rung(self, account: str) -> None:
-        """The tracker wants all of it soon."""
+    def rung(self, account: str, *, dexes: bool) -> None:
+        """The tracker wants to know soon what an account holds on spot, and with `dexes` on other dexes."""
         one = self._of[account]
-        one.spot_due_s, one.dexes_wanted = 0.0, True
+        one.spot_due_s = 0.0
+        if dexes and one.dexes is None:
+            one.dexes, one.coins = self._all_dexes(), []
 
-    def look(self, account: Account) -> None:
-        """What is due of one account; what cannot be had now is asked for the next time."""
+    def look_at_spot(self, account: Account) -> None:
+        """If it is due; what cannot be had now is asked for the next time."""
         one, now_s = self._of[account.name], time.monotonic()
+        if now_s < one.spot_due_s:
+            return
+        name = account.name
         try:
-            if now_s >= one.spot_due_s:
-                self._look_at_spot(one)
-                one.spot_due_s = now_s + self._interval_s
-            if one.dexes_wanted:
-                self._look_at_dexes(one)
-                one.dexes_wanted = False
-        except (VenueUnavailable, VenueRefused, WireError) as error:
-            self._repeats.log(
-                log, logging.WARNING, "not looked at what else it holds", now=now_s, account=account.name,
-                reason=error,
-            )  # fmt: skip
-
-    def _look_at_spot(self, one: _Looks) -> None:
-        name = one.account.name
-        held: tuple[str, ...] = ()
-        try:
-            held = tuple(self._info.spot_holdings(one.account))
+            held = tuple(self._info.spot_holdings(account))
             self._notices.end(name, NoticeCode.HOLDINGS_UNKNOWN)
-        except VenueRefused as error:
-            text = f"what it holds on spot is not known: {error}"
+        except RequestNotKnown as error:
+            held = ()
+            text = f"this server knows no spot, so what it holds there is not known: {error}"
             self._notices.say(name, NoticeCode.HOLDINGS_UNKNOWN, text)
-        one.spot = NotWatched(name, Place.SPOT, held)
+        except (VenueUnavailable, VenueRefused, WireError) as error:
+            self._warn(name, error)
+            return
+        one.spot, one.spot_due_s = NotWatched(name, Place.SPOT, held), now_s + self._interval_s
         self._outlet.put(one.spot)
 
-    def _look_at_dexes(self, one: _Looks) -> None:
+    def ask_one(self) -> bool:
+        """Ask one dex for the state of one account that is looked at; whether a request was made."""
+        one = next((one for one in self._of.values() if one.dexes is not None), None)
+        if one is None or one.dexes is None or time.monotonic() < self._again_s:
+            return False
+        if one.dexes:
+            dex = one.dexes[-1]
+            try:
+                one.coins += self._info.coins_held(one.account, dex)
+            except (VenueRefused, WireError) as error:
+                self._warn(one.account.name, error)
+                one.coins.append(f"{dex}:?")
+            except VenueUnavailable as error:
+                self._warn(one.account.name, error)
+                self._again_s = time.monotonic() + AGAIN_S
+                return True
+            one.dexes.pop()
+        if not one.dexes:
+            one.dexes = None
+            self._outlet.put(NotWatched(one.account.name, Place.DEXES, tuple(sorted(one.coins))))
+        return True
+
+    def _all_dexes(self) -> list[str] | None:
+        """All dexes but the first; None while they cannot be had. A server that does not know the request has
+        no others."""
         now_s = time.monotonic()
         if now_s >= self._dexes_due_s:
             try:
                 self._dexes = self._info.dexes()
-            except VenueRefused:
-                self._dexes = []  # a server that does not know of other dexes has none
+            except RequestNotKnown:
+                self._dexes = []
+            except (VenueUnavailable, VenueRefused, WireError) as error:
+                self._warn("", error)
+                return None
             self._dexes_due_s = now_s + DEXES_S
-        coins = [coin for dex in self._dexes for coin in self._info.coins_held(one.account, dex)]
-        self._outlet.put(NotWatched(one.account.name, Place.DEXES, tuple(sorted(coins))))
+        return list(self._dexes)
+
+    def _warn(self, account: str, error: Exception) -> None:
+        self._repeats.log(
+            log, logging.WARNING, "not looked at what else it holds", now=time.monotonic(), account=account,
+            reason=error,
+        )  # fmt: skip

@@ -8,15 +8,16 @@ again without a request.
 
 import logging
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hlposmon.config import Account
 from hlposmon.domain.reports import (
+    OVERLAP_MS,
     FeedState,
     Fill,
-    Fills,
     Following,
     Funding,
     Heard,
@@ -41,26 +42,26 @@ log = logging.getLogger(__name__)
 ACK_DEADLINE_S = 10.0
 # The streams of one account; both are replayed by a snapshot on subscribing.
 STREAMS = ("userFills", "userFundings")
-# Fills a datagram, so that one message stays small.
-PIECE_FILLS = 100
-# Fills are told again from this far before the tracker's mark: two coins' fills need not come in the order
-# of their times.
-OVERLAP_MS = 2_000
-# After a message that was not understood, fills are not asked for again sooner than this.
+# After a message that was not understood, fills are not asked for again sooner than this; and no more often
+# than so many times in a while: beyond that a lost fill is found by the chain, and the feed stays up.
 RETRY_S = 1.0
+ODD_MESSAGES, ODD_S = 3, 60.0
 
 
 @dataclass(slots=True)
 class _Watch:
     """One account on the present connection. `since_s`: from when on all is handed to the present tracker,
-    None while the streams are not acknowledged; `is_told` whether the tracker was told so."""
+    None while the streams are not acknowledged; `is_told` whether the tracker was told so; `refused` while
+    the exchange does not follow it; `odd_s` when messages about it were not understood of late."""
 
     account: Account
     acked: set[str] = field(default_factory=set)
     since_s: float | None = None
     is_told: bool = False
     live: bool = False
+    refused: bool = False
     due_s: float = 0.0
+    odd_s: deque[float] = field(default_factory=lambda: deque(maxlen=ODD_MESSAGES))
     recent: Recent = field(default_factory=Recent)
 
 
@@ -81,7 +82,6 @@ class FillWorker:
         self._repeats = Repeats()
         self._marks_ms: dict[str, int | None] | None = None
         self._opened_s = self._told_heard_s = 0.0
-        self._limited = False
 
     def run(self) -> None:
         try:
@@ -112,8 +112,7 @@ class FillWorker:
 
     def _welcomed(self, welcome: Welcome) -> None:
         """A new tracker names all its accounts, one that has come to watch more names those."""
-        if self._marks_ms is None:
-            self._notices.repeat()
+        self._notices.repeat()
         self._marks_ms = (self._marks_ms or {}) | welcome.high_water_ms
         for name in welcome.high_water_ms.keys() & self._watches.keys():
             watch = self._watches[name]
@@ -130,34 +129,36 @@ class FillWorker:
         watch = self._watches.get(answer.account)
         if watch is None or watch.since_s != answer.since_s:
             return  # of a connection, or a message, that was lost since
-        watch.recent.is_whole_from(answer.from_ms)
+        watch.recent.know_before(answer.known_ms)
         watch.live = True
-        self._notices.end(answer.account, NoticeCode.UNREADABLE)
         self._feed.calm()
-        log.info("feed live", extra=fields(account=answer.account, since_ms=answer.from_ms))
+        log.info("feed live", extra=fields(account=answer.account, known_ms=answer.known_ms))
 
     def _is_serving(self) -> bool:
         """Whether all accounts are live that the exchange follows for us: the other feed may be replaced."""
-        refused = {name for name, watch in self._watches.items() if self._limited and not watch.acked}
-        return self._feed.is_open and all(
-            watch.live for name, watch in self._watches.items() if name not in refused
-        )
+        return self._feed.is_open and all(watch.live for watch in self._watches.values() if not watch.refused)
 
     def _tell_following(self) -> None:
         """To a tracker that has said how far it knows: what is kept of the time since then, again."""
         if self._marks_ms is None:
             return
         for name, watch in self._watches.items():
+            self._end_odd(watch)
             if watch.since_s is None or watch.is_told or time.monotonic() < watch.due_s:
                 continue
-            mark_ms, whole_from_ms = self._marks_ms.get(name), None
-            if mark_ms is not None and watch.recent.is_whole_since(max(0, mark_ms - OVERLAP_MS)):
-                whole_from_ms = max(0, mark_ms - OVERLAP_MS)
-                again = watch.recent.fills_since(whole_from_ms)
+            mark_ms, whole_from_ms = self._marks_ms.get(name), watch.recent.whole_from_ms
+            if mark_ms is not None and whole_from_ms is not None and whole_from_ms <= mark_ms:
+                again = watch.recent.fills_since(mark_ms - OVERLAP_MS)
                 if not (self._hand_on(name, again) and self._hand_on_fundings(watch.recent.fundings)):
                     return
             following = Following(name, self._pulse.name, watch.since_s, whole_from_ms)
             watch.is_told = self._outlet.put(following)
+
+    def _end_odd(self, watch: _Watch) -> None:
+        """All was understood for a while."""
+        if watch.odd_s and time.monotonic() - watch.odd_s[-1] > ODD_S:
+            watch.odd_s.clear()
+            self._notices.end(watch.account.name, NoticeCode.UNREADABLE)
 
     def _tell_heard(self) -> None:
         heard_s = self._feed.heard_s
@@ -167,10 +168,8 @@ class FillWorker:
 
     def _hand_on(self, name: str, fills: Sequence[Fill], heard_s: float | None = None) -> bool:
         """Whether a tracker got them; without one they are told again or fetched."""
-        source = self._pulse.name if heard_s is not None else "again"
-        return all(
-            self._outlet.put(Fills(name, source, tuple(fills[at : at + PIECE_FILLS]), heard_s))
-            for at in range(0, len(fills), PIECE_FILLS)
+        return self._outlet.put_fills(
+            name, self._pulse.name if heard_s is not None else "again", fills, heard_s
         )
 
     def _hand_on_fundings(self, fundings: Iterable[Funding]) -> bool:
@@ -191,20 +190,18 @@ class FillWorker:
                 case None:
                     pass
             break
-        # Where the exchange tracks no more accounts, those that it took are followed all the same.
-        refused = self._limited and any(watch.acked for watch in self._watches.values())
         late = self._feed.is_open and time.monotonic() - self._opened_s > ACK_DEADLINE_S
-        if late and not refused and (unacked := self._unacked()):
+        if late and (unacked := self._unacked()):
             missing = ", ".join(sorted(unacked))
             lost = self._feed.lose(f"not acknowledged within {ACK_DEADLINE_S:g} s: {missing}")
             self._lost(lost.reason, lost.retry_s)
 
     def _subscribe(self) -> None:
-        self._opened_s, self._limited = time.monotonic(), False
+        self._opened_s = time.monotonic()
         log.info("feed connected", extra=fields(url=self._feed.url, connection=self._feed.opened))
         self._outlet.connected(self._feed.opened)
         for watch in self._watches.values():
-            watch.due_s = 0.0
+            watch.due_s, watch.refused = 0.0, False
             for kind in STREAMS:
                 self._feed.send(wire.subscription(kind, user=watch.account.address))
 
@@ -231,10 +228,14 @@ class FillWorker:
 
     def _follow_anew(self, watch: _Watch, reason: str) -> None:
         """Something was lost on a connection that goes on: what came until now is fetched."""
+        now_s = time.monotonic()
+        often = len(watch.odd_s) == ODD_MESSAGES and now_s - watch.odd_s[0] < ODD_S
+        watch.odd_s.append(now_s)
+        if often:
+            return
         self._down(watch, reason)
         if watch.since_s is not None:
-            watch.since_s = time.monotonic()
-            watch.due_s = watch.since_s + RETRY_S
+            watch.since_s, watch.due_s = now_s, now_s + RETRY_S
 
     def _down(self, watch: _Watch, reason: str) -> None:
         watch.recent.is_broken()
@@ -245,10 +246,10 @@ class FillWorker:
         for watch in self._watches.values():
             for kind in STREAMS:
                 if wire.acknowledges(data, kind, watch.account.address):
-                    self._has(watch, kind)
+                    self._settled(watch, kind)
 
-    def _has(self, watch: _Watch, kind: str) -> None:
-        """A stream is acknowledged, or given up: with both it is followed."""
+    def _settled(self, watch: _Watch, kind: str) -> None:
+        """A stream is acknowledged, or done without: with both it is followed."""
         watch.acked.add(kind)
         if watch.since_s is None and len(watch.acked) == len(STREAMS):
             watch.since_s = time.monotonic()
@@ -259,22 +260,22 @@ class FillWorker:
             f"{kind} of {watch.account.name}"
             for watch in self._watches.values()
             for kind in STREAMS
-            if kind not in watch.acked
+            if kind not in watch.acked and not watch.refused
         ]
 
     def _refused(self, refusal: wire.Refusal) -> None:
+        """Those that the exchange does not follow are named, and the others are followed all the same."""
         self._warn("the exchange refused", text=refusal.text)
-        if refusal.kind == "userFundings" and not refusal.limit:
-            # Fills do without it: what was paid is asked for by REST each hour.
-            for watch in self._watches.values():
-                if refusal.user in (None, watch.account.address):
-                    self._has(watch, refusal.kind)
-        if refusal.limit:
-            self._limited = True
-            text = f"the exchange refuses its feed: {refusal.text}"
-            for watch in self._watches.values():
-                if "userFills" not in watch.acked:
-                    self._notices.say(watch.account.name, NoticeCode.FEED_REFUSED, text)
+        for watch in self._watches.values():
+            if refusal.already or refusal.user not in (None, watch.account.address):
+                continue
+            if refusal.kind == "userFundings" and not refusal.limit:
+                # Fills do without it: what was paid is asked for by REST each hour.
+                self._settled(watch, refusal.kind)
+            elif (refusal.limit or refusal.kind == "userFills") and "userFills" not in watch.acked:
+                watch.refused = True
+                text = f"the exchange refuses its feed: {refusal.text}"
+                self._notices.say(watch.account.name, NoticeCode.FEED_REFUSED, text)
 
     def _stream(self, channel: str, data: object) -> None:
         if not isinstance(data, dict):
@@ -286,13 +287,16 @@ class FillWorker:
         if name is None:
             return
         watch = self._watches[name]
-        if channel == "userFundings":
-            self._fundings(watch, data.get("fundings"))
-        elif data.get("isSnapshot") is not True:  # months of history: what is wanted of it is fetched
-            self._fills(watch, data.get("fills"))
+        try:
+            if channel == "userFundings":
+                self._fundings(watch, data.get("fundings"))
+            elif data.get("isSnapshot") is not True:  # months of history: what is wanted of it is fetched
+                self._fills(watch, data.get("fills"))
+        except WireError as error:
+            self._unread(watch, [str(error)])
 
     def _fundings(self, watch: _Watch, rows: object) -> None:
-        """Of a snapshot those that are kept; the tracker books each once, and none from before its start."""
+        """Hand on what is new; the tracker books each payment once, and none from before its start."""
         paid, unread = wire.fundings(rows, watch.account.name)
         newest = sorted(watch.recent.add_fundings(paid), key=lambda one: one.time_ms)
         self._hand_on_fundings(newest)

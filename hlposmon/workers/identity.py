@@ -22,7 +22,7 @@ from hlposmon.domain.reports import (
     Statement,
     Welcome,
 )
-from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
+from hlposmon.errors import RequestNotKnown, VenueRefused, VenueUnavailable, WireError
 from hlposmon.supervision.logs import Repeats
 from hlposmon.venues.hyperliquid import PLAIN_MODES, HyperliquidInfo
 from hlposmon.workers.notices import Notices
@@ -50,6 +50,7 @@ class _Identity:
     empty: bool = False
     mode: AccountMode | None = None
     mode_due_s: float = 0.0
+    mode_asked_s: float = float("-inf")
     role: AccountRole | None = None
     role_due_s: float = 0.0
 
@@ -67,7 +68,7 @@ class Identities:
     ) -> None:
         self._info, self._outlet, self._notices, self._repeats = info, outlet, notices, repeats
         self._of = {account.name: _Identity(account) for account in accounts}
-        self._purse, self._filled_s = BURST, time.monotonic()
+        self._budget, self._filled_s = BURST, time.monotonic()
         self._was_mode = False
 
     def welcome(self, welcome: Welcome) -> None:
@@ -77,11 +78,12 @@ class Identities:
             if one.mode is not None:
                 self._outlet.put(one.mode)
             elif (mode := welcome.modes.get(name)) is not None:
-                one.mode, one.mode_due_s = _mode_of(one.account, mode), now_s + MODE_S / 2
+                one.mode_due_s = now_s + MODE_S / 2
+                self._take_mode(one, _mode_of(one.account, mode))
             if one.role is not None:
                 self._outlet.put(one.role)
             elif (role := welcome.roles.get(name)) is not None:
-                self._take_role(one, AccountRole(name, role), now_s)
+                self._take_role(one, AccountRole(name, *role), now_s)
 
     def stated(self, statement: Statement) -> None:
         """A statement came: only then its account is asked after."""
@@ -94,17 +96,18 @@ class Identities:
 
     def want_mode(self, account: str) -> None:
         """It may have changed."""
-        self._of[account].mode_due_s = 0.0
+        one = self._of[account]
+        one.mode_due_s = min(one.mode_due_s, one.mode_asked_s + AGAIN_S)
 
     def ask_one(self) -> bool:
         """Make the request that was due first, if there is weight for it; whether one was made."""
         now_s = time.monotonic()
-        self._purse = min(BURST, self._purse + (now_s - self._filled_s) * PER_S)
+        self._budget = min(BURST, self._budget + (now_s - self._filled_s) * PER_S)
         self._filled_s = now_s
         stated = [one for one in self._of.values() if one.stated_ms is not None]
         modes = [one for one in stated if one.mode_due_s <= now_s]
         roles = [one for one in stated if one.role_due_s <= now_s]
-        unknown = [one for one in modes if one.mode is None or not one.mode_due_s]
+        unknown = [one for one in modes if one.mode is None]
         seems_unknown = any(one.empty for one in roles)
         if unknown or (modes and not seems_unknown and not (roles and self._was_mode)):
             return self._spend(MODE_WEIGHT, min(unknown or modes, key=lambda one: one.mode_due_s), now_s)
@@ -117,44 +120,48 @@ class Identities:
         """How its balances are kept, now: it explains what no fill does."""
         one = self._of[account.name]
         mode, was = _mode_of(account, self._info.mode(account)), one.mode
-        one.mode, one.mode_due_s = mode, time.monotonic() + MODE_S
-        self._outlet.put(mode)
+        one.mode_due_s = time.monotonic() + MODE_S
+        self._take_mode(one, mode)
         if was is not None and was.mode is not None and mode.mode != was.mode:
             text = f"the account mode changed from {was.mode} to {mode.mode}"
             self._outlet.put(Happened(account.name, one.stated_ms or 0, Happening.MODE_CHANGE, text))
+
+    def _take_mode(self, one: _Identity, mode: AccountMode) -> None:
+        one.mode = mode
+        self._outlet.put(mode)
         if mode.plain:
-            self._notices.end(account.name, NoticeCode.ACCOUNT_MODE)
+            self._notices.end(mode.account, NoticeCode.ACCOUNT_MODE)
         else:
-            self._notices.say(account.name, NoticeCode.ACCOUNT_MODE, mode.reason)
+            self._notices.say(mode.account, NoticeCode.ACCOUNT_MODE, mode.reason)
 
     def _spend(self, weight: int, one: _Identity, now_s: float) -> bool:
-        if self._purse < weight:
+        if self._budget < weight:
             return False
-        self._purse -= weight
+        self._budget -= weight
         self._was_mode = weight == MODE_WEIGHT  # modes and roles that are both due take turns
         try:
             if weight == MODE_WEIGHT:
-                one.mode_due_s = now_s + AGAIN_S  # the others have their turn first
+                one.mode_asked_s, one.mode_due_s = now_s, now_s + AGAIN_S  # the others have their turn first
                 self.ask_mode(one.account)
             else:
                 one.role_due_s = now_s + AGAIN_S
                 role, owner = self._info.role(one.account)
                 self._take_role(one, AccountRole(one.account.name, role, owner), now_s)
-        except VenueRefused as error:
-            self._refused(weight, one, error, now_s)
-        except (VenueUnavailable, WireError) as error:
+        except RequestNotKnown as error:
+            self._not_known(weight, one, error, now_s)
+        except (VenueRefused, VenueUnavailable, WireError) as error:
             self._repeats.log(
                 log, logging.WARNING, "role or mode not known", now=now_s, account=one.account.name,
                 reason=error,
             )  # fmt: skip
         return True
 
-    def _refused(self, weight: int, one: _Identity, error: VenueRefused, now_s: float) -> None:
+    def _not_known(self, weight: int, one: _Identity, error: RequestNotKnown, now_s: float) -> None:
         """The server does not know this request: what it would tell stays unknown, and is said so."""
         name = one.account.name
         if weight == MODE_WEIGHT:
-            one.mode, one.mode_due_s = AccountMode(name, None, False, _REFUSED.format(error)), now_s + MODE_S
-            self._outlet.put(one.mode)
+            one.mode_due_s = now_s + MODE_S
+            self._take_mode(one, AccountMode(name, None, False, _REFUSED.format(error)))
         else:
             one.role, one.role_due_s = AccountRole(name, ""), now_s + ROLE_S
             self._outlet.put(one.role)

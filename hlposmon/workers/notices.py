@@ -15,6 +15,7 @@ class Notices:
     def __init__(self, outlet: Outlet, source: str) -> None:
         self._outlet, self._source = outlet, source
         self._said: dict[tuple[str, NoticeCode], Notice] = {}
+        self._ended: set[tuple[str, NoticeCode]] = set()
 
     def say(self, account: str, code: NoticeCode, text: str) -> None:
         """Say it now and to each tracker from now on; a newer text of the same code takes its place."""
@@ -26,9 +27,12 @@ class Notices:
         self._outlet.put(notice)
 
     def end(self, account: str, code: NoticeCode) -> None:
-        """Its cause is gone."""
-        if self._said.pop((account, code), None) is not None:
+        """Its cause is gone: that of the process before too, whose last words may have come late."""
+        said = self._said.pop((account, code), None) is not None
+        if said:
             log.info("notice ended", extra=fields(account=account, code=code))
+        if said or (account, code) not in self._ended:
+            self._ended.add((account, code))
             self._outlet.put(Notice(account, code, "", self._source))
 
     def repeat(self) -> None:

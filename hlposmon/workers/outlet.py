@@ -10,11 +10,14 @@ from pathlib import Path
 
 from hlposmon.channels.queue import Queue, QueueBroken
 from hlposmon.config import Account
-from hlposmon.domain.reports import Ask, Connected, Joined, Report
+from hlposmon.domain.reports import Ask, Connected, Fill, Fills, Joined, Report
 from hlposmon.supervision.logs import fields
 from hlposmon.supervision.loop import Pulse
 
 log = logging.getLogger(__name__)
+
+# Fills a datagram.
+PIECE_FILLS = 100
 
 
 class Outlet:
@@ -46,6 +49,15 @@ class Outlet:
     def put(self, report: Report) -> bool:
         """Hand a report on, waiting for room as long as it takes; False when the tracker is gone."""
         return self._put(report, wait=True)
+
+    def put_fills(
+        self, account: str, source: str, fills: Sequence[Fill], heard_s: float | None = None
+    ) -> bool:
+        """Hand fills on in pieces, so that one message stays small; False when the tracker is gone."""
+        return all(
+            self.put(Fills(account, source, tuple(fills[at : at + PIECE_FILLS]), heard_s))
+            for at in range(0, len(fills), PIECE_FILLS)
+        )
 
     def put_newest(self, report: Report) -> bool:
         """Hand a report on if there is room: a newer one will come."""

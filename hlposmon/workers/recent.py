@@ -8,7 +8,7 @@ that made the feed live began, as long as the connection has not been lost and n
 from collections import deque
 from collections.abc import Iterable
 
-from hlposmon.domain.reports import Fill, Funding
+from hlposmon.domain.reports import OVERLAP_MS, Fill, Funding
 
 FILLS = 250
 FUNDINGS = 250  # an hour's of every coin that there is, a day's of ten
@@ -18,7 +18,6 @@ class Recent:
     """The newest fills and funding payments of one account on the present connection."""
 
     def __init__(self) -> None:
-        self.breaks = 0  # how often it was broken
         self._fills: deque[Fill] = deque()
         self._fundings: dict[tuple[int, str], Funding] = {}  # by time and key: two ways bring the same
         self._forgotten_ms = 0  # the newest payment that is not kept any more
@@ -28,7 +27,7 @@ class Recent:
         for fill in fills:
             self._fills.append(fill)
             if len(self._fills) > FILLS:
-                self._forget(self._fills.popleft().time_ms)
+                self._forget(self._fills.popleft().time_ms + OVERLAP_MS)
 
     def add_fundings(self, fundings: Iterable[Funding]) -> list[Funding]:
         """Keep the newest; those of them that are new here."""
@@ -46,25 +45,28 @@ class Recent:
                 fresh.pop(oldest, None)
         return list(fresh.values())
 
-    def is_whole_from(self, since_ms: int) -> None:
-        """All since then was fetched, and the stream has been followed since before that.
+    def know_before(self, known_ms: int | None) -> None:
+        """Up to this time all is journalled, and the stream has been followed since before that was fetched;
+        None: not all is, so that it cannot be told again.
 
-        Of more than are kept, those fetched may be gone already: then it is whole from what is left.
+        Of more than are kept the oldest are gone already: then it is whole from what is left.
         """
-        oldest_ms = self._fills[0].time_ms + 1 if len(self._fills) >= FILLS else since_ms
-        if self._forgotten_ms >= since_ms:
-            oldest_ms = max(oldest_ms, self._forgotten_ms + 1)
-        self._whole_from_ms = max(since_ms, oldest_ms)
+        if known_ms is None:
+            self._whole_from_ms = None
+            return
+        self._whole_from_ms = max(known_ms, self._forgotten_ms)
+        if len(self._fills) >= FILLS:
+            self._forget(self._fills[0].time_ms + OVERLAP_MS)
 
     def is_broken(self) -> None:
         """The connection is gone, or said something that was not understood."""
-        self.breaks += 1
         self._whole_from_ms = None
         self._fills.clear()
 
-    def is_whole_since(self, since_ms: int) -> bool:
-        """Whether all since then is kept, fills and payments."""
-        return self._whole_from_ms is not None and since_ms >= self._whole_from_ms
+    @property
+    def whole_from_ms(self) -> int | None:
+        """From when on all is kept that a tracker may lack which knows all up to then; None if it is not."""
+        return self._whole_from_ms
 
     def fills_since(self, since_ms: int) -> list[Fill]:
         """Those kept, oldest first."""

@@ -13,7 +13,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hlposmon.config import Account
@@ -21,7 +21,6 @@ from hlposmon.domain.reports import (
     Bell,
     BellReason,
     Fetched,
-    Fills,
     NotFetched,
     NoticeCode,
     Unlisted,
@@ -43,7 +42,6 @@ log = logging.getLogger(__name__)
 
 # Statements of one account are not asked for more often than this, however the bell rings.
 SPACING_S = 0.5
-PIECE_FILLS = 100
 HOUR_MS, FUNDING_LAG_MS = 3_600_000, 60_000
 FUNDING_AGAIN_S, FUNDING_AGAIN_MAX_S = 5.0, 60.0
 # A new tracker is told the last payments again; where one follows another, they are asked for once.
@@ -78,6 +76,7 @@ class _Round:
     funded_hour: int | None = None
     funding_wanted: bool = False  # at once, since a fetch reaches back over the hour
     unread_tries: int = 0
+    given_up: dict[UnreadFill, None] = field(default_factory=dict)
 
 
 class ReconcileWorker:
@@ -120,7 +119,7 @@ class ReconcileWorker:
                 asked = False
                 if self._welcomed:
                     self._ask_funding_of_one()
-                    asked = self._identities.ask_one()
+                    asked = self._identities.ask_one() or self._elsewhere.ask_one()
                 if not asked:
                     self._wait()
         finally:
@@ -142,8 +141,12 @@ class ReconcileWorker:
         self._identities.welcome(welcome)
         self._elsewhere.welcome()
         self._fund_due_s = max(self._fund_due_s, time.monotonic() + FUNDING_RETOLD_S)
-        for round_ in self._rounds.values():  # a new tracker: it needs a statement now
+        for name, round_ in self._rounds.items():  # a new tracker: it needs a statement now
             round_.due_s = 0.0
+            if name in welcome.high_water_ms:
+                # What the one before was told it may not have written down: this one rings for what it lacks.
+                round_.fills_from_ms = round_.fetched_to_ms = None
+                round_.unread_tries = 0
             if round_.funded_hour is not None:
                 round_.funded_hour -= 1  # what the last one was told it may not have written down
 
@@ -157,8 +160,8 @@ class ReconcileWorker:
         round_.due_s = min(round_.due_s, max(now_s, round_.asked_s + SPACING_S, not_before_s))
         if bell.reason is BellReason.MODE:
             self._identities.want_mode(bell.account)
-        elif bell.reason is BellReason.NOT_WATCHED:
-            self._elsewhere.rung(bell.account)
+        elif bell.reason in (BellReason.SPOT, BellReason.NOT_WATCHED):
+            self._elsewhere.rung(bell.account, dexes=bell.reason is BellReason.NOT_WATCHED)
         else:
             round_.urgent = True
         round_.doubted |= bell.reason is BellReason.DOUBT
@@ -204,7 +207,7 @@ class ReconcileWorker:
                 round_.looked_ms = statement.time_ms
             if since_ms is not None and since_ms == round_.fills_from_ms:
                 round_.fills_from_ms = round_.fetched_to_ms = None
-        self._elsewhere.look(account)
+        self._elsewhere.look_at_spot(account)
 
     def _again(self, round_: _Round) -> None:
         round_.failed_s = time.monotonic()
@@ -231,17 +234,21 @@ class ReconcileWorker:
         """All fills from then on, told as fetched; None while some of them cannot be read."""
         name = round_.account.name
         asked_s, unread = self._fetch_all(round_, since_ms)
+        if self._outlet.fileno() is None:
+            return None  # the tracker is gone, and was not told all
         if unread and round_.unread_tries < UNREAD_TRIES:
             round_.unread_tries, round_.fetched_to_ms = round_.unread_tries + 1, None
             self._outlet.put(NotFetched(name, unread[0].text))
             return None
         for one in unread:
             at_ms = one.time_ms
-            hole = (since_ms, round_.stated_ms) if at_ms is None else (at_ms, at_ms)
+            hole = (since_ms, max(since_ms, round_.stated_ms)) if at_ms is None else (at_ms, at_ms)
             self._outlet.put(Unlisted(name, *hole, one.text))
+            round_.given_up[one] = None
         round_.unread_tries = 0
-        if since_ms // HOUR_MS < round_.stated_ms // HOUR_MS:
-            hour = since_ms // HOUR_MS
+        self._notices.end(name, NoticeCode.UNREADABLE)  # what was given up is named as lost
+        hour = since_ms // HOUR_MS
+        if not round_.stated_ms or hour < round_.stated_ms // HOUR_MS:
             round_.funded_hour = hour if round_.funded_hour is None else min(hour, round_.funded_hour)
             round_.funding_wanted = True
         self._outlet.put(Fetched(name, since_ms, asked_s))
@@ -254,8 +261,10 @@ class ReconcileWorker:
         unread: list[UnreadFill] = []
         for page in self._info.fills_since(round_.account, round_.fetched_to_ms or since_ms):
             count += len(page.fills)
-            unread += page.unread
+            unread += self._not_given_up(round_, page)
             self._hand_on(round_, page)
+            if self._outlet.fileno() is None:
+                break
             if page.fills:
                 round_.fetched_to_ms = page.fills[-1].time_ms
             asked_s = page.asked_s
@@ -263,20 +272,24 @@ class ReconcileWorker:
             log, logging.INFO, "fills fetched", now=time.monotonic(), key=("fetched", round_.account.name),
             account=round_.account.name, since_ms=since_ms, fills=count,
         )  # fmt: skip
-        self._name_unread(round_, [one.text for one in unread])
         return asked_s, unread
 
-    def _name_unread(self, round_: _Round, texts: Sequence[str]) -> None:
-        if texts:
-            self._notices.say(round_.account.name, NoticeCode.UNREADABLE, texts[0])
-        else:
-            self._notices.end(round_.account.name, NoticeCode.UNREADABLE)
+    def _not_given_up(self, round_: _Round, page: Page) -> list[UnreadFill]:
+        """What could not be read of a page; what was told as lost before is no news."""
+        unread = [one for one in page.unread if one not in round_.given_up]
+        if unread:
+            self._notices.say(round_.account.name, NoticeCode.UNREADABLE, unread[0].text)
+        return unread
 
     def _look(self, round_: _Round, since_ms: int) -> int | None:
         """A few pages: of an account that trades more than that a minute, a look would cost too much."""
         pages = self._info.fills_since(round_.account, since_ms, urgent=False)
         for page in itertools.islice(pages, LOOK_PAGES):
             self._hand_on(round_, page)
+            if self._not_given_up(round_, page):
+                # From now on it is tried again, and the tries are counted.
+                round_.fills_from_ms, round_.fetched_to_ms = since_ms, None
+                return None
             if page.last:
                 return since_ms
         # The rest of this minute is not looked at: the next look begins with what is new by then.
@@ -333,8 +346,7 @@ class ReconcileWorker:
         self._pulse.beat()
         if page.hole is not None:
             self._outlet.put(Unlisted(round_.account.name, *page.hole))
-        for at in range(0, len(page.fills), PIECE_FILLS):
-            self._outlet.put(Fills(round_.account.name, "fetch", page.fills[at : at + PIECE_FILLS]))
+        self._outlet.put_fills(round_.account.name, "fetch", page.fills)
 
     def _warn(self, message: str, **values: object) -> None:
         self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)

@@ -115,7 +115,6 @@ def test_an_account_is_settled_once_all_places_were_looked_at():
     desk.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ()))
     assert desk.book.account(ACCOUNT).unsettled == "not looked yet at what else it holds (dexes)"
     desk.book.not_watched(NotWatched(ACCOUNT, Place.DEXES, ()))
-    assert desk.book.looked_at(ACCOUNT) == {Place.SPOT, Place.DEXES}
     assert desk.book.account(ACCOUNT).unsettled is None
 
 
@@ -139,7 +138,7 @@ def test_modes_and_roles_that_are_known_can_be_told_to_workers():
     assert (desk.book.modes(), desk.book.roles()) == ({}, {})
     desk.book.mode(AccountMode(ACCOUNT, "disabled", plain=True))
     desk.book.role(AccountRole(ACCOUNT, "user"))
-    assert (desk.book.modes(), desk.book.roles()) == ({ACCOUNT: "disabled"}, {ACCOUNT: "user"})
+    assert (desk.book.modes(), desk.book.roles()) == ({ACCOUNT: "disabled"}, {ACCOUNT: ("user", None)})
 
 
 def unread(text: str, *coins: str, at: float) -> Statement:

@@ -97,7 +97,7 @@ def test_fills_are_not_held_after_a_fetch_that_failed_until_a_feed_is_live_again
     one = catchup(follows("fill", 10.0))
     assert [each.feed for each in one.failed("main")] == ["fill"]
     assert not one.holds(some(), 10.1)
-    one.is_live("main")
+    one.went_live("main")
 
     assert one.holds(some(), 10.2)
 
@@ -122,10 +122,10 @@ def test_fills_are_not_held_for_ever_nor_without_bound():
     assert not one.holds(some(), 10.0)
 
 
-def test_of_a_name_that_stands_for_another_account_nothing_is_kept():
+def test_of_a_name_that_is_watched_no_more_nothing_is_kept():
     one = catchup(follows("fill", 10.0))
     one.holds(some(), 10.1)
-    one.forget({"main", "other"})
+    one.keep({"other"})
 
     assert not one.waits("main")
     assert one.release("main") == []

@@ -101,9 +101,10 @@ def test_other_notices_are_shown_and_degrade_nothing(code: NoticeCode):
     assert (health.status, health.ready) == ("healthy", True)
 
 
-def test_what_is_not_known_yet_of_an_account_keeps_it_from_being_ready_and_degrades_nothing():
-    health = _assess(account=_account(unsettled="not looked yet"))
+def test_what_is_not_known_yet_of_an_account_keeps_it_from_being_ready_and_degrades_only_later():
+    health = _assess(account=_account(unsettled="not looked yet"), uptime_s=59.0)
     assert (health.status, health.ready) == ("healthy", False)
+    assert _assess(account=_account(unsettled="not looked yet"), uptime_s=61.0).status == "degraded"
     assert health.reasons == (Reason(ReasonCode.UNSETTLED, "account main: not looked yet", "main"),)
 
 

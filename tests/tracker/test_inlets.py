@@ -165,7 +165,9 @@ def test_what_is_known_of_an_account_is_not_told_of_another_one_of_its_name(hall
     hall.put(theirs, strange)
     hall.inlets.accept_all()
     for joined in list(hall.inlets.reports(most=10)):
-        hall.inlets.welcome(joined, Welcome({"main": 5}, modes={"main": "default"}, roles={"main": "user"}))
+        hall.inlets.welcome(
+            joined, Welcome({"main": 5}, modes={"main": "default"}, roles={"main": ("user", None)})
+        )
 
-    assert _asked(ours) == [Welcome({"main": 5}, modes={"main": "default"}, roles={"main": "user"})]
+    assert _asked(ours) == [Welcome({"main": 5}, modes={"main": "default"}, roles={"main": ("user", None)})]
     assert _asked(theirs)[-1] == Welcome({"main": 5})

@@ -355,7 +355,7 @@ def test_what_is_held_and_not_watched_is_named_and_keeps_it_from_being_ready():
 
         worker.says(NotWatched("main", Place.TRADED, ("xyz:TSLA",)))
         until("degraded", lambda: not here.api.health()["ready"])
-        assert BellReason.NOT_WATCHED in [bell.reason for bell in reconcile.bells()]
+        assert BellReason.SPOT in [bell.reason for bell in reconcile.bells()]
 
 
 def test_what_no_push_tells_of_other_dexes_is_asked_for(monkeypatch):
@@ -409,7 +409,10 @@ def test_a_feed_that_comes_up_is_fetched_for_and_told_when_it_is_live():
         assert not [ask for ask in second.hear() if isinstance(ask, Live)]
         reconcile.says(Fetched("main", bell.since_ms, time.monotonic()))
 
-        until("live", lambda: Live("main", bell.since_ms, began_s) in second.hear())
+        until("live", lambda: [ask for ask in second.hear() if isinstance(ask, Live)])
+        [live] = [ask for ask in second.hear() if isinstance(ask, Live)]
+        assert (live.account, live.since_s) == ("main", began_s)
+        assert live.known_ms is not None and live.known_ms >= bell.since_ms
 
 
 def test_fills_from_before_a_fetch_are_held_until_it_is_there_and_shown_when_it_fails():
@@ -713,3 +716,73 @@ def test_a_reload_welcomes_only_those_who_tell_of_a_new_account_and_of_that_alon
 
         until("it is welcomed again", lambda: _welcomes(new) == [{"main"}, {"hedge"}])
         assert _welcomes(old) == [{"main"}]
+
+
+def test_fills_let_through_before_a_feed_is_live_do_not_hide_what_was_lost_in_a_crash():
+    """The tracker was killed, and nothing says that a feed went down: what came between is fetched all the same."""
+    with desk() as here:
+        with here.running():
+            _proven(here)
+        lines = here.lines()
+        known_ms = here.now_ms
+        [path] = (here.folder / "log" / "trading").iterdir()
+        path.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines[:-2]))
+        with here.running():
+            worker, reconcile = here.join(), here.join("reconcile", "reconcile")
+            since_s = time.monotonic()
+            here.now_ms += 60_000
+            worker.says(Following("main", "fill", since_s), NotFetched("main", "500"))
+            worker.says(Fills("main", "fill", (here.fill("buy", "1", "1"),), since_s))
+            until("taken", lambda: (row := here.position()) and row["size"] == "2")
+            reconcile.queue.close()
+
+            again = here.join("reconcile", "reconcile")
+            bell = until("the bell", lambda: [b for b in again.bells() if b.reason is BellReason.FEED])[0]
+            assert bell.since_ms is not None
+            assert bell.since_ms <= known_ms
+
+
+def test_an_account_whose_first_statement_waits_can_be_taken_away_by_a_reload():
+    with desk() as here:
+        accounts = (Account("main", ADDRESS), Account("hedge", "0x" + "3" * 40))
+        one = here.settings
+        two = replace(one, hyperliquid=replace(one.hyperliquid, accounts=accounts))
+        here.settings, here.next_settings = two, one
+        with here.running():
+            worker = here.join()
+            worker.says(replace(here.statement("1"), account="hedge"), Heard("fill", time.monotonic()))
+            until("heard", lambda: here.api.health()["ages_s"]["fills"] is not None)
+            here.pulse.reload()
+            until("one", lambda: set(here.api.summary()["accounts"]) == {"main"})
+            worker.is_live()
+            worker.says(here.statement("1"))
+
+            until("it goes on", here.position)
+
+
+def test_the_notices_of_a_feed_that_is_wanted_no_more_end_with_a_reload():
+    with desk() as here, here.running():
+        _proven(here)
+        second = here.join("fill-2")
+        second.is_live()
+        second.says(Notice("main", NoticeCode.FEED_REFUSED, "too many users", "fill-2"))
+        until("said", lambda: here.api.summary()["accounts"]["main"]["notices"])
+        venue = replace(here.settings.hyperliquid, fill_feeds=1)
+        here.next_settings = replace(here.settings, hyperliquid=venue)
+        here.pulse.reload()
+
+        until("over", lambda: not here.api.summary()["accounts"]["main"]["notices"])
+
+
+def test_a_position_that_was_never_read_is_named_and_shown_as_no_number():
+    with desk() as here, here.running():
+        worker = here.join()
+        worker.is_live()
+        worker.says(replace(here.statement(), unread={KEY: "szi: not a plain decimal"}), here.marks("50000"))
+        summary = until("stated", lambda: (s := here.api.summary())["stated"] and s)
+
+        assert summary["positions"] == {}
+        assert [summary[name] for name in ("total_exposure", "unrealized_pnl", "total_pnl")] == [None] * 3
+        account = summary["accounts"]["main"]
+        assert account["verdict"] == "unproven"
+        assert "could not be read" in account["verdict_reason"]

@@ -20,6 +20,7 @@ from venue_stage import Options, Venue  # noqa: E402
 from hlposmon.channels.queue import Queue, QueueBroken, accept, listen  # noqa: E402
 from hlposmon.config import Account, PriceSettings  # noqa: E402
 from hlposmon.domain.reports import (  # noqa: E402
+    OVERLAP_MS,
     Bell,
     BellReason,
     FeedState,
@@ -37,7 +38,7 @@ from hlposmon.domain.reports import (  # noqa: E402
 )
 from hlposmon.pacing import Backoff  # noqa: E402
 from hlposmon.supervision.loop import Pulse  # noqa: E402
-from hlposmon.tracker.catchup import FIRST_LOOK_MS, OVERLAP_MS, CatchUp  # noqa: E402
+from hlposmon.tracker.catchup import FIRST_LOOK_MS, CatchUp  # noqa: E402
 from hlposmon.venues.hyperliquid import HyperliquidInfo  # noqa: E402
 from hlposmon.venues.quota import Quota  # noqa: E402
 from hlposmon.venues.websocket import Feed  # noqa: E402
@@ -89,24 +90,27 @@ class Tracker:
             case Following(account=account, whole_from_ms=whole_ms):
                 known_ms = self.known_ms.get(account)
                 if whole_ms is not None and known_ms is not None and whole_ms <= known_ms:
-                    self.goes_live(report, whole_ms)
+                    self.goes_live(report)
                 else:
                     self.catchup.follows(report, time.monotonic())
             case Fetched(account=account, from_ms=from_ms):
                 for following in self.catchup.fetched(report, self.wanted_ms(account)):
-                    self.goes_live(following, from_ms)
+                    self.known_ms[account] = self.known_ms.get(account) or from_ms + OVERLAP_MS
+                    self.goes_live(following)
             case FeedState(account=account, feed=feed, live=False):
                 self.catchup.lost(account, feed)
                 self.live.discard((account, feed))
             case Fills(account=account, fills=fills) if self.is_live(account):
                 self.known_ms[account] = max(self.known_ms.get(account) or 0, fills[-1].time_ms)
 
-    def goes_live(self, following: Following, from_ms: int) -> None:
-        self.live.add((following.account, following.feed))
-        self.known_ms[following.account] = self.known_ms.get(following.account) or from_ms
+    def goes_live(self, following: Following) -> None:
+        account = following.account
+        self.live.add((account, following.feed))
+        told = [batch.fills[-1].time_ms for batch in self.of(Fills) if batch.account == account]
+        self.known_ms[account] = max([self.known_ms.get(account) or 0, *told])
         for queue, joined in self.queues.items():
             if joined is not None and joined.worker == following.feed:
-                queue.put(Live(following.account, from_ms, following.since_s))
+                queue.put(Live(account, self.known_ms[account], following.since_s))
 
     def wanted_ms(self, account: str) -> int | None:
         """From when on fills are wanted for a feed that comes up."""

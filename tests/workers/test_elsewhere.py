@@ -1,7 +1,15 @@
 """What an account holds on spot and on other dexes: looked at, told whole, and told again when it is gone."""
 
+import pytest
+
 from hlposmon.domain.reports import BellReason, Place
 from hlposmon.workers import elsewhere
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    """What could not be asked is asked again soon."""
+    monkeypatch.setattr(elsewhere, "AGAIN_S", 0.1)
 
 
 def test_spot_is_looked_at_with_the_first_statement_and_each_interval(stage):
@@ -42,8 +50,7 @@ def test_a_server_that_knows_no_dexes_and_no_spot_has_none_and_says_so(stage):
     assert any("on spot is not known" in text for text in one.tracker.notices())
 
 
-def test_a_look_that_failed_is_made_again_and_says_nothing_meanwhile(stage, monkeypatch):
-    monkeypatch.setattr(elsewhere, "DEXES_S", 0.0)
+def test_a_look_that_failed_is_made_again_and_says_nothing_meanwhile(stage):
     one = stage()
     one.control.http_fault("500", times=3, type="spotClearinghouseState")
     one.start(one.reconcile_worker, interval_s=0.3)
@@ -59,3 +66,24 @@ def test_a_new_tracker_is_told_the_last_look(stage):
     one.tracker.renew()
 
     one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == ())
+
+
+def test_a_dex_that_cannot_be_asked_is_asked_again_and_the_others_are_not_forgotten(stage):
+    one = stage().fetching()
+    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) is not None)
+    one.control.ghost(one.account.address, "xyz:TSLA", "3")
+    one.control.http_fault("500", times=3, type="clearinghouseState")
+    one.tracker.ring(reason=BellReason.NOT_WATCHED)
+
+    one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ("xyz:TSLA",), seconds=10)
+
+
+def test_a_trade_of_what_is_not_watched_asks_for_spot_alone(stage):
+    one = stage().fetching()
+    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == ())
+    one.control.spot(one.account.address, "HYPE", "1")
+    one.tracker.ring(reason=BellReason.SPOT)
+
+    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == ("HYPE 1 (spot)",))
+    assert one.tracker.holdings(Place.DEXES) is None
+    assert "perpDexs" not in one.control.state()["requests"]

@@ -18,6 +18,7 @@ from hlposmon.domain.reports import (
     Welcome,
 )
 from hlposmon.supervision.loop import Pulse
+from hlposmon.wire import hyperliquid as wire
 from hlposmon.workers import fill as fills
 from hlposmon.workers import recent, reconcile
 
@@ -438,3 +439,67 @@ def test_a_new_tracker_is_told_the_notices_also_where_a_fill_found_the_old_one_g
     finally:
         worker._outlet.close()
         worker._pulse.close()
+
+
+def test_rows_that_cannot_be_read_again_and_again_do_not_keep_a_feed_down(stage):
+    one = stage(accounts=2).following()
+    one.control.garble("fill_everywhere", 1000, one.account.address, "BTC")
+    for _ in range(8):
+        one.buy("BTC")
+        one.tracker.for_s(0.15)
+    one.control.ungarble()
+
+    one.tracker.until(one.tracker.is_live)
+    assert any("BTC could not be read" in text for text in one.tracker.notices())
+    sound = one.buy("ETH")
+    one.tracker.until(lambda: sound in one.tracker.tids())
+
+
+def test_a_message_of_one_account_that_is_odd_costs_no_other_its_feed(stage):
+    one = stage(accounts=2)
+    worker = one.fill_worker(Pulse.alone("worker"))
+    try:
+        one.tracker.until(lambda: worker._hear_tracker() or worker._marks_ms)
+        worker._said(
+            b'{"channel":"userFills","data":{"user":"%s","fills":null}}' % one.account.address.encode()
+        )
+        one.tracker.until(lambda: one.tracker.of(FeedState))
+        one.tracker.for_s(0.1)
+
+        assert {state.account for state in one.tracker.of(FeedState)} == {"main"}
+    finally:
+        worker._outlet.close()
+        worker._pulse.close()
+
+
+def test_an_account_whose_fills_are_refused_does_not_take_the_others_down(stage, monkeypatch):
+    monkeypatch.setattr(fills, "ACK_DEADLINE_S", 0.3)
+    one = stage(accounts=2)
+    other = one.accounts[1]
+    worker = one.fill_worker(Pulse.alone("worker"))
+    try:
+        one.tracker.until(lambda: worker._hear_tracker() or worker._marks_ms)
+        refused = 'Invalid subscription {"type":"userFills","user":"%s"}' % other.address
+        worker._refused(wire.refusal(refused))
+        one.tracker.until(one.tracker.notices)
+
+        assert [notice.account for notice in one.tracker.of(Notice) if notice.text] == ["other-1"]
+        assert [name for name in worker._unacked() if "other-1" in name] == []
+    finally:
+        worker._outlet.close()
+        worker._pulse.close()
+
+
+def test_a_feed_tells_a_new_tracker_again_only_what_it_has_heard_itself(stage):
+    """What was fetched before it came up was told by another: a tracker that does not know it has it fetched."""
+    one = stage()
+    one.tracker.high_water_ms = start_ms(one)
+    fetched = [one.buy() for _ in range(3)]
+    one.following()
+    heard = one.buy()
+    one.tracker.until(lambda: heard in one.tracker.tids())
+    one.tracker.renew()
+    one.tracker.until(lambda: set(one.tracker.tids()) >= {*fetched, heard})
+
+    assert [said.whole_from_ms for said in one.tracker.of(Following)][0] > 1
+    assert one.tracker.of(Fetched)

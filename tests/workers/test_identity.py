@@ -96,7 +96,7 @@ def test_what_the_tracker_knows_is_not_asked_for_again(stage):
     one.tracker.welcome = Welcome(
         dict(one.tracker.high_water_ms),
         modes={account.name: "unifiedAccount" for account in one.accounts},
-        roles={account.name: "user" for account in one.accounts},
+        roles={account.name: ("user", None) for account in one.accounts},
     )
     one.fetching()
     one.tracker.until(lambda: len(one.tracker.statements()) == 2)

@@ -6,7 +6,17 @@ from decimal import Decimal
 
 import pytest
 
-from hlposmon.domain.reports import Fills, Funding, Joined, Statement
+from hlposmon.domain.reports import (
+    BellReason,
+    Fetched,
+    Fills,
+    Funding,
+    Happened,
+    Joined,
+    NotFetched,
+    Statement,
+    Unlisted,
+)
 from hlposmon.workers import identity, reconcile
 from tests.clock import awake_s
 
@@ -268,3 +278,70 @@ def test_it_ends_within_a_second(stage, end, hung):
     status, took_s = end(pid)
 
     assert (status, took_s < 1) == (0, True)
+
+
+def test_a_fetch_that_one_tracker_wanted_is_not_called_fetched_to_the_next_one(stage):
+    """It was killed with half of the pages in its hands: the next one lacks them."""
+    one = stage()
+    one.start(one.reconcile_worker)
+    one.tracker.until(one.tracker.statements)
+    one.buy()
+    one.control.http_fault("delay", times=1, type="userFillsByTime", delay_s=1.0)
+    one.tracker.ring(since_ms=1)
+    one.tracker.until(lambda: (one.control.state()["requests"].get("userFillsByTime") or 0) >= 1)
+    one.tracker.renew()
+    one.tracker.until(one.tracker.statements)
+    one.tracker.for_s(1.5)
+    assert not one.tracker.of(Fetched)
+
+    one.tracker.ring(since_ms=5)
+    [fetched] = one.tracker.until(lambda: one.tracker.of(Fetched))
+    told = [fill for batch in one.tracker.of(Fills) for fill in batch.fills]
+    assert fetched.from_ms == 5
+    assert len(told) == len(list(one.control.made(one.account.address)))
+
+
+def test_a_fill_that_can_never_be_read_is_tried_again_and_then_told_as_lost_once(stage):
+    one = stage()
+    one.start(one.reconcile_worker, interval_s=0.3, look_s=0.3)
+    one.tracker.until(one.tracker.statements)
+    one.control.garble("fill_everywhere", 1, one.account.address, "BTC")
+    odd = one.buy("BTC")
+    sound = one.buy("ETH")
+    one.tracker.ring(since_ms=1)
+    one.tracker.until(lambda: one.tracker.of(Unlisted), seconds=30)
+    assert one.tracker.of(NotFetched)
+    assert sound in one.tracker.tids() and odd not in one.tracker.tids()
+    one.tracker.until(lambda: one.tracker.statements()[-1].fills_from_ms is not None)
+    assert one.tracker.notices() == []
+
+    before = len(one.tracker.of(NotFetched))
+    one.tracker.ring(since_ms=1)
+    one.tracker.until(lambda: len(one.tracker.of(Fetched)) >= 2)
+    assert len(one.tracker.of(NotFetched)) == before
+    assert len(one.tracker.of(Unlisted)) == 1
+
+
+def test_a_fill_that_a_look_cannot_read_is_named_and_asked_for_again(stage):
+    one = stage()
+    one.start(one.reconcile_worker, interval_s=0.3, look_s=0.3)
+    one.tracker.until(one.tracker.statements)
+    one.control.garble("fill_rest", 1, one.account.address, "BTC")
+    odd = one.buy("BTC")
+
+    one.tracker.until(lambda: odd in one.tracker.tids(), seconds=10)
+    one.tracker.until(lambda: one.tracker.notices() == [])
+
+
+def test_what_befell_an_account_and_its_mode_are_asked_for_with_a_doubt_and_with_nothing_else(stage):
+    one = stage()
+    one.start(one.reconcile_worker)
+    one.tracker.until(one.tracker.statements)
+    one.control.transfer(one.account.address, "-5.5")
+    one.tracker.ring(since_ms=1, reason=BellReason.GAP)
+    one.tracker.until(lambda: len(one.tracker.of(Fetched)) == 1)
+    assert not one.tracker.of(Happened)
+    one.tracker.ring(since_ms=1, reason=BellReason.DOUBT)
+
+    one.tracker.until(lambda: any("withdraw" in told.text for told in one.tracker.of(Happened)))
+    assert one.control.state()["requests"]["userAbstraction"] >= 2
