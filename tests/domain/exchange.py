@@ -288,6 +288,7 @@ class Life:
         self.restarted = 0
         # From when on fills have to be told: the first that a feed brought, by key.
         self.heard_ms: dict[str, int] = {}
+        self.heard_first_ms: dict[str, int] = {}  # before the first statement
         self.unsafe: list[str] = []
         # Lost when a restart came, and older than what is remembered over it.
         self.history: set[Fill] = set()
@@ -309,6 +310,7 @@ class Life:
         self.book.feed(FeedState(ACCOUNT, "first", True, 0.0))
         if self.plan.early:
             self._listen()
+        self.heard_first_ms = dict(self.heard_ms)
         self._ask()
         self.begun_ms = self._push_ms = self.now_ms
         if self.plan.early and self.plan.restarts and self.rng.random() < 0.5:
@@ -393,8 +395,10 @@ class Life:
 
     def _tell(self, fills: list[Fill], *, heard: bool = False) -> None:
         for fill in fills if heard else ():
-            # What a feed brings so late that no first statement can lack it is history.
-            if fill.time_ms >= self.begun_ms - STATEMENT_BLUR_MS + self.plan.clock_ms:
+            # What a feed brings so late that no first statement can lack it is history; so is what was made
+            # before the statement, heard after it, and could not be told up to a restart.
+            so_late = fill.time_ms < self.begun_ms - STATEMENT_BLUR_MS + self.plan.clock_ms
+            if not so_late and not self.restarted:
                 self.heard_ms[fill.key] = min(fill.time_ms, self.heard_ms.get(fill.key, fill.time_ms))
         heard_s = self.now_ms / 1000 if heard else None
         self._hear(self.book.apply(Fills(ACCOUNT, "feed", tuple(fills), heard_s)))
@@ -435,6 +439,7 @@ class Life:
 
     def _restart(self) -> None:
         self.restarted += 1
+        self.heard_ms = dict(self.heard_first_ms)
         memories, base_ms = self._remembered()
         self._forget_history()
         self.book = Book([ACCOUNT])
