@@ -24,6 +24,7 @@ from hlposmon.domain.reports import (
     Heard,
     Joined,
     Live,
+    Marks,
     NotFetched,
     Notice,
     NotWatched,
@@ -113,6 +114,9 @@ class Intake:
                     self._unlisted(report)
             case Joined():
                 self._joined(report)
+            case Marks():
+                self._clocks.heard_prices(report.heard_s, report.missing)
+                self._telling.mark(report)
             case _:
                 self._note(report)
 

@@ -47,7 +47,7 @@ def test_a_server_that_knows_no_dexes_and_no_spot_has_none_and_says_so(stage):
 
     one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ())
     assert one.tracker.holdings(Place.SPOT) == ()
-    assert any("on spot is not known" in text for text in one.tracker.notices())
+    assert any("knows no spot" in text for text in one.tracker.notices())
 
 
 def test_a_look_that_failed_is_made_again_and_says_nothing_meanwhile(stage):
