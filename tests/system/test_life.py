@@ -6,13 +6,13 @@ import shutil
 import signal
 import socket
 import subprocess
-from pathlib import Path
 
 import pytest
 from websockets.sync.client import unix_connect
 
 from hlposmon.client.snapshot import Snapshot
 from tests.clock import awake_s, count_orphans
+from tests.shared_memory import leave_nothing, shared_files
 from tests.system.world import World, alive, descendants, until, world
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -30,15 +30,8 @@ def _left_behind(here: World) -> list[str]:
     return files + locks
 
 
-def _shared_memory() -> set[str]:
-    """What is in /dev/shm under names that we, or the libraries that we use, would give."""
-    return {
-        path.name for path in Path("/dev/shm").iterdir() if path.name.startswith(("hlposmon", "sem.", "psm_"))
-    }
-
-
 def test_the_simulated_run_shows_proven_positions_and_ends_clean():
-    before = _shared_memory()
+    before = shared_files()
     with world() as here:
         _simulated(here)
         assert here.monitor is not None
@@ -60,8 +53,7 @@ def test_the_simulated_run_shows_proven_positions_and_ends_clean():
         assert awake_s() - begun < 10
         until("the whole family is gone", lambda: not any(map(alive, family)))
         assert _left_behind(here) == []
-        # Other tests may have some of their own for a moment.
-        until("nothing more is in /dev/shm", lambda: _shared_memory() <= before)
+        assert leave_nothing(before)
 
 
 def test_curl_and_another_librarys_websocket_client_are_served():
