@@ -161,13 +161,11 @@ def test_of_new_accounts_those_are_welcomed_again_who_tell_of_them(hall: Hall):
 
 def test_what_is_known_of_an_account_is_not_told_of_another_one_of_its_name(hall: Hall):
     ours, theirs = hall.join("ours", "reconcile", ("main",)), hall.join("theirs", "reconcile")
-    strange = Joined("strange", "reconcile", {"main": "0x" + "9" * 40})
-    hall.put(theirs, strange)
+    known = Welcome({"main": 5}, modes={"main": "default"}, roles={"main": ("user", None)})
+    hall.put(theirs, Joined("strange", "reconcile", {"main": "0x" + "9" * 40}))
     hall.inlets.accept_all()
     for joined in list(hall.inlets.reports(most=10)):
-        hall.inlets.welcome(
-            joined, Welcome({"main": 5}, modes={"main": "default"}, roles={"main": ("user", None)})
-        )
+        hall.inlets.welcome(joined, known)
 
-    assert _asked(ours) == [Welcome({"main": 5}, modes={"main": "default"}, roles={"main": ("user", None)})]
+    assert _asked(ours) == [known]
     assert _asked(theirs)[-1] == Welcome({"main": 5})

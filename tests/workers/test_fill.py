@@ -1,5 +1,6 @@
 """The fill worker, and the one that fetches: every fill reaches the tracker, whoever went away in between."""
 
+import json
 import time
 
 import pytest
@@ -460,9 +461,8 @@ def test_a_message_of_one_account_that_is_odd_costs_no_other_its_feed(stage):
     worker = one.fill_worker(Pulse.alone("worker"))
     try:
         one.tracker.until(lambda: worker._hear_tracker() or worker._marks_ms)
-        worker._said(
-            b'{"channel":"userFills","data":{"user":"%s","fills":null}}' % one.account.address.encode()
-        )
+        odd = {"channel": "userFills", "data": {"user": one.account.address, "fills": None}}
+        worker._said(json.dumps(odd).encode())
         one.tracker.until(lambda: one.tracker.of(FeedState))
         one.tracker.for_s(0.1)
 
@@ -479,8 +479,8 @@ def test_an_account_whose_fills_are_refused_does_not_take_the_others_down(stage,
     worker = one.fill_worker(Pulse.alone("worker"))
     try:
         one.tracker.until(lambda: worker._hear_tracker() or worker._marks_ms)
-        refused = 'Invalid subscription {"type":"userFills","user":"%s"}' % other.address
-        worker._refused(wire.refusal(refused))
+        wanted = json.dumps({"type": "userFills", "user": other.address})
+        worker._refused(wire.refusal(f"Invalid subscription {wanted}"))
         one.tracker.until(one.tracker.notices)
 
         assert [notice.account for notice in one.tracker.of(Notice) if notice.text] == ["other-1"]
@@ -491,7 +491,7 @@ def test_an_account_whose_fills_are_refused_does_not_take_the_others_down(stage,
 
 
 def test_a_feed_tells_a_new_tracker_again_only_what_it_has_heard_itself(stage):
-    """What was fetched before it came up was told by another: a tracker that does not know it has it fetched."""
+    """Another worker fetched what came before it: a tracker that does not know that has it fetched again."""
     one = stage()
     one.tracker.high_water_ms = start_ms(one)
     fetched = [one.buy() for _ in range(3)]
@@ -501,5 +501,5 @@ def test_a_feed_tells_a_new_tracker_again_only_what_it_has_heard_itself(stage):
     one.tracker.renew()
     one.tracker.until(lambda: set(one.tracker.tids()) >= {*fetched, heard})
 
-    assert [said.whole_from_ms for said in one.tracker.of(Following)][0] > 1
+    assert next(said.whole_from_ms for said in one.tracker.of(Following)) > 1
     assert one.tracker.of(Fetched)
