@@ -39,8 +39,8 @@ ACK_DEADLINE_S = 5.0
 # How often the venue pushes is nowhere said; the marks of what is held move each few seconds.
 SILENT_S = 60.0
 # How often it is told again what is held on other dexes, nothing included: a tracker that hears no more of
-# it asks by REST. A drift names it as a cause.
-ELSEWHERE_S = 60.0
+# it asks by REST, and what was traded there is named until this is told after it.
+ELSEWHERE_S = 5.0
 # At most so often is one account handed on, however often it is pushed.
 SPACING_S = 0.4
 
@@ -98,7 +98,7 @@ class StateWorker:
         if any(isinstance(ask, Welcome) for ask in self._outlet.poll()):
             self._notices.repeat()
             for watch in self._watches.values():
-                watch.elsewhere_due_s = 0.0
+                watch.elsewhere, watch.elsewhere_due_s = None, 0.0
 
     def _hear_exchange(self) -> None:
         for _ in range(64):
@@ -176,8 +176,9 @@ class StateWorker:
         name = watch.account.name
         if not self._outlet.put_newest(NotWatched(name, Place.DEXES, coins)):
             return
+        is_news = coins != watch.elsewhere
         watch.elsewhere, watch.elsewhere_due_s = coins, now_s + ELSEWHERE_S
-        if coins:
+        if coins and is_news:  # a drift may name it as its cause
             self._outlet.put(Happened(name, time_ms, Happening.ELSEWHERE, ", ".join(coins)))
 
     def _refused(self, refusal: wire.Refusal) -> None:

@@ -3,7 +3,8 @@
 import time
 from decimal import Decimal
 
-from hlposmon.domain.reports import Happened, Happening, Joined, Place, Statement
+from hlposmon.domain.reports import Happened, Happening, Joined, NotWatched, Place, Statement
+from hlposmon.workers import state
 from tests.clock import awake_s
 
 
@@ -120,3 +121,14 @@ def test_what_is_held_on_another_dex_is_told_until_it_is_held_no_more(stage):
     one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ("xyz:TSLA",))
     one.control.ghost(one.account.address, "xyz:TSLA", "0")
     one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ())
+
+
+def test_that_nothing_is_held_on_other_dexes_is_told_again_and_again(stage, monkeypatch):
+    """What was traded there is named until then, whichever connection brought its news first."""
+    monkeypatch.setattr(state, "ELSEWHERE_S", 0.1)
+    one = stage()
+    one.start(one.state_worker)
+
+    one.tracker.until(lambda: len(one.tracker.of(NotWatched)) >= 2)
+    assert {told.holdings for told in one.tracker.of(NotWatched)} == {()}
+    assert not one.tracker.of(Happened)
