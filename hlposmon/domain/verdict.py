@@ -33,11 +33,13 @@ class Age:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """The ages of the three feeds that a position of one account rests on."""
+    """The ages of the three feeds that a position of one account rests on. `behind` says by how much fills
+    are taken later than they were heard, where that is too much to call a size proven."""
 
     fills: Age
     prices: Age
     statement: Age
+    behind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def judge(evidence: Evidence, freshness: Freshness) -> tuple[Verdict, str | None
     ):
         if needed and age.over:
             return Verdict.STALE, _silence(name, age)
-    for doubt in (evidence.gap, evidence.doubt, evidence.feed_down):
+    for doubt in (evidence.gap, evidence.doubt, evidence.feed_down, freshness.behind):
         if doubt is not None:
             return Verdict.UNPROVEN, doubt
     if not evidence.confirmed:

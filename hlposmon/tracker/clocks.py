@@ -28,6 +28,12 @@ class Limits:
         )
 
 
+# Fills that are taken so much later than they were heard make no size proven: this machine is too busy. And
+# for so long after the last such fill.
+BEHIND_S, BEHIND_FOR_S = 2.0, 2.0
+_BEHIND = f"fills are taken more than {BEHIND_S:g} s after they were heard: this machine is too busy"
+
+
 class Clocks:
     """When each feed was last heard, in seconds of the monotonic clock."""
 
@@ -37,6 +43,7 @@ class Clocks:
         self._prices_s: float | None = None
         # Accounts whose prices could not be had of late, and when they were heard last.
         self._unpriced_s: dict[str, float | None] = {}
+        self._behind_until_s = 0.0
         self._pushed_s: dict[str, float] = {}
         self._asked_s: dict[str, float] = {}
 
@@ -58,6 +65,11 @@ class Clocks:
     def rest_age(self, now_s: float) -> float | None:
         """The age of the oldest account's last statement by REST; None before the first."""
         return _since(min(self._asked_s.values(), default=None), now_s)
+
+    def took_fill(self, heard_s: float, now_s: float) -> None:
+        """A live fill is taken now that was heard at `heard_s`."""
+        if now_s - heard_s > BEHIND_S:
+            self._behind_until_s = now_s + BEHIND_FOR_S
 
     def heard_feed(self, feed: str, at_s: float) -> None:
         self._feeds[feed] = max(at_s, self._feeds.get(feed, at_s))
@@ -94,6 +106,7 @@ class Clocks:
             fills=Age(self.fills_age(now_s), self.limits.fills[1]),
             prices=Age(_since(priced_s, now_s), self.limits.prices[1]),
             statement=Age(_since(asked_s, now_s), self.limits.reconcile[1]),
+            behind=_BEHIND if now_s < self._behind_until_s else None,
         )
 
 

@@ -189,9 +189,11 @@ class Intake:
     # ------------------------------------------------------------------ fills
 
     def _fills(self, fills: Fills) -> None:
-        live = fills.heard_s is None or self._book.is_live(fills.account)
-        if not live and self._catchup.holds(fills, time.monotonic()):
-            return
+        now_s = time.monotonic()
+        if fills.heard_s is not None:
+            self._clocks.took_fill(fills.heard_s, now_s)
+            if not self._book.is_live(fills.account) and self._catchup.holds(fills, now_s):
+                return
         self._apply(fills)
 
     def _apply(self, fills: Fills) -> None:

@@ -57,3 +57,9 @@ def test_every_combination_of_evidence_and_freshness():
 @pytest.mark.parametrize(("seconds", "over"), [(None, True), (5.0, False), (5.001, True), (0.0, False)])
 def test_an_age_is_over_beyond_its_limit(seconds, over):
     assert Age(seconds, 5.0).over is over
+
+
+def test_fills_that_are_taken_too_late_prove_nothing():
+    fresh = Freshness(AGES["fresh"], AGES["fresh"], AGES["fresh"], behind="this machine is too busy")
+
+    assert judge(Evidence(stated=True, confirmed=True), fresh) == ("unproven", "this machine is too busy")

@@ -788,3 +788,16 @@ def test_a_position_that_was_never_read_is_named_and_shown_as_no_number():
             return here.api.summary()["accounts"]["main"]["verdict_reason"] or ""
 
         until("the reason", lambda: "could not be read" in reason())
+
+
+def test_while_fills_are_taken_seconds_after_they_were_heard_no_size_is_proven():
+    with desk() as here, here.running():
+        worker = _proven(here)
+        heard_s = time.monotonic() - 2.5
+        worker.says(Fills("main", "fill", (here.fill("buy", "1", "1"),), heard_s))
+        row = until("taken", lambda: (row := here.position()) and row["size"] == "2" and row)
+        assert row["verdict"] == "unproven"
+        assert "this machine is too busy" in row["verdict_reason"]
+
+        worker.says(Fills("main", "fill", (here.fill("buy", "1", "2"),), time.monotonic()))
+        until("proven again", lambda: (row := here.position()) and row["verdict"] == "proven")
