@@ -28,6 +28,8 @@ FAR_BEHIND_MS = 600_000
 KEPT_HAPPENINGS = 64
 # Where an account has to be looked at before nothing is known to be left out.
 LOOKS = frozenset({Place.DEXES, Place.SPOT})
+# What the venue takes an address for that has no account of its own; it answers as for an empty one.
+NO_ACCOUNT = ("missing", "agent")
 _NOT_WATCHED = "not watched: only perpetuals of the first dex are"
 
 Kept = TypeVar("Kept", Happened, Unlisted)
@@ -133,6 +135,8 @@ class Account:
         """Why the figures of its statements are not those of the whole account; None when they are."""
         if self.statement is None:
             return "no statement from the venue yet"
+        if self.role is not None and self.role.role in NO_ACCOUNT:
+            return "the venue has no account at this address"
         if self.mode is None:
             return "it is not known yet how its balances are kept (account mode)"
         if self.is_mode_in_doubt:

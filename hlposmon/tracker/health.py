@@ -105,7 +105,7 @@ def assess(
         bad.append(Reason(ReasonCode.NOTHING_FRESH, "nothing is fresh: " + "; ".join(dead)))
         late = {}
     mild = [
-        *(Reason(ReasonCode.LATE, text) for text in (*late.values(), *_unchecked(ages, limits))),
+        *(Reason(ReasonCode.LATE, text) for text in (*late.values(), *_unchecked(ages, limits, uptime_s))),
         *mild,
         *(Reason(ReasonCode.SNAPSHOT, f"in the snapshot {text}") for text in snapshot_complaints),
         *(Reason(ReasonCode.PAST_DRIFT, text) for text in drifts),
@@ -181,9 +181,11 @@ def _late(ages: Ages, limits: Limits) -> tuple[dict[str, str], list[str]]:
     return late, dead
 
 
-def _unchecked(ages: Ages, limits: Limits) -> list[str]:
+def _unchecked(ages: Ages, limits: Limits, uptime_s: float) -> list[str]:
     """Of the two ways by which the venue states an account, one may be lost while the other hides it."""
     said = []
+    if ages.rest is None and ages.pushes is not None and uptime_s > SETTLED_S:
+        said.append("no statement by REST yet: pushed states only")
     if ages.pushes is not None and ages.pushes > limits.pushes[0]:
         said.append(f"no state was pushed for {ages.pushes:.0f} s: statements come by REST only")
     if ages.rest is not None and ages.rest > limits.reconcile[1] and ages.reconcile != ages.rest:

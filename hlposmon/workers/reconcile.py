@@ -64,6 +64,7 @@ class _Round:
     backoff: Backoff
     fills_from_ms: int | None = None
     fetched_to_ms: int | None = None
+    is_fetched: bool = False  # what is wanted was handed on, and only the statement behind it is lacking
     looked_ms: int | None = None
     look_due_s: float = 0.0
     asked_s: float = 0.0
@@ -166,6 +167,8 @@ class ReconcileWorker:
             round_.urgent = True
         round_.doubted |= bell.reason is BellReason.DOUBT
         wanted = round_.fills_from_ms
+        if bell.since_ms is not None:
+            round_.is_fetched = False
         if bell.since_ms is not None and (wanted is None or bell.since_ms < wanted):
             round_.fills_from_ms, round_.fetched_to_ms = bell.since_ms, None
         self._repeats.log(
@@ -189,9 +192,12 @@ class ReconcileWorker:
                 urgent=round_.urgent,
             )
         except (VenueUnavailable, VenueRefused, WireError) as error:
+            # Where statements alone are refused, the same fills are not fetched each time.
+            round_.is_fetched |= since_ms is not None and since_ms == round_.fills_from_ms
             self._again(round_)
             self._warn("no statement", account=account.name, reason=error)
             return
+        round_.is_fetched = False
         round_.urgent, round_.answered, round_.stated_ms = False, True, statement.time_ms
         self._identities.stated(statement)
         if round_.fills_from_ms is not None and since_ms is None:
@@ -219,6 +225,8 @@ class ReconcileWorker:
         How far it came is kept, so that a long fetch does not begin anew each time that it is broken off.
         """
         try:
+            if round_.is_fetched:
+                return None  # it is fetched once more when a statement can be had
             if round_.fills_from_ms is not None:
                 return self._fetch_wanted(round_, round_.fills_from_ms)
             if round_.looked_ms is not None and time.monotonic() >= round_.look_due_s:

@@ -169,3 +169,13 @@ def test_a_row_that_could_not_be_read_in_the_first_statement_is_no_flat_coin():
     desk.stated("ETH long 2 @ 10, BTC long 4 @ 100", at=5)
     assert desk.size("BTC") == 4
     assert desk.judged_account() == ("proven", None)
+
+
+@pytest.mark.parametrize("role", ["missing", "agent"])
+def test_an_address_without_an_account_has_no_equity_and_not_zero(role):
+    desk = Desk()
+    desk.book.settle(replace(statement(""), equity=ZERO))
+    desk.book.role(AccountRole(ACCOUNT, role))
+    account = desk.book.account(ACCOUNT)
+
+    assert (account.equity, account.equity_reason) == (None, "the venue has no account at this address")

@@ -143,3 +143,9 @@ def test_pushes_do_not_hide_that_rest_is_gone():
 
 def test_where_nothing_is_pushed_nothing_is_missed():
     assert _assess(ages=Ages(1.0, 1.0, 20.0, pushes=None, rest=20.0)).status == "healthy"
+
+
+def test_pushes_do_not_hide_that_rest_never_answered():
+    never = Ages(1.0, 1.0, 0.5, pushes=0.5, rest=None)
+    assert _assess(ages=never).texts == ["no statement by REST yet: pushed states only"]
+    assert _assess(ages=never, uptime_s=30.0).status == "healthy"

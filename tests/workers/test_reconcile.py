@@ -345,3 +345,20 @@ def test_what_befell_an_account_and_its_mode_are_asked_for_with_a_doubt_and_with
 
     one.tracker.until(lambda: any("withdraw" in told.text for told in one.tracker.of(Happened)))
     assert one.control.state()["requests"]["userAbstraction"] >= 2
+
+
+def test_where_only_statements_are_refused_the_same_fills_are_not_fetched_again_and_again(stage, monkeypatch):
+    monkeypatch.setattr(reconcile, "RETRY_S", 0.05)
+    monkeypatch.setattr(reconcile, "RETRY_MAX_S", 0.1)
+    one = stage()
+    one.start(one.reconcile_worker)
+    one.tracker.until(one.tracker.statements)
+    one.control.refuse_request("clearinghouseState")
+    one.tracker.ring(since_ms=1)
+    before = one.control.state()["requests"]["clearinghouseState"]
+    one.tracker.until(lambda: one.control.state()["requests"]["clearinghouseState"] >= before + 5)
+    assert one.tracker.of(Fetched)
+    assert one.control.state()["requests"]["userFillsByTime"] == 1
+
+    one.control.refuse_request("clearinghouseState", release=True)
+    one.tracker.until(lambda: one.tracker.statements()[-1].fills_from_ms == 1)
