@@ -8,6 +8,7 @@ from hlposmon.domain.amounts import ZERO
 from hlposmon.domain.reports import (
     AccountMode,
     AccountRole,
+    FeedState,
     Notice,
     NoticeCode,
     NotWatched,
@@ -15,7 +16,7 @@ from hlposmon.domain.reports import (
     Statement,
 )
 from hlposmon.domain.verdict import Age, Freshness
-from tests.domain.language import ACCOUNT, Desk, book_of, fill, key, statement
+from tests.domain.language import ACCOUNT, Desk, book_of, fill, key, ms, statement
 
 AGENT = Notice(ACCOUNT, NoticeCode.AGENT_ADDRESS, "an agent's address", "reconcile")
 
@@ -179,3 +180,54 @@ def test_an_address_without_an_account_has_no_equity_and_not_zero(role):
     account = desk.book.account(ACCOUNT)
 
     assert (account.equity, account.equity_reason) == (None, "the venue has no account at this address")
+
+
+def test_of_a_feed_that_is_wanted_no_more_nothing_counts():
+    desk = Desk()
+    desk.book.feed(FeedState(ACCOUNT, "fill-2", True, 1.0))
+    desk.book.feed(FeedState(ACCOUNT, "first", False, 2.0, "lost"))
+    desk.book.notice(Notice(ACCOUNT, NoticeCode.FEED_REFUSED, "too many users", "fill-2"))
+    assert desk.book.is_live(ACCOUNT)
+    desk.book.forget_feeds({"fill-2"})
+
+    assert not desk.book.is_live(ACCOUNT)
+    assert desk.book.account(ACCOUNT).notices == ()
+
+
+def test_what_was_never_read_is_no_position_and_makes_the_account_partly_unread():
+    desk = Desk()
+    desk.book.settle(unread("ETH long 2 @ 10", "BTC", at=0))
+    assert desk.book.is_partly_unread(ACCOUNT)
+    assert [view.key for view in desk.book.views(ACCOUNT)] == [key("ETH")]
+
+    desk.stated("ETH long 2 @ 10, BTC long 4 @ 100", at=5)
+    assert not desk.book.is_partly_unread(ACCOUNT)
+
+
+def test_a_gap_is_told_of_its_account():
+    desk = book_of("BTC long 1 @ 100")
+    assert not desk.book.has_gap(ACCOUNT)
+    desk.told(fill("tid=2 buy 1 BTC @ 100 from 5 at 1"))
+
+    assert desk.book.has_gap(ACCOUNT)
+
+
+def test_an_account_that_was_stated_without_a_live_feed_is_not_whole_from_there_on():
+    """What comes in before a feed is live does not make the time before it whole."""
+    desk = Desk(live=False)
+    desk.stated("BTC long 1 @ 100", at=0)
+    desk.told(fill("tid=1 buy 1 BTC @ 100 from 1 at 60"))
+    assert desk.book.high_water_ms(ACCOUNT) == ms(0)
+
+    desk.book.feed(FeedState(ACCOUNT, "first", True, 100.0))
+    assert desk.book.high_water_ms(ACCOUNT) == ms(60)
+
+
+def test_a_book_that_is_taken_up_again_is_not_whole_until_a_feed_is_live():
+    desk = book_of("BTC long 1 @ 100")
+    desk.told(fill("tid=1 buy 1 BTC @ 100 from 1 at 10"))
+    again = desk.restarted()
+    again.told(fill("tid=2 buy 1 BTC @ 100 from 2 at 60"))
+
+    assert again.size("BTC") == 3
+    assert again.book.high_water_ms(ACCOUNT) <= ms(10)
