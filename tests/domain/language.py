@@ -174,10 +174,12 @@ class Desk:
         paid = Funding(ACCOUNT, key(coin), ms(at), Decimal(received), Decimal(1), Decimal("0.0001"))
         return self._heard(self.book.fund(paid))
 
-    def restarted(self) -> "Desk":
-        """A desk that knows only what a checkpoint holds."""
-        again = Desk()
+    def restarted(self, *, live: bool = True) -> "Desk":
+        """A desk that knows only what a checkpoint holds; `live`: a feed has come up since."""
+        again = Desk(live=False)
         again.book.recall(self.book.memories(), self.book.base_ms())
+        if live:
+            again.book.feed(FeedState(ACCOUNT, "first", True, -1000.0))
         return again
 
     def befell(self, kind: str, text: str, *coins: str, at: float | str = 0) -> bool:

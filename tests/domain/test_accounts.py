@@ -226,7 +226,7 @@ def test_an_account_that_was_stated_without_a_live_feed_is_not_whole_from_there_
 def test_a_book_that_is_taken_up_again_is_not_whole_until_a_feed_is_live():
     desk = book_of("BTC long 1 @ 100")
     desk.told(fill("tid=1 buy 1 BTC @ 100 from 1 at 10"))
-    again = desk.restarted()
+    again = desk.restarted(live=False)
     again.told(fill("tid=2 buy 1 BTC @ 100 from 2 at 60"))
 
     assert again.size("BTC") == 3
