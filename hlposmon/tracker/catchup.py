@@ -9,8 +9,8 @@ Pure: times are given.
     0.1 s  a fill comes                           -> held
     0.3 s  fill-2 says that it follows main       -> the fetch that began at 0.2 s is too early for it
     0.4 s  fetched, asked for at 0.2 s            -> fill is live, the held fill is applied
-    5.2 s  the next fetch may be asked for        -> nothing is missing meanwhile, as fill is live
-    5.4 s  fetched, asked for at 5.3 s            -> fill-2 is live
+   10.2 s  the next fetch may be asked for        -> nothing is missing meanwhile, as fill is live
+   10.4 s  fetched, asked for at 10.3 s           -> fill-2 is live
 """
 
 from collections.abc import Collection
@@ -21,7 +21,7 @@ from hlposmon.domain.reports import Fetched, Fills, Following
 # How far back to look when nothing is known yet: enough to place the first statement.
 FIRST_LOOK_MS = 300_000
 # While another feed is live, fetches for feeds that come up are at least this far apart.
-SPACING_S = 5.0
+SPACING_S = 10.0
 # A fetch that is wanted is asked for again: the worker that heard of it may have died.
 AGAIN_S = 3.0
 # Feeds that come up together are waited for, so that one fetch is enough for them.

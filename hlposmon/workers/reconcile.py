@@ -45,7 +45,7 @@ SPACING_S = 0.5
 HOUR_MS, FUNDING_LAG_MS = 3_600_000, 60_000
 FUNDING_AGAIN_S, FUNDING_AGAIN_MAX_S = 5.0, 60.0
 # A new tracker is told the last payments again; where one follows another, they are asked for once.
-FUNDING_RETOLD_S = 15.0
+FUNDING_RETOLD_S = 75.0
 # How often the fills since the last look are fetched, and how far that reaches back over it.
 LOOK_S = 60.0
 OVERLAP_MS = 5_000

@@ -98,7 +98,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b'["marks",1.0,{"hyperliquid:Perp:BTC":"1"},["other"]]',
         b'["notice","main","unknown_address","why","reconcile"]',
         b'["not watched","main","spot",["HYPE 1 (spot)"]]',
-        b'["welcome",{"main":1},{"main":"default"},{"main":"user"}]',
+        b'["welcome",{"main":1},{"main":"default"},{"main":["user",null]}]',
         b'["following","main","fill-1",1.5,null]',
         b'["fetched","main",1,1.5]',
         b'["not fetched","main","why"]',

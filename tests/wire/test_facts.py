@@ -131,10 +131,10 @@ EVERY = {
         Welcome,
         high_water_ms=st.dictionaries(TEXT, st.none() | MS, max_size=4),
         modes=WORDS,
-        roles=WORDS,
+        roles=st.dictionaries(TEXT, st.tuples(TEXT, st.none() | TEXT), max_size=4),
     ),
     Bell: st.builds(Bell, account=TEXT, since_ms=st.none() | MS, reason=st.sampled_from(BellReason)),
-    Live: st.builds(Live, account=TEXT, from_ms=MS, since_s=SECONDS),
+    Live: st.builds(Live, account=TEXT, known_ms=st.none() | MS, since_s=SECONDS),
 }
 
 
