@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hlposmon.wire.text import loads
+from hlposmon.text import loads
 
 ROOT = Path(
     os.environ.get("HLPOSMON_REAL_DATA", Path(__file__).resolve().parents[2] / "shared" / "real-data")

@@ -8,19 +8,19 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "hlposmon"
 
 DOORS = {
-    "orjson": ("wire/text.py",),
-    "requests": ("venues/http.py",),
-    "websocket": ("venues/websocket.py",),
+    "orjson": ("text.py",),
+    "requests": ("transport/http.py",),
+    "websocket": ("transport/websocket.py",),
     "h11": ("serving/",),
     "wsproto": ("serving/",),
     "sdnotify": ("supervision/systemd.py",),
-    "prometheus_client": ("tracker/families.py",),
+    "prometheus_client": ("metrics/families.py",),
     "click": ("cli/",),
     "rich": ("cli/",),
     "eth_account": ("config/",),
-    "multiprocessing": ("supervision/", "sharing.py"),
-    "sqlite3": ("channels/history", "client/history.py"),
-    "mmap": ("channels/snapshot.py", "client/snapshot.py", "sharing.py"),
+    "multiprocessing": ("supervision/", "system/shared_memory.py"),
+    "sqlite3": ("history/", "client/history.py"),
+    "mmap": ("snapshot/writer.py", "client/snapshot.py", "system/shared_memory.py"),
 }
 FORBIDDEN = ("asyncio",)
 
@@ -61,7 +61,7 @@ def test_supervision_knows_no_word_of_trading(room: str, words: tuple[str, ...])
 def test_siblings_do_not_meet(room: str):
     shared = {
         "workers": {"elsewhere", "identity", "notices", "outlet", "recent", "waiting"},
-        "venues": {"port", "http", "websocket", "loopback", "patience", "quota", "hyperliquid"},
+        "venues": {"port", "client"},
     }[room]
     for path in (PACKAGE / room).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -72,8 +72,8 @@ def test_siblings_do_not_meet(room: str):
 @pytest.mark.parametrize(
     ("fact", "home"),
     [
-        ("history.sqlite3", "wire/schema.py"),
-        ("trading", "channels/parts.py"),
+        ("history.sqlite3", "history/schema.py"),
+        ("trading", "journal/files.py"),
         ("SO_PEERCRED", "serving/callers.py"),
     ],
 )

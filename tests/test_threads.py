@@ -3,8 +3,8 @@
 import signal
 import threading
 
-from hlposmon.threads import start_deaf
-from hlposmon.venues.patience import Errands, Unhurried
+from hlposmon.system.threads import start_deaf
+from hlposmon.transport.deadline import Errands, Unhurried
 
 OURS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 

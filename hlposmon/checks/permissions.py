@@ -7,8 +7,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from hlposmon.channels.door import objection
 from hlposmon.checks.findings import FAIL, OK, SKIPPED, WARN, Finding, Place
+from hlposmon.ipc.listeners import objection
 
 USER = GROUP = "hlposmon"  # of the service
 _ALL = stat.S_IRWXO

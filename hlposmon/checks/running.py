@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from hlposmon.checks.findings import FAIL, SKIPPED, Check, Finding, Place
-from hlposmon.threads import start_deaf
+from hlposmon.system.threads import start_deaf
 
 LIMIT_S = 2.0
 GRACE_S = 0.4  # for threads that notice their own limit

@@ -8,10 +8,10 @@ from hlposmon.checks.running import LIMIT_S
 from hlposmon.config import Account, Settings
 from hlposmon.config.accounts import ZERO_ADDRESS
 from hlposmon.errors import HlposmonError, VenueUnavailable
-from hlposmon.venues.hyperliquid import PLAIN_MODES, HyperliquidInfo
-from hlposmon.venues.quota import Quota
-from hlposmon.venues.websocket import Feed, Opened
-from hlposmon.wire.hyperliquid import PING
+from hlposmon.transport.quota import Quota
+from hlposmon.transport.websocket import Feed, Opened
+from hlposmon.venues.hyperliquid.client import PLAIN_MODES, HyperliquidInfo
+from hlposmon.venues.hyperliquid.payloads import PING
 
 CLOCK_WARN_MS, CLOCK_FAIL_MS = 1000, 10_000
 _ROLES = {"user": "an account", "subAccount": "a sub-account", "vault": "a vault"}

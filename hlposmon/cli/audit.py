@@ -12,13 +12,13 @@ from typing import Any
 
 import click
 
-from hlposmon.channels.audit import Expected, Located, Report, verify
-from hlposmon.channels.parts import folder_of, size_of
-from hlposmon.channels.pruning import prune
 from hlposmon.client.history import History, NoHistory
 from hlposmon.config import Flags, locate
 from hlposmon.errors import HlposmonError, NotPermitted
-from hlposmon.wire.schema import HISTORY_FILE
+from hlposmon.history.schema import HISTORY_FILE
+from hlposmon.journal.files import folder_of, size_of
+from hlposmon.journal.pruning import prune
+from hlposmon.journal.verify import Expected, Located, Report, verify
 
 INTACT, FAULTY = 0, 1
 DAY = click.DateTime(formats=["%Y-%m-%d"])

@@ -23,7 +23,7 @@ from hlposmon.cli.options import given_socket, socket_option
 from hlposmon.client.fill_row import FillRow
 from hlposmon.client.history import History, NoHistory
 from hlposmon.config import Flags, locate
-from hlposmon.wire.schema import HISTORY_FILE
+from hlposmon.history.schema import HISTORY_FILE
 
 _BLOCK_ROWS = 500
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}

@@ -7,12 +7,12 @@ the history say which mode wrote them; files that cannot be read say nothing, an
 from collections.abc import Iterator
 from pathlib import Path
 
-from hlposmon.channels.parts import written_below
-from hlposmon.channels.recovery import read_back
 from hlposmon.client.history import History
 from hlposmon.config import Settings
 from hlposmon.errors import ConfigError, HlposmonError
-from hlposmon.wire.schema import HISTORY_FILE
+from hlposmon.history.schema import HISTORY_FILE
+from hlposmon.journal.files import written_below
+from hlposmon.journal.recovery import read_back
 
 
 def refuse_another_mode(settings: Settings) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from hlposmon.client.fill_row import COLUMNS, FillRow, coin_of, fill_of
 from hlposmon.errors import HlposmonError, NotPermitted
-from hlposmon.wire.schema import APPLICATION_ID, VERSION
+from hlposmon.history.schema import APPLICATION_ID, VERSION
 
 _PAGE_ROWS = 1000
 _BUSY_S = 2.0

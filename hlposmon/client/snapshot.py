@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from hlposmon.errors import MonitorNotRunning, NotPermitted, WireError
-from hlposmon.wire.record import (
+from hlposmon.snapshot.layout import (
     BLOCK_BYTES,
     CLOSED,
     LIVE,

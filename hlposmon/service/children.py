@@ -9,18 +9,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hlposmon.channels.newest import Newest
 from hlposmon.config import Settings
+from hlposmon.ipc.mailbox import Newest
 from hlposmon.service.needs import FillNeeds, PriceNeeds, ReconcileNeeds, StateNeeds
 from hlposmon.supervision.heartbeat import Board
 from hlposmon.supervision.loop import Pulse
-from hlposmon.venues.quota import Quota, Share
+from hlposmon.transport.quota import Quota, Share
 
 if TYPE_CHECKING:
     from hlposmon.simulator.exchange import Options
-    from hlposmon.venues.hyperliquid import HyperliquidInfo
-    from hlposmon.venues.patience import Patience
-    from hlposmon.venues.websocket import Feed
+    from hlposmon.transport.deadline import Patience
+    from hlposmon.transport.websocket import Feed
+    from hlposmon.venues.hyperliquid.client import HyperliquidInfo
 
 
 def party(name: str) -> int:
@@ -108,14 +108,14 @@ def run_simulator(pulse: Pulse, options: "Options", listener: socket.socket) -> 
 
 
 def _info(patience: "Patience", api_url: str, share: Share) -> "HyperliquidInfo":
-    from hlposmon.venues.hyperliquid import HyperliquidInfo
+    from hlposmon.venues.hyperliquid.client import HyperliquidInfo
 
     return HyperliquidInfo(api_url, budget=share, patience=patience)
 
 
 def _feed(pulse: Pulse, ws_url: str, share: Share) -> "Feed":
-    from hlposmon.venues.websocket import Feed
-    from hlposmon.wire.hyperliquid import PING
+    from hlposmon.transport.websocket import Feed
+    from hlposmon.venues.hyperliquid.payloads import PING
 
     return Feed(ws_url, ping=PING, patience=pulse, share=share)
 

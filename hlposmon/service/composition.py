@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from hlposmon.channels.newest import Newest
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.config import Account, Settings
 from hlposmon.errors import HlposmonError
+from hlposmon.ipc.mailbox import Newest
 from hlposmon.service import children
 from hlposmon.service.fixed import as_it_runs, needing_restart
 from hlposmon.service.needs import FillNeeds, PriceNeeds, ReconcileNeeds, StateNeeds
@@ -29,7 +29,7 @@ from hlposmon.supervision.loop import Pulse
 from hlposmon.supervision.roster import Policy
 from hlposmon.supervision.supervisor import Supervisor
 from hlposmon.supervision.systemd import Notifier
-from hlposmon.venues.quota import Quota, Share
+from hlposmon.transport.quota import Quota, Share
 
 if TYPE_CHECKING:
     from hlposmon.simulator.exchange import Options

@@ -8,10 +8,10 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from hlposmon.channels import queue as queues
-from hlposmon.channels.door import Lock, check_folder, open_door
 from hlposmon.config import Settings
 from hlposmon.errors import InUse
+from hlposmon.ipc import queue as queues
+from hlposmon.ipc.listeners import Lock, check_folder, open_door
 
 
 @dataclass(frozen=True, slots=True)

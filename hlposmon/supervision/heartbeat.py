@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from multiprocessing import context
 from typing import Any
 
-from hlposmon.processes import is_running
-from hlposmon.sharing import WORD_BYTES, SharedWords
 from hlposmon.supervision.states import State
+from hlposmon.system.processes import is_running
+from hlposmon.system.shared_memory import WORD_BYTES, SharedWords
 
 TAKEN, BEAT, PID, STATE, RESTARTS, SPAWNED, EXIT, FLAPPING, SERVING = range(9)
 WORDS = 9

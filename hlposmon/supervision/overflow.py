@@ -15,7 +15,7 @@ import time
 from collections import deque
 from typing import TextIO
 
-from hlposmon.threads import start_deaf
+from hlposmon.system.threads import start_deaf
 
 # About a megabyte of lines at the most: longer ones count for more.
 HELD_BYTES = 1 << 20

@@ -6,20 +6,21 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
-from hlposmon.channels.server import Traffic
+from hlposmon.api import messages as published
+from hlposmon.api.server import Traffic
 from hlposmon.config import Settings
+from hlposmon.domain import rendering
 from hlposmon.domain.book import Book
 from hlposmon.domain.views import View
+from hlposmon.engine.feeds import Feeds
+from hlposmon.engine.freshness import Clocks, oldest
+from hlposmon.engine.health import Ages, Health, assess
+from hlposmon.engine.incidents import Incidents
+from hlposmon.metrics.input import MetricsInput
+from hlposmon.metrics.measures import Counts
+from hlposmon.text import fragment
 from hlposmon.tracker.archive import Archive
-from hlposmon.tracker.clocks import Clocks, oldest
-from hlposmon.tracker.counts import Counts
-from hlposmon.tracker.feeds import Feeds
-from hlposmon.tracker.health import Ages, Health, assess
-from hlposmon.tracker.incidents import Incidents
 from hlposmon.tracker.processes import Worker, memory_bytes
-from hlposmon.tracker.sight import Sight
-from hlposmon.wire import published
-from hlposmon.wire.text import fragment
 
 
 class Answers:
@@ -65,11 +66,11 @@ class Answers:
         held = {name: self._book.views(name) for name in names}
         shown = {name: self._positions(views) for name, views in held.items()}
         whole = {name: not self._book.is_partly_unread(name) for name in held}
-        sums = {name: published.totals(views, is_whole=whole[name]) for name, views in held.items()}
+        sums = {name: rendering.totals(views, is_whole=whole[name]) for name, views in held.items()}
         is_one = len(names) == 1
         now_s = time.monotonic()
         return {
-            "timestamp": published.time_text(int(time.time() * 1000)),
+            "timestamp": rendering.time_text(int(time.time() * 1000)),
             "seq": self._seq(),
             "mode": self.settings.mode,
             "stated": all(map(self._book.is_stated, names)),
@@ -91,7 +92,7 @@ class Answers:
         health = self.assess()
         views = self._book.views()
         is_whole = not any(map(self._book.is_partly_unread, self._book.accounts))
-        totals = published.totals(views, is_whole=is_whole)
+        totals = rendering.totals(views, is_whole=is_whole)
         limits = self._clocks.limits
         return {
             "status": health.status,
@@ -128,7 +129,7 @@ class Answers:
                 "backlog": max(0, self._journal.seq - self._history.seq),
                 "failure": self._history.failure,
             },
-            "since": published.time_text(self._began_ms),
+            "since": rendering.time_text(self._began_ms),
         }
 
     def workers(self) -> dict[str, Any]:
@@ -151,9 +152,9 @@ class Answers:
         supervisor = {"pid": os.getppid(), "memory_bytes": memory_bytes(os.getppid())}
         return {"supervisor": supervisor, "workers": rows, "quota": self._usage()}
 
-    def prepare_metrics(self) -> Callable[[Sight, str], tuple[str, bytes]]:
+    def prepare_metrics(self) -> Callable[[MetricsInput, str], tuple[str, bytes]]:
         """Load what metrics are made by: some 5 MB, and a pause in which no fill is taken."""
-        from hlposmon.tracker.metrics import exposition
+        from hlposmon.metrics.exposition import exposition
 
         return exposition
 
@@ -165,7 +166,7 @@ class Answers:
 
         now_s = time.monotonic()
         return exposition(
-            Sight(
+            MetricsInput(
                 now_s=now_s,
                 wall_s=time.time(),
                 mode=self.settings.mode,
@@ -242,7 +243,7 @@ class Answers:
 
     @staticmethod
     def _sum_of(held: dict[str, list[View]], *, is_whole: bool) -> dict[str, Any]:
-        return published.totals(chain(*held.values()), is_whole=is_whole)
+        return rendering.totals(chain(*held.values()), is_whole=is_whole)
 
     def _positions(self, views: Sequence[View]) -> dict[str, Any]:
         rows = published.positions(views, self._updated_ms)

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
-from hlposmon.channels.history import History
-from hlposmon.channels.journal import Journal, Sealed
-from hlposmon.channels.journal_tail import day_of
 from hlposmon.domain.reports import Statement
 from hlposmon.errors import NotPermitted
+from hlposmon.history.writer import History
+from hlposmon.journal.lines import Recovered, event
+from hlposmon.journal.tail import day_of
+from hlposmon.journal.writer import Journal, Sealed
 from hlposmon.supervision.logs import Repeats, fields
-from hlposmon.wire.lines import Recovered, event
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import replace
 from decimal import Decimal
 
-from hlposmon.channels.queue import Queue, QueueBroken, accept
 from hlposmon.domain.reports import Ask, Bell, Connected, Joined, Marks, Report, Welcome
 from hlposmon.errors import WireError
+from hlposmon.ipc.queue import Queue, QueueBroken, accept
+from hlposmon.metrics.measures import Counts
 from hlposmon.supervision.logs import fields
-from hlposmon.tracker.counts import Counts
 
 log = logging.getLogger(__name__)
 

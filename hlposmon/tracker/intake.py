@@ -34,15 +34,15 @@ from hlposmon.domain.reports import (
     Unlisted,
     Welcome,
 )
+from hlposmon.engine.catchup import FIRST_LOOK_MS, CatchUp
+from hlposmon.engine.feeds import Feeds
+from hlposmon.engine.freshness import Clocks
+from hlposmon.engine.incidents import Incidents
 from hlposmon.supervision.logs import fields
+from hlposmon.system.clock import now_ms
 from hlposmon.tracker.archive import Archive
-from hlposmon.tracker.catchup import FIRST_LOOK_MS, CatchUp
-from hlposmon.tracker.clocks import Clocks
-from hlposmon.tracker.feeds import Feeds
-from hlposmon.tracker.incidents import Incidents
 from hlposmon.tracker.inlets import Inlets
 from hlposmon.tracker.telling import Telling
-from hlposmon.tracker.wall import now_ms
 
 log = logging.getLogger(__name__)
 

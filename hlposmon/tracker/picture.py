@@ -7,15 +7,16 @@ until making it anew has succeeded. `complaints` name the positions that it cann
 import logging
 import time
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from pathlib import Path
 
-from hlposmon.channels.snapshot import SnapshotWriter
 from hlposmon.config import Settings
+from hlposmon.domain.rendering import entry, figures, money, number, symbol_of
 from hlposmon.domain.views import View
+from hlposmon.snapshot.layout import PositionRecord, fitted
+from hlposmon.snapshot.writer import SnapshotWriter
 from hlposmon.supervision.logs import Repeats
-from hlposmon.tracker.wall import now_ms
-from hlposmon.wire import published
-from hlposmon.wire.record import PositionRecord, fitted
+from hlposmon.system.clock import now_ms
 
 log = logging.getLogger(__name__)
 
@@ -53,14 +54,14 @@ class Picture:
             return  # `renew` tries for more room: once in a tick, and not at each fill
         updated_ms = self._updated_ms(*name) or now_ms()
         try:
-            complaint = _show(writer, published.record(view, updated_ms))
+            complaint = _show(writer, record(view, updated_ms))
         except OSError as error:
             self._failed(error)
             return
         if complaint is None:
             self._complaints.pop(name, None)
             return
-        said = self._complaints[name] = f"{view.account} {published.symbol_of(view.key)}: {complaint}"
+        said = self._complaints[name] = f"{view.account} {symbol_of(view.key)}: {complaint}"
         message = "a position does not fit the snapshot"
         self._repeats.log(log, logging.ERROR, message, now=time.monotonic(), key=name, reason=said)
 
@@ -122,3 +123,37 @@ def _show(writer: SnapshotWriter, record: PositionRecord) -> str | None:
 def _capacity_for(count: int) -> int:
     """Slots for so many positions in one file, which then need not grow while it is being filled."""
     return max(LEAST_CAPACITY, 1 << (count - 1).bit_length())
+
+
+def record(view: View, updated_ms: int) -> PositionRecord:
+    """The same figures for the snapshot: both surfaces show the same digits."""
+    held, shown = view.position, figures(view)
+    return PositionRecord(
+        account=view.account,
+        key=view.key,
+        symbol=symbol_of(view.key),
+        verdict=view.verdict.value,
+        verdict_reason=view.reason or "",
+        size=_shown(number(held.size)),
+        entry_price=_maybe(entry(held.entry_price)),
+        mark_price=_maybe(number(view.mark)),
+        unrealized_pnl=_maybe(money(shown.unrealized)),
+        realized_pnl=_shown(money(held.realized)),
+        fees=_shown(money(held.fees)),
+        funding=_shown(money(held.funding)),
+        notional_value=_maybe(money(shown.notional)),
+        leverage=_maybe(number(view.leverage)),
+        margin_used=_maybe(money(view.margin_used)),
+        liquidation_price=_maybe(number(view.liquidation_price)),
+        last_fill_ms=view.last_fill_ms,
+        last_updated_ms=updated_ms,
+        fills=held.fills,
+    )
+
+
+def _shown(text: str | None) -> Decimal:
+    return Decimal(text or 0)
+
+
+def _maybe(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

@@ -3,7 +3,7 @@
 import logging
 
 from hlposmon.domain.changes import Adopted, Change, Drift, Gap, Reason, VerdictChanged
-from hlposmon.wire.lines import whose
+from hlposmon.journal.lines import whose
 
 
 def gravity(change: Change) -> int:

@@ -8,20 +8,20 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from hlposmon.api.publisher import Publisher
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Adopted, Change, Doubt, Filled, Funded, Gap
 from hlposmon.domain.reports import Bell, BellReason, Fills, Marks
+from hlposmon.engine.freshness import Clocks
+from hlposmon.engine.incidents import Incidents
+from hlposmon.journal.lines import body_of, event, whose
+from hlposmon.metrics.measures import Counts
 from hlposmon.supervision.logs import fields
+from hlposmon.system.clock import now_ms
 from hlposmon.tracker.archive import Archive
-from hlposmon.tracker.clocks import Clocks
-from hlposmon.tracker.counts import Counts
-from hlposmon.tracker.incidents import Incidents
 from hlposmon.tracker.inlets import Inlets
 from hlposmon.tracker.picture import Picture
-from hlposmon.tracker.publisher import Publisher
 from hlposmon.tracker.remarks import facts_of, gravity, name_of
-from hlposmon.tracker.wall import now_ms
-from hlposmon.wire.lines import body_of, event, whose
 
 log = logging.getLogger(__name__)
 

@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from hlposmon import __version__
-from hlposmon.channels.history import History
-from hlposmon.channels.journal import Journal
 from hlposmon.config import Settings
 from hlposmon.domain.book import Book
 from hlposmon.domain.reports import Welcome
+from hlposmon.engine.feeds import Feeds
+from hlposmon.engine.freshness import Clocks, Limits
+from hlposmon.history.writer import History
+from hlposmon.journal.lines import checkpoint, event
+from hlposmon.journal.writer import Journal
 from hlposmon.supervision.logs import fields
+from hlposmon.system.clock import now_ms
 from hlposmon.tracker.archive import Archive
-from hlposmon.tracker.clocks import Clocks, Limits
-from hlposmon.tracker.feeds import Feeds
-from hlposmon.tracker.wall import now_ms
-from hlposmon.wire.lines import checkpoint, event
 
 log = logging.getLogger(__name__)
 

@@ -14,29 +14,29 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hlposmon.channels.queue import Queue
-from hlposmon.channels.server import PublicServer
+from hlposmon.api.publisher import Publisher
+from hlposmon.api.server import PublicServer
 from hlposmon.config import Settings
 from hlposmon.domain.book import Book
 from hlposmon.domain.reports import Joined, Marks
+from hlposmon.engine.feeds import Feeds
+from hlposmon.engine.freshness import Clocks, Limits
+from hlposmon.engine.incidents import Incidents
+from hlposmon.ipc.queue import Queue
+from hlposmon.metrics.measures import Counts
 from hlposmon.serving.access import Access
 from hlposmon.serving.messages import Limits as ServingLimits
 from hlposmon.serving.messages import Refusal
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
+from hlposmon.system.clock import asleep_s, now_ms
 from hlposmon.tracker.answers import Answers
-from hlposmon.tracker.clocks import Clocks, Limits
-from hlposmon.tracker.counts import Counts
-from hlposmon.tracker.feeds import Feeds
-from hlposmon.tracker.incidents import Incidents
 from hlposmon.tracker.inlets import Inlets
 from hlposmon.tracker.intake import Intake
 from hlposmon.tracker.picture import Picture
 from hlposmon.tracker.processes import Worker
-from hlposmon.tracker.publisher import Publisher
 from hlposmon.tracker.telling import Telling
 from hlposmon.tracker.tenure import Tenure, archive_of
-from hlposmon.tracker.wall import asleep_s, now_ms
 
 log = logging.getLogger(__name__)
 

@@ -52,7 +52,7 @@ def get_position_interfaces(
 
 
 def _hyperliquid(section: Mapping[str, Any]) -> PositionInterface:
-    from hlposmon.venues.hyperliquid import HyperliquidPositions
+    from hlposmon.venues.hyperliquid.client import HyperliquidPositions
 
     api_url = str(section.get("api_url") or _APIS[bool(section.get("testnet", False))])
     return HyperliquidPositions.at(api_url, _accounts(section.get("accounts")))

@@ -13,7 +13,7 @@ from hlposmon.config import Account
 from hlposmon.domain.reports import NoticeCode, NotWatched, Place
 from hlposmon.errors import RequestNotKnown, VenueRefused, VenueUnavailable, WireError
 from hlposmon.supervision.logs import Repeats
-from hlposmon.venues.hyperliquid import HyperliquidInfo
+from hlposmon.venues.hyperliquid.client import HyperliquidInfo
 from hlposmon.workers.notices import Notices
 from hlposmon.workers.outlet import Outlet
 

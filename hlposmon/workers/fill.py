@@ -30,8 +30,8 @@ from hlposmon.domain.reports import (
 from hlposmon.errors import WireError
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
-from hlposmon.venues.websocket import Feed, Lost, Opened, Said
-from hlposmon.wire import hyperliquid as wire
+from hlposmon.transport.websocket import Feed, Lost, Opened, Said
+from hlposmon.venues.hyperliquid import payloads as wire
 from hlposmon.workers.notices import Notices
 from hlposmon.workers.outlet import Outlet
 from hlposmon.workers.recent import Recent

@@ -24,7 +24,7 @@ from hlposmon.domain.reports import (
 )
 from hlposmon.errors import RequestNotKnown, VenueRefused, VenueUnavailable, WireError
 from hlposmon.supervision.logs import Repeats
-from hlposmon.venues.hyperliquid import PLAIN_MODES, HyperliquidInfo
+from hlposmon.venues.hyperliquid.client import PLAIN_MODES, HyperliquidInfo
 from hlposmon.workers.notices import Notices
 from hlposmon.workers.outlet import Outlet
 

@@ -8,9 +8,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from hlposmon.channels.queue import Queue, QueueBroken
 from hlposmon.config import Account
 from hlposmon.domain.reports import Ask, Connected, Fill, Fills, Joined, Report
+from hlposmon.ipc.queue import Queue, QueueBroken
 from hlposmon.supervision.logs import fields
 from hlposmon.supervision.loop import Pulse
 

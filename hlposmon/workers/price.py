@@ -16,9 +16,9 @@ from hlposmon.domain.reports import Marks, Statement, Welcome
 from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
-from hlposmon.venues.hyperliquid import HyperliquidInfo
-from hlposmon.venues.websocket import Feed, Lost, Opened, Said
-from hlposmon.wire import hyperliquid as wire
+from hlposmon.transport.websocket import Feed, Lost, Opened, Said
+from hlposmon.venues.hyperliquid import payloads as wire
+from hlposmon.venues.hyperliquid.client import HyperliquidInfo
 from hlposmon.workers.outlet import Outlet
 from hlposmon.workers.waiting import wait
 

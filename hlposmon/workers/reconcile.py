@@ -30,8 +30,8 @@ from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.pacing import Backoff
 from hlposmon.supervision.logs import Repeats
 from hlposmon.supervision.loop import Pulse
-from hlposmon.venues.hyperliquid import HyperliquidInfo, Page
-from hlposmon.wire.hyperliquid import UnreadFill
+from hlposmon.venues.hyperliquid.client import HyperliquidInfo, Page
+from hlposmon.venues.hyperliquid.payloads import UnreadFill
 from hlposmon.workers.elsewhere import Elsewhere
 from hlposmon.workers.identity import Identities
 from hlposmon.workers.notices import Notices

@@ -3,7 +3,7 @@
 import select
 
 from hlposmon.supervision.loop import Pulse
-from hlposmon.venues.websocket import Feed
+from hlposmon.transport.websocket import Feed
 from hlposmon.workers.outlet import Outlet
 
 # A queue or a connection that is not there yet cannot wake us: look again as soon as this.

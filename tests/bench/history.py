@@ -11,13 +11,13 @@ import time
 from decimal import Decimal
 from pathlib import Path
 
-from hlposmon.channels.history import History
 from hlposmon.client.history import History as Reader
 from hlposmon.domain.amounts import exactly
 from hlposmon.domain.changes import Filled
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import Fill, Side
-from hlposmon.wire.lines import FIRST_PREV, body_of, checkpoint, event, open_line, seal
+from hlposmon.history.writer import History
+from hlposmon.journal.lines import FIRST_PREV, body_of, checkpoint, event, open_line, seal
 
 COINS = 20
 

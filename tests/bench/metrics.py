@@ -12,7 +12,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from hlposmon.domain.reports import Fills, StatedPosition
-from hlposmon.tracker.counts import Counts
+from hlposmon.metrics.measures import Counts
 from tests.tracker.desk import Desk, desk, until
 
 POSITIONS = (1, 10, 100, 1000)
@@ -62,7 +62,7 @@ def scrape_ms(here: Desk) -> tuple[float, int]:
 def import_ms() -> float:
     code = (
         "import time, hlposmon.tracker.tracker; began = time.perf_counter();"
-        "import hlposmon.tracker.metrics; print((time.perf_counter() - began) * 1000)"
+        "import hlposmon.metrics.exposition; print((time.perf_counter() - began) * 1000)"
     )
     return statistics.median(
         float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)

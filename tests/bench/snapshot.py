@@ -12,9 +12,9 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
-from hlposmon.channels.snapshot import SnapshotWriter
 from hlposmon.client.snapshot import Snapshot
-from hlposmon.wire.record import PositionRecord, decode_record, encode_record
+from hlposmon.snapshot.layout import PositionRecord, decode_record, encode_record
+from hlposmon.snapshot.writer import SnapshotWriter
 
 SIZES = (10, 100, 1000, 10_000)
 

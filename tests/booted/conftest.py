@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hlposmon.client.api import Api
-from hlposmon.wire.lines import open_line
+from hlposmon.journal.lines import open_line
 from tests.booted import rootfs
 from tests.booted.machine import Machine, boot
 from tests.booted.venue import Venue, open_venue

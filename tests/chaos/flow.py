@@ -17,7 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from hlposmon.client.snapshot import Snapshot
-from hlposmon.wire.lines import open_line
+from hlposmon.journal.lines import open_line
 from tests.chaos import report
 from tests.chaos.stage import Stage
 from tests.chaos.witness import Witness

@@ -17,9 +17,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hlposmon.channels.history_file import WAL_BYTES
 from hlposmon.errors import HlposmonError
-from hlposmon.wire.schema import HISTORY_FILE
+from hlposmon.history.file import WAL_BYTES
+from hlposmon.history.schema import HISTORY_FILE
 from tests.chaos import places, report
 from tests.chaos.flow import fills_differ, sizes_differ
 from tests.chaos.stage import Stage

@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from hlposmon.channels.audit import verify
+from hlposmon.journal.verify import verify
 from tests.system.world import World, as_read, is_watched
 
 NAMES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

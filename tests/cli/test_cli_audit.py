@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.channels.clerk import DAY, NOON, Clerk, files_in, lines_in
 from tests.cli.canned_monitor import Commands
+from tests.journal.clerk import DAY, NOON, Clerk, files_in, lines_in
 
 
 def audit_of_two_days(folder: Path) -> Path:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from hlposmon.channels.door import open_door
 from hlposmon.checks import machine, permissions, setup
 from hlposmon.checks.findings import Check, Finding, Place
 from hlposmon.checks.keys import keys
@@ -19,6 +18,7 @@ from hlposmon.checks.running import examine
 from hlposmon.checks.venue import _unheard
 from hlposmon.config import Flags, locate
 from hlposmon.errors import NotPermitted, VenueUnavailable
+from hlposmon.ipc.listeners import open_door
 from tests.clock import awake_s
 from tests.system.world import World
 

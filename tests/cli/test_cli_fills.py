@@ -12,8 +12,8 @@ import time
 import pytest
 
 from hlposmon.client.history import History
-from tests.channels.archivist import ADDRESS, BTC, NOON, Clerk
 from tests.cli.canned_monitor import Commands
+from tests.history.archivist import ADDRESS, BTC, NOON, Clerk
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from hlposmon.cli.modes import refuse_another_mode
 from hlposmon.cli.run import _make, load_for_run, prepare
 from hlposmon.config import Flags, load
 from hlposmon.errors import HlposmonError
-from tests.channels.archivist import Clerk
 from tests.cli.canned_monitor import Commands
+from tests.history.archivist import Clerk
 
 ONE = "0x" + "1" * 40
 KEY = "0x" + "ab" * 32

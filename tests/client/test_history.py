@@ -13,8 +13,8 @@ from hlposmon.client.history import History, NoHistory
 from hlposmon.domain.changes import Filled
 from hlposmon.domain.position import Effect, Position
 from hlposmon.errors import NotPermitted
-from hlposmon.wire.lines import body_of
-from tests.channels.archivist import ADDRESS, BTC, NOON, Clerk, fill
+from hlposmon.journal.lines import body_of
+from tests.history.archivist import ADDRESS, BTC, NOON, Clerk, fill
 
 ETH, TSLA = "hyperliquid:Perp:ETH", "hyperliquid:Perp:xyz:TSLA"
 

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from hlposmon.channels.snapshot import SnapshotWriter
 from hlposmon.client.snapshot import Snapshot, SnapshotStale
 from hlposmon.errors import MonitorNotRunning, NotPermitted, WireError
-from hlposmon.wire.record import BLOCK_BYTES, PositionRecord, decode_header, encode_header
+from hlposmon.snapshot.layout import BLOCK_BYTES, PositionRecord, decode_header, encode_header
+from hlposmon.snapshot.writer import SnapshotWriter
 
 COUNTS = 1000
 KEY = "hyperliquid:Perp:BTC"

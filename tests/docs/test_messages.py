@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
-from hlposmon.channels.pruning import prune
 from hlposmon.client.api import Api
-from tests.channels.clerk import DAY, Clerk
+from hlposmon.journal.pruning import prune
 from tests.docs.conftest import Shown, shown, until
 from tests.docs.pages import ROOT, all_blocks
+from tests.journal.clerk import DAY, Clerk
 
 SCHEMA = json.loads((ROOT / "docs" / "schema" / "messages.json").read_text())
 STRANGER = "0x" + "ab" * 20

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from hlposmon.cli.main import program
-from hlposmon.wire.schema import VERSION
+from hlposmon.history.schema import VERSION
 from tests.docs.pages import PAGES, ROOT, anchors, command_lines, complaint, links, typed
 
 API = (ROOT / "docs" / "api.md").read_text()

@@ -17,11 +17,11 @@ from hlposmon.domain.chain import is_counter_leg, segments
 from hlposmon.domain.changes import Doubt, Drift, Filled, Funded, Gap
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import AccountMode, FeedState, Fill, Fills, Side, StatedPosition, Statement
-from hlposmon.venues.hyperliquid import PLAIN_MODES
-from hlposmon.wire import hyperliquid as wire
+from hlposmon.venues.hyperliquid import payloads as wire
+from hlposmon.venues.hyperliquid.client import PLAIN_MODES
 from tests.captures import answered, captured, needs_captures
 from tests.domain.language import ACCOUNT, Desk, key, kinds
-from tests.wire.hyperliquid.payloads import US, printed
+from tests.venues.hyperliquid.payloads import US, printed
 
 pytestmark = needs_captures
 

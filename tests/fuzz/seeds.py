@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from hlposmon.wire.record import BLOCK_BYTES
+from hlposmon.snapshot.layout import BLOCK_BYTES
 
 HANDSHAKE = (
     b"GET /api/v1/positions/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

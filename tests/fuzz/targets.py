@@ -19,22 +19,22 @@ from wsproto import ConnectionType
 from wsproto.connection import Connection as Frames
 from wsproto.events import CloseConnection, TextMessage
 
-from hlposmon.channels.queue import Queue, QueueBroken
-from hlposmon.channels.server import PublicServer
+from hlposmon.api.server import PublicServer
 from hlposmon.client.connection import Connection, json_object
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.client.websocket import Stream
 from hlposmon.config import Flags, load
 from hlposmon.domain.reports import Statement
 from hlposmon.errors import ConfigError, HlposmonError, WireError
+from hlposmon.ipc.codec import decode
+from hlposmon.ipc.queue import Queue, QueueBroken
+from hlposmon.journal.lines import open_line
 from hlposmon.serving.access import Access
 from hlposmon.serving.messages import Limits
-from hlposmon.wire import hyperliquid as wire
-from hlposmon.wire.facts import decode
-from hlposmon.wire.hyperliquid.amounts import DIGITS
-from hlposmon.wire.lines import open_line
-from hlposmon.wire.record import BLOCK_BYTES, DecodeError, decode_header, decode_record
-from hlposmon.wire.text import loads
+from hlposmon.snapshot.layout import BLOCK_BYTES, DecodeError, decode_header, decode_record
+from hlposmon.text import loads
+from hlposmon.venues.hyperliquid import payloads as wire
+from hlposmon.venues.hyperliquid.payloads.amounts import DIGITS
 from tests.fuzz.seeds import HANDSHAKE
 
 STATUSES = {100, 200, 204, 101, 400, 403, 404, 405, 408, 413, 426, 431, 501, 503, 505}

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hlposmon.errors import WireError
-from hlposmon.wire.facts import decode, encode
+from hlposmon.ipc.codec import decode, encode
 from tests.fuzz.seeds import SEEDS
 from tests.fuzz.targets import READERS, TARGETS
 

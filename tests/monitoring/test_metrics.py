@@ -173,7 +173,7 @@ def test_a_new_tracker_is_seen_as_counters_that_begin_again():
 
 
 def test_what_a_worker_has_sent_and_nobody_took_is_measured():
-    from hlposmon.channels.queue import Queue, accept, listen
+    from hlposmon.ipc.queue import Queue, accept, listen
 
     with desk() as here:
         path = here.folder / "queue"

@@ -25,8 +25,8 @@ from hlposmon.client.api import Api
 from hlposmon.client.history import FillRow, History
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.errors import HlposmonError
+from hlposmon.journal.lines import open_line
 from hlposmon.simulator.client import Control
-from hlposmon.wire.lines import open_line
 
 T = TypeVar("T")
 COMMAND = [sys.executable, "-m", "hlposmon"]

@@ -11,8 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hlposmon.channels.door import open_door
-from hlposmon.channels.queue import Queue, listen
 from hlposmon.client.api import Api
 from hlposmon.config import Flags, Settings, load
 from hlposmon.domain.reports import (
@@ -35,6 +33,8 @@ from hlposmon.domain.reports import (
     Statement,
     Welcome,
 )
+from hlposmon.ipc.listeners import open_door
+from hlposmon.ipc.queue import Queue, listen
 from hlposmon.supervision.heartbeat import Board
 from hlposmon.supervision.loop import Pulse
 from hlposmon.tracker.tracker import Tracker

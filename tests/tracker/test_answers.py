@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from hlposmon.api import messages as published
 from hlposmon.config import Account
 from hlposmon.domain.reports import FeedState, Heard, Marks, StatedPosition
-from hlposmon.wire import published
-from hlposmon.wire.text import dumps, loads
+from hlposmon.text import dumps, loads
 from tests.tracker.desk import ADDRESS, Desk, desk, until
 
 HELD = {"main": {"BTC": "1.5", "ETH": "-2"}, "hedge": {"BTC": "-0.5"}}

@@ -6,9 +6,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from hlposmon.channels.queue import Queue, listen
 from hlposmon.domain.reports import Ask, FeedState, Heard, Joined, Report, Welcome
-from hlposmon.tracker.counts import Counts
+from hlposmon.ipc.queue import Queue, listen
+from hlposmon.metrics.measures import Counts
 from hlposmon.tracker.inlets import Inlets
 
 ADDRESSES = {"main": "0x" + "1" * 40, "hedge": "0x" + "2" * 40}

@@ -14,8 +14,8 @@ from hlposmon.config import Flags, Settings, load
 from hlposmon.domain.position import Position
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import View
+from hlposmon.snapshot.layout import BLOCK_BYTES
 from hlposmon.tracker.picture import LEAST_CAPACITY, Picture
-from hlposmon.wire.record import BLOCK_BYTES
 
 LONG = Decimal("123456789012345.123456789012345678")
 

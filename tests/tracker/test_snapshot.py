@@ -9,8 +9,8 @@ import pytest
 
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.config import Account
+from hlposmon.snapshot.layout import PositionRecord
 from hlposmon.tracker.picture import LEAST_CAPACITY
-from hlposmon.wire.record import PositionRecord
 from tests.chaos.places import Disk, Unavailable, disk
 from tests.tracker.desk import KEY, Desk, desk, until
 

@@ -3,7 +3,6 @@ processes."""
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,15 +10,8 @@ from pathlib import Path
 
 import pytest
 
-VENUES = str(Path(__file__).parents[1] / "venues")
-if VENUES not in sys.path:
-    sys.path.insert(0, VENUES)
-
-from venue_stage import Options, Venue  # noqa: E402
-
-from hlposmon.channels.queue import Queue, QueueBroken, accept, listen  # noqa: E402
-from hlposmon.config import Account, PriceSettings  # noqa: E402
-from hlposmon.domain.reports import (  # noqa: E402
+from hlposmon.config import Account, PriceSettings
+from hlposmon.domain.reports import (
     OVERLAP_MS,
     Bell,
     BellReason,
@@ -36,18 +28,20 @@ from hlposmon.domain.reports import (  # noqa: E402
     Statement,
     Welcome,
 )
-from hlposmon.pacing import Backoff  # noqa: E402
-from hlposmon.supervision.loop import Pulse  # noqa: E402
-from hlposmon.tracker.catchup import FIRST_LOOK_MS, CatchUp  # noqa: E402
-from hlposmon.venues.hyperliquid import HyperliquidInfo  # noqa: E402
-from hlposmon.venues.quota import Quota  # noqa: E402
-from hlposmon.venues.websocket import Feed  # noqa: E402
-from hlposmon.wire.hyperliquid import PING  # noqa: E402
-from hlposmon.workers.fill import FillWorker  # noqa: E402
-from hlposmon.workers.price import PriceWorker  # noqa: E402
-from hlposmon.workers.reconcile import ReconcileWorker  # noqa: E402
-from hlposmon.workers.state import StateWorker  # noqa: E402
-from tests.clock import awake_s  # noqa: E402
+from hlposmon.engine.catchup import FIRST_LOOK_MS, CatchUp
+from hlposmon.ipc.queue import Queue, QueueBroken, accept, listen
+from hlposmon.pacing import Backoff
+from hlposmon.supervision.loop import Pulse
+from hlposmon.transport.quota import Quota
+from hlposmon.transport.websocket import Feed
+from hlposmon.venues.hyperliquid.client import HyperliquidInfo
+from hlposmon.venues.hyperliquid.payloads import PING
+from hlposmon.workers.fill import FillWorker
+from hlposmon.workers.price import PriceWorker
+from hlposmon.workers.reconcile import ReconcileWorker
+from hlposmon.workers.state import StateWorker
+from tests.clock import awake_s
+from tests.transport.venue_stage import Options, Venue
 
 
 class Tracker:

@@ -19,7 +19,7 @@ from hlposmon.domain.reports import (
     Welcome,
 )
 from hlposmon.supervision.loop import Pulse
-from hlposmon.wire import hyperliquid as wire
+from hlposmon.venues.hyperliquid import payloads as wire
 from hlposmon.workers import fill as fills
 from hlposmon.workers import recent, reconcile
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from hlposmon.cli.probe.figures import FIGURES, position_count
-from hlposmon.replacing import replace_file
+from hlposmon.system.files import replace_file
 
 TYPE_CHECKING = False  # typing's, without typing
 if TYPE_CHECKING:

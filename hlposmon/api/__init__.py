@@ -1,0 +1,1 @@
+"""The socket's HTTP and WebSocket API: routes, messages, subscribers."""

@@ -1,0 +1,105 @@
+"""What the socket serves, as plain values in the contract's shapes: position, summary, fill, account."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from hlposmon.domain.rendering import (
+    entry,
+    figures,
+    fill_id,
+    is_listed,
+    money,
+    number,
+    side_of,
+    symbol_of,
+    time_text,
+)
+from hlposmon.domain.reports import Fill
+from hlposmon.domain.views import AccountView, View
+
+T = TypeVar("T")
+
+
+def position(view: View, updated_ms: int | None) -> dict[str, Any]:
+    held, shown = view.position, figures(view)
+    venue, _, coin = view.key.split(":", 2)
+    return {
+        "key": view.key,
+        "account": view.account,
+        "venue": venue,
+        "coin": coin,
+        "symbol": symbol_of(view.key),
+        "side": side_of(held.size),
+        "quantity": number(abs(held.size)),
+        "size": number(held.size),
+        "entry_price": entry(held.entry_price),
+        "current_price": number(view.mark),
+        "mark_price": number(view.mark),
+        "unrealized_pnl": money(shown.unrealized),
+        "realized_pnl": money(held.realized),
+        "closed_pnl": money(held.closed_pnl),
+        "fees": money(held.fees),
+        "funding": money(held.funding),
+        "total_pnl": money(shown.total),
+        "notional_value": money(shown.notional),
+        "leverage": number(view.leverage),
+        "margin_used": money(view.margin_used),
+        "liquidation_price": number(view.liquidation_price),
+        "fills": held.fills,
+        "verdict": view.verdict.value,
+        "verdict_reason": view.reason,
+        "last_fill_time": time_text(view.last_fill_ms),
+        "last_updated": time_text(updated_ms),
+        "is_flat": held.is_flat,
+    }
+
+
+def fill(one: Fill) -> dict[str, Any]:
+    return {
+        "symbol": symbol_of(one.key),
+        "side": one.side.value,
+        "quantity": number(one.size),
+        "price": number(one.price),
+        "timestamp": time_text(one.time_ms),
+        "order_id": str(one.order_id),
+        "fill_id": fill_id(one),
+        "tid": one.trade_id,
+        "fee": money(one.fee),
+        "fee_token": one.fee_token,
+    }
+
+
+def positions(
+    views: Iterable[View], updated_ms: Callable[[str, str], int | None]
+) -> dict[str, dict[str, Any]]:
+    """The positions of one account by symbol, by key where a symbol would stand for two."""
+    listed = [view for view in views if is_listed(view)]
+    held = Counter(symbol_of(view.key) for view in listed)
+    return {
+        symbol_of(view.key) if held[symbol_of(view.key)] == 1 else view.key: position(
+            view, updated_ms(view.account, view.key)
+        )
+        for view in listed
+    }
+
+
+def of_all(shown: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
+    """The positions of several accounts by `account/label`."""
+    return {f"{name}/{label}": row for name, rows in shown.items() for label, row in rows.items()}
+
+
+def account(view: AccountView, address: str | None) -> dict[str, Any]:
+    return {
+        "address": address,
+        "equity": money(view.equity),
+        "margin_used": money(view.margin_used),
+        "withdrawable": money(view.withdrawable),
+        "equity_reason": view.equity_reason,
+        "mode": view.mode,
+        "role": view.role or None,
+        "master": view.owner,
+        "verdict": view.verdict.value,
+        "verdict_reason": view.reason,
+        "notices": [notice.text for notice in view.notices],
+    }

@@ -1,0 +1,1 @@
+"""Pure: reports in, effects out. No clock, no I/O, no logging."""

@@ -1,0 +1,193 @@
+"""How the monitor is: healthy, degraded, unhealthy or stopping, and every reason for it. Pure.
+
+Frozen data never looks healthy: a feed that is late degrades, and when nothing is fresh all is unhealthy.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hlposmon.domain.rendering import is_listed, symbol_of
+from hlposmon.domain.reports import NoticeCode
+from hlposmon.domain.verdict import Verdict
+from hlposmon.domain.views import AccountView, View
+from hlposmon.engine.freshness import Limits
+
+# Until then after a start, feeds that have said nothing yet are only late.
+GRACE_S = 15.0
+# And what has to be known of an account before it is ready is only not known yet.
+SETTLED_S = 60.0
+
+
+class ReasonCode(StrEnum):
+    """What a reason is about, beside the codes of notices (NoticeCode)."""
+
+    DRIFT = "drift"
+    AUDIT = "audit"
+    HISTORY = "history"
+    SNAPSHOT = "snapshot"
+    NOTHING_FRESH = "nothing_fresh"
+    LATE = "late"
+    UNPROVEN = "unproven"
+    UNSETTLED = "unsettled"
+    PAST_DRIFT = "past_drift"
+    FLAPPING = "flapping"
+    NOT_UP = "not_up"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why it is not healthy, or not ready; `account` where it is about one."""
+
+    code: ReasonCode | NoticeCode
+    text: str
+    account: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """Seconds since each was last heard; None for never."""
+
+    fills: float | None
+    prices: float | None
+    reconcile: float | None
+    pushes: float | None = None
+    rest: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`ready`: every account is stated and proven, every listed position is, and nothing that an account
+    holds is left out. `reasons`: the worst first. `late`: the reason by feed."""
+
+    status: str
+    reasons: tuple[Reason, ...]
+    ready: bool
+    verdicts: dict[str, int] = field(default_factory=dict)
+    late: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def texts(self) -> list[str]:
+        """The reasons as people read them."""
+        return [reason.text for reason in self.reasons]
+
+
+def assess(
+    views: Sequence[View],
+    accounts: Sequence[AccountView],
+    ages: Ages,
+    limits: Limits,
+    *,
+    uptime_s: float,
+    stopping: bool,
+    journal_failure: str | None,
+    history_failure: str | None = None,
+    snapshot_failure: str | None = None,
+    snapshot_complaints: Sequence[str] = (),
+    workers_down: Sequence[str] = (),
+    flapping: Sequence[str] = (),
+    drifts: Sequence[str] = (),
+) -> Health:
+    """The health and its reasons, the worst first. `drifts` are those of late that are over,
+    `snapshot_complaints` name the positions that the snapshot cannot show as they are."""
+    listed = [view for view in views if is_listed(view)]
+    bad, mild = list(_drifts(listed)), [*_unproven(listed, accounts), *_left_out(accounts)]
+    for code, what, failure in (
+        (ReasonCode.AUDIT, "the audit", journal_failure),
+        (ReasonCode.HISTORY, "the history", history_failure),
+        (ReasonCode.SNAPSHOT, "the snapshot", snapshot_failure),
+    ):
+        if failure is not None:
+            bad.append(Reason(code, f"{what} cannot be written: {failure}"))
+    late, dead = _late(ages, limits)
+    if len(dead) == len(late) == 3 and uptime_s > GRACE_S:
+        bad.append(Reason(ReasonCode.NOTHING_FRESH, "nothing is fresh: " + "; ".join(dead)))
+        late = {}
+    mild = [
+        *(Reason(ReasonCode.LATE, text) for text in (*late.values(), *_unchecked(ages, limits, uptime_s))),
+        *mild,
+        *(Reason(ReasonCode.SNAPSHOT, f"in the snapshot {text}") for text in snapshot_complaints),
+        *(Reason(ReasonCode.PAST_DRIFT, text) for text in drifts),
+        *(Reason(ReasonCode.FLAPPING, f"{name} restarts again and again") for name in flapping),
+        *(Reason(ReasonCode.NOT_UP, f"{name} is not up") for name in workers_down),
+    ]
+    verdicts = [view.verdict for view in listed]
+    proven = all(verdict is Verdict.PROVEN for verdict in [*verdicts, *(one.verdict for one in accounts)])
+    covered = not any(account.severe or account.unsettled for account in accounts)
+    return Health(
+        status=_status(bad, mild, stopping=stopping, is_young=uptime_s < SETTLED_S),
+        reasons=(*bad, *mild),
+        ready=proven and covered and not late and not dead and not stopping,
+        verdicts=dict(Counter(verdict.value for verdict in verdicts)),
+        late=late,
+    )
+
+
+def _status(bad: Sequence[Reason], mild: Sequence[Reason], *, stopping: bool, is_young: bool) -> str:
+    """What only keeps it from being ready for a moment after a start degrades nothing."""
+    if stopping:
+        return "stopping"
+    if bad:
+        return "unhealthy"
+    hurts = [one for one in mild if not is_young or one.code is not ReasonCode.UNSETTLED]
+    return "degraded" if hurts else "healthy"
+
+
+def _drifts(listed: Sequence[View]) -> Iterator[Reason]:
+    for view in listed:
+        if view.verdict is Verdict.DRIFT:
+            text = f"drift: {view.account} {symbol_of(view.key)}: {view.reason}"
+            yield Reason(ReasonCode.DRIFT, text, view.account)
+
+
+def _unproven(listed: Sequence[View], accounts: Sequence[AccountView]) -> Iterator[Reason]:
+    for account in accounts:
+        if account.verdict is not Verdict.PROVEN:
+            text = f"account {account.account} is {account.verdict}: {account.reason}"
+            yield Reason(ReasonCode.UNPROVEN, text, account.account)
+    said = {account.reason for account in accounts}
+    for view in listed:
+        if view.verdict in (Verdict.UNPROVEN, Verdict.STALE) and view.reason not in said:
+            text = f"{view.account} {symbol_of(view.key)} is {view.verdict}: {view.reason}"
+            yield Reason(ReasonCode.UNPROVEN, text, view.account)
+
+
+def _left_out(accounts: Sequence[AccountView]) -> Iterator[Reason]:
+    """What is not watched of an account, or not known to be."""
+    for account in accounts:
+        for notice in account.severe:
+            yield Reason(notice.code, f"account {account.account}: {notice.text}", account.account)
+        if account.unsettled is not None and account.verdict is Verdict.PROVEN:
+            text = f"account {account.account}: {account.unsettled}"
+            yield Reason(ReasonCode.UNSETTLED, text, account.account)
+
+
+def _late(ages: Ages, limits: Limits) -> tuple[dict[str, str], list[str]]:
+    late: dict[str, str] = {}
+    dead = []
+    for feed, name, age, (warn_s, stale_s) in (
+        ("fills", "fills", ages.fills, limits.fills),
+        ("prices", "prices", ages.prices, limits.prices),
+        ("reconcile", "statements", ages.reconcile, limits.reconcile),
+    ):
+        if age is None:
+            late[feed] = f"no {name} yet"
+            dead.append(f"no {name} yet")
+        elif age > warn_s:
+            late[feed] = f"{name} are {age:.0f} s old"
+            if age > stale_s:
+                dead.append(f"{name} are {age:.0f} s old")
+    return late, dead
+
+
+def _unchecked(ages: Ages, limits: Limits, uptime_s: float) -> list[str]:
+    """Of the two ways by which the venue states an account, one may be lost while the other hides it."""
+    said = []
+    if ages.rest is None and ages.pushes is not None and uptime_s > SETTLED_S:
+        said.append("no statement by REST yet: pushed states only")
+    if ages.pushes is not None and ages.pushes > limits.pushes[0]:
+        said.append(f"no state was pushed for {ages.pushes:.0f} s: statements come by REST only")
+    if ages.rest is not None and ages.rest > limits.reconcile[1] and ages.reconcile != ages.rest:
+        said.append(f"no statement by REST for {ages.rest:.0f} s: pushed states only")
+    return said

@@ -1,0 +1,58 @@
+"""What went wrong since the start: gaps, their healing, drifts; and the drifts of late, to be seen.
+
+Once the venue's size is adopted a drift is over with the next statement, a second later; who looks each
+minute would never hear of it. So health names it for a while. Pure: `now_s` is given.
+"""
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable
+
+from hlposmon.domain.changes import Change, Drift, Gap, Healed
+from hlposmon.domain.rendering import number, symbol_of, time_text
+from hlposmon.domain.reports import Unlisted
+
+# As long as this a drift that is over is still named.
+NAMED_S = 300.0
+_KEPT = 16
+KINDS = ("gap", "healed", "drift", "unlisted")
+
+
+class Incidents:
+    """Counts by account and kind, since this process began. A gap that is told again is the same gap."""
+
+    def __init__(self) -> None:
+        self.by_account: dict[str, Counter[str]] = defaultdict(lambda: Counter(dict.fromkeys(KINDS, 0)))
+        self._drifts: deque[tuple[float, str]] = deque(maxlen=_KEPT)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """By kind, of all accounts."""
+        return {kind: sum(one[kind] for one in self.by_account.values()) for kind in KINDS}
+
+    def note(self, changes: Iterable[Change], now_s: float) -> None:
+        for change in changes:
+            if isinstance(change, Gap) and not change.again:
+                self.by_account[change.account]["gap"] += 1
+            elif isinstance(change, Healed):
+                self.by_account[change.account]["healed"] += 1
+            elif isinstance(change, Drift):
+                self.by_account[change.account]["drift"] += 1
+                sizes = f"the book had {number(change.ours)}, the venue {number(change.theirs)}"
+                where = f"{change.account} {symbol_of(change.key)}"
+                said = f"{where}: {change.cause}: {sizes}; the venue's was adopted"
+                self._drifts.append((now_s, f"a drift: {said}"))
+
+    def unlisted(self, unlisted: Unlisted, now_s: float) -> None:
+        """Fills that cannot be had: what was earned with them is in no figure here."""
+        self.by_account[unlisted.account]["unlisted"] += 1
+        window = f"{time_text(unlisted.since_ms)} to {time_text(unlisted.until_ms)}"
+        said = f"account {unlisted.account}: fills from {window} cannot be fetched: {unlisted.reason}"
+        self._drifts.append((now_s, said))
+
+    def recent(self, now_s: float) -> list[str]:
+        """The drifts and losses of the last minutes, the newest first."""
+        return [
+            f"{now_s - at_s:.0f} s ago {text}"
+            for at_s, text in reversed(self._drifts)
+            if now_s - at_s <= NAMED_S
+        ]

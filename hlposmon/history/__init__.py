@@ -1,0 +1,1 @@
+"""The history: the journal's lines as rows of one SQLite file."""

@@ -1,0 +1,1 @@
+"""What connects our own processes: report queues, listening sockets, one-value mailboxes."""

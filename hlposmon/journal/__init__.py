@@ -1,0 +1,1 @@
+"""The audit journal: hash-chained lines, one file a UTC day."""

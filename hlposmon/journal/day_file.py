@@ -1,0 +1,125 @@
+"""The journal's open file: whole lines are appended to it, all of a piece or none.
+
+It follows the day that it is told, finds out when its name was taken away, and ends half a line that a
+crash left before it writes one of its own. When lines reach the disk, the syncer knows. It gives lines no
+numbers and keeps none back.
+"""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hlposmon.journal.fsync import Syncer
+
+# More than the longest line that a failed write has left half of.
+_LONGEST_HALF = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """Half a line at a file's end: its bytes counted, and their SHA-256."""
+
+    length: int
+    digest: str
+
+
+class Refused(Exception):
+    """The disk took only so many whole lines; `cause` says why."""
+
+    def __init__(self, whole: int, cause: OSError) -> None:
+        super().__init__(whole)
+        self.whole, self.cause = whole, cause
+
+
+class DayFile:
+    """`<folder>/audit-YYYY-MM-DD.jsonl`, of one day at a time."""
+
+    def __init__(self, folder: Path, syncer: Syncer) -> None:
+        self.folder = folder
+        self._syncer = syncer
+        self._fd: int | None = None
+        self._day = ""
+
+    def is_for(self, day: str) -> bool:
+        """Whether that day's file is open and still has its name: else lines would go to nobody."""
+        if self._fd is None or self._day != day:
+            return False
+        try:
+            return os.path.samestat(self._path(day).stat(), os.fstat(self._fd))
+        except FileNotFoundError:
+            return False
+
+    def open(self, day: str) -> bool:
+        """Open that day's file, or begin it; whether there is nothing in it. Then `end_half` is due."""
+        self.close()
+        self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._fd = os.open(self._path(day), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._day = day
+        return not os.fstat(self._fd).st_size
+
+    def half(self) -> Half | None:
+        """What a crash left at the end of the open file."""
+        fd, size = self._open_fd(), self._size()
+        if not size or os.pread(fd, 1, size - 1) == b"\n":
+            return None
+        raw = os.pread(fd, _LONGEST_HALF, max(0, size - _LONGEST_HALF)).rpartition(b"\n")[2]
+        return Half(len(raw), hashlib.sha256(raw).hexdigest())
+
+    def end_half(self) -> None:
+        """After half a line, the next one begins on one of its own."""
+        fd, size = self._open_fd(), self._size()
+        if size and os.pread(fd, 1, size - 1) != b"\n":
+            os.write(fd, b"\n")
+        self._syncer.opened(fd, self._path(self._day))
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """All of them or none: what a full disk took is cut off again. Where even that is refused, whole
+        lines that stand there count (Refused tells how many), and half a line stays behind them."""
+        fd, length = self._open_fd(), self._size()
+        raw = b"".join(lines)
+        view = memoryview(raw)
+        try:
+            while view:
+                view = view[os.write(fd, view) :]
+        except OSError as error:
+            try:
+                os.ftruncate(fd, length)
+            except OSError:
+                whole = _whole(lines, len(raw) - len(view))
+                self._syncer.wrote(b"".join(lines[:whole]))
+                raise Refused(whole, error) from error
+            raise
+        self._syncer.wrote(raw)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._fd is not None:
+            self._syncer.left()
+            with contextlib.suppress(OSError):
+                os.close(self._fd)
+            self._fd = None
+
+    # ------------------------------------------------------------------ within
+
+    def _path(self, day: str) -> Path:
+        return self.folder / f"audit-{day}.jsonl"
+
+    def _open_fd(self) -> int:
+        assert self._fd is not None, "a file is open"
+        return self._fd
+
+    def _size(self) -> int:
+        return os.fstat(self._open_fd()).st_size
+
+
+def _whole(lines: Sequence[bytes], written: int) -> int:
+    count = 0
+    for line in lines:
+        written -= len(line)
+        if written < 0:
+            break
+        count += 1
+    return count

@@ -1,0 +1,264 @@
+"""When what was written reaches the disk: `each` at once, `batch` once a second by a thread, `off` never.
+
+`os.write` puts lines into the kernel's memory, where a crash of ours cannot reach them; only a power cut
+can. A disk may take seconds to sync, and the tracker must not wait for it: the thread has descriptors of
+its own, and one sync is under way at a time. After a failed sync the kernel may call pages clean that
+never reached the disk, so that the next sync succeeds and proves nothing (fsyncgate, 2018). What was
+written since the last good sync is therefore kept in memory, and after a failure written again, to the same
+place, through a new descriptor, before it is synced again.
+"""
+
+import errno
+import os
+import queue
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hlposmon.system.threads import start_deaf
+
+BATCH_S = 1.0
+RETRY_S = 1.0
+# What is kept to be written again: at 500 fills a second more than a minute of a disk that stands still.
+KEPT_BYTES = 32 << 20
+# How long the end waits for the disk; after it, only a power cut could lose the rest.
+PATIENCE_S = 1.5
+
+
+@dataclass(slots=True)
+class _Tail:
+    """One file: up to `good` it is on the disk, up to `end` it was written; `kept` is what lies between."""
+
+    path: Path
+    fd: int
+    good: int
+    end: int
+    kept: deque[tuple[int, bytes]] = field(default_factory=deque)
+    kept_bytes: int = 0
+    dropped: int = 0
+    since_s: float | None = None
+    error: OSError | None = None
+    leaving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Bring a tail to the disk up to `end`; with `again`, write that first."""
+
+    tail: _Tail
+    end: int
+    again: tuple[tuple[int, bytes], ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """A sync that had failed has succeeded; `unsure` bytes could not be written again before it."""
+
+    path: Path
+    reason: str
+    offset: int
+    rewritten: int
+    unsure: int
+
+
+class Syncer:
+    """Is told what was opened and written, and the time. `failure` stands until a sync is good again."""
+
+    def __init__(self, policy: str) -> None:
+        assert policy in ("each", "batch", "off"), policy
+        self.policy = policy
+        self._tails: list[_Tail] = []
+        self._mended: list[Mended] = []
+        self._busy: _Job | None = None
+        self._retry_at_s = 0.0
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[_Job, OSError | None, int | None]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def failure(self) -> str | None:
+        """Why something written may not be on the disk."""
+        failed = next((tail for tail in self._tails if tail.error is not None), None)
+        if failed is None or failed.error is None:
+            return None
+        return f"{failed.path}: not synced: {failed.error.strerror}"
+
+    @property
+    def unsynced(self) -> int:
+        """Bytes that were written and are not known to be on the disk."""
+        return sum(tail.end - tail.good for tail in self._tails)
+
+    def take_mended(self) -> list[Mended]:
+        """What has come right since this was last asked."""
+        mended, self._mended = self._mended, []
+        return mended
+
+    def opened(self, fd: int, path: Path) -> None:
+        """Lines go to this file from here on."""
+        self.left()
+        size = os.fstat(fd).st_size
+        self._tails.append(_Tail(path, os.dup(fd), size, size))
+
+    def wrote(self, raw: bytes) -> None:
+        """This stands at the end of the file that was opened last."""
+        tail = self._tails[-1]
+        if self.policy != "off":
+            tail.kept.append((tail.end, raw))
+            tail.kept_bytes += len(raw)
+            while tail.kept_bytes > KEPT_BYTES:
+                _, oldest = tail.kept.popleft()
+                tail.kept_bytes -= len(oldest)
+                tail.dropped += len(oldest)
+        tail.end += len(raw)
+
+    def left(self) -> None:
+        """Nothing more goes to the file that was opened last."""
+        if self._tails:
+            self._tails[-1].leaving = True
+
+    def step(self, now_s: float) -> None:
+        """Take up what is done and begin what is due; with `each`, wait for it."""
+        self._collect(now_s)
+        if self.policy == "off":
+            self._let_go()
+            return
+        for tail in list(self._tails):
+            if tail.good == tail.end and tail.error is None:
+                if tail.leaving and not self._is_used(tail):
+                    self._forget(tail)
+                continue
+            tail.since_s = now_s if tail.since_s is None else tail.since_s
+            due = tail.leaving or self.policy == "each" or now_s - tail.since_s >= BATCH_S
+            if tail.error is not None:
+                due = now_s >= self._retry_at_s
+            if due and self._busy is None:
+                self._begin(tail, now_s)
+
+    def close(self, *, within_s: float = PATIENCE_S) -> None:
+        """Bring all to the disk, within so many seconds."""
+        self.left()
+        deadline = time.monotonic() + within_s
+        self._retry_at_s = 0.0
+        self.step(time.monotonic())
+        while self._tails and time.monotonic() < deadline and self.failure is None:
+            self._await(deadline)
+            self.step(time.monotonic())
+        if self._busy is None:
+            self._let_go()
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread.join(timeout=0.0 if self._busy else 0.5)
+
+    # ------------------------------------------------------------------ within
+
+    def _begin(self, tail: _Tail, now_s: float) -> None:
+        again = tuple(tail.kept) if tail.error is not None else None
+        job = _Job(tail, tail.end, again)
+        tail.since_s = None
+        if self.policy == "each":
+            self._finish(job, *_bring(job), now_s)
+            return
+        self._busy = job
+        if self._thread is None:
+            self._thread = start_deaf(self._work, name="syncer")
+        self._jobs.put(job)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            self._done.put((job, *_bring(job)))
+
+    def _await(self, deadline: float) -> None:
+        if self._busy is not None:
+            try:
+                job, error, fd = self._done.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                return
+            self._busy = None
+            self._finish(job, error, fd, time.monotonic())
+
+    def _collect(self, now_s: float) -> None:
+        try:
+            job, error, fd = self._done.get_nowait()
+        except queue.Empty:
+            return
+        self._busy = None
+        self._finish(job, error, fd, now_s)
+
+    def _finish(self, job: _Job, error: OSError | None, fd: int | None, now_s: float) -> None:
+        tail = job.tail
+        if error is not None:
+            tail.error = error
+            self._retry_at_s = now_s + RETRY_S
+            return
+        if fd is not None:
+            os.close(tail.fd)
+            tail.fd = fd
+        if tail.error is not None:
+            rewritten = sum(len(raw) for _, raw in job.again or ())
+            reason = tail.error.strerror or str(tail.error)
+            self._mended.append(Mended(tail.path, reason, tail.good, rewritten, tail.dropped))
+            tail.error = None
+        tail.good, tail.dropped = job.end, 0
+        while tail.kept and tail.kept[0][0] < job.end:
+            tail.kept_bytes -= len(tail.kept.popleft()[1])
+        if tail.leaving and tail.good == tail.end:
+            self._forget(tail)
+
+    def _is_used(self, tail: _Tail) -> bool:
+        return self._busy is not None and self._busy.tail is tail
+
+    def _forget(self, tail: _Tail) -> None:
+        os.close(tail.fd)
+        self._tails.remove(tail)
+
+    def _let_go(self) -> None:
+        """Nothing is synced any more: not by a policy of `off`, and not after the end."""
+        for tail in list(self._tails):
+            if self._is_used(tail):
+                continue
+            tail.good, tail.error, tail.kept_bytes = tail.end, None, 0
+            tail.kept.clear()
+            if tail.leaving:
+                self._forget(tail)
+
+
+def _bring(job: _Job) -> tuple[OSError | None, int | None]:
+    """Sync a tail; what went wrong, and the descriptor that takes the place of the failed one."""
+    fd: int | None = None
+    try:
+        if job.again is None:
+            os.fdatasync(job.tail.fd)
+            return None, None
+        fd = _written_again(job)
+        os.fdatasync(job.tail.fd if fd is None else fd)
+        return None, fd
+    except OSError as error:
+        if fd is not None:
+            os.close(fd)
+        return error, None
+
+
+def _written_again(job: _Job) -> int | None:
+    """A new descriptor through which all that is kept was written to where it stands; None for a file that
+    has no name any more, since nobody will look for it."""
+    try:
+        fd = os.open(job.tail.path, os.O_WRONLY | os.O_CLOEXEC)  # not O_APPEND: that would append
+    except FileNotFoundError:
+        return None
+    try:
+        if not os.path.samestat(os.fstat(fd), os.fstat(job.tail.fd)):
+            os.close(fd)
+            return None
+        if os.fstat(fd).st_size < job.end:
+            raise OSError(errno.EIO, "the file has become shorter than it was written")
+        for offset, raw in job.again or ():
+            view = memoryview(raw)
+            while view:
+                done = os.pwrite(fd, view, offset)
+                view, offset = view[done:], offset + done  # noqa: PLW2901 - both move on
+    except OSError:
+        os.close(fd)
+        raise
+    return fd

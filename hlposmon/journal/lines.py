@@ -1,0 +1,313 @@
+"""The audit journal's lines: changes as JSON objects, chained by hashes; and what recovery reads back.
+
+A line is one object. Its last two fields are `prev`, the hash of the line before, and `hash`, the
+SHA-256 (hex) of the line's own bytes up to and without `,"hash":…`. So whoever alters, removes or
+moves a line breaks the chain, across days too. No float is ever in it.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+
+from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, Healed, VerdictChanged
+from hlposmon.domain.payments import Payments
+from hlposmon.domain.position import Position
+from hlposmon.domain.rendering import entry, fill_id, number, symbol_of, time_text
+from hlposmon.domain.reports import Identity
+from hlposmon.domain.views import Memory, window_ms
+from hlposmon.errors import WireError
+from hlposmon.text import dumps, loads
+
+FIRST_PREV = "0" * 64
+CHECKPOINT_MARK = b'"type":"checkpoint"'
+_HASH_FIELD = b',"hash":"'
+
+
+def seal(body: dict[str, Any], *, seq: int, prev: str) -> tuple[bytes, str]:
+    """Line number `seq` behind the line whose hash is `prev`, newline included, and its own hash."""
+    raw = dumps({"seq": seq, **body, "prev": prev})
+    digest = hashlib.sha256(raw[:-1]).hexdigest()
+    return raw[:-1] + _HASH_FIELD + digest.encode() + b'"}\n', digest
+
+
+def open_line(line: bytes) -> dict[str, Any]:
+    """The object of a whole, unaltered line; WireError for any other."""
+    body, mark, rest = line.rstrip(b"\n").rpartition(_HASH_FIELD)
+    if not mark or rest[-2:] != b'"}' or hashlib.sha256(body).hexdigest().encode() != rest[:-2]:
+        raise WireError(f"a line whose hash is not that of its bytes: {line[:80]!r}")
+    found = loads(line)
+    if not isinstance(found, dict) or type(found.get("seq")) is not int or type(found.get("prev")) is not str:
+        raise WireError(f"a line that was sealed, but not by us: {line[:80]!r}")
+    return found
+
+
+def body_of(change: Change, *, now_ms: int) -> dict[str, Any] | None:
+    """The journal's object for a change; None for one that is not journalled (a first doubt)."""
+    match change:
+        case Filled():
+            facts = _fill_facts(change)
+            kind = "fill"
+        case Adopted():
+            facts = {
+                "event": change.reason.value,
+                "before": _state(change.before),
+                "statement_time": time_text(change.statement_ms),
+                "statement_ms": change.statement_ms,
+                "position": _state(change.position),
+            }
+            kind = "position_change"
+        case Funded(funding=paid):
+            facts = {
+                "amount": number(paid.amount),
+                "size": number(paid.size),
+                "rate": number(paid.rate),
+                "time_ms": paid.time_ms,
+                "position": _state(change.position),
+            }
+            kind = "funding"
+        case Gap():
+            facts = {
+                "expected": number(change.expected),
+                "found": number(change.found),
+                "since": time_text(change.since_ms),
+                "since_ms": change.since_ms,
+            }
+            kind = "gap"
+        case Healed():
+            facts = {"missing": change.missing, "since": time_text(change.since_ms)}
+            kind = "healed"
+        case Drift():
+            facts = {
+                "book_size": number(change.ours),
+                "venue_size": number(change.theirs),
+                "cause": change.cause,
+                "statement_time": time_text(change.statement_ms),
+            }
+            kind = "drift"
+        case VerdictChanged():
+            facts = {
+                "verdict": change.verdict.value,
+                "reason": change.reason,
+                "before": change.before.value if change.before else None,
+            }
+            kind = "verdict"
+        case Doubt():
+            return None
+    account, key = whose(change)
+    return {
+        "timestamp": time_text(now_ms),
+        "type": kind,
+        "account": account,
+        "key": key,
+        "symbol": symbol_of(key),
+        **facts,
+    }
+
+
+def _fill_facts(change: Filled) -> dict[str, Any]:
+    fill = change.fill
+    return {
+        "side": fill.side.value,
+        "quantity": number(fill.size),
+        "price": number(fill.price),
+        "fee": number(fill.fee),
+        "fee_token": fill.fee_token,
+        "fill_id": fill_id(fill),
+        "order_id": str(fill.order_id),
+        "start_position": number(fill.start_position),
+        "closed_pnl": number(fill.closed_pnl),
+        "direction": fill.direction,
+        "crossed": fill.crossed,
+        "liquidation": fill.liquidation,
+        "tid": fill.trade_id,
+        "hash_of_transaction": fill.hash,
+        "time_ms": fill.time_ms,
+        "effect": change.effect.value if change.effect else None,
+        "late": change.late,
+        "position": _state(change.position),
+    }
+
+
+def whose(change: Change) -> tuple[str, str]:
+    """The account and the key that a change is about."""
+    if isinstance(change, Filled):
+        return change.fill.account, change.fill.key
+    if isinstance(change, Funded):
+        return change.funding.account, change.funding.key
+    return change.account, change.key
+
+
+def event(kind: str, *, now_ms: int, **facts: Any) -> dict[str, Any]:
+    """An object that is about no position: start, stop, checkpoint."""
+    return {"timestamp": time_text(now_ms), "type": kind, **facts}
+
+
+# ------------------------------------------------------------------ recovery
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What the lines since the last checkpoint say: the book's memories, the accounts' starts."""
+
+    seq: int = 0
+    prev: str = FIRST_PREV
+    addresses: dict[str, str] = field(default_factory=dict)
+    base_ms: dict[str, int] = field(default_factory=dict)
+    memories: dict[tuple[str, str], Memory] = field(default_factory=dict)
+    unsure: dict[str, dict[str, int]] = field(default_factory=dict)
+    mode: str = ""
+
+    def forget_owed_payments(self) -> None:
+        """Lines are missing: all funding up to the newest that is known counts as booked."""
+        self.memories = {
+            name: replace(one, payments=Payments(one.payments.last_ms)) for name, one in self.memories.items()
+        }
+
+
+def checkpoint(
+    memories: list[Memory],
+    base_ms: dict[str, int],
+    addresses: dict[str, str],
+    *,
+    unsure: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
+    mode: str = "",
+) -> dict[str, Any]:
+    """The facts of a checkpoint line: everything that recovery needs, so that it need read no further."""
+    return {
+        "mode": mode,
+        "unsure": {name: dict(since_ms) for name, since_ms in unsure.items()},
+        "addresses": addresses,
+        "base_ms": base_ms,
+        "book": [
+            {
+                "account": memory.account,
+                "key": memory.key,
+                "known_ms": memory.known_ms,
+                "last_funding_ms": memory.payments.last_ms,
+                "funding_floor_ms": memory.payments.floor_ms,
+                "fundings": list(memory.payments.booked),
+                "position": _state(memory.position),
+                "seen": [list(identity) for identity in memory.seen],
+            }
+            for memory in memories
+        ],
+    }
+
+
+def replay(body: dict[str, Any], into: Recovered) -> None:
+    """Take one opened line into account. Lines come in order, the first one being a checkpoint.
+
+    A checkpoint may be ahead of the lines behind it, as it holds all that one report changed: what it
+    knows already is passed over.
+    """
+    kind = body["type"]
+    if kind == "checkpoint":
+        into.addresses = dict(body["addresses"])
+        into.base_ms = dict(body["base_ms"])
+        into.mode = body["mode"]
+        into.unsure = {name: dict(since_ms) for name, since_ms in body["unsure"].items()}
+        into.memories = {(row["account"], row["key"]): _memory(row) for row in body["book"]}
+    elif kind == "stated":
+        # The account is watched anew from here on; what was known of it before is history.
+        into.base_ms[body["account"]] = body["base_ms"]
+        into.memories = {name: one for name, one in into.memories.items() if name[0] != body["account"]}
+    elif kind in ("gap", "healed", "drift", "feed"):
+        _replay_doubt(body, into)
+    elif kind in ("fill", "position_change", "funding"):
+        _replay_change(body, into)
+
+
+def _replay_doubt(body: dict[str, Any], into: Recovered) -> None:
+    """What is not known to be whole, and since when: a crash must not forget it."""
+    unsure = into.unsure.setdefault(body["account"], {})
+    key = body.get("key", "")
+    if body["type"] == "gap" or (body["type"] == "feed" and not body["live"]):
+        if body["since_ms"] is not None:
+            unsure[key] = min(body["since_ms"], unsure.get(key, body["since_ms"]))
+    else:
+        unsure.pop(key, None)
+
+
+def _replay_change(body: dict[str, Any], into: Recovered) -> None:
+    account, key, kind = body["account"], body["key"], body["type"]
+    since_ms = into.base_ms.get(account, 0)
+    old = into.memories.get((account, key)) or Memory(account, key, Position(), since_ms, Payments(), ())
+    position = _position(body["position"])
+    known_ms, seen, payments = old.known_ms, old.seen, old.payments
+    starts = kind == "position_change" and body["event"] == "start"
+    if position.fills < old.position.fills and not starts:
+        return
+    if kind == "funding":
+        payments = payments.paid(body["time_ms"])
+    elif starts:
+        known_ms, seen = body["statement_ms"], ()
+    elif kind == "position_change":
+        # An entry price says nothing of fills: one from before the statement may still be on its way.
+        known_ms = known_ms if body["event"] == "entry" else max(known_ms, body["statement_ms"])
+    else:
+        identity = _identity_of(body)
+        if body["effect"] is not None and not seen:
+            known_ms = min(known_ms, identity[0])  # the statement before it lagged
+        if identity not in seen:
+            seen = (*seen, identity)
+        known_ms = window_ms((one[0] for one in seen), known_ms)
+    seen = tuple(identity for identity in seen if identity[0] >= known_ms)
+    into.memories[account, key] = Memory(account, key, position, known_ms, payments, seen)
+
+
+def _identity_of(body: dict[str, Any]) -> Identity:
+    return (
+        body["time_ms"],
+        body["key"],
+        int(body["order_id"]),
+        body["tid"] or 0,
+        body["side"],
+        Decimal(body["start_position"]),
+        Decimal(body["quantity"]),
+    )
+
+
+def _memory(row: dict[str, Any]) -> Memory:
+    seen = tuple(
+        (time_ms, key, order_id, trade_id, side, Decimal(start), Decimal(size))
+        for time_ms, key, order_id, trade_id, side, start, size in row["seen"]
+    )
+    return Memory(
+        account=row["account"],
+        key=row["key"],
+        position=_position(row["position"]),
+        known_ms=row["known_ms"],
+        # Older lines know the newest payment alone.
+        payments=Payments(
+            row.get("funding_floor_ms", row["last_funding_ms"]), tuple(row.get("fundings", ()))
+        ),
+        seen=seen,
+    )
+
+
+def _state(position: Position) -> dict[str, Any]:
+    return {
+        "size": number(position.size),
+        "entry_price": entry(position.entry_price),
+        "cost": number(position.cost),
+        "realized_pnl": number(position.realized),
+        "closed_pnl": number(position.closed_pnl),
+        "fees": number(position.fees),
+        "funding": number(position.funding),
+        "fills": position.fills,
+    }
+
+
+def _position(body: dict[str, Any]) -> Position:
+    return Position(
+        size=Decimal(body["size"]),
+        cost=Decimal(body["cost"]),
+        realized=Decimal(body["realized_pnl"]),
+        closed_pnl=Decimal(body["closed_pnl"]),
+        fees=Decimal(body["fees"]),
+        funding=Decimal(body["funding"]),
+        fills=body["fills"],
+    )

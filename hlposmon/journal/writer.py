@@ -1,0 +1,296 @@
+"""The audit journal: one file a UTC day, one JSON object a line, chained by hashes across days.
+
+What the book says is appended here before anybody is told. Each file, each start and every so many
+lines begin with a checkpoint that holds the whole book, so recovery reads from the last checkpoint on
+and nothing before. When a line cannot be written (disk full, folder read-only)
+it is kept in order and written when it can be; `failure` says so meanwhile. Nothing is claimed to be
+written that is not. As long as older files cannot be read nothing is appended: the chain would fork.
+Whoever is told of each `sealed` line may keep those that could not be written, and hand them back at the
+next start. It knows lines, not what they mean.
+"""
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hlposmon.domain.rendering import time_text
+from hlposmon.errors import NotPermitted
+from hlposmon.journal.day_file import DayFile
+from hlposmon.journal.files import written_below
+from hlposmon.journal.fsync import PATIENCE_S, Syncer
+from hlposmon.journal.lines import Recovered, event, open_line
+from hlposmon.journal.reader import lines_after
+from hlposmon.journal.recovery import ReadBack, Unsound, read_back
+from hlposmon.journal.tail import Tail, day_of
+
+CHECKPOINT_LINES = 5_000
+# Lines kept while the disk refuses, about 1 kB each, and 2 kB while they have no number: what a machine with
+# 512 MB has to spare. Beyond that the oldest are let go, and counted; the history may still have them.
+BACKLOG_LINES = 50_000
+_RETRY_S = 1.0
+# Lines of altered bytes that a start names one by one.
+_NAMED_DAMAGES = 20
+# A sealed line: the object, the day whose file it is for, its bytes.
+Sealed = tuple[dict[str, Any], str, bytes]
+
+
+class Journal:
+    """Appends lines to `<log_dir>/trading/audit-YYYY-MM-DD.jsonl`. `fsync` is each, batch or off; `sealed`
+    hears each line, and `kept_seq` says up to which number it was kept there."""
+
+    def __init__(
+        self,
+        log_dir: Path,
+        *,
+        fsync: str,
+        checkpoint: Callable[[], dict[str, Any]],
+        sealed: Callable[[dict[str, Any], str, bytes], object] | None = None,
+        kept_seq: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.folder = written_below(log_dir)
+        self._refusal: str | None = None
+        self._syncer = Syncer(fsync)
+        self._remarks: list[tuple[str, dict[str, Any]]] = []
+        # Why older files could not be read, and what waits until they can: it has no number before.
+        self._unread: str | None = None
+        self._unread_since_ms = 0
+        self._unsealed: deque[tuple[str, dict[str, Any]]] = deque()
+        # What others kept while the files could not be read: lines, and how far the chain had come.
+        self._kept: list[tuple[str, bytes]] = []
+        self._floor: tuple[int, str] | None = None
+        self._retry_at_s = 0.0
+        self._lost_before = 0
+        self._file = DayFile(self.folder, self._syncer)
+        self._tail = Tail(self._file, checkpoint=checkpoint, sealed=sealed, kept_seq=kept_seq)
+
+    @property
+    def seq(self) -> int:
+        """The number of the last line appended."""
+        return self._tail.seq
+
+    @property
+    def hash(self) -> str:
+        """The hash of the last line appended."""
+        return self._tail.prev
+
+    @property
+    def day(self) -> str:
+        """The day of the newest file."""
+        return self._tail.day
+
+    @property
+    def written_seq(self) -> int:
+        """Up to this number every line is in a file, or will never be: who keeps others keeps them for us.
+        Lines that had to be let go count until a later one is written."""
+        return self._tail.written_seq
+
+    @property
+    def lost(self) -> int:
+        """Lines that had to be let go, unwritten, since the start."""
+        return self._tail.lost
+
+    @property
+    def missing(self) -> tuple[int, int] | None:
+        """First and last number of lines that are not in this folder, found at the start."""
+        return self._tail.missing
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether what was recovered rests on all lines since a checkpoint."""
+        return self._tail.is_whole
+
+    @property
+    def backlog(self) -> int:
+        """Lines that are not in the file yet."""
+        return len(self._tail.pending) + len(self._unsealed)
+
+    @property
+    def failure(self) -> str | None:
+        """Why lines are not in the file, or may not be on the disk."""
+        if self._refusal is not None and self.lost > self._lost_before:
+            return f"{self._refusal}; {self.lost - self._lost_before} lines had to be let go"
+        return self._refusal or self._syncer.failure
+
+    @property
+    def fsync(self) -> str:
+        """The policy: each, batch or off; may be set at any time."""
+        return self._syncer.policy
+
+    @fsync.setter
+    def fsync(self, policy: str) -> None:
+        self._syncer.policy = policy
+
+    def take_remarks(self) -> list[tuple[str, dict[str, Any]]]:
+        """What was found wrong with the files since this was last asked: a sentence, and its facts."""
+        remarks, self._remarks = self._remarks, []
+        return remarks
+
+    def lines_after(
+        self, seq: int, damaged: Callable[[str, str], object] = lambda _name, _reason: None
+    ) -> Iterator[Sealed]:
+        """Every line behind number `seq` that there is, in order: out of the files, then what waits.
+
+        `damaged` hears of each compressed file that cannot be unpacked: its name, and why. The rest of it is
+        passed over. Raises OSError or NotPermitted for a file that cannot be read.
+        """
+        for line, day, raw in lines_after(self.folder, seq, damaged):
+            seq = line["seq"]
+            yield line, day, raw
+        for day, raw in list(self._tail.pending):
+            line = open_line(raw)
+            if line["seq"] > seq:
+                yield line, day, raw
+
+    def recover(self, now_ms: int, unwritten: Iterable[tuple[str, bytes]] = ()) -> Recovered:
+        """Read what the files know since the last checkpoint and go on behind the last line; call once,
+        first. `unwritten` are the days and bytes of lines that the files would not take before a crash.
+
+        A line that a crash left half written stays where it is; the line after it says so. When there are
+        files that cannot be read nothing is recovered, and `commit` tries again: `failure` says why.
+        """
+        self._tail.now_ms = self._unread_since_ms = now_ms
+        self._kept = list(unwritten)
+        try:
+            return self._take_up(self._read_back())
+        except (OSError, NotPermitted) as error:
+            self._refusal = self._unread = self._why_unread(error)
+            return Recovered()
+
+    def go_on_behind(self, seq: int, digest: str) -> None:
+        """The line of that number and hash was written elsewhere: the next one chains to it."""
+        self._floor = seq, digest
+        if self._unread is None:
+            self._tail.rise_to(self._floor)
+
+    def append(self, body: dict[str, Any], now_ms: int) -> None:
+        """Add a line; `commit` writes it. A new day, or a long way since the last, brings a checkpoint."""
+        self._tail.now_ms = now_ms
+        day = day_of(now_ms)
+        # The clock may be set back: a file once left is not returned to.
+        if day > self._tail.day or self._tail.since_checkpoint >= CHECKPOINT_LINES:
+            self._tail.day = max(day, self._tail.day)
+            self.append_checkpoint(now_ms)
+        self._add(body)
+
+    def append_checkpoint(self, now_ms: int) -> None:
+        """Add a checkpoint line."""
+        self._tail.now_ms = now_ms
+        self._add(self._tail.checkpoint())
+
+    def commit(self, now_s: float) -> bool:
+        """Write all that was appended; whether nothing is left over. After a failure it is tried again
+        once a second."""
+        if (self._tail.pending or self._unread) and (self._refusal is None or now_s >= self._retry_at_s):
+            try:
+                self._try_to_read()
+                self._tail.write()
+                self._refusal = None
+                self._tell_lost()
+            except (OSError, NotPermitted) as error:
+                self._refusal = self._why_unread(error) if self._unread else _reason(error, self.folder)
+                self._retry_at_s = now_s + _RETRY_S
+                self._file.close()
+                self._let_go_beyond(BACKLOG_LINES)
+        self._syncer.step(now_s)
+        for mended in self._syncer.take_mended():
+            facts = {
+                "file": mended.path.name,
+                "reason": mended.reason,
+                "offset": mended.offset,
+                "rewritten": mended.rewritten,
+                "unsure": mended.unsure,
+            }
+            self._remarks.append(("the disk had refused to sync the audit; it was written again", facts))
+            self._add(event("resynced", now_ms=self._tail.now_ms, **facts))
+        return not self.backlog
+
+    def close(self, *, within_s: float = PATIENCE_S) -> None:
+        """Write what can be written, and let go of the file; the disk is waited for so long."""
+        with contextlib.suppress(OSError, NotPermitted):
+            self._try_to_read()
+            self._tail.write()
+        self._file.close()
+        self._syncer.close(within_s=within_s)
+
+    # ------------------------------------------------------------------ within
+
+    def _tell_lost(self) -> None:
+        """Lines that were let go are in no file: a person should hear of it, when it is over as well."""
+        if self.lost > self._lost_before:
+            said = "audit lines had to be let go while they could not be written"
+            facts = {"lines": self.lost - self._lost_before, "backlog_lines": BACKLOG_LINES}
+            self._remarks.append((said, facts))
+            self._lost_before = self.lost
+
+    def _read_back(self) -> ReadBack:
+        # A folder that cannot even be made may be one that is not mounted yet, with files of ours in it.
+        self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        return read_back(self.folder)
+
+    def _take_up(self, back: ReadBack) -> Recovered:
+        """Seal from here on, behind the last line; first what is to be said of the files themselves."""
+        self._tail.seq, self._tail.prev = back.found.seq, back.found.prev
+        self._tail.is_whole = back.is_whole
+        day, self._tail.day = self._tail.day, back.day or self._tail.day
+        kept, self._kept = self._kept, []
+        self._tail.take_back(kept, back)
+        self._tail.rise_to(self._floor)
+        for one in back.torn:
+            self._add(event("torn", now_ms=self._tail.now_ms, bytes=one.length, sha256=one.digest))
+        self._tail.is_marked = True
+        for one in back.damaged[:_NAMED_DAMAGES]:
+            self._damaged("a line of the audit was altered and is not believed", one)
+        if back.anew:
+            self._damaged("no checkpoint of the audit is sound: the book begins anew", None)
+        self._tail.day = max(day, self._tail.day)
+        if back.headless:
+            self._tail.since_checkpoint = CHECKPOINT_LINES  # every file begins with one
+        return back.found
+
+    def _damaged(self, said: str, one: Unsound | None) -> None:
+        facts = {} if one is None else {"file": one.path.name, "line": one.line}
+        self._remarks.append((said, {"folder": self.folder, **facts}))
+        self._add(event("audit_damaged", now_ms=self._tail.now_ms, reason=said, **facts))
+
+    def _try_to_read(self) -> None:
+        """Read now what could not be read at the start; then all that has waited gets its number."""
+        if self._unread is None:
+            return
+        back = self._read_back()
+        reason, self._unread = self._unread, None
+        unsealed, self._unsealed = self._unsealed, deque()
+        self._take_up(back)
+        day, self._tail.day = self._tail.day, back.day or self._tail.day
+        if back.found.seq:
+            said = "the audit could not be read at the start"
+            said += ": the book began anew" if self._floor is None else ""
+            self._remarks.append((said, {"reason": reason, "lines": len(unsealed)}))
+            facts = {"reason": reason, "since": time_text(self._unread_since_ms), "lines": len(unsealed)}
+            self._add(event("audit_unread", now_ms=self._tail.now_ms, **facts))
+        for its_day, body in unsealed:
+            self._tail.day = max(its_day, self._tail.day)
+            self._add(body)
+        self._tail.day = max(day, self._tail.day)
+
+    def _why_unread(self, error: OSError | NotPermitted) -> str:
+        if isinstance(error, NotPermitted):
+            return str(error)
+        return f"{error.filename or self.folder}: the audit cannot be read: {error.strerror}"
+
+    def _let_go_beyond(self, most: int) -> None:
+        while len(self._unsealed) > most:  # these have no number yet
+            self._unsealed.popleft()
+            self._tail.lost += 1
+        self._tail.let_go_beyond(most)
+
+    def _add(self, body: dict[str, Any]) -> None:
+        if self._unread is not None:
+            self._unsealed.append((self._tail.day, body))
+        else:
+            self._tail.add(body)
+
+
+def _reason(error: OSError | NotPermitted, folder: Path) -> str:
+    return f"{error.filename or folder}: {error.strerror}" if isinstance(error, OSError) else str(error)

@@ -1,0 +1,1 @@
+"""Prometheus figures: what is counted, and their exposition."""

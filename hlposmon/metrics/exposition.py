@@ -1,0 +1,239 @@
+"""Every figure for Prometheus, made when it is asked for: the money, what is true, the machine.
+
+Names follow https://prometheus.io/docs/practices/naming: base units, `_total` for what only grows, ages as
+the time of the last event. What is a counter here begins at zero with the tracker; restarts are the
+supervisor's, and begin with it.
+"""
+
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+from hlposmon import __version__
+from hlposmon.domain.rendering import Figures, figures, is_listed, totals
+from hlposmon.domain.verdict import Verdict
+from hlposmon.domain.views import View
+from hlposmon.engine.incidents import KINDS
+from hlposmon.metrics.families import Metric, counter, exposition_of, gauge, histogram, process, single
+from hlposmon.metrics.input import MetricsInput
+
+POSITION, ACCOUNT, FEED, WORKER = ("account", "key"), ("account",), ("feed",), ("worker",)
+Rows = Iterator[tuple[tuple[str, ...], Any]]
+STATUSES = ("healthy", "degraded", "unhealthy", "stopping")
+
+
+def exposition(given: MetricsInput, accept: str = "") -> tuple[str, bytes]:
+    """The content type and the text of all figures."""
+    parts = (_positions, _accounts, _truth, _fills, _feeds, _keeping, _serving, _workers, _about)
+    return exposition_of((metric for part in parts for metric in part(given)), accept)
+
+
+def _positions(given: MetricsInput) -> Iterator[Metric]:
+    """Of every position that was ever held; what is stated of an open one only while it is open."""
+    shown = [((view.account, view.key), view, figures(view)) for view in given.views]
+
+    def each(name: str, text: str, value: Callable[[View, Figures], Decimal | float | None]) -> Metric:
+        rows = ((labels, value(view, one)) for labels, view, one in shown)
+        return gauge(f"hlposmon_position_{name}", text, POSITION, rows)
+
+    def last_fill_s(view: View, _: Figures) -> float | None:
+        return None if view.last_fill_ms is None else view.last_fill_ms / 1000
+
+    yield each("size", "Signed size in base units; 0 when flat.", lambda view, _: view.position.size)
+    yield each("entry_price_usd", "Average entry price.", lambda view, _: view.position.entry_price)
+    yield each("mark_price_usd", "Mark price.", lambda view, _: view.mark)
+    yield each("liquidation_price_usd", "As the exchange states it.", lambda view, _: view.liquidation_price)
+    yield each("notional_usd", "Absolute size times mark.", lambda _, one: one.notional)
+    yield each("leverage_ratio", "Leverage, as the exchange states it.", lambda view, _: view.leverage)
+    yield each("margin_used_usd", "As the exchange states it.", lambda view, _: view.margin_used)
+    yield each("unrealized_pnl_usd", "Size times mark, less cost.", lambda _, one: one.unrealized)
+    yield each("realized_pnl_usd", "Gross of fees and funding.", lambda view, _: view.position.realized)
+    yield each("fees_usd", "Fees paid; less rebates.", lambda view, _: view.position.fees)
+    yield each("funding_usd", "Funding; positive when received.", lambda view, _: view.position.funding)
+    yield each("total_pnl_usd", "Realised + unrealised - fees + funding.", lambda _, one: one.total)
+    yield each("last_fill_timestamp_seconds", "The exchange's time of the last fill.", last_fill_s)
+
+
+def _accounts(given: MetricsInput) -> Iterator[Metric]:
+    """Sums over an account's positions, flat ones included, and what the exchange states of it."""
+    sums = {
+        account.account: totals(view for view in given.views if view.account == account.account)
+        for account in given.accounts
+    }
+    for name, key, text in (
+        ("positions", "active_positions", "Open positions."),
+        ("exposure_usd", "total_exposure", "Sum of notionals."),
+        ("unrealized_pnl_usd", "unrealized_pnl", "Sum over positions."),
+        ("realized_pnl_usd", "realized_pnl", "Sum over positions, gross of fees and funding."),
+        ("fees_usd", "fees", "Fees paid, less rebates."),
+        ("funding_usd", "funding", "Funding; positive when received."),
+        ("total_pnl_usd", "total_pnl", "Realised + unrealised - fees + funding."),
+    ):
+        rows = (((account,), found[key]) for account, found in sums.items())
+        yield gauge(f"hlposmon_account_{name}", text, ACCOUNT, rows)
+    stated = [((one.account,), one) for one in given.accounts]
+    for name, text, values in (
+        ("equity_usd", "Account value.", [(label, one.equity) for label, one in stated]),
+        ("margin_used_usd", "Margin in use.", [(label, one.margin_used) for label, one in stated]),
+        (
+            "withdrawable_usd",
+            "What could be withdrawn.",
+            [(label, one.withdrawable) for label, one in stated],
+        ),
+    ):
+        yield gauge(f"hlposmon_account_{name}", f"{text} As the exchange states it.", ACCOUNT, values)
+
+
+def _truth(given: MetricsInput) -> Iterator[Metric]:
+    """What may be claimed, how old it is, and what went wrong."""
+    listed = [view for view in given.views if is_listed(view)]
+    text = "1 for the verdict in force, of positions that are open or in doubt."
+    rows = (((one.account, one.key, v.value), one.verdict is v) for one in listed for v in Verdict)
+    yield gauge("hlposmon_position_verdict", text, (*POSITION, "verdict"), rows)
+    text = "1 while a fill is missing or the exchange states another size."
+    yield gauge(
+        "hlposmon_position_in_doubt", text, POSITION, (((v.account, v.key), v.in_doubt) for v in listed)
+    )
+    stated = (((one.account, v.value), one.verdict is v) for one in given.accounts for v in Verdict)
+    yield gauge("hlposmon_account_verdict", "1 for the verdict in force.", (*ACCOUNT, "verdict"), stated)
+    ages = [(feed, age_s) for feed, age_s in given.ages.items() if age_s is not None]
+    text = "When each kind of news was last heard; of statements the oldest account's."
+    heard = (((feed,), given.wall_s - age_s) for feed, age_s in ages)
+    yield gauge("hlposmon_heard_timestamp_seconds", text, ("news",), heard)
+    for kind, name, text in zip(
+        KINDS,
+        ("gaps", "gaps_healed", "drifts", "unlisted_windows"),
+        (
+            "Times that fills were found missing.",
+            "Gaps that were closed by fetching what was missing.",
+            "Times that book and exchange disagreed, confirmed.",
+            "Windows of fills that the exchange lists no more.",
+        ),
+        strict=True,
+    ):
+        counts = (((a.account,), given.incidents.by_account[a.account][kind]) for a in given.accounts)
+        yield counter(f"hlposmon_{name}", text, ACCOUNT, counts)
+    states = (((status,), given.health.status == status) for status in STATUSES)
+    yield gauge("hlposmon_monitor_status", "1 for the status in force.", ("status",), states)
+    text = "1 when every account and position is proven, nothing held is left out, nothing late."
+    yield single("hlposmon_ready", text, given.health.ready)
+
+
+def _fills(given: MetricsInput) -> Iterator[Metric]:
+    counts = given.counts
+    known = {(view.account, view.key) for view in given.views} | set(counts.fills)
+    rows = ((name, counts.fills[name]) for name in sorted(known))
+    yield counter("hlposmon_fills", "Fills taken into the book.", POSITION, rows)
+    yield histogram(
+        "hlposmon_fill_publish_duration_seconds",
+        "From a worker's hearing of a fill on the stream to its being sent to clients.",
+        counts.heard_to_published,
+    )
+    yield histogram(
+        "hlposmon_fill_exchange_to_publish_seconds",
+        "From the exchange's time of a fill to then; as right as the difference of the two clocks.",
+        counts.made_to_published,
+    )
+
+
+def _feeds(given: MetricsInput) -> Iterator[Metric]:
+    """The connections for fills, each by itself; reconnects of all workers."""
+    tallies = sorted(given.feeds.tallies.items())
+    for name, text, rows in (
+        ("fills", "Fills that a feed brought.", [((f,), one.fills) for f, one in tallies]),
+        ("first_fills", "Fills that a feed brought first.", [((f,), one.first) for f, one in tallies]),
+        ("missed_fills", "Fills that a live feed missed.", [((f,), one.missed) for f, one in tallies]),
+    ):
+        yield counter(f"hlposmon_fill_feed_{name}", text, FEED, rows)
+    live = given.feeds.live()
+    pairs = ((a.account, feed) for a in given.accounts for feed, _ in tallies)
+    states = (((account, feed), (feed, account) in live) for account, feed in pairs)
+    text = "1 while a feed is connected, acknowledged and caught up."
+    yield gauge("hlposmon_fill_feed_live", text, (*ACCOUNT, *FEED), states)
+    heard = (((feed,), given.wall_s - age_s) for feed, age_s in given.feed_ages.items())
+    text = "When a feed's connection last said anything."
+    yield gauge("hlposmon_fill_feed_heard_timestamp_seconds", text, FEED, heard)
+    again = (((worker,), count) for worker, count in sorted(given.counts.reconnects.items()))
+    text = "Connections to the exchange that were opened again after one was lost."
+    yield counter("hlposmon_reconnects", text, WORKER, again)
+
+
+def _keeping(given: MetricsInput) -> Iterator[Metric]:
+    """Journal and history."""
+    journal, history = given.journal, given.history
+    yield single("hlposmon_journal_last_line", "Number of the last audit line.", journal.seq)
+    yield single("hlposmon_journal_waiting_lines", "Audit lines not in the file yet.", journal.backlog)
+    yield single(
+        "hlposmon_journal_failing", "1 while the audit cannot be written.", journal.failure is not None
+    )
+    yield counter("hlposmon_journal_lost_lines", "Audit lines let go unwritten.", (), [((), journal.lost)])
+    written_s = None if given.written_ms is None else given.written_ms / 1000
+    yield single("hlposmon_journal_written_timestamp_seconds", "When lines were last written.", written_s)
+    behind = max(0, journal.seq - history.seq)
+    yield single("hlposmon_history_behind_lines", "Audit lines that the history does not have yet.", behind)
+    yield single("hlposmon_history_failing", "1 while it cannot be written.", history.failure is not None)
+
+
+def _serving(given: MetricsInput) -> Iterator[Metric]:
+    """The socket and its clients."""
+    traffic = given.traffic
+    yield single("hlposmon_stream_clients", "Open streams.", traffic.clients)
+    yield single("hlposmon_connections", "Open connections, streams among them.", traffic.connections)
+    text = "Clients that did not read and were closed."
+    yield counter("hlposmon_stream_clients_cut_off", text, (), [((), traffic.cut_off)])
+    yield counter("hlposmon_stream_messages", "Messages of the stream.", (), [((), given.published)])
+    yield single(
+        "hlposmon_stream_replay_messages", "Messages kept for who comes back.", traffic.replay_messages
+    )
+    yield single("hlposmon_stream_replay_bytes", "Bytes kept for who comes back.", traffic.replay_bytes)
+    rows = (((path, str(code)), count) for (path, code), count in sorted(traffic.requests.items()))
+    yield counter("hlposmon_http_requests", "Requests answered.", ("path", "code"), rows)
+
+
+def _workers(given: MetricsInput) -> Iterator[Metric]:
+    """The processes, what waits between them, and what they spent of the exchange's allowance."""
+    rows = given.workers["workers"]
+    yield counter("hlposmon_worker_restarts", "Restarts of a process.", WORKER, _of(rows, "restarts"))
+    up = (((row["name"],), row["state"] == "up") for row in rows)
+    yield gauge("hlposmon_worker_up", "1 while a process is at work.", WORKER, up)
+    flaps = _of(rows, "flapping")
+    yield gauge("hlposmon_worker_flapping", "1 while it restarts again and again.", WORKER, flaps)
+    for name, key in (("beat_timestamp", "beat_age_s"), ("start_time", "uptime_s")):
+        text = "When a process last beat." if key == "beat_age_s" else "When a process was started."
+        at = (((row["name"],), given.wall_s - row[key]) for row in rows if row[key] is not None)
+        yield gauge(f"hlposmon_worker_{name}_seconds", text, WORKER, at)
+    everybody = [*rows, {"name": "supervisor", **given.workers["supervisor"]}]
+    text = "Memory of a process."
+    yield gauge("hlposmon_worker_resident_memory_bytes", text, WORKER, _of(everybody, "memory_bytes"))
+    text = "Request weight that a process spent in the last minute."
+    yield gauge("hlposmon_worker_request_weight", text, WORKER, _of(rows, "weight_used"))
+    text = "What a process has sent to the tracker and the tracker has not taken yet."
+    waiting = (((name,), size) for name, size in sorted(given.waiting_bytes.items()))
+    yield gauge("hlposmon_queue_waiting_bytes", text, WORKER, waiting)
+    for name, key, text in (
+        ("weight_used", "weight_used", "Request weight spent in the last minute."),
+        ("weight_limit", "weight_limit", "Request weight that the exchange allows a minute."),
+        (
+            "weight_reserve",
+            "weight_kept_for_heals",
+            "Request weight that is kept for fetching what is missed.",
+        ),
+        ("connections_used", "connections_used", "Connections opened in the last minute."),
+        ("connections_limit", "connections_limit", "New connections that the exchange allows a minute."),
+        ("silence_seconds", "silent_s", "How long nothing may be asked, as the exchange said 429."),
+    ):
+        yield single(f"hlposmon_request_{name}", text, given.usage.get(key))
+
+
+def _about(given: MetricsInput) -> Iterator[Metric]:
+    built = (__version__, platform.python_version())
+    text = "The version; its value is 1."
+    yield gauge("hlposmon_build_info", text, ("version", "python_version"), [(built, 1.0)])
+    text = "1 when the simulated exchange is watched: no money is real."
+    yield single("hlposmon_simulated", text, given.mode == "simulated")
+    yield from process()
+
+
+def _of(rows: Sequence[dict[str, Any]], key: str) -> Rows:
+    return (((row["name"],), row[key]) for row in rows)

@@ -1,0 +1,1 @@
+"""The shared-memory snapshot: its byte layout and its writer."""

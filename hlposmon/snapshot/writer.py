@@ -1,0 +1,223 @@
+"""The snapshot's writer: one file on tmpfs, mapped, one block a position, one owner.
+
+A block is written in place between an odd and an even sequence word, so that an update costs the same at
+any number of positions and no reader is ever waited for. A file is complete before it bears its name: it
+is built beside it and renamed over. Nothing here decides what a position is worth or whether it is proven.
+"""
+
+import contextlib
+import mmap
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from hlposmon.snapshot.layout import (
+    BLOCK_BYTES,
+    CLOSED,
+    LIVE,
+    MODES,
+    REPLACED,
+    STARTING,
+    WORD_BYTES,
+    WORDS_PER_BLOCK,
+    Header,
+    PositionRecord,
+    decode_record,
+    encode_header,
+    encode_record,
+)
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class SnapshotWriter:
+    """Writes positions where any process in the group may read them without asking.
+
+    Not for several threads. A position keeps its slot for the life of the writer, also when it is flat.
+    Until the first beat readers call everything stale: a file that is still being filled proves nothing.
+    """
+
+    def __init__(self, path: Path, *, mode: str, capacity: int = 1024, permissions: int = 0o640) -> None:
+        """Build the file and put it in the place of any older one; OSError if there is no room for it."""
+        if mode not in MODES:
+            raise ValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
+        if capacity < 1:
+            raise ValueError(f"capacity {capacity} holds no position")
+        self._path = path
+        self._permissions = permissions
+        self._slots: dict[tuple[str, str], int] = {}
+        self._header = Header(
+            mode=mode,
+            state=STARTING,
+            status=STARTING,
+            capacity=capacity,
+            used=0,
+            pid=os.getpid(),
+            beat_ns=time.clock_gettime_ns(time.CLOCK_MONOTONIC),
+            beat_wall_ms=0,
+            seq=0,
+            boot_id=_boot_id(),
+        )
+        self._file = _MappedFile(path, capacity, permissions)
+        self._store_header(self._header)
+        self._file.publish()
+
+    def has_room_for(self, account: str, key: str) -> bool:
+        """Whether that position can be written without a larger file."""
+        return (account, key) in self._slots or self._header.used < self._header.capacity
+
+    def write(self, record: PositionRecord) -> None:
+        """Show this record from now on.
+
+        ValueError if it does not fit its block, OSError if there is no room for the larger file that a new
+        position needs: nothing has changed then, and the file goes on with the positions that it has.
+        """
+        name = (record.account, record.key)
+        slot = self._slots.get(name)
+        if slot is not None:
+            sequence = self._file.next_sequence(1 + slot)
+            self._file.store(1 + slot, sequence, encode_record(record, sequence))
+            return
+        slot = self._header.used
+        first = encode_record(record, 2)
+        if slot == self._header.capacity:
+            self._grow()
+        self._file.store(1 + slot, 2, first)
+        self._slots[name] = slot
+        self._store_header(replace(self._header, used=slot + 1))
+
+    def beat(self, *, wall_ms: int, seq: int, healthy: int | str) -> None:
+        """Say that the writer lives and what it last published.
+
+        `wall_ms` is Unix milliseconds, `seq` the last published message, `healthy` a status in a word
+        ("healthy", "degraded", "unhealthy", "stopping") or true or false for the first and the third.
+        """
+        status = healthy if isinstance(healthy, str) else ("healthy" if healthy else "unhealthy")
+        now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        self._store_header(
+            replace(self._header, state=LIVE, status=status, beat_ns=now_ns, beat_wall_ms=wall_ms, seq=seq)
+        )
+
+    def mark_stale(self, account: str, key: str, reason: str) -> None:
+        """Say that nobody updates that position any more; nothing if it was never written."""
+        slot = self._slots.get((account, key))
+        if slot is None:
+            return
+        record = decode_record(self._file.block(1 + slot))
+        if (record.verdict, record.verdict_reason) != ("stale", reason):
+            self.write(replace(record, verdict="stale", verdict_reason=reason))
+
+    @property
+    def names(self) -> set[tuple[str, str]]:
+        """Account and key of every position that was written."""
+        return set(self._slots)
+
+    def close(self) -> None:
+        """Tell the readers, and take the file away unless a newer writer's stands there. Twice is once."""
+        if self._header.state == CLOSED:
+            return
+        self._store_header(replace(self._header, state=CLOSED))
+        self._file.unlink()
+        self._file.release()
+
+    def _store_header(self, header: Header) -> None:
+        self._file.store_header(header)
+        self._header = header
+
+    def _grow(self) -> None:
+        """Twice the room: all is copied before the rename, and only then are the old readers sent on."""
+        old, header = self._file, self._header
+        grown = replace(header, capacity=2 * header.capacity)
+        new = _MappedFile(self._path, grown.capacity, self._permissions)
+        new.copy_slots(old, header.used)
+        new.store_header(grown)
+        new.publish()
+        self._file, self._header = new, grown
+        old.store_header(replace(header, state=REPLACED))
+        old.release()
+
+
+class _MappedFile:
+    """A file of blocks, built as `<path>.new`; it has its name once it is published."""
+
+    def __init__(self, path: Path, capacity: int, permissions: int) -> None:
+        self._path = path
+        self._new = path.with_name(path.name + ".new")
+        self._new.unlink(missing_ok=True)
+        fd = os.open(self._new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            length = (1 + capacity) * BLOCK_BYTES
+            # Reserved now, so that a full tmpfs is an OSError here and not a SIGBUS at some later store.
+            os.posix_fallocate(fd, 0, length)
+            os.fchmod(fd, permissions)
+            self._memory = mmap.mmap(fd, length)
+            self._identity = _identity(os.fstat(fd))
+        except OSError:
+            self._remove_unpublished()
+            raise
+        finally:
+            os.close(fd)
+        self._bytes = memoryview(self._memory)
+        self._words = self._bytes.cast("Q")
+
+    def next_sequence(self, index: int) -> int:
+        """The next even number, also after a store that an exception cut short."""
+        return (self._words[index * WORDS_PER_BLOCK] | 1) + 1
+
+    def store_header(self, header: Header) -> None:
+        sequence = self.next_sequence(0)
+        self.store(0, sequence, encode_header(header, sequence))
+
+    def store(self, index: int, sequence: int, block: bytes) -> None:
+        """The words through the cast view, each one store; struct.pack_into would show zeros in between."""
+        start = index * BLOCK_BYTES
+        self._words[index * WORDS_PER_BLOCK] = sequence - 1
+        self._bytes[start + WORD_BYTES : start + BLOCK_BYTES] = block[WORD_BYTES:]
+        self._words[index * WORDS_PER_BLOCK] = sequence
+
+    def block(self, index: int) -> bytes:
+        return bytes(self._bytes[index * BLOCK_BYTES : (1 + index) * BLOCK_BYTES])
+
+    def copy_slots(self, other: "_MappedFile", used: int) -> None:
+        slots = slice(BLOCK_BYTES, (1 + used) * BLOCK_BYTES)
+        self._bytes[slots] = other._bytes[slots]
+
+    def publish(self) -> None:
+        """Put it in the place of the older one; what cannot be published is taken away again."""
+        try:
+            self._new.rename(self._path)
+        except OSError:
+            self._remove_unpublished()
+            self.release()
+            raise
+
+    def _remove_unpublished(self) -> None:
+        with contextlib.suppress(OSError):
+            self._new.unlink()
+
+    def unlink(self) -> None:
+        """Only what is ours: our mapping keeps our inode's number from being given to another file.
+
+        A file that cannot be removed does no harm: it says that it is closed.
+        """
+        with contextlib.suppress(OSError):
+            if _identity(self._path.stat()) == self._identity:
+                self._path.unlink()
+
+    def release(self) -> None:
+        self._words.release()
+        self._bytes.release()
+        self._memory.close()
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _boot_id() -> str:
+    """Which boot CLOCK_MONOTONIC counts from; empty where the kernel does not say."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,1 @@
+"""What the operating system offers, wrapped once: clock, files, threads, processes, shared memory."""

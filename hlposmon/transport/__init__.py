@@ -1,0 +1,1 @@
+"""One HTTP request, one WebSocket feed, deadlines and the rate limit; no venue's name."""

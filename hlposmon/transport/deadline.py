@@ -1,0 +1,79 @@
+"""Waiting without falling silent: one call with a deadline over all of it, name look-up included.
+
+A blocking call (DNS, TLS, a body that drips) runs in a thread of its own while the caller's loop goes
+on beating; past the deadline it is given up. The beat comes from the work loop, as it must.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from hlposmon.errors import VenueUnavailable
+from hlposmon.system.threads import start_deaf
+
+T = TypeVar("T")
+_SLICE_S = 0.1
+
+
+class Patience(Protocol):
+    """Whoever waits: a worker's pulse. `wait` sleeps that long at most, and shows that we live."""
+
+    @property
+    def stopping(self) -> bool: ...
+
+    def wait(self, timeout_s: float) -> bool: ...
+
+
+class Unhurried:
+    """The patience of a program without a supervisor: it only sleeps."""
+
+    stopping = False
+
+    def wait(self, timeout_s: float) -> bool:
+        time.sleep(timeout_s)
+        return False
+
+
+class Errands:
+    """Runs one blocking call at a time. A call that was given up may linger until its own time-out;
+    while it does, no other is begun, so that stuck calls cannot pile up."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._thread: threading.Thread | None = None
+
+    def within(self, deadline_s: float, what: str, call: Callable[[], T]) -> T:
+        """The result of `call`, or what it raised; VenueUnavailable past the deadline or when stopping."""
+        until = time.monotonic() + deadline_s
+        self._await_former(until, what)
+        results: list[T] = []
+        failures: list[BaseException] = []
+        done = threading.Event()
+
+        def run() -> None:
+            try:
+                results.append(call())
+            except BaseException as error:  # noqa: BLE001 - handed to the caller below
+                failures.append(error)
+            finally:
+                done.set()
+
+        self._thread = start_deaf(run, name=what)
+        while not done.wait(_SLICE_S):
+            self._patience.wait(0)
+            if self._patience.stopping:
+                raise VenueUnavailable(f"{what}: given up, as we are stopping")
+            if time.monotonic() > until:
+                raise VenueUnavailable(f"{what}: no whole answer within {deadline_s:g} s")
+        if failures:
+            raise failures[0]
+        return results[0]
+
+    def _await_former(self, until: float, what: str) -> None:
+        while self._thread is not None and self._thread.is_alive():
+            self._thread.join(_SLICE_S)
+            self._patience.wait(0)
+            if self._patience.stopping or time.monotonic() > until:
+                raise VenueUnavailable(f"{what}: an earlier call has not ended yet")
+        self._thread = None

@@ -1,0 +1,281 @@
+"""One feed over WebSocket that reconnects and says so. websocket-client's only door.
+
+It uses the library's `WebSocket` in our own loop: no threads of its own, no wall-clock pings. The
+server speaks at least in answer to a ping; when it stays silent past a deadline the connection is
+taken for dead, open or not. What the messages mean, and what to send first, is the caller's business.
+One of the two places that retry.
+"""
+
+import contextlib
+import select
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import websocket
+
+from hlposmon.errors import VenueUnavailable
+from hlposmon.pacing import Backoff
+from hlposmon.transport.deadline import Errands, Patience
+from hlposmon.transport.loopback import is_loopback
+from hlposmon.transport.quota import Share
+
+# A snapshot of 2000 fills is about 0.8 MB; nothing that a feed needs comes near this.
+MAX_MESSAGE_BYTES = 16 << 20
+OPEN_DEADLINE_S = 10.0
+# One message that takes longer than this to arrive is one that never will.
+MESSAGE_DEADLINE_S = 20.0
+# A venue that takes no connection is tried this often at the least; all processes together are kept
+# within what the venue allows by the common account.
+KNOCK_MAX_S = 2.5
+# Longer than this over one message at a time: let the loop turn, and go on later.
+_TURN_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The connection is up and nothing has been asked for on it yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The connection is gone, or could not be made; the next attempt is in `retry_s` seconds."""
+
+    reason: str
+    retry_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One whole text message."""
+
+    raw: bytes
+
+
+Event = Opened | Lost | Said
+
+
+class _Bounded(websocket.WebSocket):
+    """A WebSocket whose messages have a greatest length and a longest time."""
+
+    def begin(self) -> None:
+        """A message begins."""
+        self._received = 0
+        self._began_s = time.monotonic()
+
+    def turn(self) -> None:
+        """A turn of the loop begins: it may take so long and no longer, however the bytes drip."""
+        self._turn_ends_s = time.monotonic() + _TURN_S
+
+    @property
+    def is_between_messages(self) -> bool:
+        frames, parts = self.frame_buffer, self.cont_frame
+        return frames.header is None and not any(frames.recv_buffer) and parts.cont_data is None
+
+    def _recv(self, bufsize: int) -> bytes:
+        now_s = time.monotonic()
+        if now_s - self._began_s > MESSAGE_DEADLINE_S:
+            raise VenueUnavailable("a message came too slowly")
+        if now_s > self._turn_ends_s:
+            raise websocket.WebSocketTimeoutException("the turn is over")
+        received: bytes = super()._recv(bufsize)
+        self._received += len(received)
+        if self._received > MAX_MESSAGE_BYTES:
+            raise VenueUnavailable(f"a message is longer than {MAX_MESSAGE_BYTES} bytes")
+        return received
+
+
+class Feed:
+    """A connection that is wanted all the time. `ping` is the venue's own, sent when it is silent."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        ping: bytes,
+        patience: Patience,
+        ping_after_s: float = 3.0,
+        ping_every_s: float = 15.0,
+        pong_s: float = 5.0,
+        backoff: Backoff | None = None,
+        share: Share | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.url = url
+        self.heard_s: float | None = None
+        self.opened = 0
+        self._ping, self._clock = ping, clock
+        self._ping_after_s, self._ping_every_s, self._pong_s = ping_after_s, ping_every_s, pong_s
+        self._errands = Errands(patience)
+        self._backoff = backoff or Backoff(0.5, 30.0)
+        self._knocking = backoff or Backoff(0.5, KNOCK_MAX_S)
+        self._share = share
+        # Since when nobody has let us in; None when it was an open connection that was lost.
+        self._shut_out_s: float | None = None
+        self._socket: _Bounded | None = None
+        self._retry_at_s = 0.0
+        self._pinged_s = self._opened_s = 0.0
+        self._broken: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._socket is not None
+
+    def fileno(self) -> int | None:
+        """For a selector; None while there is no connection."""
+        return self._socket.sock.fileno() if self._socket is not None and self._socket.sock else None
+
+    def wait_s(self) -> float:
+        """How long a caller may sleep on `fileno` before it must call `next` again."""
+        if self._socket is None:
+            return max(0.0, self._retry_at_s - self._clock())
+        if self._pending():
+            return 0.0
+        return 0.5
+
+    def next(self) -> Event | None:
+        """What happened next; None when nothing did. Never blocks for long but while connecting."""
+        now = self._clock()
+        if self._socket is None:
+            return self._connect() if self._may_connect(now) else None
+        try:
+            if self._broken is not None:
+                raise VenueUnavailable(self._broken)
+            raw = self._receive()
+            if raw is not None:
+                return Said(raw)
+            self._keep_alive(self._clock())
+        except (VenueUnavailable, websocket.WebSocketException, OSError, ValueError) as error:
+            return self._lose(str(error) or type(error).__name__)
+        return None
+
+    def send(self, payload: bytes) -> bool:
+        """Send one text message; False when the connection is gone (`next` says so)."""
+        if self._socket is None:
+            return False
+        try:
+            self._socket.send(payload)
+        except (websocket.WebSocketException, OSError) as error:
+            # A send that timed out may have sent half a frame: nothing can follow it.
+            self._broken = f"a message could not be sent: {error}"
+            return False
+        return True
+
+    def calm(self) -> None:
+        """All is well on this connection: the next loss is retried soon."""
+        self._backoff.reset()
+
+    def lose(self, reason: str) -> Lost:
+        """Give the connection up, for a reason that the caller found."""
+        return self._lose(reason)
+
+    def close(self) -> None:
+        self._drop()
+
+    # ------------------------------------------------------------------ within
+
+    def _may_connect(self, now: float) -> bool:
+        """Our own time has come, or somebody else was let in since; and the common account has room."""
+        if self._share is None:
+            return now >= self._retry_at_s
+        is_back = self._shut_out_s is not None and self._share.opened_s > self._shut_out_s
+        if now < self._retry_at_s and not is_back:
+            return False
+        wait_s = self._share.connect()
+        if wait_s > 0:
+            self._retry_at_s = now + wait_s
+        return wait_s <= 0
+
+    def _connect(self) -> Event:
+        made = _Bounded(skip_utf8_validation=True, enable_multithread=False)
+        given_up = threading.Event()
+        # A proxy of the environment is for the world outside; the library hears that only beside one of ours.
+        direct = {"http_proxy_host": "-", "http_no_proxy": ["*"]} if is_loopback(self.url) else {}
+
+        def connect() -> _Bounded:
+            made.connect(self.url, timeout=OPEN_DEADLINE_S / 2, suppress_origin=True, **direct)
+            if given_up.is_set():
+                made.shutdown()
+            return made
+
+        try:
+            self._socket = self._errands.within(OPEN_DEADLINE_S, f"connect {self.url}", connect)
+        except (VenueUnavailable, websocket.WebSocketException, OSError, ValueError) as error:
+            given_up.set()
+            made.shutdown()  # a handshake that still drips ends with it
+            return self._shut_out(str(error) or type(error).__name__)
+        self._socket.settimeout(_TURN_S)
+        self._socket.begin()
+        self._opened_s = self._pinged_s = self.heard_s = self._clock()
+        self._broken = self._shut_out_s = None
+        self._knocking.reset()
+        if self._share is not None:
+            self._share.opened()
+        self.opened += 1
+        return Opened()
+
+    def _receive(self) -> bytes | None:
+        assert self._socket is not None, "only an open feed receives"
+        if not self._readable():
+            return None
+        if self._socket.is_between_messages:
+            self._socket.begin()
+        self._socket.turn()
+        self.heard_s = self._clock()  # a part of a message is a sign of life too
+        try:
+            opcode, payload = self._socket.recv_data(control_frame=True)
+        except websocket.WebSocketTimeoutException:
+            return None  # the rest comes later: the library keeps what it has
+        if opcode == websocket.ABNF.OPCODE_TEXT:
+            return bytes(payload)
+        if opcode == websocket.ABNF.OPCODE_CLOSE:
+            code = int.from_bytes(bytes(payload.data if hasattr(payload, "data") else payload)[:2], "big")
+            raise VenueUnavailable(f"the server closed the connection (code {code})")
+        return None  # a binary message has no meaning here; a protocol ping was answered
+
+    def _keep_alive(self, now: float) -> None:
+        assert self._socket is not None and self.heard_s is not None, "only an open feed is kept alive"
+        # Only a ping that stays unanswered tells that the other side is dead: we may have been away.
+        if self._pinged_s > self.heard_s and now - self._pinged_s > self._pong_s:
+            raise VenueUnavailable(f"open but silent for {now - self.heard_s:.1f} s, not even a pong")
+        due = now - self._pinged_s >= self._ping_every_s
+        if due or (now - self.heard_s >= self._ping_after_s and self._pinged_s <= self.heard_s):
+            self._pinged_s = now
+            self._socket.send(self._ping)
+
+    def _readable(self) -> bool:
+        if self._pending():
+            return True
+        fd = self.fileno()
+        poller = select.poll()
+        if fd is not None:
+            poller.register(fd, select.POLLIN)
+        return bool(poller.poll(0))
+
+    def _pending(self) -> bool:
+        """Whether TLS holds bytes that the descriptor no longer shows."""
+        sock: Any = self._socket.sock if self._socket is not None else None
+        return bool(sock is not None and hasattr(sock, "pending") and sock.pending())
+
+    def _shut_out(self, reason: str) -> Lost:
+        if self._share is not None:
+            self._share.failed()
+        self._shut_out_s = self._clock()
+        return self._retry_after(reason, self._knocking.next())
+
+    def _lose(self, reason: str) -> Lost:
+        self._drop()
+        self._shut_out_s = None
+        return self._retry_after(reason, self._backoff.next())
+
+    def _retry_after(self, reason: str, retry_s: float) -> Lost:
+        self._retry_at_s = self._clock() + retry_s
+        return Lost(reason, retry_s)
+
+    def _drop(self) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown()
+            self._socket = None

@@ -1,0 +1,1 @@
+"""Hyperliquid: payloads (pure) and the REST client."""

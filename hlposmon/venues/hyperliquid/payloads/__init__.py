@@ -1,0 +1,64 @@
+"""Hyperliquid's payloads to facts, and our requests to its payloads. Strict, total, pure.
+
+A row that lacks a number, or has a float where money should be, raises WireError with the name of
+the field: nothing is made up for it. Keys that are not needed are passed over, as the set grows
+without notice. Shapes: the exchange's API documentation, info endpoint and subscriptions.
+"""
+
+from hlposmon.venues.hyperliquid.payloads.coins import MAX_COIN_BYTES, VENUE, coin_of, is_watched, key_of
+from hlposmon.venues.hyperliquid.payloads.fill_rows import FillRows, UnreadFill, fills, times
+from hlposmon.venues.hyperliquid.payloads.ledger import fundings, happenings
+from hlposmon.venues.hyperliquid.payloads.messages import (
+    PING,
+    Message,
+    Refusal,
+    abstraction,
+    acknowledges,
+    info,
+    message,
+    refusal,
+    role,
+    subscription,
+    venue_time,
+)
+from hlposmon.venues.hyperliquid.payloads.prices import fast_marks
+from hlposmon.venues.hyperliquid.payloads.statements import (
+    dex_names,
+    held_coins,
+    marks_of,
+    spot_holdings,
+    state_push,
+    statement,
+)
+
+__all__ = [
+    "FillRows",
+    "MAX_COIN_BYTES",
+    "Message",
+    "PING",
+    "Refusal",
+    "UnreadFill",
+    "VENUE",
+    "abstraction",
+    "acknowledges",
+    "coin_of",
+    "dex_names",
+    "fast_marks",
+    "fills",
+    "fundings",
+    "happenings",
+    "held_coins",
+    "info",
+    "is_watched",
+    "key_of",
+    "marks_of",
+    "message",
+    "refusal",
+    "role",
+    "spot_holdings",
+    "state_push",
+    "statement",
+    "subscription",
+    "times",
+    "venue_time",
+]

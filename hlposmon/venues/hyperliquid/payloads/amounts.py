@@ -1,0 +1,34 @@
+"""The one door for Hyperliquid's amounts: rounded to what a double can carry.
+
+The servers keep amounts as doubles and print them with ten decimals, so that a large one ends in digits
+that nobody traded: a size of 1064075.6 comes as "1064075.6000000001", and the fill after one of 3695042.9
+says that it starts at "3695042.8999999999". A double carries 15 significant decimal digits for certain:
+rounded to these both are what they were, and the chain of fills holds.
+
+    1064075.6000000001  ->  1064075.6        (the tenth decimal is the 17th digit)
+    3695042.8999999999  ->  3695042.9
+    0.0001234567        ->  0.0001234567     (fewer digits stay as they are)
+"""
+
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Any
+
+from hlposmon.domain.amounts import CONTEXT
+from hlposmon.venues.hyperliquid.payloads import fields
+
+DIGITS = 15
+_DOUBLE = Context(prec=DIGITS, rounding=ROUND_HALF_EVEN)
+
+
+def amount_of(body: dict[str, Any], name: str) -> Decimal:
+    """The amount in a field of a payload, without the noise of a double; WireError names the field."""
+    value = fields.amount_of(body, name)
+    # Most texts are too short to hold more digits than that; to count them takes longer than to read them.
+    return value if len(body[name]) <= DIGITS else denoised(value)
+
+
+def denoised(value: Decimal) -> Decimal:
+    """`value` rounded half-even to 15 significant digits; one that has no more stays as it is spelled."""
+    if len(value.as_tuple().digits) <= DIGITS:
+        return value
+    return _DOUBLE.plus(value).normalize(CONTEXT)

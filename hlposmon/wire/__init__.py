@@ -1,1 +1,0 @@
-"""Payloads to facts and back: strict, total, pure."""

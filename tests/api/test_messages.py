@@ -1,0 +1,369 @@
+"""What the socket serves: the contract's shapes to the letter, and numbers that a person can read."""
+
+import re
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hlposmon.api import messages as published
+from hlposmon.domain import rendering
+from hlposmon.domain.position import Position
+from hlposmon.domain.reports import Fill, Notice, NoticeCode, Side
+from hlposmon.domain.verdict import Verdict
+from hlposmon.domain.views import AccountView, View
+from hlposmon.text import dumps
+
+BTC = "hyperliquid:Perp:BTC"
+T = 1_790_000_000_123
+
+
+def view(
+    size="0.15",
+    cost="7525",
+    mark="51000",
+    key=BTC,
+    account="main",
+    verdict=Verdict.PROVEN,
+    reason=None,
+    **position,
+):
+    held = Position(
+        size=Decimal(size),
+        cost=Decimal(cost),
+        **{name: Decimal(value) for name, value in {"fees": "3.76", **position}.items()},
+        fills=2,
+    )
+    return View(
+        account=account,
+        key=key,
+        position=held,
+        mark=None if mark is None else Decimal(mark),
+        verdict=verdict,
+        reason=reason,
+        leverage=Decimal(20),
+        margin_used=Decimal("382.5"),
+        liquidation_price=None,
+        last_fill_ms=T,
+    )
+
+
+FLAT = view("0", "0", None)
+
+
+def one_fill(**changes):
+    facts = {
+        "account": "main",
+        "key": BTC,
+        "time_ms": T,
+        "side": Side.BUY,
+        "size": Decimal("0.10"),
+        "price": Decimal("50000.0"),
+        "start_position": Decimal(0),
+        "fee": Decimal("2.5"),
+        "fee_token": "USDC",
+        "closed_pnl": Decimal(0),
+        "order_id": 123,
+        "trade_id": 456,
+    }
+    return Fill(**(facts | changes))
+
+
+# ------------------------------------------------------------------ shapes
+
+
+def test_a_position_is_the_contracts_to_the_letter():
+    shown = published.position(view(), T)
+
+    assert {name: value for name, value in shown.items() if name not in ("closed_pnl", "fills")} == {
+        "key": "hyperliquid:Perp:BTC",
+        "account": "main",
+        "venue": "hyperliquid",
+        "coin": "BTC",
+        "symbol": "BTC-USD",
+        "side": "long",
+        "quantity": "0.15",
+        "size": "0.15",
+        "entry_price": "50166.66667",
+        "current_price": "51000",
+        "mark_price": "51000",
+        "unrealized_pnl": "125.00",
+        "realized_pnl": "0.00",
+        "fees": "3.76",
+        "funding": "0.00",
+        "total_pnl": "121.24",
+        "notional_value": "7650.00",
+        "leverage": "20",
+        "margin_used": "382.50",
+        "liquidation_price": None,
+        "verdict": "proven",
+        "verdict_reason": None,
+        "last_fill_time": "2026-09-21T14:13:20.123Z",
+        "last_updated": "2026-09-21T14:13:20.123Z",
+        "is_flat": False,
+    }
+
+
+def test_a_short_has_an_unsigned_quantity_and_a_signed_size():
+    shown = published.position(view("-2", "-200", "90", fees="1", funding="0.5", realized="7"), None)
+
+    assert (shown["side"], shown["quantity"], shown["size"]) == ("short", "2", "-2")
+    assert (shown["entry_price"], shown["unrealized_pnl"], shown["notional_value"]) == (
+        "100",
+        "20.00",
+        "180.00",
+    )
+    assert shown["total_pnl"] == "26.50"  # 7 + 20 - 1 + 0.5
+    assert shown["last_updated"] is None
+
+
+def test_a_flat_position_has_no_entry_and_no_unrealized_profit():
+    shown = published.position(FLAT, T)
+
+    assert (shown["side"], shown["size"], shown["entry_price"], shown["is_flat"]) == ("flat", "0", None, True)
+    assert (shown["unrealized_pnl"], shown["notional_value"], shown["total_pnl"]) == ("0.00", "0.00", "-3.76")
+
+
+def test_without_a_mark_nothing_is_claimed_that_needs_one():
+    shown = published.position(view(mark=None), T)
+
+    assert [shown[name] for name in ("mark_price", "unrealized_pnl", "notional_value", "total_pnl")] == [
+        None
+    ] * 4
+
+
+def test_a_fill_is_the_contracts_to_the_letter():
+    assert published.fill(one_fill()) == {
+        "symbol": "BTC-USD",
+        "side": "buy",
+        "quantity": "0.1",
+        "price": "50000",
+        "timestamp": "2026-09-21T14:13:20.123Z",
+        "order_id": "123",
+        "fill_id": "456",
+        "tid": 456,
+        "fee": "2.50",
+        "fee_token": "USDC",
+    }
+
+
+def test_a_fill_without_a_trade_id_still_has_an_id():
+    shown = published.fill(one_fill(trade_id=None))
+
+    assert (shown["fill_id"], shown["tid"]) == (f"123-{T}", None)
+
+
+def test_totals_add_up_flat_positions_too():
+    views = [view(), view("-2", "-200", "90", key="hyperliquid:Perp:ETH", realized="7"), FLAT]
+
+    assert rendering.totals(views) == {
+        "active_positions": 2,
+        "total_exposure": "7830.00",
+        "total_pnl": "140.72",  # 125 + 20 + 7 - 3 * 3.76
+        "realized_pnl": "7.00",
+        "unrealized_pnl": "145.00",
+        "fees": "11.28",
+        "funding": "0.00",
+    }
+    assert rendering.totals([])["total_pnl"] == "0.00"
+
+
+def test_while_a_position_has_no_mark_the_sums_that_need_one_are_unknown_and_not_zero():
+    totals = rendering.totals([view(), view(mark=None, realized="7")])
+    sums = {key: totals[key] for key in ("total_exposure", "total_pnl", "unrealized_pnl")}
+
+    assert sums == dict.fromkeys(sums)
+    assert (totals["active_positions"], totals["realized_pnl"]) == (2, "7.00")
+
+
+def test_an_account_shows_its_figures_and_its_notices():
+    notices = (
+        Notice("main", NoticeCode.NO_PUSHES, "a notice", "state"),
+        Notice("main", NoticeCode.NOT_WATCHED, "HYPE 1 (spot) is held but not watched"),
+    )
+    one = AccountView(
+        "main",
+        Verdict.UNPROVEN,
+        "a gap",
+        Decimal("10.5"),
+        None,
+        Decimal(3),
+        notices,
+        mode="default",
+        role="subAccount",
+        owner="0xcd",
+    )
+
+    assert published.account(one, "0xab") == {
+        "address": "0xab",
+        "equity": "10.50",
+        "margin_used": None,
+        "withdrawable": "3.00",
+        "equity_reason": None,
+        "mode": "default",
+        "role": "subAccount",
+        "master": "0xcd",
+        "verdict": "unproven",
+        "verdict_reason": "a gap",
+        "notices": ["a notice", "HYPE 1 (spot) is held but not watched"],
+    }
+
+
+@pytest.mark.parametrize("role", [None, ""])
+def test_figures_that_are_not_known_are_null_with_the_reason_and_never_zero(role):
+    why = "account mode portfolioMargin: its balances are kept in its spot state"
+    one = AccountView(
+        "main",
+        Verdict.PROVEN,
+        None,
+        None,
+        None,
+        None,
+        (),
+        equity_reason=why,
+        mode="portfolioMargin",
+        role=role,
+    )
+    shown = published.account(one, "0xab")
+
+    assert [shown[name] for name in ("equity", "margin_used", "withdrawable")] == [None, None, None]
+    assert (shown["equity_reason"], shown["mode"]) == (why, "portfolioMargin")
+    assert (shown["role"], shown["master"]) == (None, None)
+
+
+def labels(*views):
+    return list(published.positions(views, lambda account, key: T))
+
+
+def test_positions_of_an_account_are_keyed_by_symbol():
+    assert labels(view(), view(key="hyperliquid:Perp:ETH")) == ["BTC-USD", "ETH-USD"]
+
+
+def test_positions_of_several_accounts_are_keyed_by_account_and_symbol():
+    shown = {name: published.positions([view(account=name)], lambda account, key: T) for name in ("a", "b")}
+
+    assert published.of_all(shown) == {
+        "a/BTC-USD": shown["a"]["BTC-USD"],
+        "b/BTC-USD": shown["b"]["BTC-USD"],
+    }
+
+
+def test_a_symbol_held_twice_is_keyed_by_its_key():
+    assert labels(view(), view(key="other:Perp:BTC"), view(key="aave:aToken:BTC")) == [
+        "hyperliquid:Perp:BTC",
+        "other:Perp:BTC",
+        "BTC",
+    ]
+
+
+def test_flat_positions_are_listed_only_while_their_flatness_is_in_doubt():
+    flat = view("0", "0", None, verdict=Verdict.UNPROVEN, reason="a gap")
+    doubt = replace(flat, in_doubt=True)
+    drift = view("0", "0", None, verdict=Verdict.DRIFT, reason="why", key="hyperliquid:Perp:ETH")
+
+    assert labels(FLAT) == []
+    assert labels(doubt, drift) == ["BTC-USD", "ETH-USD"]
+
+
+@pytest.mark.parametrize(
+    ("key", "symbol", "coin"),
+    [
+        (BTC, "BTC-USD", "BTC"),
+        ("hyperliquid:Perp:xyz:TSLA", "xyz:TSLA-USD", "xyz:TSLA"),
+        ("aave:aToken:aUSDC", "aUSDC", "aUSDC"),
+    ],
+)
+def test_a_key_is_split_at_its_first_two_colons_only(key, symbol, coin):
+    shown = published.position(view(key=key), T)
+
+    assert (shown["symbol"], shown["coin"]) == (symbol, coin)
+
+
+# ------------------------------------------------------------------ numbers, times
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1_790_000_000_007, "2026-09-21T14:13:20.007Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        (None, None),
+    ],
+)
+def test_times_are_utc_with_milliseconds(ms, text):
+    assert rendering.time_text(ms) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("50166.666666666666", "50166.66667"),
+        ("0.000000123456789012", "0.000000123456789"),
+        ("1E+3", "1000"),
+        ("12345678905", "12345678900"),  # half-even at the tenth digit
+        ("12345678915", "12345678920"),
+        ("1E-20", "0.00000000000000000001"),
+    ],
+)
+def test_an_entry_price_has_ten_significant_digits(value, text):
+    assert rendering.entry(Decimal(value)) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("0", "0.00"),
+        ("-0.0", "0.00"),
+        ("5", "5.00"),
+        ("1E+2", "100.00"),
+        ("1.5", "1.50"),
+        ("1.230", "1.23"),
+        ("1.2345", "1.2345"),
+        ("0.00000000005", "0.00"),
+        ("0.00000000015", "0.0000000002"),
+        ("-0.00000000001", "0.00"),
+        ("1.99999999999", "2.00"),
+        (None, None),
+    ],
+)
+def test_money_has_cents_and_at_most_ten_decimals(value, text):
+    assert rendering.money(None if value is None else Decimal(value)) == text
+
+
+def test_a_number_keeps_its_digits_and_loses_its_trailing_zeros():
+    assert rendering.number(Decimal("0.1500")) == "0.15"
+    assert rendering.number(Decimal("1E+5")) == "100000"
+    assert rendering.number(Decimal("-0.00")) == "0"
+    assert rendering.number(None) is None
+
+
+PLAIN = re.compile(r"-?\d+(\.\d+)?\Z", re.ASCII)
+# As large, small and long as the wire lets in, and what sums and products of such are.
+ANY = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**60), max_value=10**60) | st.builds(
+    lambda digits, scale: Decimal(digits).scaleb(scale), st.integers(-(10**59), 10**59), st.integers(-60, 20)
+)
+
+
+@given(ANY)
+def test_no_number_ever_has_an_exponent(value):
+    for show in (rendering.number, rendering.entry, rendering.money):
+        assert PLAIN.match(show(value)), show
+
+
+@given(ANY)
+def test_what_is_shown_is_near_what_is_meant(value):
+    assert abs(Decimal(rendering.money(value)) - value) <= max(
+        Decimal("5E-11"), abs(value) * Decimal("1E-58")
+    )
+    assert abs(Decimal(rendering.entry(value)) - value) <= abs(value) * Decimal("5.1E-10")
+
+
+@given(ANY, ANY.filter(bool), ANY)
+def test_a_position_of_any_figures_is_shown_without_an_exponent_or_a_float(cost, size, mark):
+    shown = published.position(view(size, cost, mark), T)
+
+    assert b"E" not in re.sub(rb'"(key|symbol|coin)":"[^"]*"', b"", dumps(shown)).replace(b"USD", b"")
+    assert not any(isinstance(value, float) for value in shown.values())

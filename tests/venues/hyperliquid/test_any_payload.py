@@ -1,0 +1,148 @@
+"""Whatever an exchange may say: facts, or a WireError, and nothing else."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hlposmon.errors import WireError
+from hlposmon.venues.hyperliquid import payloads as wire
+from tests.venues.hyperliquid.payloads import (
+    PAID,
+    US,
+    all_dexes,
+    balance,
+    fill_row,
+    ledger,
+    packed,
+    position_row,
+    state,
+)
+
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)  # JSON has no others
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | FLOATS | st.text(max_size=8) | st.just("1.5"),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+WHOLE = [
+    fill_row(),
+    fill_row(liquidation={"liquidatedUser": US, "method": "market"}),
+    position_row(),
+    state(position_row()),
+    {"time": 5, **PAID},
+    {"role": "user", "data": {}},
+    all_dexes(("", state(position_row())), ("xyz", state())),
+    ledger("liquidation", liquidatedPositions=[{"coin": "BTC"}]),
+    ledger("send", amount="1"),
+    {"balances": [balance("HYPE", "1.5")]},
+    balance("HYPE", "1.5"),
+    {"name": "xyz"},
+    {"method": "subscribe", "subscription": {"type": "userFills", "user": US}},
+]
+
+
+def names_in(value):
+    """The names of all fields, however deep."""
+    if isinstance(value, dict):
+        yield from value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from names_in(inner)
+
+
+FIELDS = st.sampled_from(
+    sorted({*names_in(WHOLE), "delta", "usdc", "liquidation", "dex", "clearinghouseState"})
+)
+SPOILT = st.builds(
+    lambda whole, changes: whole | changes,
+    st.sampled_from(WHOLE),
+    st.dictionaries(FIELDS, JSON, min_size=1, max_size=3),
+)
+
+
+def stated(body):
+    return wire.statement(body, "main", asked_s=2.5, now_ms=1)
+
+
+def pushed(data, channel="allDexsClearinghouseState"):
+    return wire.state_push(data, channel, {US: "main"}, heard_s=2.5, now_ms=1)
+
+
+READERS = [
+    lambda body: wire.fills(body, "main", US),
+    lambda body: wire.fills([body], "main", US),
+    stated,
+    lambda body: stated(state(body)),
+    lambda body: wire.fundings(body, "main"),
+    lambda body: wire.fundings([body], "main"),
+    wire.role,
+    wire.fast_marks,
+    wire.times,
+    lambda body: wire.times([body]),
+    lambda body: wire.acknowledges(body, "userFills", US),
+    pushed,
+    lambda body: pushed(body, "clearinghouseState"),
+    lambda body: pushed(all_dexes(("", body), ("xyz", body))),
+    lambda body: wire.happenings(body, "main"),
+    lambda body: wire.happenings([body], "main"),
+    wire.abstraction,
+    wire.refusal,
+    wire.venue_time,
+    wire.spot_holdings,
+    lambda body: wire.spot_holdings({"balances": [body]}),
+    wire.dex_names,
+    lambda body: wire.dex_names([body]),
+    lambda body: wire.held_coins(body, "xyz"),
+    lambda body: wire.held_coins({"assetPositions": [body]}, "xyz"),
+]
+
+
+@given(JSON | SPOILT)
+def test_whatever_the_json_only_a_wire_error_comes_of_it(body):
+    for read in READERS:
+        try:
+            read(body)
+        except WireError:
+            pass
+
+
+@given(JSON)
+def test_whatever_is_packed_only_a_wire_error_comes_of_it(body):
+    try:
+        wire.fast_marks(packed(body))
+    except WireError:
+        pass
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60))
+def test_whatever_the_bytes_only_a_wire_error_comes_of_them(raw):
+    try:
+        wire.message(raw)
+    except WireError:
+        pass
+
+
+@given(st.lists(JSON | SPOILT, max_size=5))
+def test_odd_rows_never_take_a_sound_one_with_them(odd):
+    """Wherever they stand and however many they are."""
+    found = wire.fills([*odd, fill_row(tid=1), *odd], "main", US)
+    paid, _ = wire.fundings([*odd, {"time": 5, **PAID}, *odd], "main")
+    prices, _ = wire.fast_marks(
+        packed({"BTC": {"markPx": "1"}, **{f"C{i}": row for i, row in enumerate(odd)}})
+    )
+
+    assert wire.fills([fill_row(tid=1)], "main", US).fills[0] in found.fills
+    assert len(found.fills) + len(found.others) + len(found.unread) == 2 * len(odd) + 1
+    assert wire.fundings([{"time": 5, **PAID}], "main")[0][0] in paid
+    assert prices["hyperliquid:Perp:BTC"] == 1
+
+
+@pytest.mark.parametrize("whole", WHOLE, ids=lambda whole: next(iter(whole)))
+def test_a_sound_payload_is_taken_by_at_least_one_reader(whole):
+    """Else the spoilt ones would be spoilt from the start."""
+    taken = 0
+    for read in READERS:
+        try:
+            taken += read(whole) is not None
+        except WireError:
+            pass
+    assert taken

@@ -1,0 +1,126 @@
+"""Funding, and what else befalls an account: the same from an answer and from the stream."""
+
+from decimal import Decimal
+
+import pytest
+
+from hlposmon.domain.reports import Happened, Happening
+from hlposmon.errors import WireError
+from hlposmon.venues.hyperliquid import payloads as wire
+from tests.venues.hyperliquid.payloads import PAID, US, ledger, paid_row
+
+# ------------------------------------------------------------------ funding
+
+
+def test_funding_reads_the_same_from_an_answer_and_from_the_stream():
+    answer = {"time": 5, "hash": "0x00", "delta": {"type": "funding", **PAID}}
+
+    assert wire.fundings([answer], "main") == wire.fundings([{"time": 5, **PAID}], "main")
+    [paid], unread = wire.fundings([answer], "main")
+    assert (paid.time_ms, paid.amount, paid.size) == (5, Decimal("-3.625312"), Decimal("49.1477"))
+    assert unread == []
+
+
+def test_funding_of_other_dexes_is_passed_over_whatever_else_is_in_it():
+    assert wire.fundings([paid_row(coin="xyz:TSLA"), paid_row(coin="xyz:TSLA", usdc=0.5)], "main") == ([], [])
+
+
+def set_aside(row):
+    """What is said of a payment that cannot be read, between two that can."""
+    found, [unread] = wire.fundings([paid_row(time=1), row, paid_row(time=2)], "main")
+    assert [paid.time_ms for paid in found] == [1, 2]
+    return unread
+
+
+@pytest.mark.parametrize("name", ["usdc", "szi", "fundingRate"])
+@pytest.mark.parametrize("value", [0.1, None, ..., "1e-5", True])
+def test_a_payment_with_a_wrong_amount_is_set_aside_and_names_it(name, value):
+    assert set_aside(paid_row(**{name: value})).startswith(f"a funding payment could not be read: {name}: ")
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        (5, "funding"),
+        (paid_row(time=...), "time"),
+        (paid_row(time=-1), "time"),
+        (paid_row(coin=None), "coin"),
+        ({"time": 5, "delta": None}, "delta"),
+    ],
+)
+def test_a_payment_of_another_shape_is_set_aside_and_says_where(row, name):
+    assert f"could not be read: {name}: " in set_aside(row)
+
+
+@pytest.mark.parametrize("rows", [None, {}, "[]"])
+def test_payments_that_are_no_list_are_a_wire_error(rows):
+    with pytest.raises(WireError, match="fundings: a list is wanted"):
+        wire.fundings(rows, "main")
+
+
+# ------------------------------------------------------------------ the ledger
+
+
+def test_a_liquidation_in_the_ledger_names_the_watched_coins():
+    lost = [{"coin": "BTC", "szi": "1"}, {"coin": "xyz:TSLA", "szi": "-2"}]
+
+    assert wire.happenings([ledger("liquidation", liquidatedPositions=lost)], "main") == [
+        Happened("main", 7, Happening.LIQUIDATION, "BTC, xyz:TSLA", ("hyperliquid:Perp:BTC",))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "text"),
+    [
+        (ledger("withdraw", usdc="5.50", fee="1"), "transfer", "withdraw of 5.50 USDC"),
+        (ledger("send", token="HYPE", amount="2", usdcValue="9"), "transfer", "send of 2 HYPE"),
+        (ledger("send", token=5, amount="2"), "transfer", "send of 2 ?"),
+        (ledger("vaultWithdraw", netWithdrawnUsd="3"), "transfer", "vaultWithdraw of 3 USDC"),
+        (ledger("gossipPriorityGasAuction"), "transfer", "gossipPriorityGasAuction"),
+        (ledger("activateDexAbstraction", dex="xyz"), "mode change", "dex abstraction was activated"),
+        (ledger("somethingNew", amount="1"), "other", "somethingNew of 1 USDC"),
+        (ledger("somethingNew"), "other", "somethingNew"),
+    ],
+)
+def test_what_the_ledger_tells_reads_the_same_from_an_answer_and_from_the_stream(row, kind, text):
+    expected = [Happened("main", 7, Happening(kind), text)]
+
+    assert wire.happenings([row], "main") == expected
+    assert wire.happenings({"user": US, "nonFundingLedgerUpdates": [row]}, "main") == expected
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ({"time": 7}, "delta"),
+        ({"time": 7, "delta": {}}, "type"),
+        (ledger(5), "type"),
+        (ledger("withdraw", usdc=5.5), "usdc"),
+        (ledger("liquidation"), "liquidatedPositions"),
+        (ledger("liquidation", liquidatedPositions=[5]), "liquidated position"),
+        (ledger("liquidation", liquidatedPositions=[{}]), "coin"),
+    ],
+)
+def test_a_row_with_a_time_that_cannot_be_read_is_told_as_something_other_beside_the_rest(row, name):
+    first, odd, last = wire.happenings(
+        [ledger("deposit", usdc="1"), row, ledger("deposit", usdc="2")], "main"
+    )
+
+    assert (first.text, last.text) == ("deposit of 1 USDC", "deposit of 2 USDC")
+    assert (odd.time_ms, odd.kind, odd.keys) == (7, Happening.OTHER, ())
+    assert odd.text.startswith(f"a row that could not be read: {name}: ")
+
+
+@pytest.mark.parametrize(
+    ("rows", "name"),
+    [
+        (None, "nonFundingLedgerUpdates"),
+        ({}, "nonFundingLedgerUpdates"),
+        ([5], "ledger update"),
+        ([{"delta": {"type": "withdraw"}}], "time"),
+        ([{"time": "7", "delta": {"type": "withdraw"}}], "time"),
+    ],
+)
+def test_a_ledger_in_which_a_row_has_no_time_says_where(rows, name):
+    with pytest.raises(WireError, match=name):
+        wire.happenings(rows, "main")

@@ -1,0 +1,84 @@
+"""Mark prices of the conflated stream: unpacked within bounds, and one odd price harms no other."""
+
+import base64
+import tracemalloc
+from decimal import Decimal
+
+import pytest
+
+from hlposmon.errors import WireError
+from hlposmon.venues.hyperliquid import payloads as wire
+from tests.venues.hyperliquid.payloads import key, packed
+
+
+def test_packed_prices_are_those_that_moved():
+    data = packed(
+        {"BTC": {"markPx": "86000.5", "midPx": "86001"}, "ETH": {"midPx": "1"}, "xyz:A": {"markPx": "2"}}
+    )
+
+    assert wire.fast_marks(data) == ({key("BTC"): Decimal("86000.5")}, [])
+
+
+@pytest.mark.parametrize("context", [{"markPx": None}, {}])
+def test_a_coin_without_a_mark_has_not_moved(context):
+    assert wire.fast_marks(packed({"BTC": context})) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("odd", "name"),
+    [
+        ({"markPx": 1.5}, "markPx"),
+        ({"markPx": True}, "markPx"),
+        ({"markPx": "1e5"}, "markPx"),
+        ({"markPx": []}, "markPx"),
+        ({"markPx": 7}, "markPx"),
+        (5, "fastAssetCtxs HYPE"),
+        (None, "fastAssetCtxs HYPE"),
+    ],
+)
+def test_a_price_that_cannot_be_read_is_set_aside_and_named_beside_the_others(odd, name):
+    prices, [unread] = wire.fast_marks(packed({"BTC": {"markPx": "1"}, "HYPE": odd, "ETH": {"markPx": "2"}}))
+
+    assert prices == {key("BTC"): Decimal(1), key("ETH"): Decimal(2)}
+    assert unread.startswith(f"the price of HYPE could not be read: {name}: ")
+
+
+def test_a_price_of_a_coin_that_no_key_has_room_for_is_set_aside():
+    prices, [unread] = wire.fast_marks(packed({"B" * 45: {"markPx": "1"}, "ETH": {"markPx": "2"}}))
+
+    assert prices == {key("ETH"): Decimal(2)}
+    assert f"the price of {'B' * 44} could not be read: coin: " in unread
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        5,
+        {},
+        "",
+        "not base64!",
+        "é",
+        base64.b64encode(b"not deflate").decode(),
+        packed([]),
+        packed(b"not json"),
+        base64.b64encode(base64.b64decode(packed({"BTC": {"markPx": "1"}}))[:-3]).decode(),
+    ],
+)
+def test_prices_that_cannot_be_unpacked_are_refused(data):
+    with pytest.raises(WireError):
+        wire.fast_marks(data)
+
+
+def test_a_bomb_of_prices_is_not_unpacked():
+    bomb = packed(b'{"BTC":{"markPx":"' + b"1" * (64 << 20) + b'"}}')
+    tracemalloc.start()
+    try:
+        with pytest.raises(WireError, match="more than"):
+            wire.fast_marks(bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert len(bomb) < 100_000
+    assert peak < 40 << 20

@@ -1,0 +1,295 @@
+"""Account states, asked for and pushed: exact figures; what cannot be read says nothing, not even flat."""
+
+from decimal import Decimal
+
+import pytest
+
+from hlposmon.errors import WireError
+from hlposmon.venues.hyperliquid import payloads as wire
+from tests.venues.hyperliquid.payloads import (
+    THEM,
+    US,
+    all_dexes,
+    balance,
+    key,
+    position_row,
+    state,
+)
+
+
+def stated(body, now_ms=1):
+    return wire.statement(body, "main", asked_s=2.5, now_ms=now_ms)
+
+
+def test_a_statement_gives_the_exact_entry_and_mark_behind_the_shown_ones():
+    [position] = stated(state(position_row())).positions
+
+    assert position.mark_price == Decimal("48.145")
+    assert position.entry_price == Decimal("47.993225")  # shown truncated as 47.9932
+    assert position.size == Decimal("-4.0")
+    assert position.leverage == 10
+    assert position.liquidation_price == Decimal("50.2724802381")
+
+
+def test_a_statement_holds_what_the_account_holds():
+    one = wire.statement(state(), "main", asked_s=2.5, now_ms=1, fills_from_ms=7)
+
+    assert (one.account, one.venue, one.time_ms, one.asked_s) == ("main", "hyperliquid", 1761803589961, 2.5)
+    assert (one.equity, one.margin_used, one.withdrawable) == (
+        Decimal("76.206517"),
+        Decimal("18.564417"),
+        Decimal("57.6421"),
+    )
+    assert (one.positions, one.fills_from_ms, one.unread) == ((), 7, {})
+
+
+def test_a_statement_without_a_time_is_of_now():
+    assert stated(state(time=...), now_ms=77).time_ms == 77
+
+
+def test_a_position_that_cannot_be_liquidated_has_no_such_price():
+    assert stated(state(position_row(liquidationPx=None))).positions[0].liquidation_price is None
+
+
+def test_the_marks_of_statements_are_those_of_what_they_hold():
+    one = stated(state(position_row(), position_row(coin="ETH", szi="2", positionValue="6000.5")))
+
+    assert wire.marks_of([one]) == {key("HYPE"): Decimal("48.145"), key("ETH"): Decimal("3000.25")}
+
+
+# ------------------------------------------------------------------ positions that cannot be read
+
+
+def set_aside(**changes):
+    """Why a position of HYPE could not be read that stands between two that can."""
+    one = stated(state(position_row(coin="BTC"), position_row(**changes), position_row(coin="ETH")))
+    assert [position.key for position in one.positions] == [key("BTC"), key("ETH")]
+    assert one.equity == Decimal("76.206517")
+    assert one.unread.keys() == {key("HYPE")}
+    return one.unread[key("HYPE")]
+
+
+@pytest.mark.parametrize("name", ["szi", "positionValue", "unrealizedPnl", "marginUsed", "liquidationPx"])
+@pytest.mark.parametrize("value", [1.5, True, "1e5", "Infinity", []])
+def test_a_position_with_a_wrong_amount_is_set_aside_and_names_it(name, value):
+    assert set_aside(**{name: value}).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("name", ["szi", "positionValue", "unrealizedPnl", "marginUsed"])
+@pytest.mark.parametrize("value", [None, ...])
+def test_a_position_that_lacks_an_amount_is_set_aside_and_names_it(name, value):
+    assert set_aside(**{name: value}).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"szi": "0.0"}, "szi is zero"),
+        ({"szi": "-0"}, "szi is zero"),
+        ({"positionValue": "-1"}, "positionValue is negative"),
+        ({"leverage": {"type": "cross", "value": "20"}}, "value: a whole number"),
+        ({"leverage": None}, "leverage: an object"),
+        ({"leverage": ...}, "leverage: an object"),
+    ],
+)
+def test_a_position_that_cannot_be_is_set_aside_and_says_why(change, name):
+    assert name in set_aside(**change)
+
+
+def test_what_is_unread_has_no_mark_and_no_position():
+    one = stated(state(position_row(szi=None)))
+
+    assert (one.positions, wire.marks_of([one])) == ((), {})
+
+
+def test_every_position_that_cannot_be_read_is_named_by_itself():
+    one = stated(state(position_row(szi=1.5), position_row(coin="ETH", leverage=None)))
+
+    assert one.unread.keys() == {key("HYPE"), key("ETH")}
+    assert "szi" in one.unread[key("HYPE")]
+    assert "leverage" in one.unread[key("ETH")]
+
+
+# ------------------------------------------------------------------ statements that cannot be read
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        (state(withdrawable=5.0), "withdrawable"),
+        (state(withdrawable=...), "withdrawable"),
+        (state(marginSummary=None), "marginSummary"),
+        (state(marginSummary={"accountValue": 5.0}), "accountValue"),
+        (state(marginSummary={"accountValue": "5.0"}), "totalMarginUsed"),
+        (state(assetPositions=None), "assetPositions"),
+        (state(time=None), "time"),
+        (None, "clearinghouseState"),
+        ([], "clearinghouseState"),
+    ],
+)
+def test_a_statement_of_another_shape_says_where(wrong, name):
+    with pytest.raises(WireError, match=name):
+        stated(wrong)
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        (None, "assetPosition"),
+        ({}, "position"),
+        ({"position": None}, "position"),
+        ({"position": position_row(coin=...)}, "coin"),
+        ({"position": position_row(coin=5)}, "coin"),
+        ({"position": position_row(coin="")}, "coin"),
+        ({"position": position_row(coin="B" * 45)}, "coin"),
+        ({"position": position_row(coin="BTC\n")}, "coin"),
+    ],
+)
+def test_a_position_of_no_coin_makes_the_statement_unreadable_as_it_could_be_of_any(row, name):
+    whole = state(position_row())
+    whole["assetPositions"].append(row)
+
+    with pytest.raises(WireError, match=name):
+        stated(whole)
+
+
+# ------------------------------------------------------------------ pushed states
+
+NAMES = {US: "main"}
+
+
+def pushed(data, channel="allDexsClearinghouseState"):
+    return wire.state_push(data, channel, NAMES, heard_s=2.5, now_ms=1)
+
+
+def test_a_push_of_all_dexes_states_the_first_and_names_what_the_others_hold():
+    other = state(position_row(coin="xyz:TSLA"), position_row(coin="xyz:NVDA"))
+    flat = state(position_row(), time=5)
+
+    user, first, coins = pushed(all_dexes(("", flat), ("xyz", other), ("flx", state()), user=US.upper()))
+
+    assert (user, coins) == (US, ["xyz:NVDA", "xyz:TSLA"])
+    assert (first.account, first.time_ms, first.asked_s, first.pushed) == ("main", 5, 2.5, True)
+    assert [position.key for position in first.positions] == [key("HYPE")]
+    assert not stated(flat).pushed
+
+
+def test_a_push_of_one_dex_states_it_if_it_is_the_first():
+    def of(dex, *rows):
+        body = {"dex": dex, "user": US, "clearinghouseState": state(*rows)}
+        return pushed(body, "clearinghouseState")
+
+    assert of("", position_row())[1].positions[0].size == -4
+    assert of("xyz", position_row(coin="xyz:TSLA")) == (US, None, ["xyz:TSLA"])
+
+
+def test_a_first_dex_that_is_not_in_a_push_is_unknown_and_a_stranger_is_nobody():
+    assert pushed(all_dexes(("xyz", state()))) == (US, None, [])
+    assert pushed(all_dexes(user=THEM)) is None
+
+
+def test_a_position_that_cannot_be_read_is_set_aside_in_a_push_as_in_an_answer():
+    _, first, _ = pushed(all_dexes(("", state(position_row(szi=1.5), position_row(coin="ETH")))))
+
+    assert [position.key for position in first.positions] == [key("ETH")]
+    assert "szi" in first.unread[key("HYPE")]
+
+
+@pytest.mark.parametrize("odd", [None, {}, {"position": None}, {"position": {}}, {"position": {"coin": 5}}])
+def test_what_another_dex_holds_and_cannot_be_read_is_named_after_the_dex(odd):
+    other = state(position_row(coin="xyz:TSLA"))
+    other["assetPositions"].append(odd)
+
+    assert pushed(all_dexes(("", state()), ("xyz", other)))[2] == ["xyz:?", "xyz:TSLA"]
+    assert wire.held_coins(other, "xyz") == ["xyz:TSLA", "xyz:?"]
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (None, "allDexs"),
+        ({}, "user"),
+        ({"user": US}, "clearinghouseStates"),
+        (all_dexes(("",)), "clearinghouseStates"),
+        (all_dexes((5, {})), "clearinghouseStates"),
+        ({"user": US, "clearinghouseStates": [None]}, "clearinghouseStates"),
+        (all_dexes(("", None)), "clearinghouseState"),
+        (all_dexes(("xyz", None)), "dex xyz"),
+        (all_dexes(("xyz", {"assetPositions": None})), "assetPositions"),
+        (all_dexes(("", state(position_row(coin=...)))), "coin"),
+    ],
+)
+def test_a_push_of_another_shape_says_where(data, name):
+    with pytest.raises(WireError, match=name):
+        pushed(data)
+
+
+def test_a_push_of_one_dex_needs_its_name():
+    with pytest.raises(WireError, match="dex"):
+        pushed({"user": US, "clearinghouseState": state()}, "clearinghouseState")
+
+
+# ------------------------------------------------------------------ what else it holds
+
+
+def test_what_is_held_on_spot_is_told_and_rows_of_zero_are_not():
+    body = {
+        "balances": [
+            balance("USDC", "1250.50"),
+            balance("HYPE", "12.5", "0.2"),
+            balance("UBTC", "0.0"),
+            balance("+107580", "0.0", ...),
+        ]
+    }
+
+    assert wire.spot_holdings(body) == ["USDC 1250.5 (spot)", "HYPE 12.5 (spot)"]
+    assert wire.spot_holdings({"balances": []}) == []
+
+
+@pytest.mark.parametrize("hold", ["-0.5", "0.5"])
+def test_a_token_of_which_nothing_is_there_but_a_hold_is_told(hold):
+    assert wire.spot_holdings({"balances": [balance("USDH", "0.0", hold)]}) == ["USDH 0 (spot)"]
+
+
+def test_a_debt_is_a_holding_too():
+    assert wire.spot_holdings({"balances": [balance("USDC", "-20.10")]}) == ["USDC -20.1 (spot)"]
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        (5, "balance"),
+        (balance(5, "1"), "coin"),
+        (balance("HYPE", 1.5), "total"),
+        (balance("HYPE", ...), "total"),
+        (balance("HYPE", "0.0", 1.5), "hold"),
+    ],
+)
+def test_a_balance_that_cannot_be_read_is_told_as_one_beside_the_others(row, name):
+    first, odd, last = wire.spot_holdings({"balances": [balance("USDC", "1"), row, balance("UBTC", "2")]})
+
+    assert (first, last) == ("USDC 1 (spot)", "UBTC 2 (spot)")
+    assert odd.startswith(f"a spot balance that could not be read ({name}: ")
+
+
+@pytest.mark.parametrize("body", [None, [], {}, {"balances": None}, {"balances": {}}])
+def test_a_spot_state_of_another_shape_is_a_wire_error_and_not_empty(body):
+    with pytest.raises(WireError, match=r"spotClearinghouseState|balances"):
+        wire.spot_holdings(body)
+
+
+def test_the_dexes_are_named_but_the_first_which_is_null():
+    assert wire.dex_names([None, {"name": "xyz", "oracleUpdater": None}, {"name": "flx"}]) == ["xyz", "flx"]
+    assert wire.dex_names([None]) == []
+
+
+@pytest.mark.parametrize("body", [None, {}, [5], [{}], [{"name": None}]])
+def test_a_list_of_dexes_of_another_shape_is_a_wire_error(body):
+    with pytest.raises(WireError, match=r"perpDexs|dex|name"):
+        wire.dex_names(body)
+
+
+@pytest.mark.parametrize("body", [None, [], {}, {"assetPositions": None}])
+def test_the_state_of_a_dex_of_another_shape_is_a_wire_error_and_not_flat(body):
+    with pytest.raises(WireError, match=r"dex xyz|assetPositions"):
+        wire.held_coins(body, "xyz")
