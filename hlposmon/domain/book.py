@@ -35,6 +35,7 @@ class Book:
     def __init__(self, accounts: Iterable[str]) -> None:
         self._accounts: dict[str, Account] = {name: Account() for name in accounts}
         self._prices: dict[str, Decimal] = {}
+        self._freshness: dict[str, Freshness] = {}
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -206,11 +207,15 @@ class Book:
 
     # ------------------------------------------------------------------ asked
 
-    def judge(self, freshness: Mapping[str, Freshness]) -> list[VerdictChanged]:
+    def set_freshness(self, name: str, freshness: Freshness) -> None:
+        """The ages behind the positions of an account, for the next `judge`."""
+        self._freshness[name] = freshness
+
+    def judge(self) -> list[VerdictChanged]:
         """Judge every position and account; what changed since the last time."""
         changes: list[VerdictChanged] = []
         for name, account in self._accounts.items():
-            fresh = freshness[name]
+            fresh = self._freshness[name]
             evidence = account.evidence()
             account.verdict, account.reason = judge(evidence, fresh)
             for key, line in account.lines.items():
@@ -221,6 +226,14 @@ class Book:
                     changes.append(VerdictChanged(name, key, verdict, reason, line.verdict))
                     line.verdict, line.reason = verdict, reason
         return changes
+
+    def modes_in_doubt(self) -> list[str]:
+        """The accounts whose equity fell to zero since their mode was asked for."""
+        return [name for name, account in self._accounts.items() if account.is_mode_in_doubt]
+
+    def keys_in_doubt(self, name: str) -> list[str]:
+        """The keys of an account that are in doubt."""
+        return [key for key, line in self._accounts[name].lines.items() if any(line.doubts())]
 
     def view(self, account: str, key: str) -> View:
         """One position; KeyError when there is none."""
