@@ -299,6 +299,6 @@ class Intake:
         if first and self._book.is_stated(name):
             self._telling.note("stated", name, base_ms=self._book.base_ms()[name])
         drifted = {change.key for change in changes if isinstance(change, Drift)}
-        in_doubt = {view.key for view in self._book.views(name) if view.in_doubt}
-        self._archive.settled(statement, sorted(drifted | in_doubt), now_ms())
+        in_doubt = self._book.doubtful_keys(name)
+        self._archive.settled(statement, sorted(drifted.union(in_doubt)), now_ms())
         self._telling.tell(changes)

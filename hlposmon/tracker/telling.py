@@ -121,14 +121,10 @@ class Telling:
     def judge(self) -> list[Any]:
         """What may be claimed now: the verdicts that are others than they were."""
         now_s = time.monotonic()
-        return list(
-            self._book.judge(
-                {
-                    name: self._clocks.freshness(name, self._book.statement_asked_s(name), now_s)
-                    for name in self._book.accounts
-                }
-            )
-        )
+        for name in self._book.accounts:
+            fresh = self._clocks.freshness(name, self._book.statement_asked_s(name), now_s)
+            self._book.set_freshness(name, fresh)
+        return list(self._book.judge())
 
     def note(self, kind: str, account: str, **facts: object) -> None:
         """Append a line to the journal that is nothing to publish; the next commit writes it."""
