@@ -5,11 +5,11 @@ as a whole, no feeds.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from hlposmon.domain.amounts import ZERO, exactly
-from hlposmon.domain.changes import Change, Doubt, Drift, Reason
+from hlposmon.domain.changes import Change, Doubt, Drift, Reason, VerdictChanged
 from hlposmon.domain.holding import Holding
 from hlposmon.domain.reconcile import (
     LAG_MS,
@@ -21,7 +21,7 @@ from hlposmon.domain.reconcile import (
     is_explained,
 )
 from hlposmon.domain.reports import Happened, StatedPosition, Statement, Unlisted
-from hlposmon.domain.verdict import Verdict
+from hlposmon.domain.verdict import Evidence, Freshness, Verdict, judge
 from hlposmon.domain.views import View
 
 # The price feed tells changes only; beyond this a statement's mark counts as the newer one.
@@ -68,7 +68,7 @@ class Line:
             margin_used=stated.margin_used if stated and same else None,
             liquidation_price=stated.liquidation_price if stated and same else None,
             last_fill_ms=self.last_fill_ms,
-            in_doubt=any(self.doubts()),
+            in_doubt=self.is_doubtful,
         )
 
     def settle(
@@ -207,6 +207,55 @@ class Line:
                 self.suspicion = None
             if self.hint is not None and is_explained(self.holding, self.hint):
                 self.hint = None
+
+    @property
+    def basis(self) -> tuple[object, ...]:
+        """All that a statement may change of what is judged: while it is equal, so is the verdict."""
+        holding = self.holding
+        return (
+            holding.based,
+            holding.gap,
+            self.suspicion,
+            self.entry_since_ms,
+            self.unread,
+            self.drift,
+            holding.position,
+        )
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether `doubts` names any."""
+        return (
+            self.holding.gap is not None
+            or self.suspicion is not None
+            or self.entry_since_ms is not None
+            or self.unread is not None
+        )
+
+    @property
+    def wanted_ms(self) -> int | None:
+        """From when on fills are wanted that may end what is in doubt; None when none are."""
+        gap, suspicion, wanted = self.holding.gap, self.suspicion, []
+        if gap is not None:
+            wanted.append(gap.since_ms)
+        if suspicion is not None:
+            wanted.append(suspicion.since_ms)
+        if self.entry_since_ms is not None:
+            wanted.append(self.entry_since_ms)
+        return min(wanted, default=None)
+
+    def judge(self, evidence: Evidence, freshness: Freshness) -> VerdictChanged | None:
+        """Judge it by what holds for its account, `evidence`, and what is known of itself."""
+        gap, doubt = self.doubts()
+        verdict, reason = judge(
+            replace(evidence, gap=gap, doubt=doubt, drift=self.drift, open=bool(self.holding.position.size)),
+            freshness,
+        )
+        before = self.verdict
+        if (verdict, reason) == (before, self.reason):
+            return None
+        self.verdict, self.reason = verdict, reason
+        return VerdictChanged(self.holding.account, self.holding.key, verdict, reason, before)
 
     def doubts(self) -> tuple[str | None, str | None]:
         """Why it is in doubt: by its fills, by a statement."""

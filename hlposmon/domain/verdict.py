@@ -41,6 +41,16 @@ class Freshness:
     statement: Age
     behind: str | None = None
 
+    @property
+    def decisive(self) -> tuple[str | None, str | None, str | None, str | None]:
+        """All that a verdict and its reason take from the ages: while it is equal, so are they."""
+        return (
+            _silence("fills", self.fills) if self.fills.over else None,
+            _silence("prices", self.prices) if self.prices.over else None,
+            _silence("statements", self.statement) if self.statement.over else None,
+            self.behind,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -60,6 +70,10 @@ class Evidence:
     open: bool = True
 
 
+# Before anybody has said how old the feeds are, nothing counts as heard.
+UNHEARD = Freshness(Age(None, 0.0), Age(None, 0.0), Age(None, 0.0))
+
+
 def judge(evidence: Evidence, freshness: Freshness) -> tuple[Verdict, str | None]:
     """The verdict and its reason; the first that applies of drift, no statement, stale, unproven."""
     if evidence.drift is not None:
@@ -67,14 +81,11 @@ def judge(evidence: Evidence, freshness: Freshness) -> tuple[Verdict, str | None
     if not evidence.stated:
         down = f"; {evidence.feed_down}" if evidence.feed_down else ""
         return Verdict.UNPROVEN, f"no statement from the venue yet{down}"
-    for name, age, needed in (
-        ("fills", freshness.fills, True),
-        ("prices", freshness.prices, evidence.open),
-        ("statements", freshness.statement, True),
-    ):
-        if needed and age.over:
-            return Verdict.STALE, _silence(name, age)
-    for doubt in (evidence.gap, evidence.doubt, evidence.feed_down, freshness.behind):
+    fills, prices, statements, behind = freshness.decisive
+    for silence in (fills, prices if evidence.open else None, statements):
+        if silence is not None:
+            return Verdict.STALE, silence
+    for doubt in (evidence.gap, evidence.doubt, evidence.feed_down, behind):
         if doubt is not None:
             return Verdict.UNPROVEN, doubt
     if not evidence.confirmed:

@@ -181,13 +181,11 @@ class Engine:
         self.freshness.limits = watched.limits
         self._catchup.keep(same)
         self._requests.watch(addresses, same, now.s)
-        for known in (self._held, self._watched_s):
-            for name in known.keys() - same:
-                del known[name]
-        for known in (self._told_pnl, self._updated_ms, self._moved):
-            for name in [name for name in known if name[0] not in same]:
-                del known[name]
-        self._watched_s = {name: self._watched_s.get(name, now.s) for name in addresses}
+        self._held = {name: one for name, one in self._held.items() if name in same}
+        self._watched_s = {name: self._watched_s[name] if name in same else now.s for name in addresses}
+        self._told_pnl = {name: pnl for name, pnl in self._told_pnl.items() if name[0] in same}
+        self._updated_ms = {name: at_ms for name, at_ms in self._updated_ms.items() if name[0] in same}
+        self._moved = {name: None for name in self._moved if name[0] in same}
         self._refresh(now)
         self.listing.begin(self.book.views())
         self._effects.append(JournalCheckpoint(now.ms))
@@ -423,7 +421,7 @@ class Engine:
         if first and self.book.is_stated(name):
             self._event("stated", now, account=name, base_ms=self.book.base_ms()[name])
         drifted = {change.key for change in changes if isinstance(change, Drift)}
-        differing = sorted(drifted | set(self.book.keys_in_doubt(name)))
+        differing = sorted(drifted | set(self.book.doubtful_keys(name)))
         self._effects.append(RecordStatement(statement, tuple(differing), now.ms))
         self._say(changes, now)
 

@@ -123,9 +123,8 @@ class Outputs:
             elif isinstance(effect, RecordStatement):
                 self._archive.settled(effect.statement, list(effect.differing), effect.at_ms)
             elif isinstance(effect, LogChange) and not isinstance(effect.change, Filled | Funded):
-                log.log(
-                    level_of(effect.change), name_of(effect.change), extra=fields(**facts_of(effect.change))
-                )
+                change = effect.change
+                log.log(level_of(change), name_of(change), extra=fields(**facts_of(change)))
             elif isinstance(effect, Log):
                 self._log(effect)
 

@@ -69,7 +69,7 @@ class Tracker:
         self._lifecycle = Lifecycle(settings, engine, beat=pulse.beat)
         self._archive = archive = self._lifecycle.archive
         self._queues = queues = WorkerQueues(queue, self._selector, dict(engine.watched.addresses), counts)
-        # Beyond the numbers of the tracker before: a client never takes up the thread of a stream that is gone.
+        # Beyond the numbers of the tracker before, so that no client resumes a stream that is gone.
         self._subscribers = subscribers = Subscribers(now_ms())
         self._publisher = publisher = Publisher(subscribers)
         self._snapshot = snapshot = SnapshotOutput()
