@@ -49,6 +49,9 @@ def position(view: View, updated_ms: int | None) -> dict[str, Any]:
         "fills": held.fills,
         "verdict": view.verdict.value,
         "verdict_reason": view.reason,
+        "proof": view.proof.value,
+        "as_of": time_text(view.as_of_ms),
+        "block": view.block,
         "last_fill_time": time_text(view.last_fill_ms),
         "last_updated": time_text(updated_ms),
         "is_flat": held.is_flat,
@@ -101,6 +104,7 @@ def account(view: AccountView, address: str | None) -> dict[str, Any]:
         "master": view.owner,
         "verdict": view.verdict.value,
         "verdict_reason": view.reason,
+        "as_of": time_text(view.as_of_ms),
         "notices": [notice.text for notice in view.notices],
     }
 
@@ -113,7 +117,7 @@ def compact_of(body: dict[str, Any]) -> dict[str, Any]:
     """The compact form of a message: only what changed, about 100 bytes for a price.
 
     `e` event, `a` account, `k` symbol, `m` mark, `u` unrealised P&L in USD, `s` size, `x` entry price, `r`
-    realised P&L; of a fill `side`, `q` quantity, `p` price, `id`.
+    realised P&L, `t` as of when; of a fill `side`, `q` quantity, `p` price, `id`.
     """
     event = body.get("event_type", body["type"])
     short = {"seq": body["seq"], "e": event, "a": body["account"], "k": body["symbol"]}
@@ -122,6 +126,7 @@ def compact_of(body: dict[str, Any]) -> dict[str, Any]:
     position = body["position"]
     if event == "price_update":
         return short | {"e": "p", "m": position["mark_price"], "u": position["unrealized_pnl"]}
+    short["t"] = position["as_of"]
     if event == "verdict":
         return short | {"v": position["verdict"], "why": position["verdict_reason"]}
     short |= {"s": position["size"], "x": position["entry_price"], "r": position["realized_pnl"]}

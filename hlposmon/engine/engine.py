@@ -244,8 +244,7 @@ class Engine:
         for change in changes:
             view = views[whose(change)]
             if isinstance(change, Filled):
-                if change.position is not view.position:
-                    view = replace(view, position=change.position, last_fill_ms=change.fill.time_ms)
+                view = _after(change, view)
                 effects.append(Publish(change, view, at_ms, heard_s if id(change.fill) in live else None))
             else:
                 if not isinstance(change, Doubt):
@@ -424,6 +423,10 @@ class Engine:
         differing = sorted(drifted | set(self.book.doubtful_keys(name)))
         self._effects.append(RecordStatement(statement, tuple(differing), now.ms))
         self._say(changes, now)
+        if (
+            not statement.pushed
+        ):  # it tells a later time, for the snapshot too; pushes come too often for that
+            self._moved.update(dict.fromkeys((name, key) for key in self.book.keys(name)))
 
     # ------------------------------------------------------------------ accounts
 
@@ -493,6 +496,15 @@ class Engine:
         modes = {name: mode for name, mode in self.book.modes().items() if self._is_same(joined, name)}
         roles = {name: role for name, role in self.book.roles().items() if self._is_same(joined, name)}
         return Welcome(marks_ms, modes, roles)
+
+
+def _after(change: Filled, view: View) -> View:
+    """The position right after this fill: of several fills taken together each is told with its own."""
+    time_ms = change.fill.time_ms
+    as_of_ms = None if view.as_of_ms is None else min(view.as_of_ms, time_ms)
+    if change.position is view.position and as_of_ms == view.as_of_ms:
+        return view
+    return replace(view, position=change.position, last_fill_ms=time_ms, as_of_ms=as_of_ms)
 
 
 _HANDLERS: dict[type, Callable[[Engine, Any, Now], None]] = {

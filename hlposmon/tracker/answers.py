@@ -67,15 +67,25 @@ class Answers:
         held = {name: self._book.views(name) for name in names}
         shown = {name: self._positions(views) for name, views in held.items()}
         whole = {name: not self._book.is_partly_unread(name) for name in held}
-        sums = {name: rendering.totals(views, is_whole=whole[name]) for name, views in held.items()}
+        stated = {name: self._book.is_stated(name) for name in held}
+        sums = {
+            name: rendering.totals(views, is_whole=whole[name], is_stated=stated[name])
+            for name, views in held.items()
+        }
         is_one = len(names) == 1
         now_s = time.monotonic()
         return {
             "timestamp": rendering.time_text(int(time.time() * 1000)),
             "seq": self._subscribers.seq,
             "mode": self.settings.mode,
-            "stated": all(map(self._book.is_stated, names)),
-            **(sums[names[0]] if is_one else self._sum_of(held, is_whole=all(whole.values()))),
+            "stated": all(stated.values()),
+            **(
+                sums[names[0]]
+                if is_one
+                else rendering.totals(
+                    chain(*held.values()), is_whole=all(whole.values()), is_stated=all(stated.values())
+                )
+            ),
             "positions": shown[names[0]] if is_one else messages.of_all(shown),
             "accounts": {
                 name: {**sums[name], "positions": shown[name], **self._account(name)} for name in names
@@ -93,7 +103,8 @@ class Answers:
         health = self.assess()
         views = self._book.views()
         is_whole = not any(map(self._book.is_partly_unread, self._book.accounts))
-        totals = rendering.totals(views, is_whole=is_whole)
+        is_stated = all(map(self._book.is_stated, self._book.accounts))
+        totals = rendering.totals(views, is_whole=is_whole, is_stated=is_stated)
         limits = self._engine.watched.limits
         return {
             "status": health.status,
@@ -108,7 +119,7 @@ class Answers:
             "late": health.late,
             "accounts": len(self._book.accounts),
             "positions": totals["active_positions"],
-            "stated": all(map(self._book.is_stated, self._book.accounts)),
+            "stated": is_stated,
             "unrealized_pnl": totals["unrealized_pnl"],
             "ages_s": self._ages_json(),
             "thresholds": {
@@ -237,10 +248,6 @@ class Answers:
     def _account(self, name: str) -> dict[str, Any]:
         address = self._engine.watched.addresses.get(name)
         return messages.account(self._book.account(name), address)
-
-    @staticmethod
-    def _sum_of(held: dict[str, list[View]], *, is_whole: bool) -> dict[str, Any]:
-        return rendering.totals(chain(*held.values()), is_whole=is_whole)
 
     def _positions(self, views: Sequence[View]) -> dict[str, Any]:
         rows = messages.positions(views, self._engine.updated_ms)
