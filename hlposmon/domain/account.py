@@ -7,8 +7,9 @@ are known here; what a single size is worth is the lines' own.
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from hlposmon.domain.changes import VerdictChanged
+from hlposmon.domain.changes import Filled, VerdictChanged
 from hlposmon.domain.line import Line
+from hlposmon.domain.position import Effect
 from hlposmon.domain.reports import (
     AccountMode,
     AccountRole,
@@ -215,6 +216,17 @@ class Account:
             # After a drift it may be known to an earlier time than before, and than others.
             self._latest_known = max(self.lines.values(), key=lambda one: one.holding.known_ms)
             self.known_ms = self._latest_known.holding.known_ms
+
+    def note_next(self, key: str, line: Line, filled: Filled) -> bool:
+        """A fill was plainly the next one of this line; whether it is to be judged for it: prices are wanted
+        of what is open only, and nothing else can have changed."""
+        known_ms = filled.fill.time_ms
+        if self.known_ms is None or known_ms >= self.known_ms:
+            self.known_ms, self._latest_known = known_ms, line
+        if filled.effect is not Effect.OPENED and filled.effect is not Effect.CLOSED:
+            return False
+        self._changed[key] = line
+        return True
 
     def set_freshness(self, freshness: Freshness) -> bool:
         """Keep the ages; whether a verdict may differ for it."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Set
 from decimal import Decimal
 
 from hlposmon.domain.account import Account, keep
-from hlposmon.domain.changes import Change, Funded, Reason, VerdictChanged
+from hlposmon.domain.changes import Change, Filled, Funded, Reason, VerdictChanged
 from hlposmon.domain.holding import Holding
 from hlposmon.domain.line import Line
 from hlposmon.domain.position import Position
@@ -66,6 +66,8 @@ class Book:
         account = self._accounts.get(fills.account)
         if account is None:
             return []
+        if len(fills.fills) == 1 and (filled := self._apply_next(account, fills)) is not None:
+            return [filled]
         by_key: dict[str, list[int]] = {}
         for index, fill in enumerate(fills.fills):
             by_key.setdefault(fill.key, []).append(index)
@@ -102,7 +104,12 @@ class Book:
         first, newest = not account.stated, account.is_newest(statement)
         stated = {position.key: position for position in statement.positions}
         changes: list[Change] = []
-        for key in sorted(stated.keys() | statement.unread.keys() | account.lines.keys()):
+        keys = {
+            key
+            for key, line in account.lines.items()
+            if not line.is_confirmed_by(stated.get(key), statement, newest=newest)
+        }
+        for key in sorted(keys.union(stated.keys() - account.lines.keys(), statement.unread)):
             line = self._line(statement.account, account, key)
             before = line.basis
             line.unread = statement.unread.get(key)
@@ -354,6 +361,16 @@ class Book:
             account.lines[key] = self._holders.setdefault(key, {})[name] = line
             self._note_change(name, account, key, line)
         return line
+
+    def _apply_next(self, account: Account, fills: Fills) -> Filled | None:
+        [fill] = fills.fills
+        line = account.lines.get(fill.key)
+        if line is None:
+            return None
+        filled = line.take_next(fill, heard=fills.heard_s is not None)
+        if filled is not None and account.note_next(fill.key, line, filled):
+            self._unjudged[fills.account] = None
+        return filled
 
     def _note_change(self, name: str, account: Account, key: str, line: Line) -> None:
         account.note_change(key, line)

@@ -5,12 +5,13 @@ as a whole, no feeds.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
-from hlposmon.domain.amounts import ZERO, exactly
-from hlposmon.domain.changes import Change, Doubt, Drift, Reason, VerdictChanged
+from hlposmon.domain.amounts import CONTEXT, ZERO, exactly
+from hlposmon.domain.changes import Change, Doubt, Drift, Filled, Reason, VerdictChanged
 from hlposmon.domain.holding import Holding
+from hlposmon.domain.position import Position
 from hlposmon.domain.reconcile import (
     LAG_MS,
     Finding,
@@ -20,7 +21,7 @@ from hlposmon.domain.reconcile import (
     entry_differs,
     is_explained,
 )
-from hlposmon.domain.reports import Happened, StatedPosition, Statement, Unlisted
+from hlposmon.domain.reports import Fill, Happened, StatedPosition, Statement, Unlisted
 from hlposmon.domain.verdict import Evidence, Freshness, Proof, Verdict, judge
 from hlposmon.domain.views import View
 
@@ -51,6 +52,8 @@ class Line:
     last_fill_ms: int | None = None
     verdict: Verdict | None = None
     reason: str | None = None
+    # The position with which a statement agreed last, in size and entry, and its entry price.
+    _confirmed: tuple[Position, Decimal | None] | None = None
 
     def as_of_ms(self, whole_ms: int | None = None) -> int | None:
         """The venue's time up to which the position is known, None before its start.
@@ -97,6 +100,27 @@ class Line:
             as_of_ms=self.as_of_ms(whole_ms),
         )
 
+    def is_confirmed_by(self, stated: StatedPosition | None, statement: Statement, *, newest: bool) -> bool:
+        """Whether a statement says once more what the last one said, which agreed, and nothing was doubted or
+        done since; if so that is noted. So most are: a state is pushed each second."""
+        holding = self.holding
+        if self._confirmed is None or self._confirmed[0] is not holding.position:
+            return False
+        if self.hint is not None or self.drift is not None or self.is_doubtful:
+            return False
+        if statement.time_ms < (self.matched_ms or 0) or holding.key in statement.unread:
+            return False
+        if not _is_same(stated, *self._confirmed):
+            return False
+        self.agreed_ms = self.matched_ms = statement.time_ms
+        if stated is not None:
+            self.entry_agreed_ms = statement.time_ms
+        if statement.pushed:
+            self.heard_arrivals = holding.arrivals
+        if newest:
+            self.detail(stated, statement.asked_s)
+        return True
+
     def settle(
         self,
         stated: StatedPosition | None,
@@ -128,6 +152,8 @@ class Line:
             self.matched_ms = statement.time_ms
             if stated is None:
                 self.entry_since_ms = None  # what is flat has no entry
+                if equal:
+                    self._confirmed = holding.position, None
                 return []
             return self._compare_entry(stated, statement)
         if finding is Finding.DRIFT:
@@ -153,6 +179,7 @@ class Line:
         if not differs:
             if differs is False:
                 self.entry_agreed_ms, self.entry_since_ms = statement.time_ms, None
+                self._confirmed = holding.position, holding.position.entry_price
             return []
         if doubted_ms is not None:
             from_ms = statement.fills_from_ms
@@ -225,6 +252,15 @@ class Line:
         ):
             self.mark, self.marked_s = stated.mark_price, asked_s
 
+    def take_next(self, fill: Fill, *, heard: bool) -> Filled | None:
+        """Apply a fill that is plainly the next one, and that explains nothing; None for any other."""
+        if self.suspicion is not None or self.hint is not None:
+            return None
+        filled = self.holding.take_next(fill, heard=heard)
+        if filled is not None:
+            self.last_fill_ms = fill.time_ms
+        return filled
+
     def note_fills(self) -> None:
         """Look what fills that were taken explain."""
         if self.holding.applied:
@@ -273,10 +309,16 @@ class Line:
     def judge(self, evidence: Evidence, freshness: Freshness) -> VerdictChanged | None:
         """Judge it by what holds for its account, `evidence`, and what is known of itself."""
         gap, doubt = self.doubts()
-        verdict, reason = judge(
-            replace(evidence, gap=gap, doubt=doubt, drift=self.drift, open=bool(self.holding.position.size)),
-            freshness,
+        found = Evidence(
+            stated=evidence.stated,
+            confirmed=evidence.confirmed,
+            feed_down=evidence.feed_down,
+            gap=gap,
+            doubt=doubt,
+            drift=self.drift,
+            open=bool(self.holding.position.size),
         )
+        verdict, reason = judge(found, freshness)
         before = self.verdict
         if (verdict, reason) == (before, self.reason):
             return None
@@ -295,6 +337,15 @@ class Line:
         elif self.unread is not None:
             doubt = f"the venue's row of it could not be read: {self.unread}"
         return gap, doubt
+
+
+def _is_same(stated: StatedPosition | None, position: Position, entry_price: Decimal | None) -> bool:
+    """Whether what is stated is this position, its entry price within the tolerance."""
+    if stated is None or entry_price is None:
+        return stated is None and entry_price is None
+    if stated.size != position.size or stated.entry_price is None:
+        return False
+    return CONTEXT.subtract(stated.entry_price, entry_price).copy_abs() <= stated.tolerance
 
 
 def _differ(ours: Decimal, theirs: Decimal) -> bool:
