@@ -25,6 +25,7 @@ from hlposmon.domain.reports import (
     Happening,
     Heard,
     Joined,
+    Left,
     Live,
     Marks,
     NotFetched,
@@ -126,6 +127,7 @@ EVERY = {
     ),
     Unlisted: st.builds(Unlisted, account=TEXT, since_ms=MS, until_ms=MS, reason=TEXT),
     Connected: st.builds(Connected, worker=TEXT, count=st.integers(1, 10**6)),
+    Left: st.builds(Left, worker=TEXT, kind=TEXT),
     Joined: st.builds(Joined, worker=TEXT, kind=TEXT, addresses=WORDS),
     Welcome: st.builds(
         Welcome,
