@@ -129,8 +129,8 @@ class Engine:
         for name in self._catchup.waiting():
             self._fetch_if_due(name, now)
         for name in self._requests.unseen(now.s):
-            if not (self.book.is_stated(name) and self._look(name, BellReason.NOT_WATCHED, now)):
-                self._requests.look_later(name, now.s)
+            looked = self.book.is_stated(name) and self._look(name, BellReason.NOT_WATCHED, now)
+            self._requests.look_later(name, now.s, asked=looked)
         for feed, count in self.feeds.judge(now.s).items():
             facts = {"feed": feed, "fills": count}
             self._effects.append(Log(logging.WARNING, "a feed missed fills", facts, key=feed))
