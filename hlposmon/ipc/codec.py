@@ -24,6 +24,9 @@ from hlposmon.domain.reports import (
     Happened,
     Happening,
     Heard,
+    HistoryEvent,
+    HistoryRemark,
+    HistoryState,
     Joined,
     Live,
     Marks,
@@ -88,6 +91,10 @@ def encode(report: Report | Ask) -> bytes:
             )
         case Unlisted():
             return dumps(["unlisted", report.account, report.since_ms, report.until_ms, report.reason])
+        case HistoryState():
+            return dumps(["history", report.seq, report.failure])
+        case HistoryRemark():
+            return dumps(["history remark", report.event.value, report.facts])
         case Connected():
             return dumps(["connected", report.worker, report.count])
         case Joined():
@@ -249,6 +256,8 @@ _READERS: dict[str, Callable[..., Report | Ask]] = {
         account, time_ms, Happening(kind), text, tuple(keys)
     ),
     "unlisted": Unlisted,
+    "history": HistoryState,
+    "history remark": lambda event, facts: HistoryRemark(HistoryEvent(event), dict(facts)),
     "connected": Connected,
     "joined": Joined,
     "welcome": lambda marks_ms, modes, roles: Welcome(

@@ -48,7 +48,7 @@ class Answers:
         self.stopping = False
         self._book, self._clocks, self._feeds = book, clocks, feeds
         self._incidents, self._counts = incidents, counts
-        self._archive, self._journal, self._history = archive, archive.journal, archive.history
+        self._archive, self._journal = archive, archive.journal
         self._board, self._updated_ms, self._seq = board, updated_ms, seq
         self._usage, self._spent = usage, spent
         self._snapshot_failure, self._snapshot_complaints = snapshot_failure, snapshot_complaints
@@ -125,9 +125,9 @@ class Answers:
                 "failure": self._journal.failure,
             },
             "history": {
-                "seq": self._history.seq,
-                "backlog": max(0, self._journal.seq - self._history.seq),
-                "failure": self._history.failure,
+                "seq": self._archive.history.seq,
+                "backlog": max(0, self._journal.seq - self._archive.history.seq),
+                "failure": self._archive.history.failure,
             },
             "since": rendering.time_text(self._began_ms),
         }
@@ -180,7 +180,7 @@ class Answers:
                 counts=self._counts,
                 journal=self._journal,
                 written_ms=self._archive.written_ms,
-                history=self._history,
+                history=self._archive.history,
                 workers=self.workers(),
                 usage=self._usage(),
                 waiting_bytes=waiting_bytes,
@@ -200,7 +200,7 @@ class Answers:
             uptime_s=time.monotonic() - self._began_s,
             stopping=self.stopping,
             journal_failure=self._journal.failure,
-            history_failure=self._history.failure,
+            history_failure=self._archive.history.failure,
             snapshot_failure=self._snapshot_failure(),
             snapshot_complaints=self._snapshot_complaints(),
             workers_down=[row.name for row in board if row.state != "up" and not row.flapping],

@@ -22,6 +22,8 @@ from hlposmon.domain.reports import (
     Funding,
     Happened,
     Heard,
+    HistoryRemark,
+    HistoryState,
     Joined,
     Live,
     Marks,
@@ -114,6 +116,8 @@ class Intake:
                     self._unlisted(report)
             case Joined():
                 self._joined(report)
+            case HistoryState() | HistoryRemark():
+                self._archive.heard_history(report)
             case Marks():
                 self._clocks.heard_prices(report.heard_s, report.missing)
                 self._telling.mark(report)

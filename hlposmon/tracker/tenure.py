@@ -14,7 +14,6 @@ from hlposmon.domain.book import Book
 from hlposmon.domain.reports import Welcome
 from hlposmon.engine.feeds import Feeds
 from hlposmon.engine.freshness import Clocks, Limits
-from hlposmon.history.writer import History
 from hlposmon.journal.lines import checkpoint, event
 from hlposmon.journal.writer import Journal
 from hlposmon.supervision.logs import fields
@@ -24,20 +23,10 @@ from hlposmon.tracker.archive import Archive
 log = logging.getLogger(__name__)
 
 
-def archive_of(
-    settings: Settings, *, checkpoint: Callable[[], dict[str, Any]], beat: Callable[[], None]
-) -> Archive:
-    """The journal and the history that the settings name."""
-    fsync = settings.audit.fsync
-    history = History(settings.paths.state_dir, fsync=fsync, beat=beat)
-    journal = Journal(
-        settings.paths.log_dir,
-        fsync=fsync,
-        checkpoint=checkpoint,
-        sealed=history.take,
-        kept_seq=lambda: history.seq,
-    )
-    return Archive(journal, history, beat=beat)
+def archive_of(settings: Settings, *, checkpoint: Callable[[], dict[str, Any]]) -> Archive:
+    """The journal that the settings name."""
+    journal = Journal(settings.paths.log_dir, fsync=settings.audit.fsync, checkpoint=checkpoint)
+    return Archive(journal, settings.paths.state_dir)
 
 
 class Tenure:
@@ -53,7 +42,7 @@ class Tenure:
     ) -> None:
         self.settings = settings
         self._book, self._clocks, self._feeds = book, clocks, feeds
-        self._archive, self._journal, self._history = archive, archive.journal, archive.history
+        self._archive, self._journal = archive, archive.journal
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -79,7 +68,7 @@ class Tenure:
     def recover(self) -> None:
         """Take up what outlived the tracker before; call once, first."""
         at_ms = now_ms()
-        found = self._archive.recover(time.monotonic(), at_ms)
+        found = self._archive.recover(at_ms)
         ours = {name for name, address in self.addresses.items() if found.addresses.get(name) == address}
         if found.mode not in ("", self.settings.world):
             log.warning("another world's journal is not taken up", extra=fields(mode=found.mode))
@@ -94,8 +83,7 @@ class Tenure:
         self._journal.append(event("start", now_ms=at_ms, **facts, recovered=len(memories)), at_ms)
         self._journal.append_checkpoint(at_ms)
         self._archive.commit(time.monotonic(), now_ms())
-        where = {"audit": self._journal.folder, "history": self._history.path}
-        log.info("tracker up", extra=fields(recovered=len(memories), **where))
+        log.info("tracker up", extra=fields(recovered=len(memories), audit=self._journal.folder))
 
     def reload(self, settings: Settings) -> set[str]:
         """Watch what the new settings want; the accounts that were not watched before."""
@@ -112,7 +100,6 @@ class Tenure:
         self._clocks.watch(same, ["fill", *feeds])
         self._clocks.limits = Limits.of(settings)
         self._journal.fsync = settings.audit.fsync
-        self._history.set_fsync(settings.audit.fsync)
         self._journal.append_checkpoint(now_ms())
         self._archive.commit(time.monotonic(), now_ms())
         return now.keys() - same
@@ -120,5 +107,4 @@ class Tenure:
     def leave(self, until_s: float) -> None:
         """Say that it ends, and write what can be written until then."""
         self._journal.append(event("stop", now_ms=now_ms(), backlog=self._journal.backlog), now_ms())
-        now_s = time.monotonic()
-        self._archive.close(now_s, now_ms(), within_s=max(0.5, until_s - now_s))
+        self._archive.close(within_s=max(0.5, until_s - time.monotonic()))

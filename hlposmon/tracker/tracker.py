@@ -77,7 +77,7 @@ class Tracker:
         incidents, counts = Incidents(), Counts()
         # The journal asks for its checkpoints while the book is taken up: the tenure is there by then.
         memory = lambda: self._tenure.memory()  # noqa: E731, PLW0108
-        archive = self._archive = archive_of(settings, checkpoint=memory, beat=pulse.beat)
+        archive = self._archive = archive_of(settings, checkpoint=memory)
         self._journal = archive.journal
         self._tenure = Tenure(settings, book, clocks, feeds, archive)
         self._selector = selectors.DefaultSelector()
@@ -179,6 +179,8 @@ class Tracker:
         if joined is not None and joined.kind == "fill":
             self._intake.feed_gone(joined.worker)
             self._tick_s = 0.0  # judge at once
+        elif joined is not None and joined.kind == "history":
+            self._archive.history_gone()
 
     def _drain(self) -> None:
         """Everything but prices, fills above all; with a thousand clients each takes long to be told."""
@@ -228,7 +230,6 @@ class Tracker:
         self._intake.tick(now_s)
         self._telling.ring_again(now_s)
         self._telling.commit()
-        self._archive.follow(now_s, now_ms())
         if self._picture.failure is not None:
             self._renew_picture()
         self._picture.beat()
