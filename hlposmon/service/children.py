@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hlposmon.config import Settings
 from hlposmon.ipc.mailbox import Newest
-from hlposmon.service.needs import FillNeeds, PriceNeeds, ReconcileNeeds, StateNeeds
+from hlposmon.service.needs import FillNeeds, HistoryNeeds, PriceNeeds, ReconcileNeeds, StateNeeds
 from hlposmon.supervision.heartbeat import Board
 from hlposmon.supervision.loop import Pulse
 from hlposmon.transport.quota import Quota, Share
@@ -95,6 +95,19 @@ def run_reconcile(pulse: Pulse, needs: ReconcileNeeds, queue: Path, share: Share
     ).run()
 
 
+def run_history(pulse: Pulse, needs: HistoryNeeds, queue: Path) -> None:
+    from hlposmon.journal.files import written_below
+    from hlposmon.workers.history import HistoryWorker
+
+    HistoryWorker(
+        pulse,
+        journal=written_below(needs.log_dir),
+        state_dir=needs.state_dir,
+        fsync=needs.fsync,
+        queue=queue,
+    ).run()
+
+
 def run_simulator(pulse: Pulse, options: "Options", listener: socket.socket) -> None:
     from hlposmon.simulator.exchange import Exchange
 
@@ -134,6 +147,6 @@ def _usage(quota: Quota) -> dict[str, float]:
 
 def _spent(quota: Quota, name: str) -> int | None:
     """The weight that a worker spent in the last minute; None for a process that asks nothing."""
-    if name in ("tracker", "simulator"):
+    if name in ("tracker", "history", "simulator"):
         return None
     return quota.weight.used(time.monotonic(), party(name))

@@ -20,7 +20,7 @@ from hlposmon.errors import HlposmonError
 from hlposmon.ipc.mailbox import Newest
 from hlposmon.service import children
 from hlposmon.service.fixed import as_it_runs, needing_restart
-from hlposmon.service.needs import FillNeeds, PriceNeeds, ReconcileNeeds, StateNeeds
+from hlposmon.service.needs import FillNeeds, HistoryNeeds, PriceNeeds, ReconcileNeeds, StateNeeds
 from hlposmon.service.places import Places, lock, open_places
 from hlposmon.supervision import logs
 from hlposmon.supervision.child import ChildSpec
@@ -37,8 +37,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SIMULATED_ACCOUNT = "simulated"
-# The tracker, the simulated exchange, three workers and as many feeds of fills as may be configured, 8.
+# The tracker, the history, the simulated exchange, three workers and as many feeds of fills as may be
+# configured, 8.
 BOARD_ROWS = 16
+# How long a disk may hold the history up before its process counts as hung.
+HISTORY_SILENT_S = 120.0
 
 Needs = TypeVar("Needs")
 
@@ -150,6 +153,16 @@ class Composition:
             self._worker("price", children.run_price, PriceNeeds.of(settings)),
             self._worker("state", children.run_state, StateNeeds.of(settings)),
             self._worker("reconcile", children.run_reconcile, ReconcileNeeds.of(settings)),
+            # Behind the tracker, so that the journal is closed. A disk that stands still is no fault of the
+            # process that waits for it: nobody waits for the history.
+            ChildSpec(
+                "history",
+                children.run_history,
+                (HistoryNeeds.of(settings), places.queue_path),
+                stop_rank=2,
+                silent_s=HISTORY_SILENT_S,
+                kind="history",
+            ),
         ]
         if self._simulation is not None:
             specs.append(

@@ -12,6 +12,9 @@ from hlposmon.domain.reports import (
     BellReason,
     FeedState,
     Heard,
+    HistoryEvent,
+    HistoryRemark,
+    HistoryState,
     Joined,
     Left,
     NotWatched,
@@ -23,6 +26,7 @@ from hlposmon.engine.effects import (
     Effect,
     JournalChange,
     JournalEvent,
+    JournalStatement,
     Publish,
     PublishPrice,
     Ring,
@@ -206,6 +210,41 @@ def test_a_doubt_is_asked_about_again_while_it_lasts():
     rung = [reason for reason in rung if reason is not BellReason.NOT_WATCHED]
 
     assert rung[:3] == [BellReason.DOUBT, BellReason.STILL_IN_DOUBT, BellReason.STILL_IN_DOUBT]
+
+
+def test_each_statement_that_was_asked_for_is_journalled_and_a_pushed_one_when_it_says_something_new():
+    one = Bench()
+    one.proven(BTC="1")
+    one.passes(1)
+    agrees, differs = one.statement(BTC="1"), one.statement(BTC="2")
+    told = []
+    for pushed, statement in (
+        (False, agrees),
+        (True, agrees),
+        (True, differs),
+        (True, differs),
+        (False, differs),
+    ):
+        one.passes(0.25)
+        one.says(heard := replace(statement, pushed=pushed, asked_s=one.s, time_ms=one.now.ms))
+        told += [
+            (each.statement.pushed, each.differing)
+            for each in one.of(JournalStatement)
+            if each.statement is heard
+        ]
+
+    assert told == [(False, ()), (True, (key_of("BTC"),)), (False, (key_of("BTC"),))]
+
+
+def test_what_befell_the_history_is_journalled_and_how_far_it_is_is_known():
+    one = Bench()
+    facts = {"first": 3, "last": 5}
+    effects = one.says(HistoryState(7, "full"), HistoryRemark(HistoryEvent.HOLE, facts))
+
+    assert one.engine.history == HistoryState(7, "full")
+    assert effects == [JournalEvent("history_hole", facts, one.now.ms)]
+    one.says(Left("history", "history"))
+    assert one.engine.history == HistoryState(7)
 
 
 # ------------------------------------------------------------------ workers
