@@ -348,7 +348,7 @@ def test_an_audit_that_cannot_be_written_is_said_and_made_good():
         trading = here.folder / "log" / "trading"
         kept = trading.rename(here.folder / "kept")
         trading.write_text("in the way")  # the folder is gone: the open file is one that nobody finds
-        here.tracker._lifecycle.archive.journal._file.close()
+        here.tracker._lifecycle.journal.journal._file.close()
         worker.says(here.fills(here.fill("buy", "1", "1")))
         health = until("unhealthy", lambda: (h := here.api.health())["status"] == "unhealthy" and h)
         assert "the audit cannot be written" in health["reasons"][0]
