@@ -22,6 +22,7 @@ from hlposmon.service import children
 from hlposmon.service.fixed import as_it_runs, needing_restart
 from hlposmon.service.needs import FillNeeds, HistoryNeeds, PriceNeeds, ReconcileNeeds, StateNeeds
 from hlposmon.service.places import Places, lock, open_places
+from hlposmon.service.preload import preload
 from hlposmon.supervision import logs
 from hlposmon.supervision.child import ChildSpec
 from hlposmon.supervision.heartbeat import Board
@@ -70,6 +71,7 @@ def serve(
             simulation = _with_accounts(simulation)
         here = stack.enter_context(contextlib.closing(Composition(places, simulation, settings)))
         _say_start(here.settings)
+        preload()
         supervisor = Supervisor(
             here.specs(),
             here.board,
@@ -138,6 +140,7 @@ class Composition:
         return self.specs()
 
     def specs(self) -> list[ChildSpec]:
+        """All children that the settings want, in the order in which they are started."""
         places, settings = self._places, self.settings
         fill, feeds = FillNeeds.of(settings), settings.hyperliquid.fill_feeds
         specs = [
@@ -145,6 +148,7 @@ class Composition:
                 "tracker",
                 children.run_tracker,
                 (self._handed, places.queue, places.doors, self.board, self._quota),
+                keeps=(*self._handed.ends, places.queue, *places.doors),
                 stop_rank=1,
                 reload="signal",
                 kind="tracker",
@@ -164,12 +168,13 @@ class Composition:
                 kind="history",
             ),
         ]
-        if self._simulation is not None:
+        if self._simulation is not None and places.exchange is not None:
             specs.append(
                 ChildSpec(
                     "simulator",
                     children.run_simulator,
                     (self._simulation, places.exchange),
+                    keeps=(places.exchange,),
                     stop_rank=2,
                     reload="keep",
                     kind="simulator",
