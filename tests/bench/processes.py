@@ -1,8 +1,8 @@
 """What a tree of processes costs: processor time and memory, a figure for each process."""
 
 import os
+import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -41,19 +41,9 @@ def cpu_of(root: int) -> dict[int, float]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+def spent(before: dict[int, float], after: dict[int, float]) -> dict[int, float]:
     """Seconds of the processor between two looks at a tree, by pid. A process that ended is not in it."""
-
-    by_pid: dict[int, float]
-
-    @property
-    def total(self) -> float:
-        return sum(self.by_pid.values())
-
-
-def spent(before: dict[int, float], after: dict[int, float]) -> Spent:
-    return Spent({pid: used - before.get(pid, 0.0) for pid, used in after.items()})
+    return {pid: used - before.get(pid, 0.0) for pid, used in after.items()}
 
 
 def pss_of(root: int) -> dict[int, float]:
@@ -93,3 +83,10 @@ def machine() -> dict[str, str]:
         "memory": f"{memory:.1f} GiB",
         "kernel": f"{kernel.sysname} {kernel.release}",
     }
+
+
+def commit(checkout: Path) -> str:
+    """What is measured: the last commit, and whether the working copy differs from it."""
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--exclude=*"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    return said.stdout.strip() or "?"

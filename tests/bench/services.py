@@ -1,8 +1,12 @@
-"""A whole `hlposmon run` of any checkout, or the relay: started on an exchange, and ended."""
+"""What is measured: a whole `hlposmon run` of any checkout, the relay, or another program.
+
+Each is a tree of processes in a folder of its own, started on an exchange, waited for, looked at and ended.
+"""
 
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -12,10 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Protocol, Self
 
 from tests.bench import processes
 from tests.bench.exchange import Exchange
+from tests.bench.listener import Listener
+from tests.bench.market import coins
 
 HERE = Path(__file__).resolve().parents[2]
 READY_S = 60.0
@@ -39,17 +45,42 @@ def get(path: Path, target: str, timeout_s: float = 10.0) -> tuple[int, bytes]:
     return int(head.split()[1]), body
 
 
+class Ears(Protocol):
+    """Who hears fills; a context manager. `messages` counts all that it was told, where it can."""
+
+    messages: int
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def fills(self, count: int, timeout_s: float = 30.0) -> dict[int, int]:
+        """Wait for `count` fills: when each was in hand (ns), by trade id, in the order they came."""
+
+
 class Service:
     """A tree of processes in a folder of its own, with a Unix socket for its clients."""
 
-    def __init__(self, command: list[str], folder: Path, environ: dict[str, str]) -> None:
+    def __init__(
+        self, command: list[str], folder: Path, environ: dict[str, str], *, talks: bool = False
+    ) -> None:
         self.folder = folder
         self.socket = folder / "hlposmon.sock"
         self._log = (folder / "output").open("wb")
         self.began_s = time.monotonic()
+        self._names: dict[int, str] | None = None
         self._process = subprocess.Popen(
-            command, cwd=folder, env=environ, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
+            command,
+            cwd=folder,
+            env=environ,
+            stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if talks else self._log,
+            stderr=self._log,
+            text=True,
         )
+        self.stdin, self.stdout = self._process.stdin, self._process.stdout
 
     @property
     def pid(self) -> int:
@@ -81,7 +112,13 @@ class Service:
             assert self._process.poll() is None, f"it ended with {self._process.returncode}"
             assert time.monotonic() - self.began_s < READY_S, f"not up within {READY_S:g} s"
             time.sleep(0.02)
-        return time.monotonic() - self.began_s
+        took_s = time.monotonic() - self.began_s
+        self._names = self.names()
+        return took_s
+
+    def listen(self) -> Ears:
+        """A client that hears each fill."""
+        return Listener(self.socket)
 
     def _looks_up(self) -> bool:
         try:
@@ -97,8 +134,8 @@ class Service:
         return processes.cpu_of(self.pid)
 
     def by_name(self, figures: dict[int, float]) -> dict[str, float]:
-        """Figures by pid as figures by name."""
-        names, found = self.names(), dict[str, float]()
+        """Figures by pid as figures by name. The names are those of the start: asking costs a connection."""
+        names, found = self._names or self.names(), dict[str, float]()
         for pid, figure in figures.items():
             name = names.get(pid) or (
                 "resource tracker" if "resource_tracker" in processes.command(pid) else "other"
@@ -170,6 +207,62 @@ class Relay(Service):
 
     def names(self) -> dict[int, str]:
         return {pid: ("feed" if pid != self.pid else "server") for pid in processes.tree(self.pid)}
+
+
+class Program(Service):
+    """Another program: a script of `tests.bench.peers`, whose callback is the client."""
+
+    def __init__(self, module: str, exchange: Exchange, command: list[str]) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="hlposmon-bench-"))
+        script = exchange.script
+        held = ",".join(coins(script.positions))
+        arguments = [exchange.api_url, exchange.ws_url, script.addresses[0], held]
+        self._exchange = exchange
+        super().__init__([*command, "-m", module, *arguments], folder, _environ(folder, HERE), talks=True)
+
+    def wait(self) -> float:
+        assert self.stdout is not None, "it talks"
+        ready, _, _ = select.select([self.stdout], [], [], READY_S)
+        said = self.stdout.readline() if ready else "nothing"
+        assert said == "ready\n", f"it said {said!r}, not that it is ready"
+        return super().wait()
+
+    def is_up(self) -> bool:
+        asked = self._exchange.asked()
+        return any(asked.get(f"ws {kind}") for kind in ("userFills", "userEvents"))
+
+    def listen(self) -> Ears:
+        assert self.stdin is not None and self.stdout is not None, "it talks"
+        return Callback(self.stdin, self.stdout)
+
+
+class Callback:
+    """What a program's own callback heard, asked for over its standard streams."""
+
+    def __init__(self, to: IO[str], of: IO[str]) -> None:
+        self._to, self._of = to, of
+        self.messages = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """The program ends when nobody asks any more."""
+        self._to.close()
+
+    def fills(self, count: int, timeout_s: float = 30.0) -> dict[int, int]:
+        found: dict[int, int] = {}
+        until_s = time.monotonic() + timeout_s
+        while True:
+            assert time.monotonic() < until_s, f"{len(found)} of {count} fills came within {timeout_s:g} s"
+            self._to.write("fills\n")
+            self._to.flush()
+            found |= dict(json.loads(self._of.readline()))
+            if len(found) >= count:
+                return found
+            time.sleep(0.05)  # how often it is asked is no part of the figures
 
 
 def interpreter(checkout: Path) -> Path:
