@@ -3,6 +3,7 @@
 ccxt and nautilus_trader get venvs of their own below a cache folder; they are never among our requirements.
 """
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,12 @@ from tests.bench.services import Monitor, Program, Relay, Service
 Start = Callable[[Exchange], Service]
 NAMES = ("relay", "sdk", "ccxt", "nautilus", "hlposmon")
 SHOWN = {"sdk": "SDK callback", "ccxt": "ccxt pro"}
+NOTES = {
+    "sdk": "`Info.subscribe` to userFills and allMids",
+    "ccxt": "watch_my_trades, watch_positions and watch_tickers, each in a task of its own",
+    "nautilus": "the WebSocket client of its adapter alone, with user events and mark prices; its REST"
+    " client takes no other server's address, so that no whole trading node can be measured here",
+}
 PIP_S = 900
 # The first version whose Hyperliquid adapter tells fills; the ones before it have no stream of them.
 NAUTILUS = "nautilus_trader>=1.222"
@@ -58,7 +65,7 @@ def _start(name: str, checkout: Path, cache: Path, nautilus: str | None, found: 
         command, module, package = [_venv(cache / "ccxt", "ccxt")], "ccxt_pro", "ccxt"
     else:
         command, module, package = _nautilus(cache, nautilus), "nautilus", "nautilus_trader"
-    found.versions[package] = _version(command, package)
+    found.versions[name] = _version(command, package)
     return lambda exchange: Program(f"tests.bench.peers.{module}", exchange, command)
 
 
@@ -80,6 +87,7 @@ def _venv(folder: Path, requirement: str) -> str:
     done = folder / "installed"
     if done.exists() and done.read_text() == requirement:
         return str(python)
+    shutil.rmtree(folder, ignore_errors=True)
     print(f"installing {requirement} in {folder}", file=sys.stderr)
     pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", requirement]
     for command in ([sys.executable, "-m", "venv", str(folder)], pip):
@@ -100,4 +108,4 @@ def _version(command: list[str], package: str) -> str:
     if said.returncode:
         raise CannotBeHad(f"{' '.join(command)} has no {package}")
     version, python = said.stdout.split()
-    return f"{version} on Python {python}"
+    return f"{package} {version}, Python {python}"

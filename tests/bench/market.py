@@ -12,6 +12,8 @@ from typing import Any
 Row = dict[str, Any]
 START_CASH = 10_000_000 * 10_000
 LEVERAGE, MAX_LEVERAGE = 20, 40
+# The ids of the n-th fill's order and trade are these plus n.
+FIRST_ORDER, FIRST_TRADE = 400_000_000_000, 900_000_000_000_000
 # The first names are real ones, so that clients with lists of their own know at least these.
 NAMED = ("BTC", "ETH", "SOL", "HYPE", "DOGE", "XRP", "LINK", "AVAX", "ARB", "OP")
 OTHER_DEXES = ("xyz", "flx", "vntl", "hyna", "km", "abcd", "cash", "para")
@@ -96,10 +98,10 @@ class Market:
             "dir": f"{'Open' if opens else 'Close'} {'Long' if (lots > 0) == opens else 'Short'}",
             "closedPnl": decimal(closed * 100, 6),
             "hash": f"0x{self._tids:064x}",
-            "oid": 400_000_000_000 + self._tids,
+            "oid": FIRST_ORDER + self._tids,
             "crossed": True,
             "fee": decimal(fee, 6),
-            "tid": 900_000_000_000_000 + self._tids,
+            "tid": FIRST_TRADE + self._tids,
             "feeToken": "USDC",
             "twapId": None,
         }

@@ -1,6 +1,7 @@
 """What a tree of processes costs: processor time and memory, a figure for each process."""
 
 import os
+import platform
 import subprocess
 import time
 from pathlib import Path
@@ -82,6 +83,7 @@ def machine() -> dict[str, str]:
         "processors": f"{os.cpu_count()} x {model}",
         "memory": f"{memory:.1f} GiB",
         "kernel": f"{kernel.sysname} {kernel.release}",
+        "python": f"Python {platform.python_version()}",
     }
 
 
