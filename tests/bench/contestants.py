@@ -15,12 +15,12 @@ from tests.bench.services import Monitor, Program, Relay, Service
 
 Start = Callable[[Exchange], Service]
 NAMES = ("relay", "sdk", "ccxt", "nautilus", "hlposmon")
-SHOWN = {"sdk": "SDK callback", "ccxt": "ccxt pro"}
+SHOWN = {"sdk": "official SDK", "ccxt": "ccxt pro"}
 NOTES = {
     "sdk": "`Info.subscribe` to userFills and allMids",
     "ccxt": "watch_my_trades, watch_positions and watch_tickers, each in a task of its own",
-    "nautilus": "the WebSocket client of its adapter alone, with user events and mark prices; its REST"
-    " client takes no other server's address, so that no whole trading node can be measured here",
+    "nautilus": "a trading node without a strategy or a log; what it asks for by REST at its start is given"
+    " to it, as its REST client takes no other server's address",
 }
 PIP_S = 900
 # The first version whose Hyperliquid adapter tells fills; the ones before it have no stream of them.

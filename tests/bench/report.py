@@ -39,10 +39,13 @@ TOTALS = ("s per 1000", "s per hour", "MiB")
 HEAD = (
     ("idle", "p50 us", "fill to client, idle, p50, us"),
     ("idle", "p99 us", "the same, p99"),
+    ("idle", "callback p50 us", "of it until the program's own callback, p50, us"),
     ("prices-1hz", "p50 us", "100 positions, 500 coins at 1 Hz, p50, us"),
     ("prices-1hz", "p99 us", "the same, p99"),
+    ("prices-1hz", "callback p50 us", "of it until the program's own callback, p50, us"),
     ("prices-10hz", "p50 us", "the same with 5000 price changes a second, p50, us"),
     ("prices-10hz", "p99 us", "the same, p99"),
+    ("prices-10hz", "callback p50 us", "of it until the program's own callback, p50, us"),
     ("burst", "last ms", "burst of 1000 fills, the last one, ms"),
     ("burst", "cpu s per 1000", "processor s per 1000 fills of it, all processes"),
     ("hour", "cpu s per hour", "processor s an hour, 10 positions, prices at 1 Hz"),
@@ -100,7 +103,8 @@ def _how(results: Results) -> Iterator[str]:
     yield (
         "A scripted exchange, what is measured, and one client are processes of their own on one machine."
         " A fill is timed by CLOCK_MONOTONIC from just before the exchange sends it until the client has the"
-        " message in hand: over the Unix socket for the relay and hlposmon, in the callback for the others."
+        " message in hand, over a Unix socket. The others have only a callback, which sends each fill on to"
+        " such a client; when the callback itself had it is said beside it."
         ' hlposmon runs whole, with two feeds of fills, `fsync = "batch"`, journal, history and snapshot;'
         " each fill is sent to both feeds. The relay is two processes of the same libraries"
         " (websocket-client, SEQPACKET and orjson, wsproto) that hand fills on and prove nothing: it is what"

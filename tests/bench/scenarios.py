@@ -1,7 +1,7 @@
 """What is measured, one function for each: a service is started, used, looked at and ended.
 
-A fill is timed from just before the exchange sends it until a client has it in hand: a client of the Unix
-socket for the relay and the monitor, the callback of the other programs.
+A fill is timed from just before the exchange sends it until a client of the Unix socket has it in hand. Of a
+program that has only a callback it is also said when that had it.
 """
 
 import json
@@ -18,7 +18,8 @@ from tests.bench import processes
 from tests.bench.contestants import NAMES, Start
 from tests.bench.crowded import Crowd
 from tests.bench.exchange import Exchange, Script
-from tests.bench.services import HERE, Ears, Service, addresses, interpreter
+from tests.bench.listener import Listener
+from tests.bench.services import HERE, Service, addresses, interpreter
 
 Figures = dict[str, float]
 BURST = 1000
@@ -45,7 +46,7 @@ class Run:
 
     exchange: Exchange
     service: Service
-    ears: Ears
+    ears: Listener
     start_s: float
     plan: Plan
 
@@ -73,7 +74,7 @@ def running(
         start_s = service.wait()
         if clients > 1:
             crowd = opened.enter_context(Crowd(service.socket, clients - 1))
-        ears = opened.enter_context(service.listen())
+        ears = opened.enter_context(Listener(service.socket))
         exchange.fills(100, 0.005)
         ears.fills(100)
         yield Run(exchange, service, ears, start_s, plan)
@@ -95,10 +96,13 @@ def timed(run: Run, count: int, interval_s: float) -> tuple[list[float], dict[in
 
 def paced(run: Run, count: int, interval_s: float = PACE_S) -> Figures:
     """Fills one at a time, and what they cost the processors."""
+    run.service.in_callback()
     before = run.service.cpu()
-    late, *_ = timed(run, count, interval_s)
+    late, sent, _ = timed(run, count, interval_s)
     spent = processes.spent(before, run.service.cpu())
     found = {"p50 us": statistics.median(late), "p99 us": quantile(late, 0.99), "max us": max(late)}
+    if called := [(at - sent[tid]) / 1000 for tid, at in run.service.in_callback().items()]:
+        found |= {"callback p50 us": statistics.median(called), "callback p99 us": quantile(called, 0.99)}
     return found | {"cpu s per 1000": sum(spent.values()) * 1000 / count} | _shares(run, spent, 1000 / count)
 
 

@@ -16,15 +16,15 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Protocol, Self
+from typing import Any, Self
 
 from tests.bench import processes
 from tests.bench.exchange import Exchange
-from tests.bench.listener import Listener
 from tests.bench.market import coins
 
 HERE = Path(__file__).resolve().parents[2]
 READY_S = 60.0
+SOCKET = "hlposmon.sock"
 
 
 def addresses(count: int) -> tuple[str, ...]:
@@ -45,29 +45,17 @@ def get(path: Path, target: str, timeout_s: float = 10.0) -> tuple[int, bytes]:
     return int(head.split()[1]), body
 
 
-class Ears(Protocol):
-    """Who hears fills; a context manager. `messages` counts all that it was told, where it can."""
-
-    messages: int
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def fills(self, count: int, timeout_s: float = 30.0) -> dict[int, int]:
-        """Wait for `count` fills: when each was in hand (ns), by trade id, in the order they came."""
-
-
 class Service:
-    """A tree of processes in a folder of its own, with a Unix socket for its clients."""
+    """A tree of processes in a folder of its own, with a Unix socket for its clients.
+
+    `talks`: a descriptor that it inherits; such a process is spoken to over its standard streams.
+    """
 
     def __init__(
-        self, command: list[str], folder: Path, environ: dict[str, str], *, talks: bool = False
+        self, command: list[str], folder: Path, environ: dict[str, str], *, talks: int | None = None
     ) -> None:
         self.folder = folder
-        self.socket = folder / "hlposmon.sock"
+        self.socket = folder / SOCKET
         self._log = (folder / "output").open("wb")
         self.began_s = time.monotonic()
         self._names: dict[int, str] | None = None
@@ -75,10 +63,11 @@ class Service:
             command,
             cwd=folder,
             env=environ,
-            stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
-            stdout=subprocess.PIPE if talks else self._log,
+            stdin=subprocess.DEVNULL if talks is None else subprocess.PIPE,
+            stdout=self._log if talks is None else subprocess.PIPE,
             stderr=self._log,
             text=True,
+            pass_fds=() if talks is None else (talks,),
         )
         self.stdin, self.stdout = self._process.stdin, self._process.stdout
 
@@ -116,9 +105,9 @@ class Service:
         self._names = self.names()
         return took_s
 
-    def listen(self) -> Ears:
-        """A client that hears each fill."""
-        return Listener(self.socket)
+    def in_callback(self) -> dict[int, int]:
+        """When its own callback had the fills since the last call (ns), by trade id; empty without one."""
+        return {}
 
     def _looks_up(self) -> bool:
         try:
@@ -162,7 +151,7 @@ class Monitor(Service):
         )
         command = [
             str(interpreter(checkout)), "-m", "hlposmon", "run", "--plain", "--config", str(config),
-            "--socket", str(folder / "hlposmon.sock"),
+            "--socket", str(folder / SOCKET),
             "--state-dir", str(folder / "state"), "--log-dir", str(folder / "log"),
             "--api-url", exchange.api_url, "--ws-url", exchange.ws_url,
         ]  # fmt: skip
@@ -190,7 +179,7 @@ class Relay(Service):
 
     def __init__(self, exchange: Exchange) -> None:
         folder = Path(tempfile.mkdtemp(prefix="hlposmon-bench-"))
-        path = str(folder / "hlposmon.sock")
+        path = str(folder / SOCKET)
         command = [
             sys.executable,
             "-m",
@@ -210,15 +199,20 @@ class Relay(Service):
 
 
 class Program(Service):
-    """Another program: a script of `tests.bench.peers`, whose callback is the client."""
+    """Another program: a script of `tests.bench.peers`, whose callback tells the clients of a Unix socket."""
 
     def __init__(self, module: str, exchange: Exchange, command: list[str]) -> None:
         folder = Path(tempfile.mkdtemp(prefix="hlposmon-bench-"))
         script = exchange.script
         held = ",".join(coins(script.positions))
-        arguments = [exchange.api_url, exchange.ws_url, script.addresses[0], held]
         self._exchange = exchange
-        super().__init__([*command, "-m", module, *arguments], folder, _environ(folder, HERE), talks=True)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(folder / SOCKET))
+            listener.listen()
+            arguments = [exchange.api_url, exchange.ws_url, script.addresses[0], held, str(listener.fileno())]
+            environ = _environ(folder, HERE)
+            whole = [*command, "-m", module, *arguments]
+            super().__init__(whole, folder, environ, talks=listener.fileno())
 
     def wait(self) -> float:
         assert self.stdout is not None, "it talks"
@@ -231,38 +225,11 @@ class Program(Service):
         asked = self._exchange.asked()
         return any(asked.get(f"ws {kind}") for kind in ("userFills", "userEvents"))
 
-    def listen(self) -> Ears:
+    def in_callback(self) -> dict[int, int]:
         assert self.stdin is not None and self.stdout is not None, "it talks"
-        return Callback(self.stdin, self.stdout)
-
-
-class Callback:
-    """What a program's own callback heard, asked for over its standard streams."""
-
-    def __init__(self, to: IO[str], of: IO[str]) -> None:
-        self._to, self._of = to, of
-        self.messages = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """The program ends when nobody asks any more."""
-        self._to.close()
-
-    def fills(self, count: int, timeout_s: float = 30.0) -> dict[int, int]:
-        found: dict[int, int] = {}
-        until_s = time.monotonic() + timeout_s
-        while True:
-            assert time.monotonic() < until_s, f"{len(found)} of {count} fills came within {timeout_s:g} s"
-            self._to.write("fills\n")
-            self._to.flush()
-            found |= dict(json.loads(self._of.readline()))
-            if len(found) >= count:
-                return found
-            time.sleep(0.05)  # how often it is asked is no part of the figures
+        self.stdin.write("fills\n")
+        self.stdin.flush()
+        return dict(json.loads(self.stdout.readline()))
 
 
 def interpreter(checkout: Path) -> Path:

@@ -1,4 +1,4 @@
-"""ccxt pro's watch methods: `python -m tests.bench.peers.ccxt_pro API_URL WS_URL ADDRESS COINS`.
+"""ccxt pro's watch methods: `python -m tests.bench.peers.ccxt_pro ARGUMENTS`.
 
 Fills by watch_my_trades, positions by watch_positions, prices by watch_tickers, each in a task of its own, as
 its manual does it.
@@ -19,10 +19,9 @@ async def for_ever(watch: Callable[[], Awaitable[Any]], heard: Callable[[Any], N
         heard(await watch())
 
 
-async def run(api_url: str, ws_url: str, address: str) -> None:
+async def run(api_url: str, ws_url: str, address: str, heard: Heard) -> None:
     exchange = ccxt.pro.hyperliquid({"walletAddress": address, "newUpdates": True})
     exchange.urls["api"] = {"public": api_url, "private": api_url, "ws": {"public": ws_url}}
-    heard = Heard()
 
     def fills(trades: Any) -> None:
         for trade in trades:
@@ -47,4 +46,4 @@ async def run(api_url: str, ws_url: str, address: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(run(*sys.argv[1:4]))
+    asyncio.run(run(*sys.argv[1:4], Heard(int(sys.argv[5]))))

@@ -1,4 +1,4 @@
-"""The official SDK's callback: `python -m tests.bench.peers.sdk API_URL WS_URL ADDRESS COINS`.
+"""The official SDK's callback: `python -m tests.bench.peers.sdk ARGUMENTS`.
 
 The SDK makes the WebSocket's address of the API's. Prices are the mids, as it knows no conflated marks.
 """
@@ -12,8 +12,8 @@ from tests.bench.peers.reporting import Heard
 
 
 def main() -> None:
-    api_url, _ws_url, address, _coins = sys.argv[1:]
-    heard, mids = Heard(), dict[str, str]()
+    api_url, _ws_url, address, _coins, listener = sys.argv[1:]
+    heard, mids = Heard(int(listener)), dict[str, str]()
 
     def fills(message: Any) -> None:
         if not message["data"].get("isSnapshot"):
