@@ -102,6 +102,8 @@ def main() -> None:
         trader_id="BENCH-001",
         logging=LoggingConfig(log_level="OFF"),
         exec_engine=LiveExecEngineConfig(reconciliation=False, inflight_check_interval_ms=0),
+        timeout_disconnection=1.0,
+        timeout_post_stop=0.1,
         exec_clients={VENUE: HyperliquidExecClientConfig(base_url_ws=ws_url, account_address=address)},
     )
     node = TradingNode(config, loop=asyncio.new_event_loop())
