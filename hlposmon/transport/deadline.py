@@ -16,7 +16,7 @@ T = TypeVar("T")
 _SLICE_S = 0.1
 
 
-class Patience(Protocol):
+class Deadline(Protocol):
     """Whoever waits: a worker's pulse. `wait` sleeps that long at most, and shows that we live."""
 
     @property
@@ -25,8 +25,8 @@ class Patience(Protocol):
     def wait(self, timeout_s: float) -> bool: ...
 
 
-class Unhurried:
-    """The patience of a program without a supervisor: it only sleeps."""
+class NoDeadline:
+    """The deadline of a program without a supervisor: it only sleeps."""
 
     stopping = False
 
@@ -35,12 +35,12 @@ class Unhurried:
         return False
 
 
-class Errands:
+class BlockingCalls:
     """Runs one blocking call at a time. A call that was given up may linger until its own time-out;
     while it does, no other is begun, so that stuck calls cannot pile up."""
 
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
         self._thread: threading.Thread | None = None
 
     def within(self, deadline_s: float, what: str, call: Callable[[], T]) -> T:
@@ -61,8 +61,8 @@ class Errands:
 
         self._thread = start_deaf(run, name=what)
         while not done.wait(_SLICE_S):
-            self._patience.wait(0)
-            if self._patience.stopping:
+            self._deadline.wait(0)
+            if self._deadline.stopping:
                 raise VenueUnavailable(f"{what}: given up, as we are stopping")
             if time.monotonic() > until:
                 raise VenueUnavailable(f"{what}: no whole answer within {deadline_s:g} s")
@@ -73,7 +73,7 @@ class Errands:
     def _await_former(self, until: float, what: str) -> None:
         while self._thread is not None and self._thread.is_alive():
             self._thread.join(_SLICE_S)
-            self._patience.wait(0)
-            if self._patience.stopping or time.monotonic() > until:
+            self._deadline.wait(0)
+            if self._deadline.stopping or time.monotonic() > until:
                 raise VenueUnavailable(f"{what}: an earlier call has not ended yet")
         self._thread = None
