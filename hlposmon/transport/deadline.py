@@ -17,7 +17,11 @@ _SLICE_S = 0.1
 
 
 class Deadline(Protocol):
-    """Whoever waits: a worker's pulse. `wait` sleeps that long at most, and shows that we live."""
+    """How long a caller may go on waiting: until `stopping`. A worker's pulse is one, so is a check's limit.
+
+    `wait` sleeps for at most `timeout_s` seconds, beats where somebody watches the caller, and says whether
+    it was woken.
+    """
 
     @property
     def stopping(self) -> bool: ...
@@ -26,7 +30,7 @@ class Deadline(Protocol):
 
 
 class NoDeadline:
-    """The deadline of a program without a supervisor: it only sleeps."""
+    """That of a program without a supervisor: it waits for as long as its calls take."""
 
     stopping = False
 
