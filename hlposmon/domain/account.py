@@ -4,10 +4,12 @@ Owned by the Book. Which statement is newer, what befell the account, and what m
 are known here; what a single size is worth is the lines' own.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from hlposmon.domain.changes import Filled, VerdictChanged
 from hlposmon.domain.line import Line
+from hlposmon.domain.position import Effect
 from hlposmon.domain.reports import (
     AccountMode,
     AccountRole,
@@ -20,7 +22,7 @@ from hlposmon.domain.reports import (
     Statement,
     Unlisted,
 )
-from hlposmon.domain.verdict import Evidence, Verdict
+from hlposmon.domain.verdict import UNHEARD, Evidence, Freshness, Verdict, judge
 from hlposmon.domain.views import AccountView
 
 FAR_BEHIND_MS = 600_000
@@ -41,6 +43,8 @@ class Account:
 
     stated: bool = False
     base_ms: int = 0
+    # The time of the newest statement that was taken while a feed of fills was live.
+    whole_ms: int = 0
     # The newest told, the newest that was asked for, and the newest pushed.
     statement: Statement | None = None
     answer: Statement | None = None
@@ -60,13 +64,27 @@ class Account:
     unlisted: list[Unlisted] = field(default_factory=list)
     # Keys (or "" for all) whose fills are not known to be whole since a time, in milliseconds.
     unsure: dict[str, int] = field(default_factory=dict)
+    freshness: Freshness = UNHEARD
     verdict: Verdict | None = None
     reason: str | None = None
+    # Kept true by `note_change`, so that no question walks all lines: those in doubt, and the latest time up
+    # to which the fills of one are known (None without a line).
+    doubtful: dict[str, Line] = field(default_factory=dict)
+    known_ms: int | None = None
+    _latest_known: Line | None = None
+    # The lines to be judged, and what the others were judged on.
+    _changed: dict[str, Line] = field(default_factory=dict)
+    _judged_on: tuple[Evidence, tuple[str | None, ...]] | None = None
 
     @property
     def is_live(self) -> bool:
         """Whether at least one feed of fills is up."""
         return any(feed.live for feed in self.feeds.values())
+
+    @property
+    def whole_until_ms(self) -> int | None:
+        """Since when fills may have been missed, no feed of them being live; None while one is."""
+        return None if self.is_live else max(self.whole_ms, self.unsure.get("", self.base_ms))
 
     def is_old(self, statement: Statement) -> bool:
         """Whether a newer one of its kind was told. Pushes of two connections come slightly out of order."""
@@ -77,8 +95,14 @@ class Account:
     def is_far_behind(self, statement: Statement) -> bool:
         """Whether it is from long before the last fill: a block's time never goes back, so that its server
         is far behind the others, and what it says is no evidence of anything."""
-        known_ms = (line.holding.known_ms for line in self.lines.values())
-        return max(known_ms, default=statement.time_ms) > statement.time_ms + FAR_BEHIND_MS
+        known_ms = self.known_ms
+        return known_ms is not None and known_ms > statement.time_ms + FAR_BEHIND_MS
+
+    @property
+    def gaps(self) -> dict[str, int]:
+        """The keys whose fills wait behind a missing one, and since when one is missing."""
+        gaps = ((key, line.holding.gap) for key, line in self.doubtful.items())
+        return {key: gap.since_ms for key, gap in gaps if gap is not None}
 
     def is_newest(self, statement: Statement) -> bool:
         """Whether no statement of either kind is newer, so that its figures are those to show."""
@@ -86,6 +110,8 @@ class Account:
 
     def note(self, statement: Statement) -> None:
         """Keep a statement as the newest of its kind, and of all if it is."""
+        if self.is_live:
+            self.whole_ms = max(self.whole_ms, statement.time_ms)
         if self.is_newest(statement):
             before, self.statement = self.statement, statement
             if before is not None and before.equity and not statement.equity and self._is_plain:
@@ -172,10 +198,59 @@ class Account:
             role=self.role.role if self.role else None,
             owner=self.role.owner if self.role else None,
             unsettled=self._unsettled,
+            stated=self.stated,
+            as_of_ms=statement.time_ms if statement else None,
         )
 
-    def evidence(self, line: Line | None = None) -> Evidence:
-        """What is known of a line, or of the account as a whole."""
+    def note_change(self, key: str, line: Line) -> None:
+        """A report has changed this line: it is to be judged, and what sums up all lines is kept true."""
+        self._changed[key] = line
+        if line.is_doubtful:
+            self.doubtful[key] = line
+        else:
+            self.doubtful.pop(key, None)
+        known_ms = line.holding.known_ms
+        if self.known_ms is None or known_ms >= self.known_ms:
+            self.known_ms, self._latest_known = known_ms, line
+        elif line is self._latest_known:
+            # After a drift it may be known to an earlier time than before, and than others.
+            self._latest_known = max(self.lines.values(), key=lambda one: one.holding.known_ms)
+            self.known_ms = self._latest_known.holding.known_ms
+
+    def note_next(self, key: str, line: Line, filled: Filled) -> bool:
+        """A fill was plainly the next one of this line; whether it is to be judged for it: prices are wanted
+        of what is open only, and nothing else can have changed."""
+        known_ms = filled.fill.time_ms
+        if self.known_ms is None or known_ms >= self.known_ms:
+            self.known_ms, self._latest_known = known_ms, line
+        if filled.effect is not Effect.OPENED and filled.effect is not Effect.CLOSED:
+            return False
+        self._changed[key] = line
+        return True
+
+    def set_freshness(self, freshness: Freshness) -> bool:
+        """Keep the ages; whether a verdict may differ for it."""
+        before, self.freshness = self.freshness, freshness
+        return before.decisive != freshness.decisive
+
+    def judge(self) -> list[VerdictChanged]:
+        """Judge the account, and of its lines those that changed: all, where what they share has changed."""
+        shared = self._evidence()
+        doubt = None
+        if self.doubtful:
+            key = min(self.doubtful)
+            doubt = f"{key}: {next(one for one in self.doubtful[key].doubts() if one)}"
+        fresh = self.freshness
+        self.verdict, self.reason = judge(replace(shared, doubt=doubt), fresh)
+        basis = shared, fresh.decisive
+        lines = self._changed if basis == self._judged_on else self.lines
+        # What waits for the first statement is no position yet.
+        judged = [line.judge(shared, fresh) for line in lines.values() if line.holding.based]
+        self._judged_on, self._changed = basis, {}
+        return [change for change in judged if change is not None]
+
+    def _evidence(self) -> Evidence:
+        """What all its lines share of what is known of them."""
         down = None
         if not self.is_live:
             reasons = [feed.reason for feed in self.feeds.values() if feed.reason]
@@ -184,25 +259,7 @@ class Account:
             )
         asked_s = self.statement.asked_s if self.statement else None
         confirmed = asked_s is not None and self.live_since_s is not None and asked_s >= self.live_since_s
-        if line is None:
-            doubts = [(key, one) for key, other in self.lines.items() for one in other.doubts() if one]
-            return Evidence(
-                stated=self.stated,
-                confirmed=confirmed,
-                feed_down=down,
-                doubt=f"{doubts[0][0]}: {doubts[0][1]}" if doubts else None,
-                open=False,
-            )
-        gap, doubt = line.doubts()
-        return Evidence(
-            stated=self.stated,
-            confirmed=confirmed,
-            feed_down=down,
-            gap=gap,
-            doubt=doubt,
-            drift=line.drift,
-            open=bool(line.holding.position.size),
-        )
+        return Evidence(stated=self.stated, confirmed=confirmed, feed_down=down, open=False)
 
 
 def keep(kept: list[Kept], one: Kept) -> bool:

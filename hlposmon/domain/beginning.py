@@ -6,9 +6,10 @@ a statement has 3 @ 110, which is 330, and the last fill before it was +1 @ 120,
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
+from typing import NamedTuple
 
 from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.chain import sizes_along
@@ -18,8 +19,7 @@ from hlposmon.domain.position import Position, cost_before, cost_by_profit
 from hlposmon.domain.reports import Fill
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """A fill that was taken, and the position before it (of which size, cost and realised count)."""
 
     fill: Fill

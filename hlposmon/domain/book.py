@@ -1,14 +1,15 @@
 """The book: all positions of all accounts, the one mutable thing, the domain's only door.
 
 Told a report, it answers with the changes that follow. It does no I/O, reads no clock and logs
-nothing: the ages that a verdict needs are handed to `judge`.
+nothing: the ages that a verdict needs are handed in by `set_freshness`. What a report costs does not
+depend on how many accounts and positions it leaves alone.
 """
 
 from collections.abc import Iterable, Mapping, Set
 from decimal import Decimal
 
 from hlposmon.domain.account import Account, keep
-from hlposmon.domain.changes import Change, Funded, Reason, VerdictChanged
+from hlposmon.domain.changes import Change, Filled, Funded, Reason, VerdictChanged
 from hlposmon.domain.holding import Holding
 from hlposmon.domain.line import Line
 from hlposmon.domain.position import Position
@@ -22,10 +23,11 @@ from hlposmon.domain.reports import (
     Marks,
     Notice,
     NotWatched,
+    StatedPosition,
     Statement,
     Unlisted,
 )
-from hlposmon.domain.verdict import Freshness, judge
+from hlposmon.domain.verdict import Freshness
 from hlposmon.domain.views import AccountView, Memory, View
 
 
@@ -35,6 +37,9 @@ class Book:
     def __init__(self, accounts: Iterable[str]) -> None:
         self._accounts: dict[str, Account] = {name: Account() for name in accounts}
         self._prices: dict[str, Decimal] = {}
+        # By key, the accounts that have a line of it; and the accounts of which something is to be judged.
+        self._holders: dict[str, dict[str, Line]] = {}
+        self._unjudged: dict[str, None] = dict.fromkeys(self._accounts)
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -42,7 +47,13 @@ class Book:
 
     def watch(self, accounts: Iterable[str]) -> None:
         """Watch these accounts from now on; those not named are let go."""
-        self._accounts = {name: self._accounts.get(name) or Account() for name in accounts}
+        before, self._accounts = self._accounts, {}
+        for name in accounts:
+            self._accounts[name] = before.get(name) or Account()
+        self._unjudged = dict.fromkeys(self._accounts)
+        for holders in self._holders.values():
+            for name in holders.keys() - self._accounts.keys():
+                del holders[name]
 
     # ------------------------------------------------------------------ told
 
@@ -55,6 +66,8 @@ class Book:
         account = self._accounts.get(fills.account)
         if account is None:
             return []
+        if len(fills.fills) == 1 and (filled := self._apply_next(account, fills)) is not None:
+            return [filled]
         by_key: dict[str, list[int]] = {}
         for index, fill in enumerate(fills.fills):
             by_key.setdefault(fill.key, []).append(index)
@@ -64,6 +77,7 @@ class Book:
             of_key = [fills.fills[index] for index in indexes]
             changes += line.holding.take(of_key, heard=fills.heard_s is not None)
             line.note_fills()
+            self._note_change(fills.account, account, key, line)
         return changes
 
     def mark(self, marks: Marks) -> list[tuple[str, str]]:
@@ -71,10 +85,9 @@ class Book:
         moved = {key: price for key, price in marks.prices.items() if self._prices.get(key) != price}
         self._prices.update(moved)
         touched = []
-        for name, account in self._accounts.items():
-            for key in moved.keys() & account.lines.keys():
-                line = account.lines[key]
-                line.mark, line.marked_s = moved[key], marks.heard_s
+        for key, price in moved.items():
+            for name, line in self._holders.get(key, {}).items():
+                line.mark, line.marked_s = price, marks.heard_s
                 if line.holding.position.size:
                     touched.append((name, key))
         return touched
@@ -91,31 +104,26 @@ class Book:
         first, newest = not account.stated, account.is_newest(statement)
         stated = {position.key: position for position in statement.positions}
         changes: list[Change] = []
-        for key in sorted(stated.keys() | statement.unread.keys() | account.lines.keys()):
+        keys = {
+            key
+            for key, line in account.lines.items()
+            if not line.is_confirmed_by(stated.get(key), statement, newest=newest)
+        }
+        for key in sorted(keys.union(stated.keys() - account.lines.keys(), statement.unread)):
             line = self._line(statement.account, account, key)
+            before = line.basis
             line.unread = statement.unread.get(key)
-            if line.unread is not None:
-                continue
-            is_start = not line.holding.based
-            # Where fills were heard they tell the size, and the first statement is compared like any other.
-            is_compared = not is_start or line.holding.is_heard
-            if is_start:
-                changes += line.holding.adopt(stated.get(key), statement.time_ms, Reason.START)
-                if is_compared:
-                    line.heard_arrivals = line.holding.arrivals  # a push that differs is doubted at once
-                else:
-                    line.agreed_ms = statement.time_ms
-            if is_compared:
-                changes += line.settle(stated.get(key), statement, account.happened, account.unlisted)
-            if newest:
-                line.detail(stated.get(key), statement.asked_s)
-            line.note_fills()
+            if line.unread is None:
+                changes += self._settle(line, stated.get(key), statement, account, newest=newest)
+            if line.basis != before:
+                self._note_change(statement.account, account, key, line)
         if first:
             account.stated, account.base_ms = True, statement.time_ms
             if not account.is_live:
                 # Fills that come in before a feed is live do not make the time before them whole.
                 account.unsure[""] = statement.time_ms
         account.note(statement)
+        self._unjudged[statement.account] = None
         return changes
 
     def fund(self, funding: Funding) -> list[Change]:
@@ -144,6 +152,7 @@ class Book:
         elif was_live and not self.is_live(state.account) and known_ms is not None:
             # What comes in now by other ways does not make the time before it whole.
             account.unsure[""] = known_ms
+        self._unjudged[state.account] = None
 
     def notice(self, notice: Notice) -> bool:
         """Keep a notice about an account, or end it; whether that changes anything."""
@@ -180,19 +189,25 @@ class Book:
         roles = {name: account.role for name, account in self._accounts.items()}
         return {name: (one.role, one.owner) for name, one in roles.items() if one is not None and one.role}
 
+    def modes_in_doubt(self) -> list[str]:
+        """The accounts whose equity fell to zero since their mode was asked for."""
+        return [name for name, account in self._accounts.items() if account.is_mode_in_doubt]
+
     def is_mode_in_doubt(self, name: str) -> bool:
         """Whether the equity fell to zero since the mode was asked for."""
         return self._accounts[name].is_mode_in_doubt
 
     def forget_feeds(self, gone: Set[str]) -> None:
         """These feeds of fills are wanted no more: nothing of them counts."""
+        self._unjudged = dict.fromkeys(self._accounts)
         for account in self._accounts.values():
             account.feeds = {name: state for name, state in account.feeds.items() if name not in gone}
             account.notices = {name: one for name, one in account.notices.items() if name[0] not in gone}
 
     def is_partly_unread(self, name: str) -> bool:
         """Whether something that the account holds is not known at all, as its row could not be read."""
-        return any(not line.holding.based and line.unread for line in self._accounts[name].lines.values())
+        doubtful = self._accounts[name].doubtful.values()
+        return any(line.unread is not None and not line.holding.based for line in doubtful)
 
     def happen(self, happened: Happened) -> bool:
         """Keep what befell an account, as the cause of a drift to come; whether it is news."""
@@ -206,35 +221,38 @@ class Book:
 
     # ------------------------------------------------------------------ asked
 
-    def judge(self, freshness: Mapping[str, Freshness]) -> list[VerdictChanged]:
-        """Judge every position and account; what changed since the last time."""
-        changes: list[VerdictChanged] = []
-        for name, account in self._accounts.items():
-            fresh = freshness[name]
-            evidence = account.evidence()
-            account.verdict, account.reason = judge(evidence, fresh)
-            for key, line in account.lines.items():
-                if not line.holding.based:
-                    continue  # what waits for the first statement is no position yet
-                verdict, reason = judge(account.evidence(line), fresh)
-                if (verdict, reason) != (line.verdict, line.reason):
-                    changes.append(VerdictChanged(name, key, verdict, reason, line.verdict))
-                    line.verdict, line.reason = verdict, reason
-        return changes
+    def set_freshness(self, account: str, freshness: Freshness) -> None:
+        """Keep how old the feeds of an account are; it is judged anew only where a verdict may differ for it.
+
+        KeyError when the account is not watched. Before the first time nothing counts as heard.
+        """
+        if self._accounts[account].set_freshness(freshness):
+            self._unjudged[account] = None
+
+    def judge(self) -> list[VerdictChanged]:
+        """Judge what may have changed since the last time: positions that a report changed, and all of an
+        account whose feeds or freshness did. The verdicts that are others than they were."""
+        unjudged, self._unjudged = self._unjudged, {}
+        return [change for name in unjudged for change in self._accounts[name].judge()]
 
     def view(self, account: str, key: str) -> View:
         """One position; KeyError when there is none."""
-        return self._accounts[account].lines[key].view()
+        of = self._accounts[account]
+        return of.lines[key].view(of.whole_until_ms)
 
     def views(self, account: str | None = None) -> list[View]:
         """All positions, of one account or of all, in the order of their keys, flat ones too."""
         names = self._accounts if account is None else [account]
         return [
-            line.view()
+            line.view(self._accounts[name].whole_until_ms)
             for name in names
             for _, line in sorted(self._accounts[name].lines.items())
             if line.holding.based or line.unread is None
         ]
+
+    def keys(self, name: str) -> list[str]:
+        """The keys of an account's positions, flat ones too, in no order."""
+        return [key for key, line in self._accounts[name].lines.items() if line.holding.based]
 
     def account(self, name: str) -> AccountView:
         """One account; KeyError when it is not watched."""
@@ -256,39 +274,31 @@ class Book:
         """The accounts with an open gap or doubt, and the time from which fills are wanted."""
         wanted: dict[str, int] = {}
         for name, account in self._accounts.items():
-            for line in account.lines.values():
-                for since_ms in (
-                    line.holding.gap.since_ms if line.holding.gap else None,
-                    line.suspicion.since_ms if line.suspicion else None,
-                    line.entry_since_ms,
-                ):
-                    if since_ms is not None:
-                        wanted[name] = min(since_ms, wanted.get(name, since_ms))
+            for line in account.doubtful.values():
+                if (since_ms := line.wanted_ms) is not None:
+                    wanted[name] = min(since_ms, wanted.get(name, since_ms))
         return list(wanted.items())
+
+    def doubtful_keys(self, name: str) -> list[str]:
+        """The keys of an account whose views are `in_doubt`, in their order."""
+        lines = self._accounts[name].doubtful.items()
+        return sorted(key for key, line in lines if line.holding.based or line.unread is None)
 
     def high_water_ms(self, name: str) -> int | None:
         """Up to when the fills of this account are known to be whole; None before its start."""
         account = self._accounts[name]
         if not account.stated:
             return None
-        known_ms = max((line.holding.known_ms for line in account.lines.values()), default=account.base_ms)
-        return min([known_ms, *self._unsure_of(account).values()])
+        known_ms = account.base_ms if account.known_ms is None else account.known_ms
+        return min([known_ms, *account.unsure.values(), *account.gaps.values()])
 
     def unsure(self) -> dict[str, dict[str, int]]:
         """By account, the keys ("" for all) whose fills are not known to be whole, and since when."""
-        return {name: self._unsure_of(account) for name, account in self._accounts.items()}
+        return {name: account.unsure | account.gaps for name, account in self._accounts.items()}
 
     def has_gap(self, name: str) -> bool:
         """Whether fills wait behind one that is missing."""
-        return any(line.holding.gap is not None for line in self._accounts[name].lines.values())
-
-    def _unsure_of(self, account: Account) -> dict[str, int]:
-        gaps = {
-            key: line.holding.gap.since_ms
-            for key, line in account.lines.items()
-            if line.holding.gap is not None
-        }
-        return account.unsure | gaps
+        return bool(self._accounts[name].gaps)
 
     # -------------------------------------------------------------- recovery
 
@@ -319,6 +329,7 @@ class Book:
             if name in self._accounts:
                 self._accounts[name].stated = True
                 self._accounts[name].base_ms = since_ms
+                self._unjudged[name] = None
         for memory in memories:
             account = self._accounts.get(memory.account)
             if account is None:
@@ -327,6 +338,7 @@ class Book:
             line.holding.start(memory.position, memory.known_ms, memory.seen)
             line.holding.payments = memory.payments
             line.last_fill_ms = max((identity[0] for identity in memory.seen), default=None)
+            self._note_change(memory.account, account, memory.key, line)
         for name in base_ms.keys() & self._accounts.keys():
             known_ms = self.high_water_ms(name)
             assert known_ms is not None, "it was stated"
@@ -346,5 +358,46 @@ class Book:
                 # The venue stated the account without this coin: it was flat then.
                 line.holding.start(Position(), account.base_ms)
                 line.agreed_ms = account.statement.time_ms if account.statement else None
-            account.lines[key] = line
+            account.lines[key] = self._holders.setdefault(key, {})[name] = line
+            self._note_change(name, account, key, line)
         return line
+
+    def _apply_next(self, account: Account, fills: Fills) -> Filled | None:
+        [fill] = fills.fills
+        line = account.lines.get(fill.key)
+        if line is None:
+            return None
+        filled = line.take_next(fill, heard=fills.heard_s is not None)
+        if filled is not None and account.note_next(fill.key, line, filled):
+            self._unjudged[fills.account] = None
+        return filled
+
+    def _note_change(self, name: str, account: Account, key: str, line: Line) -> None:
+        account.note_change(key, line)
+        self._unjudged[name] = None
+
+    def _settle(
+        self,
+        line: Line,
+        stated: StatedPosition | None,
+        statement: Statement,
+        account: Account,
+        *,
+        newest: bool,
+    ) -> list[Change]:
+        changes: list[Change] = []
+        is_start = not line.holding.based
+        # Where fills were heard they tell the size, and the first statement is compared like any other.
+        is_compared = not is_start or line.holding.is_heard
+        if is_start:
+            changes += line.holding.adopt(stated, statement.time_ms, Reason.START)
+            if is_compared:
+                line.heard_arrivals = line.holding.arrivals  # a push that differs is doubted at once
+            else:
+                line.agreed_ms = statement.time_ms
+        if is_compared:
+            changes += line.settle(stated, statement, account.happened, account.unlisted)
+        if newest:
+            line.detail(stated, statement.asked_s)
+        line.note_fills()
+        return changes

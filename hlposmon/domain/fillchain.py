@@ -20,7 +20,8 @@ from hlposmon.domain.changes import Change, Filled, Gap, Healed, Reason
 from hlposmon.domain.payments import Payments
 from hlposmon.domain.placing import STATEMENT_BLUR_MS, Base
 from hlposmon.domain.position import Position
-from hlposmon.domain.reports import Fill, Identity
+from hlposmon.domain.reports import Fill
+from hlposmon.domain.seen import SeenFills
 
 # What is remembered, to know duplicates, to put a late fill in its place, and to recognise a statement
 # that lags behind the fills: the last fills, not for ever, and at any rate of flow those of the last
@@ -54,7 +55,7 @@ class FillChain:
         self._replaced: Decimal | None = None
         self._floor_ms = 0
         # Not all that waits is in it: what is older than the floor is forgotten here.
-        self._seen: dict[Identity, int] = {}
+        self._seen = SeenFills()
         # The time of the first fill that came live, as long as it is of use.
         self._heard_ms: int | None = None
         self._tidy_at = 4 * REMEMBERED_FILLS
@@ -73,6 +74,27 @@ class FillChain:
         """Whether fills came live and wait for the first statement."""
         return self._heard_ms is not None and bool(self.waiting) and not self.based
 
+    def take_next(self, fill: Fill, *, heard: bool = False) -> Filled | None:
+        """Apply one fill if it is plainly the next: nothing waits, and it chains on behind the last one.
+
+        So most fills are, and for these it does what `take` does, at a cost that no memory of others adds to.
+        None for any other; nothing has changed then.
+        """
+        if not self.applied or self.waiting or self._held is not self._searched:
+            return None
+        time_ms = fill.time_ms
+        if fill.start_position != self.position.size or time_ms < self.applied[-1].fill.time_ms:
+            return None
+        if heard and self._is_first and (self._heard_ms is None or time_ms < self._heard_ms):
+            return None
+        identity = fill.identity
+        if identity in self._seen or time_ms < self._floor_ms:
+            return None
+        self._seen.add(identity)
+        self.arrivals += 1
+        self._latest_ms = max(self._latest_ms, time_ms)
+        return self._apply(fill)
+
     def take(self, fills: Sequence[Fill], *, heard: bool = False) -> list[Change]:
         """Take in fills in any order, with any repetition; say what came of it. `heard`: live on a stream."""
         fresh: list[Fill] = []
@@ -82,7 +104,7 @@ class FillChain:
             if identity in self._seen or fill.time_ms < self._floor_ms:
                 self._repeat(fill)
                 continue
-            self._seen[identity] = fill.time_ms
+            self._seen.add(identity)
             fresh.append(fill)
         if not fresh:
             return self._drain(fresh) if is_earlier and self.based else []
@@ -139,7 +161,7 @@ class FillChain:
         self.repeated += 1
         if self._base is not None and self._base.reason is None and self._base.near(fill):
             # Not remembered over the restart, but it tells a size that a lagging statement may show.
-            self._seen[fill.identity] = fill.time_ms
+            self._seen.add(fill.identity)
 
     @property
     def _start_ms(self) -> int:
@@ -236,18 +258,20 @@ class FillChain:
         return Filled(fill, effect, self.position)
 
     def _forget(self, now_ms: int) -> None:
-        while len(self.applied) > 1:
-            age_ms, count = now_ms - self.applied[0].fill.time_ms, len(self.applied)
+        applied = self.applied
+        while len(applied) > 1:
+            age_ms, count = now_ms - applied[0].fill.time_ms, len(applied)
             many = count > RECENT_FILLS or (count > REMEMBERED_FILLS and age_ms > RECENT_MS)
             if not many and age_ms <= REMEMBERED_MS:
                 break
-            gone = self.applied.popleft().fill
-            self._seen.pop(gone.identity, None)
+            gone = applied.popleft().fill
+            self._seen.forget(gone.identity)
             self._floor_ms = max(self._floor_ms, gone.time_ms + 1)
         if self._base is not None and self._floor_ms > self._base.edge_ms:
             self._base, self._held = None, []
+            self._searched = self._held  # there is nothing to search
         if len(self._seen) > self._tidy_at:
-            self._seen = {identity: at for identity, at in self._seen.items() if at >= self._floor_ms}
+            self._seen = SeenFills(self._seen.since(self._floor_ms))
             self._tidy_at = 2 * len(self._seen) + 4 * REMEMBERED_FILLS
 
     def _weave(self, among: Sequence[Fill]) -> list[Change]:
@@ -351,5 +375,5 @@ class FillChain:
         if len(self.waiting) > WAITING_FILLS:
             self.waiting.sort(key=lambda fill: fill.time_ms)
             for fill in self.waiting[:-WAITING_FILLS]:
-                self._seen.pop(fill.identity, None)
+                self._seen.forget(fill.identity)
             del self.waiting[:-WAITING_FILLS]

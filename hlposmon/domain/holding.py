@@ -16,6 +16,7 @@ from hlposmon.domain.fillchain import FillChain
 from hlposmon.domain.placing import STATEMENT_BLUR_MS, Base
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import Identity, StatedPosition
+from hlposmon.domain.seen import SeenFills
 from hlposmon.domain.views import window_ms
 
 
@@ -53,7 +54,8 @@ class Holding(FillChain):
         """
         self.position = position
         self.based, self.base_ms = True, at_ms
-        self._seen.update({identity: identity[0] for identity in seen})
+        for identity in seen:
+            self._seen.add(identity)
         if position.fills:
             last_ms = max((identity[0] for identity in seen), default=at_ms)
             self._base, self._floor_ms = Base(position.size, last_ms, None), at_ms
@@ -66,9 +68,7 @@ class Holding(FillChain):
         unsure = {fill.identity for fill in self.waiting}
         if self._base is not None and self._base.reason is Reason.START:
             unsure.update(fill.identity for fill in self._held)
-        return tuple(
-            identity for identity, at in self._seen.items() if at >= time_ms and identity not in unsure
-        )
+        return tuple(identity for identity in self._seen.since(time_ms) if identity not in unsure)
 
     def adopt(self, stated: StatedPosition | None, time_ms: int, reason: Reason) -> list[Change]:
         """Take the venue's figures over; fills that waited and are not in them are then applied.
@@ -131,7 +131,7 @@ class Holding(FillChain):
     def _forget_before(self, time_ms: int) -> None:
         """What is older is history."""
         self._floor_ms = time_ms
-        self._seen = {identity: at for identity, at in self._seen.items() if at >= time_ms}
+        self._seen = SeenFills(self._seen.since(time_ms))
         self.waiting = [fill for fill in self.waiting if fill.time_ms >= time_ms]
 
     def accounts_for(self, size: Decimal, since_ms: int, until_ms: int) -> bool:
@@ -139,7 +139,7 @@ class Holding(FillChain):
         if size == self.position.size or (size == self._replaced and since_ms <= self.base_ms <= until_ms):
             return True
         # The start positions of the fills that were taken are the sizes that the book has had.
-        return any(since_ms <= at <= until_ms and identity[5] == size for identity, at in self._seen.items())
+        return self._seen.began_from(size, since_ms, until_ms)
 
     def excuse(self) -> list[Change]:
         """End a gap that is none, the venue's size being ours: what waits is in the base.

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from hlposmon.domain.amounts import ZERO, exactly
-from hlposmon.domain.changes import Change, Doubt, Drift, Reason
+from hlposmon.domain.amounts import CONTEXT, ZERO, exactly
+from hlposmon.domain.changes import Change, Doubt, Drift, Filled, Reason, VerdictChanged
 from hlposmon.domain.holding import Holding
+from hlposmon.domain.position import Position
 from hlposmon.domain.reconcile import (
     LAG_MS,
     Finding,
@@ -20,8 +21,8 @@ from hlposmon.domain.reconcile import (
     entry_differs,
     is_explained,
 )
-from hlposmon.domain.reports import Happened, StatedPosition, Statement, Unlisted
-from hlposmon.domain.verdict import Verdict
+from hlposmon.domain.reports import Fill, Happened, StatedPosition, Statement, Unlisted
+from hlposmon.domain.verdict import Evidence, Freshness, Proof, Verdict, judge
 from hlposmon.domain.views import View
 
 # The price feed tells changes only; beyond this a statement's mark counts as the newer one.
@@ -51,8 +52,34 @@ class Line:
     last_fill_ms: int | None = None
     verdict: Verdict | None = None
     reason: str | None = None
+    # The position with which a statement agreed last, in size and entry, and its entry price.
+    _confirmed: tuple[Position, Decimal | None] | None = None
 
-    def view(self) -> View:
+    def as_of_ms(self, whole_ms: int | None = None) -> int | None:
+        """The venue's time up to which the position is known, None before its start.
+
+        It is that of the last fill in it, or of a later statement of this very size; of that no later than
+        `whole_ms`, since when fills may have been missed (None: no limit). While fills are asked for,
+        nothing is known after the time from which they are wanted.
+
+        For example: a fill at 10, statements of the same size at 12 and 14. With a feed of fills live that
+        is 14. With the feed down since 12 it stays 12. With a gap behind the fill it is 10.
+        """
+        holding = self.holding
+        if not holding.based:
+            return None
+        agreed_ms = self.agreed_ms or 0
+        if whole_ms is not None:
+            agreed_ms = min(agreed_ms, whole_ms)
+        wanted = (
+            holding.gap.since_ms if holding.gap else None,
+            self.suspicion.since_ms if self.suspicion else None,
+            self.entry_since_ms,
+        )
+        known_ms = max(holding.known_ms, self.last_fill_ms or 0, agreed_ms)
+        return min([known_ms, *(since_ms for since_ms in wanted if since_ms is not None)])
+
+    def view(self, whole_ms: int | None = None) -> View:
         holding = self.holding
         stated = self.stated if holding.position.size else None
         # Margin and liquidation price are of the size that the venue stated, and of no other.
@@ -68,8 +95,31 @@ class Line:
             margin_used=stated.margin_used if stated and same else None,
             liquidation_price=stated.liquidation_price if stated and same else None,
             last_fill_ms=self.last_fill_ms,
-            in_doubt=any(self.doubts()),
+            in_doubt=self.is_doubtful,
+            proof=Proof.FILLS,
+            as_of_ms=self.as_of_ms(whole_ms),
         )
+
+    def is_confirmed_by(self, stated: StatedPosition | None, statement: Statement, *, newest: bool) -> bool:
+        """Whether a statement says once more what the last one said, which agreed, and nothing was doubted or
+        done since; if so that is noted. So most are: a state is pushed each second."""
+        holding = self.holding
+        if self._confirmed is None or self._confirmed[0] is not holding.position:
+            return False
+        if self.hint is not None or self.drift is not None or self.is_doubtful:
+            return False
+        if statement.time_ms < (self.matched_ms or 0) or holding.key in statement.unread:
+            return False
+        if not _is_same(stated, *self._confirmed):
+            return False
+        self.agreed_ms = self.matched_ms = statement.time_ms
+        if stated is not None:
+            self.entry_agreed_ms = statement.time_ms
+        if statement.pushed:
+            self.heard_arrivals = holding.arrivals
+        if newest:
+            self.detail(stated, statement.asked_s)
+        return True
 
     def settle(
         self,
@@ -102,6 +152,8 @@ class Line:
             self.matched_ms = statement.time_ms
             if stated is None:
                 self.entry_since_ms = None  # what is flat has no entry
+                if equal:
+                    self._confirmed = holding.position, None
                 return []
             return self._compare_entry(stated, statement)
         if finding is Finding.DRIFT:
@@ -127,6 +179,7 @@ class Line:
         if not differs:
             if differs is False:
                 self.entry_agreed_ms, self.entry_since_ms = statement.time_ms, None
+                self._confirmed = holding.position, holding.position.entry_price
             return []
         if doubted_ms is not None:
             from_ms = statement.fills_from_ms
@@ -199,6 +252,15 @@ class Line:
         ):
             self.mark, self.marked_s = stated.mark_price, asked_s
 
+    def take_next(self, fill: Fill, *, heard: bool) -> Filled | None:
+        """Apply a fill that is plainly the next one, and that explains nothing; None for any other."""
+        if self.suspicion is not None or self.hint is not None:
+            return None
+        filled = self.holding.take_next(fill, heard=heard)
+        if filled is not None:
+            self.last_fill_ms = fill.time_ms
+        return filled
+
     def note_fills(self) -> None:
         """Look what fills that were taken explain."""
         if self.holding.applied:
@@ -207,6 +269,61 @@ class Line:
                 self.suspicion = None
             if self.hint is not None and is_explained(self.holding, self.hint):
                 self.hint = None
+
+    @property
+    def basis(self) -> tuple[object, ...]:
+        """All that a statement may change of what is judged: while it is equal, so is the verdict."""
+        holding = self.holding
+        return (
+            holding.based,
+            holding.gap,
+            self.suspicion,
+            self.entry_since_ms,
+            self.unread,
+            self.drift,
+            holding.position,
+        )
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether `doubts` names any."""
+        return (
+            self.holding.gap is not None
+            or self.suspicion is not None
+            or self.entry_since_ms is not None
+            or self.unread is not None
+        )
+
+    @property
+    def wanted_ms(self) -> int | None:
+        """From when on fills are wanted that may end what is in doubt; None when none are."""
+        gap, suspicion, wanted = self.holding.gap, self.suspicion, []
+        if gap is not None:
+            wanted.append(gap.since_ms)
+        if suspicion is not None:
+            wanted.append(suspicion.since_ms)
+        if self.entry_since_ms is not None:
+            wanted.append(self.entry_since_ms)
+        return min(wanted, default=None)
+
+    def judge(self, evidence: Evidence, freshness: Freshness) -> VerdictChanged | None:
+        """Judge it by what holds for its account, `evidence`, and what is known of itself."""
+        gap, doubt = self.doubts()
+        found = Evidence(
+            stated=evidence.stated,
+            confirmed=evidence.confirmed,
+            feed_down=evidence.feed_down,
+            gap=gap,
+            doubt=doubt,
+            drift=self.drift,
+            open=bool(self.holding.position.size),
+        )
+        verdict, reason = judge(found, freshness)
+        before = self.verdict
+        if (verdict, reason) == (before, self.reason):
+            return None
+        self.verdict, self.reason = verdict, reason
+        return VerdictChanged(self.holding.account, self.holding.key, verdict, reason, before)
 
     def doubts(self) -> tuple[str | None, str | None]:
         """Why it is in doubt: by its fills, by a statement."""
@@ -220,6 +337,15 @@ class Line:
         elif self.unread is not None:
             doubt = f"the venue's row of it could not be read: {self.unread}"
         return gap, doubt
+
+
+def _is_same(stated: StatedPosition | None, position: Position, entry_price: Decimal | None) -> bool:
+    """Whether what is stated is this position, its entry price within the tolerance."""
+    if stated is None or entry_price is None:
+        return stated is None and entry_price is None
+    if stated.size != position.size or stated.entry_price is None:
+        return False
+    return CONTEXT.subtract(stated.entry_price, entry_price).copy_abs() <= stated.tolerance
 
 
 def _differ(ours: Decimal, theirs: Decimal) -> bool:

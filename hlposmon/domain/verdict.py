@@ -19,6 +19,17 @@ class Verdict(StrEnum):
     STALE = "stale"
 
 
+class Proof(StrEnum):
+    """The law by which a position's size is proven; it is the venue's, and no measure of how fresh it is.
+
+    fills: the venue's fills chain, each stating the size before it. trades: all trades from a cursor, and a
+    statement that agrees. statement: the venue's last word."""
+
+    FILLS = "fills"
+    TRADES = "trades"
+    STATEMENT = "statement"
+
+
 @dataclass(frozen=True, slots=True)
 class Age:
     """How long ago a feed was last heard, None when never; beyond `limit_s` it is stale."""
@@ -41,6 +52,16 @@ class Freshness:
     statement: Age
     behind: str | None = None
 
+    @property
+    def decisive(self) -> tuple[str | None, str | None, str | None, str | None]:
+        """All that a verdict and its reason take from the ages: while it is equal, so are they."""
+        return (
+            _silence("fills", self.fills) if self.fills.over else None,
+            _silence("prices", self.prices) if self.prices.over else None,
+            _silence("statements", self.statement) if self.statement.over else None,
+            self.behind,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -60,6 +81,10 @@ class Evidence:
     open: bool = True
 
 
+# Before anybody has said how old the feeds are, nothing counts as heard.
+UNHEARD = Freshness(Age(None, 0.0), Age(None, 0.0), Age(None, 0.0))
+
+
 def judge(evidence: Evidence, freshness: Freshness) -> tuple[Verdict, str | None]:
     """The verdict and its reason; the first that applies of drift, no statement, stale, unproven."""
     if evidence.drift is not None:
@@ -67,14 +92,11 @@ def judge(evidence: Evidence, freshness: Freshness) -> tuple[Verdict, str | None
     if not evidence.stated:
         down = f"; {evidence.feed_down}" if evidence.feed_down else ""
         return Verdict.UNPROVEN, f"no statement from the venue yet{down}"
-    for name, age, needed in (
-        ("fills", freshness.fills, True),
-        ("prices", freshness.prices, evidence.open),
-        ("statements", freshness.statement, True),
-    ):
-        if needed and age.over:
-            return Verdict.STALE, _silence(name, age)
-    for doubt in (evidence.gap, evidence.doubt, evidence.feed_down, freshness.behind):
+    fills, prices, statements, behind = freshness.decisive
+    for silence in (fills, prices if evidence.open else None, statements):
+        if silence is not None:
+            return Verdict.STALE, silence
+    for doubt in (evidence.gap, evidence.doubt, evidence.feed_down, behind):
         if doubt is not None:
             return Verdict.UNPROVEN, doubt
     if not evidence.confirmed:

@@ -25,7 +25,11 @@ from hlposmon.domain.reports import (
     Happened,
     Happening,
     Heard,
+    HistoryEvent,
+    HistoryRemark,
+    HistoryState,
     Joined,
+    Left,
     Live,
     Marks,
     NotFetched,
@@ -90,10 +94,16 @@ def encode(report: Report | Ask) -> bytes:
             )
         case Unlisted():
             return dumps(["unlisted", report.account, report.since_ms, report.until_ms, report.reason])
+        case HistoryState():
+            return dumps(["history", report.seq, report.failure])
+        case HistoryRemark():
+            return dumps(["history remark", report.event.value, report.facts])
         case Connected():
             return dumps(["connected", report.worker, report.count])
         case Joined():
             return dumps(["joined", report.worker, report.kind, report.addresses])
+        case Left():
+            return dumps(["left", report.worker, report.kind])
         case Welcome():
             return dumps(["welcome", report.high_water_ms, report.modes, report.roles])
         case Bell():
@@ -264,8 +274,11 @@ _READERS: dict[str, Callable[..., Report | Ask]] = {
         account, time_ms, Happening(kind), text, tuple(keys)
     ),
     "unlisted": Unlisted,
+    "history": HistoryState,
+    "history remark": lambda event, facts: HistoryRemark(HistoryEvent(event), dict(facts)),
     "connected": Connected,
     "joined": Joined,
+    "left": Left,
     "welcome": lambda marks_ms, modes, roles: Welcome(
         marks_ms, modes, {name: (role, owner) for name, (role, owner) in roles.items()}
     ),

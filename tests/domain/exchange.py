@@ -503,7 +503,8 @@ class Life:
     def faults(self) -> list[str]:
         """Everything that is not as it must be at the end; empty when all is well."""
         found = []
-        self.book.judge({ACCOUNT: FRESH})
+        self.book.set_freshness(ACCOUNT, FRESH)
+        self.book.judge()
         for coin, truth in self.exchange.truth.items():
             views = [view for view in self.book.views(ACCOUNT) if view.key == key(coin)]
             size = views[0].position.size if views else ZERO
@@ -560,7 +561,8 @@ class Life:
 
     def _claim(self) -> None:
         """What is called proven now has to have been true of late: a loss shows with the next statement."""
-        self.book.judge({ACCOUNT: FRESH})
+        self.book.set_freshness(ACCOUNT, FRESH)
+        self.book.judge()
         for view in self.book.views(ACCOUNT):
             coin = view.key.removeprefix(key(""))
             if view.verdict is Verdict.PROVEN and view.position.size not in self.exchange.sizes(

@@ -199,12 +199,14 @@ class Desk:
         return self.book.view(ACCOUNT, key(coin))
 
     def judged(self, coin: str = "BTC", freshness: Freshness = FRESH) -> tuple[str, str | None]:
-        self._heard(self.book.judge({ACCOUNT: freshness}))
+        self.book.set_freshness(ACCOUNT, freshness)
+        self._heard(self.book.judge())
         view = self.view(coin)
         return view.verdict.value, view.reason
 
     def judged_account(self) -> tuple[str, str | None]:
-        self._heard(self.book.judge({ACCOUNT: FRESH}))
+        self.book.set_freshness(ACCOUNT, FRESH)
+        self._heard(self.book.judge())
         account = self.book.account(ACCOUNT)
         return account.verdict.value, account.reason
 

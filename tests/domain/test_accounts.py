@@ -26,7 +26,8 @@ def test_an_account_is_shown_with_its_money():
     assert desk.book.account(ACCOUNT).equity is None
     assert desk.book.account(ACCOUNT).reason == "not judged yet"
     desk.stated("")
-    desk.book.judge({ACCOUNT: Freshness(Age(0, 1), Age(None, 1), Age(0, 1))})
+    desk.book.set_freshness(ACCOUNT, Freshness(Age(0, 1), Age(None, 1), Age(0, 1)))
+    desk.book.judge()
     account = desk.book.account(ACCOUNT)
 
     assert (account.equity, account.margin_used, account.withdrawable) == (1000, 10, 900)

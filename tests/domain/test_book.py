@@ -336,7 +336,8 @@ def test_a_book_not_yet_stated_has_nothing_to_remember_or_to_judge():
     desk.told(fill("buy 1 BTC @ 100"))
 
     assert desk.book.memories() == []
-    assert desk.book.judge({ACCOUNT: FRESH}) == []
+    desk.book.set_freshness(ACCOUNT, FRESH)
+    assert desk.book.judge() == []
 
 
 def test_a_statement_older_than_the_last_is_passed_over():
@@ -633,10 +634,14 @@ def test_a_position_is_proven_only_after_a_statement_since_the_feed_came_up():
 
 def test_a_verdict_is_told_only_when_it_changes():
     desk = book_of("BTC long 1 @ 100", at=0)
-    fresh = {ACCOUNT: Freshness(Age(0, 1), Age(0, 1), Age(0, 1))}
+    desk.book.set_freshness(ACCOUNT, Freshness(Age(0, 1), Age(0, 1), Age(0, 1)))
 
-    assert [change.verdict for change in desk.book.judge(fresh)] == ["proven"]
-    assert desk.book.judge(fresh) == []
+    assert [change.verdict for change in desk.book.judge()] == ["proven"]
+    assert desk.book.judge() == []
+    desk.book.set_freshness(ACCOUNT, Freshness(Age(0.5, 1), Age(1, 1), Age(0, 1)))
+    assert desk.book.judge() == []
+    desk.book.set_freshness(ACCOUNT, Freshness(Age(2, 1), Age(1, 1), Age(0, 1)))
+    assert [change.verdict for change in desk.book.judge()] == ["stale"]
 
 
 def test_accounts_can_be_added_and_let_go():

@@ -1,11 +1,13 @@
 """Health is a rule over what is shown: frozen data never looks healthy."""
 
 import itertools
+from collections import Counter
 from decimal import Decimal
 
 import pytest
 
 from hlposmon.domain.position import Position
+from hlposmon.domain.rendering import is_listed
 from hlposmon.domain.reports import SEVERE, Notice, NoticeCode
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import AccountView, View
@@ -31,7 +33,10 @@ def _assess(
     *, view: View | None = None, account: AccountView | None = None, ages: Ages = FRESH, **more
 ) -> Health:
     given = {"uptime_s": 100.0, "stopping": False, "journal_failure": None} | more
-    return assess([view or _view()], [account or _account()], ages, LIMITS, **given)
+    listed = [one for one in [view or _view()] if is_listed(one)]
+    doubtful = [one for one in listed if one.verdict is not Verdict.PROVEN]
+    verdicts = Counter(one.verdict for one in listed)
+    return assess(doubtful, verdicts, [account or _account()], ages, LIMITS, **given)
 
 
 def test_all_proven_and_fresh_is_healthy_and_ready():
@@ -109,9 +114,9 @@ def test_what_is_not_known_yet_of_an_account_keeps_it_from_being_ready_and_degra
 
 
 def test_a_position_that_the_snapshot_cannot_show_as_it_is_degrades():
-    health = _assess(snapshot_complaints=["main BTC-USD: size has more digits than fit"])
+    health = _assess(snapshot_complaints=[("main", "main BTC-USD: size has more digits than fit")])
     text = "in the snapshot main BTC-USD: size has more digits than fit"
-    assert (health.status, health.reasons) == ("degraded", (Reason(ReasonCode.SNAPSHOT, text),))
+    assert (health.status, health.reasons) == ("degraded", (Reason(ReasonCode.SNAPSHOT, text, "main"),))
 
 
 def test_restarts_and_flapping_degrade():
@@ -125,8 +130,9 @@ def test_stopping_is_said_above_all():
 
 
 def test_a_drift_that_is_over_is_named_for_a_while():
-    health = _assess(drifts=["a drift 12 s ago: main BTC-USD"])
-    assert (health.status, health.texts) == ("degraded", ["a drift 12 s ago: main BTC-USD"])
+    health = _assess(drifts=[("main", "a drift 12 s ago: main BTC-USD")])
+    text = "a drift 12 s ago: main BTC-USD"
+    assert (health.status, health.reasons) == ("degraded", (Reason(ReasonCode.PAST_DRIFT, text, "main"),))
     assert health.ready
 
 

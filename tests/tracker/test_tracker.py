@@ -12,6 +12,7 @@ import pytest
 
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.config import Account
+from hlposmon.domain.rendering import time_text
 from hlposmon.domain.reports import (
     AccountMode,
     BellReason,
@@ -32,7 +33,7 @@ from hlposmon.domain.reports import (
     Welcome,
 )
 from hlposmon.domain.views import WINDOW_MS
-from hlposmon.tracker import intake
+from hlposmon.engine import requests
 from tests.clock import awake_s
 from tests.tracker.desk import ADDRESS, KEY, Desk, desk, until
 
@@ -124,10 +125,11 @@ def test_funding_that_is_owed_is_booked_after_a_restart_though_a_later_one_was(l
             row = here.position()
             return row is not None and Decimal(row["funding"]) == usd
 
-        with here.running():
+        with here.running(), here.keeping_history():
             worker = _proven(here)
             worker.says(paid(4), paid(2))
             until("two are booked", lambda: is_booked(6))
+        # Behind the last checkpoint: without its logs a tracker is told of them again.
         if lost == "history":
             (here.settings.paths.state_dir / "history.sqlite3").unlink()
         elif lost == "journal":
@@ -197,7 +199,17 @@ def test_every_compact_message_names_its_account():
             told = iter(stream)
             next(told)
             missing, behind = here.fill("buy", "1", "1"), here.fill("buy", "1", "2")
-            worker.says(here.fills(behind), here.fills(missing), here.marks("51000"))
+            worker.says(here.fills(behind), here.fills(missing))
+            said = {}
+
+            def hear(*kinds: str) -> None:
+                while {*kinds} - said.keys():
+                    message = next(told)
+                    said[message["e"]] = message
+
+            hear("gap", "healed", "fill")
+            worker.says(here.marks("51000"))
+            hear("p")
             here.now_ms += 60_000
             first = here.statement("5")
             later = replace(
@@ -207,14 +219,95 @@ def test_every_compact_message_names_its_account():
                 time_ms=first.time_ms + 3000,
             )
             worker.says(first, later)
-            said = {}
-            while {"gap", "healed", "drift", "fill", "p", "verdict", "position_change"} - said.keys():
-                message = next(told)
-                said[message["e"]] = message
+            hear("drift", "verdict", "position_change")
 
         assert {kind: (one["a"], one["k"]) for kind, one in said.items()} == dict.fromkeys(
             said, ("main", "BTC-USD")
         )
+
+
+def test_compact_messages_say_as_of_when_except_those_of_a_price():
+    with desk() as here, here.running():
+        worker = _proven(here)
+        with here.api.stream(compact=True) as stream:
+            told = iter(stream)
+            next(told)
+            one = here.fill("buy", "1", "1")
+            worker.says(here.fills(one), here.marks("51000"))
+            said = {}
+            while {"fill", "p"} - said.keys():
+                message = next(told)
+                said[message["e"]] = message
+
+        assert said["fill"]["t"] == time_text(one.time_ms)
+        assert "t" not in said["p"]
+
+
+def test_of_fills_that_are_taken_together_each_is_told_as_of_its_own_time():
+    with desk() as here, here.running():
+        worker = _proven(here)
+        with here.api.stream(events=["fill"]) as stream:
+            told = iter(stream)
+            next(told)
+            both = here.fill("buy", "1", "1"), here.fill("buy", "1", "2")
+            worker.says(here.fills(*both))
+            positions = [next(told)["position"] for _ in both]
+
+        assert [(row["size"], row["as_of"]) for row in positions] == [
+            ("2", time_text(both[0].time_ms)),
+            ("3", time_text(both[1].time_ms)),
+        ]
+
+
+def test_before_the_first_statement_no_sum_is_known_on_any_surface():
+    sums = ("total_exposure", "total_pnl", "realized_pnl", "unrealized_pnl", "fees", "funding")
+    with desk() as here, here.running():
+        summary, health = here.api.summary(), here.api.health()
+        with here.api.stream() as stream:
+            first = next(iter(stream))
+        text = _metrics(here).decode()
+        for answer in (summary, first, summary["accounts"]["main"], first["accounts"]["main"]):
+            assert {name: answer[name] for name in sums} == dict.fromkeys(sums)
+        assert summary["accounts"]["main"]["as_of"] is None
+        assert health["unrealized_pnl"] is None
+        assert "hlposmon_account_fees_usd{" not in text
+
+        _proven(here)
+        summary, text = here.api.summary(), _metrics(here).decode()
+        assert None not in [summary[name] for name in sums]
+        assert summary["accounts"]["main"]["as_of"] is not None
+        assert "hlposmon_account_fees_usd{" in text
+
+
+def test_a_statement_that_agrees_makes_a_position_newer_on_every_surface():
+    with desk() as here, here.running():
+        worker = _proven(here)
+        here.now_ms += 60_000
+        worker.says(here.statement("1"))
+        wanted = time_text(here.now_ms)
+        row = until("newer", lambda: (row := here.position()) and row["as_of"] == wanted and row)
+        with Snapshot.open(here.settings.paths.snapshot) as opened:
+            record = until(
+                "in the snapshot", lambda: (r := opened.position(KEY)) and r.as_of_ms == here.now_ms and r
+            )
+        account = here.api.summary()["accounts"]["main"]
+        text = _metrics(here).decode()
+
+    assert (row["proof"], row["block"]) == (record.proof, record.block) == ("fills", None)
+    assert account["as_of"] == wanted
+    for name in (
+        f'hlposmon_position_as_of_timestamp_seconds{{account="main",key="{KEY}"}}',
+        'hlposmon_account_as_of_timestamp_seconds{account="main"}',
+    ):
+        [said] = [line.split()[-1] for line in text.splitlines() if line.startswith(name)]
+        assert float(said) == here.now_ms / 1000
+    labels = f'account="main",key="{KEY}"'
+    proofs = {line for line in text.splitlines() if line.startswith("hlposmon_position_proof{")}
+    assert proofs == {
+        f'hlposmon_position_proof{{{labels},proof="fills"}} 1.0',
+        f'hlposmon_position_proof{{{labels},proof="trades"}} 0.0',
+        f'hlposmon_position_proof{{{labels},proof="statement"}} 0.0',
+    }
 
 
 def test_a_first_statement_waits_for_the_feed_of_fills():
@@ -255,7 +348,7 @@ def test_an_audit_that_cannot_be_written_is_said_and_made_good():
         trading = here.folder / "log" / "trading"
         kept = trading.rename(here.folder / "kept")
         trading.write_text("in the way")  # the folder is gone: the open file is one that nobody finds
-        here.tracker._journal._file.close()
+        here.tracker._lifecycle.journal.journal._file.close()
         worker.says(here.fills(here.fill("buy", "1", "1")))
         health = until("unhealthy", lambda: (h := here.api.health())["status"] == "unhealthy" and h)
         assert "the audit cannot be written" in health["reasons"][0]
@@ -359,7 +452,7 @@ def test_what_is_held_and_not_watched_is_named_and_keeps_it_from_being_ready():
 
 
 def test_what_no_push_tells_of_other_dexes_is_asked_for(monkeypatch):
-    monkeypatch.setattr(intake, "UNSEEN_S", 0.2)
+    monkeypatch.setattr(requests, "UNSEEN_S", 0.2)
     with desk() as here, here.running():
         _proven(here)
         reconcile = here.join("reconcile", "reconcile")
@@ -543,7 +636,7 @@ def test_fills_that_come_in_during_an_outage_do_not_hide_it_from_a_restarted_tra
             worker = here.join()
             assert _welcomed_ms(worker) == before.time_ms
             worker.is_live()
-            until("live", lambda: here.tracker._book.is_live("main"))
+            until("live", lambda: here.tracker._engine.book.is_live("main"))
             assert (_welcomed_ms(here.join("fill-2")) or 0) > before.time_ms
 
 

@@ -6,14 +6,13 @@ until making it anew has succeeded. `complaints` name the positions that it cann
 
 import logging
 import time
-from collections.abc import Callable, Iterable
-from decimal import Decimal
+from collections.abc import Iterable
 from pathlib import Path
 
 from hlposmon.config import Settings
-from hlposmon.domain.rendering import entry, figures, money, number, symbol_of
+from hlposmon.domain.rendering import Rendered, Renderer, symbol_of
 from hlposmon.domain.views import View
-from hlposmon.snapshot.layout import PositionRecord, fitted
+from hlposmon.snapshot.layout import RecordTexts, fitted
 from hlposmon.snapshot.writer import SnapshotWriter
 from hlposmon.supervision.logs import Repeats
 from hlposmon.system.clock import now_ms
@@ -23,38 +22,35 @@ log = logging.getLogger(__name__)
 LEAST_CAPACITY = 1024
 
 
-class Picture:
-    """The snapshot's file. `seq` is the number of the last message, `healthy` the status in a word."""
+class SnapshotOutput:
+    """The snapshot's file."""
 
-    def __init__(
-        self,
-        *,
-        seq: Callable[[], int],
-        updated_ms: Callable[[str, str], int | None],
-        healthy: Callable[[], str],
-    ) -> None:
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
         self.failure: str | None = None
-        self._seq, self._updated_ms, self._healthy = seq, updated_ms, healthy
         self._writer: SnapshotWriter | None = None
         self._path: Path | None = None
         self._complaints: dict[tuple[str, str], str] = {}
+        self._beaten = (0, "unhealthy")
         self._repeats = Repeats()
 
     @property
-    def complaints(self) -> list[str]:
-        """Account, symbol and fault of each position that is not shown as it is, for health to repeat."""
-        return list(self._complaints.values())
+    def complaints(self) -> list[tuple[str, str]]:
+        """The account of each position that is not shown as it is, and what health repeats of it."""
+        return [(account, said) for (account, _), said in self._complaints.items()]
 
-    def record(self, view: View) -> None:
-        """Show the position from now on; what hinders that is in `failure` or `complaints`."""
+    def show(self, view: View, updated_ms: int) -> None:
+        """Show the position from now on; what hinders that is in `failure` or `complaints`.
+
+        `updated_ms` is when it last changed, in Unix milliseconds.
+        """
         writer, name = self._writer, (view.account, view.key)
         if writer is None:
             return
         if self.failure is not None and not writer.has_room_for(*name):
             return  # `renew` tries for more room: once in a tick, and not at each fill
-        updated_ms = self._updated_ms(*name) or now_ms()
         try:
-            complaint = _show(writer, record(view, updated_ms))
+            complaint = _show(writer, _record(self._renderer.render(view), updated_ms))
         except OSError as error:
             self._failed(error)
             return
@@ -65,35 +61,37 @@ class Picture:
         message = "a position does not fit the snapshot"
         self._repeats.log(log, logging.ERROR, message, now=time.monotonic(), key=name, reason=said)
 
-    def renew(self, settings: Settings, views: Iterable[View]) -> None:
+    def renew(self, settings: Settings, shown: Iterable[tuple[View, int]]) -> None:
         """A new file in the place of the old one, with what is watched now and nothing else.
 
-        Without room for it the old one is kept, and says of what is no longer watched that it is stale.
+        `shown` are the positions and when each last changed. Without room for the new file the old one is
+        kept, and says of what is no longer watched that it is stale.
         """
-        old, views = self._writer, list(views)
+        old, shown = self._writer, list(shown)
         self._path = settings.paths.snapshot
         try:
-            capacity = _capacity_for(len(views))
+            capacity = _capacity_for(len(shown))
             self._writer = SnapshotWriter(self._path, mode=settings.mode, capacity=capacity)
         except OSError as error:
             self._failed(error)
             if old is not None:
-                for name in old.names - {(view.account, view.key) for view in views}:
+                for name in old.names - {(view.account, view.key) for view, _ in shown}:
                     old.mark_stale(*name, "no longer watched")
             return
         if self.failure is not None:
             log.info("the snapshot is written again")
         self.failure, self._complaints = None, {}
-        for view in views:
-            self.record(view)
+        for view, updated_ms in shown:
+            self.show(view, updated_ms)
         if old is not None:
-            self.beat()
+            self.beat(*self._beaten)
             old.close()
 
-    def beat(self) -> None:
-        """Say that it is kept, and how the monitor is."""
+    def beat(self, seq: int, status: str) -> None:
+        """Say that it is kept; the number of the last message, and health's status in a word."""
+        self._beaten = seq, status
         if self._writer is not None:
-            self._writer.beat(wall_ms=now_ms(), seq=self._seq(), healthy=self._healthy())
+            self._writer.beat(wall_ms=now_ms(), seq=seq, healthy=status)
 
     def close(self) -> None:
         if self._writer is not None:
@@ -105,7 +103,7 @@ class Picture:
         self._repeats.log(log, logging.ERROR, said, now=time.monotonic(), reason=self.failure)
 
 
-def _show(writer: SnapshotWriter, record: PositionRecord) -> str | None:
+def _show(writer: SnapshotWriter, record: RecordTexts) -> str | None:
     """Write the record, or the nearest that fits; then say why. OSError for want of room."""
     try:
         writer.write(record)
@@ -113,7 +111,7 @@ def _show(writer: SnapshotWriter, record: PositionRecord) -> str | None:
     except ValueError as error:
         complaint = str(error)
     try:
-        writer.write(fitted(record))
+        writer.write(fitted(record.record()))
     except ValueError as error:
         writer.mark_stale(record.account, record.key, f"cannot be shown: {error}")
         return f"cannot be shown: {error}"
@@ -125,35 +123,29 @@ def _capacity_for(count: int) -> int:
     return max(LEAST_CAPACITY, 1 << (count - 1).bit_length())
 
 
-def record(view: View, updated_ms: int) -> PositionRecord:
-    """The same figures for the snapshot: both surfaces show the same digits."""
-    held, shown = view.position, figures(view)
-    return PositionRecord(
-        account=view.account,
-        key=view.key,
-        symbol=symbol_of(view.key),
+def _record(shown: Rendered, updated_ms: int) -> RecordTexts:
+    view = shown.view
+    return RecordTexts(
+        account=shown.account,
+        key=shown.key,
+        symbol=shown.symbol,
         verdict=view.verdict.value,
         verdict_reason=view.reason or "",
-        size=_shown(number(held.size)),
-        entry_price=_maybe(entry(held.entry_price)),
-        mark_price=_maybe(number(view.mark)),
-        unrealized_pnl=_maybe(money(shown.unrealized)),
-        realized_pnl=_shown(money(held.realized)),
-        fees=_shown(money(held.fees)),
-        funding=_shown(money(held.funding)),
-        notional_value=_maybe(money(shown.notional)),
-        leverage=_maybe(number(view.leverage)),
-        margin_used=_maybe(money(view.margin_used)),
-        liquidation_price=_maybe(number(view.liquidation_price)),
+        size=shown.size,
+        entry_price=shown.entry_price,
+        mark_price=shown.mark_price,
+        unrealized_pnl=shown.unrealized_pnl,
+        realized_pnl=shown.realized_pnl,
+        fees=shown.fees,
+        funding=shown.funding,
+        notional_value=shown.notional_value,
+        leverage=shown.leverage,
+        margin_used=shown.margin_used,
+        liquidation_price=shown.liquidation_price,
         last_fill_ms=view.last_fill_ms,
         last_updated_ms=updated_ms,
-        fills=held.fills,
+        fills=view.position.fills,
+        proof=view.proof.value,
+        as_of_ms=view.as_of_ms,
+        block=view.block,
     )
-
-
-def _shown(text: str | None) -> Decimal:
-    return Decimal(text or 0)
-
-
-def _maybe(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)

@@ -1,0 +1,107 @@
+"""Carries out what the engine decided, in the order of the law: journal, stream, snapshot, workers, log.
+
+All effects of one turn are carried out together: the journal is written once, before anybody is told.
+It decides nothing.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+
+from hlposmon.api.publisher import Publisher
+from hlposmon.domain.changes import Filled, Funded
+from hlposmon.engine.effects import Effect, Log, LogChange, Now, Publish, PublishPrice, Ring, Show, Tell
+from hlposmon.metrics.measures import Counts
+from hlposmon.supervision.logs import Repeats, fields
+from hlposmon.system.clock import now_ms
+from hlposmon.tracker.journal_output import Journalled, JournalOutput
+from hlposmon.tracker.log_fields import facts_of, level_of, name_of
+from hlposmon.tracker.snapshot_output import SnapshotOutput
+from hlposmon.tracker.worker_queues import WorkerQueues
+
+log = logging.getLogger(__name__)
+
+
+class Outputs:
+    """The ways out of the tracker."""
+
+    def __init__(
+        self,
+        journal: JournalOutput,
+        publisher: Publisher,
+        snapshot: SnapshotOutput,
+        queues: WorkerQueues,
+        counts: Counts,
+    ) -> None:
+        self._journal, self._publisher = journal, publisher
+        self._snapshot, self._queues, self._counts = snapshot, queues, counts
+        self._repeats = Repeats()
+
+    def carry_out(self, effects: Sequence[Effect], now: Now) -> None:
+        """Journal, publish, show, tell and log, each for all of these effects before the next."""
+        if not effects:
+            return
+        later: list[Effect] = []
+        for effect in effects:
+            if isinstance(effect, Journalled):
+                self._journal.append(effect)
+            else:
+                later.append(effect)
+        if len(later) < len(effects):
+            self._journal.commit(now)
+        self._send(later)
+        self._show(later)
+        self._tell(later)
+
+    def commit(self, now: Now) -> None:
+        """Write what waits in the journal."""
+        self._journal.commit(now)
+
+    # ------------------------------------------------------------------ within
+
+    def _send(self, effects: Iterable[Effect]) -> None:
+        fills = []
+        for effect in effects:
+            if isinstance(effect, Publish):
+                self._publisher.change(effect.change, effect.view, effect.at_ms)
+                if isinstance(effect.change, Filled):
+                    fills.append(effect)
+            elif isinstance(effect, PublishPrice):
+                self._publisher.price(effect.view, effect.at_ms)
+        self._publisher.flush()
+        for effect in fills:
+            self._count(effect)
+
+    def _count(self, effect: Publish) -> None:
+        assert isinstance(effect.change, Filled)
+        fill = effect.change.fill
+        self._counts.fills[fill.account, fill.key] += 1
+        if effect.heard_s is not None:
+            self._counts.published(
+                heard_s=effect.heard_s, made_ms=fill.time_ms, now_s=time.monotonic(), now_ms=now_ms()
+            )
+
+    def _show(self, effects: Iterable[Effect]) -> None:
+        newest = {(one.view.account, one.view.key): one for one in effects if isinstance(one, Show)}
+        for show in newest.values():
+            self._snapshot.show(show.view, show.at_ms)
+
+    def _tell(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Tell):
+                self._queues.tell(effect.worker, effect.ask)
+            elif isinstance(effect, Ring):
+                self._queues.ring(effect.bell)
+            elif isinstance(effect, LogChange) and not isinstance(effect.change, Filled | Funded):
+                change = effect.change
+                log.log(level_of(change), name_of(change), extra=fields(**facts_of(change)))
+            elif isinstance(effect, Log):
+                self._log(effect)
+
+    def _log(self, effect: Log) -> None:
+        if effect.key is None:
+            log.log(effect.level, effect.message, extra=fields(**effect.facts))
+        else:
+            self._repeats.log(
+                log, effect.level, effect.message, now=time.monotonic(), key=effect.key, **effect.facts
+            )
