@@ -18,9 +18,11 @@ from hlposmon.transport.quota import Quota, Share
 
 if TYPE_CHECKING:
     from hlposmon.simulator.exchange import Options
-    from hlposmon.transport.deadline import Patience
-    from hlposmon.transport.websocket import Feed
-    from hlposmon.venues.hyperliquid.client import HyperliquidInfo
+    from hlposmon.venues.port import Venue
+
+
+# The one venue that can be configured today.
+VENUE = "hyperliquid"
 
 
 def party(name: str) -> int:
@@ -57,7 +59,7 @@ def run_fill(pulse: Pulse, needs: FillNeeds, queue: Path, share: Share) -> None:
     FillWorker(
         pulse,
         accounts=needs.accounts,
-        feed=_feed(pulse, needs.ws_url, share),
+        venue=_venue(pulse, share, ws_url=needs.ws_url),
         queue=queue,
         max_users=needs.max_users,
     ).run()
@@ -70,8 +72,7 @@ def run_price(pulse: Pulse, needs: PriceNeeds, queue: Path, share: Share) -> Non
         pulse,
         accounts=needs.accounts,
         settings=needs.prices,
-        feed=None if needs.prices.source == "poll" else _feed(pulse, needs.ws_url, share),
-        info=_info(pulse, needs.api_url, share),
+        venue=_venue(pulse, share, api_url=needs.api_url, ws_url=needs.ws_url),
         queue=queue,
     ).run()
 
@@ -79,7 +80,9 @@ def run_price(pulse: Pulse, needs: PriceNeeds, queue: Path, share: Share) -> Non
 def run_state(pulse: Pulse, needs: StateNeeds, queue: Path, share: Share) -> None:
     from hlposmon.workers.state import StateWorker
 
-    StateWorker(pulse, accounts=needs.accounts, feed=_feed(pulse, needs.ws_url, share), queue=queue).run()
+    StateWorker(
+        pulse, accounts=needs.accounts, venue=_venue(pulse, share, ws_url=needs.ws_url), queue=queue
+    ).run()
 
 
 def run_reconcile(pulse: Pulse, needs: ReconcileNeeds, queue: Path, share: Share) -> None:
@@ -89,7 +92,7 @@ def run_reconcile(pulse: Pulse, needs: ReconcileNeeds, queue: Path, share: Share
         pulse,
         accounts=needs.accounts,
         interval_s=needs.interval_s,
-        info=_info(pulse, needs.api_url, share),
+        venue=_venue(pulse, share, api_url=needs.api_url),
         queue=queue,
         reached_s=lambda: share.opened_s,
     ).run()
@@ -120,17 +123,11 @@ def run_simulator(pulse: Pulse, options: "Options", listener: socket.socket) -> 
         exchange.close()
 
 
-def _info(patience: "Patience", api_url: str, share: Share) -> "HyperliquidInfo":
-    from hlposmon.venues.hyperliquid.client import HyperliquidInfo
+def _venue(pulse: Pulse, share: Share, **urls: str) -> "Venue":
+    """The venue as one worker uses it, at those of its URLs that this worker needs."""
+    from hlposmon.venues.registry import create_venue
 
-    return HyperliquidInfo(api_url, budget=share, patience=patience)
-
-
-def _feed(pulse: Pulse, ws_url: str, share: Share) -> "Feed":
-    from hlposmon.transport.websocket import Feed
-    from hlposmon.venues.hyperliquid.payloads import PING
-
-    return Feed(ws_url, ping=PING, patience=pulse, share=share)
+    return create_venue(VENUE, urls, share=share, deadline=pulse)
 
 
 def _usage(quota: Quota) -> dict[str, float]:

@@ -16,6 +16,10 @@ MODULES = (
     "hlposmon.workers.state",
     "hlposmon.workers.reconcile",
     "hlposmon.workers.history",
+    "hlposmon.venues.registry",
+    "hlposmon.venues.hyperliquid.client",
+    "hlposmon.venues.hyperliquid.feed",
+    "hlposmon.venues.hyperliquid.venue",
 )
 
 

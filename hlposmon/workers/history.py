@@ -16,7 +16,7 @@ from hlposmon.history.writer import History
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
 from hlposmon.system.clock import now_ms
-from hlposmon.workers.outlet import Outlet
+from hlposmon.workers.tracker_link import TrackerLink
 from hlposmon.workers.waiting import Waiter
 
 log = logging.getLogger(__name__)
@@ -41,8 +41,8 @@ class HistoryWorker:
         self._pulse = pulse
         history = History(state_dir, fsync=fsync, go_on=self._goes_on)
         self._history, self._importer = history, Importer(journal, history)
-        self._outlet = Outlet(queue, pulse, "history", ())
-        self._waiter = Waiter(pulse, self._outlet)
+        self._link = TrackerLink(queue, pulse, "history", ())
+        self._waiter = Waiter(pulse, self._link)
         self._told: HistoryState | None = None
         self._tell_at_s = self._look_at_s = 0.0
         self._repeats = Repeats()
@@ -53,7 +53,7 @@ class HistoryWorker:
     def run(self) -> None:
         try:
             while self._goes_on():
-                if any(isinstance(ask, Welcome) for ask in self._outlet.poll()):
+                if any(isinstance(ask, Welcome) for ask in self._link.poll()):
                     self._told = None  # a new tracker knows nothing
                 now_s = time.monotonic()
                 if now_s >= self._look_at_s:
@@ -63,7 +63,7 @@ class HistoryWorker:
             self._finish()
         finally:
             self._importer.close()
-            self._outlet.close()
+            self._link.close()
 
     def _goes_on(self) -> bool:
         self._pulse.beat()
@@ -90,11 +90,11 @@ class HistoryWorker:
 
     def _tell(self, now_s: float) -> None:
         """A remark waits until there is a tracker that takes it."""
-        while self._remarks and self._outlet.put(self._remarks[0]):
+        while self._remarks and self._link.put(self._remarks[0]):
             self._remarks.popleft()
         state = HistoryState(self._history.seq, self._importer.failure)
         is_new = state != self._told and now_s >= self._tell_at_s
-        if is_new and self._outlet.put_newest(state):
+        if is_new and self._link.put_newest(state):
             self._told, self._tell_at_s = state, now_s + TELL_S
 
     def _finish(self) -> None:

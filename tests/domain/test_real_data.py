@@ -19,6 +19,7 @@ from hlposmon.domain.position import Position
 from hlposmon.domain.reports import AccountMode, FeedState, Fill, Fills, Side, StatedPosition, Statement
 from hlposmon.venues.hyperliquid import payloads as wire
 from hlposmon.venues.hyperliquid.client import PLAIN_MODES
+from hlposmon.workers.price import marks_of
 from tests.captures import answered, captured, needs_captures
 from tests.domain.language import ACCOUNT, Desk, key, kinds
 from tests.venues.hyperliquid.payloads import US, printed
@@ -336,7 +337,7 @@ def test_a_statement_of_large_sizes_agrees_though_it_is_printed_with_noise(rows,
     assert len(noisy) == 9
     assert large.unread == {}
     assert ours == {one.key: one.size for one in large.positions if one.key in ours}
-    assert wire.marks_of([large]) == wire.marks_of([stated])
+    assert marks_of([large]) == wire.marks_of([stated])
 
 
 # ------------------------------------------------------------------ an account in portfolio margin

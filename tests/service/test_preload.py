@@ -32,4 +32,8 @@ def test_what_children_import_is_there_before_they_are_forked_and_no_thread_is()
     assert said == "1 1 True"
     assert len(imported_when_run()) >= 6
     assert imported_when_run() <= set(modules.split())
+    # What the venue loads only when a part of it is asked for.
+    assert {f"hlposmon.venues.hyperliquid.{name}" for name in ("client", "feed", "venue")} <= set(
+        modules.split()
+    )
     assert not [name for name in modules.split() if name.startswith("hlposmon.simulator")]
