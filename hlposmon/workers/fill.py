@@ -33,7 +33,7 @@ from hlposmon.venues.port import Acknowledged, NotUnderstood, PushedFills, Pushe
 from hlposmon.workers.notices import Notices
 from hlposmon.workers.replay_buffer import ReplayBuffer
 from hlposmon.workers.tracker_link import TrackerLink
-from hlposmon.workers.waiting import Waiter
+from hlposmon.workers.waiting import Waiter, Woken
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +64,18 @@ class _Watch:
 
 class FillWorker:
     def __init__(
-        self, pulse: Pulse, *, accounts: Sequence[Account], venue: Venue, queue: Path, max_users: int = 10
+        self,
+        pulse: Pulse,
+        *,
+        accounts: Sequence[Account],
+        venue: Venue,
+        queue: Path,
+        max_users: int = 10,
+        standby_s: float = 0.0,
     ) -> None:
-        """Of the accounts the first `max_users` are followed, and the others are named."""
-        self._pulse = pulse
+        """Of the accounts the first `max_users` are followed, and the others are named. `standby_s`: how much
+        later than another feed this one reads what comes, so that both do not compete for a processor."""
+        self._pulse, self._standby_s = pulse, standby_s
         self._link = TrackerLink(queue, pulse, "fill", accounts)
         self._notices = Notices(self._link, pulse.name)
         followed, others = accounts[:max_users], accounts[max_users:]
@@ -83,14 +91,19 @@ class FillWorker:
 
     def run(self) -> None:
         try:
+            woken = Woken(link=True, feed=True)
             while not self._pulse.stopping:
                 self._pulse.beat()
-                self._hear_tracker()
-                self._hear_venue()
+                if woken.feed:  # before all else: a fill that waits here waits for everybody
+                    self._hear_venue()
+                if woken.link:
+                    self._hear_tracker()
                 self._tell_following()
                 self._tell_heard()
                 self._pulse.serves(now=self._is_serving())
-                self._waiter.wait(self._due_in_s())
+                woken = self._waiter.wait(self._due_in_s())
+                if woken.feed and self._standby_s:
+                    time.sleep(self._standby_s)
         finally:
             self._feed.close()
             self._link.close()
