@@ -43,6 +43,7 @@ class HistoryWorker:
         self._history, self._importer = history, Importer(journal, history)
         self._outlet = Outlet(queue, pulse, "history", ())
         self._told: HistoryState | None = None
+        self._is_welcome = False
         self._tell_at_s = self._look_at_s = 0.0
         self._repeats = Repeats()
         self._remarks: deque[HistoryRemark] = deque()
@@ -53,7 +54,7 @@ class HistoryWorker:
         try:
             while self._goes_on():
                 if any(isinstance(ask, Welcome) for ask in self._outlet.poll()):
-                    self._told = None  # a new tracker knows nothing
+                    self._told, self._is_welcome = None, True  # a new tracker knows nothing
                 now_s = time.monotonic()
                 if now_s >= self._look_at_s:
                     self._look(now_s)
@@ -89,6 +90,8 @@ class HistoryWorker:
 
     def _tell(self, now_s: float) -> None:
         """A remark waits until there is a tracker that takes it."""
+        if not self._is_welcome:
+            return
         while self._remarks and self._outlet.put(self._remarks[0]):
             self._remarks.popleft()
         state = HistoryState(self._history.seq, self._importer.failure)
