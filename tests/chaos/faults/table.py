@@ -70,7 +70,6 @@ FAULTS = [
         kill_reconcile=processes.kill("reconcile"),
         kill_state=processes.kill("state"),
         kill_tracker=processes.kill("tracker"),
-        kill_history=(processes.kill("history"), 8),
         kill_any=processes.kill("*"),
         kill_two=processes.kill("*", 2),
         kill_all_workers=processes.kill("*", 99),
