@@ -51,7 +51,9 @@ def _read(db: sqlite3.Connection, behind_seq: int) -> LastKnown | None:
     if application_id != APPLICATION_ID or version > VERSION:
         return None
     seq, digest = db.execute("SELECT journal_seq, journal_hash FROM meta").fetchone()
-    [newest_ms] = db.execute("SELECT max(time_ms + lag_ms) FROM fill WHERE seq > ?", (behind_seq,)).fetchone()
+    # The newest by the venue's time, which the table is ordered by: a start must not read all fills.
+    newest = db.execute("SELECT seq, time_ms + lag_ms FROM fill ORDER BY time_ms DESC LIMIT 1").fetchone()
+    newest_ms = newest[1] if newest is not None and newest[0] > behind_seq else None
     checkpoint = mark = None
     if version >= _WITH_CHECKPOINT:
         found = db.execute("SELECT line FROM checkpoint").fetchone()

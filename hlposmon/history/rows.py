@@ -81,7 +81,7 @@ def writes_of(line: dict[str, Any], ids: Ids) -> list[Write]:
 
 def _fits(row: Row) -> None:
     for value in row:
-        if isinstance(value, int) and not -_INTEGERS <= value < _INTEGERS:
+        if type(value) is int and not -_INTEGERS <= value < _INTEGERS:
             raise ValueError(f"{value} has no room in a column")
 
 

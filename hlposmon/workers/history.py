@@ -44,6 +44,7 @@ class HistoryWorker:
         self._link = TrackerLink(queue, pulse, "history", ())
         self._waiter = Waiter(pulse, self._link)
         self._told: HistoryState | None = None
+        self._is_welcome = False
         self._tell_at_s = self._look_at_s = 0.0
         self._repeats = Repeats()
         self._remarks: deque[HistoryRemark] = deque()
@@ -54,7 +55,7 @@ class HistoryWorker:
         try:
             while self._goes_on():
                 if any(isinstance(ask, Welcome) for ask in self._link.poll()):
-                    self._told = None  # a new tracker knows nothing
+                    self._told, self._is_welcome = None, True  # a new tracker knows nothing
                 now_s = time.monotonic()
                 if now_s >= self._look_at_s:
                     self._look(now_s)
@@ -90,6 +91,8 @@ class HistoryWorker:
 
     def _tell(self, now_s: float) -> None:
         """A remark waits until there is a tracker that takes it."""
+        if not self._is_welcome:
+            return
         while self._remarks and self._link.put(self._remarks[0]):
             self._remarks.popleft()
         state = HistoryState(self._history.seq, self._importer.failure)
