@@ -13,6 +13,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 from hlposmon.domain.amounts import CONTEXT, ZERO, exactly, plain
+from hlposmon.domain.instrument import Instrument
 from hlposmon.domain.reports import Fill
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import View
@@ -57,8 +58,7 @@ def money(value: Decimal | None) -> str | None:
 
 def symbol_of(key: str) -> str:
     """`BTC-USD` for `hyperliquid:Perp:BTC`; the bare name for what is not a perpetual."""
-    _, kind, name = key.split(":", 2)
-    return f"{name}-USD" if kind == "Perp" else name
+    return Instrument.of(key).label
 
 
 def side_of(size: Decimal) -> str:
