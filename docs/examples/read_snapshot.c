@@ -4,7 +4,7 @@
  *   ./read_snapshot /run/hlposmon/snapshot
  *
  * Columns, separated by tabs: account, key, symbol, size, entry price, mark price, unrealized P&L,
- * verdict, reason. Exit status: 0 the writer is live, 1 it is not (every verdict says stale) or a block
+ * verdict, reason, proof, as of (Unix milliseconds; empty: not known). Exit status: 0 the writer is live, 1 it is not (every verdict says stale) or a block
  * could not be read, 2 usage, 3 no snapshot, 4 no permission.
  */
 #define _GNU_SOURCE
@@ -43,7 +43,8 @@ struct record {
     char account[32], key[64], symbol[48], verdict[16], verdict_reason[96];
     char size[32], entry_price[32], mark_price[32], unrealized_pnl[32], realized_pnl[32], fees[32];
     char funding[32], notional_value[32], leverage[32], margin_used[32], liquidation_price[32];
-    char unused[380];
+    uint64_t as_of_ms, block;
+    char proof[16], unused[348];
     uint32_t checksum;
 };
 
@@ -138,8 +139,11 @@ int main(int argc, char **argv) {
             return fprintf(stderr, "slot %" PRIu32 " cannot be read\n", slot), 1;
         printf("%.*s\t%.*s\t%.*s\t%.*s\t%.*s\t%.*s\t%.*s\t", TEXT(r.account), TEXT(r.key), TEXT(r.symbol),
                TEXT(r.size), TEXT(r.entry_price), TEXT(r.mark_price), TEXT(r.unrealized_pnl));
-        if (reason[0]) printf("stale\t%s\n", reason);
-        else printf("%.*s\t%.*s\n", TEXT(r.verdict), TEXT(r.verdict_reason));
+        if (reason[0]) printf("stale\t%s", reason);
+        else printf("%.*s\t%.*s", TEXT(r.verdict), TEXT(r.verdict_reason));
+        printf("\t%.*s\t", TEXT(r.proof));
+        if (r.as_of_ms) printf("%" PRIu64, r.as_of_ms);
+        printf("\n");
     }
     return reason[0] ? 1 : 0;
 }

@@ -17,6 +17,8 @@ export type Seq = number;
 export type Mode = "live" | "simulated" | "backtest";
 /** What may be claimed of a number. Show nothing without it. */
 export type Verdict = "proven" | "unproven" | "drift" | "stale";
+/** The law by which a size is proven: fills that chain, all trades from a cursor, or the venue's last word. */
+export type Proof = "fills" | "trades" | "statement";
 export type Status = "healthy" | "degraded" | "unhealthy" | "stopping";
 export type Side = "long" | "short" | "flat";
 
@@ -57,19 +59,25 @@ export interface Position {
   verdict: Verdict;
   /** Null when proven. */
   verdict_reason: string | null;
+  proof: Proof;
+  /** The exchange's time up to which the position is known; null while nothing is known. Prices have their own. */
+  as_of: Time | null;
+  /** Of which block the statement is that it rests on; null where the venue has no blocks. */
+  block: number | null;
   last_fill_time: Time | null;
   last_updated: Time | null;
   is_flat: boolean;
 }
 
+/** All sums are null until every account that they are over is stated. */
 export interface Totals {
   active_positions: number;
   total_exposure: Decimal | null;
   total_pnl: Decimal | null;
-  realized_pnl: Decimal;
+  realized_pnl: Decimal | null;
   unrealized_pnl: Decimal | null;
-  fees: Decimal;
-  funding: Decimal;
+  fees: Decimal | null;
+  funding: Decimal | null;
 }
 
 export interface Account extends Totals {
@@ -88,6 +96,8 @@ export interface Account extends Totals {
   master: string | null;
   verdict: Verdict;
   verdict_reason: string | null;
+  /** The exchange's time of its last statement of the account; null before the first since the start. */
+  as_of: Time | null;
   /** What its owner should know, as long as it holds: an agent's address, what it holds and is not watched. */
   notices: string[];
   positions: Record<string, Position>;
@@ -125,7 +135,7 @@ export interface Summary extends Totals {
   timestamp: Time;
   seq: Seq;
   mode: Mode;
-  /** False while the exchange has not stated every account: then nothing is known, and the sums are of what is. */
+  /** False while the exchange has not stated every account: then nothing is known, and the sums are null. */
   stated: boolean;
   /** By symbol with one account, by `account/symbol` with several, by key where a symbol would stand for two. */
   positions: Record<string, Position>;
@@ -351,6 +361,7 @@ export interface CompactFill {
   e: "fill";
   a: string;
   k: string;
+  t: Time | null;
   s: Decimal;
   x: Decimal | null;
   r: Decimal;
@@ -364,6 +375,7 @@ export interface CompactChange {
   e: "position_change";
   a: string;
   k: string;
+  t: Time | null;
   s: Decimal;
   x: Decimal | null;
   r: Decimal;
@@ -373,6 +385,7 @@ export interface CompactVerdict {
   e: "verdict";
   a: string;
   k: string;
+  t: Time | null;
   v: Verdict;
   why: string | null;
 }

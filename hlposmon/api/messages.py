@@ -49,6 +49,9 @@ def position(view: View, updated_ms: int | None) -> dict[str, Any]:
         "fills": held.fills,
         "verdict": view.verdict.value,
         "verdict_reason": view.reason,
+        "proof": view.proof.value,
+        "as_of": time_text(view.as_of_ms),
+        "block": view.block,
         "last_fill_time": time_text(view.last_fill_ms),
         "last_updated": time_text(updated_ms),
         "is_flat": held.is_flat,
@@ -101,5 +104,6 @@ def account(view: AccountView, address: str | None) -> dict[str, Any]:
         "master": view.owner,
         "verdict": view.verdict.value,
         "verdict_reason": view.reason,
+        "as_of": time_text(view.as_of_ms),
         "notices": [notice.text for notice in view.notices],
     }

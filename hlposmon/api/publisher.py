@@ -56,7 +56,9 @@ class Publisher:
         self.touch(view.account, view.key, now_ms)
         match change:
             case Filled(fill=fill):
-                then = replace(view, position=change.position, last_fill_ms=fill.time_ms)
+                # Of several fills taken together each is told with the position after it, as of then.
+                as_of_ms = None if view.as_of_ms is None else min(view.as_of_ms, fill.time_ms)
+                then = replace(view, position=change.position, last_fill_ms=fill.time_ms, as_of_ms=as_of_ms)
                 self._update("fill", then, now_ms, fill=published.fill(fill))
             case Adopted():
                 self._update("position_change", view, now_ms, reason=change.reason.value)
@@ -123,11 +125,13 @@ class Publisher:
 def _compact(event: str, view: View, position: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     """Only what changed: about 100 bytes for a price.
 
-    `e` event, `a` account, `k` symbol, `m` mark, `u` unrealised P&L in USD.
+    `e` event, `a` account, `k` symbol, `m` mark, `u` unrealised P&L in USD, `t` as of when. A price changes
+    nothing of what the position rests on, and no event changes its proof.
     """
     short: dict[str, Any] = {"e": event, "a": view.account, "k": position["symbol"]}
     if event == "price_update":
         return {**short, "e": "p", "m": position["mark_price"], "u": position["unrealized_pnl"]}
+    short["t"] = position["as_of"]
     if event == "verdict":
         return {**short, "v": position["verdict"], "why": position["verdict_reason"]}
     short |= {"s": position["size"], "x": position["entry_price"], "r": position["realized_pnl"]}

@@ -35,6 +35,8 @@ COLUMNS = (
     Column("LEV", "right", 12),
     Column("LIQ", "right", 10),
     Column("LAST FILL", "right", 13),
+    Column("PROOF", "left", 15),
+    Column("AS OF", "right", 14),
     Column("VERDICT", "left", 5),
 )
 PRICES = ("ENTRY", "MARK", "LIQ")
@@ -239,8 +241,6 @@ def _lined_up(cells: list[list[Text]]) -> tuple[list[Column], list[list[Text]]]:
 
 
 def _cells(name: str, position: Position, now: datetime | None) -> list[Text]:
-    filled = time(str(position.get("last_fill_time") or ""))
-    since_s = (now - filled).total_seconds() if now and filled else None
     side = str(position.get("side") or "-")
     profit, realized = position.get("unrealized_pnl"), position.get("realized_pnl")
     costs = difference(position.get("funding"), position.get("fees"))
@@ -257,6 +257,13 @@ def _cells(name: str, position: Position, now: datetime | None) -> list[Text]:
         Text(money(position.get("notional_value"))),
         Text(f"{word(position.get('leverage'))}x" if position.get("leverage") else "-"),
         Text(price(position.get("liquidation_price"), places)),
-        Text(age(since_s)),
+        Text(age(_since_s(position.get("last_fill_time"), now))),
+        Text(word(position.get("proof"))),
+        Text(age(_since_s(position.get("as_of"), now))),
         verdict_of(position),
     ]
+
+
+def _since_s(at: object, now: datetime | None) -> float | None:
+    then = time(str(at or ""))
+    return (now - then).total_seconds() if now and then else None

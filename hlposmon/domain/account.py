@@ -43,6 +43,8 @@ class Account:
 
     stated: bool = False
     base_ms: int = 0
+    # The time of the newest statement that was taken while a feed of fills was live.
+    whole_ms: int = 0
     # The newest told, the newest that was asked for, and the newest pushed.
     statement: Statement | None = None
     answer: Statement | None = None
@@ -79,6 +81,11 @@ class Account:
         """Whether at least one feed of fills is up."""
         return any(feed.live for feed in self.feeds.values())
 
+    @property
+    def whole_until_ms(self) -> int | None:
+        """Since when fills may have been missed, no feed of them being live; None while one is."""
+        return None if self.is_live else max(self.whole_ms, self.unsure.get("", self.base_ms))
+
     def is_old(self, statement: Statement) -> bool:
         """Whether a newer one of its kind was told. Pushes of two connections come slightly out of order."""
         if not statement.pushed:
@@ -103,6 +110,8 @@ class Account:
 
     def note(self, statement: Statement) -> None:
         """Keep a statement as the newest of its kind, and of all if it is."""
+        if self.is_live:
+            self.whole_ms = max(self.whole_ms, statement.time_ms)
         if self.is_newest(statement):
             before, self.statement = self.statement, statement
             if before is not None and before.equity and not statement.equity and self._is_plain:
@@ -189,6 +198,8 @@ class Account:
             role=self.role.role if self.role else None,
             owner=self.role.owner if self.role else None,
             unsettled=self._unsettled,
+            stated=self.stated,
+            as_of_ms=statement.time_ms if statement else None,
         )
 
     def note_change(self, key: str, line: Line) -> None:

@@ -233,13 +233,14 @@ class Book:
 
     def view(self, account: str, key: str) -> View:
         """One position; KeyError when there is none."""
-        return self._accounts[account].lines[key].view()
+        of = self._accounts[account]
+        return of.lines[key].view(of.whole_until_ms)
 
     def views(self, account: str | None = None) -> list[View]:
         """All positions, of one account or of all, in the order of their keys, flat ones too."""
         names = self._accounts if account is None else [account]
         return [
-            line.view()
+            line.view(self._accounts[name].whole_until_ms)
             for name in names
             for _, line in sorted(self._accounts[name].lines.items())
             if line.holding.based or line.unread is None

@@ -22,7 +22,7 @@ from hlposmon.domain.reconcile import (
     is_explained,
 )
 from hlposmon.domain.reports import Fill, Happened, StatedPosition, Statement, Unlisted
-from hlposmon.domain.verdict import Evidence, Freshness, Verdict, judge
+from hlposmon.domain.verdict import Evidence, Freshness, Proof, Verdict, judge
 from hlposmon.domain.views import View
 
 # The price feed tells changes only; beyond this a statement's mark counts as the newer one.
@@ -55,7 +55,31 @@ class Line:
     # The position with which a statement agreed last, in size and entry, and its entry price.
     _confirmed: tuple[Position, Decimal | None] | None = None
 
-    def view(self) -> View:
+    def as_of_ms(self, whole_ms: int | None = None) -> int | None:
+        """The venue's time up to which the position is known, None before its start.
+
+        It is that of the last fill in it, or of a later statement of this very size; of that no later than
+        `whole_ms`, since when fills may have been missed (None: no limit). While fills are asked for,
+        nothing is known after the time from which they are wanted.
+
+        For example: a fill at 10, statements of the same size at 12 and 14. With a feed of fills live that
+        is 14. With the feed down since 12 it stays 12. With a gap behind the fill it is 10.
+        """
+        holding = self.holding
+        if not holding.based:
+            return None
+        agreed_ms = self.agreed_ms or 0
+        if whole_ms is not None:
+            agreed_ms = min(agreed_ms, whole_ms)
+        wanted = (
+            holding.gap.since_ms if holding.gap else None,
+            self.suspicion.since_ms if self.suspicion else None,
+            self.entry_since_ms,
+        )
+        known_ms = max(holding.known_ms, self.last_fill_ms or 0, agreed_ms)
+        return min([known_ms, *(since_ms for since_ms in wanted if since_ms is not None)])
+
+    def view(self, whole_ms: int | None = None) -> View:
         holding = self.holding
         stated = self.stated if holding.position.size else None
         # Margin and liquidation price are of the size that the venue stated, and of no other.
@@ -72,6 +96,8 @@ class Line:
             liquidation_price=stated.liquidation_price if stated and same else None,
             last_fill_ms=self.last_fill_ms,
             in_doubt=self.is_doubtful,
+            proof=Proof.FILLS,
+            as_of_ms=self.as_of_ms(whole_ms),
         )
 
     def is_confirmed_by(self, stated: StatedPosition | None, statement: Statement, *, newest: bool) -> bool:

@@ -97,13 +97,14 @@ def is_listed(view: View) -> bool:
     return not view.position.is_flat or view.in_doubt or view.verdict is Verdict.DRIFT
 
 
-def totals(views: Iterable[View], *, is_whole: bool = True) -> dict[str, Any]:
+def totals(views: Iterable[View], *, is_whole: bool = True, is_stated: bool = True) -> dict[str, Any]:
     """Sums over positions, flat ones included: what was earned on them stays.
 
     While an open position has no mark, the sums that need one are None: a part of a sum is no sum. So it is
-    where they are not of the whole, as something that is held could not be read.
+    where they are not of the whole, as something that is held could not be read. All sums are None where an
+    account that they are over is not stated yet: nothing is known of it.
     """
-    count, is_marked = 0, is_whole
+    count, is_marked = 0, is_whole and is_stated
     sums = dict.fromkeys(("exposure", "total", "realized", "unrealized", "fees", "funding"), ZERO)
     with exactly():
         for view in views:
@@ -120,8 +121,8 @@ def totals(views: Iterable[View], *, is_whole: bool = True) -> dict[str, Any]:
         "active_positions": count,
         "total_exposure": money(sums["exposure"]) if is_marked else None,
         "total_pnl": money(sums["total"]) if is_marked else None,
-        "realized_pnl": money(sums["realized"]),
+        "realized_pnl": money(sums["realized"]) if is_stated else None,
         "unrealized_pnl": money(sums["unrealized"]) if is_marked else None,
-        "fees": money(sums["fees"]),
-        "funding": money(sums["funding"]),
+        "fees": money(sums["fees"]) if is_stated else None,
+        "funding": money(sums["funding"]) if is_stated else None,
     }

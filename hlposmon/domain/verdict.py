@@ -19,6 +19,17 @@ class Verdict(StrEnum):
     STALE = "stale"
 
 
+class Proof(StrEnum):
+    """The law by which a position's size is proven; it is the venue's, and no measure of how fresh it is.
+
+    fills: the venue's fills chain, each stating the size before it. trades: all trades from a cursor, and a
+    statement that agrees. statement: the venue's last word."""
+
+    FILLS = "fills"
+    TRADES = "trades"
+    STATEMENT = "statement"
+
+
 @dataclass(frozen=True, slots=True)
 class Age:
     """How long ago a feed was last heard, None when never; beyond `limit_s` it is stale."""

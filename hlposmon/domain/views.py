@@ -7,7 +7,7 @@ from decimal import Decimal
 from hlposmon.domain.payments import Payments
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import SEVERE, Identity, Notice
-from hlposmon.domain.verdict import Verdict
+from hlposmon.domain.verdict import Proof, Verdict
 
 # How far behind its last fill a holding remembers over a restart: so far a round trip that no feed brought
 # is told from history when it is fetched. So many fills at most, that what is kept stays small.
@@ -20,6 +20,8 @@ class View:
     """One position as it may be shown: never without its verdict.
 
     `in_doubt`: a fill is missing, or the venue states another size; then it is shown though it be flat.
+    `as_of_ms`: the venue's time up to which the position is known, never later; None while nothing is known.
+    `block`: of which block the statement is that it rests on; None where the venue has no blocks.
     """
 
     account: str
@@ -33,6 +35,9 @@ class View:
     liquidation_price: Decimal | None
     last_fill_ms: int | None
     in_doubt: bool = False
+    proof: Proof = Proof.FILLS
+    as_of_ms: int | None = None
+    block: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,8 @@ class AccountView:
 
     `equity`, `margin_used` and `withdrawable` are None while they are not known, and `equity_reason` says
     why. `notices` are those in force, what it holds and is not watched among them. `unsettled` says what
-    has to be known before the account counts as ready; None when nothing is missing.
+    has to be known before the account counts as ready; None when nothing is missing. `stated`: the venue
+    has stated it, so that sums over its positions are known. `as_of_ms` is the time of its last statement.
     """
 
     account: str
@@ -56,6 +62,8 @@ class AccountView:
     role: str | None = None
     owner: str | None = None
     unsettled: str | None = None
+    stated: bool = False
+    as_of_ms: int | None = None
 
     @property
     def severe(self) -> tuple[Notice, ...]:

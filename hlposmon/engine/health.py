@@ -84,13 +84,13 @@ def assess(
     journal_failure: str | None,
     history_failure: str | None = None,
     snapshot_failure: str | None = None,
-    snapshot_complaints: Sequence[str] = (),
+    snapshot_complaints: Sequence[tuple[str, str]] = (),
     workers_down: Sequence[str] = (),
     flapping: Sequence[str] = (),
-    drifts: Sequence[str] = (),
+    drifts: Sequence[tuple[str, str]] = (),
 ) -> Health:
     """The health and its reasons, the worst first. `drifts` are those of late that are over,
-    `snapshot_complaints` name the positions that the snapshot cannot show as they are."""
+    `snapshot_complaints` name the positions that the snapshot cannot show as they are: account and text."""
     listed = [view for view in views if is_listed(view)]
     bad, mild = list(_drifts(listed)), [*_unproven(listed, accounts), *_left_out(accounts)]
     for code, what, failure in (
@@ -107,8 +107,8 @@ def assess(
     mild = [
         *(Reason(ReasonCode.LATE, text) for text in (*late.values(), *_unchecked(ages, limits, uptime_s))),
         *mild,
-        *(Reason(ReasonCode.SNAPSHOT, f"in the snapshot {text}") for text in snapshot_complaints),
-        *(Reason(ReasonCode.PAST_DRIFT, text) for text in drifts),
+        *(Reason(ReasonCode.SNAPSHOT, f"in the snapshot {text}", name) for name, text in snapshot_complaints),
+        *(Reason(ReasonCode.PAST_DRIFT, text, name) for name, text in drifts),
         *(Reason(ReasonCode.FLAPPING, f"{name} restarts again and again") for name in flapping),
         *(Reason(ReasonCode.NOT_UP, f"{name} is not up") for name in workers_down),
     ]

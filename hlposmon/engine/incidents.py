@@ -22,7 +22,7 @@ class Incidents:
 
     def __init__(self) -> None:
         self.by_account: dict[str, Counter[str]] = defaultdict(lambda: Counter(dict.fromkeys(KINDS, 0)))
-        self._drifts: deque[tuple[float, str]] = deque(maxlen=_KEPT)
+        self._drifts: deque[tuple[float, str, str]] = deque(maxlen=_KEPT)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -40,19 +40,19 @@ class Incidents:
                 sizes = f"the book had {number(change.ours)}, the venue {number(change.theirs)}"
                 where = f"{change.account} {symbol_of(change.key)}"
                 said = f"{where}: {change.cause}: {sizes}; the venue's was adopted"
-                self._drifts.append((now_s, f"a drift: {said}"))
+                self._drifts.append((now_s, change.account, f"a drift: {said}"))
 
     def unlisted(self, unlisted: Unlisted, now_s: float) -> None:
         """Fills that cannot be had: what was earned with them is in no figure here."""
         self.by_account[unlisted.account]["unlisted"] += 1
         window = f"{time_text(unlisted.since_ms)} to {time_text(unlisted.until_ms)}"
         said = f"account {unlisted.account}: fills from {window} cannot be fetched: {unlisted.reason}"
-        self._drifts.append((now_s, said))
+        self._drifts.append((now_s, unlisted.account, said))
 
-    def recent(self, now_s: float) -> list[str]:
-        """The drifts and losses of the last minutes, the newest first."""
+    def recent(self, now_s: float) -> list[tuple[str, str]]:
+        """The drifts and losses of the last minutes with their accounts, the newest first."""
         return [
-            f"{now_s - at_s:.0f} s ago {text}"
-            for at_s, text in reversed(self._drifts)
+            (account, f"{now_s - at_s:.0f} s ago {text}")
+            for at_s, account, text in reversed(self._drifts)
             if now_s - at_s <= NAMED_S
         ]

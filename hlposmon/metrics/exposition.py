@@ -12,7 +12,7 @@ from typing import Any
 
 from hlposmon import __version__
 from hlposmon.domain.rendering import Figures, figures, is_listed, totals
-from hlposmon.domain.verdict import Verdict
+from hlposmon.domain.verdict import Proof, Verdict
 from hlposmon.domain.views import View
 from hlposmon.engine.incidents import KINDS
 from hlposmon.metrics.families import Metric, counter, exposition_of, gauge, histogram, process, single
@@ -37,9 +37,6 @@ def _positions(given: MetricsInput) -> Iterator[Metric]:
         rows = ((labels, value(view, one)) for labels, view, one in shown)
         return gauge(f"hlposmon_position_{name}", text, POSITION, rows)
 
-    def last_fill_s(view: View, _: Figures) -> float | None:
-        return None if view.last_fill_ms is None else view.last_fill_ms / 1000
-
     yield each("size", "Signed size in base units; 0 when flat.", lambda view, _: view.position.size)
     yield each("entry_price_usd", "Average entry price.", lambda view, _: view.position.entry_price)
     yield each("mark_price_usd", "Mark price.", lambda view, _: view.mark)
@@ -52,14 +49,19 @@ def _positions(given: MetricsInput) -> Iterator[Metric]:
     yield each("fees_usd", "Fees paid; less rebates.", lambda view, _: view.position.fees)
     yield each("funding_usd", "Funding; positive when received.", lambda view, _: view.position.funding)
     yield each("total_pnl_usd", "Realised + unrealised - fees + funding.", lambda _, one: one.total)
-    yield each("last_fill_timestamp_seconds", "The exchange's time of the last fill.", last_fill_s)
+    text = "The exchange's time of the last fill."
+    yield each("last_fill_timestamp_seconds", text, lambda view, _: _seconds(view.last_fill_ms))
+    text = "The exchange's time up to which the position is known."
+    yield each("as_of_timestamp_seconds", text, lambda view, _: _seconds(view.as_of_ms))
 
 
 def _accounts(given: MetricsInput) -> Iterator[Metric]:
-    """Sums over an account's positions, flat ones included, and what the exchange states of it."""
+    """Sums over an account's positions, flat ones included, and what the exchange states of it. Before it has
+    stated the account nothing is known of either."""
     sums = {
         account.account: totals(view for view in given.views if view.account == account.account)
         for account in given.accounts
+        if account.stated
     }
     for name, key, text in (
         ("positions", "active_positions", "Open positions."),
@@ -83,6 +85,9 @@ def _accounts(given: MetricsInput) -> Iterator[Metric]:
         ),
     ):
         yield gauge(f"hlposmon_account_{name}", f"{text} As the exchange states it.", ACCOUNT, values)
+    as_of = ((label, _seconds(one.as_of_ms)) for label, one in stated)
+    text = "The exchange's time of its last statement of the account."
+    yield gauge("hlposmon_account_as_of_timestamp_seconds", text, ACCOUNT, as_of)
 
 
 def _truth(given: MetricsInput) -> Iterator[Metric]:
@@ -91,6 +96,9 @@ def _truth(given: MetricsInput) -> Iterator[Metric]:
     text = "1 for the verdict in force, of positions that are open or in doubt."
     rows = (((one.account, one.key, v.value), one.verdict is v) for one in listed for v in Verdict)
     yield gauge("hlposmon_position_verdict", text, (*POSITION, "verdict"), rows)
+    text = "1 for what it is proven by, of positions that are open or in doubt."
+    rows = (((one.account, one.key, p.value), one.proof is p) for one in listed for p in Proof)
+    yield gauge("hlposmon_position_proof", text, (*POSITION, "proof"), rows)
     text = "1 while a fill is missing or the exchange states another size."
     yield gauge(
         "hlposmon_position_in_doubt", text, POSITION, (((v.account, v.key), v.in_doubt) for v in listed)
@@ -233,6 +241,10 @@ def _about(given: MetricsInput) -> Iterator[Metric]:
     text = "1 when the simulated exchange is watched: no money is real."
     yield single("hlposmon_simulated", text, given.mode == "simulated")
     yield from process()
+
+
+def _seconds(ms: int | None) -> float | None:
+    return None if ms is None else ms / 1000
 
 
 def _of(rows: Sequence[dict[str, Any]], key: str) -> Rows:

@@ -32,8 +32,11 @@ STATES = (STARTING, LIVE, CLOSED, REPLACED)
 MODES = ("live", "simulated", "backtest")
 VERDICTS = ("proven", "unproven", "drift", "stale")
 
-# sequence, last_updated_ms, last_fill_ms, fills, account, key, symbol, verdict, reason, eleven decimals
-_RECORD = struct.Struct("=QqqQ32s64s48s16s96s" + 11 * "32s" + "380x")
+PROOFS = ("fills", "trades", "statement")
+
+# sequence, last_updated_ms, last_fill_ms, fills, account, key, symbol, verdict, reason, eleven decimals,
+# as_of_ms, block, proof. The last three were reserved once: zero there, of an older writer, means none.
+_RECORD = struct.Struct("=QqqQ32s64s48s16s96s" + 11 * "32s" + "QQ16s" + "348x")
 # sequence, magic, layout, block size, capacity, used, pid, (pad), beat_ns, beat_wall_ms, seq,
 # mode, state, status, boot id
 _HEADER = struct.Struct("=Q8sIIIII4xQqQ16s16s16s40s" + "868x")
@@ -65,7 +68,11 @@ class DecodeError(WireError):
 
 @dataclass(frozen=True, slots=True)
 class PositionRecord:
-    """A position as the snapshot shows it. Times are Unix milliseconds; money is in the quote currency."""
+    """A position as the snapshot shows it. Times are Unix milliseconds; money is in the quote currency.
+
+    `proof` is empty, and `as_of_ms` and `block` are None, where they are not known, as in the file of a
+    monitor from before there were these fields.
+    """
 
     account: str
     key: str
@@ -86,6 +93,9 @@ class PositionRecord:
     last_fill_ms: int | None
     last_updated_ms: int
     fills: int
+    proof: str = ""
+    as_of_ms: int | None = None
+    block: int | None = None
 
     @property
     def is_flat(self) -> bool:
@@ -132,6 +142,8 @@ def encode_record(record: PositionRecord, sequence: int) -> bytes:
         raise ValueError(f"verdict {record.verdict!r} is none of {', '.join(VERDICTS)}")
     if record.last_fill_ms is not None and record.last_fill_ms < 0:
         raise ValueError(f"last_fill_ms {record.last_fill_ms} is before 1970, which the layout cannot say")
+    if record.proof and record.proof not in PROOFS:
+        raise ValueError(f"proof {record.proof!r} is none of {', '.join(PROOFS)}")
     try:
         return _sealed(
             _RECORD.pack(
@@ -155,11 +167,14 @@ def encode_record(record: PositionRecord, sequence: int) -> bytes:
                 _rounded("leverage", record.leverage),
                 _rounded("margin_used", record.margin_used),
                 _rounded("liquidation_price", record.liquidation_price),
+                record.as_of_ms or 0,
+                record.block or 0,
+                _name("proof", record.proof, 16),
             )
         )
     except struct.error as error:
         raise ValueError(
-            f"a time or the count of fills of {record.key} is no 64-bit number: {error}"
+            f"a time, the block or the count of fills of {record.key} is no 64-bit number: {error}"
         ) from error
 
 
@@ -192,7 +207,8 @@ def decode_record(block: bytes) -> PositionRecord:
     (_, updated, last_fill, fills, account, key, symbol, verdict, reason, size, *rest) = _RECORD.unpack_from(
         block
     )
-    entry, mark, unrealized, realized, fees, funding, notional, leverage, margin, liquidation = rest
+    entry, mark, unrealized, realized, fees, funding, notional, leverage, margin, liquidation, *basis = rest
+    as_of, block_number, proof = basis
     return PositionRecord(
         account=_text(account),
         key=_text(key),
@@ -213,6 +229,9 @@ def decode_record(block: bytes) -> PositionRecord:
         last_fill_ms=None if last_fill == _NO_TIME else last_fill,
         last_updated_ms=updated,
         fills=fills,
+        proof=_text(proof),
+        as_of_ms=as_of or None,
+        block=block_number or None,
     )
 
 

@@ -42,7 +42,7 @@ class Answers:
         usage: Callable[[], dict[str, float]],
         spent: Callable[[str], int | None],
         snapshot_failure: Callable[[], str | None],
-        snapshot_complaints: Callable[[], Sequence[str]],
+        snapshot_complaints: Callable[[], Sequence[tuple[str, str]]],
     ) -> None:
         self.settings = settings
         self.stopping = False
@@ -66,15 +66,25 @@ class Answers:
         held = {name: self._book.views(name) for name in names}
         shown = {name: self._positions(views) for name, views in held.items()}
         whole = {name: not self._book.is_partly_unread(name) for name in held}
-        sums = {name: rendering.totals(views, is_whole=whole[name]) for name, views in held.items()}
+        stated = {name: self._book.is_stated(name) for name in held}
+        sums = {
+            name: rendering.totals(views, is_whole=whole[name], is_stated=stated[name])
+            for name, views in held.items()
+        }
         is_one = len(names) == 1
         now_s = time.monotonic()
         return {
             "timestamp": rendering.time_text(int(time.time() * 1000)),
             "seq": self._seq(),
             "mode": self.settings.mode,
-            "stated": all(map(self._book.is_stated, names)),
-            **(sums[names[0]] if is_one else self._sum_of(held, is_whole=all(whole.values()))),
+            "stated": all(stated.values()),
+            **(
+                sums[names[0]]
+                if is_one
+                else rendering.totals(
+                    chain(*held.values()), is_whole=all(whole.values()), is_stated=all(stated.values())
+                )
+            ),
             "positions": shown[names[0]] if is_one else published.of_all(shown),
             "accounts": {
                 name: {**sums[name], "positions": shown[name], **self._account(name)} for name in names
@@ -92,7 +102,8 @@ class Answers:
         health = self.assess()
         views = self._book.views()
         is_whole = not any(map(self._book.is_partly_unread, self._book.accounts))
-        totals = rendering.totals(views, is_whole=is_whole)
+        is_stated = all(map(self._book.is_stated, self._book.accounts))
+        totals = rendering.totals(views, is_whole=is_whole, is_stated=is_stated)
         limits = self._clocks.limits
         return {
             "status": health.status,
@@ -107,7 +118,7 @@ class Answers:
             "late": health.late,
             "accounts": len(self._book.accounts),
             "positions": totals["active_positions"],
-            "stated": all(map(self._book.is_stated, self._book.accounts)),
+            "stated": is_stated,
             "unrealized_pnl": totals["unrealized_pnl"],
             "ages_s": self._ages_json(),
             "thresholds": {
@@ -240,10 +251,6 @@ class Answers:
     def _account(self, name: str) -> dict[str, Any]:
         addresses = {account.name: account.address for account in self.settings.hyperliquid.accounts}
         return published.account(self._book.account(name), addresses.get(name))
-
-    @staticmethod
-    def _sum_of(held: dict[str, list[View]], *, is_whole: bool) -> dict[str, Any]:
-        return rendering.totals(chain(*held.values()), is_whole=is_whole)
 
     def _positions(self, views: Sequence[View]) -> dict[str, Any]:
         rows = published.positions(views, self._updated_ms)

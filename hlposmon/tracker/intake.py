@@ -302,3 +302,5 @@ class Intake:
         in_doubt = self._book.doubtful_keys(name)
         self._archive.settled(statement, sorted(drifted.union(in_doubt)), now_ms())
         self._telling.tell(changes)
+        if not statement.pushed:  # pushes come each second: for the snapshot the moved marks do as well
+            self._telling.show(name)

@@ -41,9 +41,9 @@ class Picture:
         self._repeats = Repeats()
 
     @property
-    def complaints(self) -> list[str]:
-        """Account, symbol and fault of each position that is not shown as it is, for health to repeat."""
-        return list(self._complaints.values())
+    def complaints(self) -> list[tuple[str, str]]:
+        """The account of each position that is not shown as it is, and what health repeats of it."""
+        return [(account, said) for (account, _), said in self._complaints.items()]
 
     def record(self, view: View) -> None:
         """Show the position from now on; what hinders that is in `failure` or `complaints`."""
@@ -148,6 +148,9 @@ def record(view: View, updated_ms: int) -> PositionRecord:
         last_fill_ms=view.last_fill_ms,
         last_updated_ms=updated_ms,
         fills=held.fills,
+        proof=view.proof.value,
+        as_of_ms=view.as_of_ms,
+        block=view.block,
     )
 
 

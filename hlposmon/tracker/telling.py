@@ -118,6 +118,11 @@ class Telling:
             self._publisher.price(view, at_ms)
             self._picture.record(view)
 
+    def show(self, account: str) -> None:
+        """Write an account's positions into the snapshot: a statement that agrees tells of a later time."""
+        for view in self._book.views(account):
+            self._picture.record(view)
+
     def judge(self) -> list[Any]:
         """What may be claimed now: the verdicts that are others than they were."""
         now_s = time.monotonic()

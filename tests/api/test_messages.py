@@ -47,6 +47,7 @@ def view(
         margin_used=Decimal("382.5"),
         liquidation_price=None,
         last_fill_ms=T,
+        as_of_ms=T + 1000,
     )
 
 
@@ -100,6 +101,9 @@ def test_a_position_is_the_contracts_to_the_letter():
         "liquidation_price": None,
         "verdict": "proven",
         "verdict_reason": None,
+        "proof": "fills",
+        "as_of": "2026-09-21T14:13:21.123Z",
+        "block": None,
         "last_fill_time": "2026-09-21T14:13:20.123Z",
         "last_updated": "2026-09-21T14:13:20.123Z",
         "is_flat": False,
@@ -170,6 +174,16 @@ def test_totals_add_up_flat_positions_too():
     assert rendering.totals([])["total_pnl"] == "0.00"
 
 
+def test_sums_over_an_account_that_is_not_stated_yet_are_unknown_and_not_zero():
+    totals = rendering.totals([FLAT], is_stated=False)
+
+    assert totals == {name: 0 if name == "active_positions" else None for name in totals}
+
+
+def test_what_is_known_of_no_time_has_no_as_of():
+    assert published.position(replace(view(), as_of_ms=None), T)["as_of"] is None
+
+
 def test_while_a_position_has_no_mark_the_sums_that_need_one_are_unknown_and_not_zero():
     totals = rendering.totals([view(), view(mark=None, realized="7")])
     sums = {key: totals[key] for key in ("total_exposure", "total_pnl", "unrealized_pnl")}
@@ -194,6 +208,7 @@ def test_an_account_shows_its_figures_and_its_notices():
         mode="default",
         role="subAccount",
         owner="0xcd",
+        as_of_ms=T,
     )
 
     assert published.account(one, "0xab") == {
@@ -207,6 +222,7 @@ def test_an_account_shows_its_figures_and_its_notices():
         "master": "0xcd",
         "verdict": "unproven",
         "verdict_reason": "a gap",
+        "as_of": "2026-09-21T14:13:20.123Z",
         "notices": ["a notice", "HYPE 1 (spot) is held but not watched"],
     }
 

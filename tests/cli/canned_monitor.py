@@ -53,6 +53,9 @@ POSITION = {
     "liquidation_price": None,
     "verdict": "proven",
     "verdict_reason": None,
+    "proof": "fills",
+    "as_of": "2025-01-01T00:02:55.000Z",
+    "block": None,
     "last_fill_time": "2025-01-01T00:00:00.000Z",
     "is_flat": False,
 }

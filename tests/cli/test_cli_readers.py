@@ -43,6 +43,8 @@ def test_status_fits_the_width_and_keeps_the_verdict(hlposmon: Commands, monitor
     assert "+125.00" in output
     assert "drift" in output
     assert ("LAST FILL" in output) == (columns >= 120)
+    assert {("AS OF" in output), ("5.0s" in output)} == {columns >= 120}
+    assert ("PROOF" in output) == (columns >= 120)
 
 
 def test_status_says_loudly_that_it_is_simulated(hlposmon: Commands, monitor: Monitor):

@@ -25,7 +25,7 @@ from hlposmon.snapshot.layout import BLOCK_BYTES, PositionRecord, decode_header,
 from hlposmon.snapshot.writer import SnapshotWriter
 
 COUNTS = 1000
-KEY = "hyperliquid:Perp:BTC"
+KEY, TSLA = "hyperliquid:Perp:BTC", "hyperliquid:Perp:xyz:TSLA"
 C_READER = Path(__file__).parents[2] / "docs" / "examples" / "read_snapshot.c"
 
 
@@ -52,6 +52,9 @@ def counted(number, coin="BTC", account="main"):
         last_fill_ms=number,
         last_updated_ms=number,
         fills=number,
+        proof="fills",
+        as_of_ms=number or None,
+        block=None,
     )
 
 
@@ -558,14 +561,13 @@ def c_reader(tmp_path_factory):
 
 def test_a_reader_in_c_written_from_the_page_shows_the_same(path, writer, c_reader):
     writer.write(counted(41))
-    writer.write(
-        replace(counted(-2, "xyz:TSLA"), last_fill_ms=None, fills=0, entry_price=None, verdict="drift")
-    )
+    unknown = {"last_fill_ms": None, "as_of_ms": None, "entry_price": None}
+    writer.write(replace(counted(-2, "xyz:TSLA"), **unknown, fills=0, verdict="drift"))
     shown = c_reader(path)
 
     assert [
-        ["main", KEY, "BTC-USD", "41", "42", "43", "44", "proven", "41 " * 8],
-        ["main", "hyperliquid:Perp:xyz:TSLA", "xyz:TSLA-USD", "-2", "", "0", "1", "drift", "-2 " * 8],
+        ["main", KEY, "BTC-USD", "41", "42", "43", "44", "proven", "41 " * 8, "fills", "41"],
+        ["main", TSLA, "xyz:TSLA-USD", "-2", "", "0", "1", "drift", "-2 " * 8, "fills", ""],
     ] == [line.split("\t") for line in shown.stdout.splitlines()]
     assert (0, "") == (shown.returncode, shown.stderr)
 

@@ -109,9 +109,9 @@ def test_what_is_not_known_yet_of_an_account_keeps_it_from_being_ready_and_degra
 
 
 def test_a_position_that_the_snapshot_cannot_show_as_it_is_degrades():
-    health = _assess(snapshot_complaints=["main BTC-USD: size has more digits than fit"])
+    health = _assess(snapshot_complaints=[("main", "main BTC-USD: size has more digits than fit")])
     text = "in the snapshot main BTC-USD: size has more digits than fit"
-    assert (health.status, health.reasons) == ("degraded", (Reason(ReasonCode.SNAPSHOT, text),))
+    assert (health.status, health.reasons) == ("degraded", (Reason(ReasonCode.SNAPSHOT, text, "main"),))
 
 
 def test_restarts_and_flapping_degrade():
@@ -125,8 +125,9 @@ def test_stopping_is_said_above_all():
 
 
 def test_a_drift_that_is_over_is_named_for_a_while():
-    health = _assess(drifts=["a drift 12 s ago: main BTC-USD"])
-    assert (health.status, health.texts) == ("degraded", ["a drift 12 s ago: main BTC-USD"])
+    health = _assess(drifts=[("main", "a drift 12 s ago: main BTC-USD")])
+    text = "a drift 12 s ago: main BTC-USD"
+    assert (health.status, health.reasons) == ("degraded", (Reason(ReasonCode.PAST_DRIFT, text, "main"),))
     assert health.ready
 
 

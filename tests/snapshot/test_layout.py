@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hlposmon.errors import WireError
 from hlposmon.snapshot.layout import (
     BLOCK_BYTES,
+    PROOFS,
     STATES,
     VERDICTS,
     DecodeError,
@@ -47,6 +48,9 @@ BTC = PositionRecord(
     last_fill_ms=1_700_000_000_123,
     last_updated_ms=1_700_000_001_456,
     fills=7,
+    proof="statement",
+    as_of_ms=1_700_000_001_000,
+    block=23_912_345,
 )
 HEADER = Header(
     mode="live",
@@ -97,6 +101,9 @@ RECORDS = st.builds(
     last_fill_ms=st.none() | st.integers(0, 2**62),
     last_updated_ms=st.integers(-(2**62), 2**62),
     fills=st.integers(0, 2**63),
+    proof=st.sampled_from(("", *PROOFS)),
+    as_of_ms=st.none() | st.integers(1, 2**62),
+    block=st.none() | st.integers(1, 2**62),
 )
 WORDS = st.integers(0, 2**64 - 1)
 HEADERS = st.builds(
@@ -192,6 +199,21 @@ def test_a_name_with_a_nul_is_refused():
 def test_a_verdict_that_nobody_knows_is_refused():
     with pytest.raises(ValueError, match="fine"):
         encode_record(replace(BTC, verdict="fine"), 2)
+
+
+def test_a_proof_that_nobody_knows_is_refused():
+    with pytest.raises(ValueError, match="hearsay"):
+        encode_record(replace(BTC, proof="hearsay"), 2)
+
+
+def test_what_a_position_rests_on_stands_where_older_layouts_had_zeros():
+    """A reader from before takes these bytes for reserved; a record from before says nothing of them."""
+    before = replace(BTC, proof="", as_of_ms=None, block=None)
+    block = encode_record(before, 2)
+
+    assert block[640:1020] == bytes(380)
+    assert encode_record(BTC, 2)[:640] == block[:640]
+    assert decode_record(block) == before
 
 
 def test_a_long_reason_is_cut_between_two_characters():
@@ -312,7 +334,7 @@ def test_a_float_is_refused():
 
 
 def test_a_count_or_time_that_is_no_64_bit_number_is_refused():
-    for wrong in ({"fills": -1}, {"last_updated_ms": 2**63}, {"last_fill_ms": -1}):
+    for wrong in ({"fills": -1}, {"last_updated_ms": 2**63}, {"last_fill_ms": -1}, {"as_of_ms": -1}):
         with pytest.raises(ValueError, match=r"fills|last_fill_ms"):
             encode_record(replace(BTC, **wrong), 2)
 

@@ -202,7 +202,7 @@ def test_a_size_that_is_too_long_is_shown_rounded_and_never_as_proven(
         assert ("unproven", "more digits than the snapshot holds: size") == (btc.verdict, btc.verdict_reason)
     assert ("1", "proven") == shown(path)["ETH"]
     assert picture.complaints == [
-        f"main BTC-USD: size {LONG} does not fit 32 bytes exactly, and may not be rounded"
+        ("main", f"main BTC-USD: size {LONG} does not fit 32 bytes exactly, and may not be rounded")
     ]
     assert picture.failure is None, "the file itself is well, and need not be made anew"
 
@@ -239,7 +239,8 @@ def test_a_name_that_is_too_long_is_not_shown_under_another_and_is_said(
     picture.beat()
 
     assert ["ETH"] == list(shown(path))
-    (complaint,) = picture.complaints
+    ((account, complaint),) = picture.complaints
+    assert account == "main"
     assert complaint.startswith(f"main {'X' * 60}-USD: cannot be shown: key ")
 
 

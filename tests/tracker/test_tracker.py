@@ -12,6 +12,7 @@ import pytest
 
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.config import Account
+from hlposmon.domain.rendering import time_text
 from hlposmon.domain.reports import (
     AccountMode,
     BellReason,
@@ -215,6 +216,90 @@ def test_every_compact_message_names_its_account():
         assert {kind: (one["a"], one["k"]) for kind, one in said.items()} == dict.fromkeys(
             said, ("main", "BTC-USD")
         )
+
+
+def test_compact_messages_say_as_of_when_except_those_of_a_price():
+    with desk() as here, here.running():
+        worker = _proven(here)
+        with here.api.stream(compact=True) as stream:
+            told = iter(stream)
+            next(told)
+            one = here.fill("buy", "1", "1")
+            worker.says(here.fills(one), here.marks("51000"))
+            said = {}
+            while {"fill", "p"} - said.keys():
+                message = next(told)
+                said[message["e"]] = message
+
+        assert said["fill"]["t"] == time_text(one.time_ms)
+        assert "t" not in said["p"]
+
+
+def test_of_fills_that_are_taken_together_each_is_told_as_of_its_own_time():
+    with desk() as here, here.running():
+        worker = _proven(here)
+        with here.api.stream(events=["fill"]) as stream:
+            told = iter(stream)
+            next(told)
+            both = here.fill("buy", "1", "1"), here.fill("buy", "1", "2")
+            worker.says(here.fills(*both))
+            positions = [next(told)["position"] for _ in both]
+
+        assert [(row["size"], row["as_of"]) for row in positions] == [
+            ("2", time_text(both[0].time_ms)),
+            ("3", time_text(both[1].time_ms)),
+        ]
+
+
+def test_before_the_first_statement_no_sum_is_known_on_any_surface():
+    sums = ("total_exposure", "total_pnl", "realized_pnl", "unrealized_pnl", "fees", "funding")
+    with desk() as here, here.running():
+        summary, health = here.api.summary(), here.api.health()
+        with here.api.stream() as stream:
+            first = next(iter(stream))
+        text = _metrics(here).decode()
+        for answer in (summary, first, summary["accounts"]["main"], first["accounts"]["main"]):
+            assert {name: answer[name] for name in sums} == dict.fromkeys(sums)
+        assert summary["accounts"]["main"]["as_of"] is None
+        assert health["unrealized_pnl"] is None
+        assert "hlposmon_account_fees_usd{" not in text
+
+        _proven(here)
+        summary, text = here.api.summary(), _metrics(here).decode()
+        assert None not in [summary[name] for name in sums]
+        assert summary["accounts"]["main"]["as_of"] is not None
+        assert "hlposmon_account_fees_usd{" in text
+
+
+def test_a_statement_that_agrees_makes_a_position_newer_on_every_surface():
+    with desk() as here, here.running():
+        worker = _proven(here)
+        here.now_ms += 60_000
+        worker.says(here.statement("1"))
+        wanted = time_text(here.now_ms)
+        row = until("newer", lambda: (row := here.position()) and row["as_of"] == wanted and row)
+        with Snapshot.open(here.settings.paths.snapshot) as opened:
+            record = until(
+                "in the snapshot", lambda: (r := opened.position(KEY)) and r.as_of_ms == here.now_ms and r
+            )
+        account = here.api.summary()["accounts"]["main"]
+        text = _metrics(here).decode()
+
+    assert (row["proof"], row["block"]) == (record.proof, record.block) == ("fills", None)
+    assert account["as_of"] == wanted
+    for name in (
+        f'hlposmon_position_as_of_timestamp_seconds{{account="main",key="{KEY}"}}',
+        'hlposmon_account_as_of_timestamp_seconds{account="main"}',
+    ):
+        [said] = [line.split()[-1] for line in text.splitlines() if line.startswith(name)]
+        assert float(said) == here.now_ms / 1000
+    labels = f'account="main",key="{KEY}"'
+    proofs = {line for line in text.splitlines() if line.startswith("hlposmon_position_proof{")}
+    assert proofs == {
+        f'hlposmon_position_proof{{{labels},proof="fills"}} 1.0',
+        f'hlposmon_position_proof{{{labels},proof="trades"}} 0.0',
+        f'hlposmon_position_proof{{{labels},proof="statement"}} 0.0',
+    }
 
 
 def test_a_first_statement_waits_for_the_feed_of_fills():
