@@ -107,3 +107,29 @@ def account(view: AccountView, address: str | None) -> dict[str, Any]:
         "as_of": time_text(view.as_of_ms),
         "notices": [notice.text for notice in view.notices],
     }
+
+
+# The fields of an announcement (gap, healed, drift) that its compact form has under other names, or not.
+_HEAD = ("type", "seq", "account", "key", "symbol", "timestamp")
+
+
+def compact_of(body: dict[str, Any]) -> dict[str, Any]:
+    """The compact form of a message: only what changed, about 100 bytes for a price.
+
+    `e` event, `a` account, `k` symbol, `m` mark, `u` unrealised P&L in USD, `s` size, `x` entry price, `r`
+    realised P&L, `t` as of when; of a fill `side`, `q` quantity, `p` price, `id`.
+    """
+    event = body.get("event_type", body["type"])
+    short = {"seq": body["seq"], "e": event, "a": body["account"], "k": body["symbol"]}
+    if body["type"] != "position_update":
+        return short | {name: value for name, value in body.items() if name not in _HEAD}
+    position = body["position"]
+    if event == "price_update":
+        return short | {"e": "p", "m": position["mark_price"], "u": position["unrealized_pnl"]}
+    short["t"] = position["as_of"]
+    if event == "verdict":
+        return short | {"v": position["verdict"], "why": position["verdict_reason"]}
+    short |= {"s": position["size"], "x": position["entry_price"], "r": position["realized_pnl"]}
+    if (fill := body["fill"]) is not None:
+        short |= {"side": fill["side"], "q": fill["quantity"], "p": fill["price"], "id": fill["fill_id"]}
+    return short

@@ -1,7 +1,6 @@
 """The public socket: HTTP and WebSocket over `serving`, in the contract's paths. It decides nothing.
 
-What to say comes from a Source; what is worth sending is encoded here once. Who listens, and what is
-kept for them, is the Audience's.
+What to say comes from a Source; who subscribes to the stream, and what is kept for them, is Subscribers'.
 """
 
 from collections import Counter
@@ -9,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from hlposmon.api.subscribers import Audience, Listener, Published
+from hlposmon.api.subscribers import Listener, Subscribers
 from hlposmon.errors import WireError
 from hlposmon.serving.access import GUARDS, Access
 from hlposmon.serving.messages import (
@@ -32,6 +31,7 @@ WORKERS = "/api/v1/workers"
 METRICS = "/metrics"
 PATHS = (SUMMARY, HEALTH, STREAM, WORKERS, METRICS)
 
+TURN_S = 0.02  # for those who lag, in one step
 LAST_TURN_S = 0.3  # for what clients lack at the end
 _PING = text_frame(dumps({"type": "ping"}))
 _CODES = {
@@ -53,16 +53,13 @@ _CODES = {
 class Source(Protocol):
     """Where the answers come from: the tracker."""
 
-    @property
-    def seq(self) -> int: ...
-
     def summary(self, account: str | None) -> dict[str, Any] | None: ...
 
     def health(self) -> dict[str, Any]: ...
 
     def workers(self) -> dict[str, Any]: ...
 
-    def metrics(self, accept: str) -> tuple[str, bytes]: ...
+    def metrics(self, accept: str, traffic: "Traffic") -> tuple[str, bytes]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +81,7 @@ class PublicServer:
     def __init__(
         self,
         source: Source,
+        subscribers: Subscribers,
         limits: Limits | None = None,
         *,
         access: Access | None = None,
@@ -93,7 +91,7 @@ class PublicServer:
         self._source = source
         self._access = access or Access()
         self._server = Server(self, limits or Limits(), refused=refused)
-        self._audience = Audience(lambda: source.seq, ring=self._server.ring)
+        self._subscribers = subscribers
         self._requests: Counter[tuple[str, int]] = Counter()
         self.listen, self.fileno = self._server.listen, self._server.fileno
 
@@ -101,29 +99,22 @@ class PublicServer:
     def traffic(self) -> Traffic:
         server = self._server
         return Traffic(
-            clients=len(self._audience),
+            clients=len(self._subscribers),
             connections=server.connections,
             cut_off=server.cut_off,
-            replay_messages=self._audience.replay_messages,
-            replay_bytes=self._audience.replay_bytes,
+            replay_messages=self._subscribers.replay_messages,
+            replay_bytes=self._subscribers.replay_bytes,
             requests=dict(self._requests),
         )
 
-    def publish(
-        self, seq: int, event: str, account: str, body: dict[str, Any], compact: dict[str, Any]
-    ) -> None:
-        """Send one message to every client that wants it, and keep it for those who come back."""
-        frames = text_frame(dumps(body)), text_frame(dumps(compact))
-        self._audience.publish(Published(seq, event, account, *frames))
-
     def step(self, timeout: float = 0.0) -> None:
         """Wait at most `timeout` seconds, hear who speaks, and send on to those who are behind."""
-        self._server.step(timeout)
-        self._audience.turn()
+        self._server.step(0.0 if self._subscribers.is_owed else timeout)
+        self._subscribers.flush(TURN_S)
 
     def close(self) -> None:
         """Send what is owed, as far as it is read, and say goodbye to everyone."""
-        self._audience.turn(LAST_TURN_S)
+        self._subscribers.flush(LAST_TURN_S)
         self._server.close()
 
     # ---------------------------------------------------------------- the app
@@ -161,7 +152,7 @@ class PublicServer:
             return Response(200 if health["status"] in ("healthy", "degraded") else 503, dumps(health))
         if request.path == WORKERS:
             return Response(200, dumps(self._source.workers()))
-        content_type, body = self._source.metrics(request.headers.get("accept", ""))
+        content_type, body = self._source.metrics(request.headers.get("accept", ""), self.traffic)
         return Response(200, body, content_type=content_type)
 
     def refuse(self, status: int, message: str) -> Response:
@@ -189,16 +180,16 @@ class PublicServer:
         """Greet a new client: what it missed, or the whole state."""
         query = peer.request.query
         filters = _listed(query.get("events")), _listed(query.get("accounts"))
-        if not self._audience.join(Listener(peer, query.get("compact") == "1", *filters), since):
+        if not self._subscribers.join(Listener(peer, query.get("compact") == "1", *filters), since):
             self._send_state(peer, "initial_state")
 
     def drained(self, peer: Peer) -> None:
         """What was sent to a client is gone."""
-        self._audience.drained(peer)
+        self._subscribers.drained(peer)
 
     def farewell(self, peer: Peer) -> None:
         """A client is gone."""
-        self._audience.leave(peer)
+        self._subscribers.leave(peer)
 
     def hear(self, peer: Peer, raw: str | bytes) -> None:
         """Do what a client asks; anything else is answered with an error."""
@@ -210,7 +201,7 @@ class PublicServer:
         if action == "ping":
             return peer.send(dumps({"type": "pong"}))
         if action == "get_summary":
-            return self._audience.ask(peer, lambda listener: self._send_state(listener.peer, "summary"))
+            return self._subscribers.ask(peer, lambda listener: self._send_state(listener.peer, "summary"))
         if action == "subscribe":
             return self._subscribe(peer, asked)
         return _complain(peer, "an action is wanted: get_summary, ping or subscribe")
@@ -225,11 +216,11 @@ class PublicServer:
             listener.events, listener.accounts = frozenset(events), frozenset(accounts)
             listener.peer.send(said)
 
-        return self._audience.ask(peer, subscribe)
+        return self._subscribers.ask(peer, subscribe)
 
     def _send_state(self, peer: Peer, kind: str) -> None:
         summary = self._source.summary(None) or {}
-        peer.send(dumps({"type": kind, **summary, "seq": self._source.seq}))
+        peer.send(dumps({"type": kind, **summary, "seq": self._subscribers.seq}))
 
 
 class _Stream(Session):

@@ -1,10 +1,9 @@
-"""Who listens to the stream, and what is kept for them: each message once, encoded, the same bytes for all.
+"""The stream's subscribers, and the replay buffer: each message once, encoded, the same bytes for all.
 
-What a client has not been sent yet waits in what is kept for all, and nowhere else: behind that it is who
-was away, who reads slowly, and, when so many listen that to send to each would keep the publisher from its
-work, everybody. They are sent all that they lack at once, in turns. Who is so far behind that it is not
-kept any more is cut off, never waited for. What a client asks for is answered when it has all that is
-older than the answer. No path, no request and no JSON in here.
+Messages that a subscriber has not been sent live only in the shared replay buffer. `flush` sends each
+subscriber all that it lacks in one piece, those who have waited longest first, and stops when its time is
+over. Who lacks more than the buffer holds is cut off, never waited for. A question is answered when its
+subscriber has all messages that are older than the answer. No path, no request in here.
 """
 
 import logging
@@ -14,45 +13,53 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 
+from hlposmon.api.messages import compact_of
+from hlposmon.serving.frames import payload_of, text_frame
 from hlposmon.serving.messages import Peer
+from hlposmon.text import dumps, loads
 
 log = logging.getLogger(__name__)
 
 # What a client may come back for: the last so many messages, or bytes of them.
 REPLAY_MESSAGES = 4096
 REPLAY_BYTES = 4 << 20
-# So long may sending keep a publisher busy between two turns, and a turn be busy with those who are behind.
-PUBLISH_S = 0.01
-TURN_S = 0.02
-SLICE_BYTES = 16 * 1024  # of what a client lacks, at once
-SLICES = 256  # kept in one turn for others
+# How long sending may keep the publisher from its work at once.
+FLUSH_S = 0.01
+SLICE_BYTES = 16 * 1024  # of what a subscriber lacks, in one piece
+SLICES = 256  # kept in one flush for others
 INTERNAL_ERROR = 1011
-WAITING_QUESTIONS = 256  # of one client
+WAITING_QUESTIONS = 256  # of one subscriber
 
 Wanted = tuple[bool, frozenset[str], frozenset[str]]
 Slices = dict[tuple[int, Wanted], tuple[int, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
 class Published:
-    """One message of the stream as a frame in each form. `event` and `account` are for filters."""
+    """One message of the stream as a frame. `event` and `account` are for filters; the compact form is made
+    when the first one wants it."""
 
-    seq: int
-    event: str
-    account: str
-    frame: bytes
-    compact: bytes
+    __slots__ = ("_compact", "account", "event", "frame", "seq")
+
+    def __init__(self, seq: int, event: str, account: str, frame: bytes) -> None:
+        self.seq, self.event, self.account, self.frame = seq, event, account, frame
+        self._compact: bytes | None = None
+
+    @property
+    def compact(self) -> bytes:
+        if self._compact is None:
+            self._compact = text_frame(dumps(compact_of(loads(payload_of(self.frame)))))
+        return self._compact
 
 
 @dataclass(slots=True, eq=False)
 class Listener:
-    """What one client asked for; `sent_seq` is how far it has come while it is behind."""
+    """What one client asked for, and the number of the last message that it was sent or does not want."""
 
     peer: Peer
     compact: bool = False
     events: frozenset[str] = frozenset()
     accounts: frozenset[str] = frozenset()
-    sent_seq: int | None = None
+    sent_seq: int = 0
     questions: deque[Callable[["Listener"], None]] = field(default_factory=deque)
 
     @property
@@ -69,23 +76,18 @@ class Listener:
         return message.compact if self.compact else message.frame
 
 
-class Audience:
-    """All listeners. `turn` it often; `publish` is called with numbers that have no hole."""
+class Subscribers:
+    """All listeners. `seq` is the number of the last message; those that are published have no hole."""
 
-    def __init__(
-        self,
-        seq: Callable[[], int],
-        *,
-        ring: Callable[[], None] = lambda: None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """`seq` is the number of the last message there was; `ring` is called when there was no time for all
-        and `turn` should be, soon. `clock` counts seconds and never goes back."""
-        self._seq, self._ring, self._clock = seq, ring, clock
+    def __init__(self, first_seq: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` counts seconds and never goes back."""
+        self.seq = first_seq
+        # Whether there was no time for all: `flush` should be called again, soon.
+        self.is_owed = False
+        self._clock = clock
         self._listeners: dict[Peer, Listener] = {}
-        self._abreast: dict[Peer, Listener] = {}  # those who were sent all
-        self._behind: dict[Peer, Listener] = {}
-        self._busy_s = 0.0  # with sending, since the last turn
+        self._current: dict[Peer, Listener] = {}  # those who were sent all
+        self._lagging: dict[Peer, Listener] = {}
         self._replay: deque[Published] = deque()
         self.replay_bytes = 0
 
@@ -98,76 +100,76 @@ class Audience:
         return len(self._replay)
 
     def publish(self, message: Published) -> None:
-        """Send it to everyone who wants it, as far as there is time, and keep it for the others."""
+        """Keep it for everyone; `flush` sends it."""
+        self.seq = message.seq
         self._replay.append(message)
-        self.replay_bytes += len(message.frame) + len(message.compact)
+        self.replay_bytes += len(message.frame)
         while len(self._replay) > REPLAY_MESSAGES or self.replay_bytes > REPLAY_BYTES:
-            gone = self._replay.popleft()
-            self.replay_bytes -= len(gone.frame) + len(gone.compact)
-        began_s = self._clock()
-        until_s = began_s + PUBLISH_S - self._busy_s
-        for listener in list(self._abreast.values()):
-            is_late = self._clock() >= until_s
-            if is_late or listener.peer.buffered:
-                self._fall_behind(listener, message.seq - 1)
-                if is_late:
-                    self._ring()
-            elif frame := listener.frame(message):
-                listener.peer.send_frame(frame)
-        self._busy_s += self._clock() - began_s
+            self.replay_bytes -= len(self._replay.popleft().frame)
 
-    def turn(self, most_s: float = TURN_S) -> None:
-        """Send on to those who are behind, for so long at most; who is not reached is first the next time."""
-        self._busy_s = 0.0
+    def flush(self, most_s: float = FLUSH_S) -> None:
+        """Send everyone what it lacks, for so long at most; who is not reached is first the next time."""
+        if self._current and next(iter(self._current.values())).sent_seq != self.seq:
+            self._lagging |= self._current
+            self._current.clear()
+        if not self._lagging:
+            self.is_owed = False
+            return
         until_s = self._clock() + most_s
         slices: Slices = {}
-        was_sent = False
-        for peer, listener in list(self._behind.items()):
+        was_sent, left = False, len(self._lagging)
+        for peer, listener in list(self._lagging.items()):
+            left -= 1
             was_sent |= self._catch_up(listener, slices)
-            if peer in self._behind:
-                self._behind[peer] = self._behind.pop(peer)  # the others come before it
-            if self._clock() >= until_s:
+            if peer in self._lagging:
+                self._lagging[peer] = self._lagging.pop(peer)  # the others come before it
+            if left and self._clock() >= until_s:
                 break
-        if was_sent and self._behind:
-            self._ring()
+        self.is_owed = bool(left) or (was_sent and bool(self._lagging))
 
     def join(self, listener: Listener, since: int | None) -> bool:
         """One more, who has had all up to `since`; False when that is not kept: it is sent the state then."""
-        self._listeners[listener.peer] = self._abreast[listener.peer] = listener
-        if since is None or not self._is_kept_since(since):
+        self._listeners[listener.peer] = listener
+        is_kept = since is not None and self._is_kept_since(since)
+        listener.sent_seq = since if is_kept and since is not None else self.seq
+        if not is_kept:
+            self._settle(listener)
             return False
-        self._fall_behind(listener, since)
+        self._lagging[listener.peer] = listener
         self._catch_up(listener, {})
         return True
 
     def leave(self, peer: Peer) -> None:
         """It is gone."""
-        for listeners in (self._listeners, self._abreast, self._behind):
+        for listeners in (self._listeners, self._current, self._lagging):
             listeners.pop(peer, None)
 
     def ask(self, peer: Peer, answer: Callable[[Listener], None]) -> None:
-        """It wants something: `answer` is called in a turn, when it has all messages that are older. Who
+        """It wants something: `answer` is called in a flush, when it has all messages that are older. Who
         asks on and on while it does not read is cut off."""
         listener = self._listeners[peer]
         if len(listener.questions) >= WAITING_QUESTIONS:
             self._cut_off(listener)
             return
         listener.questions.append(answer)
-        if listener.sent_seq is None:
-            self._fall_behind(listener, self._seq())
-        self._ring()
+        self._current.pop(peer, None)
+        self._lagging.setdefault(peer, listener)
+        self.is_owed = True
 
     def drained(self, peer: Peer) -> None:
         """What it was sent is gone: send on what it lacks."""
-        if (listener := self._behind.get(peer)) is not None:
+        if (listener := self._lagging.get(peer)) is not None:
             self._catch_up(listener, {})
 
     # ------------------------------------------------------------------ within
 
-    def _fall_behind(self, listener: Listener, sent_seq: int) -> None:
-        del self._abreast[listener.peer]
-        self._behind[listener.peer] = listener
-        listener.sent_seq = sent_seq
+    def _settle(self, listener: Listener) -> None:
+        """It was sent all. Those in `_current` have all come as far: one of them tells for all."""
+        self._lagging.pop(listener.peer, None)
+        if self._current and next(iter(self._current.values())).sent_seq != listener.sent_seq:
+            self._lagging |= self._current
+            self._current.clear()
+        self._current[listener.peer] = listener
 
     def _cut_off(self, listener: Listener) -> None:
         listener.questions.clear()
@@ -181,10 +183,10 @@ class Audience:
         is answered at a time: the others have their turn between.
         """
         was_sent = False
-        while listener.sent_seq != self._seq():
+        while listener.sent_seq != self.seq:
             if listener.peer.buffered:
                 self._pass_over(listener)
-            if not self._is_kept_since(listener.sent_seq or 0):
+            if not self._is_kept_since(listener.sent_seq):
                 self._cut_off(listener)
                 return False
             if listener.peer.buffered:
@@ -196,10 +198,8 @@ class Audience:
         if listener.questions and not listener.peer.buffered:
             self._answer(listener, listener.questions.popleft())
             was_sent = True
-        if not listener.questions:
-            del self._behind[listener.peer]
-            self._abreast[listener.peer] = listener
-            listener.sent_seq = None
+        if not listener.questions and listener.peer in self._listeners:
+            self._settle(listener)
         return was_sent
 
     def _answer(self, listener: Listener, answer: Callable[[Listener], None]) -> None:
@@ -213,7 +213,7 @@ class Audience:
 
     def _pass_over(self, listener: Listener) -> None:
         """Who wants few messages is not cut off for the others; looked at when half of those kept are new."""
-        if not (listener.events or listener.accounts) or listener.sent_seq is None or not self._replay:
+        if not (listener.events or listener.accounts) or not self._replay:
             return
         begin = listener.sent_seq + 1 - self._replay[0].seq
         if 0 <= begin < len(self._replay) // 2:
@@ -224,11 +224,12 @@ class Audience:
 
     def _slice(self, listener: Listener, slices: Slices) -> tuple[int, bytes]:
         """What comes next for it, many frames in one piece, and up to which message."""
-        sent_seq = listener.sent_seq or 0
+        sent_seq = listener.sent_seq
         name = sent_seq, listener.wanted
         if name not in slices:
             frames, size = [], 0
-            for message in islice(self._replay, sent_seq + 1 - self._replay[0].seq, None):
+            for index in range(sent_seq + 1 - self._replay[0].seq, len(self._replay)):
+                message = self._replay[index]  # cheap near both ends, which is where it is looked for
                 frames.append(listener.frame(message))
                 sent_seq, size = message.seq, size + len(frames[-1])
                 if size >= SLICE_BYTES:
@@ -240,6 +241,6 @@ class Audience:
 
     def _is_kept_since(self, since: int) -> bool:
         """Whether all behind this message is here; nothing is, behind the last one."""
-        if since == self._seq():
+        if since == self.seq:
             return True
-        return bool(self._replay) and self._replay[0].seq <= since + 1 <= self._seq()
+        return bool(self._replay) and self._replay[0].seq <= since + 1 <= self.seq

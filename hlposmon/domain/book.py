@@ -189,6 +189,10 @@ class Book:
         roles = {name: account.role for name, account in self._accounts.items()}
         return {name: (one.role, one.owner) for name, one in roles.items() if one is not None and one.role}
 
+    def modes_in_doubt(self) -> list[str]:
+        """The accounts whose equity fell to zero since their mode was asked for."""
+        return [name for name, account in self._accounts.items() if account.is_mode_in_doubt]
+
     def is_mode_in_doubt(self, name: str) -> bool:
         """Whether the equity fell to zero since the mode was asked for."""
         return self._accounts[name].is_mode_in_doubt
@@ -245,6 +249,10 @@ class Book:
             for _, line in sorted(self._accounts[name].lines.items())
             if line.holding.based or line.unread is None
         ]
+
+    def keys(self, name: str) -> list[str]:
+        """The keys of an account's positions, flat ones too, in no order."""
+        return [key for key, line in self._accounts[name].lines.items() if line.holding.based]
 
     def account(self, name: str) -> AccountView:
         """One account; KeyError when it is not watched."""

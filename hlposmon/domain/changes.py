@@ -114,3 +114,12 @@ class VerdictChanged:
 
 
 Change = Filled | Adopted | Funded | Gap | Healed | Drift | Doubt | VerdictChanged
+
+
+def whose(change: Change) -> tuple[str, str]:
+    """The account and the key that a change is about."""
+    if isinstance(change, Filled):
+        return change.fill.account, change.fill.key
+    if isinstance(change, Funded):
+        return change.funding.account, change.funding.key
+    return change.account, change.key

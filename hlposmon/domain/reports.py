@@ -316,6 +316,14 @@ class Joined:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """A worker's process is gone, and no other of that name has joined since. Its queue said it."""
+
+    worker: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class Connected:
     """A worker's feed has a connection: its `count`th since the worker's process began."""
 
@@ -372,6 +380,7 @@ class Live:
 Ask = Welcome | Bell | Live
 Report = (
     Joined
+    | Left
     | Connected
     | Fills
     | Marks

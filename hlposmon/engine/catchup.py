@@ -59,9 +59,9 @@ class CatchUp:
         """A feed follows it no more."""
         self._of(account).waiting.pop(feed, None)
 
-    def waits(self, account: str) -> bool:
-        """Whether a feed follows it that is not live."""
-        return bool(self._of(account).waiting)
+    def waiting(self) -> list[str]:
+        """The accounts that a feed follows which is not live."""
+        return [name for name, one in self._accounts.items() if one.waiting]
 
     def is_due(self, account: str, now_s: float, *, live: bool) -> bool:
         """Whether a fetch is to be asked for now; `live` while another feed is."""

@@ -1,15 +1,26 @@
-"""How old each feed is, and when that is late: the limits that verdicts and health rest on."""
+"""How old each feed is, and when that is too old: the limits that verdicts and health rest on. Pure.
+
+Three things make a number fresh: a feed of fills that was heard, prices, and the account's last statement.
+Whether one of them is over its limit changes at a known time, which is kept as a deadline; `changed` names
+the accounts for which it did since it was last asked. So that an idle tick costs the same for one account
+and for three hundred.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hlposmon.config import Settings
 from hlposmon.domain.verdict import Age, Freshness
+from hlposmon.engine.deadlines import Deadlines
+
+# Fills that are taken so much later than they were heard make no size proven: this machine is too busy. And
+# for so long after the last such fill.
+BEHIND_S, BEHIND_FOR_S = 2.0, 2.0
+_BEHIND = f"fills are taken more than {BEHIND_S:g} s after they were heard: this machine is too busy"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds after which a feed is late (`warn`), and after which its numbers are stale (`stale`)."""
+    """Seconds after which a feed is late (the first), and after which its numbers are stale (the second)."""
 
     fills: tuple[float, float]
     prices: tuple[float, float]
@@ -18,27 +29,12 @@ class Limits:
     # How often they come is not documented: the limit is beyond what a quiet account may take.
     pushes: tuple[float, float] = (90.0, 300.0)
 
-    @classmethod
-    def of(cls, settings: Settings) -> "Limits":
-        price_s, reconcile_s = settings.prices.interval_s, settings.reconcile.interval_s
-        return cls(
-            fills=(5.0, 15.0),
-            prices=(max(5.0, 5 * price_s), max(15.0, 15 * price_s)),
-            reconcile=(max(120.0, 2 * reconcile_s), max(300.0, 5 * reconcile_s)),
-        )
 
-
-# Fills that are taken so much later than they were heard make no size proven: this machine is too busy. And
-# for so long after the last such fill.
-BEHIND_S, BEHIND_FOR_S = 2.0, 2.0
-_BEHIND = f"fills are taken more than {BEHIND_S:g} s after they were heard: this machine is too busy"
-
-
-class Clocks:
+class FreshnessOfFeeds:
     """When each feed was last heard, in seconds of the monotonic clock."""
 
     def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+        self._limits = limits
         self._feeds: dict[str, float] = {}
         self._prices_s: float | None = None
         # Accounts whose prices could not be had of late, and when they were heard last.
@@ -46,25 +42,36 @@ class Clocks:
         self._behind_until_s = 0.0
         self._pushed_s: dict[str, float] = {}
         self._asked_s: dict[str, float] = {}
+        # The newest statement of each account, asked for or pushed, and when it will be too old.
+        self._stated_s: dict[str, float] = {}
+        self._statement_due = Deadlines[str]()
+        self._changed: set[str] = set()
+        self._common: object = None
+
+    @property
+    def limits(self) -> Limits:
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._limits = limits
+        for name in self._stated_s:
+            self._expect_statement(name)
+        self._changed.update(self._stated_s)
+
+    # ------------------------------------------------------------------ heard
 
     def heard_statement(self, account: str, at_s: float, *, pushed: bool) -> None:
+        """A statement came: `pushed`, or asked for at `at_s`."""
         heard = self._pushed_s if pushed else self._asked_s
         heard[account] = max(at_s, heard.get(account, at_s))
 
-    def watch(self, accounts: Iterable[str], feeds: Iterable[str]) -> None:
-        """Only these accounts and feeds of fills count from now on."""
-        kept, wanted = set(accounts), set(feeds)
-        self._feeds = {name: at_s for name, at_s in self._feeds.items() if name in wanted}
-        self._pushed_s = {name: at_s for name, at_s in self._pushed_s.items() if name in kept}
-        self._asked_s = {name: at_s for name, at_s in self._asked_s.items() if name in kept}
-
-    def pushes_age(self, now_s: float) -> float | None:
-        """The age of the oldest account's last push; None when none is pushed."""
-        return _since(min(self._pushed_s.values(), default=None), now_s)
-
-    def rest_age(self, now_s: float) -> float | None:
-        """The age of the oldest account's last statement by REST; None before the first."""
-        return _since(min(self._asked_s.values(), default=None), now_s)
+    def stated(self, account: str, at_s: float | None) -> None:
+        """The newest statement that the book has taken of an account is of that time."""
+        if at_s is not None and self._stated_s.get(account) != at_s:
+            self._stated_s[account] = at_s
+            self._expect_statement(account)
+            self._changed.add(account)
 
     def took_fill(self, heard_s: float, now_s: float) -> None:
         """A live fill is taken now that was heard at `heard_s`."""
@@ -76,18 +83,64 @@ class Clocks:
 
     def heard_prices(self, at_s: float, missing: Iterable[str] = ()) -> None:
         """Prices came; `missing` are the accounts of whose coins they are not."""
-        self._unpriced_s = {name: self._unpriced_s.get(name, self._prices_s) for name in missing}
+        before = self._unpriced_s
+        self._unpriced_s = {name: before.get(name, self._prices_s) for name in missing}
+        if before or self._unpriced_s:
+            self._changed.update(before.keys() ^ self._unpriced_s.keys())
         self._prices_s = max(at_s, self._prices_s or at_s)
 
     def slept(self, seconds: float) -> None:
         """The machine was suspended, and the clock with it: all that was heard is older by that."""
-        for heard in (self._feeds, self._pushed_s, self._asked_s):
+        for heard in (self._feeds, self._pushed_s, self._asked_s, self._stated_s):
             for name in heard:
                 heard[name] -= seconds
         if self._prices_s is not None:
             self._prices_s -= seconds
         for name, at_s in self._unpriced_s.items():
             self._unpriced_s[name] = None if at_s is None else at_s - seconds
+        for name in self._stated_s:
+            self._expect_statement(name)
+        self._changed.update(self._stated_s)
+
+    def watch(self, accounts: Iterable[str], feeds: Iterable[str]) -> None:
+        """Of other accounts and feeds of fills nothing is known from now on."""
+        kept, wanted = set(accounts), set(feeds)
+        self._feeds = {name: at_s for name, at_s in self._feeds.items() if name in wanted}
+        for heard in (self._pushed_s, self._asked_s, self._stated_s):
+            for name in heard.keys() - kept:
+                del heard[name]
+                self._statement_due.clear(name)
+        self._common = None
+
+    # ------------------------------------------------------------------ asked
+
+    def changed(self, accounts: Iterable[str], now_s: float) -> Iterable[str]:
+        """Those of the accounts whose freshness may be another than when this was last asked."""
+        common = (
+            self._is_over(self.fills_age(now_s), self._limits.fills),
+            self._is_over(self.prices_age(now_s), self._limits.prices),
+            now_s < self._behind_until_s,
+            tuple(
+                (name, self._is_over(_since(at_s, now_s), self._limits.prices))
+                for name, at_s in self._unpriced_s.items()
+            ),
+        )
+        changed, self._changed = self._changed, set()
+        changed.update(self._statement_due.take(now_s))
+        if common != self._common:
+            self._common = common
+            return list(accounts)
+        return [name for name in accounts if name in changed] if changed else ()
+
+    def freshness(self, account: str, now_s: float) -> Freshness:
+        """The ages behind the positions of an account."""
+        priced_s = self._unpriced_s.get(account, self._prices_s)
+        return Freshness(
+            fills=Age(self.fills_age(now_s), self._limits.fills[1]),
+            prices=Age(_since(priced_s, now_s), self._limits.prices[1]),
+            statement=Age(_since(self._stated_s.get(account), now_s), self._limits.reconcile[1]),
+            behind=_BEHIND if now_s < self._behind_until_s else None,
+        )
 
     def fills_age(self, now_s: float) -> float | None:
         """Of several feeds the freshest counts: one is enough."""
@@ -96,26 +149,34 @@ class Clocks:
     def prices_age(self, now_s: float) -> float | None:
         return _since(self._prices_s, now_s)
 
+    def pushes_age(self, now_s: float) -> float | None:
+        """The age of the oldest account's last push; None when none is pushed."""
+        return _since(min(self._pushed_s.values(), default=None), now_s)
+
+    def rest_age(self, now_s: float) -> float | None:
+        """The age of the oldest account's last statement by REST; None before the first."""
+        return _since(min(self._asked_s.values(), default=None), now_s)
+
+    def statements_age(self, accounts: Iterable[str], now_s: float) -> float | None:
+        """The age of the oldest account's newest statement; None when an account has none yet."""
+        times = [self._stated_s.get(name) for name in accounts]
+        known = [at_s for at_s in times if at_s is not None]
+        return _since(min(known), now_s) if known and len(known) == len(times) else None
+
     def feed_ages(self, now_s: float) -> dict[str, float]:
+        """By feed of fills, in seconds."""
         return {feed: round(max(0.0, now_s - at_s), 3) for feed, at_s in sorted(self._feeds.items())}
 
-    def freshness(self, account: str, asked_s: float | None, now_s: float) -> Freshness:
-        """The ages behind the positions of an account whose last statement was asked for at `asked_s`."""
-        priced_s = self._unpriced_s.get(account, self._prices_s)
-        return Freshness(
-            fills=Age(self.fills_age(now_s), self.limits.fills[1]),
-            prices=Age(_since(priced_s, now_s), self.limits.prices[1]),
-            statement=Age(_since(asked_s, now_s), self.limits.reconcile[1]),
-            behind=_BEHIND if now_s < self._behind_until_s else None,
-        )
+    # ------------------------------------------------------------------ within
 
+    def _expect_statement(self, account: str) -> None:
+        # A little later than the limit: at the limit itself a statement is not over it yet.
+        self._statement_due.set(account, self._stated_s[account] + self._limits.reconcile[1] + 0.001)
 
-def oldest(asked: Iterable[float | None], now_s: float) -> float | None:
-    """The age of the oldest statement; None when an account has none yet."""
-    times = list(asked)
-    if not times or any(at is None for at in times):
-        return None
-    return _since(min(at for at in times if at is not None), now_s)
+    @staticmethod
+    def _is_over(age_s: float | None, limits: tuple[float, float]) -> tuple[bool, bool]:
+        """Whether anything was heard at all, which a verdict's reason tells, and whether that is too old."""
+        return age_s is None, age_s is None or age_s > limits[1]
 
 
 def _since(at_s: float | None, now_s: float) -> float | None:

@@ -3,12 +3,11 @@
 Frozen data never looks healthy: a feed that is late degrades, and when nothing is fresh all is unhealthy.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from hlposmon.domain.rendering import is_listed, symbol_of
+from hlposmon.domain.rendering import symbol_of
 from hlposmon.domain.reports import NoticeCode
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import AccountView, View
@@ -74,7 +73,8 @@ class Health:
 
 
 def assess(
-    views: Sequence[View],
+    doubtful: Sequence[View],
+    verdicts: Mapping[Verdict, int],
     accounts: Sequence[AccountView],
     ages: Ages,
     limits: Limits,
@@ -89,10 +89,13 @@ def assess(
     flapping: Sequence[str] = (),
     drifts: Sequence[tuple[str, str]] = (),
 ) -> Health:
-    """The health and its reasons, the worst first. `drifts` are those of late that are over,
-    `snapshot_complaints` name the positions that the snapshot cannot show as they are: account and text."""
-    listed = [view for view in views if is_listed(view)]
-    bad, mild = list(_drifts(listed)), [*_unproven(listed, accounts), *_left_out(accounts)]
+    """The health and its reasons, the worst first.
+
+    `doubtful` are the listed positions that are not proven, `verdicts` counts all that are listed. `drifts`
+    are those of late that are over, `snapshot_complaints` name the positions that the snapshot cannot show
+    as they are.
+    """
+    bad, mild = list(_drifts(doubtful)), [*_unproven(doubtful, accounts), *_left_out(accounts)]
     for code, what, failure in (
         (ReasonCode.AUDIT, "the audit", journal_failure),
         (ReasonCode.HISTORY, "the history", history_failure),
@@ -112,14 +115,13 @@ def assess(
         *(Reason(ReasonCode.FLAPPING, f"{name} restarts again and again") for name in flapping),
         *(Reason(ReasonCode.NOT_UP, f"{name} is not up") for name in workers_down),
     ]
-    verdicts = [view.verdict for view in listed]
-    proven = all(verdict is Verdict.PROVEN for verdict in [*verdicts, *(one.verdict for one in accounts)])
+    proven = not doubtful and all(one.verdict is Verdict.PROVEN for one in accounts)
     covered = not any(account.severe or account.unsettled for account in accounts)
     return Health(
         status=_status(bad, mild, stopping=stopping, is_young=uptime_s < SETTLED_S),
         reasons=(*bad, *mild),
         ready=proven and covered and not late and not dead and not stopping,
-        verdicts=dict(Counter(verdict.value for verdict in verdicts)),
+        verdicts={verdict.value: count for verdict, count in verdicts.items() if count},
         late=late,
     )
 
@@ -134,20 +136,20 @@ def _status(bad: Sequence[Reason], mild: Sequence[Reason], *, stopping: bool, is
     return "degraded" if hurts else "healthy"
 
 
-def _drifts(listed: Sequence[View]) -> Iterator[Reason]:
-    for view in listed:
+def _drifts(doubtful: Sequence[View]) -> Iterator[Reason]:
+    for view in doubtful:
         if view.verdict is Verdict.DRIFT:
             text = f"drift: {view.account} {symbol_of(view.key)}: {view.reason}"
             yield Reason(ReasonCode.DRIFT, text, view.account)
 
 
-def _unproven(listed: Sequence[View], accounts: Sequence[AccountView]) -> Iterator[Reason]:
+def _unproven(doubtful: Sequence[View], accounts: Sequence[AccountView]) -> Iterator[Reason]:
     for account in accounts:
         if account.verdict is not Verdict.PROVEN:
             text = f"account {account.account} is {account.verdict}: {account.reason}"
             yield Reason(ReasonCode.UNPROVEN, text, account.account)
     said = {account.reason for account in accounts}
-    for view in listed:
+    for view in doubtful:
         if view.verdict in (Verdict.UNPROVEN, Verdict.STALE) and view.reason not in said:
             text = f"{view.account} {symbol_of(view.key)} is {view.verdict}: {view.reason}"
             yield Reason(ReasonCode.UNPROVEN, text, view.account)

@@ -25,6 +25,7 @@ from hlposmon.domain.reports import (
     Happening,
     Heard,
     Joined,
+    Left,
     Live,
     Marks,
     NotFetched,
@@ -92,6 +93,8 @@ def encode(report: Report | Ask) -> bytes:
             return dumps(["connected", report.worker, report.count])
         case Joined():
             return dumps(["joined", report.worker, report.kind, report.addresses])
+        case Left():
+            return dumps(["left", report.worker, report.kind])
         case Welcome():
             return dumps(["welcome", report.high_water_ms, report.modes, report.roles])
         case Bell():
@@ -251,6 +254,7 @@ _READERS: dict[str, Callable[..., Report | Ask]] = {
     "unlisted": Unlisted,
     "connected": Connected,
     "joined": Joined,
+    "left": Left,
     "welcome": lambda marks_ms, modes, roles: Welcome(
         marks_ms, modes, {name: (role, owner) for name, (role, owner) in roles.items()}
     ),

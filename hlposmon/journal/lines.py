@@ -12,7 +12,18 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, Healed, VerdictChanged
+from hlposmon.domain.changes import (
+    Adopted,
+    Change,
+    Doubt,
+    Drift,
+    Filled,
+    Funded,
+    Gap,
+    Healed,
+    VerdictChanged,
+    whose,
+)
 from hlposmon.domain.payments import Payments
 from hlposmon.domain.position import Position
 from hlposmon.domain.rendering import entry, fill_id, number, symbol_of, time_text
@@ -129,15 +140,6 @@ def _fill_facts(change: Filled) -> dict[str, Any]:
         "late": change.late,
         "position": _state(change.position),
     }
-
-
-def whose(change: Change) -> tuple[str, str]:
-    """The account and the key that a change is about."""
-    if isinstance(change, Filled):
-        return change.fill.account, change.fill.key
-    if isinstance(change, Funded):
-        return change.funding.account, change.funding.key
-    return change.account, change.key
 
 
 def event(kind: str, *, now_ms: int, **facts: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the socket answers, from the book and the clocks: summary, health, workers, metrics."""
+"""What the socket answers, made from the engine at that moment: summary, health, workers, metrics."""
 
 import os
 import time
@@ -6,52 +6,53 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
-from hlposmon.api import messages as published
+from hlposmon.api import messages
+from hlposmon.api.publisher import Publisher
 from hlposmon.api.server import Traffic
+from hlposmon.api.subscribers import Subscribers
 from hlposmon.config import Settings
 from hlposmon.domain import rendering
-from hlposmon.domain.book import Book
 from hlposmon.domain.views import View
-from hlposmon.engine.feeds import Feeds
-from hlposmon.engine.freshness import Clocks, oldest
+from hlposmon.engine.engine import Engine
 from hlposmon.engine.health import Ages, Health, assess
-from hlposmon.engine.incidents import Incidents
 from hlposmon.metrics.input import MetricsInput
 from hlposmon.metrics.measures import Counts
 from hlposmon.text import fragment
 from hlposmon.tracker.archive import Archive
 from hlposmon.tracker.processes import Worker, memory_bytes
+from hlposmon.tracker.snapshot_output import SnapshotOutput
+from hlposmon.tracker.worker_queues import WorkerQueues
 
 
 class Answers:
-    """The pictures of the tracker that others may see. It changes nothing."""
+    """What others may see of the tracker. It changes nothing.
+
+    `board` gives the processes, `usage` what is used of the exchange's allowance, `spent` what one process
+    has used of it; all three are the supervisor's.
+    """
 
     def __init__(
         self,
         settings: Settings,
-        book: Book,
-        clocks: Clocks,
-        feeds: Feeds,
-        incidents: Incidents,
-        counts: Counts,
+        engine: Engine,
         archive: Archive,
-        board: Callable[[], Sequence[Worker]],
+        snapshot: SnapshotOutput,
+        subscribers: Subscribers,
+        publisher: Publisher,
+        queues: WorkerQueues,
+        counts: Counts,
         *,
-        updated_ms: Callable[[str, str], int | None],
-        seq: Callable[[], int],
+        board: Callable[[], Sequence[Worker]],
         usage: Callable[[], dict[str, float]],
         spent: Callable[[str], int | None],
-        snapshot_failure: Callable[[], str | None],
-        snapshot_complaints: Callable[[], Sequence[tuple[str, str]]],
     ) -> None:
         self.settings = settings
         self.stopping = False
-        self._book, self._clocks, self._feeds = book, clocks, feeds
-        self._incidents, self._counts = incidents, counts
+        self._engine, self._book = engine, engine.book
         self._archive, self._journal, self._history = archive, archive.journal, archive.history
-        self._board, self._updated_ms, self._seq = board, updated_ms, seq
-        self._usage, self._spent = usage, spent
-        self._snapshot_failure, self._snapshot_complaints = snapshot_failure, snapshot_complaints
+        self._snapshot, self._subscribers, self._publisher = snapshot, subscribers, publisher
+        self._queues, self._counts = queues, counts
+        self._board, self._usage, self._spent = board, usage, spent
         self._began_s = time.monotonic()
         self._began_ms = int(time.time() * 1000)
 
@@ -75,7 +76,7 @@ class Answers:
         now_s = time.monotonic()
         return {
             "timestamp": rendering.time_text(int(time.time() * 1000)),
-            "seq": self._seq(),
+            "seq": self._subscribers.seq,
             "mode": self.settings.mode,
             "stated": all(stated.values()),
             **(
@@ -85,13 +86,13 @@ class Answers:
                     chain(*held.values()), is_whole=all(whole.values()), is_stated=all(stated.values())
                 )
             ),
-            "positions": shown[names[0]] if is_one else published.of_all(shown),
+            "positions": shown[names[0]] if is_one else messages.of_all(shown),
             "accounts": {
                 name: {**sums[name], "positions": shown[name], **self._account(name)} for name in names
             },
             "feeds": {
                 "ages_s": self._ages_json(),
-                "fill_feeds_s": self._clocks.feed_ages(now_s),
+                "fill_feeds_s": self._engine.freshness.feed_ages(now_s),
                 "fill_feeds": self._fill_feeds(),
             },
             "quota": self._usage(),
@@ -104,7 +105,7 @@ class Answers:
         is_whole = not any(map(self._book.is_partly_unread, self._book.accounts))
         is_stated = all(map(self._book.is_stated, self._book.accounts))
         totals = rendering.totals(views, is_whole=is_whole, is_stated=is_stated)
-        limits = self._clocks.limits
+        limits = self._engine.watched.limits
         return {
             "status": health.status,
             "running": not self.stopping,
@@ -128,7 +129,7 @@ class Answers:
             },
             "verdicts": health.verdicts,
             "restarts": sum(row.restarts for row in self._board()),
-            "incidents": self._incidents.counts,
+            "incidents": self._engine.incidents.counts,
             "journal": {
                 "seq": self._journal.seq,
                 "backlog": self._journal.backlog,
@@ -169,12 +170,9 @@ class Answers:
 
         return exposition
 
-    def metrics(
-        self, accept: str, traffic: Traffic, waiting_bytes: dict[str, int], published: int
-    ) -> tuple[str, bytes]:
+    def metrics(self, accept: str, traffic: Traffic) -> tuple[str, bytes]:
         """The content type and the text of all figures."""
         exposition = self.prepare_metrics()
-
         now_s = time.monotonic()
         return exposition(
             MetricsInput(
@@ -185,50 +183,49 @@ class Answers:
                 views=self._book.views(),
                 accounts=[self._book.account(name) for name in self._book.accounts],
                 ages={**self._ages_json()},
-                feed_ages=self._clocks.feed_ages(now_s),
-                feeds=self._feeds,
-                incidents=self._incidents,
+                feed_ages=self._engine.freshness.feed_ages(now_s),
+                feeds=self._engine.feeds,
+                incidents=self._engine.incidents,
                 counts=self._counts,
                 journal=self._journal,
                 written_ms=self._archive.written_ms,
                 history=self._history,
                 workers=self.workers(),
                 usage=self._usage(),
-                waiting_bytes=waiting_bytes,
+                waiting_bytes=self._queues.waiting_bytes(),
                 traffic=traffic,
-                published=published,
+                published=self._publisher.published,
             ),
             accept,
         )
 
     def assess(self) -> Health:
-        board = self._board()
+        board, engine, now_s = self._board(), self._engine, time.monotonic()
         return assess(
-            self._book.views(),
+            engine.listing.doubtful(self._book),
+            engine.listing.counts,
             [self._book.account(name) for name in self._book.accounts],
             self.ages(),
-            self._clocks.limits,
-            uptime_s=time.monotonic() - self._began_s,
+            engine.watched.limits,
+            uptime_s=now_s - self._began_s,
             stopping=self.stopping,
             journal_failure=self._journal.failure,
             history_failure=self._history.failure,
-            snapshot_failure=self._snapshot_failure(),
-            snapshot_complaints=self._snapshot_complaints(),
+            snapshot_failure=self._snapshot.failure,
+            snapshot_complaints=self._snapshot.complaints,
             workers_down=[row.name for row in board if row.state != "up" and not row.flapping],
             flapping=[row.name for row in board if row.flapping],
-            drifts=self._incidents.recent(time.monotonic()),
+            drifts=engine.incidents.recent(now_s),
         )
 
     def ages(self) -> Ages:
-        now_s = time.monotonic()
-        asked = [self._book.statement_asked_s(name) for name in self._book.accounts]
-        clocks = self._clocks
+        now_s, freshness = time.monotonic(), self._engine.freshness
         return Ages(
-            fills=clocks.fills_age(now_s),
-            prices=clocks.prices_age(now_s),
-            reconcile=oldest(asked, now_s),
-            pushes=clocks.pushes_age(now_s),
-            rest=clocks.rest_age(now_s),
+            fills=freshness.fills_age(now_s),
+            prices=freshness.prices_age(now_s),
+            reconcile=freshness.statements_age(self._book.accounts, now_s),
+            pushes=freshness.pushes_age(now_s),
+            rest=freshness.rest_age(now_s),
         )
 
     def _ages_json(self) -> dict[str, float | None]:
@@ -245,15 +242,15 @@ class Answers:
         """By feed: the fills that it brought, brought first, and missed."""
         return {
             name: {"fills": one.fills, "first": one.first, "missed": one.missed}
-            for name, one in sorted(self._feeds.tallies.items())
+            for name, one in sorted(self._engine.feeds.tallies.items())
         }
 
     def _account(self, name: str) -> dict[str, Any]:
-        addresses = {account.name: account.address for account in self.settings.hyperliquid.accounts}
-        return published.account(self._book.account(name), addresses.get(name))
+        address = self._engine.watched.addresses.get(name)
+        return messages.account(self._book.account(name), address)
 
     def _positions(self, views: Sequence[View]) -> dict[str, Any]:
-        rows = published.positions(views, self._updated_ms)
+        rows = messages.positions(views, self._engine.updated_ms)
         return {label: fragment(row) for label, row in rows.items()}
 
 

@@ -1,12 +1,11 @@
-"""What the log says of a change: its name, its gravity, and its facts. Says nothing itself."""
+"""What the log says of a change: its name, its level, and its fields. Says nothing itself."""
 
 import logging
 
-from hlposmon.domain.changes import Adopted, Change, Drift, Gap, Reason, VerdictChanged
-from hlposmon.journal.lines import whose
+from hlposmon.domain.changes import Adopted, Change, Drift, Gap, Reason, VerdictChanged, whose
 
 
-def gravity(change: Change) -> int:
+def level_of(change: Change) -> int:
     """Who reads only warnings must see that fills are missing, and that book and venue disagreed."""
     drifted = isinstance(change, Adopted) and change.reason is Reason.DRIFT
     return logging.WARNING if drifted or isinstance(change, Gap | Drift) else logging.INFO

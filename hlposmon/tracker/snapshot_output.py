@@ -6,7 +6,7 @@ until making it anew has succeeded. `complaints` name the positions that it cann
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 
@@ -23,21 +23,15 @@ log = logging.getLogger(__name__)
 LEAST_CAPACITY = 1024
 
 
-class Picture:
-    """The snapshot's file. `seq` is the number of the last message, `healthy` the status in a word."""
+class SnapshotOutput:
+    """The snapshot's file."""
 
-    def __init__(
-        self,
-        *,
-        seq: Callable[[], int],
-        updated_ms: Callable[[str, str], int | None],
-        healthy: Callable[[], str],
-    ) -> None:
+    def __init__(self) -> None:
         self.failure: str | None = None
-        self._seq, self._updated_ms, self._healthy = seq, updated_ms, healthy
         self._writer: SnapshotWriter | None = None
         self._path: Path | None = None
         self._complaints: dict[tuple[str, str], str] = {}
+        self._beaten = (0, "unhealthy")
         self._repeats = Repeats()
 
     @property
@@ -45,14 +39,16 @@ class Picture:
         """The account of each position that is not shown as it is, and what health repeats of it."""
         return [(account, said) for (account, _), said in self._complaints.items()]
 
-    def record(self, view: View) -> None:
-        """Show the position from now on; what hinders that is in `failure` or `complaints`."""
+    def show(self, view: View, updated_ms: int) -> None:
+        """Show the position from now on; what hinders that is in `failure` or `complaints`.
+
+        `updated_ms` is when it last changed, in Unix milliseconds.
+        """
         writer, name = self._writer, (view.account, view.key)
         if writer is None:
             return
         if self.failure is not None and not writer.has_room_for(*name):
             return  # `renew` tries for more room: once in a tick, and not at each fill
-        updated_ms = self._updated_ms(*name) or now_ms()
         try:
             complaint = _show(writer, record(view, updated_ms))
         except OSError as error:
@@ -65,35 +61,37 @@ class Picture:
         message = "a position does not fit the snapshot"
         self._repeats.log(log, logging.ERROR, message, now=time.monotonic(), key=name, reason=said)
 
-    def renew(self, settings: Settings, views: Iterable[View]) -> None:
+    def renew(self, settings: Settings, shown: Iterable[tuple[View, int]]) -> None:
         """A new file in the place of the old one, with what is watched now and nothing else.
 
-        Without room for it the old one is kept, and says of what is no longer watched that it is stale.
+        `shown` are the positions and when each last changed. Without room for the new file the old one is
+        kept, and says of what is no longer watched that it is stale.
         """
-        old, views = self._writer, list(views)
+        old, shown = self._writer, list(shown)
         self._path = settings.paths.snapshot
         try:
-            capacity = _capacity_for(len(views))
+            capacity = _capacity_for(len(shown))
             self._writer = SnapshotWriter(self._path, mode=settings.mode, capacity=capacity)
         except OSError as error:
             self._failed(error)
             if old is not None:
-                for name in old.names - {(view.account, view.key) for view in views}:
+                for name in old.names - {(view.account, view.key) for view, _ in shown}:
                     old.mark_stale(*name, "no longer watched")
             return
         if self.failure is not None:
             log.info("the snapshot is written again")
         self.failure, self._complaints = None, {}
-        for view in views:
-            self.record(view)
+        for view, updated_ms in shown:
+            self.show(view, updated_ms)
         if old is not None:
-            self.beat()
+            self.beat(*self._beaten)
             old.close()
 
-    def beat(self) -> None:
-        """Say that it is kept, and how the monitor is."""
+    def beat(self, seq: int, status: str) -> None:
+        """Say that it is kept; the number of the last message, and health's status in a word."""
+        self._beaten = seq, status
         if self._writer is not None:
-            self._writer.beat(wall_ms=now_ms(), seq=self._seq(), healthy=self._healthy())
+            self._writer.beat(wall_ms=now_ms(), seq=seq, healthy=status)
 
     def close(self) -> None:
         if self._writer is not None:

@@ -1,0 +1,528 @@
+"""The engine: all that the monitor decides, as a function of what it was told and when.
+
+`receive` takes a report, `tick` what time alone changes, `revalue` the next of the positions whose price has
+moved; each answers with effects, which the shell carries out. The same reports at the same times give the
+same effects: no clock, no I/O, no logging, no randomness in here. It owns the book and everything that is
+known beside it: how fresh the feeds are, which feeds are live, what is asked of the workers, what is listed.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+from hlposmon.domain.amounts import exactly
+from hlposmon.domain.book import Book
+from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, whose
+from hlposmon.domain.rendering import figures
+from hlposmon.domain.reports import (
+    OVERLAP_MS,
+    AccountMode,
+    AccountRole,
+    Ask,
+    Bell,
+    BellReason,
+    FeedState,
+    Fetched,
+    Fills,
+    Following,
+    Funding,
+    Happened,
+    Heard,
+    Joined,
+    Left,
+    Live,
+    Marks,
+    NotFetched,
+    Notice,
+    NotWatched,
+    Place,
+    Report,
+    Statement,
+    Unlisted,
+    Welcome,
+)
+from hlposmon.domain.views import Memory, View
+from hlposmon.engine.catchup import FIRST_LOOK_MS, CatchUp
+from hlposmon.engine.effects import (
+    Effect,
+    JournalChange,
+    JournalCheckpoint,
+    JournalEvent,
+    Log,
+    LogChange,
+    Now,
+    Publish,
+    PublishPrice,
+    RecordStatement,
+    Ring,
+    Show,
+    Tell,
+)
+from hlposmon.engine.feeds import Feeds
+from hlposmon.engine.freshness import FreshnessOfFeeds, Limits
+from hlposmon.engine.incidents import Incidents
+from hlposmon.engine.listing import Listing
+from hlposmon.engine.requests import Requests
+
+# How long a first statement waits for the feed of fills, which tells what happened around it.
+FEED_WAIT_S = 10.0
+Name = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is watched: accounts' addresses by name, the feeds of fills by name, limits, and by how much
+    unrealised P&L has to move to be told (USD)."""
+
+    addresses: Mapping[str, str]
+    feeds: tuple[str, ...]
+    limits: Limits
+    min_pnl_change: Decimal
+
+
+class Engine:
+    """One engine has one book. `now` of each call is not before that of the call before."""
+
+    def __init__(self, watched: Watched, now: Now) -> None:
+        self.watched = watched
+        self.book = Book(watched.addresses)
+        self.freshness = FreshnessOfFeeds(watched.limits)
+        self.feeds = Feeds()
+        self.incidents = Incidents()
+        self.listing = Listing()
+        self._catchup = CatchUp()
+        self._requests = Requests()
+        self._requests.watch(watched.addresses, (), now.s)
+        self._watched_s = dict.fromkeys(watched.addresses, now.s)
+        self._held: dict[str, Statement] = {}  # first statements that wait for a feed of fills
+        self._workers: dict[str, Joined] = {}
+        self._told_pnl: dict[Name, Decimal | None] = {}
+        self._updated_ms: dict[Name, int] = {}
+        self._moved: dict[Name, None] = {}  # in the order in which their prices moved
+        self._effects: list[Effect] = []
+        self._refresh(now)
+
+    # ------------------------------------------------------------------ told
+
+    def receive(self, report: Report, now: Now) -> list[Effect]:
+        """Take a report; what follows from it."""
+        account = getattr(report, "account", None)
+        if account is None or account in self.watched.addresses:
+            handle = _HANDLERS.get(type(report))
+            if handle is not None:
+                handle(self, report, now)
+                self._judge(now)
+        return self._take_effects()
+
+    def tick(self, now: Now) -> list[Effect]:
+        """What time alone changes; call it a few times a second."""
+        self._refresh(now)
+        for name, statement in list(self._held.items()):
+            if now.s - self._watched_s[name] > FEED_WAIT_S:
+                del self._held[name]
+                self._reconcile(statement, now)
+        for name in self._catchup.overdue(now.s):
+            self._release(name, now)
+        for name in self._catchup.waiting():
+            self._fetch_if_due(name, now)
+        for name in self._requests.unseen(now.s):
+            if not (self.book.is_stated(name) and self._look(name, BellReason.NOT_WATCHED, now)):
+                self._requests.look_later(name, now.s)
+        for feed, count in self.feeds.judge(now.s).items():
+            facts = {"feed": feed, "fills": count}
+            self._effects.append(Log(logging.WARNING, "a feed missed fills", facts, key=feed))
+        doubtful, unclear = dict(self.book.doubtful()), self.book.modes_in_doubt()
+        self._effects += map(Ring, self._requests.due(doubtful, unclear, now.s))
+        self._judge(now)
+        return self._take_effects()
+
+    def revalue(self, now: Now, most: int) -> list[Effect]:
+        """Show up to so many positions whose prices have moved; tell where that is material."""
+        for name in list(islice(self._moved, most)):
+            del self._moved[name]
+            self._revalue(name, now)
+        return self._take_effects()
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether `revalue` has something to do."""
+        return bool(self._moved)
+
+    def slept(self, seconds: float) -> None:
+        """The machine was suspended: all that was heard is older by that."""
+        self.freshness.slept(seconds)
+
+    def recall(
+        self,
+        memories: Iterable[Memory],
+        base_ms: Mapping[str, int],
+        unsure: Mapping[str, Mapping[str, int]],
+        now: Now,
+    ) -> None:
+        """Take up what outlived the engine before; call once, first."""
+        self.book.recall(memories, base_ms, unsure)
+        self._refresh(now)
+        self.book.judge()
+        self.listing.begin(self.book.views())
+
+    def watch(self, watched: Watched, now: Now) -> list[Effect]:
+        """Watch this from now on. A name that stands for another address now is another account."""
+        before, self.watched = self.watched, watched
+        addresses = watched.addresses
+        same = {name for name in addresses if before.addresses.get(name) == addresses[name]}
+        self.book.watch(same)
+        self.book.watch(addresses)
+        self.feeds.watch(watched.feeds)
+        self.book.forget_feeds({*before.feeds} - {*watched.feeds})
+        self.freshness.watch(same, watched.feeds)
+        self.freshness.limits = watched.limits
+        self._catchup.keep(same)
+        self._requests.watch(addresses, same, now.s)
+        self._held = {name: one for name, one in self._held.items() if name in same}
+        self._watched_s = {name: self._watched_s[name] if name in same else now.s for name in addresses}
+        self._told_pnl = {name: pnl for name, pnl in self._told_pnl.items() if name[0] in same}
+        self._updated_ms = {name: at_ms for name, at_ms in self._updated_ms.items() if name[0] in same}
+        self._moved = {name: None for name in self._moved if name[0] in same}
+        self._refresh(now)
+        self.listing.begin(self.book.views())
+        self._effects.append(JournalCheckpoint(now.ms))
+        new = addresses.keys() - same
+        # What workers of the new settings said of them before this was of strangers: they say it again.
+        for joined in self._workers.values():
+            if new and (not joined.addresses or any(self._is_same(joined, name) for name in new)):
+                self._tell(joined.worker, self._welcome(joined, new))
+        return self._take_effects()
+
+    # ------------------------------------------------------------------ asked
+
+    def updated_ms(self, account: str, key: str) -> int | None:
+        """When the position last changed in any way, Unix milliseconds."""
+        return self._updated_ms.get((account, key))
+
+    # ------------------------------------------------------------------ within
+
+    def _take_effects(self) -> list[Effect]:
+        effects, self._effects = self._effects, []
+        return effects
+
+    def _refresh(self, now: Now) -> None:
+        """Tell the book whose feeds have become fresh or stale."""
+        for name in self.freshness.changed(self.watched.addresses, now.s):
+            self.book.set_freshness(name, self.freshness.freshness(name, now.s))
+
+    def _judge(self, now: Now) -> None:
+        """Tell the verdicts that are others than they were."""
+        if changes := self.book.judge():
+            self._say(changes, now)
+
+    def _say(self, changes: Sequence[Change], now: Now, brought: Fills | None = None) -> None:
+        """Journal and publish these changes and the verdicts that follow; show the positions concerned.
+
+        `brought` are the fills that the changes came from: those that only waited for them are older.
+        """
+        if not changes:
+            return
+        effects, at_ms = self._effects, now.ms
+        self.incidents.note(changes, now.s)
+        changes = [*changes, *self.book.judge()]  # what is published bears the verdict of now
+        heard_s = brought.heard_s if brought is not None else None
+        live = {id(fill) for fill in brought.fills} if brought is not None and heard_s is not None else ()
+        views: dict[Name, View] = {}
+        for change in changes:
+            name = whose(change)
+            if name not in views:
+                views[name] = self.book.view(*name)
+                self._updated_ms[name] = at_ms
+            if not isinstance(change, Doubt):
+                effects.append(JournalChange(change, at_ms))
+        if any(isinstance(change, Adopted) for change in changes):
+            # Which fills the adopted size holds is known now, and could not be told from the lines alone.
+            effects.append(JournalCheckpoint(at_ms))
+        for change in changes:
+            view = views[whose(change)]
+            if isinstance(change, Filled):
+                view = _after(change, view)
+                effects.append(Publish(change, view, at_ms, heard_s if id(change.fill) in live else None))
+            else:
+                if not isinstance(change, Doubt):
+                    effects.append(Publish(change, view, at_ms))
+                if isinstance(change, Gap | Doubt):
+                    self._ask_about(change, now)
+                if not isinstance(change, Funded):
+                    effects.append(LogChange(change))
+        for name, view in views.items():
+            self._told_pnl[name] = figures(view).unrealized
+            self.listing.note(view)
+            effects.append(Show(view, at_ms))
+
+    def _ask_about(self, change: Gap | Doubt, now: Now) -> None:
+        """A gap is fetched at once; a doubt may be over before the second look at it is due."""
+        if isinstance(change, Gap):
+            self._requests.rung(change.account, now.s)
+            self._effects.append(Ring(Bell(change.account, change.since_ms, BellReason.GAP)))
+        else:
+            self._requests.doubted(change.account, now.s)
+
+    def _event(self, kind: str, now: Now, **facts: Any) -> None:
+        self._effects.append(JournalEvent(kind, facts, now.ms))
+
+    def _log(self, level: int, message: str, **facts: Any) -> None:
+        self._effects.append(Log(level, message, facts))
+
+    def _tell(self, worker: str, ask: Ask) -> None:
+        self._effects.append(Tell(worker, ask))
+
+    # ------------------------------------------------------------------ fills
+
+    def _fills(self, fills: Fills, now: Now) -> None:
+        if fills.heard_s is not None:
+            self.freshness.took_fill(fills.heard_s, now.s)
+            if not self.book.is_live(fills.account) and self._catchup.holds(fills, now.s):
+                return
+        self._apply(fills, now)
+
+    def _apply(self, fills: Fills, now: Now) -> None:
+        changes = self.book.apply(fills)
+        new = {change.fill.identity for change in changes if isinstance(change, Filled)}
+        if fills.source in self.feeds.tallies and self.book.has_gap(fills.account):
+            new.update(fill.identity for fill in fills.fills)  # what waits behind a gap is new too
+        self.feeds.brought(fills.source, fills.account, fills.fills, new, now.s)
+        self._say(changes, now, fills)
+
+    def _release(self, name: str, now: Now) -> None:
+        for fills in self._catchup.release(name):
+            self._apply(fills, now)
+
+    def _funding(self, funding: Funding, now: Now) -> None:
+        self._say(self.book.fund(funding), now)
+
+    def _unlisted(self, unlisted: Unlisted, now: Now) -> None:
+        if not self.book.unlist(unlisted):
+            return
+        facts = {"since_ms": unlisted.since_ms, "until_ms": unlisted.until_ms, "reason": unlisted.reason}
+        self._event("unlisted", now, account=unlisted.account, **facts)
+        self.incidents.unlisted(unlisted, now.s)
+        self._log(logging.WARNING, "fills not listed any more", account=unlisted.account, **facts)
+
+    # ------------------------------------------------------------------ feeds
+
+    def _follows(self, report: Following, now: Now) -> None:
+        """A feed is live at once if it has told all that this engine does not know; else it is fetched."""
+        name, whole_from_ms = report.account, report.whole_from_ms
+        known_ms = self.book.high_water_ms(name) or 0
+        if whole_from_ms is not None and whole_from_ms <= known_ms:
+            self._goes_live(report, now)
+            self._requests.rung(name, now.s)
+            self._effects.append(Ring(Bell(name, None, BellReason.LIVE)))
+            return
+        self._catchup.follows(report, now.s)
+
+    def _fetched(self, report: Fetched, now: Now) -> None:
+        wanted_ms = self._fetch_from_ms(report.account)
+        for following in self._catchup.fetched(report, wanted_ms):
+            self._goes_live(following, now)
+
+    def _not_fetched(self, report: NotFetched, now: Now) -> None:
+        name = report.account
+        for following in self._catchup.failed(name):
+            reason = f"fills from before it came up could not be fetched: {report.reason}"
+            self._feed_is(FeedState(name, following.feed, False, now.s, reason), now)
+        self._release(name, now)
+
+    def _goes_live(self, following: Following, now: Now) -> None:
+        name, was_live = following.account, self.book.is_live(following.account)
+        self._catchup.lost(name, following.feed)
+        self._catchup.went_live(name)
+        self._feed_is(FeedState(name, following.feed, True, following.since_s), now)
+        self._release(name, now)
+        # What was fetched is journalled by now, so that a new tracker knows it, but what waits behind a gap.
+        known_ms = None if self.book.has_gap(name) else self.book.high_water_ms(name)
+        self._tell(following.feed, Live(name, known_ms, following.since_s))
+        if not was_live and (held := self._held.pop(name, None)) is not None:
+            self._reconcile(held, now)
+
+    def _feed(self, state: FeedState, now: Now) -> None:
+        """A feed went down: what it is to be told again begins with its next word."""
+        self._catchup.lost(state.account, state.feed)
+        self._feed_is(state, now)
+
+    def _feed_is(self, state: FeedState, now: Now) -> None:
+        """Tell the book; whether an account's fills come in at all is journalled, and since when not."""
+        was_live, known_ms = self.book.is_live(state.account), self.book.high_water_ms(state.account)
+        self.book.feed(state)
+        self.feeds.state(state, now.s)
+        live = self.book.is_live(state.account)
+        if live != was_live:
+            facts = {"live": live, "since_ms": None if live else known_ms, "reason": state.reason}
+            self._event("feed", now, account=state.account, **facts)
+
+    def _fetch_if_due(self, name: str, now: Now) -> None:
+        from_ms = self._fetch_from_ms(name)
+        if from_ms is None or not self._catchup.is_due(name, now.s, live=self.book.is_live(name)):
+            return
+        if self._has_reconciler:
+            self._effects.append(Ring(Bell(name, from_ms, BellReason.FEED)))
+            self._catchup.asked(name, now.s)
+
+    def _fetch_from_ms(self, name: str) -> int | None:
+        """From when on fills are wanted for a feed that comes up: from where they are known, or a while
+        before the first statement; None until there is one."""
+        known_ms = self.book.high_water_ms(name)
+        if known_ms is not None:
+            return max(0, known_ms - OVERLAP_MS)
+        held = self._held.get(name)
+        return None if held is None else max(0, held.time_ms - FIRST_LOOK_MS)
+
+    def _heard(self, heard: Heard, now: Now) -> None:
+        self.freshness.heard_feed(heard.feed, heard.at_s)
+        self._refresh(now)
+
+    # ------------------------------------------------------------------ prices
+
+    def _marks(self, marks: Marks, now: Now) -> None:
+        self.freshness.heard_prices(marks.heard_s, marks.missing)
+        for name in self.book.mark(marks):
+            self._moved[name] = None
+        self._refresh(now)
+
+    def _revalue(self, name: Name, now: Now) -> None:
+        """A mark moved: worth a message when unrealised P&L did, by more than the threshold."""
+        view = self.book.view(*name)
+        self._updated_ms[name] = now.ms
+        pnl, told = figures(view).unrealized, self._told_pnl.get(name)
+        if pnl is not None and self._is_material(pnl, told):
+            self._told_pnl[name] = pnl
+            self._effects.append(PublishPrice(view, now.ms))
+        self._effects.append(Show(view, now.ms))
+
+    def _is_material(self, pnl: Decimal, told: Decimal | None) -> bool:
+        if told is None:
+            return True
+        with exactly():
+            return abs(pnl - told) > self.watched.min_pnl_change
+
+    # ------------------------------------------------------------------ statements
+
+    def _reconcile(self, statement: Statement, now: Now) -> None:
+        name = statement.account
+        self.freshness.heard_statement(name, statement.asked_s, pushed=statement.pushed)
+        first = not self.book.is_stated(name)
+        waited = now.s - self._watched_s[name] > FEED_WAIT_S
+        if first and not self.book.is_live(name) and not waited:
+            self._held[name] = statement
+            return
+        changes = self.book.settle(statement)
+        self.freshness.stated(name, self.book.statement_asked_s(name))
+        self._refresh(now)
+        if first and self.book.is_stated(name):
+            self._event("stated", now, account=name, base_ms=self.book.base_ms()[name])
+        drifted = {change.key for change in changes if isinstance(change, Drift)}
+        differing = sorted(drifted | set(self.book.doubtful_keys(name)))
+        self._effects.append(RecordStatement(statement, tuple(differing), now.ms))
+        self._say(changes, now)
+        if (
+            not statement.pushed
+        ):  # it tells a later time, for the snapshot too; pushes come too often for that
+            self._moved.update(dict.fromkeys((name, key) for key in self.book.keys(name)))
+
+    # ------------------------------------------------------------------ accounts
+
+    def _notice(self, notice: Notice, _now: Now) -> None:
+        if self.book.notice(notice):
+            facts = {"account": notice.account, "code": notice.code.value, "text": notice.text}
+            self._log(logging.WARNING, "notice", **facts)
+
+    def _not_watched(self, report: NotWatched, now: Now) -> None:
+        name = report.account
+        if report.place is Place.DEXES:
+            self._requests.seen(name, now.s)
+        if self.book.not_watched(report):
+            text = ", ".join(report.holdings) or "nothing"
+            facts = {"account": name, "place": report.place.value, "holds": text}
+            self._log(logging.WARNING, "what is not watched", **facts)
+        if report.place is Place.TRADED:
+            self._look(name, BellReason.SPOT, now)
+
+    def _look(self, name: str, reason: BellReason, now: Now) -> bool:
+        """Ask what the account holds elsewhere; False when it cannot be asked now, or was just asked."""
+        if not self._has_reconciler or not self._requests.may_look(name, now.s):
+            return False
+        self._effects.append(Ring(Bell(name, None, reason)))
+        return True
+
+    def _mode(self, mode: AccountMode, _now: Now) -> None:
+        self.book.mode(mode)
+
+    def _role(self, role: AccountRole, _now: Now) -> None:
+        self.book.role(role)
+
+    def _happened(self, happened: Happened, _now: Now) -> None:
+        if self.book.happen(happened):
+            facts = {"account": happened.account, "kind": happened.kind, "text": happened.text}
+            self._log(logging.INFO, "happened", **facts)
+
+    # ------------------------------------------------------------------ workers
+
+    @property
+    def _has_reconciler(self) -> bool:
+        return any(joined.kind == "reconcile" for joined in self._workers.values())
+
+    def _joined(self, joined: Joined, _now: Now) -> None:
+        self._workers[joined.worker] = joined
+        self.book.forget_notices(joined.worker)
+        self._tell(joined.worker, self._welcome(joined, self.watched.addresses))
+        if joined.kind == "reconcile":  # who was asked before is gone
+            self._catchup.ask_again()
+            self._requests.ask_again()
+
+    def _left(self, left: Left, now: Now) -> None:
+        """A worker's process is dead: its feed is down, whatever it said last."""
+        self._workers.pop(left.worker, None)
+        if left.kind == "fill":
+            for name in self.watched.addresses:
+                self._feed(FeedState(name, left.worker, False, now.s, "its process is gone"), now)
+
+    def _is_same(self, joined: Joined, name: str) -> bool:
+        """Whether a worker takes the name for the address that it stands for."""
+        return joined.addresses.get(name) == self.watched.addresses.get(name)
+
+    def _welcome(self, joined: Joined, names: Collection[str]) -> Welcome:
+        """Up to when the fills are known; and what is known of an account, to whom the name stands for the
+        same address."""
+        marks_ms = {name: self.book.high_water_ms(name) for name in names}
+        modes = {name: mode for name, mode in self.book.modes().items() if self._is_same(joined, name)}
+        roles = {name: role for name, role in self.book.roles().items() if self._is_same(joined, name)}
+        return Welcome(marks_ms, modes, roles)
+
+
+def _after(change: Filled, view: View) -> View:
+    """The position right after this fill: of several fills taken together each is told with its own."""
+    time_ms = change.fill.time_ms
+    as_of_ms = None if view.as_of_ms is None else min(view.as_of_ms, time_ms)
+    if change.position is view.position and as_of_ms == view.as_of_ms:
+        return view
+    return replace(view, position=change.position, last_fill_ms=time_ms, as_of_ms=as_of_ms)
+
+
+_HANDLERS: dict[type, Callable[[Engine, Any, Now], None]] = {
+    Fills: Engine._fills,
+    Marks: Engine._marks,
+    Statement: Engine._reconcile,
+    Funding: Engine._funding,
+    Following: Engine._follows,
+    Fetched: Engine._fetched,
+    NotFetched: Engine._not_fetched,
+    FeedState: Engine._feed,
+    Heard: Engine._heard,
+    Unlisted: Engine._unlisted,
+    Notice: Engine._notice,
+    NotWatched: Engine._not_watched,
+    AccountMode: Engine._mode,
+    AccountRole: Engine._role,
+    Happened: Engine._happened,
+    Joined: Engine._joined,
+    Left: Engine._left,
+}

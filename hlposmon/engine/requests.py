@@ -1,0 +1,95 @@
+"""What is asked of the workers that reconcile, and when it is asked again, as the worker may have died.
+
+A gap is asked for at once, a doubt a little later (it may be over by then), both again and again while they
+last. What an account holds where no push tells it is asked for now and then. Pure: times are given.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from hlposmon.domain.reports import Bell, BellReason
+from hlposmon.engine.deadlines import Deadlines
+
+AGAIN_S = 3.0
+# Two statements must be this far apart to count as two.
+SECOND_LOOK_S = 2.2
+# What an account holds elsewhere is asked for by REST where no push has told it for so long; and no sooner
+# than this after the last time.
+UNSEEN_S, LOOK_AGAIN_S = 5.0, 30.0
+SEEN_S = 180.0
+
+
+class Requests:
+    """Bells that are due, by account."""
+
+    def __init__(self) -> None:
+        self._rung_s: dict[str, float] = {}
+        self._second_look_s: dict[str, float] = {}
+        self._look_due = Deadlines[str]()
+        self._looked_s: dict[str, float] = {}
+
+    # ------------------------------------------------------------------ doubts
+
+    def rung(self, account: str, now_s: float) -> None:
+        """A statement of this account was asked for now."""
+        self._rung_s[account] = now_s
+
+    def doubted(self, account: str, now_s: float) -> None:
+        """A statement differs from the book for the first time."""
+        self._second_look_s.setdefault(account, now_s + SECOND_LOOK_S)
+
+    def ask_again(self) -> None:
+        """There is a new worker, which has heard nothing yet."""
+        self._rung_s.clear()
+
+    def due(self, doubtful: Mapping[str, int], unclear: Iterable[str], now_s: float) -> list[Bell]:
+        """The bells that are due now. `doubtful` has the accounts in doubt, and since when their fills are
+        wanted; `unclear` those whose account mode is in doubt."""
+        bells = []
+        for name, due_s in list(self._second_look_s.items()):
+            if now_s >= due_s:
+                del self._second_look_s[name]
+                if name in doubtful:
+                    bells.append(Bell(name, doubtful[name], BellReason.DOUBT))
+                    self.rung(name, now_s)
+        for name, since_ms in doubtful.items():
+            if self._is_quiet(name, now_s) and name not in self._second_look_s:
+                bells.append(Bell(name, since_ms, BellReason.STILL_IN_DOUBT))
+                self.rung(name, now_s)
+        for name in unclear:
+            if self._is_quiet(name, now_s):
+                bells.append(Bell(name, None, BellReason.MODE))
+                self.rung(name, now_s)
+        return bells
+
+    def _is_quiet(self, account: str, now_s: float) -> bool:
+        return now_s - self._rung_s.get(account, 0.0) > AGAIN_S
+
+    # ------------------------------------------------------------------ looks
+
+    def watch(self, accounts: Iterable[str], kept: Collection[str], now_s: float) -> None:
+        """Watch these accounts; of those not `kept` nothing is known."""
+        for known in (self._rung_s, self._second_look_s, self._looked_s):
+            for name in known.keys() - kept:
+                del known[name]
+        for name in accounts:
+            if name not in kept:
+                self._look_due.set(name, now_s + UNSEEN_S)
+
+    def seen(self, account: str, now_s: float) -> None:
+        """A push told what the account holds elsewhere."""
+        self._look_due.set(account, now_s + SEEN_S)
+
+    def unseen(self, now_s: float) -> list[str]:
+        """Accounts of which no push has told for long what they hold elsewhere."""
+        return self._look_due.take(now_s)
+
+    def look_later(self, account: str, now_s: float) -> None:
+        """It cannot be looked at yet, or has just been: again later, if no push tells before."""
+        self._look_due.set(account, now_s + AGAIN_S)
+
+    def may_look(self, account: str, now_s: float) -> bool:
+        """Whether the last look is long enough ago; then this one counts."""
+        if now_s - self._looked_s.get(account, -LOOK_AGAIN_S) < LOOK_AGAIN_S:
+            return False
+        self._looked_s[account] = now_s
+        return True

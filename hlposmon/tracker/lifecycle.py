@@ -1,0 +1,99 @@
+"""A tracker's start, reload and end: what its engine begins with, watches, and leaves behind."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from hlposmon import __version__
+from hlposmon.config import Settings
+from hlposmon.engine.effects import Now
+from hlposmon.engine.engine import Engine, Watched
+from hlposmon.engine.freshness import Limits
+from hlposmon.history.writer import History
+from hlposmon.journal.lines import checkpoint, event
+from hlposmon.journal.writer import Journal
+from hlposmon.supervision.logs import fields
+from hlposmon.system.clock import now_ms
+from hlposmon.tracker.archive import Archive
+
+log = logging.getLogger(__name__)
+
+
+def watched_by(settings: Settings) -> Watched:
+    """What these settings have watched. A feed is late after 5 intervals, stale after 15."""
+    price_s, reconcile_s = settings.prices.interval_s, settings.reconcile.interval_s
+    others = (f"fill-{number}" for number in range(2, settings.hyperliquid.fill_feeds + 1))
+    return Watched(
+        addresses={account.name: account.address for account in settings.hyperliquid.accounts},
+        feeds=("fill", *others),
+        limits=Limits(
+            fills=(5.0, 15.0),
+            prices=(max(5.0, 5 * price_s), max(15.0, 15 * price_s)),
+            reconcile=(max(120.0, 2 * reconcile_s), max(300.0, 5 * reconcile_s)),
+        ),
+        min_pnl_change=settings.stream.min_pnl_change,
+    )
+
+
+class Lifecycle:
+    """`settings` are those of now."""
+
+    def __init__(self, settings: Settings, engine: Engine, *, beat: Callable[[], None]) -> None:
+        self.settings, self._engine = settings, engine
+        fsync = settings.audit.fsync
+        self._history = History(settings.paths.state_dir, fsync=fsync, beat=beat)
+        self._journal = Journal(
+            settings.paths.log_dir,
+            fsync=fsync,
+            checkpoint=self._checkpoint,
+            sealed=self._history.take,
+            kept_seq=lambda: self._history.seq,
+        )
+        self.archive = Archive(self._journal, self._history, beat=beat)
+
+    def recover(self, now: Now) -> None:
+        """Take up what outlived the tracker before; call once, first."""
+        found = self.archive.recover(now.s, now.ms)
+        addresses = self._engine.watched.addresses
+        ours = {name for name, address in addresses.items() if found.addresses.get(name) == address}
+        if found.mode not in ("", self.settings.world):
+            log.warning("another world's journal is not taken up", extra=fields(mode=found.mode))
+            ours = set()
+        memories = [memory for memory in found.memories.values() if memory.account in ours]
+        self._engine.recall(
+            memories,
+            {name: ms for name, ms in found.base_ms.items() if name in ours},
+            {name: since_ms for name, since_ms in found.unsure.items() if name in ours},
+            now,
+        )
+        facts = {"version": __version__, "mode": self.settings.world, "accounts": dict(addresses)}
+        self._journal.append(event("start", now_ms=now.ms, **facts, recovered=len(memories)), now.ms)
+        self._journal.append_checkpoint(now.ms)
+        self.archive.commit(now.s, now.ms)
+        where = {"audit": self._journal.folder, "history": self._history.path}
+        log.info("tracker up", extra=fields(recovered=len(memories), **where))
+
+    def reload(self, settings: Settings) -> Watched:
+        """The settings from now on, and what they have watched."""
+        self.settings = settings
+        self._journal.fsync = settings.audit.fsync
+        self._history.set_fsync(settings.audit.fsync)
+        return watched_by(settings)
+
+    def leave(self, until_s: float) -> None:
+        """Say that it ends, and write what can be written until then."""
+        self._journal.append(event("stop", now_ms=now_ms(), backlog=self._journal.backlog), now_ms())
+        now_s = time.monotonic()
+        self.archive.close(now_s, now_ms(), within_s=max(0.5, until_s - now_s))
+
+    def _checkpoint(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the book."""
+        book = self._engine.book
+        return checkpoint(
+            book.memories(),
+            book.base_ms(),
+            dict(self._engine.watched.addresses),
+            unsure=book.unsure(),
+            mode=self.settings.world,
+        )

@@ -1,0 +1,182 @@
+"""The tracker's ends of the workers' queues: who has joined, what they bring, live fills before all else."""
+
+import logging
+import selectors
+import socket
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from decimal import Decimal
+
+from hlposmon.domain.reports import Ask, Bell, Connected, Joined, Left, Marks, Report
+from hlposmon.errors import WireError
+from hlposmon.ipc.queue import Queue, QueueBroken, accept
+from hlposmon.metrics.measures import Counts
+from hlposmon.supervision.logs import fields
+
+log = logging.getLogger(__name__)
+
+
+class WorkerQueues:
+    """The queues of all workers.
+
+    `addresses` are those that are watched now, by account name. A report is passed over when its worker
+    takes the name for another address: a name may have come to stand for another one since.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        selector: selectors.BaseSelector,
+        addresses: dict[str, str],
+        counts: Counts,
+    ) -> None:
+        listener.setblocking(False)
+        self.addresses = addresses
+        self._listener, self._selector, self._counts = listener, selector, counts
+        selector.register(listener, selectors.EVENT_READ)
+        self._queues: dict[Queue, Joined | None] = {}
+        self._ended: list[tuple[Queue, Joined | None]] = []
+        self._served: dict[Queue, int] = {}  # when each had its last turn
+        self._turn = 0
+        self._fill_queues: list[Queue] = []
+        self._price_queues: list[Queue] = []
+        self._other_queues: list[Queue] = []
+
+    def waiting_bytes(self) -> dict[str, int]:
+        """By worker: what it has sent and was not taken yet."""
+        waiting: dict[str, int] = {}
+        for queue, joined in self._queues.items():
+            name = _name_of(joined)
+            waiting[name] = waiting.get(name, 0) + queue.waiting_bytes()
+        return waiting
+
+    def accept_all(self) -> None:
+        """Take in the workers that wait at the listening socket."""
+        while (queue := accept(self._listener)) is not None:
+            self._queues[queue] = None
+            self._selector.register(queue, selectors.EVENT_READ)
+            self._sort()
+
+    def reports(self, *, most: int) -> Iterator[Report]:
+        """Up to `most` reports of all workers but those of prices.
+
+        Before each report of another worker the feeds of fills are looked at: whoever connected first and
+        however much a fetch has to say, a live fill is taken next. The others take turns, and who was not
+        reached goes first the next time. When nothing is left, those whose processes are gone are said to
+        have left: so that of two feeds that follow one another the second is known to be up before.
+        """
+        for _ in range(most):
+            report = self._next_of(self._fill_queues) or self._next_of(self._by_turns())
+            if report is None:
+                yield from self._departures()
+                return
+            yield report
+
+    def latest_marks(self) -> Marks | None:
+        """All waiting prices as one batch: of several for a coin the newest."""
+        merged: dict[str, Decimal] = {}
+        newest: Marks | None = None
+        for _ in range(1000):
+            report = self._next_of(self._price_queues)
+            if report is None:
+                break
+            if isinstance(report, Marks):
+                merged |= report.prices
+                newest = report if newest is None or report.heard_s >= newest.heard_s else newest
+        return None if newest is None else replace(newest, prices=merged)
+
+    def has_fills(self) -> bool:
+        """Whether a feed of fills, or a worker that has not said what it is, has something now."""
+        return any(
+            not queue.empty()
+            for queue, joined in self._queues.items()
+            if joined is None or joined.kind == "fill"
+        )
+
+    def tell(self, worker: str, ask: Ask) -> None:
+        """Say something to one worker; nobody hears it when it is gone."""
+        for queue, joined in list(self._queues.items()):
+            if joined is not None and joined.worker == worker:
+                _put(queue, ask)
+
+    def ring(self, bell: Bell) -> None:
+        """Ring at the workers that reconcile."""
+        for queue, joined in list(self._queues.items()):
+            if joined is not None and joined.kind == "reconcile":
+                _put(queue, bell)
+
+    def close(self) -> None:
+        for queue in (*self._queues, *(queue for queue, _ in self._ended)):
+            self._selector.unregister(queue)
+            queue.close()
+        self._queues.clear()
+        self._ended.clear()
+
+    # ------------------------------------------------------------------ within
+
+    def _sort(self) -> None:
+        """By what they bring; one that is new is asked what it is with the others."""
+        kinds = {queue: "" if joined is None else joined.kind for queue, joined in self._queues.items()}
+        self._fill_queues = [queue for queue, kind in kinds.items() if kind == "fill"]
+        self._price_queues = [queue for queue, kind in kinds.items() if kind == "price"]
+        self._other_queues = [queue for queue, kind in kinds.items() if kind not in ("fill", "price")]
+
+    def _by_turns(self) -> list[Queue]:
+        return sorted(self._other_queues, key=lambda queue: self._served.get(queue, 0))
+
+    def _next_of(self, queues: Iterable[Queue]) -> Report | None:
+        """The first report that waits in one of these, and is of an account as it is watched now."""
+        for queue in queues:
+            while (report := self._next(queue)) is not None:
+                self._turn += 1
+                self._served[queue] = self._turn
+                if isinstance(report, Joined):
+                    self._queues[queue] = report
+                    self._sort()
+                    log.info("worker joined", extra=fields(worker=report.worker))
+                elif isinstance(report, Connected):
+                    self._counts.connected(report.worker, report.count)
+                    continue
+                if self._is_watched(report, self._queues.get(queue)):
+                    return report
+        return None
+
+    def _is_watched(self, report: Report, joined: Joined | None) -> bool:
+        name = getattr(report, "account", None)
+        if name is None or joined is None or not joined.addresses:
+            return True
+        return joined.addresses.get(name) == self.addresses.get(name)
+
+    def _next(self, queue: Queue) -> Report | None:
+        try:
+            return queue.get()  # type: ignore[return-value]  # workers only report
+        except QueueBroken:
+            self._ended.append((queue, self._queues.pop(queue)))
+            self._served.pop(queue, None)
+            self._sort()
+            return None
+        except WireError as error:
+            log.error("a worker's message was not understood", extra=fields(reason=error))
+            return None
+
+    def _departures(self) -> Iterator[Report]:
+        """Part with those that have ended. Who has joined again since has not left."""
+        ended, self._ended = self._ended, []
+        for queue, joined in ended:
+            self._selector.unregister(queue)
+            queue.close()
+            log.info("worker left", extra=fields(worker=_name_of(joined)))
+            here = {other.worker for other in self._queues.values() if other is not None}
+            if joined is not None and joined.worker not in here:
+                yield Left(joined.worker, joined.kind)
+
+
+def _name_of(joined: Joined | None) -> str:
+    return "unknown" if joined is None else joined.worker
+
+
+def _put(queue: Queue, ask: Ask) -> None:
+    try:
+        queue.put(ask)
+    except QueueBroken:
+        pass  # its end of file is read in its turn
