@@ -90,7 +90,7 @@ class Holding(FillChain):
         before, untold = self.position, self._untold
         self.position = before.restated(theirs, entry)
         adopted = Adopted(self.account, self.key, reason, before, self.position, time_ms)
-        if reason is Reason.ENTRY:
+        if reason is Reason.ENTRY or reason is Reason.STATED:
             return [adopted]
         self.based = True
         self.base_ms = time_ms

@@ -46,6 +46,8 @@ class Line:
     drift: str | None = None
     # Why the venue's last row of it could not be read: what it states now is not known.
     unread: str | None = None
+    # Why the venue's own statements contradict each other, where nothing but these is known.
+    disputed: str | None = None
     marked_s: float = 0.0
     agreed_ms: int | None = None
     matched_ms: int | None = None
@@ -79,7 +81,8 @@ class Line:
         known_ms = max(holding.known_ms, self.last_fill_ms or 0, agreed_ms)
         return min([known_ms, *(since_ms for since_ms in wanted if since_ms is not None)])
 
-    def view(self, whole_ms: int | None = None) -> View:
+    def view(self, proof: Proof, whole_ms: int | None = None) -> View:
+        """What may be shown of it: proven by the law `proof`; no fills known to be whole after `whole_ms`."""
         holding = self.holding
         stated = self.stated if holding.position.size else None
         # Margin and liquidation price are of the size that the venue stated, and of no other.
@@ -96,7 +99,7 @@ class Line:
             liquidation_price=stated.liquidation_price if stated and same else None,
             last_fill_ms=self.last_fill_ms,
             in_doubt=self.is_doubtful,
-            proof=Proof.FILLS,
+            proof=proof,
             as_of_ms=self.as_of_ms(whole_ms),
         )
 
@@ -280,6 +283,7 @@ class Line:
             self.suspicion,
             self.entry_since_ms,
             self.unread,
+            self.disputed,
             self.drift,
             holding.position,
         )
@@ -292,6 +296,7 @@ class Line:
             or self.suspicion is not None
             or self.entry_since_ms is not None
             or self.unread is not None
+            or self.disputed is not None
         )
 
     @property
@@ -313,6 +318,7 @@ class Line:
             stated=evidence.stated,
             confirmed=evidence.confirmed,
             feed_down=evidence.feed_down,
+            rests_on_fills=evidence.rests_on_fills,
             gap=gap,
             doubt=doubt,
             drift=self.drift,
@@ -336,6 +342,8 @@ class Line:
             doubt = "the venue states another entry price: fills are asked for that the book may lack"
         elif self.unread is not None:
             doubt = f"the venue's row of it could not be read: {self.unread}"
+        elif self.disputed is not None:
+            doubt = self.disputed
         return gap, doubt
 
 

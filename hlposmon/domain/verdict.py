@@ -69,7 +69,8 @@ class Evidence:
 
     `stated`: the venue has stated the account. `confirmed`: it has done so since the feed of fills
     last came up, and agreed. `feed_down` is the reason, None while a feed is live. `open` is False
-    for a flat position, whose figures need no price.
+    for a flat position, whose figures need no price. `rests_on_fills` is False where the venue's word is
+    all there is: then no feed of fills is asked for.
     """
 
     stated: bool
@@ -79,6 +80,7 @@ class Evidence:
     doubt: str | None = None
     drift: str | None = None
     open: bool = True
+    rests_on_fills: bool = True
 
 
 # Before anybody has said how old the feeds are, nothing counts as heard.
@@ -93,12 +95,16 @@ def judge(evidence: Evidence, freshness: Freshness) -> tuple[Verdict, str | None
         down = f"; {evidence.feed_down}" if evidence.feed_down else ""
         return Verdict.UNPROVEN, f"no statement from the venue yet{down}"
     fills, prices, statements, behind = freshness.decisive
+    if not evidence.rests_on_fills:
+        fills = behind = None
     for silence in (fills, prices if evidence.open else None, statements):
         if silence is not None:
             return Verdict.STALE, silence
     for doubt in (evidence.gap, evidence.doubt, evidence.feed_down, behind):
         if doubt is not None:
             return Verdict.UNPROVEN, doubt
+    if not evidence.confirmed and not evidence.rests_on_fills:
+        return Verdict.UNPROVEN, "not yet stated again since the start"
     if not evidence.confirmed:
         return Verdict.UNPROVEN, "not yet confirmed by a statement since the feed of fills came up"
     return Verdict.PROVEN, None

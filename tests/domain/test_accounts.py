@@ -59,6 +59,7 @@ def test_an_equity_that_falls_to_zero_is_not_shown_until_the_mode_is_known_anew(
     desk = Desk()
     desk.stated("", at=0)
     desk.book.settle(replace(statement("", at=5), equity=ZERO))
+    assert desk.book.modes_in_doubt() == [ACCOUNT]
     assert desk.book.is_mode_in_doubt(ACCOUNT)
     assert desk.book.account(ACCOUNT).equity is None
     assert "asked again" in desk.book.account(ACCOUNT).equity_reason

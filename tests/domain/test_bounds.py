@@ -43,7 +43,7 @@ def flow(count: int, *, step_ms: int, first: int = 0) -> list[Fill]:
 
 
 def holding_of(desk: Desk) -> Holding:
-    return desk.book._accounts[ACCOUNT].lines[key("BTC")].holding
+    return desk.book._accounts[ACCOUNT].scopes[""].lines[key("BTC")].holding
 
 
 def per_fill_us(began: float, count: int) -> float:
