@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from hlposmon.domain.rendering import (
-    entry,
-    figures,
+    Rendered,
+    Renderer,
     fill_id,
     is_listed,
     money,
@@ -21,31 +21,31 @@ from hlposmon.domain.views import AccountView, View
 T = TypeVar("T")
 
 
-def position(view: View, updated_ms: int | None) -> dict[str, Any]:
-    held, shown = view.position, figures(view)
-    venue, _, coin = view.key.split(":", 2)
+def position(shown: Rendered, updated_ms: int | None) -> dict[str, Any]:
+    view = shown.view
+    held = view.position
     return {
-        "key": view.key,
-        "account": view.account,
-        "venue": venue,
-        "coin": coin,
-        "symbol": symbol_of(view.key),
+        "key": shown.key,
+        "account": shown.account,
+        "venue": shown.venue,
+        "coin": shown.coin,
+        "symbol": shown.symbol,
         "side": side_of(held.size),
-        "quantity": number(abs(held.size)),
-        "size": number(held.size),
-        "entry_price": entry(held.entry_price),
-        "current_price": number(view.mark),
-        "mark_price": number(view.mark),
-        "unrealized_pnl": money(shown.unrealized),
-        "realized_pnl": money(held.realized),
-        "closed_pnl": money(held.closed_pnl),
-        "fees": money(held.fees),
-        "funding": money(held.funding),
-        "total_pnl": money(shown.total),
-        "notional_value": money(shown.notional),
-        "leverage": number(view.leverage),
-        "margin_used": money(view.margin_used),
-        "liquidation_price": number(view.liquidation_price),
+        "quantity": shown.quantity,
+        "size": shown.size,
+        "entry_price": shown.entry_price,
+        "current_price": shown.mark_price,
+        "mark_price": shown.mark_price,
+        "unrealized_pnl": shown.unrealized_pnl,
+        "realized_pnl": shown.realized_pnl,
+        "closed_pnl": shown.closed_pnl,
+        "fees": shown.fees,
+        "funding": shown.funding,
+        "total_pnl": shown.total_pnl,
+        "notional_value": shown.notional_value,
+        "leverage": shown.leverage,
+        "margin_used": shown.margin_used,
+        "liquidation_price": shown.liquidation_price,
         "fills": held.fills,
         "verdict": view.verdict.value,
         "verdict_reason": view.reason,
@@ -74,14 +74,14 @@ def fill(one: Fill) -> dict[str, Any]:
 
 
 def positions(
-    views: Iterable[View], updated_ms: Callable[[str, str], int | None]
+    views: Iterable[View], renderer: Renderer, updated_ms: Callable[[str, str], int | None]
 ) -> dict[str, dict[str, Any]]:
     """The positions of one account by symbol, by key where a symbol would stand for two."""
     listed = [view for view in views if is_listed(view)]
     held = Counter(symbol_of(view.key) for view in listed)
     return {
         symbol_of(view.key) if held[symbol_of(view.key)] == 1 else view.key: position(
-            view, updated_ms(view.account, view.key)
+            renderer.render(view), updated_ms(view.account, view.key)
         )
         for view in listed
     }

@@ -8,7 +8,7 @@ from typing import Any
 from hlposmon.api import messages
 from hlposmon.api.subscribers import Published, Subscribers
 from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, Healed, VerdictChanged
-from hlposmon.domain.rendering import number, symbol_of, time_text
+from hlposmon.domain.rendering import Renderer, number, symbol_of, time_text
 from hlposmon.domain.views import View
 from hlposmon.serving.frames import text_frame
 from hlposmon.text import dumps
@@ -17,8 +17,8 @@ from hlposmon.text import dumps
 class Publisher:
     """Numbers messages and encodes them; `flush` sends them."""
 
-    def __init__(self, subscribers: Subscribers) -> None:
-        self._subscribers = subscribers
+    def __init__(self, subscribers: Subscribers, renderer: Renderer) -> None:
+        self._subscribers, self._renderer = subscribers, renderer
         self._first_seq = subscribers.seq
 
     @property
@@ -69,7 +69,12 @@ class Publisher:
                 pass  # the verdict that follows from it says so
 
     def _update(self, event: str, view: View, now_ms: int, **more: Any) -> None:
-        facts = {"event_type": event, "position": messages.position(view, now_ms), "fill": None, **more}
+        facts = {
+            "event_type": event,
+            "position": messages.position(self._renderer.render(view), now_ms),
+            "fill": None,
+            **more,
+        }
         self._send("position_update", event, view, now_ms, facts)
 
     def _announce(self, kind: str, view: View, now_ms: int, **facts: Any) -> None:

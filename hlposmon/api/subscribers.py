@@ -107,15 +107,15 @@ class Subscribers:
         while len(self._replay) > REPLAY_MESSAGES or self.replay_bytes > REPLAY_BYTES:
             self.replay_bytes -= len(self._replay.popleft().frame)
 
-    def flush(self, most_s: float = FLUSH_S) -> None:
-        """Send everyone what it lacks, for so long at most; who is not reached is first the next time."""
+    def flush(self, most_s: float | None = None) -> None:
+        """Send everyone what it lacks, for FLUSH_S or so long; who is not reached is first next time."""
         if self._current and next(iter(self._current.values())).sent_seq != self.seq:
             self._lagging |= self._current
             self._current.clear()
         if not self._lagging:
             self.is_owed = False
             return
-        until_s = self._clock() + most_s
+        until_s = self._clock() + (FLUSH_S if most_s is None else most_s)
         slices: Slices = {}
         was_sent, left = False, len(self._lagging)
         for peer, listener in list(self._lagging.items()):

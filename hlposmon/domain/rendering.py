@@ -6,11 +6,12 @@ made endless is rounded half-even to ten decimals. Which message
 or record holds which field is not decided here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import Any
+from functools import lru_cache
+from typing import Any, overload
 
 from hlposmon.domain.amounts import CONTEXT, ZERO, exactly, plain
 from hlposmon.domain.instrument import Instrument
@@ -22,40 +23,65 @@ _TEN_DIGITS = Context(prec=10, rounding=ROUND_HALF_EVEN)
 _TEN_DECIMALS = Decimal(1).scaleb(-10)
 # Room for ten decimals behind the largest product that CONTEXT holds.
 _WIDE = Context(prec=200, rounding=ROUND_HALF_EVEN)
-_CENTS = 2
+_DECIMALS, _CENTS = 10, 2
 
 
+@lru_cache(maxsize=256)
+def _second_text(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+@overload
+def time_text(ms: int) -> str: ...
+@overload
+def time_text(ms: int | None) -> str | None: ...
 def time_text(ms: int | None) -> str | None:
     """Unix milliseconds as `2026-11-20T10:00:00.123Z`."""
     if ms is None:
         return None
-    whole = datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{whole}.{ms % 1000:03d}Z"
+    second, rest = divmod(ms, 1000)
+    return f"{_second_text(second)}.{rest:03d}Z"
 
 
+@overload
+def number(value: Decimal) -> str: ...
+@overload
+def number(value: Decimal | None) -> str | None: ...
 def number(value: Decimal | None) -> str | None:
     """All digits, without trailing zeros."""
-    return None if value is None else plain(value.normalize(CONTEXT))
+    if value is None:
+        return None
+    text = plain(value)
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+@overload
+def entry(value: Decimal) -> str: ...
+@overload
+def entry(value: Decimal | None) -> str | None: ...
 def entry(value: Decimal | None) -> str | None:
     """An average price: ten significant digits."""
     return None if value is None else number(_TEN_DIGITS.plus(value))
 
 
+@overload
+def money(value: Decimal) -> str: ...
+@overload
+def money(value: Decimal | None) -> str | None: ...
 def money(value: Decimal | None) -> str | None:
     """At least cents, at most ten decimals."""
     if value is None:
         return None
-    if value.as_tuple().exponent < -10:  # type: ignore[operator]  # never NaN
-        value = value.quantize(_TEN_DECIMALS, context=_WIDE)
-    text = plain(value.normalize(CONTEXT))
-    _, _, decimals = text.partition(".")
-    if len(decimals) < _CENTS:
-        text = (text if decimals else text + ".") + "0" * (_CENTS - len(decimals))
-    return text
+    text = plain(value)
+    whole, _, decimals = text.partition(".")
+    if len(decimals) > _DECIMALS:
+        text = plain(value.quantize(_TEN_DECIMALS, context=_WIDE))
+        whole, _, decimals = text.partition(".")
+    decimals = decimals.rstrip("0")
+    return f"{whole}.{decimals:0<{_CENTS}}"
 
 
+@lru_cache(maxsize=100_000)
 def symbol_of(key: str) -> str:
     """`BTC-USD` for `hyperliquid:Perp:BTC`; the bare name for what is not a perpetual."""
     return Instrument.of(key).label
@@ -74,17 +100,95 @@ class Figures:
     total: Decimal | None
 
 
+_UNKNOWN = Figures(None, None, None)
+
+
 def figures(view: View) -> Figures:
     """`total = realised + unrealised - fees + funding`; None where there is no mark for an open one."""
-    position = view.position
-    with exactly():
-        booked = position.realized - position.fees + position.funding
-        if position.is_flat:
-            return Figures(ZERO, ZERO, booked)
-        if view.mark is None:
-            return Figures(None, None, None)
-        unrealized = position.unrealized(view.mark)
-        return Figures(unrealized, position.notional(view.mark), booked + unrealized)
+    position, mark = view.position, view.mark
+    if position.size and mark is None:
+        return _UNKNOWN
+    add = CONTEXT.add
+    booked = add(CONTEXT.subtract(position.realized, position.fees), position.funding)
+    if not position.size or mark is None:
+        return Figures(ZERO, ZERO, booked)
+    value = CONTEXT.multiply(position.size, mark)
+    unrealized = CONTEXT.subtract(value, position.cost)
+    return Figures(unrealized, abs(value) if value.is_signed() else value, add(booked, unrealized))
+
+
+class Rendered:
+    """A position's figures as text, each made anew only when what it follows from is another.
+
+    One object serves one position: stream messages, the summary and the snapshot show the same digits.
+    """
+
+    __slots__ = (
+        "account", "closed_pnl", "coin", "entry_price", "fees", "funding", "key", "leverage",
+        "liquidation_price", "margin_used", "mark_price", "notional_value", "quantity", "realized_pnl",
+        "size", "symbol", "total_pnl", "unrealized_pnl", "venue", "view",
+    )  # fmt: skip
+
+    def __init__(self, view: View) -> None:
+        self.account, self.key, self.symbol = view.account, view.key, symbol_of(view.key)
+        self.venue, _, self.coin = view.key.split(":", 2)
+        self._render_held(view)
+        self._render_value(view)
+        self._render_stated(view)
+        self.view = view
+
+    def update(self, view: View) -> None:
+        """The position is like this now."""
+        before, self.view = self.view, view
+        if view.position is not before.position:
+            self._render_held(view)
+            self._render_value(view)
+        elif view.mark is not before.mark:
+            self._render_value(view)
+        if (
+            view.margin_used is not before.margin_used
+            or view.leverage is not before.leverage
+            or view.liquidation_price is not before.liquidation_price
+        ):
+            self._render_stated(view)
+
+    def _render_held(self, view: View) -> None:
+        held = view.position
+        self.size = number(held.size)
+        self.quantity = self.size.lstrip("-")
+        self.entry_price = entry(held.entry_price)
+        self.realized_pnl, self.closed_pnl = money(held.realized), money(held.closed_pnl)
+        self.fees, self.funding = money(held.fees), money(held.funding)
+
+    def _render_value(self, view: View) -> None:
+        shown = figures(view)
+        self.mark_price = number(view.mark)
+        self.unrealized_pnl, self.total_pnl = money(shown.unrealized), money(shown.total)
+        self.notional_value = money(shown.notional)
+
+    def _render_stated(self, view: View) -> None:
+        self.leverage, self.margin_used = number(view.leverage), money(view.margin_used)
+        self.liquidation_price = number(view.liquidation_price)
+
+
+class Renderer:
+    """The rendered positions, by account and key."""
+
+    def __init__(self) -> None:
+        self._rendered: dict[tuple[str, str], Rendered] = {}
+
+    def render(self, view: View) -> Rendered:
+        """The position as text; the object is the same the next time, and changed then."""
+        found = self._rendered.get((view.account, view.key))
+        if found is None:
+            found = self._rendered[view.account, view.key] = Rendered(view)
+        elif found.view is not view:
+            found.update(view)
+        return found
+
+    def keep(self, accounts: Collection[str]) -> None:
+        """Forget the positions of other accounts."""
+        self._rendered = {name: one for name, one in self._rendered.items() if name[0] in accounts}
 
 
 def fill_id(one: Fill) -> str:

@@ -279,7 +279,8 @@ class Engine:
 
     def _fills(self, fills: Fills, now: Now) -> None:
         if fills.heard_s is not None:
-            self.freshness.took_fill(fills.heard_s, now.s)
+            if self.freshness.took_fill(fills.heard_s, now.s):
+                self._refresh(now)
             if not self.book.is_live(fills.account) and self._catchup.holds(fills, now.s):
                 return
         self._apply(fills, now)
@@ -470,7 +471,9 @@ class Engine:
     def _has_reconciler(self) -> bool:
         return any(joined.kind == "reconcile" for joined in self._workers.values())
 
-    def _joined(self, joined: Joined, _now: Now) -> None:
+    def _joined(self, joined: Joined, now: Now) -> None:
+        if joined.worker in self._workers:  # the process before it is gone
+            self._left(Left(joined.worker, joined.kind), now)
         self._workers[joined.worker] = joined
         self.book.forget_notices(joined.worker)
         self._tell(joined.worker, self._welcome(joined, self.watched.addresses))

@@ -73,10 +73,12 @@ class FreshnessOfFeeds:
             self._expect_statement(account)
             self._changed.add(account)
 
-    def took_fill(self, heard_s: float, now_s: float) -> None:
-        """A live fill is taken now that was heard at `heard_s`."""
-        if now_s - heard_s > BEHIND_S:
+    def took_fill(self, heard_s: float, now_s: float) -> bool:
+        """A live fill is taken now that was heard at `heard_s`; whether that is too late."""
+        is_late = now_s - heard_s > BEHIND_S
+        if is_late:
             self._behind_until_s = now_s + BEHIND_FOR_S
+        return is_late
 
     def heard_feed(self, feed: str, at_s: float) -> None:
         self._feeds[feed] = max(at_s, self._feeds.get(feed, at_s))

@@ -15,7 +15,7 @@ import struct
 import zlib
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NamedTuple
 
 from hlposmon.errors import WireError
 
@@ -144,38 +144,102 @@ def encode_record(record: PositionRecord, sequence: int) -> bytes:
         raise ValueError(f"last_fill_ms {record.last_fill_ms} is before 1970, which the layout cannot say")
     if record.proof and record.proof not in PROOFS:
         raise ValueError(f"proof {record.proof!r} is none of {', '.join(PROOFS)}")
+    return _pack(
+        record.key,
+        sequence,
+        record.last_updated_ms,
+        _NO_TIME if record.last_fill_ms is None else record.last_fill_ms,
+        record.fills,
+        _name("account", record.account, 32),
+        _name("key", record.key, 64),
+        _name("symbol", record.symbol, 48),
+        _name("verdict", record.verdict, 16),
+        _reason(record.verdict_reason),
+        _exact("size", record.size),
+        _exact("entry_price", record.entry_price),
+        _rounded("mark_price", record.mark_price),
+        _rounded("unrealized_pnl", record.unrealized_pnl),
+        _rounded("realized_pnl", record.realized_pnl),
+        _rounded("fees", record.fees),
+        _rounded("funding", record.funding),
+        _rounded("notional_value", record.notional_value),
+        _rounded("leverage", record.leverage),
+        _rounded("margin_used", record.margin_used),
+        _rounded("liquidation_price", record.liquidation_price),
+        record.as_of_ms or 0,
+        record.block or 0,
+        _name("proof", record.proof, 16),
+    )
+
+
+def _pack(key: str, *fields: Any) -> bytes:
     try:
-        return _sealed(
-            _RECORD.pack(
-                sequence,
-                record.last_updated_ms,
-                _NO_TIME if record.last_fill_ms is None else record.last_fill_ms,
-                record.fills,
-                _name("account", record.account, 32),
-                _name("key", record.key, 64),
-                _name("symbol", record.symbol, 48),
-                _name("verdict", record.verdict, 16),
-                _reason(record.verdict_reason),
-                _exact("size", record.size),
-                _exact("entry_price", record.entry_price),
-                _rounded("mark_price", record.mark_price),
-                _rounded("unrealized_pnl", record.unrealized_pnl),
-                _rounded("realized_pnl", record.realized_pnl),
-                _rounded("fees", record.fees),
-                _rounded("funding", record.funding),
-                _rounded("notional_value", record.notional_value),
-                _rounded("leverage", record.leverage),
-                _rounded("margin_used", record.margin_used),
-                _rounded("liquidation_price", record.liquidation_price),
-                record.as_of_ms or 0,
-                record.block or 0,
-                _name("proof", record.proof, 16),
-            )
-        )
+        return _sealed(_RECORD.pack(*fields))
     except struct.error as error:
         raise ValueError(
-            f"a time, the block or the count of fills of {record.key} is no 64-bit number: {error}"
+            f"a time, the block or the count of fills of {key} is no 64-bit number: {error}"
         ) from error
+
+
+class RecordTexts(NamedTuple):
+    """A position whose numbers are texts already, as shown elsewhere; the fields are PositionRecord's."""
+
+    account: str
+    key: str
+    symbol: str
+    verdict: str
+    verdict_reason: str
+    size: str
+    entry_price: str | None
+    mark_price: str | None
+    unrealized_pnl: str | None
+    realized_pnl: str
+    fees: str
+    funding: str
+    notional_value: str | None
+    leverage: str | None
+    margin_used: str | None
+    liquidation_price: str | None
+    last_fill_ms: int | None
+    last_updated_ms: int
+    fills: int
+    proof: str
+    as_of_ms: int | None
+    block: int | None
+
+    def record(self) -> PositionRecord:
+        """The same with numbers."""
+        numbers = {name: Decimal(getattr(self, name)) for name in _REQUIRED}
+        texts = {name: getattr(self, name) for name in _OPTIONAL}
+        maybe = {name: None if text is None else Decimal(text) for name, text in texts.items()}
+        return PositionRecord(**{**self._asdict(), **numbers, **maybe})
+
+
+def encode_texts(texts: RecordTexts, sequence: int) -> bytes:
+    """As `encode_record`, of texts: where each fits its field as it is, nothing has to be worked out."""
+    decimals = texts[5:16]
+    if any(text is not None and len(text) > DECIMAL_BYTES for text in decimals):
+        return encode_record(texts.record(), sequence)
+    assert texts.verdict in VERDICTS, texts.verdict
+    last_fill_ms = texts.last_fill_ms
+    if last_fill_ms is not None and last_fill_ms < 0:
+        raise ValueError(f"last_fill_ms {last_fill_ms} is before 1970, which the layout cannot say")
+    return _pack(
+        texts.key,
+        sequence,
+        texts.last_updated_ms,
+        _NO_TIME if last_fill_ms is None else last_fill_ms,
+        texts.fills,
+        _name("account", texts.account, 32),
+        _name("key", texts.key, 64),
+        _name("symbol", texts.symbol, 48),
+        texts.verdict.encode(),
+        _reason(texts.verdict_reason),
+        *(b"" if text is None else text.encode() for text in decimals),
+        texts.as_of_ms or 0,
+        texts.block or 0,
+        texts.proof.encode(),
+    )
 
 
 def fitted(record: PositionRecord) -> PositionRecord:

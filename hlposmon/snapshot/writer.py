@@ -23,9 +23,11 @@ from hlposmon.snapshot.layout import (
     WORDS_PER_BLOCK,
     Header,
     PositionRecord,
+    RecordTexts,
     decode_record,
     encode_header,
     encode_record,
+    encode_texts,
 )
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -67,7 +69,7 @@ class SnapshotWriter:
         """Whether that position can be written without a larger file."""
         return (account, key) in self._slots or self._header.used < self._header.capacity
 
-    def write(self, record: PositionRecord) -> None:
+    def write(self, record: PositionRecord | RecordTexts) -> None:
         """Show this record from now on.
 
         ValueError if it does not fit its block, OSError if there is no room for the larger file that a new
@@ -77,10 +79,10 @@ class SnapshotWriter:
         slot = self._slots.get(name)
         if slot is not None:
             sequence = self._file.next_sequence(1 + slot)
-            self._file.store(1 + slot, sequence, encode_record(record, sequence))
+            self._file.store(1 + slot, sequence, _encoded(record, sequence))
             return
         slot = self._header.used
-        first = encode_record(record, 2)
+        first = _encoded(record, 2)
         if slot == self._header.capacity:
             self._grow()
         self._file.store(1 + slot, 2, first)
@@ -209,6 +211,12 @@ class _MappedFile:
         self._words.release()
         self._bytes.release()
         self._memory.close()
+
+
+def _encoded(record: PositionRecord | RecordTexts, sequence: int) -> bytes:
+    if isinstance(record, RecordTexts):
+        return encode_texts(record, sequence)
+    return encode_record(record, sequence)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

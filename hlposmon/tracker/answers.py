@@ -12,6 +12,7 @@ from hlposmon.api.server import Traffic
 from hlposmon.api.subscribers import Subscribers
 from hlposmon.config import Settings
 from hlposmon.domain import rendering
+from hlposmon.domain.rendering import Renderer
 from hlposmon.domain.views import View
 from hlposmon.engine.engine import Engine
 from hlposmon.engine.health import Ages, Health, assess
@@ -39,6 +40,7 @@ class Answers:
         snapshot: SnapshotOutput,
         subscribers: Subscribers,
         publisher: Publisher,
+        renderer: Renderer,
         queues: WorkerQueues,
         counts: Counts,
         *,
@@ -50,7 +52,8 @@ class Answers:
         self.stopping = False
         self._engine, self._book = engine, engine.book
         self._archive, self._journal, self._history = archive, archive.journal, archive.history
-        self._snapshot, self._subscribers, self._publisher = snapshot, subscribers, publisher
+        self._snapshot, self._subscribers = snapshot, subscribers
+        self._publisher, self._renderer = publisher, renderer
         self._queues, self._counts = queues, counts
         self._board, self._usage, self._spent = board, usage, spent
         self._began_s = time.monotonic()
@@ -250,7 +253,7 @@ class Answers:
         return messages.account(self._book.account(name), address)
 
     def _positions(self, views: Sequence[View]) -> dict[str, Any]:
-        rows = messages.positions(views, self._engine.updated_ms)
+        rows = messages.positions(views, self._renderer, self._engine.updated_ms)
         return {label: fragment(row) for label, row in rows.items()}
 
 

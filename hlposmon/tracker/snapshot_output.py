@@ -7,13 +7,12 @@ until making it anew has succeeded. `complaints` name the positions that it cann
 import logging
 import time
 from collections.abc import Iterable
-from decimal import Decimal
 from pathlib import Path
 
 from hlposmon.config import Settings
-from hlposmon.domain.rendering import entry, figures, money, number, symbol_of
+from hlposmon.domain.rendering import Rendered, Renderer, symbol_of
 from hlposmon.domain.views import View
-from hlposmon.snapshot.layout import PositionRecord, fitted
+from hlposmon.snapshot.layout import RecordTexts, fitted
 from hlposmon.snapshot.writer import SnapshotWriter
 from hlposmon.supervision.logs import Repeats
 from hlposmon.system.clock import now_ms
@@ -26,7 +25,8 @@ LEAST_CAPACITY = 1024
 class SnapshotOutput:
     """The snapshot's file."""
 
-    def __init__(self) -> None:
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
         self.failure: str | None = None
         self._writer: SnapshotWriter | None = None
         self._path: Path | None = None
@@ -50,7 +50,7 @@ class SnapshotOutput:
         if self.failure is not None and not writer.has_room_for(*name):
             return  # `renew` tries for more room: once in a tick, and not at each fill
         try:
-            complaint = _show(writer, record(view, updated_ms))
+            complaint = _show(writer, _record(self._renderer.render(view), updated_ms))
         except OSError as error:
             self._failed(error)
             return
@@ -103,7 +103,7 @@ class SnapshotOutput:
         self._repeats.log(log, logging.ERROR, said, now=time.monotonic(), reason=self.failure)
 
 
-def _show(writer: SnapshotWriter, record: PositionRecord) -> str | None:
+def _show(writer: SnapshotWriter, record: RecordTexts) -> str | None:
     """Write the record, or the nearest that fits; then say why. OSError for want of room."""
     try:
         writer.write(record)
@@ -111,7 +111,7 @@ def _show(writer: SnapshotWriter, record: PositionRecord) -> str | None:
     except ValueError as error:
         complaint = str(error)
     try:
-        writer.write(fitted(record))
+        writer.write(fitted(record.record()))
     except ValueError as error:
         writer.mark_stale(record.account, record.key, f"cannot be shown: {error}")
         return f"cannot be shown: {error}"
@@ -123,38 +123,29 @@ def _capacity_for(count: int) -> int:
     return max(LEAST_CAPACITY, 1 << (count - 1).bit_length())
 
 
-def record(view: View, updated_ms: int) -> PositionRecord:
-    """The same figures for the snapshot: both surfaces show the same digits."""
-    held, shown = view.position, figures(view)
-    return PositionRecord(
-        account=view.account,
-        key=view.key,
-        symbol=symbol_of(view.key),
+def _record(shown: Rendered, updated_ms: int) -> RecordTexts:
+    view = shown.view
+    return RecordTexts(
+        account=shown.account,
+        key=shown.key,
+        symbol=shown.symbol,
         verdict=view.verdict.value,
         verdict_reason=view.reason or "",
-        size=_shown(number(held.size)),
-        entry_price=_maybe(entry(held.entry_price)),
-        mark_price=_maybe(number(view.mark)),
-        unrealized_pnl=_maybe(money(shown.unrealized)),
-        realized_pnl=_shown(money(held.realized)),
-        fees=_shown(money(held.fees)),
-        funding=_shown(money(held.funding)),
-        notional_value=_maybe(money(shown.notional)),
-        leverage=_maybe(number(view.leverage)),
-        margin_used=_maybe(money(view.margin_used)),
-        liquidation_price=_maybe(number(view.liquidation_price)),
+        size=shown.size,
+        entry_price=shown.entry_price,
+        mark_price=shown.mark_price,
+        unrealized_pnl=shown.unrealized_pnl,
+        realized_pnl=shown.realized_pnl,
+        fees=shown.fees,
+        funding=shown.funding,
+        notional_value=shown.notional_value,
+        leverage=shown.leverage,
+        margin_used=shown.margin_used,
+        liquidation_price=shown.liquidation_price,
         last_fill_ms=view.last_fill_ms,
         last_updated_ms=updated_ms,
-        fills=held.fills,
+        fills=view.position.fills,
         proof=view.proof.value,
         as_of_ms=view.as_of_ms,
         block=view.block,
     )
-
-
-def _shown(text: str | None) -> Decimal:
-    return Decimal(text or 0)
-
-
-def _maybe(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)

@@ -16,6 +16,7 @@ from hlposmon.api.publisher import Publisher
 from hlposmon.api.server import PublicServer
 from hlposmon.api.subscribers import Subscribers
 from hlposmon.config import Settings
+from hlposmon.domain.rendering import Renderer
 from hlposmon.engine.effects import Effect, Now
 from hlposmon.engine.engine import Engine
 from hlposmon.metrics.measures import Counts
@@ -71,8 +72,9 @@ class Tracker:
         self._queues = queues = WorkerQueues(queue, self._selector, dict(engine.watched.addresses), counts)
         # Beyond the numbers of the tracker before, so that no client resumes a stream that is gone.
         self._subscribers = subscribers = Subscribers(now_ms())
-        self._publisher = publisher = Publisher(subscribers)
-        self._snapshot = snapshot = SnapshotOutput()
+        self._renderer = renderer = Renderer()
+        self._publisher = publisher = Publisher(subscribers, renderer)
+        self._snapshot = snapshot = SnapshotOutput(renderer)
         self._outputs = Outputs(archive, publisher, snapshot, queues, counts)
         self._answers = Answers(
             settings,
@@ -81,6 +83,7 @@ class Tracker:
             snapshot,
             subscribers,
             publisher,
+            renderer,
             queues,
             counts,
             board=board,
@@ -195,6 +198,7 @@ class Tracker:
         self._queues.addresses = dict(watched.addresses)
         self._outputs.carry_out(self._engine.watch(watched, now), now)
         self._answers.settings = settings
+        self._renderer.keep(watched.addresses)
         self._renew_snapshot()
         log.info("reloaded", extra=fields(accounts=len(watched.addresses)))
 

@@ -7,12 +7,11 @@ One of the two places that retry.
 """
 
 import contextlib
-import select
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import websocket
 
@@ -32,6 +31,9 @@ MESSAGE_DEADLINE_S = 20.0
 KNOCK_MAX_S = 2.5
 # Longer than this over one message at a time: let the loop turn, and go on later.
 _TURN_S = 0.2
+_READ_BYTES = 1 << 16
+# The first byte of a whole text frame, and the length that says that the real one follows in two bytes.
+_FINAL_TEXT, _TWO_BYTES_OF_LENGTH = 0x81, 126
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +59,91 @@ class Said:
 Event = Opened | Lost | Said
 
 
-class _Bounded(websocket.WebSocket):
-    """A WebSocket whose messages have a greatest length and a longest time."""
+class _Connection(websocket.WebSocket):
+    """A WebSocket that never blocks once it is open, and whose messages have a greatest length and a longest
+    time.
 
-    def begin(self) -> None:
-        """A message begins."""
-        self._received = 0
-        self._began_s = time.monotonic()
+    The library asks for a frame in three or four small reads, each through half a dozen of its functions.
+    Here one `recv` takes up to 64 KiB, which in a burst is a hundred frames, and a text frame that stands
+    whole in that buffer is cut out of it without the library (`_whole_text`). All else goes the library's
+    way, which reads from the same buffer: fragments, control frames, long messages, a frame that is not all
+    there yet, and whatever is wrong.
+    """
 
-    def turn(self) -> None:
-        """A turn of the loop begins: it may take so long and no longer, however the bytes drip."""
-        self._turn_ends_s = time.monotonic() + _TURN_S
+    def open(self, clock: Callable[[], float]) -> None:
+        """The handshake is done: from now on nothing is waited for."""
+        assert self.sock is not None, "the handshake is done"
+        self._clock, self._stream = clock, self.sock
+        self._buffer, self._at = b"", 0
+        self.is_drained = self._is_between_messages = True
+        self.heard_s = clock()
+        self._stream.setblocking(False)
 
-    @property
-    def is_between_messages(self) -> bool:
-        frames, parts = self.frame_buffer, self.cont_frame
-        return frames.header is None and not any(frames.recv_buffer) and parts.cont_data is None
+    def receive(self) -> bytes | None:
+        """The next text message, or None when there is none that is whole now (`is_drained`), or what came
+        was no text."""
+        if self._is_between_messages:
+            if self._at == len(self._buffer) and not self._read():
+                return None
+            if (text := self._whole_text()) is not None:
+                return text
+            self._received, self._began_s = 0, self._clock()
+        self._turn_ends_s = self._clock() + _TURN_S
+        try:
+            opcode, payload = self.recv_data(control_frame=True)
+        except websocket.WebSocketTimeoutException:
+            self._is_between_messages = False
+            return None  # the rest comes later: the library keeps what it has
+        self._is_between_messages = self.cont_frame.cont_data is None
+        if opcode == websocket.ABNF.OPCODE_TEXT:
+            return bytes(payload)
+        if opcode == websocket.ABNF.OPCODE_CLOSE:
+            code = int.from_bytes(bytes(payload.data if hasattr(payload, "data") else payload)[:2], "big")
+            raise VenueUnavailable(f"the server closed the connection (code {code})")
+        return None  # a binary message has no meaning here; a protocol ping was answered
+
+    def _whole_text(self) -> bytes | None:
+        """The frame at the head of the buffer, if it is a whole message: FIN, no reserved bit, text,
+        unmasked, shorter than 64 KiB (RFC 6455, 5.2), and all there."""
+        buffer, at = self._buffer, self._at
+        if len(buffer) - at < 2 or buffer[at] != _FINAL_TEXT:
+            return None
+        start, size = at + 2, buffer[at + 1]
+        if size == _TWO_BYTES_OF_LENGTH:
+            start = at + 4
+            size = int.from_bytes(buffer[at + 2 : start], "big")
+        elif size > _TWO_BYTES_OF_LENGTH:
+            return None
+        end = start + size
+        if end > len(buffer):
+            return None
+        self._at = end
+        return buffer[start:end]
+
+    def _read(self) -> bool:
+        """Take what has come into the empty buffer; False when nothing has."""
+        try:
+            self._buffer, self._at = self._stream.recv(_READ_BYTES), 0
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            self.is_drained = True
+            return False
+        if not self._buffer:
+            raise VenueUnavailable("the server closed the connection without a word")
+        self.is_drained = False
+        self.heard_s = self._clock()  # a part of a message is a sign of life too
+        return True
 
     def _recv(self, bufsize: int) -> bytes:
-        now_s = time.monotonic()
+        """The library's door to the socket: up to `bufsize` bytes of the message that has begun."""
+        now_s = self._clock()
         if now_s - self._began_s > MESSAGE_DEADLINE_S:
             raise VenueUnavailable("a message came too slowly")
         if now_s > self._turn_ends_s:
             raise websocket.WebSocketTimeoutException("the turn is over")
-        received: bytes = super()._recv(bufsize)
+        if self._at == len(self._buffer) and not self._read():
+            raise websocket.WebSocketTimeoutException("nothing more has come yet")
+        received = self._buffer[self._at : self._at + bufsize]
+        self._at += len(received)
         self._received += len(received)
         if self._received > MAX_MESSAGE_BYTES:
             raise VenueUnavailable(f"a message is longer than {MAX_MESSAGE_BYTES} bytes")
@@ -114,9 +177,9 @@ class Feed:
         self._share = share
         # Since when nobody has let us in; None when it was an open connection that was lost.
         self._shut_out_s: float | None = None
-        self._socket: _Bounded | None = None
+        self._socket: _Connection | None = None
         self._retry_at_s = 0.0
-        self._pinged_s = self._opened_s = 0.0
+        self._pinged_s = 0.0
         self._broken: str | None = None
 
     @property
@@ -129,11 +192,16 @@ class Feed:
 
     def wait_s(self) -> float:
         """How long a caller may sleep on `fileno` before it must call `next` again."""
-        if self._socket is None:
-            return max(0.0, self._retry_at_s - self._clock())
-        if self._pending():
+        now_s = self._clock()
+        if self._socket is None or self.heard_s is None:
+            return max(0.0, self._retry_at_s - now_s)
+        if self._broken is not None or not self._socket.is_drained:
             return 0.0
-        return 0.5
+        if self._pinged_s > self.heard_s:
+            due_s = self._pinged_s + self._pong_s
+        else:
+            due_s = self.heard_s + self._ping_after_s
+        return max(0.0, min(due_s, self._pinged_s + self._ping_every_s) - now_s)
 
     def next(self) -> Event | None:
         """What happened next; None when nothing did. Never blocks for long but while connecting."""
@@ -189,12 +257,12 @@ class Feed:
         return wait_s <= 0
 
     def _connect(self) -> Event:
-        made = _Bounded(skip_utf8_validation=True, enable_multithread=False)
+        made = _Connection(skip_utf8_validation=True, enable_multithread=False)
         given_up = threading.Event()
         # A proxy of the environment is for the world outside; the library hears that only beside one of ours.
         direct = {"http_proxy_host": "-", "http_no_proxy": ["*"]} if is_loopback(self.url) else {}
 
-        def connect() -> _Bounded:
+        def connect() -> _Connection:
             made.connect(self.url, timeout=OPEN_DEADLINE_S / 2, suppress_origin=True, **direct)
             if given_up.is_set():
                 made.shutdown()
@@ -206,9 +274,8 @@ class Feed:
             given_up.set()
             made.shutdown()  # a handshake that still drips ends with it
             return self._shut_out(str(error) or type(error).__name__)
-        self._socket.settimeout(_TURN_S)
-        self._socket.begin()
-        self._opened_s = self._pinged_s = self.heard_s = self._clock()
+        self._socket.open(self._clock)
+        self._pinged_s = self.heard_s = self._socket.heard_s
         self._broken = self._shut_out_s = None
         self._knocking.reset()
         if self._share is not None:
@@ -218,22 +285,9 @@ class Feed:
 
     def _receive(self) -> bytes | None:
         assert self._socket is not None, "only an open feed receives"
-        if not self._readable():
-            return None
-        if self._socket.is_between_messages:
-            self._socket.begin()
-        self._socket.turn()
-        self.heard_s = self._clock()  # a part of a message is a sign of life too
-        try:
-            opcode, payload = self._socket.recv_data(control_frame=True)
-        except websocket.WebSocketTimeoutException:
-            return None  # the rest comes later: the library keeps what it has
-        if opcode == websocket.ABNF.OPCODE_TEXT:
-            return bytes(payload)
-        if opcode == websocket.ABNF.OPCODE_CLOSE:
-            code = int.from_bytes(bytes(payload.data if hasattr(payload, "data") else payload)[:2], "big")
-            raise VenueUnavailable(f"the server closed the connection (code {code})")
-        return None  # a binary message has no meaning here; a protocol ping was answered
+        raw = self._socket.receive()
+        self.heard_s = self._socket.heard_s
+        return raw
 
     def _keep_alive(self, now: float) -> None:
         assert self._socket is not None and self.heard_s is not None, "only an open feed is kept alive"
@@ -244,20 +298,6 @@ class Feed:
         if due or (now - self.heard_s >= self._ping_after_s and self._pinged_s <= self.heard_s):
             self._pinged_s = now
             self._socket.send(self._ping)
-
-    def _readable(self) -> bool:
-        if self._pending():
-            return True
-        fd = self.fileno()
-        poller = select.poll()
-        if fd is not None:
-            poller.register(fd, select.POLLIN)
-        return bool(poller.poll(0))
-
-    def _pending(self) -> bool:
-        """Whether TLS holds bytes that the descriptor no longer shows."""
-        sock: Any = self._socket.sock if self._socket is not None else None
-        return bool(sock is not None and hasattr(sock, "pending") and sock.pending())
 
     def _shut_out(self, reason: str) -> Lost:
         if self._share is not None:

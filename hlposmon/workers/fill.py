@@ -29,13 +29,13 @@ from hlposmon.domain.reports import (
 )
 from hlposmon.errors import WireError
 from hlposmon.supervision.logs import Repeats, fields
-from hlposmon.supervision.loop import Pulse
+from hlposmon.supervision.loop import LONGEST_NAP_S, Pulse
 from hlposmon.transport.websocket import Feed, Lost, Opened, Said
 from hlposmon.venues.hyperliquid import payloads as wire
 from hlposmon.workers.notices import Notices
 from hlposmon.workers.outlet import Outlet
 from hlposmon.workers.recent import Recent
-from hlposmon.workers.waiting import wait
+from hlposmon.workers.waiting import Waiter
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,9 @@ class _Watch:
     refused: bool = False
     due_s: float = 0.0
     odd_s: deque[float] = field(default_factory=lambda: deque(maxlen=ODD_MESSAGES))
+    # What this turn has read and not handed on, and when the first of it was heard.
+    fills: list[Fill] = field(default_factory=list)
+    heard_s: float | None = None
     recent: Recent = field(default_factory=Recent)
 
 
@@ -82,6 +85,7 @@ class FillWorker:
         self._repeats = Repeats()
         self._marks_ms: dict[str, int | None] | None = None
         self._opened_s = self._told_heard_s = 0.0
+        self._waiter = Waiter(pulse, self._outlet, feed)
 
     def run(self) -> None:
         try:
@@ -92,7 +96,7 @@ class FillWorker:
                 self._tell_following()
                 self._tell_heard()
                 self._pulse.serves(now=self._is_serving())
-                wait(self._pulse, self._outlet, self._feed, 0.5)
+                self._waiter.wait(self._due_in_s())
         finally:
             self._feed.close()
             self._outlet.close()
@@ -149,10 +153,20 @@ class FillWorker:
             mark_ms, whole_from_ms = self._marks_ms.get(name), watch.recent.whole_from_ms
             if mark_ms is not None and whole_from_ms is not None and whole_from_ms <= mark_ms:
                 again = watch.recent.fills_since(mark_ms - OVERLAP_MS)
-                if not (self._hand_on(name, again) and self._hand_on_fundings(watch.recent.fundings)):
+                told = self._outlet.put_fills(name, "again", again)
+                if not (told and self._hand_on_fundings(watch.recent.fundings)):
                     return
             following = Following(name, self._pulse.name, watch.since_s, whole_from_ms)
             watch.is_told = self._outlet.put(following)
+
+    def _due_in_s(self) -> float:
+        """How long nothing has to be done but what is asked for from outside."""
+        if self._marks_ms is None:
+            return LONGEST_NAP_S
+        waiting = [
+            watch for watch in self._watches.values() if watch.since_s is not None and not watch.is_told
+        ]
+        return min((watch.due_s - time.monotonic() for watch in waiting), default=LONGEST_NAP_S)
 
     def _end_odd(self, watch: _Watch) -> None:
         """All was understood for a while."""
@@ -166,11 +180,12 @@ class FillWorker:
             self._told_heard_s = heard_s
             self._outlet.put_newest(Heard(self._pulse.name, heard_s))
 
-    def _hand_on(self, name: str, fills: Sequence[Fill], heard_s: float | None = None) -> bool:
-        """Whether a tracker got them; without one they are told again or fetched."""
-        return self._outlet.put_fills(
-            name, self._pulse.name if heard_s is not None else "again", fills, heard_s
-        )
+    def _hand_on_fills(self) -> None:
+        """What this turn has read, as one report an account; without a tracker it is told again later."""
+        for name, watch in self._watches.items():
+            if watch.fills:
+                self._outlet.put_fills(name, self._pulse.name, watch.fills, watch.heard_s)
+                watch.fills = []
 
     def _hand_on_fundings(self, fundings: Iterable[Funding]) -> bool:
         return all(self._outlet.put(paid) for paid in fundings)
@@ -179,17 +194,17 @@ class FillWorker:
 
     def _hear_exchange(self) -> None:
         for _ in range(256):  # then look at the tracker again
-            match self._feed.next():
-                case Opened():
-                    self._subscribe()
-                case Lost(reason=reason, retry_s=retry_s):
-                    self._lost(reason, retry_s)
-                case Said(raw=raw):
-                    self._said(raw)
-                    continue
-                case None:
-                    pass
+            event = self._feed.next()
+            if isinstance(event, Said):
+                self._said(event.raw)
+                continue
+            self._hand_on_fills()
+            if isinstance(event, Opened):
+                self._subscribe()
+            elif isinstance(event, Lost):
+                self._lost(event.reason, event.retry_s)
             break
+        self._hand_on_fills()
         late = self._feed.is_open and time.monotonic() - self._opened_s > ACK_DEADLINE_S
         if late and (unacked := self._unacked()):
             missing = ", ".join(sorted(unacked))
@@ -215,13 +230,18 @@ class FillWorker:
     def _said(self, raw: bytes) -> None:
         try:
             message = wire.message(raw)
-            if message.channel == "subscriptionResponse":
-                self._acked(message.data)
-            elif message.channel in STREAMS:
+            if message.channel == "userFills":
                 self._stream(message.channel, message.data)
+                return
+            self._hand_on_fills()  # all is said in the order in which it came
+            if message.channel == "userFundings":
+                self._stream(message.channel, message.data)
+            elif message.channel == "subscriptionResponse":
+                self._acked(message.data)
             elif message.channel == "error":
                 self._refused(wire.refusal(message.data))
         except WireError as error:
+            self._hand_on_fills()
             self._warn("message not understood", reason=error)
             for watch in self._watches.values():  # it may have been fills of any of them
                 self._follow_anew(watch, "a message was not understood")
@@ -307,8 +327,12 @@ class FillWorker:
         name = watch.account.name
         found = wire.fills(rows, name, watch.account.address)
         watch.recent.add(found.fills)
-        if self._marks_ms is not None:
-            self._hand_on(name, found.fills, self._feed.heard_s)
+        if self._marks_ms is not None and found.fills:
+            if not watch.fills:
+                watch.heard_s = self._feed.heard_s
+            watch.fills += found.fills
+        if found.others or found.unread:
+            self._hand_on_fills()
         if found.others:
             coins = tuple(sorted(set(found.others)))
             self._outlet.put_newest(NotWatched(name, Place.TRADED, coins))

@@ -16,8 +16,8 @@ from hlposmon.supervision.loop import Pulse
 
 log = logging.getLogger(__name__)
 
-# Fills a datagram.
-PIECE_FILLS = 100
+# Fills a report: of those that are fetched fewer, so that a live one does not wait for long.
+PIECE_FILLS, PIECE_LIVE_FILLS = 100, 500
 
 
 class Outlet:
@@ -54,9 +54,10 @@ class Outlet:
         self, account: str, source: str, fills: Sequence[Fill], heard_s: float | None = None
     ) -> bool:
         """Hand fills on in pieces, so that one message stays small; False when the tracker is gone."""
+        piece = PIECE_FILLS if heard_s is None else PIECE_LIVE_FILLS
         return all(
-            self.put(Fills(account, source, tuple(fills[at : at + PIECE_FILLS]), heard_s))
-            for at in range(0, len(fills), PIECE_FILLS)
+            self.put(Fills(account, source, tuple(fills[at : at + piece]), heard_s))
+            for at in range(0, len(fills), piece)
         )
 
     def put_newest(self, report: Report) -> bool:

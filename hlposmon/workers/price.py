@@ -15,12 +15,12 @@ from hlposmon.config import Account, PriceSettings
 from hlposmon.domain.reports import Marks, Statement, Welcome
 from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.supervision.logs import Repeats, fields
-from hlposmon.supervision.loop import Pulse
+from hlposmon.supervision.loop import LONGEST_NAP_S, Pulse
 from hlposmon.transport.websocket import Feed, Lost, Opened, Said
 from hlposmon.venues.hyperliquid import payloads as wire
 from hlposmon.venues.hyperliquid.client import HyperliquidInfo
 from hlposmon.workers.outlet import Outlet
-from hlposmon.workers.waiting import wait
+from hlposmon.workers.waiting import Waiter
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,8 @@ class PriceWorker:
         self._pulse, self._feed, self._info = pulse, feed, info
         self._accounts, self._settings = accounts, settings
         self._outlet = Outlet(queue, pulse, "price", accounts)
+        self._waiter = Waiter(pulse, self._outlet, feed)
+        self._stream = wire.FastMarks()
         self._known: dict[str, Decimal] = {}
         self._fresh: dict[str, Decimal] = {}
         self._missing: tuple[str, ...] = ()
@@ -67,7 +69,7 @@ class PriceWorker:
                 self._hear_exchange()
                 self._poll_if_silent()
                 self._send_batch()
-                wait(self._pulse, self._outlet, self._feed, 0.2)
+                self._wait()
         finally:
             if self._feed is not None:
                 self._feed.close()
@@ -87,6 +89,7 @@ class PriceWorker:
                 case Opened():
                     log.info("prices connected", extra=fields(url=self._feed.url))
                     self._outlet.connected(self._feed.opened)
+                    self._stream.forget()
                     self._feed.send(wire.subscription(CHANNEL))
                 case Lost(reason=reason, retry_s=retry_s):
                     self._warn("prices lost", reason=reason, retry_s=f"{retry_s:.1f}")
@@ -101,11 +104,9 @@ class PriceWorker:
         try:
             message = wire.message(raw)
             if message.channel == CHANNEL:
-                prices, unread = wire.fast_marks(message.data)
-                for text in unread:
-                    self._warn("a price was not understood", reason=text)
-                self._take(prices)
-                self._streamed_s = self._heard_s
+                self._stream.read(message.data)
+                self._heard_s = self._streamed_s = time.monotonic()
+                self._missing = ()
                 if self._feed is not None:
                     self._feed.calm()
             elif message.channel == "error":
@@ -116,8 +117,7 @@ class PriceWorker:
                 # It told changes that are not told again: a new subscription begins with all prices.
                 self._feed.lose(f"a message was not understood: {error}")
 
-    def _take(self, prices: dict[str, Decimal], missing: tuple[str, ...] = ()) -> None:
-        self._heard_s, self._missing = time.monotonic(), missing
+    def _take(self, prices: dict[str, Decimal]) -> None:
         self._known.update(prices)
         self._fresh.update(prices)
 
@@ -136,8 +136,11 @@ class PriceWorker:
         asked = {account.name: self._ask(account, now_s) for account in self._accounts}
         statements = [one for one in asked.values() if one is not None]
         if statements or not asked:
-            missing = tuple(name for name, one in asked.items() if one is None)
-            self._take(wire.marks_of(statements), missing)
+            self._heard_s = time.monotonic()
+            self._missing = tuple(name for name, one in asked.items() if one is None)
+            self._take_streamed()
+            self._take(wire.marks_of(statements))
+            self._stream.forget()  # what it says next is newer, whether it has said it before or not
 
     def _ask(self, account: Account, now_s: float) -> Statement | None:
         try:
@@ -153,10 +156,27 @@ class PriceWorker:
         now_s = time.monotonic()
         if now_s < self._next_batch_s or self._heard_s <= self._told_s:
             return
+        self._take_streamed()
         # An empty batch still says that the feed is alive.
         if self._outlet.put_newest(Marks(self._fresh, self._heard_s, self._missing)):
             self._fresh, self._told_s = {}, self._heard_s
         self._next_batch_s = now_s + self._settings.interval_s
+
+    def _take_streamed(self) -> None:
+        prices, unread = self._stream.changed()
+        for text in unread:
+            self._warn("a price was not understood", reason=text)
+        self._take(prices)
+
+    def _wait(self) -> None:
+        """Nothing is handed on before the next batch is due, so nothing need be read before it either."""
+        now_s = time.monotonic()
+        batch_s = self._next_batch_s - now_s
+        if batch_s > 0:
+            self._waiter.wait(batch_s, for_feed=False)
+            return
+        poll_s = self._next_poll_s if self._polling else max(self._streamed_s, self._began_s) + SILENT_S
+        self._waiter.wait(poll_s - now_s if self._settings.source != "stream" else LONGEST_NAP_S)
 
     def _warn(self, message: str, **values: object) -> None:
         self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)

@@ -29,14 +29,14 @@ from hlposmon.domain.reports import (
 from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.pacing import Backoff
 from hlposmon.supervision.logs import Repeats
-from hlposmon.supervision.loop import Pulse
+from hlposmon.supervision.loop import LONGEST_NAP_S, Pulse
 from hlposmon.venues.hyperliquid.client import HyperliquidInfo, Page
 from hlposmon.venues.hyperliquid.payloads import UnreadFill
 from hlposmon.workers.elsewhere import Elsewhere
 from hlposmon.workers.identity import Identities
 from hlposmon.workers.notices import Notices
 from hlposmon.workers.outlet import Outlet
-from hlposmon.workers.waiting import wait
+from hlposmon.workers.waiting import Waiter
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +96,7 @@ class ReconcileWorker:
         self._pulse, self._info, self._interval_s, self._look_s = pulse, info, interval_s, look_s
         self._reached_s = reached_s
         self._outlet = Outlet(queue, pulse, "reconcile", accounts)
+        self._waiter = Waiter(pulse, self._outlet)
         self._welcomed = False
         self._rounds = {
             account.name: _Round(account, 0.0, Backoff(RETRY_S, RETRY_MAX_S)) for account in accounts
@@ -362,5 +363,4 @@ class ReconcileWorker:
     def _wait(self) -> None:
         due_s = min((round_.due_s for round_ in self._rounds.values()), default=time.monotonic() + 1)
         # With nobody to tell, what is due waits for somebody.
-        most_s = max(0.0, min(due_s - time.monotonic(), 0.5)) if self._welcomed else 0.1
-        wait(self._pulse, self._outlet, None, most_s)
+        self._waiter.wait(due_s - time.monotonic() if self._welcomed else LONGEST_NAP_S)

@@ -24,12 +24,12 @@ from hlposmon.domain.reports import (
 )
 from hlposmon.errors import WireError
 from hlposmon.supervision.logs import Repeats, fields
-from hlposmon.supervision.loop import Pulse
+from hlposmon.supervision.loop import LONGEST_NAP_S, Pulse
 from hlposmon.transport.websocket import Feed, Lost, Opened, Said
 from hlposmon.venues.hyperliquid import payloads as wire
 from hlposmon.workers.notices import Notices
 from hlposmon.workers.outlet import Outlet
-from hlposmon.workers.waiting import wait
+from hlposmon.workers.waiting import Waiter
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,7 @@ class StateWorker:
         self._outlet = Outlet(queue, pulse, "state", accounts)
         self._watches = {account.address: _Watch(account) for account in accounts}
         self._names = {account.address: account.name for account in accounts}
+        self._waiter = Waiter(pulse, self._outlet, feed)
         self._notices = Notices(self._outlet, pulse.name)
         self._repeats = Repeats()
 
@@ -89,7 +90,7 @@ class StateWorker:
                 self._fall_back_if_unheard()
                 self._give_up_if_silent()
                 self._hand_on()
-                wait(self._pulse, self._outlet, self._feed, 0.2)
+                self._waiter.wait(self._due_in_s())
         finally:
             self._feed.close()
             self._outlet.close()
@@ -223,8 +224,16 @@ class StateWorker:
         for watch in self._watches.values():
             if watch.newest is None or now_s - watch.told_s < SPACING_S:
                 continue
+            watch.told_s = now_s
             if self._outlet.put_newest(watch.newest):
-                watch.newest, watch.told_s = None, now_s
+                watch.newest = None
+
+    def _due_in_s(self) -> float:
+        """How long until a state that waits for its turn may be handed on."""
+        if self._outlet.fileno() is None:
+            return LONGEST_NAP_S
+        waiting = (watch.told_s for watch in self._watches.values() if watch.newest is not None)
+        return min((told_s + SPACING_S - time.monotonic() for told_s in waiting), default=LONGEST_NAP_S)
 
     def _warn(self, message: str, **values: object) -> None:
         self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)

@@ -17,10 +17,13 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect, unix_connect
 
-from hlposmon.api import subscribers as audience
+from hlposmon.api import server as servers
+from hlposmon.api import subscribers
 from hlposmon.api.server import PATHS, PublicServer
 from hlposmon.serving.access import Access
+from hlposmon.serving.frames import text_frame
 from hlposmon.serving.messages import Limits
+from hlposmon.text import dumps
 from tests.clock import awake_here_s
 
 BASE = "/api/v1/positions"
@@ -29,10 +32,14 @@ BASE = "/api/v1/positions"
 class Monitor:
     """The source of what is served: a summary, a health, and messages numbered without holes."""
 
-    def __init__(self):
-        self.seq = 1000
+    def __init__(self, subscribers):
+        self._subscribers = subscribers
         self.status = "healthy"
         self.positions = {}
+
+    @property
+    def seq(self):
+        return self._subscribers.seq
 
     def summary(self, account):
         if account not in (None, "main"):
@@ -45,7 +52,7 @@ class Monitor:
     def workers(self):
         return {"supervisor": {}, "workers": []}
 
-    def metrics(self, accept):
+    def metrics(self, accept, traffic):
         return "text/plain; version=0.0.4", b"# TYPE hlposmon_up gauge\nhlposmon_up 1\n"
 
 
@@ -53,10 +60,11 @@ class Stage:
     """The server turning in its own thread; what is asked of it from outside is done there."""
 
     def __init__(self, folder, access=None, **limits):
-        self.monitor = Monitor()
+        self.subscribers = subscribers.Subscribers(1000)
+        self.monitor = Monitor(self.subscribers)
         self.refusals = []
         self.server = PublicServer(
-            self.monitor, Limits(**limits), access=access, refused=self.refusals.append
+            self.monitor, self.subscribers, Limits(**limits), access=access, refused=self.refusals.append
         )
         self.path = folder / "s"
         self.unix = socket.socket(socket.AF_UNIX)
@@ -78,7 +86,8 @@ class Stage:
 
     def _turn(self):
         while not self._over.is_set():
-            rung = any(key.fd == self._bell for key, _ in self._ready.select(0.25))
+            sleep_s = 0 if self.subscribers.is_owed else 0.25
+            rung = any(key.fd == self._bell for key, _ in self._ready.select(sleep_s))
             self.server.step()
             if rung:
                 os.eventfd_read(self._bell)
@@ -95,10 +104,10 @@ class Stage:
 
     def say(self, event="fill", account="main", **body):
         """Publish; in the server's thread."""
-        self.monitor.seq += 1
-        seq = self.monitor.seq
-        whole = {"type": "position_update", "seq": seq, "event_type": event, "account": account, **body}
-        self.server.publish(seq, event, account, whole, {"seq": seq, "e": event, "a": account})
+        seq = self.subscribers.seq + 1
+        whole = {"type": event, "seq": seq, "account": account, "symbol": "BTC-USD", **body}
+        self.subscribers.publish(subscribers.Published(seq, event, account, text_frame(dumps(whole))))
+        self.subscribers.flush()
         return seq
 
     def publish(self, event="fill", account="main", **body):
@@ -115,7 +124,7 @@ class Stage:
         self.until(lambda: self.server._server.tally.size)
 
     def waiting_questions(self):
-        return sum(len(one.questions) for one in self.server._audience._listeners.values())
+        return sum(len(one.questions) for one in self.server._subscribers._listeners.values())
 
     def publish_until_cut_off(self, most=2000, **body):
         """Go on until a client that does not read is closed, no longer: its goodbye waits only so long."""
@@ -382,7 +391,7 @@ def test_a_compact_stream_sends_the_short_form(stage):
     client.next()
     seq = one.publish("price_update")
 
-    assert client.next() == {"seq": seq, "e": "price_update", "a": "main"}
+    assert client.next() == {"seq": seq, "e": "price_update", "a": "main", "k": "BTC-USD"}
 
 
 def test_a_silent_stream_is_pinged(stage):
@@ -426,14 +435,14 @@ def test_who_was_away_too_long_is_sent_the_whole_state(stage, since):
 
 
 def test_only_so_much_is_kept_for_those_who_come_back(stage, monkeypatch):
-    monkeypatch.setattr(audience, "REPLAY_MESSAGES", 5)
+    monkeypatch.setattr(subscribers, "REPLAY_MESSAGES", 5)
     one = stage()
     last = [one.publish() for _ in range(8)][-1]
 
     assert one.stream(f"?since={last - 5}").next()["seq"] == last - 4
     assert one.stream(f"?since={last - 6}").next()["type"] == "initial_state"
-    monkeypatch.setattr(audience, "REPLAY_BYTES", 1000)
-    last = one.publish(padding="x" * 900)
+    monkeypatch.setattr(subscribers, "REPLAY_BYTES", 1000)
+    last = one.publish(padding="x" * 1100)
     assert one.stream(f"?since={last - 1}").next()["type"] == "initial_state"
 
 
@@ -443,7 +452,7 @@ def test_who_comes_back_keeps_the_filter_and_the_form(stage):
     wanted = one.publish("fill")
     back = one.stream("?since=1000&events=fill&compact=1")
 
-    assert back.next() == {"seq": wanted, "e": "fill", "a": "main"}
+    assert back.next() == {"seq": wanted, "e": "fill", "a": "main", "k": "BTC-USD"}
 
 
 def test_requests_are_counted_by_path_and_status_and_what_is_kept_is_measured(stage):
@@ -472,8 +481,8 @@ def test_requests_are_counted_by_path_and_status_and_what_is_kept_is_measured(st
 @pytest.fixture
 def no_time(monkeypatch):
     """So many listen that nobody can be sent anything at once, and one in each step what it lacks."""
-    monkeypatch.setattr(audience, "PUBLISH_S", 0)
-    monkeypatch.setattr(audience, "TURN_S", 0)
+    monkeypatch.setattr(subscribers, "FLUSH_S", 0)
+    monkeypatch.setattr(servers, "TURN_S", 0)
 
 
 def test_where_there_is_no_time_for_all_each_is_sent_everything_in_turns(stage, no_time):
@@ -496,7 +505,7 @@ def test_who_is_behind_keeps_its_filter_and_its_form(stage, no_time):
     assert [whole.next()["seq"] for _ in seqs] == seqs
     assert [filtered.next()["seq"] for _ in range(2)] == [seqs[0], seqs[2]]
     assert [short.next() for _ in seqs] == [
-        {"seq": seq, "e": event, "a": "main"}
+        {"seq": seq, "e": event, "a": "main", "k": "BTC-USD"}
         for seq, event in zip(seqs, ("fill", "verdict", "fill"), strict=True)
     ]
 
@@ -538,7 +547,7 @@ def test_who_is_behind_changes_its_filter_behind_what_is_older(behind):
 def test_who_asks_on_and_on_and_does_not_read_is_cut_off(behind):
     one, client, _ = behind
     with pytest.raises(ConnectionClosed) as caught:
-        for _ in range(audience.WAITING_QUESTIONS + 1):
+        for _ in range(subscribers.WAITING_QUESTIONS + 1):
             client.say({"action": "get_summary"})
         while True:
             client.next()
@@ -606,7 +615,7 @@ def test_what_was_missed_is_kept_once_however_many_come_back_for_it(stage):
 
 
 def test_who_comes_back_and_does_not_read_is_closed_when_what_it_missed_is_gone(stage, monkeypatch):
-    monkeypatch.setattr(audience, "REPLAY_MESSAGES", 500)
+    monkeypatch.setattr(subscribers, "REPLAY_MESSAGES", 500)
     one = stage()
     for _ in range(500):
         one.publish(padding="x" * 2000)

@@ -34,7 +34,7 @@ def test_one_fetch_is_enough_for_feeds_that_come_up_together():
     assert not one.is_due("main", 10.4, live=False)
 
     assert [each.feed for each in one.fetched(fetched(10.3), FROM_MS)] == ["fill", "fill-2"]
-    assert not one.waits("main")
+    assert one.waiting() == []
     assert not one.is_due("main", 20.0, live=True)
 
 
@@ -127,5 +127,5 @@ def test_of_a_name_that_is_watched_no_more_nothing_is_kept():
     one.holds(some(), 10.1)
     one.keep({"other"})
 
-    assert not one.waits("main")
+    assert one.waiting() == []
     assert one.release("main") == []

@@ -1,11 +1,13 @@
 """Health is a rule over what is shown: frozen data never looks healthy."""
 
 import itertools
+from collections import Counter
 from decimal import Decimal
 
 import pytest
 
 from hlposmon.domain.position import Position
+from hlposmon.domain.rendering import is_listed
 from hlposmon.domain.reports import SEVERE, Notice, NoticeCode
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import AccountView, View
@@ -31,7 +33,10 @@ def _assess(
     *, view: View | None = None, account: AccountView | None = None, ages: Ages = FRESH, **more
 ) -> Health:
     given = {"uptime_s": 100.0, "stopping": False, "journal_failure": None} | more
-    return assess([view or _view()], [account or _account()], ages, LIMITS, **given)
+    listed = [one for one in [view or _view()] if is_listed(one)]
+    doubtful = [one for one in listed if one.verdict is not Verdict.PROVEN]
+    verdicts = Counter(one.verdict for one in listed)
+    return assess(doubtful, verdicts, [account or _account()], ages, LIMITS, **given)
 
 
 def test_all_proven_and_fresh_is_healthy_and_ready():

@@ -20,6 +20,7 @@ from wsproto.connection import Connection as Frames
 from wsproto.events import CloseConnection, TextMessage
 
 from hlposmon.api.server import PublicServer
+from hlposmon.api.subscribers import Subscribers
 from hlposmon.client.connection import Connection, json_object
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.client.websocket import Stream
@@ -69,7 +70,7 @@ class Positions:
     def workers(self) -> dict[str, Any]:
         return {"workers": []}
 
-    def metrics(self, accept: str) -> tuple[str, bytes]:
+    def metrics(self, accept: str, traffic: Any) -> tuple[str, bytes]:
         return f"text/plain; accepted={len(accept)}", b"up 1\n"
 
 
@@ -82,6 +83,7 @@ class Door:
         self.refusals: list[Any] = []
         self.server = PublicServer(
             Positions(),
+            Subscribers(1000),
             Limits(max_message_bytes=4096, max_header_bytes=4096, max_body_bytes=512),
             access=Access(allowed_origins=("http://localhost:3000",)),
             refused=self.refusals.append,

@@ -151,7 +151,7 @@ def test_of_several_accounts_the_one_that_is_asked_for_stands_alone():
 def test_each_position_is_made_and_encoded_once(names: list[str], asked: str | None, count: int):
     with stated(*names) as here:
         pass  # the tracker has ended, and answers all the same
-    calls, raw = counted(lambda: dumps(here.tracker.summary(asked)))
+    calls, raw = counted(lambda: dumps(here.tracker._answers.summary(asked)))
     answer = loads(raw)
 
     assert calls == {"made": count, "encoded": count + 1}

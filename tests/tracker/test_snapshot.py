@@ -10,7 +10,7 @@ import pytest
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.config import Account
 from hlposmon.snapshot.layout import PositionRecord
-from hlposmon.tracker.picture import LEAST_CAPACITY
+from hlposmon.tracker.snapshot_output import LEAST_CAPACITY
 from tests.chaos.places import Disk, Unavailable, disk
 from tests.tracker.desk import KEY, Desk, desk, until
 

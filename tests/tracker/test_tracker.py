@@ -33,7 +33,7 @@ from hlposmon.domain.reports import (
     Welcome,
 )
 from hlposmon.domain.views import WINDOW_MS
-from hlposmon.tracker import intake
+from hlposmon.engine import requests
 from tests.clock import awake_s
 from tests.tracker.desk import ADDRESS, KEY, Desk, desk, until
 
@@ -198,7 +198,17 @@ def test_every_compact_message_names_its_account():
             told = iter(stream)
             next(told)
             missing, behind = here.fill("buy", "1", "1"), here.fill("buy", "1", "2")
-            worker.says(here.fills(behind), here.fills(missing), here.marks("51000"))
+            worker.says(here.fills(behind), here.fills(missing))
+            said = {}
+
+            def hear(*kinds: str) -> None:
+                while {*kinds} - said.keys():
+                    message = next(told)
+                    said[message["e"]] = message
+
+            hear("gap", "healed", "fill")
+            worker.says(here.marks("51000"))
+            hear("p")
             here.now_ms += 60_000
             first = here.statement("5")
             later = replace(
@@ -208,10 +218,7 @@ def test_every_compact_message_names_its_account():
                 time_ms=first.time_ms + 3000,
             )
             worker.says(first, later)
-            said = {}
-            while {"gap", "healed", "drift", "fill", "p", "verdict", "position_change"} - said.keys():
-                message = next(told)
-                said[message["e"]] = message
+            hear("drift", "verdict", "position_change")
 
         assert {kind: (one["a"], one["k"]) for kind, one in said.items()} == dict.fromkeys(
             said, ("main", "BTC-USD")
@@ -340,7 +347,7 @@ def test_an_audit_that_cannot_be_written_is_said_and_made_good():
         trading = here.folder / "log" / "trading"
         kept = trading.rename(here.folder / "kept")
         trading.write_text("in the way")  # the folder is gone: the open file is one that nobody finds
-        here.tracker._journal._file.close()
+        here.tracker._lifecycle.archive.journal._file.close()
         worker.says(here.fills(here.fill("buy", "1", "1")))
         health = until("unhealthy", lambda: (h := here.api.health())["status"] == "unhealthy" and h)
         assert "the audit cannot be written" in health["reasons"][0]
@@ -444,7 +451,7 @@ def test_what_is_held_and_not_watched_is_named_and_keeps_it_from_being_ready():
 
 
 def test_what_no_push_tells_of_other_dexes_is_asked_for(monkeypatch):
-    monkeypatch.setattr(intake, "UNSEEN_S", 0.2)
+    monkeypatch.setattr(requests, "UNSEEN_S", 0.2)
     with desk() as here, here.running():
         _proven(here)
         reconcile = here.join("reconcile", "reconcile")
@@ -628,7 +635,7 @@ def test_fills_that_come_in_during_an_outage_do_not_hide_it_from_a_restarted_tra
             worker = here.join()
             assert _welcomed_ms(worker) == before.time_ms
             worker.is_live()
-            until("live", lambda: here.tracker._book.is_live("main"))
+            until("live", lambda: here.tracker._engine.book.is_live("main"))
             assert (_welcomed_ms(here.join("fill-2")) or 0) > before.time_ms
 
 

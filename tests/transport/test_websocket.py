@@ -196,6 +196,33 @@ def test_a_message_in_parts_is_one_message_whatever_comes_between(listener):
     assert [one.until(Said).raw, one.until(Said).raw] == [b"abcdef", b"next"]
 
 
+def test_a_burst_arrives_whole_and_in_order_however_frames_fall_into_reads(listener):
+    """Frames of all lengths, some in parts and pings between: more than a few reads hold."""
+    rng = random.Random(11)
+    messages = [b"%d:" % number + b"x" * rng.choice((0, 100, 125, 126, 450, 70_000)) for number in range(400)]
+    raw = b""
+    for number, message in enumerate(messages):
+        if number % 7 == 3:
+            raw += frame(TEXT, message[:2], fin=False) + frame(PROTOCOL_PING) + frame(MORE, message[2:])
+        else:
+            raw += frame(TEXT, message) + frame(BINARY, b"no text") * (number % 5 == 0)
+    one = listener(line(says(raw)))
+
+    assert [one.until(Said).raw for _ in messages] == messages
+    assert one.said() == messages
+    assert not one.losses()
+
+
+def test_a_caller_with_messages_left_to_read_is_not_let_sleep(listener):
+    one = listener(line(says(frame(TEXT, b"a") + frame(TEXT, b"b"))))
+    one.until(Said)
+
+    assert one.feed.wait_s() == 0.0
+    assert one.until(Said).raw == b"b"
+    until(lambda: one.turn() is None)
+    assert one.feed.wait_s() > 0.0
+
+
 def test_binary_messages_mean_nothing_and_end_nothing(listener):
     one = listener(line(says(frame(BINARY, b"\x00\x01"), frame(TEXT, b"next"))))
     one.until(Said)

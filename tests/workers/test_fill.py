@@ -1,6 +1,8 @@
 """The fill worker, and the one that fetches: every fill reaches the tracker, whoever went away in between."""
 
 import json
+import os
+import signal
 import time
 
 import pytest
@@ -53,6 +55,23 @@ def test_fills_come_as_they_are_made(stage):
     one.tracker.until(lambda: len(one.tracker.tids()) == 20)
     assert one.tracker.tids() == tids
     assert {fill.account for batch in one.tracker.of(Fills) for fill in batch.fills} == {"main"}
+
+
+def test_fills_that_are_read_in_one_turn_are_one_report_in_their_order(stage, end):
+    one = stage()
+    pid = one.process(one.fill_worker)
+    one.fetching()
+    one.tracker.until(one.tracker.is_live)
+    os.kill(pid, signal.SIGSTOP)
+    tids = [one.buy() for _ in range(30)]
+    os.kill(pid, signal.SIGCONT)
+
+    one.tracker.until(lambda: len(one.tracker.tids()) == 30)
+    live = [batch for batch in one.tracker.of(Fills) if batch.heard_s is not None]
+    assert [fill.trade_id for batch in live for fill in batch.fills] == tids
+    assert len(live) < 10
+    assert [batch.heard_s for batch in live] == sorted(batch.heard_s for batch in live)
+    end(pid)
 
 
 def test_fills_of_each_account_come_under_its_name(stage):

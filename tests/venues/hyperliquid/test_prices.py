@@ -82,3 +82,37 @@ def test_a_bomb_of_prices_is_not_unpacked():
 
     assert len(bomb) < 100_000
     assert peak < 40 << 20
+
+
+# ------------------------------------------------------------------ over many messages
+
+
+def test_only_prices_that_have_changed_are_told_and_of_several_the_newest():
+    marks = wire.FastMarks()
+    marks.read(packed({"BTC": {"markPx": "1"}, "ETH": {"markPx": "2"}}))
+    assert marks.changed() == ({key("BTC"): Decimal(1), key("ETH"): Decimal(2)}, [])
+
+    marks.read(packed({"BTC": {"markPx": "3"}, "ETH": {"markPx": "2"}}))
+    marks.read(packed({"BTC": {"markPx": "4"}, "ETH": {}}))
+
+    assert marks.changed() == ({key("BTC"): Decimal(4)}, [])
+    assert marks.changed() == ({}, [])
+
+
+def test_what_was_forgotten_is_told_again():
+    marks = wire.FastMarks()
+    marks.read(packed({"BTC": {"markPx": "1"}}))
+    marks.changed()
+    marks.forget()
+    marks.read(packed({"BTC": {"markPx": "1"}}))
+
+    assert marks.changed() == ({key("BTC"): Decimal(1)}, [])
+
+
+def test_a_message_that_cannot_be_read_leaves_what_came_before():
+    marks = wire.FastMarks()
+    marks.read(packed({"BTC": {"markPx": "1"}}))
+    with pytest.raises(WireError):
+        marks.read("no base64!")
+
+    assert marks.changed() == ({key("BTC"): Decimal(1)}, [])

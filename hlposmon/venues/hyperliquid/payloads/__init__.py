@@ -21,7 +21,7 @@ from hlposmon.venues.hyperliquid.payloads.messages import (
     subscription,
     venue_time,
 )
-from hlposmon.venues.hyperliquid.payloads.prices import fast_marks
+from hlposmon.venues.hyperliquid.payloads.prices import FastMarks, fast_marks
 from hlposmon.venues.hyperliquid.payloads.statements import (
     dex_names,
     held_coins,
@@ -32,6 +32,7 @@ from hlposmon.venues.hyperliquid.payloads.statements import (
 )
 
 __all__ = [
+    "FastMarks",
     "FillRows",
     "MAX_COIN_BYTES",
     "Message",

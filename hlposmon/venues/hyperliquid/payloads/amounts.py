@@ -11,9 +11,10 @@ rounded to these both are what they were, and the chain of fills holds.
 """
 
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import lru_cache
 from typing import Any
 
-from hlposmon.domain.amounts import CONTEXT
+from hlposmon.domain.amounts import CONTEXT, amount
 from hlposmon.venues.hyperliquid.payloads import fields
 
 DIGITS = 15
@@ -22,9 +23,21 @@ _DOUBLE = Context(prec=DIGITS, rounding=ROUND_HALF_EVEN)
 
 def amount_of(body: dict[str, Any], name: str) -> Decimal:
     """The amount in a field of a payload, without the noise of a double; WireError names the field."""
-    value = fields.amount_of(body, name)
+    text = body.get(name)
+    if type(text) is str:
+        try:
+            return _read(text)
+        except ValueError:
+            pass
+    return fields.amount_of(body, name)  # it raises, and says what is wrong
+
+
+# The same few fees, prices and zeros come again and again in a burst.
+@lru_cache(maxsize=1024)
+def _read(text: str) -> Decimal:
+    value = amount(text)
     # Most texts are too short to hold more digits than that; to count them takes longer than to read them.
-    return value if len(body[name]) <= DIGITS else denoised(value)
+    return value if len(text) <= DIGITS else denoised(value)
 
 
 def denoised(value: Decimal) -> Decimal:

@@ -1,6 +1,7 @@
 """The names of instruments: which are watched, and the keys they have here."""
 
 import re
+from functools import lru_cache
 
 from hlposmon.errors import WireError
 
@@ -10,12 +11,14 @@ MAX_COIN_BYTES = 44
 _SETTLED_OUTCOME = re.compile(r"o[0-9]+\Z")
 
 
+@lru_cache(maxsize=4096)
 def is_watched(coin: str) -> bool:
     """Whether `coin` is a perpetual of the first dex: not spot (`@107`, `PURR/USDC`), not an outcome
     (`#120`, `+120`, settled `o12`), not another dex's (`xyz:TSLA`)."""
     return not any(sign in coin for sign in "@#+/:") and not _SETTLED_OUTCOME.match(coin)
 
 
+@lru_cache(maxsize=4096)
 def key_of(coin: str) -> str:
     """The key of a perpetual; WireError for a name that no key has room for, and for none at all."""
     if not coin.isprintable() or not 0 < len(coin.encode()) <= MAX_COIN_BYTES:

@@ -15,8 +15,9 @@ from hlposmon.domain.position import Position
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import View
 from hlposmon.snapshot.layout import BLOCK_BYTES
-from hlposmon.tracker.picture import LEAST_CAPACITY, Picture
+from hlposmon.tracker.snapshot_output import LEAST_CAPACITY, SnapshotOutput
 
+UPDATED_MS = 1_790_000_000_000
 LONG = Decimal("123456789012345.123456789012345678")
 
 
@@ -52,6 +53,14 @@ def room_for(positions: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+def dated(views: list[View]) -> list[tuple[View, int]]:
+    return [(view, UPDATED_MS) for view in views]
+
+
+def beat(output: SnapshotOutput) -> None:
+    output.beat(7, "unhealthy" if output.failure else "healthy")
+
+
 def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
@@ -68,14 +77,10 @@ def path(settings: Settings) -> Path:
 
 
 @pytest.fixture
-def picture() -> Iterator[Picture]:
-    picture = Picture(
-        seq=lambda: 7,
-        updated_ms=lambda account, key: 1_790_000_000_123,
-        healthy=lambda: "unhealthy" if picture.failure else "healthy",
-    )
-    yield picture
-    picture.close()
+def output() -> Iterator[SnapshotOutput]:
+    output = SnapshotOutput()
+    yield output
+    output.close()
 
 
 def shown(path: Path) -> dict[str, tuple[str, str]]:
@@ -89,99 +94,99 @@ def shown(path: Path) -> dict[str, tuple[str, str]]:
 
 
 def test_without_room_at_the_start_there_is_no_snapshot_until_there_is_room(
-    picture: Picture, settings: Settings, path: Path
+    output: SnapshotOutput, settings: Settings, path: Path
 ):
     with room_for(10):
-        picture.renew(settings, many(3))
-        picture.record(held("C1", "2"))
-        picture.beat()
-    assert (f"{path}: File too large", False) == (picture.failure, path.exists())
+        output.renew(settings, dated(many(3)))
+        output.show(held("C1", "2"), UPDATED_MS)
+        beat(output)
+    assert (f"{path}: File too large", False) == (output.failure, path.exists())
 
-    picture.renew(settings, many(3))
-    picture.beat()
-    assert (None, 3) == (picture.failure, len(shown(path)))
+    output.renew(settings, dated(many(3)))
+    beat(output)
+    assert (None, 3) == (output.failure, len(shown(path)))
 
 
 def test_a_position_that_the_full_file_has_no_room_for_is_said_and_the_others_go_on(
-    picture: Picture, settings: Settings, path: Path
+    output: SnapshotOutput, settings: Settings, path: Path
 ):
-    picture.renew(settings, many(LEAST_CAPACITY))
+    output.renew(settings, dated(many(LEAST_CAPACITY)))
     with room_for(LEAST_CAPACITY):
-        picture.record(held("NEW"))
-        picture.record(held("C0", "2"))
-        picture.record(held("NEW", "2"))
-        picture.beat()
-    assert f"{path}: File too large" == picture.failure
+        output.show(held("NEW"), UPDATED_MS)
+        output.show(held("C0", "2"), UPDATED_MS)
+        output.show(held("NEW", "2"), UPDATED_MS)
+        beat(output)
+    assert f"{path}: File too large" == output.failure
     with Snapshot.open(path) as opened:
         assert ("live", "unhealthy", LEAST_CAPACITY) == (opened.state, opened.status, len(shown(path)))
     assert ("2", "proven") == shown(path)["C0"]
 
-    picture.renew(settings, [*many(LEAST_CAPACITY), held("NEW", "2")])
-    picture.beat()
+    output.renew(settings, dated([*many(LEAST_CAPACITY), held("NEW", "2")]))
+    beat(output)
     assert (None, LEAST_CAPACITY + 1, ("2", "proven")) == (
-        picture.failure,
+        output.failure,
         len(shown(path)),
         shown(path)["NEW"],
     )
 
 
 def test_a_reader_that_had_the_full_file_open_follows_to_the_one_with_room(
-    picture: Picture, settings: Settings, path: Path
+    output: SnapshotOutput, settings: Settings, path: Path
 ):
-    picture.renew(settings, many(LEAST_CAPACITY))
-    picture.beat()
+    output.renew(settings, dated(many(LEAST_CAPACITY)))
+    beat(output)
     with Snapshot.open(path) as opened:
         with room_for(LEAST_CAPACITY):
-            picture.record(held("NEW"))
+            output.show(held("NEW"), UPDATED_MS)
             assert opened.position("hyperliquid:Perp:NEW") is None
-        picture.renew(settings, [*many(LEAST_CAPACITY), held("NEW")])
+        output.renew(settings, dated([*many(LEAST_CAPACITY), held("NEW")]))
 
         found = opened.position("hyperliquid:Perp:NEW")
         assert (found is not None, opened.state, opened.status) == (True, "live", "healthy")
 
 
 def test_trying_again_and_again_leaves_no_file_and_no_descriptor(
-    picture: Picture, settings: Settings, path: Path
+    output: SnapshotOutput, settings: Settings, path: Path
 ):
     views = many(LEAST_CAPACITY + 1)
-    picture.renew(settings, views[:-1])
+    output.renew(settings, dated(views[:-1]))
     descriptors, files = open_descriptors(), sorted(path.parent.iterdir())
     inode = path.stat().st_ino
     with room_for(LEAST_CAPACITY):
         for _ in range(50):
-            picture.record(views[-1])
-            picture.renew(settings, views)
+            output.show(views[-1], UPDATED_MS)
+            output.renew(settings, dated(views))
 
     assert (descriptors, files) == (open_descriptors(), sorted(path.parent.iterdir()))
     assert inode == path.stat().st_ino, "a file with less in it never takes its place"
 
 
 def test_a_folder_that_is_gone_is_survived_and_the_file_is_back_with_it(
-    picture: Picture, settings: Settings, path: Path
+    output: SnapshotOutput, settings: Settings, path: Path
 ):
-    picture.renew(settings, many(2))
+    output.renew(settings, dated(many(2)))
     away = path.parent.with_name(path.parent.name + "-away")
     path.parent.rename(away)
-    picture.renew(settings, many(3))
-    assert f"{path}: No such file or directory" == picture.failure
+    output.renew(settings, dated(many(3)))
+    assert f"{path}: No such file or directory" == output.failure
     away.rename(path.parent)
-    picture.renew(settings, many(3))
+    output.renew(settings, dated(many(3)))
 
-    assert (None, 3) == (picture.failure, len(shown(path)))
+    assert (None, 3) == (output.failure, len(shown(path)))
 
 
 def test_what_is_no_longer_watched_is_stale_where_there_is_no_room_for_a_file_without_it(
-    picture: Picture, settings: Settings, path: Path
+    output: SnapshotOutput, settings: Settings, path: Path
 ):
-    picture.renew(settings, [held("BTC"), held("ETH", account="hedge")])
+    output.renew(settings, dated([held("BTC"), held("ETH", account="hedge")]))
     with room_for(10):
-        picture.renew(settings, [held("BTC")])
-        picture.beat()
+        output.renew(settings, dated([held("BTC")]))
+        beat(output)
         with Snapshot.open(path) as opened:
             assert [("BTC", "proven", ""), ("ETH", "stale", "no longer watched")] == [
                 (one.key.split(":")[2], one.verdict, one.verdict_reason) for one in opened.positions()
             ]
-    picture.renew(settings, [held("BTC")])
+    output.renew(settings, dated([held("BTC")]))
 
     assert ["BTC"] == list(shown(path))
 
@@ -190,10 +195,10 @@ def test_what_is_no_longer_watched_is_stale_where_there_is_no_room_for_a_file_wi
 
 
 def test_a_size_that_is_too_long_is_shown_rounded_and_never_as_proven(
-    picture: Picture, settings: Settings, path: Path
+    output: SnapshotOutput, settings: Settings, path: Path
 ):
-    picture.renew(settings, [held("BTC", LONG), held("ETH")])
-    picture.beat()
+    output.renew(settings, dated([held("BTC", LONG), held("ETH")]))
+    beat(output)
 
     with Snapshot.open(path) as opened:
         btc = opened.position("hyperliquid:Perp:BTC")
@@ -201,29 +206,29 @@ def test_a_size_that_is_too_long_is_shown_rounded_and_never_as_proven(
         assert "123456789012345.1234567890123457" == str(btc.size)
         assert ("unproven", "more digits than the snapshot holds: size") == (btc.verdict, btc.verdict_reason)
     assert ("1", "proven") == shown(path)["ETH"]
-    assert picture.complaints == [
+    assert output.complaints == [
         ("main", f"main BTC-USD: size {LONG} does not fit 32 bytes exactly, and may not be rounded")
     ]
-    assert picture.failure is None, "the file itself is well, and need not be made anew"
+    assert output.failure is None, "the file itself is well, and need not be made anew"
 
 
 def test_a_size_that_grows_too_long_does_not_leave_the_old_one_standing_as_proven(
-    picture: Picture, settings: Settings, path: Path
+    output: SnapshotOutput, settings: Settings, path: Path
 ):
-    picture.renew(settings, [held("BTC")])
-    picture.record(held("BTC", LONG))
-    picture.beat()
+    output.renew(settings, dated([held("BTC")]))
+    output.show(held("BTC", LONG), UPDATED_MS)
+    beat(output)
     assert "unproven" == shown(path)["BTC"][1]
-    picture.record(held("BTC", "2"))
+    output.show(held("BTC", "2"), UPDATED_MS)
 
-    assert (("2", "proven"), []) == (shown(path)["BTC"], picture.complaints)
+    assert (("2", "proven"), []) == (shown(path)["BTC"], output.complaints)
 
 
 def test_a_position_in_drift_stays_in_drift_when_its_size_is_too_long(
-    picture: Picture, settings: Settings, path: Path
+    output: SnapshotOutput, settings: Settings, path: Path
 ):
-    picture.renew(settings, [held("BTC", LONG, verdict=Verdict.DRIFT, reason="the venue states 2")])
-    picture.beat()
+    output.renew(settings, dated([held("BTC", LONG, verdict=Verdict.DRIFT, reason="the venue states 2")]))
+    beat(output)
 
     with Snapshot.open(path) as opened:
         btc = opened.position("hyperliquid:Perp:BTC")
@@ -233,19 +238,21 @@ def test_a_position_in_drift_stays_in_drift_when_its_size_is_too_long(
 
 
 def test_a_name_that_is_too_long_is_not_shown_under_another_and_is_said(
-    picture: Picture, settings: Settings, path: Path
+    output: SnapshotOutput, settings: Settings, path: Path
 ):
-    picture.renew(settings, [held("X" * 60), held("ETH")])
-    picture.beat()
+    output.renew(settings, dated([held("X" * 60), held("ETH")]))
+    beat(output)
 
     assert ["ETH"] == list(shown(path))
-    ((account, complaint),) = picture.complaints
+    ((account, complaint),) = output.complaints
     assert account == "main"
     assert complaint.startswith(f"main {'X' * 60}-USD: cannot be shown: key ")
 
 
-def test_a_renewal_forgets_the_complaints_of_what_is_no_longer_watched(picture: Picture, settings: Settings):
-    picture.renew(settings, [held("BTC", LONG)])
-    picture.renew(settings, [held("ETH")])
+def test_a_renewal_forgets_the_complaints_of_what_is_no_longer_watched(
+    output: SnapshotOutput, settings: Settings
+):
+    output.renew(settings, dated([held("BTC", LONG)]))
+    output.renew(settings, dated([held("ETH")]))
 
-    assert [] == picture.complaints
+    assert [] == output.complaints
