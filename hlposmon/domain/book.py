@@ -88,7 +88,7 @@ class Book:
         """Take mark prices; the (account, key) of the open positions whose price moved."""
         return self._prices.mark(marks)
 
-    def settle(self, statement: Statement) -> list[Change]:
+    def reconcile(self, statement: Statement) -> list[Change]:
         """Compare a scope with the venue's statement; its first one starts the scope's positions."""
         account = self._accounts.get(statement.account)
         scope = self._find(statement.account, statement.scope)
@@ -99,7 +99,7 @@ class Book:
         account.note_equity(before, scope.statement)
         return self._marked(scope, changes)
 
-    def fund(self, funding: Funding) -> list[Change]:
+    def apply_funding(self, funding: Funding) -> list[Change]:
         """Book a funding payment once; those from before the start are not ours."""
         scope = self._find(funding.account, funding.scope)
         return [] if scope is None else self._marked(scope, scope.apply_funding(funding))
@@ -149,8 +149,8 @@ class Book:
         if role.account in self._accounts:
             self._accounts[role.account].role = role
 
-    def happen(self, happened: Happened) -> bool:
-        """Keep what befell an account, as the cause of a drift to come; whether it is news."""
+    def record_event(self, happened: Happened) -> bool:
+        """Keep what happened to an account, as the cause of a drift to come; whether it is news."""
         account = self._accounts.get(happened.account)
         return account is not None and keep(account.events, happened)
 
@@ -192,7 +192,7 @@ class Book:
     def keys(self, name: str) -> list[str]:
         """The keys of an account's positions, flat ones too, in no order."""
         scopes = self._accounts[name].scopes.values()
-        return [key for scope in scopes for key, line in scope.lines.items() if line.holding.based]
+        return [key for scope in scopes for key, line in scope.lines.items() if line.ledger.has_base]
 
     def account(self, name: str) -> AccountView:
         """One account; KeyError when it is not watched."""

@@ -28,8 +28,8 @@ class Continuity(Protocol):
     def rests_on_fills(self) -> bool:
         """Whether nothing is proven without a live feed of fills, and a statement since it came up."""
 
-    def take(self, line: Line, fills: Sequence[Fill], *, heard: bool) -> list[Change]:
-        """What fills of the line's instrument, in any order, change. `heard`: they came live on a stream."""
+    def take(self, line: Line, fills: Sequence[Fill], *, live: bool) -> list[Change]:
+        """What fills of the line's instrument, in any order, change. `live`: they came on a stream."""
 
     def reconcile(
         self,
@@ -49,8 +49,8 @@ class FillChain:
     proof = Proof.FILLS
     rests_on_fills = True
 
-    def take(self, line: Line, fills: Sequence[Fill], *, heard: bool) -> list[Change]:
-        changes = line.holding.take(fills, heard=heard)
+    def take(self, line: Line, fills: Sequence[Fill], *, live: bool) -> list[Change]:
+        changes = line.ledger.take(fills, live=live)
         line.note_fills()
         return changes
 
@@ -63,17 +63,17 @@ class FillChain:
         lost: Sequence[Unlisted],
     ) -> list[Change]:
         changes: list[Change] = []
-        is_start = not line.holding.based
-        # Where fills were heard they tell the size, and the first statement is compared like any other.
-        is_compared = not is_start or line.holding.is_heard
+        is_start = not line.ledger.has_base
+        # Where fills came live they tell the size, and the first statement is compared like any other.
+        is_compared = not is_start or line.ledger.has_live_fills
         if is_start:
-            changes += line.holding.adopt(stated, statement.time_ms, Reason.START)
+            changes += line.ledger.adopt(stated, statement.time_ms, Reason.START)
             if is_compared:
-                line.heard_arrivals = line.holding.arrivals  # a push that differs is doubted at once
+                line.arrivals_at_push = line.ledger.arrivals  # a push that differs is doubted at once
             else:
                 line.agreed_ms = statement.time_ms
         if is_compared:
-            changes += line.settle(stated, statement, events, lost)
+            changes += line.reconcile(stated, statement, events, lost)
         line.note_fills()
         return changes
 
@@ -89,7 +89,7 @@ class StatementOnly:
     proof = Proof.STATEMENT
     rests_on_fills = False
 
-    def take(self, line: Line, fills: Sequence[Fill], *, heard: bool) -> list[Change]:  # noqa: ARG002
+    def take(self, line: Line, fills: Sequence[Fill], *, live: bool) -> list[Change]:  # noqa: ARG002
         return []  # they tell nothing that the venue's word does not hold
 
     def reconcile(
@@ -100,16 +100,16 @@ class StatementOnly:
         events: Sequence[Happened],  # noqa: ARG002  # nothing drifts here
         lost: Sequence[Unlisted],  # noqa: ARG002
     ) -> list[Change]:
-        holding, time_ms = line.holding, statement.time_ms
-        ours, theirs = holding.position, stated.size if stated else ZERO
+        ledger, time_ms = line.ledger, statement.time_ms
+        ours, theirs = ledger.position, stated.size if stated else ZERO
         if line.agreed_ms is not None and time_ms <= line.agreed_ms:
             if time_ms == line.agreed_ms and theirs != ours.size:
                 line.disputed = f"two statements of one time differ: {ours.size:f} and {theirs:f}"
             return []
         line.agreed_ms, line.disputed = time_ms, None
-        if holding.based and theirs == ours.size and not (stated and _differs(ours.entry_price, stated)):
+        if ledger.has_base and theirs == ours.size and not (stated and _differs(ours.entry_price, stated)):
             return []
-        return holding.adopt(stated, time_ms, Reason.STATED if holding.based else Reason.START)
+        return ledger.adopt(stated, time_ms, Reason.STATED if ledger.has_base else Reason.START)
 
 
 def _differs(entry_price: Decimal | None, stated: StatedPosition) -> bool:

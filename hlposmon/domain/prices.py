@@ -20,9 +20,9 @@ class Prices:
 
     def show_on(self, line: Line) -> None:
         """Let a new line have the mark of its key, now and from now on."""
-        holding = line.holding
-        line.mark = self._marks.get(holding.key)
-        self._lines.setdefault(holding.key, {})[holding.account] = line
+        ledger = line.ledger
+        line.mark = self._marks.get(ledger.key)
+        self._lines.setdefault(ledger.key, {})[ledger.account] = line
 
     def forget_others(self, accounts: Container[str]) -> None:
         """Let go the lines of all accounts but these."""
@@ -39,6 +39,6 @@ class Prices:
             self._marks[key] = price
             for name, line in self._lines.get(key, {}).items():
                 line.mark, line.marked_s = price, marks.heard_s
-                if line.holding.position.size:
+                if line.ledger.position.size:
                     touched.append((name, key))
         return touched

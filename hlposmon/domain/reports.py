@@ -281,7 +281,7 @@ class AccountRole:
 
 
 class Happening(StrEnum):
-    """What else can befall an account. ELSEWHERE: it holds something on a dex that is not watched."""
+    """What else can happen to an account. ELSEWHERE: it holds something on a dex that is not watched."""
 
     LIQUIDATION = "liquidation"
     TRANSFER = "transfer"
@@ -292,7 +292,7 @@ class Happening(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """Something befell an account that is no fill; `keys` are what it is about, none for the whole
+    """Something happened to an account that is no fill; `keys` are what it is about, none for the whole
     account. `time_ms` is the venue's: where it gives none, that of its last statement."""
 
     account: str

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from hlposmon.domain.changes import Change, Filled, Funded, VerdictChanged
 from hlposmon.domain.continuity import FILL_CHAIN, Continuity
-from hlposmon.domain.holding import Holding
+from hlposmon.domain.ledger import Ledger
 from hlposmon.domain.line import Line
 from hlposmon.domain.position import Effect, Position
 from hlposmon.domain.prices import Prices
@@ -65,7 +65,7 @@ class Scope:
 
     def take(self, fills: Fills) -> list[Change]:
         """Take fills in any order, with any repetition."""
-        heard = fills.heard_s is not None
+        live = fills.heard_s is not None
         if len(fills.fills) == 1 and (filled := self._take_next(fills)) is not None:
             return [filled]
         by_key: dict[str, list[int]] = {}
@@ -74,7 +74,7 @@ class Scope:
         changes: list[Change] = []
         for key, indexes in by_key.items():
             line = self._line(key)
-            changes += self.continuity.take(line, [fills.fills[index] for index in indexes], heard=heard)
+            changes += self.continuity.take(line, [fills.fills[index] for index in indexes], live=live)
             self._note_change(key, line)
         return changes
 
@@ -84,7 +84,7 @@ class Scope:
         line = self.lines.get(fill.key)
         if line is None or not self.continuity.rests_on_fills:
             return None
-        filled = line.take_next(fill, heard=fills.heard_s is not None)
+        filled = line.take_next(fill, live=fills.heard_s is not None)
         if filled is None:
             return None
         if self.known_ms is None or fill.time_ms >= self.known_ms:
@@ -99,12 +99,12 @@ class Scope:
         """Book a funding payment once; those from before the start are not ours."""
         if not self.stated or funding.time_ms <= self.base_ms:
             return []
-        holding = self._line(funding.key).holding
-        if not holding.payments.owes(funding.time_ms):
+        ledger = self._line(funding.key).ledger
+        if not ledger.payments.owes(funding.time_ms):
             return []
-        holding.payments = holding.payments.paid(funding.time_ms)
-        holding.position = holding.position.funded(funding.amount)
-        return [Funded(funding, holding.position)]
+        ledger.payments = ledger.payments.paid(funding.time_ms)
+        ledger.position = ledger.position.funded(funding.amount)
+        return [Funded(funding, ledger.position)]
 
     # ------------------------------------------------------------- statements
 
@@ -133,7 +133,7 @@ class Scope:
                 row = stated.get(key)
                 changes += self.continuity.reconcile(line, row, statement, events, self.unlisted)
                 if newest:
-                    line.detail(row, statement.asked_s)
+                    line.keep_details(row, statement.asked_s)
             if line.basis != before:
                 self._note_change(key, line)
         if first:
@@ -207,7 +207,7 @@ class Scope:
     @property
     def gaps(self) -> dict[str, int]:
         """The keys whose fills wait behind a missing one, and since when one is missing."""
-        gaps = ((key, line.holding.gap) for key, line in self.doubtful.items())
+        gaps = ((key, line.ledger.gap) for key, line in self.doubtful.items())
         return {key: gap.since_ms for key, gap in gaps if gap is not None}
 
     @property
@@ -228,7 +228,7 @@ class Scope:
     def is_partly_unread(self) -> bool:
         """Whether something that it holds is not known at all, as its row could not be read."""
         lines = self.doubtful.values()
-        return any(line.unread is not None and not line.holding.based for line in lines)
+        return any(line.unread is not None and not line.ledger.has_base for line in lines)
 
     @property
     def doubtful_keys(self) -> list[str]:
@@ -255,7 +255,7 @@ class Scope:
         basis = shared, fresh.decisive
         lines = self._changed if basis == self._judged_on else self.lines
         # What waits for the first statement is no position yet.
-        judged = [line.judge(shared, fresh) for line in lines.values() if line.holding.based]
+        judged = [line.judge(shared, fresh) for line in lines.values() if line.ledger.has_base]
         self._judged_on, self._changed, self.is_unjudged = basis, {}, False
         return [change for change in judged if change is not None]
 
@@ -283,13 +283,13 @@ class Scope:
             self.doubtful[key] = line
         else:
             self.doubtful.pop(key, None)
-        known_ms = line.holding.known_ms
+        known_ms = line.ledger.known_ms
         if self.known_ms is None or known_ms >= self.known_ms:
             self.known_ms, self._latest_known = known_ms, line
         elif line is self._latest_known:
             # After a drift it may be known to an earlier time than before, and than others.
-            self._latest_known = max(self.lines.values(), key=lambda one: one.holding.known_ms)
-            self.known_ms = self._latest_known.holding.known_ms
+            self._latest_known = max(self.lines.values(), key=lambda one: one.ledger.known_ms)
+            self.known_ms = self._latest_known.ledger.known_ms
 
     # ------------------------------------------------------------------ shown
 
@@ -323,11 +323,11 @@ class Scope:
         """All that is needed to take it up again."""
         found = []
         for key, line in self.lines.items():
-            holding = line.holding
-            if holding.based:
-                known_ms = holding.remembered_ms
-                seen = holding.taken_since(known_ms)
-                found.append(Memory(self.account, key, holding.position, known_ms, holding.payments, seen))
+            ledger = line.ledger
+            if ledger.has_base:
+                known_ms = ledger.remembered_ms
+                seen = ledger.identities_since(known_ms)
+                found.append(Memory(self.account, key, ledger.position, known_ms, ledger.payments, seen))
         return found
 
     def recall(self, memories: Iterable[Memory], base_ms: int | None) -> None:
@@ -336,8 +336,8 @@ class Scope:
             self.stated, self.base_ms, self.is_unjudged = True, base_ms, True
         for memory in memories:
             line = self._line(memory.key)
-            line.holding.start(memory.position, memory.known_ms, memory.seen)
-            line.holding.payments = memory.payments
+            line.ledger.start(memory.position, memory.known_ms, memory.seen)
+            line.ledger.payments = memory.payments
             line.last_fill_ms = max((identity[0] for identity in memory.seen), default=None)
             self._note_change(memory.key, line)
         if (known_ms := self.high_water_ms) is not None:
@@ -346,11 +346,11 @@ class Scope:
     def _line(self, key: str) -> Line:
         line = self.lines.get(key)
         if line is None:
-            line = Line(Holding(self.account, key))
+            line = Line(Ledger(self.account, key))
             self.prices.show_on(line)
             if self.stated and not (self.statement and key in self.statement.unread):
                 # The venue stated the scope without this coin: it was flat then.
-                line.holding.start(Position(), self.base_ms)
+                line.ledger.start(Position(), self.base_ms)
                 line.agreed_ms = self.statement.time_ms if self.statement else None
             self.lines[key] = line
             self._note_change(key, line)
@@ -368,4 +368,4 @@ def keep(kept: list[Kept], one: Kept) -> bool:
 
 def _is_shown(line: Line) -> bool:
     """A row that never could be read is no position."""
-    return line.holding.based or line.unread is None
+    return line.ledger.has_base or line.unread is None

@@ -143,5 +143,5 @@ def test_what_befell_is_news_once_and_only_the_newest_is_kept():
 def test_what_befalls_a_stranger_is_nothing_to_the_book():
     book = Book(["main"])
 
-    assert not book.happen(Happened("other", ms(1), Happening.TRANSFER, "?"))
+    assert not book.record_event(Happened("other", ms(1), Happening.TRANSFER, "?"))
     assert not book.unlist(Unlisted("other", ms(1), ms(2), "?"))

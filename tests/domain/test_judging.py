@@ -54,7 +54,7 @@ def statements(draw) -> Report:
         pushed=draw(st.booleans()),
         unread={key(coin): "odd" for coin in unread},
     )
-    return lambda book: book.settle(said)
+    return lambda book: book.reconcile(said)
 
 
 @st.composite
@@ -174,7 +174,7 @@ def test_a_mark_reaches_every_account_that_holds_the_coin():
     book = Book(ACCOUNTS)
     for name in ACCOUNTS:
         held = StatedPosition(key("BTC"), Decimal(1), Decimal(10))
-        book.settle(Statement(name, "hyperliquid", ms(0), 0.0, (held,)))
+        book.reconcile(Statement(name, "hyperliquid", ms(0), 0.0, (held,)))
     price = {key("BTC"): Decimal(11), key("ETH"): Decimal(5)}
 
     assert book.mark(Marks(price, 1.0)) == [(name, key("BTC")) for name in ACCOUNTS]

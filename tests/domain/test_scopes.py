@@ -24,7 +24,7 @@ class Scopes(Desk):
         self.book.watch_scopes(ACCOUNT, {FIRST: FILL_CHAIN, SPOT: law})
 
     def spot(self, text: str, *, at: float, **more):
-        return self._heard(self.book.settle(replace(statement(text, at=at), scope=SPOT, **more)))
+        return self._heard(self.book.reconcile(replace(statement(text, at=at), scope=SPOT, **more)))
 
     def judge(self, spot: Freshness = NO_FILLS) -> None:
         self.book.set_freshness(ACCOUNT, FRESH)
@@ -74,7 +74,7 @@ def test_orders_feeds_and_doubts_of_scopes_do_not_meet():
 
     assert desk.book.unlist(Unlisted(ACCOUNT, 0, 1, "gone", scope=SPOT))
     paid = Funding(ACCOUNT, key("HYPE"), ms(30), Decimal(2), Decimal(5), ZERO, scope=SPOT)
-    assert len(desk.book.fund(paid)) == 1 and desk.position("HYPE").funding == 2
+    assert len(desk.book.apply_funding(paid)) == 1 and desk.position("HYPE").funding == 2
 
 
 def test_an_account_is_proven_when_all_its_scopes_are():
@@ -214,7 +214,7 @@ def test_reports_of_a_scope_that_is_not_watched_change_nothing():
     desk = Desk()
     one = fill("tid=1 buy 1 HYPE @ 10 from 5 at 2")
     assert desk.book.apply(Fills(ACCOUNT, "feed", (one,), scope=SPOT)) == []
-    assert desk.book.settle(replace(statement("HYPE long 1 @ 1"), scope=SPOT)) == []
+    assert desk.book.reconcile(replace(statement("HYPE long 1 @ 1"), scope=SPOT)) == []
     assert not desk.book.unlist(Unlisted(ACCOUNT, 0, 1, "gone", scope=SPOT))
     desk.book.feed(FeedState(ACCOUNT, "first", True, 5.0, scope=SPOT))
     assert desk.book.views() == []
