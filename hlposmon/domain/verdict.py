@@ -4,7 +4,7 @@ The ages are handed in, with their limits: nothing here reads a clock. One rule,
 that every surface says the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -41,6 +41,13 @@ class Age:
     def over(self) -> bool:
         return self.seconds is None or self.seconds > self.limit_s
 
+    def silence(self, name: str) -> str | None:
+        """Why the feed of this name is stale; None while it is not."""
+        if self.seconds is None:
+            return f"no {name} yet"
+        # The figure would change the reason each second; the limit says as much and stays still.
+        return f"no {name} for more than {self.limit_s:g} s" if self.over else None
+
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
@@ -52,15 +59,17 @@ class Freshness:
     statement: Age
     behind: str | None = None
 
-    @property
-    def decisive(self) -> tuple[str | None, str | None, str | None, str | None]:
-        """All that a verdict and its reason take from the ages: while it is equal, so are they."""
-        return (
-            _silence("fills", self.fills) if self.fills.over else None,
-            _silence("prices", self.prices) if self.prices.over else None,
-            _silence("statements", self.statement) if self.statement.over else None,
+    # All that a verdict and its reason take from the ages: while it is equal, so are they.
+    decisive: tuple[str | None, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        found = (
+            self.fills.silence("fills"),
+            self.prices.silence("prices"),
+            self.statement.silence("statements"),
             self.behind,
         )
+        object.__setattr__(self, "decisive", found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +117,3 @@ def judge(evidence: Evidence, freshness: Freshness) -> tuple[Verdict, str | None
     if not evidence.confirmed:
         return Verdict.UNPROVEN, "not yet confirmed by a statement since the feed of fills came up"
     return Verdict.PROVEN, None
-
-
-def _silence(name: str, age: Age) -> str:
-    # The figure would change the reason each second; the limit says as much and stays still.
-    return f"no {name} yet" if age.seconds is None else f"no {name} for more than {age.limit_s:g} s"
