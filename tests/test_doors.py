@@ -18,11 +18,10 @@ DOORS = {
     "click": ("cli/",),
     "rich": ("cli/",),
     "eth_account": ("config/",),
-    "multiprocessing": ("supervision/", "system/shared_memory.py"),
     "sqlite3": ("history/", "client/history.py"),
     "mmap": ("snapshot/writer.py", "client/snapshot.py", "system/shared_memory.py"),
 }
-FORBIDDEN = ("asyncio",)
+FORBIDDEN = ("asyncio", "multiprocessing")
 
 
 def _imports(path: Path) -> set[str]:

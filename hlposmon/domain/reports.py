@@ -315,6 +315,32 @@ class Unlisted:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryState:
+    """The history holds the journal's lines up to number `seq`; `failure` says why it does not follow, if
+    so."""
+
+    seq: int
+    failure: str | None = None
+
+
+class HistoryEvent(StrEnum):
+    """What befell the history; the journal has it as the type of a line."""
+
+    REBUILT = "history_rebuilt"  # its file was broken or taken away, and is filled anew
+    HOLE = "history_hole"  # the journal's files lack lines
+    END_LOST = "end_lost"  # the journal lost lines that the history had: it went back
+    OTHER_JOURNAL = "other_journal"  # it was written from another journal, and is set aside
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRemark:
+    """Something befell the history: the journal should say so. `facts` are plain values."""
+
+    event: HistoryEvent
+    facts: Mapping[str, int | str | list[str] | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Joined:
     """The first thing that a worker says on its queue: who it is, and which address it takes each account's
     name for. A name may come to stand for another address while reports are under way."""
@@ -406,4 +432,6 @@ Report = (
     | AccountRole
     | Happened
     | Unlisted
+    | HistoryState
+    | HistoryRemark
 )

@@ -1,7 +1,7 @@
 """What runs in each process.
 
-Each function imports what it needs when it runs: a spawned child imports this module, and would
-otherwise carry the libraries of all its siblings in its memory.
+Each function imports what it needs when it runs: to name it in a ChildSpec costs nothing, and the simulated
+exchange is loaded only where it runs. What is loaded before the first fork is `service.preload`'s choice.
 """
 
 import socket
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hlposmon.config import Settings
 from hlposmon.ipc.mailbox import Newest
-from hlposmon.service.needs import FillNeeds, PriceNeeds, ReconcileNeeds, StateNeeds
+from hlposmon.service.needs import FillNeeds, HistoryNeeds, PriceNeeds, ReconcileNeeds, StateNeeds
 from hlposmon.supervision.heartbeat import Board
 from hlposmon.supervision.loop import Pulse
 from hlposmon.transport.quota import Quota, Share
@@ -95,6 +95,19 @@ def run_reconcile(pulse: Pulse, needs: ReconcileNeeds, queue: Path, share: Share
     ).run()
 
 
+def run_history(pulse: Pulse, needs: HistoryNeeds, queue: Path) -> None:
+    from hlposmon.journal.files import written_below
+    from hlposmon.workers.history import HistoryWorker
+
+    HistoryWorker(
+        pulse,
+        journal=written_below(needs.log_dir),
+        state_dir=needs.state_dir,
+        fsync=needs.fsync,
+        queue=queue,
+    ).run()
+
+
 def run_simulator(pulse: Pulse, options: "Options", listener: socket.socket) -> None:
     from hlposmon.simulator.exchange import Exchange
 
@@ -134,6 +147,6 @@ def _usage(quota: Quota) -> dict[str, float]:
 
 def _spent(quota: Quota, name: str) -> int | None:
     """The weight that a worker spent in the last minute; None for a process that asks nothing."""
-    if name in ("tracker", "simulator"):
+    if name in ("tracker", "history", "simulator"):
         return None
     return quota.weight.used(time.monotonic(), party(name))

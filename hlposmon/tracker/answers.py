@@ -19,7 +19,7 @@ from hlposmon.engine.health import Ages, Health, assess
 from hlposmon.metrics.input import MetricsInput
 from hlposmon.metrics.measures import Counts
 from hlposmon.text import fragment
-from hlposmon.tracker.archive import Archive
+from hlposmon.tracker.journal_output import JournalOutput
 from hlposmon.tracker.processes import Worker, memory_bytes
 from hlposmon.tracker.snapshot_output import SnapshotOutput
 from hlposmon.tracker.worker_queues import WorkerQueues
@@ -36,7 +36,7 @@ class Answers:
         self,
         settings: Settings,
         engine: Engine,
-        archive: Archive,
+        journal: JournalOutput,
         snapshot: SnapshotOutput,
         subscribers: Subscribers,
         publisher: Publisher,
@@ -51,7 +51,7 @@ class Answers:
         self.settings = settings
         self.stopping = False
         self._engine, self._book = engine, engine.book
-        self._archive, self._journal, self._history = archive, archive.journal, archive.history
+        self._journal_output, self._journal = journal, journal.journal
         self._snapshot, self._subscribers = snapshot, subscribers
         self._publisher, self._renderer = publisher, renderer
         self._queues, self._counts = queues, counts
@@ -140,9 +140,9 @@ class Answers:
                 "failure": self._journal.failure,
             },
             "history": {
-                "seq": self._history.seq,
-                "backlog": max(0, self._journal.seq - self._history.seq),
-                "failure": self._history.failure,
+                "seq": self._engine.history.seq,
+                "backlog": max(0, self._journal.seq - self._engine.history.seq),
+                "failure": self._engine.history.failure,
             },
             "since": rendering.time_text(self._began_ms),
         }
@@ -191,8 +191,8 @@ class Answers:
                 incidents=self._engine.incidents,
                 counts=self._counts,
                 journal=self._journal,
-                written_ms=self._archive.written_ms,
-                history=self._history,
+                written_ms=self._journal_output.written_ms,
+                history=self._engine.history,
                 workers=self.workers(),
                 usage=self._usage(),
                 waiting_bytes=self._queues.waiting_bytes(),
@@ -213,7 +213,7 @@ class Answers:
             uptime_s=now_s - self._began_s,
             stopping=self.stopping,
             journal_failure=self._journal.failure,
-            history_failure=self._history.failure,
+            history_failure=self._engine.history.failure,
             snapshot_failure=self._snapshot.failure,
             snapshot_complaints=self._snapshot.complaints,
             workers_down=[row.name for row in board if row.state != "up" and not row.flapping],

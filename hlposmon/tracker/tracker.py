@@ -67,19 +67,19 @@ class Tracker:
         self._selector = selectors.DefaultSelector()
         self._counts = counts = Counts()
         self._engine = engine = Engine(watched_by(settings), _now())
-        self._lifecycle = Lifecycle(settings, engine, beat=pulse.beat)
-        self._archive = archive = self._lifecycle.archive
+        self._lifecycle = Lifecycle(settings, engine)
+        journal = self._lifecycle.journal
         self._queues = queues = WorkerQueues(queue, self._selector, dict(engine.watched.addresses), counts)
         # Beyond the numbers of the tracker before, so that no client resumes a stream that is gone.
         self._subscribers = subscribers = Subscribers(now_ms())
         self._renderer = renderer = Renderer()
         self._publisher = publisher = Publisher(subscribers, renderer)
         self._snapshot = snapshot = SnapshotOutput(renderer)
-        self._outputs = Outputs(archive, publisher, snapshot, queues, counts)
+        self._outputs = Outputs(journal, publisher, snapshot, queues, counts)
         self._answers = Answers(
             settings,
             engine,
-            archive,
+            journal,
             snapshot,
             subscribers,
             publisher,
@@ -178,7 +178,6 @@ class Tracker:
         self._look_for_sleep()
         self._outputs.carry_out(self._engine.tick(now), now)
         self._outputs.commit(now)
-        self._archive.follow(now.s, now.ms)
         if self._snapshot.failure is not None:
             self._renew_snapshot()
         self._snapshot.beat(self._subscribers.seq, self._answers.assess().status)

@@ -24,7 +24,11 @@ from hlposmon.domain.reports import (
     Happened,
     Happening,
     Heard,
+    HistoryEvent,
+    HistoryRemark,
+    HistoryState,
     Joined,
+    Left,
     Live,
     Marks,
     NotFetched,
@@ -95,6 +99,12 @@ STATEMENT = st.builds(
 TEXTS = st.lists(TEXT, max_size=3).map(tuple)
 WORDS = st.dictionaries(TEXT, TEXT, max_size=3)
 EVERY = {
+    HistoryState: st.builds(HistoryState, seq=MS, failure=st.none() | TEXT),
+    HistoryRemark: st.builds(
+        HistoryRemark,
+        event=st.sampled_from(HistoryEvent),
+        facts=st.dictionaries(TEXT, st.none() | TEXT | MS | st.lists(TEXT)),
+    ),
     Fills: st.builds(
         Fills,
         account=TEXT,
@@ -126,6 +136,7 @@ EVERY = {
     ),
     Unlisted: st.builds(Unlisted, account=TEXT, since_ms=MS, until_ms=MS, reason=TEXT),
     Connected: st.builds(Connected, worker=TEXT, count=st.integers(1, 10**6)),
+    Left: st.builds(Left, worker=TEXT, kind=TEXT),
     Joined: st.builds(Joined, worker=TEXT, kind=TEXT, addresses=WORDS),
     Welcome: st.builds(
         Welcome,

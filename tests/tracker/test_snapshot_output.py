@@ -12,6 +12,7 @@ import pytest
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.config import Flags, Settings, load
 from hlposmon.domain.position import Position
+from hlposmon.domain.rendering import Renderer
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import View
 from hlposmon.snapshot.layout import BLOCK_BYTES
@@ -78,7 +79,7 @@ def path(settings: Settings) -> Path:
 
 @pytest.fixture
 def output() -> Iterator[SnapshotOutput]:
-    output = SnapshotOutput()
+    output = SnapshotOutput(Renderer())
     yield output
     output.close()
 

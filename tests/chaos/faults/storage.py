@@ -66,7 +66,7 @@ def file_limit(trial: Trial, chance: random.Random) -> Act:
 
 
 def history_corrupted(trial: Trial, chance: random.Random) -> Act:
-    """The history's file is overwritten in its midst while it is open, or before a new tracker opens it."""
+    """The history's file is overwritten in its midst while it is open, or before a new process opens it."""
     paths = [
         path
         for path in sorted(trial.stage.state_dir.rglob("*"))
@@ -81,7 +81,7 @@ def history_corrupted(trial: Trial, chance: random.Random) -> Act:
             file.seek(chance.randrange(max(1, size)) if chance.random() < 0.7 else 0)
             file.write(chance.randbytes(chance.choice((16, 512, 8192))))
     if chance.random() < 0.6:
-        trial.note("and the tracker killed")
-        _kill_tracker(trial)
+        trial.note("and its process killed")
+        trial.send(signal.SIGKILL, *(pid for name, pid in trial.pids().items() if name == "history"))
     trial.over()
     yield 0
