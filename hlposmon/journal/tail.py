@@ -8,6 +8,7 @@ waits for a number, is the journal's.
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from hlposmon.journal.day_file import DayFile, Refused
@@ -15,6 +16,7 @@ from hlposmon.journal.lines import CHECKPOINT_MARK, FIRST_PREV, event, seal
 
 # What is handed to the disk at once: after a long failure the backlog is not copied at every attempt.
 _PIECE_BYTES = 1 << 20
+_DAY_MS = 86_400_000
 
 
 class Tail:
@@ -120,4 +122,9 @@ class Tail:
 
 def day_of(now_ms: int) -> str:
     """The UTC day whose file a line of that time is for."""
-    return datetime.fromtimestamp(now_ms // 1000, UTC).strftime("%Y-%m-%d")
+    return _day_text(now_ms // _DAY_MS)
+
+
+@lru_cache(maxsize=8)
+def _day_text(day: int) -> str:
+    return datetime.fromtimestamp(day * _DAY_MS // 1000, UTC).strftime("%Y-%m-%d")

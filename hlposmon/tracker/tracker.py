@@ -120,22 +120,28 @@ class Tracker:
         try:
             while not self._pulse.stopping:
                 self._pulse.beat()
-                self._queues.accept_all()
+                ready = self._wait()
+                self._queues.hear(ready)
                 self._take_reports()
                 self._take_prices()
-                self._server.step(0)
+                if self._server in ready or self._subscribers.is_owed:
+                    self._server.step(0)
                 self._tick()
                 self._take_reload()
-                self._wait()
         finally:
             self._stop()
 
-    def _wait(self) -> None:
-        """Sleep until somebody speaks or the next tick is due; not at all while there is work left."""
-        has_work = self._engine.has_moved or self._subscribers.is_owed
+    def _wait(self) -> list[object]:
+        """Who can be read. Sleeps until somebody speaks or a tick is due, but not while work is left."""
+        has_work = self._engine.has_moved or self._subscribers.is_owed or self._queues.has_more
         sleep_s = 0.0 if has_work else max(0.0, self._tick_s + TICK_S - time.monotonic())
-        if self._selector.select(sleep_s):
+        ready = self._readable(sleep_s)
+        if self._pulse.wake_fd in ready:
             self._pulse.drain_wake()
+        return ready
+
+    def _readable(self, within_s: float) -> list[object]:
+        return [key.fileobj for key, _ in self._selector.select(within_s)]
 
     def _take_reports(self) -> None:
         """Everything but prices, live fills above all, until nothing waits or others must have their turn."""
@@ -178,6 +184,7 @@ class Tracker:
         self._look_for_sleep()
         self._outputs.carry_out(self._engine.tick(now), now)
         self._outputs.commit(now)
+        self._server.step(0)  # it has deadlines of its own
         if self._snapshot.failure is not None:
             self._renew_snapshot()
         self._snapshot.beat(self._subscribers.seq, self._answers.assess().status)
@@ -212,6 +219,7 @@ class Tracker:
         until_s = time.monotonic() + STOP_S
         self._answers.stopping = True
         self._server.step(0)
+        self._queues.hear(self._readable(0.0))
         now = _now()
         effects: list[Effect] = []
         for report in self._queues.reports(most=100_000):
