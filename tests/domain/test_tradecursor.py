@@ -27,6 +27,7 @@ def test_the_example_of_the_module_is_true():
     assert holed.stated(Decimal(4), 107, 107) == holed
     whole = holed.listed(107, trades((109, 1), (112, 1)))
     assert (whole.size, whole.cursor, whole.doubt) == (6, 112, None)
+    assert whole.listed(100, trades((112, 1), (107, -2), (103, 1), (109, 1))) == whole
     disputed = whole.stated(Decimal(9), 112, 112)
     assert disputed.doubt == "the venue states 9, the trades lead to 6"
     assert disputed.stated(Decimal(6), 112, 112).doubt is None
