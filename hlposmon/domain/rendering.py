@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, overload
 
 from hlposmon.domain.amounts import CONTEXT, ZERO, exactly, plain
+from hlposmon.domain.instrument import Instrument
 from hlposmon.domain.reports import Fill
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import View
@@ -83,8 +84,7 @@ def money(value: Decimal | None) -> str | None:
 @lru_cache(maxsize=100_000)
 def symbol_of(key: str) -> str:
     """`BTC-USD` for `hyperliquid:Perp:BTC`; the bare name for what is not a perpetual."""
-    _, kind, name = key.split(":", 2)
-    return f"{name}-USD" if kind == "Perp" else name
+    return Instrument.of(key).label
 
 
 def side_of(size: Decimal) -> str:

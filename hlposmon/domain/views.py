@@ -72,6 +72,21 @@ class AccountView:
 
 
 @dataclass(frozen=True, slots=True)
+class ScopeView:
+    """What one statement covers, as it may be shown. Its figures are in its quote token; None: not known."""
+
+    account: str
+    name: str
+    proof: Proof
+    verdict: Verdict
+    reason: str | None
+    equity: Decimal | None
+    margin_used: Decimal | None
+    withdrawable: Decimal | None
+    as_of_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What must be kept to take a holding up again: `seen` are all fills since `known_ms` that the
     position holds; what is older is history."""

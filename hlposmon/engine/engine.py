@@ -303,7 +303,7 @@ class Engine:
             self._apply(fills, now)
 
     def _funding(self, funding: Funding, now: Now) -> None:
-        self._say(self.book.fund(funding), now)
+        self._say(self.book.apply_funding(funding), now)
 
     def _unlisted(self, unlisted: Unlisted, now: Now) -> None:
         if not self.book.unlist(unlisted):
@@ -420,7 +420,7 @@ class Engine:
         if first and not self.book.is_live(name) and not waited:
             self._held[name] = statement
             return
-        changes = self.book.settle(statement)
+        changes = self.book.reconcile(statement)
         self.freshness.stated(name, self.book.statement_asked_s(name))
         self._refresh(now)
         if first and self.book.is_stated(name):
@@ -474,7 +474,7 @@ class Engine:
         self.book.role(role)
 
     def _happened(self, happened: Happened, _now: Now) -> None:
-        if self.book.happen(happened):
+        if self.book.record_event(happened):
             facts = {"account": happened.account, "kind": happened.kind, "text": happened.text}
             self._log(logging.INFO, "happened", **facts)
 

@@ -218,3 +218,10 @@ def test_what_is_not_known_is_shown_as_nothing():
     assert [
         show(None) for show in (rendering.number, rendering.entry, rendering.money, rendering.time_text)
     ] == [None] * 4
+
+
+def test_what_is_open_is_listed_and_flat_ones_while_they_are_in_doubt():
+    assert rendering.is_listed(view())
+    assert not rendering.is_listed(FLAT)
+    assert rendering.is_listed(replace(FLAT, in_doubt=True))
+    assert rendering.is_listed(replace(FLAT, verdict=Verdict.DRIFT))
