@@ -337,7 +337,7 @@ def test_a_statement_of_large_sizes_agrees_though_it_is_printed_with_noise(rows,
     assert len(noisy) == 9
     assert large.unread == {}
     assert ours == {one.key: one.size for one in large.positions if one.key in ours}
-    assert marks_of([large]) == wire.marks_of([stated])
+    assert marks_of([large]) == marks_of([stated])
 
 
 # ------------------------------------------------------------------ an account in portfolio margin
