@@ -41,8 +41,7 @@ DAY = 86_400_000
 @pytest.fixture(autouse=True)
 def _nothing_is_left_running():
     yield
-    while Clerk.made:
-        Clerk.made.pop().dies()
+    Clerk.ends_all()
 
 
 def tables(folder):

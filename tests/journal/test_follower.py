@@ -25,7 +25,9 @@ def seqs(found: list[Line | Hole]) -> list[int]:
 
 @pytest.fixture
 def clerk(tmp_path):
-    return Clerk(tmp_path)
+    made = Clerk(tmp_path)
+    yield made
+    made.journal.close()
 
 
 @pytest.fixture

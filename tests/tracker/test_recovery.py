@@ -17,6 +17,12 @@ from tests.history.archivist import ADDRESS, BTC, NOON, Clerk
 DAY = 86_400_000
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_left_open():
+    yield
+    Clerk.ends_all()
+
+
 def journal_at(folder) -> Journal:
     return Journal(folder / "log", fsync="off", checkpoint=lambda: checkpoint([], {}, {}))
 

@@ -73,7 +73,8 @@ def clerk(tmp_path):
     made = Clerk(tmp_path)
     made.say("start")
     made.journals(1)
-    return made
+    yield made
+    Clerk.ends_all()
 
 
 @contextlib.contextmanager
