@@ -23,6 +23,8 @@ from hlposmon.journal.recovery import ReadBack, Unsound, read_back
 from hlposmon.journal.tail import Tail, day_of
 
 CHECKPOINT_LINES = 5_000
+# More than one turn of the tracker brings.
+TURN_LINES = 500
 # Lines kept while the disk refuses, about 1 kB each, and 2 kB while they have no number: what a machine with
 # 512 MB has to spare. Beyond that the oldest are let go, and counted.
 BACKLOG_LINES = 50_000
@@ -133,6 +135,14 @@ class Journal:
         self._floor = seq, digest
         if self._unread is None:
             self._tail.rise_to(self._floor)
+
+    def begin_turn(self, now_ms: int) -> None:
+        """Call before anything is decided that `append` will be given: a checkpoint that is due is added now,
+        while the book is exactly what the lines so far say."""
+        self._tail.now_ms = now_ms
+        is_far = self._tail.since_checkpoint >= CHECKPOINT_LINES - TURN_LINES
+        if self._unread is None and (is_far or day_of(now_ms) > self._tail.day):
+            self.append_checkpoint(now_ms)
 
     def append(self, body: dict[str, Any], now_ms: int) -> None:
         """Add a line; `commit` writes it. A new day, or a long way since the last, brings a checkpoint."""

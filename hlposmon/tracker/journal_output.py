@@ -24,6 +24,10 @@ class JournalOutput:
         self.written_ms: int | None = None
         self._repeats = Repeats()
 
+    def begin_turn(self, now: Now) -> None:
+        """Call before the engine decides anything."""
+        self.journal.begin_turn(now.ms)
+
     def append(self, effect: Journalled) -> None:
         """Add the effect's line; `commit` writes it."""
         if isinstance(effect, JournalCheckpoint):

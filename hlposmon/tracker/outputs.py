@@ -37,6 +37,10 @@ class Outputs:
         self._snapshot, self._queues, self._counts = snapshot, queues, counts
         self._repeats = Repeats()
 
+    def begin_turn(self, now: Now) -> None:
+        """Call before the engine decides what is to be carried out."""
+        self._journal.begin_turn(now)
+
     def carry_out(self, effects: Sequence[Effect], now: Now) -> None:
         """Journal, publish, show, tell and log, each for all of these effects before the next."""
         if not effects:

@@ -143,9 +143,15 @@ class Tracker:
     def _readable(self, within_s: float) -> list[object]:
         return [key.fileobj for key, _ in self._selector.select(within_s)]
 
+    def _begin_turn(self) -> Now:
+        """The time of a turn: all that is decided in it is decided at once."""
+        now = _now()
+        self._outputs.begin_turn(now)
+        return now
+
     def _take_reports(self) -> None:
         """Everything but prices, live fills above all, until nothing waits or others must have their turn."""
-        now = _now()
+        now = self._begin_turn()
         effects: list[Effect] = []
         for report in self._queues.reports(most=REPORTS_A_TURN):
             effects += self._engine.receive(report, now)
@@ -157,11 +163,11 @@ class Tracker:
         """Prices are decided on at once, and shown a few positions at a time while no fill waits."""
         marks = self._queues.latest_marks()
         if marks is not None:
-            now = _now()
+            now = self._begin_turn()
             self._outputs.carry_out(self._engine.receive(marks, now), now)
         until_s = time.monotonic() + TURN_S
         while self._engine.has_moved and not self._queues.has_fills() and time.monotonic() < until_s:
-            now = _now()
+            now = self._begin_turn()
             self._outputs.carry_out(self._engine.revalue(now, REVALUED_AT_ONCE), now)
 
     def _refused(self, refusal: Refusal) -> None:
@@ -177,7 +183,7 @@ class Tracker:
     # ------------------------------------------------------------- now and then
 
     def _tick(self) -> None:
-        now = _now()
+        now = self._begin_turn()
         if now.s < self._tick_s + TICK_S:
             return
         self._tick_s = now.s
@@ -199,7 +205,7 @@ class Tracker:
     def _take_reload(self) -> None:
         if not self._pulse.take_reload():
             return
-        settings, now = self._reload(), _now()
+        settings, now = self._reload(), self._begin_turn()
         watched = self._lifecycle.reload(settings)
         self._queues.addresses = dict(watched.addresses)
         self._outputs.carry_out(self._engine.watch(watched, now), now)
