@@ -56,6 +56,9 @@ class Line:
     reason: str | None = None
     # The position with which a statement agreed last, in size and entry, and its entry price.
     _confirmed: tuple[Position, Decimal | None] | None = None
+    # What was last shown, and what the venue had stated then.
+    _shown: View | None = None
+    _shown_stated: StatedPosition | None = None
 
     def as_of_ms(self, whole_ms: int | None = None) -> int | None:
         """The venue's time up to which the position is known, None before its start.
@@ -78,12 +81,26 @@ class Line:
         return known_ms if wanted_ms is None else min(known_ms, wanted_ms)
 
     def view(self, proof: Proof, whole_ms: int | None = None) -> View:
-        """What may be shown of it: proven by the law `proof`; no fills known to be whole after `whole_ms`."""
-        ledger = self.ledger
+        """What may be shown of it: proven by the law `proof`; no fills known to be whole after `whole_ms`.
+
+        The same object as the last time where nothing has changed.
+        """
+        ledger, as_of_ms, shown = self.ledger, self.as_of_ms(whole_ms), self._shown
+        if (
+            shown is not None
+            and shown.position is ledger.position
+            and shown.mark is self.mark
+            and self._shown_stated is self.stated
+            and (shown.verdict, shown.reason) == (self.verdict, self.reason)
+            and (shown.as_of_ms, shown.last_fill_ms) == (as_of_ms, self.last_fill_ms)
+            and (shown.in_doubt, shown.proof) == (self.is_doubtful, proof)
+        ):
+            return shown
         stated = self.stated if ledger.position.size else None
         # Margin and liquidation price are of the size that the venue stated, and of no other.
         same = stated is not None and stated.size == ledger.position.size
-        return View(
+        self._shown_stated = self.stated
+        self._shown = View(
             account=ledger.account,
             key=ledger.key,
             position=ledger.position,
@@ -96,8 +113,9 @@ class Line:
             last_fill_ms=self.last_fill_ms,
             in_doubt=self.is_doubtful,
             proof=proof,
-            as_of_ms=self.as_of_ms(whole_ms),
+            as_of_ms=as_of_ms,
         )
+        return self._shown
 
     def is_confirmed_by(self, stated: StatedPosition | None, statement: Statement, *, newest: bool) -> bool:
         """Whether a statement says once more what the last one said, which agreed, and nothing was doubted or

@@ -124,7 +124,7 @@ class Rendered:
     """
 
     __slots__ = (
-        "account", "closed_pnl", "coin", "entry_price", "fees", "funding", "key", "leverage",
+        "account", "closed_pnl", "coin", "encoded", "entry_price", "fees", "funding", "key", "leverage",
         "liquidation_price", "margin_used", "mark_price", "notional_value", "quantity", "realized_pnl",
         "size", "symbol", "total_pnl", "unrealized_pnl", "venue", "view",
     )  # fmt: skip
@@ -136,10 +136,12 @@ class Rendered:
         self._render_value(view)
         self._render_stated(view)
         self.view = view
+        # Room for whoever encodes it whole: of when that is, and as what.
+        self.encoded: tuple[int | None, Any] | None = None
 
     def update(self, view: View) -> None:
         """The position is like this now."""
-        before, self.view = self.view, view
+        before, self.view, self.encoded = self.view, view, None
         if view.position is not before.position:
             self._render_held(view)
             self._render_value(view)

@@ -18,7 +18,6 @@ from hlposmon.engine.engine import Engine
 from hlposmon.engine.health import Ages, Health, assess
 from hlposmon.metrics.input import MetricsInput
 from hlposmon.metrics.measures import Counts
-from hlposmon.text import fragment
 from hlposmon.tracker.journal_output import JournalOutput
 from hlposmon.tracker.processes import Worker, memory_bytes
 from hlposmon.tracker.snapshot_output import SnapshotOutput
@@ -253,8 +252,7 @@ class Answers:
         return messages.account(self._book.account(name), address)
 
     def _positions(self, views: Sequence[View]) -> dict[str, Any]:
-        rows = messages.positions(views, self._renderer, self._engine.updated_ms)
-        return {label: fragment(row) for label, row in rows.items()}
+        return messages.positions(views, self._renderer, self._engine.updated_ms)
 
 
 def _rounded(age: float | None) -> float | None:
