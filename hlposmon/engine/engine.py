@@ -16,7 +16,6 @@ from typing import Any
 from hlposmon.domain.amounts import exactly
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, whose
-from hlposmon.domain.rendering import figures
 from hlposmon.domain.reports import (
     OVERLAP_MS,
     AccountMode,
@@ -259,7 +258,7 @@ class Engine:
                 if not isinstance(change, Funded):
                     effects.append(LogChange(change))
         for name, view in views.items():
-            self._told_pnl[name] = figures(view).unrealized
+            self._told_pnl[name] = view.figures.unrealized
             self.listing.note(view)
             effects.append(Show(view, at_ms))
 
@@ -398,7 +397,7 @@ class Engine:
         """A mark moved: worth a message when unrealised P&L did, by more than the threshold."""
         view = self.book.view(*name)
         self._updated_ms[name] = now.ms
-        pnl, told = figures(view).unrealized, self._told_pnl.get(name)
+        pnl, told = view.figures.unrealized, self._told_pnl.get(name)
         if pnl is not None and self._is_material(pnl, told):
             self._told_pnl[name] = pnl
             self._effects.append(PublishPrice(view, now.ms))

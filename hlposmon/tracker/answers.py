@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable, Sequence
-from itertools import chain
 from typing import Any
 
 from hlposmon.api import messages
@@ -12,7 +11,7 @@ from hlposmon.api.server import Traffic
 from hlposmon.api.subscribers import Subscribers
 from hlposmon.config import Settings
 from hlposmon.domain import rendering
-from hlposmon.domain.rendering import Renderer
+from hlposmon.domain.rendering import Renderer, Sums
 from hlposmon.domain.views import View
 from hlposmon.engine.engine import Engine
 from hlposmon.engine.health import Ages, Health, assess
@@ -70,27 +69,24 @@ class Answers:
         shown = {name: self._positions(views) for name, views in held.items()}
         whole = {name: not self._book.is_partly_unread(name) for name in held}
         stated = {name: self._book.is_stated(name) for name in held}
-        sums = {
-            name: rendering.totals(views, is_whole=whole[name], is_stated=stated[name])
-            for name, views in held.items()
-        }
-        is_one = len(names) == 1
-        now_s = time.monotonic()
+        sums, of_all = {name: Sums(views) for name, views in held.items()}, Sums()
+        for one in sums.values():
+            of_all.add(one)
+        is_one, now_s = len(names) == 1, time.monotonic()
         return {
             "timestamp": rendering.time_text(int(time.time() * 1000)),
             "seq": self._subscribers.seq,
             "mode": self.settings.mode,
             "stated": all(stated.values()),
-            **(
-                sums[names[0]]
-                if is_one
-                else rendering.totals(
-                    chain(*held.values()), is_whole=all(whole.values()), is_stated=all(stated.values())
-                )
-            ),
+            **of_all.shown(is_whole=all(whole.values()), is_stated=all(stated.values())),
             "positions": shown[names[0]] if is_one else messages.of_all(shown),
             "accounts": {
-                name: {**sums[name], "positions": shown[name], **self._account(name)} for name in names
+                name: {
+                    **sums[name].shown(is_whole=whole[name], is_stated=stated[name]),
+                    "positions": shown[name],
+                    **self._account(name),
+                }
+                for name in names
             },
             "feeds": {
                 "ages_s": self._ages_json(),
@@ -103,10 +99,9 @@ class Answers:
 
     def health(self) -> dict[str, Any]:
         health = self.assess()
-        views = self._book.views()
         is_whole = not any(map(self._book.is_partly_unread, self._book.accounts))
         is_stated = all(map(self._book.is_stated, self._book.accounts))
-        totals = rendering.totals(views, is_whole=is_whole, is_stated=is_stated)
+        totals = Sums(self._book.views()).shown(is_whole=is_whole, is_stated=is_stated)
         limits = self._engine.watched.limits
         return {
             "status": health.status,
