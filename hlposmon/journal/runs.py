@@ -1,7 +1,7 @@
 """An audit's lines cut into runs that chain, in one pass, and what is no sound line beside them. Pure.
 
 In an intact audit there is one run. Whatever is done to it ends a run: a line that is gone, that came
-from elsewhere, that was sealed anew. What it was, `wire.faults` works out from the runs. Only the
+from elsewhere, that was sealed anew. What it was, `journal.faults` works out from the runs. Only the
 lines of late are kept, so an audit may be of any length.
 """
 

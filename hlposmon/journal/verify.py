@@ -2,7 +2,7 @@
 
 `verify` reads files one line at a time, whatever their size, also those that were compressed or renamed
 by rotation, and also while the monitor writes. It changes nothing. What breaks in a chain is worked out
-in `wire.chain` and `wire.faults`; here are files, days, and what can be said of the first and last line.
+in `journal.runs` and `journal.faults`; here are files, days, and what can be said of the first and last line.
 """
 
 import time

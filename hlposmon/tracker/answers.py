@@ -58,7 +58,7 @@ class Answers:
         self._began_ms = int(time.time() * 1000)
 
     def summary(self, account: str | None) -> dict[str, Any] | None:
-        """The summary of all accounts or of one, for `wire.text.dumps`; None when it is not watched.
+        """The summary of all accounts or of one, for `text.dumps`; None when it is not watched.
 
         A position stands in it twice, at the top and in its account: it is made and encoded once.
         """

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hlposmon.api import messages as published
+from hlposmon.api import messages
 from hlposmon.domain.position import Position
 from hlposmon.domain.rendering import Rendered, Renderer
 from hlposmon.domain.reports import Fill, Notice, NoticeCode, Side
@@ -76,7 +76,7 @@ def one_fill(**changes):
 
 
 def test_a_position_is_the_contracts_to_the_letter():
-    shown = published.position(Rendered(view()), T)
+    shown = messages.position(Rendered(view()), T)
 
     assert {name: value for name, value in shown.items() if name not in ("closed_pnl", "fills")} == {
         "key": "hyperliquid:Perp:BTC",
@@ -111,9 +111,7 @@ def test_a_position_is_the_contracts_to_the_letter():
 
 
 def test_a_short_has_an_unsigned_quantity_and_a_signed_size():
-    shown = published.position(
-        Rendered(view("-2", "-200", "90", fees="1", funding="0.5", realized="7")), None
-    )
+    shown = messages.position(Rendered(view("-2", "-200", "90", fees="1", funding="0.5", realized="7")), None)
 
     assert (shown["side"], shown["quantity"], shown["size"]) == ("short", "2", "-2")
     assert (shown["entry_price"], shown["unrealized_pnl"], shown["notional_value"]) == (
@@ -126,14 +124,14 @@ def test_a_short_has_an_unsigned_quantity_and_a_signed_size():
 
 
 def test_a_flat_position_has_no_entry_and_no_unrealized_profit():
-    shown = published.position(Rendered(FLAT), T)
+    shown = messages.position(Rendered(FLAT), T)
 
     assert (shown["side"], shown["size"], shown["entry_price"], shown["is_flat"]) == ("flat", "0", None, True)
     assert (shown["unrealized_pnl"], shown["notional_value"], shown["total_pnl"]) == ("0.00", "0.00", "-3.76")
 
 
 def test_without_a_mark_nothing_is_claimed_that_needs_one():
-    shown = published.position(Rendered(view(mark=None)), T)
+    shown = messages.position(Rendered(view(mark=None)), T)
 
     assert [shown[name] for name in ("mark_price", "unrealized_pnl", "notional_value", "total_pnl")] == [
         None
@@ -141,7 +139,7 @@ def test_without_a_mark_nothing_is_claimed_that_needs_one():
 
 
 def test_a_fill_is_the_contracts_to_the_letter():
-    assert published.fill(one_fill()) == {
+    assert messages.fill(one_fill()) == {
         "symbol": "BTC-USD",
         "side": "buy",
         "quantity": "0.1",
@@ -156,13 +154,13 @@ def test_a_fill_is_the_contracts_to_the_letter():
 
 
 def test_a_fill_without_a_trade_id_still_has_an_id():
-    shown = published.fill(one_fill(trade_id=None))
+    shown = messages.fill(one_fill(trade_id=None))
 
     assert (shown["fill_id"], shown["tid"]) == (f"123-{T}", None)
 
 
 def test_what_is_known_of_no_time_has_no_as_of():
-    assert published.position(Rendered(replace(view(), as_of_ms=None)), T)["as_of"] is None
+    assert messages.position(Rendered(replace(view(), as_of_ms=None)), T)["as_of"] is None
 
 
 def test_an_account_shows_its_figures_and_its_notices():
@@ -184,7 +182,7 @@ def test_an_account_shows_its_figures_and_its_notices():
         as_of_ms=T,
     )
 
-    assert published.account(one, "0xab") == {
+    assert messages.account(one, "0xab") == {
         "address": "0xab",
         "equity": "10.50",
         "margin_used": None,
@@ -215,7 +213,7 @@ def test_figures_that_are_not_known_are_null_with_the_reason_and_never_zero(role
         mode="portfolioMargin",
         role=role,
     )
-    shown = published.account(one, "0xab")
+    shown = messages.account(one, "0xab")
 
     assert [shown[name] for name in ("equity", "margin_used", "withdrawable")] == [None, None, None]
     assert (shown["equity_reason"], shown["mode"]) == (why, "portfolioMargin")
@@ -223,7 +221,7 @@ def test_figures_that_are_not_known_are_null_with_the_reason_and_never_zero(role
 
 
 def labels(*views):
-    return list(published.positions(views, Renderer(), lambda account, key: T))
+    return list(messages.positions(views, Renderer(), lambda account, key: T))
 
 
 def test_positions_of_an_account_are_keyed_by_symbol():
@@ -232,11 +230,11 @@ def test_positions_of_an_account_are_keyed_by_symbol():
 
 def test_positions_of_several_accounts_are_keyed_by_account_and_symbol():
     shown = {
-        name: published.positions([view(account=name)], Renderer(), lambda account, key: T)
+        name: messages.positions([view(account=name)], Renderer(), lambda account, key: T)
         for name in ("a", "b")
     }
 
-    assert published.of_all(shown) == {
+    assert messages.of_all(shown) == {
         "a/BTC-USD": shown["a"]["BTC-USD"],
         "b/BTC-USD": shown["b"]["BTC-USD"],
     }
@@ -268,7 +266,7 @@ def test_flat_positions_are_listed_only_while_their_flatness_is_in_doubt():
     ],
 )
 def test_a_key_is_split_at_its_first_two_colons_only(key, symbol, coin):
-    shown = published.position(Rendered(view(key=key)), T)
+    shown = messages.position(Rendered(view(key=key)), T)
 
     assert (shown["symbol"], shown["coin"]) == (symbol, coin)
 
@@ -285,7 +283,7 @@ ANY = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**60), ma
 
 @given(ANY, ANY.filter(bool), ANY)
 def test_a_position_of_any_figures_is_shown_without_an_exponent_or_a_float(cost, size, mark):
-    shown = published.position(Rendered(view(size, cost, mark)), T)
+    shown = messages.position(Rendered(view(size, cost, mark)), T)
 
     assert b"E" not in re.sub(rb'"(key|symbol|coin)":"[^"]*"', b"", dumps(shown)).replace(b"USD", b"")
     assert not any(isinstance(value, float) for value in shown.values())

@@ -546,9 +546,10 @@ def test_who_is_behind_changes_its_filter_behind_what_is_older(behind):
 
 def test_who_asks_on_and_on_and_does_not_read_is_cut_off(behind):
     one, client, _ = behind
+    for _ in range(subscribers.WAITING_QUESTIONS + 1):
+        client.say({"action": "get_summary"})
+    one.until(lambda: one.server.traffic.cut_off)
     with pytest.raises(ConnectionClosed) as caught:
-        for _ in range(subscribers.WAITING_QUESTIONS + 1):
-            client.say({"action": "get_summary"})
         while True:
             client.next()
 

@@ -17,7 +17,7 @@ from hlposmon.domain.chain import is_counter_leg, segments
 from hlposmon.domain.changes import Doubt, Drift, Filled, Funded, Gap
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import AccountMode, FeedState, Fill, Fills, Side, StatedPosition, Statement
-from hlposmon.venues.hyperliquid import payloads as wire
+from hlposmon.venues.hyperliquid import payloads
 from hlposmon.venues.hyperliquid.client import PLAIN_MODES
 from hlposmon.workers.price import marks_of
 from tests.captures import answered, captured, needs_captures
@@ -30,7 +30,7 @@ GATEWAY = "hyperliquid-agent-gateway"
 
 
 def read(rows) -> list[Fill]:
-    found = wire.fills(rows, ACCOUNT, US)
+    found = payloads.fills(rows, ACCOUNT, US)
     assert found.unread == []
     return found.fills
 
@@ -130,7 +130,9 @@ def fills(rows) -> list[Fill]:
 @pytest.fixture(scope="module")
 def stated() -> Statement:
     """What the account held, asked for in the midst of those fills."""
-    return wire.statement(captured(f"{GATEWAY}/clearinghouseState.json"), ACCOUNT, asked_s=100.0, now_ms=0)
+    return payloads.statement(
+        captured(f"{GATEWAY}/clearinghouseState.json"), ACCOUNT, asked_s=100.0, now_ms=0
+    )
 
 
 def test_the_list_of_2026_read_backwards_chains_on_every_link(rows, fills):
@@ -253,7 +255,7 @@ def test_a_book_that_was_there_before_agrees_with_the_statement_in_sizes_and_ent
 
 
 def test_payments_that_come_newest_first_and_twice_are_booked_once_each(stated):
-    paid, _ = wire.fundings(captured(f"{GATEWAY}/userFunding_first_250.json"), ACCOUNT)
+    paid, _ = payloads.fundings(captured(f"{GATEWAY}/userFunding_first_250.json"), ACCOUNT)
     book = watched()
     book.reconcile(replace(stated, time_ms=paid[-1].time_ms - 3_600_000))
     changes = [change for one in [*paid, *reversed(paid)] for change in book.apply_funding(one)]
@@ -280,7 +282,7 @@ def dusty(rows: list[dict], factor: int = FACTOR) -> list[dict]:
 
 def unrounded(rows: list[dict]) -> list[Fill]:
     """As they were read before amounts were rounded to what a double carries: to the last digit printed."""
-    watched_rows = [row for row in rows if wire.is_watched(row["coin"])]
+    watched_rows = [row for row in rows if payloads.is_watched(row["coin"])]
     return [
         replace(one, size=amount(row["sz"]), start_position=amount(row["startPosition"]))
         for one, row in zip(read(rows), watched_rows, strict=True)
@@ -327,7 +329,7 @@ def test_a_statement_of_large_sizes_agrees_though_it_is_printed_with_noise(rows,
     body = captured(f"{GATEWAY}/clearinghouseState.json")
     for item in body["assetPositions"]:
         item["position"] = enlarged(item["position"], ("szi", "positionValue", "unrealizedPnl"), factor)
-    large = wire.statement(body, ACCOUNT, asked_s=stated.asked_s, now_ms=0)
+    large = payloads.statement(body, ACCOUNT, asked_s=stated.asked_s, now_ms=0)
     given = read(dusty(rows[::-1], factor))
     book = begun(given, stated)
     told(book, [one for one in given if one.time_ms <= stated.time_ms])
@@ -346,8 +348,8 @@ def test_a_statement_of_large_sizes_agrees_though_it_is_printed_with_noise(rows,
 def test_the_equity_of_a_real_account_in_portfolio_margin_is_not_known_and_its_positions_are():
     capture = captured("lifi-perps-sdk/portfolio_margin.json")
     book = watched()
-    book.reconcile(wire.statement(capture["clearinghouseState"], ACCOUNT, asked_s=0.0, now_ms=0))
-    mode = wire.abstraction(capture["userAbstraction"])
+    book.reconcile(payloads.statement(capture["clearinghouseState"], ACCOUNT, asked_s=0.0, now_ms=0))
+    mode = payloads.abstraction(capture["userAbstraction"])
     book.mode(AccountMode(ACCOUNT, mode, mode in PLAIN_MODES, f"account mode {mode}"))
     view = book.account(ACCOUNT)
 

@@ -34,7 +34,7 @@ from hlposmon.serving.access import Access
 from hlposmon.serving.messages import Limits
 from hlposmon.snapshot.layout import BLOCK_BYTES, DecodeError, decode_header, decode_record
 from hlposmon.text import loads
-from hlposmon.venues.hyperliquid import payloads as wire
+from hlposmon.venues.hyperliquid import payloads
 from hlposmon.venues.hyperliquid.payloads.amounts import DIGITS
 from tests.fuzz.seeds import HANDSHAKE
 
@@ -251,9 +251,9 @@ def answer(data: bytes) -> None:
 def venue(data: bytes) -> None:
     """What an exchange may say: facts, or WireError, and money of no more digits than a double carries."""
     try:
-        message = wire.message(data)
+        message = payloads.message(data)
     except WireError:
-        message = wire.Message("", None)
+        message = payloads.Message("", None)
     try:
         body = loads(data)
     except WireError:
@@ -269,7 +269,7 @@ def venue(data: bytes) -> None:
 
 def _digits_of(found: object) -> None:
     """Look at every amount of what a reader has found."""
-    if isinstance(found, wire.FillRows):
+    if isinstance(found, payloads.FillRows):
         for fill in found.fills:
             for value in (fill.size, fill.price, fill.start_position, fill.fee, fill.closed_pnl):
                 assert len(value.as_tuple().digits) <= DIGITS, value
@@ -284,24 +284,24 @@ def _rows_of(it: Any, name: str) -> Any:
 
 
 READERS: tuple[Callable[[Any], object], ...] = (
-    lambda it: wire.fills(it, "main", ADDRESS),
-    lambda it: wire.fills(_rows_of(it, "fills"), "main", ADDRESS),
-    lambda it: wire.fundings(it, "main"),
-    lambda it: wire.fundings(_rows_of(it, "fundings"), "main"),
-    lambda it: wire.statement(it, "main", asked_s=0.0, now_ms=0),
-    lambda it: wire.state_push(it, "clearinghouseState", NAMES, heard_s=0.0, now_ms=0),
-    lambda it: wire.state_push(it, "allDexsClearinghouseState", NAMES, heard_s=0.0, now_ms=0),
-    lambda it: wire.held_coins(it, "xyz"),
-    lambda it: wire.happenings(it, "main"),
-    lambda it: wire.acknowledges(it, "userFills", ADDRESS),
-    wire.spot_holdings,
-    wire.dex_names,
-    wire.times,
-    wire.refusal,
-    wire.fast_marks,
-    wire.role,
-    wire.venue_time,
-    wire.abstraction,
+    lambda it: payloads.fills(it, "main", ADDRESS),
+    lambda it: payloads.fills(_rows_of(it, "fills"), "main", ADDRESS),
+    lambda it: payloads.fundings(it, "main"),
+    lambda it: payloads.fundings(_rows_of(it, "fundings"), "main"),
+    lambda it: payloads.statement(it, "main", asked_s=0.0, now_ms=0),
+    lambda it: payloads.state_push(it, "clearinghouseState", NAMES, heard_s=0.0, now_ms=0),
+    lambda it: payloads.state_push(it, "allDexsClearinghouseState", NAMES, heard_s=0.0, now_ms=0),
+    lambda it: payloads.held_coins(it, "xyz"),
+    lambda it: payloads.happenings(it, "main"),
+    lambda it: payloads.acknowledges(it, "userFills", ADDRESS),
+    payloads.spot_holdings,
+    payloads.dex_names,
+    payloads.times,
+    payloads.refusal,
+    payloads.fast_marks,
+    payloads.role,
+    payloads.venue_time,
+    payloads.abstraction,
 )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hlposmon.api import messages as published
+from hlposmon.api import messages
 from hlposmon.config import Account
 from hlposmon.domain.reports import FeedState, Heard, Marks, StatedPosition
 from hlposmon.text import dumps, loads
@@ -80,7 +80,7 @@ def counted(call: Callable[[], Any]) -> tuple[Counter[str], Any]:
     calls: Counter[str] = Counter()
 
     def count(frame: FrameType, event: str, called: Any) -> None:
-        if event == "call" and frame.f_code is published.position.__code__:
+        if event == "call" and frame.f_code is messages.position.__code__:
             calls["made"] += 1
         elif event == "c_call" and (called.__module__, called.__name__) == ("orjson", "dumps"):
             calls["encoded"] += 1

@@ -344,7 +344,7 @@ def test_what_befell_an_account_and_its_mode_are_asked_for_with_a_doubt_and_with
     one.tracker.ring(since_ms=1, reason=BellReason.DOUBT)
 
     one.tracker.until(lambda: any("withdraw" in told.text for told in one.tracker.of(Happened)))
-    assert one.control.state()["requests"]["userAbstraction"] >= 2
+    one.tracker.until(lambda: one.control.state()["requests"]["userAbstraction"] >= 2)
 
 
 def test_where_only_statements_are_refused_the_same_fills_are_not_fetched_again_and_again(stage, monkeypatch):

@@ -15,7 +15,7 @@ from hlposmon.text import loads
 from hlposmon.transport.deadline import Deadline
 from hlposmon.transport.http import Requests
 from hlposmon.transport.quota import Share
-from hlposmon.venues.hyperliquid import payloads as wire
+from hlposmon.venues.hyperliquid import payloads
 from hlposmon.venues.hyperliquid.payloads.fields import list_of
 from hlposmon.venues.port import Costs, Page
 
@@ -49,7 +49,9 @@ class HyperliquidClient:
         """The account's positions on the first dex, as the venue states them now. `urgent` asks may use
         the weight that is kept for a heal."""
         body = self._ask(_LIGHT, "clearinghouseState", urgent=urgent, user=account.address)
-        return wire.statement(body, account.name, asked_s=asked_s, now_ms=now_ms, fills_from_ms=fills_from_ms)
+        return payloads.statement(
+            body, account.name, asked_s=asked_s, now_ms=now_ms, fills_from_ms=fills_from_ms
+        )
 
     def fills_since(self, account: Account, start_ms: int, *, urgent: bool = True) -> Iterator[Page]:
         """All fills from `start_ms` on, oldest first, a page at a time, each fill once.
@@ -64,7 +66,7 @@ class HyperliquidClient:
         while True:
             asked_s = time.monotonic()
             body = self._fills(account, urgent=urgent, startTime=from_ms)
-            times = wire.times(body)
+            times = payloads.times(body)
             # A page is 2000 rows today; elsewhere the API answers with 500 at a time. Short is less.
             last = len(body) < SHORT_ROWS
             if not last and not times:
@@ -72,7 +74,7 @@ class HyperliquidClient:
                     "userFillsByTime: no row of a full page has a time: the next cannot be asked for"
                 )
             hole = None
-            found = wire.fills(body, account.name, account.address)
+            found = payloads.fills(body, account.name, account.address)
             stuck = not last and min(times) == max(times)
             if stuck:
                 found, hole = self._one_millisecond(account, max(times), body, urgent=urgent)
@@ -85,13 +87,13 @@ class HyperliquidClient:
 
     def _one_millisecond(
         self, account: Account, at_ms: int, body: Any, *, urgent: bool
-    ) -> tuple[wire.FillRows, tuple[int, int, str] | None]:
+    ) -> tuple[payloads.FillRows, tuple[int, int, str] | None]:
         """The fills of a millisecond that fills a page, from both of its ends."""
         answer = self._fills(account, urgent=urgent, startTime=at_ms, endTime=at_ms, reversed=True)
         rest = list_of(answer, "userFillsByTime")
         whole = any(row in body for row in rest[-1:])
-        found = wire.fills(body, account.name, account.address)
-        more = wire.fills(rest[::-1], account.name, account.address)
+        found = payloads.fills(body, account.name, account.address)
+        more = payloads.fills(rest[::-1], account.name, account.address)
         have = {fill.identity for fill in found.fills}
         found.fills.extend(fill for fill in more.fills if fill.identity not in have)
         found.others.extend(more.others)
@@ -119,16 +121,16 @@ class HyperliquidClient:
             user=account.address,
             startTime=start_ms,
         )
-        return wire.happenings(body, account.name)
+        return payloads.happenings(body, account.name)
 
     def now_ms(self) -> int:
         """The venue's clock: ours may be wrong."""
-        return wire.venue_time(self._ask(_LIGHT, "exchangeStatus", urgent=True))
+        return payloads.venue_time(self._ask(_LIGHT, "exchangeStatus", urgent=True))
 
     def mode(self, account: Account) -> AccountMode:
         """How the account's balances are kept: default, unifiedAccount, portfolioMargin, ... or null."""
         body = self._ask(_USUAL, "userAbstraction", may_be_null=True, user=account.address)
-        return self.mode_of(account, wire.abstraction(body))
+        return self.mode_of(account, payloads.abstraction(body))
 
     def mode_of(self, account: Account, name: str | None) -> AccountMode:
         """Only in a plain mode has clearinghouseState the whole equity."""
@@ -142,16 +144,16 @@ class HyperliquidClient:
 
     def spot_holdings(self, account: Account) -> list[str]:
         """What the account holds on spot, as texts."""
-        return wire.spot_holdings(self._ask(_LIGHT, "spotClearinghouseState", user=account.address))
+        return payloads.spot_holdings(self._ask(_LIGHT, "spotClearinghouseState", user=account.address))
 
     def dexes(self) -> list[str]:
         """The names of all dexes but the first."""
-        return wire.dex_names(self._ask(_USUAL, "perpDexs"))
+        return payloads.dex_names(self._ask(_USUAL, "perpDexs"))
 
     def coins_held(self, account: Account, dex: str) -> list[str]:
         """The coins of the account's positions on another dex than the first."""
         body = self._ask(_LIGHT, "clearinghouseState", user=account.address, dex=dex)
-        return wire.held_coins(body, dex)
+        return payloads.held_coins(body, dex)
 
     def fundings_since(
         self, account: Account, start_ms: int, *, urgent: bool = True
@@ -169,17 +171,17 @@ class HyperliquidClient:
                 user=account.address,
                 startTime=start_ms,
             )
-            payments, texts = wire.fundings(body, account.name)
+            payments, texts = payloads.fundings(body, account.name)
             found |= {(paid.time_ms, paid.key): paid for paid in payments}
             unread += texts
-            newest_ms = max(wire.times(body), default=start_ms)
+            newest_ms = max(payloads.times(body), default=start_ms)
             if len(body) < SHORT_ROWS or newest_ms == start_ms:
                 return sorted(found.values(), key=lambda paid: paid.time_ms), unread
             start_ms = newest_ms
 
     def role(self, account: Account) -> tuple[str, str | None]:
         """What the exchange takes the address for, and whose agent or sub-account it is."""
-        return wire.role(self._ask(_HEAVY, "userRole", user=account.address))
+        return payloads.role(self._ask(_HEAVY, "userRole", user=account.address))
 
     def close(self) -> None:
         self._requests.close()
@@ -201,7 +203,11 @@ class HyperliquidClient:
             return len(body) // _ROWS_PER_WEIGHT if isinstance(body, list) else 0
 
         raw = self._requests.post(
-            wire.info(kind, **fields), weight=weight, most=most, extra=rows if most else None, urgent=urgent
+            payloads.info(kind, **fields),
+            weight=weight,
+            most=most,
+            extra=rows if most else None,
+            urgent=urgent,
         )
         body = loads(raw)
         if body is None and not may_be_null:

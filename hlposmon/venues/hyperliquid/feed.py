@@ -17,7 +17,7 @@ from hlposmon.config import Account
 from hlposmon.errors import WireError
 from hlposmon.transport.events import Lost, Opened, Received
 from hlposmon.transport.websocket import Feed
-from hlposmon.venues.hyperliquid import payloads as wire
+from hlposmon.venues.hyperliquid import payloads
 from hlposmon.venues.port import (
     Acknowledged,
     FillEvent,
@@ -135,7 +135,7 @@ class HyperliquidFills(_Feed[FillEvent]):
         self._without.clear()
         for address in self._accounts:
             for kind in STREAMS:
-                self._connection.send(wire.subscription(kind, user=address))
+                self._connection.send(payloads.subscription(kind, user=address))
 
     def _check(self) -> Iterable[FillEvent]:
         wanted = self._missing.keys() - self._without
@@ -147,7 +147,7 @@ class HyperliquidFills(_Feed[FillEvent]):
 
     def _read(self, raw: bytes) -> Iterable[FillEvent]:
         try:
-            message = wire.message(raw)
+            message = payloads.message(raw)
             if message.channel == FILLS:
                 return self._fills(message.data)
             if message.channel == FUNDINGS:
@@ -155,7 +155,7 @@ class HyperliquidFills(_Feed[FillEvent]):
             if message.channel == "subscriptionResponse":
                 return self._acknowledged(message.data)
             if message.channel == "error":
-                return self._refused(wire.refusal(message.data))
+                return self._refused(payloads.refusal(message.data))
         except WireError as error:
             return (NotUnderstood(str(error)),)
         return ()
@@ -166,7 +166,7 @@ class HyperliquidFills(_Feed[FillEvent]):
         if account is None or data.get("isSnapshot") is True:
             return ()
         try:
-            found = wire.fills(data.get("fills"), account.name, account.address)
+            found = payloads.fills(data.get("fills"), account.name, account.address)
         except WireError as error:
             return (NotUnderstood(str(error), account.name),)
         unread = [one.text for one in found.unread]
@@ -177,20 +177,20 @@ class HyperliquidFills(_Feed[FillEvent]):
         if account is None:
             return ()
         try:
-            payments, unread = wire.fundings(data.get("fundings"), account.name)
+            payments, unread = payloads.fundings(data.get("fundings"), account.name)
         except WireError as error:
             return (NotUnderstood(str(error), account.name),)
         return (PushedFundings(account.name, payments, unread),)
 
     def _account_of(self, data: Any, channel: str) -> Account | None:
         """Whose message it is; None for a stranger's."""
-        user = wire.user_of(data, channel)
+        user = payloads.user_of(data, channel)
         return self._accounts.get(user)
 
     def _acknowledged(self, data: Any) -> Iterable[FillEvent]:
         for address in list(self._missing):
             for kind in STREAMS:
-                if wire.acknowledges(data, kind, address):
+                if payloads.acknowledges(data, kind, address):
                     yield from self._has(address, kind)
 
     def _has(self, address: str, kind: str) -> Iterable[FillEvent]:
@@ -203,7 +203,7 @@ class HyperliquidFills(_Feed[FillEvent]):
             del self._missing[address]
             yield Acknowledged(self._accounts[address].name)
 
-    def _refused(self, refusal: wire.Refusal) -> Iterable[FillEvent]:
+    def _refused(self, refusal: payloads.Refusal) -> Iterable[FillEvent]:
         """Which accounts a refusal is about: those that it names, or each that still lacks its fills where it
         names none and says that there is no room."""
         refused: list[str] = []
@@ -249,7 +249,7 @@ class HyperliquidStates(_Feed[StateEvent]):
         if channel.index is None:
             return False
         dex = {"dex": ""} if index else {}
-        self._connection.send(wire.subscription(STATES[index], user=channel.account.address, **dex))
+        self._connection.send(payloads.subscription(STATES[index], user=channel.account.address, **dex))
         return True
 
     def _check(self) -> Iterable[StateEvent]:
@@ -271,20 +271,20 @@ class HyperliquidStates(_Feed[StateEvent]):
 
     def _read(self, raw: bytes) -> Iterable[StateEvent]:
         try:
-            message = wire.message(raw)
+            message = payloads.message(raw)
             if message.channel in STATES:
                 return self._pushed(message)
             if message.channel == "subscriptionResponse":
                 return self._acknowledged(message.data)
             if message.channel == "error":
-                return self._refused(wire.refusal(message.data))
+                return self._refused(payloads.refusal(message.data))
         except WireError as error:
             return (NotUnderstood(str(error)),)
         return ()
 
-    def _pushed(self, message: wire.Message) -> Iterable[StateEvent]:
+    def _pushed(self, message: payloads.Message) -> Iterable[StateEvent]:
         now_s, now_ms = time.monotonic(), int(time.time() * 1000)
-        found = wire.state_push(message.data, message.channel, self._names, heard_s=now_s, now_ms=now_ms)
+        found = payloads.state_push(message.data, message.channel, self._names, heard_s=now_s, now_ms=now_ms)
         if found is None:
             return ()
         user, statement, others = found
@@ -293,11 +293,11 @@ class HyperliquidStates(_Feed[StateEvent]):
 
     def _acknowledged(self, data: Any) -> Iterable[StateEvent]:
         for address, channel in self._channels.items():
-            if channel.index is not None and wire.acknowledges(data, STATES[channel.index], address):
+            if channel.index is not None and payloads.acknowledges(data, STATES[channel.index], address):
                 channel.acknowledged = True
                 yield Acknowledged(channel.account.name)
 
-    def _refused(self, refusal: wire.Refusal) -> Iterable[StateEvent]:
+    def _refused(self, refusal: payloads.Refusal) -> Iterable[StateEvent]:
         if refusal.already:
             return
         refused: list[str] = []
@@ -317,7 +317,7 @@ class HyperliquidPrices(_Feed[PriceEvent]):
 
     def __init__(self, connection: Feed) -> None:
         super().__init__(connection)
-        self._marks = wire.FastMarks()
+        self._marks = payloads.FastMarks()
 
     def changed(self) -> tuple[dict[str, Decimal], list[str]]:
         return self._marks.changed()
@@ -327,11 +327,11 @@ class HyperliquidPrices(_Feed[PriceEvent]):
 
     def _subscribe(self) -> None:
         self._marks.forget()
-        self._connection.send(wire.subscription(PRICES))
+        self._connection.send(payloads.subscription(PRICES))
 
     def _read(self, raw: bytes) -> Iterable[PriceEvent]:
         try:
-            message = wire.message(raw)
+            message = payloads.message(raw)
             if message.channel == PRICES:
                 self._marks.read(message.data)
                 return (PushedPrices(),)

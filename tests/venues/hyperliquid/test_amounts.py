@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hlposmon.domain.amounts import amount
-from hlposmon.venues.hyperliquid import payloads as wire
+from hlposmon.venues.hyperliquid import payloads
 from hlposmon.venues.hyperliquid.payloads.amounts import denoised
 from hlposmon.workers.price import marks_of
 from tests.venues.hyperliquid.payloads import (
@@ -109,7 +109,7 @@ def test_noise_begins_where_the_servers_begin_to_print_it():
     ],
 )
 def test_every_amount_of_a_fill_is_free_of_noise(name, of):
-    [fill] = wire.fills([fill_row(**{name: "1064075.6000000001"})], "main", US).fills
+    [fill] = payloads.fills([fill_row(**{name: "1064075.6000000001"})], "main", US).fills
 
     assert getattr(fill, of) == Decimal("1064075.6")
 
@@ -119,7 +119,7 @@ def test_every_amount_of_a_fill_is_free_of_noise(name, of):
 )
 def test_every_amount_of_a_position_is_free_of_noise(name, of):
     body = state(position_row(**{name: "1064075.6000000001"}))
-    [position] = wire.statement(body, "main", asked_s=0.0, now_ms=0).positions
+    [position] = payloads.statement(body, "main", asked_s=0.0, now_ms=0).positions
 
     assert getattr(position, of) == Decimal("1064075.6")
 
@@ -127,7 +127,7 @@ def test_every_amount_of_a_position_is_free_of_noise(name, of):
 def test_every_amount_of_an_account_is_free_of_noise():
     summary = {"accountValue": "1064075.6000000001", "totalMarginUsed": "1161681.8999999999"}
     body = state(marginSummary=summary, withdrawable="2703997.4500000002")
-    one = wire.statement(body, "main", asked_s=0.0, now_ms=0)
+    one = payloads.statement(body, "main", asked_s=0.0, now_ms=0)
 
     assert (one.equity, one.margin_used, one.withdrawable) == (
         Decimal("1064075.6"),
@@ -146,14 +146,14 @@ def test_every_amount_of_an_account_is_free_of_noise():
 )
 def test_a_mark_worked_out_of_noisy_amounts_is_the_price_that_they_were_made_of(size, value, mark):
     body = state(position_row(szi=size, positionValue=value))
-    one = wire.statement(body, "main", asked_s=0.0, now_ms=0)
+    one = payloads.statement(body, "main", asked_s=0.0, now_ms=0)
 
     assert marks_of([one]) == {key("HYPE"): Decimal(mark)}
     assert len(one.positions[0].mark_price.as_tuple().digits) == len(mark.replace(".", "").lstrip("0"))
 
 
 def test_a_mark_that_does_not_divide_evenly_has_fifteen_digits():
-    [position] = wire.statement(
+    [position] = payloads.statement(
         state(position_row(szi="3", positionValue="10")), "main", asked_s=0.0, now_ms=0
     ).positions
 
@@ -161,19 +161,19 @@ def test_a_mark_that_does_not_divide_evenly_has_fifteen_digits():
 
 
 def test_funding_the_ledger_prices_and_balances_are_free_of_noise():
-    [paid], _ = wire.fundings([paid_row(usdc="-1064075.6000000001", szi="1161681.8999999999")], "main")
-    [deposit] = wire.happenings([ledger("deposit", usdc="2703997.4500000002")], "main")
-    prices, _ = wire.fast_marks(packed({"BTC": {"markPx": "1064075.6000000001"}}))
+    [paid], _ = payloads.fundings([paid_row(usdc="-1064075.6000000001", szi="1161681.8999999999")], "main")
+    [deposit] = payloads.happenings([ledger("deposit", usdc="2703997.4500000002")], "main")
+    prices, _ = payloads.fast_marks(packed({"BTC": {"markPx": "1064075.6000000001"}}))
 
     assert (paid.amount, paid.size) == (Decimal("-1064075.6"), Decimal("1161681.9"))
     assert deposit.text == "deposit of 2703997.45 USDC"
     assert prices == {key("BTC"): Decimal("1064075.6")}
-    assert wire.spot_holdings({"balances": [balance("USDC", "7678466.9041772699")]}) == [
+    assert payloads.spot_holdings({"balances": [balance("USDC", "7678466.9041772699")]}) == [
         "USDC 7678466.90417727 (spot)"
     ]
 
 
 def test_a_row_that_is_set_aside_is_named_with_the_amount_as_the_server_spelled_it():
-    [unread] = wire.fills([fill_row(sz="-1064075.6000000001")], "main", US).unread
+    [unread] = payloads.fills([fill_row(sz="-1064075.6000000001")], "main", US).unread
 
     assert "sz is not positive: '-1064075.6000000001'" in unread.text

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hlposmon.errors import WireError
-from hlposmon.venues.hyperliquid import payloads as wire
+from hlposmon.venues.hyperliquid import payloads
 from tests.venues.hyperliquid.payloads import (
     PAID,
     US,
@@ -60,39 +60,39 @@ SPOILT = st.builds(
 
 
 def stated(body):
-    return wire.statement(body, "main", asked_s=2.5, now_ms=1)
+    return payloads.statement(body, "main", asked_s=2.5, now_ms=1)
 
 
 def pushed(data, channel="allDexsClearinghouseState"):
-    return wire.state_push(data, channel, {US: "main"}, heard_s=2.5, now_ms=1)
+    return payloads.state_push(data, channel, {US: "main"}, heard_s=2.5, now_ms=1)
 
 
 READERS = [
-    lambda body: wire.fills(body, "main", US),
-    lambda body: wire.fills([body], "main", US),
+    lambda body: payloads.fills(body, "main", US),
+    lambda body: payloads.fills([body], "main", US),
     stated,
     lambda body: stated(state(body)),
-    lambda body: wire.fundings(body, "main"),
-    lambda body: wire.fundings([body], "main"),
-    wire.role,
-    wire.fast_marks,
-    wire.times,
-    lambda body: wire.times([body]),
-    lambda body: wire.acknowledges(body, "userFills", US),
+    lambda body: payloads.fundings(body, "main"),
+    lambda body: payloads.fundings([body], "main"),
+    payloads.role,
+    payloads.fast_marks,
+    payloads.times,
+    lambda body: payloads.times([body]),
+    lambda body: payloads.acknowledges(body, "userFills", US),
     pushed,
     lambda body: pushed(body, "clearinghouseState"),
     lambda body: pushed(all_dexes(("", body), ("xyz", body))),
-    lambda body: wire.happenings(body, "main"),
-    lambda body: wire.happenings([body], "main"),
-    wire.abstraction,
-    wire.refusal,
-    wire.venue_time,
-    wire.spot_holdings,
-    lambda body: wire.spot_holdings({"balances": [body]}),
-    wire.dex_names,
-    lambda body: wire.dex_names([body]),
-    lambda body: wire.held_coins(body, "xyz"),
-    lambda body: wire.held_coins({"assetPositions": [body]}, "xyz"),
+    lambda body: payloads.happenings(body, "main"),
+    lambda body: payloads.happenings([body], "main"),
+    payloads.abstraction,
+    payloads.refusal,
+    payloads.venue_time,
+    payloads.spot_holdings,
+    lambda body: payloads.spot_holdings({"balances": [body]}),
+    payloads.dex_names,
+    lambda body: payloads.dex_names([body]),
+    lambda body: payloads.held_coins(body, "xyz"),
+    lambda body: payloads.held_coins({"assetPositions": [body]}, "xyz"),
 ]
 
 
@@ -108,7 +108,7 @@ def test_whatever_the_json_only_a_wire_error_comes_of_it(body):
 @given(JSON)
 def test_whatever_is_packed_only_a_wire_error_comes_of_it(body):
     try:
-        wire.fast_marks(packed(body))
+        payloads.fast_marks(packed(body))
     except WireError:
         pass
 
@@ -116,7 +116,7 @@ def test_whatever_is_packed_only_a_wire_error_comes_of_it(body):
 @given(st.binary(max_size=60) | st.text(max_size=60))
 def test_whatever_the_bytes_only_a_wire_error_comes_of_them(raw):
     try:
-        wire.message(raw)
+        payloads.message(raw)
     except WireError:
         pass
 
@@ -124,15 +124,15 @@ def test_whatever_the_bytes_only_a_wire_error_comes_of_them(raw):
 @given(st.lists(JSON | SPOILT, max_size=5))
 def test_odd_rows_never_take_a_sound_one_with_them(odd):
     """Wherever they stand and however many they are."""
-    found = wire.fills([*odd, fill_row(tid=1), *odd], "main", US)
-    paid, _ = wire.fundings([*odd, {"time": 5, **PAID}, *odd], "main")
-    prices, _ = wire.fast_marks(
+    found = payloads.fills([*odd, fill_row(tid=1), *odd], "main", US)
+    paid, _ = payloads.fundings([*odd, {"time": 5, **PAID}, *odd], "main")
+    prices, _ = payloads.fast_marks(
         packed({"BTC": {"markPx": "1"}, **{f"C{i}": row for i, row in enumerate(odd)}})
     )
 
-    assert wire.fills([fill_row(tid=1)], "main", US).fills[0] in found.fills
+    assert payloads.fills([fill_row(tid=1)], "main", US).fills[0] in found.fills
     assert len(found.fills) + len(found.others) + len(found.unread) == 2 * len(odd) + 1
-    assert wire.fundings([{"time": 5, **PAID}], "main")[0][0] in paid
+    assert payloads.fundings([{"time": 5, **PAID}], "main")[0][0] in paid
     assert prices["hyperliquid:Perp:BTC"] == 1
 
 

@@ -6,20 +6,20 @@ import pytest
 
 from hlposmon.domain.reports import Fill, Side
 from hlposmon.errors import WireError
-from hlposmon.venues.hyperliquid import payloads as wire
+from hlposmon.venues.hyperliquid import payloads
 from hlposmon.venues.port import UnreadFill
 from tests.venues.hyperliquid.payloads import AT_MS, THEM, US, fill_row, key
 
 
 def fill_of(**changes) -> Fill:
-    found = wire.fills([fill_row(**changes)], "main", US)
+    found = payloads.fills([fill_row(**changes)], "main", US)
     assert (found.others, found.unread) == ([], [])
     return found.fills[0]
 
 
 def set_aside(row) -> UnreadFill:
     """What is said of a row that cannot be read, between two that can."""
-    found = wire.fills([fill_row(tid=1), row, fill_row(tid=2)], "main", US)
+    found = payloads.fills([fill_row(tid=1), row, fill_row(tid=2)], "main", US)
     assert [fill.trade_id for fill in found.fills] == [1, 2]
     assert found.others == []
     [unread] = found.unread
@@ -60,7 +60,7 @@ def test_the_side_decides_and_not_the_direction():
 def test_rows_stay_in_the_order_given():
     rows = [fill_row(tid=tid, time=AT_MS - tid) for tid in (3, 1, 2)]
 
-    assert [fill.trade_id for fill in wire.fills(rows, "main", US).fills] == [3, 1, 2]
+    assert [fill.trade_id for fill in payloads.fills(rows, "main", US).fills] == [3, 1, 2]
 
 
 def test_a_liquidation_is_ours_only_when_we_were_liquidated():
@@ -78,16 +78,16 @@ def test_a_liquidation_is_ours_only_when_we_were_liquidated():
 @pytest.mark.parametrize("coin", ["BTC", "kPEPE", "HYPE", "O1", "PROVE"])
 def test_perpetuals_of_the_first_dex_are_watched(coin):
     assert fill_of(coin=coin).key == f"hyperliquid:Perp:{coin}"
-    assert wire.coin_of(wire.key_of(coin)) == coin
+    assert payloads.coin_of(payloads.key_of(coin)) == coin
 
 
 @pytest.mark.parametrize("coin", ["@107", "PURR/USDC", "#1200", "+1200", "o12", "xyz:TSLA", "dex:ODD**"])
 def test_spot_outcomes_and_other_dexes_are_told_apart(coin):
-    assert wire.fills([fill_row(coin=coin)], "main", US) == wire.FillRows([], [coin], [])
+    assert payloads.fills([fill_row(coin=coin)], "main", US) == payloads.FillRows([], [coin], [])
 
 
 def test_what_is_not_watched_need_not_be_understood():
-    found = wire.fills([{"coin": "@1", "px": 5.0}, fill_row()], "main", US)
+    found = payloads.fills([{"coin": "@1", "px": 5.0}, fill_row()], "main", US)
 
     assert (len(found.fills), found.others, found.unread) == (1, ["@1"], [])
 
@@ -156,13 +156,13 @@ def test_what_is_no_row_is_set_aside(row):
 
 @pytest.mark.parametrize("rows", [None, 5, {}, "[]"])
 def test_what_is_no_list_is_a_wire_error(rows):
-    for read in (wire.fills, lambda rows, *_: wire.times(rows)):
+    for read in (payloads.fills, lambda rows, *_: payloads.times(rows)):
         with pytest.raises(WireError, match="a list is wanted"):
             read(rows, "main", US)
 
 
 def test_a_page_of_nothing_but_odd_rows_names_every_one():
-    found = wire.fills([fill_row(px=1.5), fill_row(coin="ETH", sz=None), 7], "main", US)
+    found = payloads.fills([fill_row(px=1.5), fill_row(coin="ETH", sz=None), 7], "main", US)
 
     assert (found.fills, found.others) == ([], [])
     assert [one.text.partition(" could")[0] for one in found.unread] == [
@@ -176,12 +176,12 @@ def test_a_page_of_nothing_but_odd_rows_names_every_one():
 
 
 def test_the_times_of_rows_are_read_whatever_the_rows_are():
-    assert wire.times([{"time": 5, "coin": "@1"}, {"time": 3}, fill_row(px=1.5)]) == [5, 3, AT_MS]
+    assert payloads.times([{"time": 5, "coin": "@1"}, {"time": 3}, fill_row(px=1.5)]) == [5, 3, AT_MS]
 
 
 @pytest.mark.parametrize("odd", [{}, 5, None, {"time": "5"}, {"time": -1}, {"time": 1.5}])
 def test_rows_without_a_time_are_left_out_of_the_times(odd):
-    assert wire.times([{"time": 5}, odd, {"time": 3}]) == [5, 3]
+    assert payloads.times([{"time": 5}, odd, {"time": 3}]) == [5, 3]
 
 
 def test_the_key_of_a_fill_is_that_of_its_coin():

@@ -6,7 +6,7 @@ import pytest
 
 from hlposmon.domain.reports import Happened, Happening
 from hlposmon.errors import WireError
-from hlposmon.venues.hyperliquid import payloads as wire
+from hlposmon.venues.hyperliquid import payloads
 from tests.venues.hyperliquid.payloads import PAID, US, ledger, paid_row
 
 # ------------------------------------------------------------------ funding
@@ -15,19 +15,22 @@ from tests.venues.hyperliquid.payloads import PAID, US, ledger, paid_row
 def test_funding_reads_the_same_from_an_answer_and_from_the_stream():
     answer = {"time": 5, "hash": "0x00", "delta": {"type": "funding", **PAID}}
 
-    assert wire.fundings([answer], "main") == wire.fundings([{"time": 5, **PAID}], "main")
-    [paid], unread = wire.fundings([answer], "main")
+    assert payloads.fundings([answer], "main") == payloads.fundings([{"time": 5, **PAID}], "main")
+    [paid], unread = payloads.fundings([answer], "main")
     assert (paid.time_ms, paid.amount, paid.size) == (5, Decimal("-3.625312"), Decimal("49.1477"))
     assert unread == []
 
 
 def test_funding_of_other_dexes_is_passed_over_whatever_else_is_in_it():
-    assert wire.fundings([paid_row(coin="xyz:TSLA"), paid_row(coin="xyz:TSLA", usdc=0.5)], "main") == ([], [])
+    assert payloads.fundings([paid_row(coin="xyz:TSLA"), paid_row(coin="xyz:TSLA", usdc=0.5)], "main") == (
+        [],
+        [],
+    )
 
 
 def set_aside(row):
     """What is said of a payment that cannot be read, between two that can."""
-    found, [unread] = wire.fundings([paid_row(time=1), row, paid_row(time=2)], "main")
+    found, [unread] = payloads.fundings([paid_row(time=1), row, paid_row(time=2)], "main")
     assert [paid.time_ms for paid in found] == [1, 2]
     return unread
 
@@ -55,7 +58,7 @@ def test_a_payment_of_another_shape_is_set_aside_and_says_where(row, name):
 @pytest.mark.parametrize("rows", [None, {}, "[]"])
 def test_payments_that_are_no_list_are_a_wire_error(rows):
     with pytest.raises(WireError, match="fundings: a list is wanted"):
-        wire.fundings(rows, "main")
+        payloads.fundings(rows, "main")
 
 
 # ------------------------------------------------------------------ the ledger
@@ -64,7 +67,7 @@ def test_payments_that_are_no_list_are_a_wire_error(rows):
 def test_a_liquidation_in_the_ledger_names_the_watched_coins():
     lost = [{"coin": "BTC", "szi": "1"}, {"coin": "xyz:TSLA", "szi": "-2"}]
 
-    assert wire.happenings([ledger("liquidation", liquidatedPositions=lost)], "main") == [
+    assert payloads.happenings([ledger("liquidation", liquidatedPositions=lost)], "main") == [
         Happened("main", 7, Happening.LIQUIDATION, "BTC, xyz:TSLA", ("hyperliquid:Perp:BTC",))
     ]
 
@@ -85,8 +88,8 @@ def test_a_liquidation_in_the_ledger_names_the_watched_coins():
 def test_what_the_ledger_tells_reads_the_same_from_an_answer_and_from_the_stream(row, kind, text):
     expected = [Happened("main", 7, Happening(kind), text)]
 
-    assert wire.happenings([row], "main") == expected
-    assert wire.happenings({"user": US, "nonFundingLedgerUpdates": [row]}, "main") == expected
+    assert payloads.happenings([row], "main") == expected
+    assert payloads.happenings({"user": US, "nonFundingLedgerUpdates": [row]}, "main") == expected
 
 
 @pytest.mark.parametrize(
@@ -102,7 +105,7 @@ def test_what_the_ledger_tells_reads_the_same_from_an_answer_and_from_the_stream
     ],
 )
 def test_a_row_with_a_time_that_cannot_be_read_is_told_as_something_other_beside_the_rest(row, name):
-    first, odd, last = wire.happenings(
+    first, odd, last = payloads.happenings(
         [ledger("deposit", usdc="1"), row, ledger("deposit", usdc="2")], "main"
     )
 
@@ -123,4 +126,4 @@ def test_a_row_with_a_time_that_cannot_be_read_is_told_as_something_other_beside
 )
 def test_a_ledger_in_which_a_row_has_no_time_says_where(rows, name):
     with pytest.raises(WireError, match=name):
-        wire.happenings(rows, "main")
+        payloads.happenings(rows, "main")

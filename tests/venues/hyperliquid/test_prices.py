@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from hlposmon.errors import WireError
-from hlposmon.venues.hyperliquid import payloads as wire
+from hlposmon.venues.hyperliquid import payloads
 from tests.venues.hyperliquid.payloads import key, packed
 
 
@@ -16,12 +16,12 @@ def test_packed_prices_are_those_that_moved():
         {"BTC": {"markPx": "86000.5", "midPx": "86001"}, "ETH": {"midPx": "1"}, "xyz:A": {"markPx": "2"}}
     )
 
-    assert wire.fast_marks(data) == ({key("BTC"): Decimal("86000.5")}, [])
+    assert payloads.fast_marks(data) == ({key("BTC"): Decimal("86000.5")}, [])
 
 
 @pytest.mark.parametrize("context", [{"markPx": None}, {}])
 def test_a_coin_without_a_mark_has_not_moved(context):
-    assert wire.fast_marks(packed({"BTC": context})) == ({}, [])
+    assert payloads.fast_marks(packed({"BTC": context})) == ({}, [])
 
 
 @pytest.mark.parametrize(
@@ -37,14 +37,16 @@ def test_a_coin_without_a_mark_has_not_moved(context):
     ],
 )
 def test_a_price_that_cannot_be_read_is_set_aside_and_named_beside_the_others(odd, name):
-    prices, [unread] = wire.fast_marks(packed({"BTC": {"markPx": "1"}, "HYPE": odd, "ETH": {"markPx": "2"}}))
+    prices, [unread] = payloads.fast_marks(
+        packed({"BTC": {"markPx": "1"}, "HYPE": odd, "ETH": {"markPx": "2"}})
+    )
 
     assert prices == {key("BTC"): Decimal(1), key("ETH"): Decimal(2)}
     assert unread.startswith(f"the price of HYPE could not be read: {name}: ")
 
 
 def test_a_price_of_a_coin_that_no_key_has_room_for_is_set_aside():
-    prices, [unread] = wire.fast_marks(packed({"B" * 45: {"markPx": "1"}, "ETH": {"markPx": "2"}}))
+    prices, [unread] = payloads.fast_marks(packed({"B" * 45: {"markPx": "1"}, "ETH": {"markPx": "2"}}))
 
     assert prices == {key("ETH"): Decimal(2)}
     assert f"the price of {'B' * 44} could not be read: coin: " in unread
@@ -67,7 +69,7 @@ def test_a_price_of_a_coin_that_no_key_has_room_for_is_set_aside():
 )
 def test_prices_that_cannot_be_unpacked_are_refused(data):
     with pytest.raises(WireError):
-        wire.fast_marks(data)
+        payloads.fast_marks(data)
 
 
 def test_a_bomb_of_prices_is_not_unpacked():
@@ -75,7 +77,7 @@ def test_a_bomb_of_prices_is_not_unpacked():
     tracemalloc.start()
     try:
         with pytest.raises(WireError, match="more than"):
-            wire.fast_marks(bomb)
+            payloads.fast_marks(bomb)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -88,7 +90,7 @@ def test_a_bomb_of_prices_is_not_unpacked():
 
 
 def test_only_prices_that_have_changed_are_told_and_of_several_the_newest():
-    marks = wire.FastMarks()
+    marks = payloads.FastMarks()
     marks.read(packed({"BTC": {"markPx": "1"}, "ETH": {"markPx": "2"}}))
     assert marks.changed() == ({key("BTC"): Decimal(1), key("ETH"): Decimal(2)}, [])
 
@@ -100,7 +102,7 @@ def test_only_prices_that_have_changed_are_told_and_of_several_the_newest():
 
 
 def test_what_was_forgotten_is_told_again():
-    marks = wire.FastMarks()
+    marks = payloads.FastMarks()
     marks.read(packed({"BTC": {"markPx": "1"}}))
     marks.changed()
     marks.forget()
@@ -110,7 +112,7 @@ def test_what_was_forgotten_is_told_again():
 
 
 def test_a_message_that_cannot_be_read_leaves_what_came_before():
-    marks = wire.FastMarks()
+    marks = payloads.FastMarks()
     marks.read(packed({"BTC": {"markPx": "1"}}))
     with pytest.raises(WireError):
         marks.read("no base64!")

@@ -11,7 +11,7 @@ from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import Happening, StatedPosition, Statement
 from hlposmon.text import loads
-from hlposmon.venues.hyperliquid import payloads as wire
+from hlposmon.venues.hyperliquid import payloads
 from hlposmon.venues.hyperliquid.client import PLAIN_MODES
 from hlposmon.venues.hyperliquid.payloads.amounts import amount_of
 from hlposmon.workers.price import marks_of
@@ -24,7 +24,7 @@ GATEWAY = "hyperliquid-agent-gateway"
 
 
 def stated(body, now_ms=9) -> Statement:
-    found = wire.statement(body, "main", asked_s=0.0, now_ms=now_ms)
+    found = payloads.statement(body, "main", asked_s=0.0, now_ms=now_ms)
     assert found.unread == {}
     return found
 
@@ -84,13 +84,13 @@ def with_rows(body) -> list[tuple[StatedPosition, dict]]:
 def test_every_real_fill_is_decoded():
     # One capture has order ids cut out of its rows.
     rows = [row for row in every_object() if {"px", "sz", "startPosition", "oid"} <= row.keys()]
-    found = wire.fills(rows, "main", US)
+    found = payloads.fills(rows, "main", US)
 
     assert found.unread == []
     assert len(found.fills) + len(found.others) == len(rows) > 760
     assert any(fill.trade_id is None for fill in found.fills)
     assert {"@107", "xyz:SPCX", "flx:CRCL"} <= set(found.others)
-    watched = (row for row in rows if wire.is_watched(row["coin"]))
+    watched = (row for row in rows if payloads.is_watched(row["coin"]))
     for fill, row in zip(found.fills, watched, strict=True):
         assert (f"{fill.size:f}", f"{fill.price:f}", fill.time_ms) == (row["sz"], row["px"], row["time"])
         assert fill.side.value == {"B": "buy", "A": "sell"}[row["side"]]
@@ -112,23 +112,23 @@ def test_every_real_funding_is_decoded_in_both_forms():
         row for row in every_object() if row.get("time") and (row.get("delta") or {}).get("type") == "funding"
     ]
     flat = [{"time": row["time"], **row["delta"]} for row in rows]
-    found, unread = wire.fundings(rows, "main")
+    found, unread = payloads.fundings(rows, "main")
 
     assert len(rows) > 480
-    assert wire.fundings(flat, "main") == (found, unread)
+    assert payloads.fundings(flat, "main") == (found, unread)
     assert unread == []
-    assert len(found) == sum(wire.is_watched(row["delta"]["coin"]) for row in rows)
+    assert len(found) == sum(payloads.is_watched(row["delta"]["coin"]) for row in rows)
 
 
 def test_every_real_role_is_decoded():
-    assert wire.role(answered("hyperliquid-python-sdk/test_user_role.json")) == ("vault", None)
+    assert payloads.role(answered("hyperliquid-python-sdk/test_user_role.json")) == ("vault", None)
 
 
 def test_every_real_mid_price_is_an_amount():
     mids = answered("hyperliquid-python-sdk/test_get_all_mids.json")
-    marks, unread = wire.fast_marks(packed({coin: {"markPx": price} for coin, price in mids.items()}))
+    marks, unread = payloads.fast_marks(packed({coin: {"markPx": price} for coin, price in mids.items()}))
 
-    assert len(marks) == sum(map(wire.is_watched, mids)) > 20
+    assert len(marks) == sum(map(payloads.is_watched, mids)) > 20
     assert unread == []
 
 
@@ -136,8 +136,8 @@ def test_a_real_liquidation_is_told_by_its_user():
     rows = captured("ccxt/user_fills_0x193bd350.json")
     mine = next(row["liquidation"]["liquidatedUser"] for row in rows if "liquidation" in row)
 
-    assert [fill.liquidation for fill in wire.fills(rows, "main", mine).fills].count("market") == 1
-    assert not any(fill.liquidation for fill in wire.fills(rows, "main", US).fills)
+    assert [fill.liquidation for fill in payloads.fills(rows, "main", mine).fills].count("market") == 1
+    assert not any(fill.liquidation for fill in payloads.fills(rows, "main", US).fills)
 
 
 def test_the_liquidations_of_others_are_not_ours_though_our_fills_carry_them():
@@ -145,15 +145,15 @@ def test_the_liquidations_of_others_are_not_ours_though_our_fills_carry_them():
     victims = [row["liquidation"]["liquidatedUser"] for row in rows if "liquidation" in row]
 
     assert len(victims) == 2
-    assert not any(fill.liquidation for fill in wire.fills(rows, "main", US).fills)
-    assert [fill.liquidation for fill in wire.fills(rows, "main", victims[0]).fills].count("market") == 1
+    assert not any(fill.liquidation for fill in payloads.fills(rows, "main", US).fills)
+    assert [fill.liquidation for fill in payloads.fills(rows, "main", victims[0]).fills].count("market") == 1
 
 
 def test_a_delisted_coin_has_nulls_in_its_context_and_a_mark_all_the_same():
     meta, contexts = captured(f"{GATEWAY}/metaAndAssetCtxs.json")
     by_coin = {row["name"]: context for row, context in zip(meta["universe"], contexts, strict=True)}
     nulls = [one for one in contexts if [one["midPx"], one["premium"], one["impactPxs"]] == [None] * 3]
-    marks, unread = wire.fast_marks(packed(by_coin))
+    marks, unread = payloads.fast_marks(packed(by_coin))
 
     assert (len(by_coin), len(nulls)) == (233, 56)
     assert sum(row.get("isDelisted", False) for row in meta["universe"]) == 56
@@ -164,14 +164,14 @@ def test_the_first_of_the_dexes_is_null_and_the_others_are_named():
     body = answered("go-hyperliquid/PerpDexs__00.json")
 
     assert body[0] is None
-    assert wire.dex_names(body) == ["xyz", "flx", "vntl", "hyna"]
+    assert payloads.dex_names(body) == ["xyz", "flx", "vntl", "hyna"]
 
 
 def test_what_is_held_on_spot_is_told_and_zeros_are_not():
     portfolio = captured("lifi-perps-sdk/portfolio_margin.json")["spotClearinghouseState"]
-    coins = [text.split()[0] for text in wire.spot_holdings(portfolio)]
+    coins = [text.split()[0] for text in payloads.spot_holdings(portfolio)]
 
-    assert wire.spot_holdings(answered("go-hyperliquid/SpotUserState__02.json")) == [
+    assert payloads.spot_holdings(answered("go-hyperliquid/SpotUserState__02.json")) == [
         "USDC 19.9969993 (spot)",
         "HYPE 0.24965 (spot)",
         "USOL 0.9993 (spot)",
@@ -183,18 +183,18 @@ def test_what_is_held_on_spot_is_told_and_zeros_are_not():
 def test_packed_prices_are_unpacked():
     message = captured("gocryptotrader/ws_fastAssetCtxs_snapshot.json")
 
-    assert wire.fast_marks(message["data"]) == ({key("BTC"): Decimal("85814.0")}, [])
+    assert payloads.fast_marks(message["data"]) == ({key("BTC"): Decimal("85814.0")}, [])
 
 
 def test_a_slice_of_a_twap_on_spot_is_a_fill_of_what_is_not_watched():
     slices = captured("gocryptotrader/ws_userTwapSliceFills.json")["data"]["twapSliceFills"]
 
-    assert wire.fills([row["fill"] for row in slices], "main", US).others == ["@107"]
+    assert payloads.fills([row["fill"] for row in slices], "main", US).others == ["@107"]
 
 
 def test_the_ledger_tells_what_befell_and_what_was_withdrawn_is_net_of_its_costs():
     rows = captured("gocryptotrader/http_userNonFundingLedgerUpdates.json")
-    told = wire.happenings(rows, "main")
+    told = payloads.happenings(rows, "main")
     vault = rows[2]["delta"]
     with exactly():
         costs = amount_of(vault, "commission") + amount_of(vault, "closingCost")
@@ -211,7 +211,7 @@ def test_the_ledger_tells_what_befell_and_what_was_withdrawn_is_net_of_its_costs
 
 def test_the_noise_of_doubles_is_in_real_ledgers_and_is_not_told():
     rows = answered("hyperliquid-python-sdk/test_user_non_funding_ledger_updates_without_end_time.json")
-    told = [one.text for one in wire.happenings(rows, "main")]
+    told = [one.text for one in payloads.happenings(rows, "main")]
 
     assert [rows[0]["delta"]["usdc"], rows[3]["delta"]["usdc"]] == [
         "2703997.4500000002",
@@ -265,7 +265,7 @@ def test_a_mark_worked_out_gives_the_stated_value_back():
 def test_a_mark_worked_out_is_the_one_that_the_exchange_lists():
     """Asked for within one capture: the contexts of the coins have the marks themselves."""
     selected = captured("hyperliquid-math/2026-07-19-mainnet-m3.json")["selection"]
-    listed, _ = wire.fast_marks(packed({row["name"]: row for row in selected["assetContexts"]}))
+    listed, _ = payloads.fast_marks(packed({row["name"]: row for row in selected["assetContexts"]}))
     _, body = child_vault()
 
     assert marks_of([stated(body)]) == listed
@@ -326,7 +326,7 @@ def test_what_an_account_in_portfolio_margin_has_is_its_spot_total_and_its_mode_
 
     assert "borrowed" not in usdc
     assert abs(off) < notional / 5000
-    assert wire.abstraction(capture["userAbstraction"]) == "portfolioMargin"
+    assert payloads.abstraction(capture["userAbstraction"]) == "portfolioMargin"
     assert "portfolioMargin" not in PLAIN_MODES
 
 
@@ -337,7 +337,7 @@ def test_the_entry_price_is_the_exact_one_truncated():
     rounded = count = 0
     rows = [row for body in [*whole_states(), *child_vault()] for row in with_rows(body)]
     for one, row in rows:
-        coin = wire.coin_of(one.key)
+        coin = payloads.coin_of(one.key)
         if coin not in decimals():
             continue  # of another dex
         shown, step = amount_of(row, "entryPx"), Decimal(1).scaleb(-decimals()[coin])
@@ -358,7 +358,7 @@ def test_the_venue_works_its_profit_out_from_the_truncated_entry_and_gross_of_fe
     rows = captured(f"{GATEWAY}/userFills_newest_250.json")[::-1]
     positions = {each.key: Position(each.size, each.size * each.entry_price) for each in one.positions}
     closes = from_exact = 0
-    for fill in wire.fills(rows, "main", US).fills:
+    for fill in payloads.fills(rows, "main", US).fills:
         if fill.time_ms <= one.time_ms:
             continue
         held = positions.get(fill.key, Position())
@@ -370,7 +370,8 @@ def test_the_venue_works_its_profit_out_from_the_truncated_entry_and_gross_of_fe
         closed = min(abs(held.size), fill.size).copy_sign(held.size)
         with exactly():
             assert (
-                closed * (fill.price - truncated(held.entry_price, wire.coin_of(fill.key))) == fill.closed_pnl
+                closed * (fill.price - truncated(held.entry_price, payloads.coin_of(fill.key)))
+                == fill.closed_pnl
             )
             from_exact += closed * (fill.price - held.entry_price) == fill.closed_pnl
         closes += 1
@@ -379,7 +380,7 @@ def test_the_venue_works_its_profit_out_from_the_truncated_entry_and_gross_of_fe
 
 
 def test_the_profit_of_a_close_on_the_test_network_is_gross_of_its_fee():
-    opened, closed = wire.fills(answered("go-hyperliquid/UserFillsByTime__02.json"), "main", US).fills
+    opened, closed = payloads.fills(answered("go-hyperliquid/UserFillsByTime__02.json"), "main", US).fills
     held, _ = Position().after(opened)
     flat, _ = held.after(closed)
 
@@ -391,7 +392,7 @@ def test_the_profit_of_a_close_on_the_test_network_is_gross_of_its_fee():
 def test_a_liquidation_on_another_dex_was_worked_out_from_the_truncated_entry():
     """Of a dex that is not watched; its coin stands for one that is, and its arithmetic is the same."""
     rows = [row for row in captured("ccxt/user_fills_0x193bd350.json") if row["coin"] == "flx:CRCL"]
-    close, added = wire.fills([row | {"coin": "CRCL"} for row in rows], "main", US).fills
+    close, added = payloads.fills([row | {"coin": "CRCL"} for row in rows], "main", US).fills
     [before] = stated(captured("ccxt/clearinghouse_states.json")[0]["state"]).positions
     held, _ = Position(before.size, before.size * before.entry_price).after(added)
     flat, _ = held.after(close)
@@ -408,7 +409,7 @@ def of_all_dexes():
     """The payments of one account, those of other dexes too: their names made into ones that are watched."""
     rows = captured(f"{GATEWAY}/userFunding_first_250.json")
     named = [row | {"delta": row["delta"] | {"coin": row["delta"]["coin"].replace(":", "-")}} for row in rows]
-    found, unread = wire.fundings(named, "main")
+    found, unread = payloads.fundings(named, "main")
     assert unread == []
     return found
 
@@ -422,7 +423,7 @@ def test_a_payment_is_one_of_its_hour_and_coin_and_its_sign_is_that_of_the_size_
 
 def test_half_of_the_payments_are_of_other_dexes_and_are_passed_over():
     rows = captured(f"{GATEWAY}/userFunding_first_250.json")
-    found, unread = wire.fundings(rows, "main")
+    found, unread = payloads.fundings(rows, "main")
 
     assert (len(rows), len(found), unread) == (250, 132, [])
     assert {row["delta"]["nSamples"] for row in rows} == {None}
@@ -437,6 +438,6 @@ def test_payments_stand_newest_first_without_a_start_and_oldest_first_with_one()
 
     assert without == sorted(without, reverse=True) != sorted(without)
     assert [len(rows) for rows in with_start] == [13, 218]
-    for times in map(wire.times, with_start):
+    for times in map(payloads.times, with_start):
         assert times == sorted(times)
-    assert len(set(wire.times(with_start[1]))) > 1
+    assert len(set(payloads.times(with_start[1]))) > 1

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from hlposmon.errors import WireError
-from hlposmon.venues.hyperliquid import payloads as wire
+from hlposmon.venues.hyperliquid import payloads
 from hlposmon.workers.price import marks_of
 from tests.venues.hyperliquid.payloads import (
     THEM,
@@ -19,7 +19,7 @@ from tests.venues.hyperliquid.payloads import (
 
 
 def stated(body, now_ms=1):
-    return wire.statement(body, "main", asked_s=2.5, now_ms=now_ms)
+    return payloads.statement(body, "main", asked_s=2.5, now_ms=now_ms)
 
 
 def test_a_statement_gives_the_exact_entry_and_mark_behind_the_shown_ones():
@@ -33,7 +33,7 @@ def test_a_statement_gives_the_exact_entry_and_mark_behind_the_shown_ones():
 
 
 def test_a_statement_holds_what_the_account_holds():
-    one = wire.statement(state(), "main", asked_s=2.5, now_ms=1, fills_from_ms=7)
+    one = payloads.statement(state(), "main", asked_s=2.5, now_ms=1, fills_from_ms=7)
 
     assert (one.account, one.venue, one.time_ms, one.asked_s) == ("main", "hyperliquid", 1761803589961, 2.5)
     assert (one.equity, one.margin_used, one.withdrawable) == (
@@ -160,7 +160,7 @@ NAMES = {US: "main"}
 
 
 def pushed(data, channel="allDexsClearinghouseState"):
-    return wire.state_push(data, channel, NAMES, heard_s=2.5, now_ms=1)
+    return payloads.state_push(data, channel, NAMES, heard_s=2.5, now_ms=1)
 
 
 def test_a_push_of_all_dexes_states_the_first_and_names_what_the_others_hold():
@@ -202,7 +202,7 @@ def test_what_another_dex_holds_and_cannot_be_read_is_named_after_the_dex(odd):
     other["assetPositions"].append(odd)
 
     assert pushed(all_dexes(("", state()), ("xyz", other)))[2] == ["xyz:?", "xyz:TSLA"]
-    assert wire.held_coins(other, "xyz") == ["xyz:TSLA", "xyz:?"]
+    assert payloads.held_coins(other, "xyz") == ["xyz:TSLA", "xyz:?"]
 
 
 @pytest.mark.parametrize(
@@ -243,17 +243,17 @@ def test_what_is_held_on_spot_is_told_and_rows_of_zero_are_not():
         ]
     }
 
-    assert wire.spot_holdings(body) == ["USDC 1250.5 (spot)", "HYPE 12.5 (spot)"]
-    assert wire.spot_holdings({"balances": []}) == []
+    assert payloads.spot_holdings(body) == ["USDC 1250.5 (spot)", "HYPE 12.5 (spot)"]
+    assert payloads.spot_holdings({"balances": []}) == []
 
 
 @pytest.mark.parametrize("hold", ["-0.5", "0.5"])
 def test_a_token_of_which_nothing_is_there_but_a_hold_is_told(hold):
-    assert wire.spot_holdings({"balances": [balance("USDH", "0.0", hold)]}) == ["USDH 0 (spot)"]
+    assert payloads.spot_holdings({"balances": [balance("USDH", "0.0", hold)]}) == ["USDH 0 (spot)"]
 
 
 def test_a_debt_is_a_holding_too():
-    assert wire.spot_holdings({"balances": [balance("USDC", "-20.10")]}) == ["USDC -20.1 (spot)"]
+    assert payloads.spot_holdings({"balances": [balance("USDC", "-20.10")]}) == ["USDC -20.1 (spot)"]
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_debt_is_a_holding_too():
     ],
 )
 def test_a_balance_that_cannot_be_read_is_told_as_one_beside_the_others(row, name):
-    first, odd, last = wire.spot_holdings({"balances": [balance("USDC", "1"), row, balance("UBTC", "2")]})
+    first, odd, last = payloads.spot_holdings({"balances": [balance("USDC", "1"), row, balance("UBTC", "2")]})
 
     assert (first, last) == ("USDC 1 (spot)", "UBTC 2 (spot)")
     assert odd.startswith(f"a spot balance that could not be read ({name}: ")
@@ -276,21 +276,24 @@ def test_a_balance_that_cannot_be_read_is_told_as_one_beside_the_others(row, nam
 @pytest.mark.parametrize("body", [None, [], {}, {"balances": None}, {"balances": {}}])
 def test_a_spot_state_of_another_shape_is_a_wire_error_and_not_empty(body):
     with pytest.raises(WireError, match=r"spotClearinghouseState|balances"):
-        wire.spot_holdings(body)
+        payloads.spot_holdings(body)
 
 
 def test_the_dexes_are_named_but_the_first_which_is_null():
-    assert wire.dex_names([None, {"name": "xyz", "oracleUpdater": None}, {"name": "flx"}]) == ["xyz", "flx"]
-    assert wire.dex_names([None]) == []
+    assert payloads.dex_names([None, {"name": "xyz", "oracleUpdater": None}, {"name": "flx"}]) == [
+        "xyz",
+        "flx",
+    ]
+    assert payloads.dex_names([None]) == []
 
 
 @pytest.mark.parametrize("body", [None, {}, [5], [{}], [{"name": None}]])
 def test_a_list_of_dexes_of_another_shape_is_a_wire_error(body):
     with pytest.raises(WireError, match=r"perpDexs|dex|name"):
-        wire.dex_names(body)
+        payloads.dex_names(body)
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"assetPositions": None}])
 def test_the_state_of_a_dex_of_another_shape_is_a_wire_error_and_not_flat(body):
     with pytest.raises(WireError, match=r"dex xyz|assetPositions"):
-        wire.held_coins(body, "xyz")
+        payloads.held_coins(body, "xyz")
