@@ -216,6 +216,8 @@ class World:
         """What a restart from the history would begin with."""
         path = self.state_dir / "history.sqlite3"
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'checkpoint'").fetchone() is None:
+                return None  # a new file is being begun at this moment
             row = db.execute("SELECT line FROM checkpoint").fetchone()
             return None if row is None else json.loads(row[0])
 
