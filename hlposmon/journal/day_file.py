@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hlposmon.journal.fsync import Syncer
+from hlposmon.system.disk import Disk
 
 # More than the longest line that a failed write has left half of.
 _LONGEST_HALF = 64 << 20
@@ -37,9 +38,9 @@ class Refused(Exception):
 class DayFile:
     """`<folder>/audit-YYYY-MM-DD.jsonl`, of one day at a time."""
 
-    def __init__(self, folder: Path, syncer: Syncer) -> None:
+    def __init__(self, folder: Path, syncer: Syncer, disk: Disk | None = None) -> None:
         self.folder = folder
-        self._syncer = syncer
+        self._syncer, self._disk = syncer, disk or Disk()
         self._fd: int | None = None
         self._day = ""
 
@@ -56,7 +57,7 @@ class DayFile:
         """Open that day's file, or begin it; whether there is nothing in it. Then `end_half` is due."""
         self.close()
         self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        self._fd = os.open(self._path(day), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._fd = self._disk.open(self._path(day), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
         self._day = day
         return not os.fstat(self._fd).st_size
 
@@ -72,7 +73,7 @@ class DayFile:
         """After half a line, the next one begins on one of its own."""
         fd, size = self._open_fd(), self._size()
         if size and os.pread(fd, 1, size - 1) != b"\n":
-            os.write(fd, b"\n")
+            self._disk.write(fd, b"\n")
         self._syncer.opened(fd, self._path(self._day))
 
     def write(self, lines: Sequence[bytes]) -> None:
@@ -83,10 +84,10 @@ class DayFile:
         view = memoryview(raw)
         try:
             while view:
-                view = view[os.write(fd, view) :]
+                view = view[self._disk.write(fd, view) :]
         except OSError as error:
             try:
-                os.ftruncate(fd, length)
+                self._disk.ftruncate(fd, length)
             except OSError:
                 whole = _whole(lines, len(raw) - len(view))
                 self._syncer.wrote(b"".join(lines[:whole]))
@@ -99,7 +100,7 @@ class DayFile:
         if self._fd is not None:
             self._syncer.left()
             with contextlib.suppress(OSError):
-                os.close(self._fd)
+                self._disk.close(self._fd)
             self._fd = None
 
     # ------------------------------------------------------------------ within

@@ -19,11 +19,12 @@ from hlposmon.domain.rendering import time_text
 from hlposmon.errors import NotPermitted
 from hlposmon.journal.day_file import DayFile
 from hlposmon.journal.files import written_below
-from hlposmon.journal.fsync import PATIENCE_S, Syncer
+from hlposmon.journal.fsync import PATIENCE_S, Background, Syncer
 from hlposmon.journal.lines import Recovered, event, open_line
 from hlposmon.journal.reader import lines_after
 from hlposmon.journal.recovery import ReadBack, Unsound, read_back
 from hlposmon.journal.tail import Tail, day_of
+from hlposmon.system.disk import Disk
 
 CHECKPOINT_LINES = 5_000
 # Lines kept while the disk refuses, about 1 kB each, and 2 kB while they have no number: what a machine with
@@ -48,10 +49,13 @@ class Journal:
         checkpoint: Callable[[], dict[str, Any]],
         sealed: Callable[[dict[str, Any], str, bytes], object] | None = None,
         kept_seq: Callable[[], int] = lambda: 0,
+        disk: Disk | None = None,
+        background: Background | None = None,
     ) -> None:
+        """`disk` and `background` are the system's own, and a thread, where nothing else is given."""
         self.folder = written_below(log_dir)
         self._refusal: str | None = None
-        self._syncer = Syncer(fsync)
+        self._syncer = Syncer(fsync, disk=disk, background=background)
         self._remarks: list[tuple[str, dict[str, Any]]] = []
         # Why older files could not be read, and what waits until they can: it has no number before.
         self._unread: str | None = None
@@ -62,7 +66,7 @@ class Journal:
         self._floor: tuple[int, str] | None = None
         self._retry_at_s = 0.0
         self._lost_before = 0
-        self._file = DayFile(self.folder, self._syncer)
+        self._file = DayFile(self.folder, self._syncer, disk)
         self._tail = Tail(self._file, checkpoint=checkpoint, sealed=sealed, kept_seq=kept_seq)
 
     @property
