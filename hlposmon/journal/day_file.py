@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hlposmon.journal.fsync import Syncer
+from hlposmon.journal.recovery import opened
 from hlposmon.system.disk import Disk
 
 # More than the longest line that a failed write has left half of.
@@ -62,11 +63,13 @@ class DayFile:
         return not os.fstat(self._fd).st_size
 
     def half(self) -> Half | None:
-        """What a crash left at the end of the open file."""
+        """What a crash or a full disk left at the end of the open file; None where that is no half line."""
         fd, size = self._open_fd(), self._size()
         if not size or os.pread(fd, 1, size - 1) == b"\n":
             return None
         raw = os.pread(fd, _LONGEST_HALF, max(0, size - _LONGEST_HALF)).rpartition(b"\n")[2]
+        if opened(raw) is not None:
+            return None  # a whole line that lacks its newline alone
         return Half(len(raw), hashlib.sha256(raw).hexdigest())
 
     def end_half(self) -> None:
@@ -89,8 +92,9 @@ class DayFile:
             try:
                 self._disk.ftruncate(fd, length)
             except OSError:
-                whole = _whole(lines, len(raw) - len(view))
-                self._syncer.wrote(b"".join(lines[:whole]))
+                written = len(raw) - len(view)
+                whole = _whole(lines, written)
+                self._syncer.wrote(b"".join(lines[:whole])[:written])
                 raise Refused(whole, error) from error
             raise
         self._syncer.wrote(raw)
@@ -117,10 +121,12 @@ class DayFile:
 
 
 def _whole(lines: Sequence[bytes], written: int) -> int:
+    """How many of the lines stand there, of so many bytes. One that lacks its newline alone does, too:
+    `end_half` ends it, and to write it once more would put it there twice."""
     count = 0
     for line in lines:
         written -= len(line)
-        if written < 0:
+        if written < -1:
             break
         count += 1
     return count
