@@ -1,12 +1,14 @@
 """The journal of a life, read back line by line: chained, without a hole, each fill once, each sum right."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from hlposmon.domain.amounts import CONTEXT
+from hlposmon.domain.reconcile import LAG_MS
+from hlposmon.domain.reports import Fill
 from hlposmon.errors import WireError
 from hlposmon.journal.files import parts_in
 from hlposmon.journal.lines import FIRST_PREV, open_line
@@ -35,7 +37,8 @@ class Audit:
                 audit.wrong.append(f"line {body['seq']} ({body['type']}) does not follow line {seq}")
             seq, prev = body["seq"], body["hash"]
             audit.lines.append(body)
-        torn = sum(body["type"] == "torn" for body in audit.lines)
+        # Where the power goes before the mark of a half line is written, a start takes it for damage.
+        torn = sum(body["type"] in ("torn", "audit_damaged") for body in audit.lines)
         if len([half for half in audit.halves if half.strip()]) > torn:
             audit.wrong.append(f"{len(audit.halves)} halves of lines, and {torn} are told of")
         return audit
@@ -63,8 +66,19 @@ class Audit:
         ends = (sums.odd() for sums in books.values() if not has_lost_lines)
         return wrong + [odd for odd in ends if odd is not None]
 
-    def fills(self) -> Iterator[Body]:
-        return (body for body in self.lines if body["type"] == "fill")
+    def missing(self, told: Iterable[Fill]) -> Iterator[Fill]:
+        """The fills from after their account's first statement that no line tells of. That may hold some that
+        look later than it."""
+        base_ms = {body["account"]: body["base_ms"] for body in self.lines if body["type"] == "stated"}
+        lines = {
+            (body["account"], body["key"], body["time_ms"], body["order_id"], body["tid"])
+            for body in self.lines
+            if body["type"] == "fill"
+        }
+        for fill in told:
+            one = fill.account, fill.key, fill.time_ms, str(fill.order_id), fill.trade_id
+            if fill.time_ms > base_ms.get(fill.account, fill.time_ms) + LAG_MS and one not in lines:
+                yield fill
 
 
 class _Sums:

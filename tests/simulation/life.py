@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hlposmon.domain.position import Position
 from hlposmon.journal.files import written_below
-from hlposmon.journal.tail import day_of
 from tests.simulation.audit import Audit
 from tests.simulation.disk import FaultyDisk, ProcessEnded
 from tests.simulation.plan import Plan
@@ -20,7 +20,7 @@ from tests.simulation.scheduler import Scheduler
 from tests.simulation.shell import FEEDS, Shell, watched
 from tests.simulation.states import States
 from tests.simulation.trace import effect_text, fill_text, report_text
-from tests.simulation.venue import Venue
+from tests.simulation.venue import Name, Venue
 from tests.simulation.witness import Witness
 from tests.simulation.workers import FeedWorker, PriceWorker, ReconcileWorker, StateWorker, Worker
 
@@ -29,6 +29,9 @@ CONVERGED_S = 60.0
 # After the faults: how long trading goes on, and how long all must stay whole.
 TRADES_ON_S, STAYS_S = 4.0, 4.0
 UNDER_WAY_S = 8.0
+# Without news nothing that is claimed can become wrong but by its age: that is looked at now and then.
+LOOK_S = 1.0
+DAY_MS = 86_400_000
 SHM = Path("/dev/shm")
 
 
@@ -56,10 +59,14 @@ class Life:
         self.published = bytearray()  # all frames of all processes
         self.converged_s: float | None = None
         self._first_seq = 1
+        self._written_seq = 0  # of the tracker before
+        # The positions that it had, where all that it had decided was written when it was killed.
+        self._left_behind: dict[Name, tuple[Any, ...]] | None = None
         self._turn: list[Any] | None = None
         self._stalled_until_s = 0.0
         self._has_lost_lines = self._has_holes = False
-        self._days: set[str] = set()
+        self._days: set[int] = set()
+        self._look_s = 0.0
         self._is_calm = False
 
     # ------------------------------------------------------------------ running
@@ -288,8 +295,7 @@ class Life:
     def _take_turn(self) -> None:
         self._turn = None
         most = self.dice.choice((1, 3, 256, 256))
-        self._do(lambda shell: shell.take_reports(most))
-        self._do(lambda shell: shell.take_prices())
+        self._do(lambda shell: shell.take_turn(most))
         if self.shell is not None and self.shell.waiting:
             self.wake_tracker()
 
@@ -314,21 +320,16 @@ class Life:
             self._trace(f"the tracker is killed in a {ended}")
             self._tracker_has_ended(shell)
             return
-        self._note(shell)
-        self.witness.look(shell)
-        shell.turn.reports.clear()
-        shell.turn.effects.clear()
+        if shell.steps or self.time.s >= self._look_s:
+            self._look_s = self.time.s + LOOK_S
+            self._note(shell)
+            self.witness.look(shell)
+            shell.steps.clear()
 
     def _note(self, shell: Shell) -> None:
-        turn = shell.turn
-        self.states.note((report for report, _ in turn.reports), turn.effects)
+        self.states.note(shell.steps)
         if self._say is not None:
-            for report, then_s in turn.reports:
-                if (text := report_text(report, then_s)) is not None:
-                    self._trace(f"  {text}")
-            for effect in turn.effects:
-                if (text := effect_text(effect)) is not None:
-                    self._trace(f"    {text}")
+            self._trace_steps(shell)
         if shell.journal.failure is not None:
             self.states.add("disk refused to write")
         if shell.journal.backlog:
@@ -337,7 +338,15 @@ class Life:
             if "sync" in remark:
                 self.states.add("disk refused to sync, and was written again")
         shell.records.remarks.clear()
-        self._days.add(day_of(self.time.now.ms))
+        self._days.add(self.time.now.ms // DAY_MS)
+
+    def _trace_steps(self, shell: Shell) -> None:
+        for step in shell.steps:
+            if step.report is not None and (text := report_text(step.report, step.then_s)) is not None:
+                self._trace(f"  {text}")
+            for effect in step.effects:
+                if (text := effect_text(effect)) is not None:
+                    self._trace(f"    {text}")
 
     def _begin_tracker(self) -> None:
         if self.shell is not None:
@@ -351,6 +360,8 @@ class Life:
             watched(addresses, self.plan.feeds, self.plan.interval_s),
             self._first_seq,
         )
+        if not self._is_calm and self.plan.restarts and self.dice.random() < 0.2:
+            self.disk.ends_at = self.disk.calls + self.dice.randint(1, 4)
         try:
             shell.begin()
         except ProcessEnded:
@@ -361,6 +372,12 @@ class Life:
             self.time.after(0.5, self._begin_tracker)
             return
         found = shell.recovered
+        for name, sums in (self._left_behind or {}).items():
+            memory = found.memories.get(name)
+            if sums_of(memory.position if memory else Position()) != sums:
+                self.wrong.append(f"{name} was left as {sums}, and is taken up as {memory}")
+        if found.seq < self._written_seq:
+            self.states.add("published, and lost with the power")
         self._trace(f"a tracker begins behind line {found.seq}, unsure of {found.unsure}")
         for unsure in found.unsure.values():
             if unsure.keys() - {""}:
@@ -381,6 +398,9 @@ class Life:
             self.states.add("tracker killed between turns")
             self._trace("the tracker is killed")
             self._tracker_has_ended(shell)
+            if not shell.journal.backlog:
+                memories = shell.engine.book.memories()
+                self._left_behind = {(one.account, one.key): sums_of(one.position) for one in memories}
         else:
             self._trace("the tracker ends")
             self._do(lambda shell: shell.leave())
@@ -392,6 +412,7 @@ class Life:
         """The machine is off: what was not synced is lost, and all processes begin anew."""
         shell, self.shell = self.shell, None
         self._trace("the power is cut")
+        self._left_behind = None
         self.states.add("power cut")
         if shell is not None:
             self._forget(shell)
@@ -422,6 +443,10 @@ class Life:
 
     def _forget(self, shell: Shell) -> None:
         shell.background.forget()
+        if shell.engine.book.doubtful():
+            self.states.add("restart with a doubt")
+        self._written_seq = shell.journal.written_seq
+        self._left_behind = None
         self._first_seq = shell.subscribers.seq + 1000
         for frame in shell.client.raw:
             self.published += frame
@@ -448,6 +473,9 @@ class Life:
         audit = Audit.read(written_below(self.folder))
         if not self._has_holes:
             self.wrong += audit.check(has_lost_lines=self._has_lost_lines)
+            # What lines were lost of, and is listed no more, is told by nobody.
+            told = self.witness.told if self.plan.horizon is None else set()
+            self.wrong += (f"never journalled: {fill_text(fill)}" for fill in audit.missing(told))
         for _ in range(sum(line["type"] == "torn" for line in audit.lines)):
             self.states.add("half a line, marked")
         if len(self._days) > 1:
@@ -463,3 +491,8 @@ class Life:
     def _trace(self, text: str) -> None:
         if self._say is not None:
             self._say(f"{self.time.s:9.3f} {text}")
+
+
+def sums_of(position: Position) -> tuple[Any, ...]:
+    """What has to outlive a restart."""
+    return position.size, position.realized, position.fees, position.funding, position.fills

@@ -71,7 +71,7 @@ class Plan:
             return dice.choice(values) if dice.random() < share else 0.0
 
         horizon = dice.choice((5, 20)) if dice.random() < 0.1 else None
-        # Not together: fills that are listed no more, and answers that are as old as the last of them
+        # Not together: fills that are listed no more, and statements that are older than the last of them
         # (test_known.py).
         answer_lag_s = dice.choice((0.0, 0.0, 0.5, 9.0)) if horizon is None else 0.0
         return cls(
@@ -97,7 +97,7 @@ class Plan:
             delay_s=dice.choice((0.05, 0.3, 1.5, 6.0)),
             unreadable=at_times(0.1, 0.05),
             push_loss=at_times(0.3, 0.2, 0.8),
-            push_lag_s=dice.choice((0.0, 0.0, 0.4, 4.0)),
+            push_lag_s=dice.choice((0.0, 0.0, 0.4, 4.0)) if horizon is None else 0.0,
             answer_lag_s=answer_lag_s,
             answer_loss=at_times(0.3, 0.1, 0.5),
             answer_delay_s=dice.choice((0.1, 0.3, 2.0)),

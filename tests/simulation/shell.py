@@ -49,12 +49,19 @@ class Inbox:
         return "" if self.joined is None else self.joined.kind
 
 
-@dataclass(slots=True)
-class Turn:
-    """What one turn took, for who watches."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One report that the engine took, and what followed; None where time alone changed something.
 
-    reports: list[tuple[Report, float | None]] = field(default_factory=list)
-    effects: list[Effect] = field(default_factory=list)
+    `then_s`: of when a statement's contents are. Whether the account was stated, and live, before.
+    """
+
+    report: Report | None
+    effects: list[Effect]
+    then_s: float | None = None
+    was_stated: bool = False
+    was_live: bool = False
+    is_live: bool = False
 
 
 class Records:
@@ -140,7 +147,7 @@ class Client:
 
 
 class Shell:
-    """One process's life. `shown` is what its snapshot holds, `turn` what the last turn did."""
+    """One process's life. `shown` is what its snapshot holds, `steps` what the last turns did."""
 
     def __init__(
         self,
@@ -173,7 +180,7 @@ class Shell:
         self._served = 0
         self._slept_s = time.asleep_s
         self.recovered = Recovered()
-        self.turn = Turn()
+        self.steps: list[Step] = []
 
     def begin(self) -> None:
         """Take up what the process before has left."""
@@ -198,14 +205,18 @@ class Shell:
     def waiting(self) -> bool:
         return any(inbox.waiting or inbox.has_ended for inbox in self._inboxes)
 
+    def take_turn(self, most: int) -> None:
+        """Reports, then prices."""
+        self.take_reports(most)
+        self.take_prices()
+
     def take_reports(self, most: int) -> None:
         """As many as wait, live fills before all else; then carry out what follows."""
-        now, turn = self._time.now, self.turn
+        now = self._time.now
         effects: list[Effect] = []
         for report, then_s in self._reports(most):
-            turn.reports.append((report, then_s))
-            effects += self.engine.receive(report, now)
-        self._carry_out(effects, now)
+            effects += self._receive(report, then_s, now)
+        self._outputs.carry_out(effects, now)
 
     def take_prices(self) -> None:
         newest: Marks | None = None
@@ -219,8 +230,7 @@ class Shell:
                     newest = report
         if newest is not None:
             now, marks = self._time.now, Marks(prices, newest.heard_s, newest.missing)
-            self.turn.reports.append((marks, None))
-            self._carry_out(self.engine.receive(marks, now), now)
+            self._outputs.carry_out(self._receive(marks, None, now), now)
         while self.engine.has_moved:
             now = self._time.now
             self._carry_out(self.engine.revalue(now, REVALUED_AT_ONCE), now)
@@ -269,8 +279,18 @@ class Shell:
 
     # ------------------------------------------------------------------ within
 
+    def _receive(self, report: Report, then_s: float | None, now: Now) -> list[Effect]:
+        book, account = self.engine.book, getattr(report, "account", None)
+        stated = account is not None and book.is_stated(account)
+        live = account is not None and book.is_live(account)
+        effects = self.engine.receive(report, now)
+        is_live = account is not None and book.is_live(account)
+        self.steps.append(Step(report, effects, then_s, stated, live, is_live))
+        return effects
+
     def _carry_out(self, effects: list[Effect], now: Now) -> None:
-        self.turn.effects += effects
+        if effects:
+            self.steps.append(Step(None, effects))
         self._outputs.carry_out(effects, now)
 
     def _reports(self, most: int) -> Iterator[tuple[Report, float | None]]:

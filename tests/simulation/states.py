@@ -4,13 +4,32 @@ Counted from what the engine says and from what a life does to it; nothing looks
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from hlposmon.domain.changes import Adopted, Drift, Filled, Funded, Gap, Healed, Reason, VerdictChanged
-from hlposmon.domain.position import Effect as FillEffect
-from hlposmon.domain.reports import BellReason, Fetched, Fills, NotFetched, Report, Statement, Unlisted
+from hlposmon.domain.changes import (
+    Adopted,
+    Change,
+    Drift,
+    Filled,
+    Funded,
+    Gap,
+    Healed,
+    Reason,
+    VerdictChanged,
+)
+from hlposmon.domain.position import Effect
+from hlposmon.domain.reports import (
+    BellReason,
+    FeedState,
+    Fetched,
+    Fills,
+    Following,
+    NotFetched,
+    Statement,
+)
 from hlposmon.domain.verdict import Verdict
-from hlposmon.engine.effects import Effect, JournalChange, JournalEvent, Ring
+from hlposmon.engine.effects import JournalChange, JournalEvent, Ring, Tell
+from tests.simulation.shell import Step
 
 WANTED = (
     # What the book says.
@@ -79,32 +98,54 @@ WANTED = (
 class States:
     def __init__(self) -> None:
         self.seen: Counter[str] = Counter()
-        self._doubted: Counter[str] = Counter()
 
     def add(self, name: str) -> None:
         assert name in _KNOWN, f"{name} is not in the list of states"
         self.seen[name] += 1
 
-    def note(self, reports: Iterable[Report], effects: Iterable[Effect]) -> None:
-        """What one turn took, and what followed."""
-        kinds = {type(report) for report in reports}
-        changes = []
-        for effect in effects:
-            if isinstance(effect, JournalChange):
-                changes.append(effect.change)
-                self._change(effect.change)
-            elif isinstance(effect, JournalEvent):
-                if effect.kind == "unlisted":
-                    self.add("unlisted window")
-                elif effect.kind == "feed" and not effect.facts["live"]:
-                    self.add("feed down, none live")
-            elif isinstance(effect, Ring):
-                if effect.bell.reason is BellReason.DOUBT:
-                    self.add("doubt")
-                elif effect.bell.reason is BellReason.STILL_IN_DOUBT:
-                    self.add("doubt twice")
-        if Statement in kinds and not kinds & {Fills, Fetched, NotFetched, Unlisted}:
-            self._ended_by_statement(changes)
+    def note(self, steps: Iterable[Step]) -> None:
+        """What a turn took, and what followed."""
+        for step in steps:
+            self._report(step)
+            for effect in step.effects:
+                if isinstance(effect, JournalChange):
+                    self._change(effect.change)
+                elif isinstance(effect, JournalEvent):
+                    self._event(effect)
+                elif isinstance(effect, Ring):
+                    if effect.bell.reason is BellReason.DOUBT:
+                        self.add("doubt")
+                    elif effect.bell.reason is BellReason.STILL_IN_DOUBT:
+                        self.add("doubt twice")
+
+    def _report(self, step: Step) -> None:
+        match step.report:
+            case Fills(heard_s=heard_s) if heard_s is not None:
+                if not step.was_stated:
+                    self.add("fill before the first statement")
+                if not step.was_live and not step.effects:
+                    self.add("fills held until those before them were fetched")
+            case Statement():
+                if not step.was_stated and not step.is_live and not step.effects:
+                    self.add("first statement that waited for a feed")
+                self._ended_by_statement(changes_of(step))
+            case FeedState():
+                if step.was_live and step.is_live:
+                    self.add("feed handover: one lost, another live")
+            case Fetched() | Following():
+                if step.was_live and any(isinstance(effect, Tell) for effect in step.effects):
+                    self.add("feed came up while another was live")
+                if isinstance(step.report, Fetched) and not step.is_live:
+                    self.add("fetch that made no feed live")
+            case NotFetched():
+                if any(isinstance(change, Filled) for change in changes_of(step)):
+                    self.add("fills released, as those before them could not be fetched")
+
+    def _event(self, event: JournalEvent) -> None:
+        if event.kind == "unlisted":
+            self.add("unlisted window")
+        elif event.kind == "feed" and not event.facts["live"]:
+            self.add("feed down, none live")
 
     def _change(self, change: object) -> None:
         match change:
@@ -123,7 +164,7 @@ class States:
             case Filled(effect=effect, late=late):
                 if effect is None:
                     self.add("fill that the size held already")
-                elif effect is FillEffect.FLIPPED:
+                elif effect is Effect.FLIPPED:
                     self.add("flip")
                 if late:
                     self.add("late fill woven in")
@@ -135,8 +176,7 @@ class States:
                 if reason is not None and "another entry price" in reason:
                     self.add("entry price doubted")
 
-    def _ended_by_statement(self, changes: Iterable[object]) -> None:
-        changes = list(changes)
+    def _ended_by_statement(self, changes: Sequence[Change]) -> None:
         drifted = {change.key for change in changes if isinstance(change, Drift)}
         for change in changes:
             if not isinstance(change, Healed) or change.key in drifted:
@@ -144,6 +184,10 @@ class States:
             filled = [one for one in changes if isinstance(one, Filled) and one.fill.key == change.key]
             rotated = any(one.effect is not None for one in filled)
             self.add("round trip rotated by a statement" if rotated else "gap excused by a statement")
+
+
+def changes_of(step: Step) -> list[Change]:
+    return [effect.change for effect in step.effects if isinstance(effect, JournalChange)]
 
 
 _KNOWN = frozenset(WANTED)

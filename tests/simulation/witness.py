@@ -42,6 +42,8 @@ class Witness:
         self.calm_since_s: float | None = None
         # By name, after which change of the truth the newest fill stands that was told.
         self._told: dict[Name, int] = {}
+        # All fills that any process was told of and lived on to write down.
+        self.told: set[Fill] = set()
         self._begins()
 
     def _begins(self) -> None:
@@ -94,11 +96,13 @@ class Witness:
     # ------------------------------------------------------------------ within
 
     def _take(self, shell: Shell) -> None:
-        for report, then_s in shell.turn.reports:
+        for step in shell.steps:
+            report = step.report
             if isinstance(report, Statement):
-                assert then_s is not None
-                self._count(report, then_s)
+                assert step.then_s is not None
+                self._count(report, step.then_s)
             elif isinstance(report, Fills):
+                self.told.update(report.fills)
                 for fill in report.fills:
                     self._note(fill)
             elif isinstance(report, Heard):
@@ -145,8 +149,7 @@ class Witness:
             shell.client.early = 0
 
     def _look(self, shell: Shell) -> None:
-        book = shell.engine.book
-        shown = shell.shown
+        book, shown = shell.engine.book, shell.shown
         for view in book.views():
             name = view.account, view.key
             known = shown.get(name)
@@ -154,7 +157,8 @@ class Witness:
                 continue  # fills that came before the first statement: nothing is claimed yet
             if known is None or (known.verdict, known.position) != (view.verdict, view.position):
                 self._say(f"{name} is {view.verdict} {view.position.size}, and was not shown: {known}")
-        proven = {name for name in self._venue.names if book.account(name).verdict is Verdict.PROVEN}
+        accounts = {name: book.account(name) for name in self._venue.names}
+        proven = {name for name, account in accounts.items() if account.verdict is Verdict.PROVEN}
         for name, view in shown.items():
             if view.verdict is Verdict.PROVEN:
                 size = view.position.size
@@ -167,7 +171,7 @@ class Witness:
         if proven:
             self._is_fresh("fills", self._heard_s, FEEDS_S)
         for name in self._venue.names:
-            if name not in self._contents_s and book.account(name).equity is not None:
+            if name not in self._contents_s and accounts[name].equity is not None:
                 self._say(f"{name} has an equity before it was stated")
 
     def _is_fresh(self, what: str, heard_s: float, limit_s: float) -> None:
