@@ -104,8 +104,8 @@ soak: $(VENV)/.dev ## seven days in seventeen minutes: memory, descriptors, audi
 flow: $(VENV)/.dev ## an hour of 200 fills a second, and no false alarm. Writes docs/reliability.md
 	$(BIN)/python -m tests.chaos.flow --minutes 60 --rate 200 --write docs/reliability.md $(ARGS)
 
-bench: $(VENV)/.dev ## figures of this machine
-	@for script in tests/bench/*.py; do echo "== $$script"; $(BIN)/python -m tests.bench.$$(basename $$script .py) || exit 1; done
+bench: $(VENV)/.dev ## the whole service and its parts, beside others; half an hour. Writes docs/performance.md
+	$(BIN)/python -m tests.bench $(ARGS)
 
 # make test holds the same, with a shorter day. HLPOSMON_SUITE=trixie boots another Debian.
 test-systemd: $(VENV)/.dev boot-tools ## the service on a booted Debian, and 24 simulated hours of it; as root

@@ -25,7 +25,10 @@ def dumps(value: Any) -> bytes:
     return orjson.dumps(value, default=_decimal)
 
 
-def fragment(value: Any) -> orjson.Fragment:
+Fragment = orjson.Fragment
+
+
+def fragment(value: Any) -> Fragment:
     """`value` as JSON that `dumps` copies to wherever it stands: what stands twice is encoded once."""
     return orjson.Fragment(dumps(value))
 

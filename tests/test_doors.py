@@ -18,11 +18,10 @@ DOORS = {
     "click": ("cli/",),
     "rich": ("cli/",),
     "eth_account": ("config/",),
-    "multiprocessing": ("supervision/", "system/shared_memory.py"),
     "sqlite3": ("history/", "client/history.py"),
     "mmap": ("snapshot/writer.py", "client/snapshot.py", "system/shared_memory.py"),
 }
-FORBIDDEN = ("asyncio",)
+FORBIDDEN = ("asyncio", "multiprocessing")
 
 
 def _imports(path: Path) -> set[str]:
@@ -60,13 +59,32 @@ def test_supervision_knows_no_word_of_trading(room: str, words: tuple[str, ...])
 @pytest.mark.parametrize("room", ["workers", "venues"])
 def test_siblings_do_not_meet(room: str):
     shared = {
-        "workers": {"elsewhere", "identity", "notices", "outlet", "recent", "waiting"},
-        "venues": {"port", "client"},
+        "workers": {"other_markets", "identity", "notices", "tracker_link", "replay_buffer", "waiting"},
+        "venues": {"port", "positions", "venue"},
     }[room]
     for path in (PACKAGE / room).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"hlposmon.{room}."):
                 assert node.module.rpartition(".")[2] in shared, f"{path.name} imports {node.module}"
+
+
+def test_workers_know_venues_by_the_port_alone():
+    """No import of a venue, and none of its channels or field names: those stand in its folder."""
+    venues = {path.name for path in (PACKAGE / "venues").iterdir() if path.is_dir()} - {"__pycache__"}
+    assert "hyperliquid" in venues
+    words = {*venues, "userFills", "userFundings", "fastAssetCtxs", "clearinghouseState"}
+    found = []
+    for path in (PACKAGE / "workers").glob("*.py"):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+            if module.startswith("hlposmon.venues") and module != "hlposmon.venues.port":
+                found.append(f"{path.name} imports {module}")
+            text = getattr(node, "value", None)
+            if isinstance(text, str):
+                found += [f"{path.name} names {word}" for word in words if word.lower() in text.lower()]
+
+    assert found == []
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import signal
 import threading
 
 from hlposmon.system.threads import start_deaf
-from hlposmon.transport.deadline import Errands, Unhurried
+from hlposmon.transport.deadline import BlockingCalls, NoDeadline
 
 OURS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
@@ -25,4 +25,4 @@ def test_a_thread_takes_no_signals_and_who_started_it_still_does():
 
 
 def test_an_errand_takes_no_signals():
-    assert Errands(Unhurried()).within(5.0, "a look", blocked_here) >= OURS
+    assert BlockingCalls(NoDeadline()).within(5.0, "a look", blocked_here) >= OURS

@@ -17,6 +17,7 @@ from hlposmon.domain.rendering import (
 )
 from hlposmon.domain.reports import Fill
 from hlposmon.domain.views import AccountView, View
+from hlposmon.text import Fragment, fragment
 
 T = TypeVar("T")
 
@@ -75,16 +76,24 @@ def fill(one: Fill) -> dict[str, Any]:
 
 def positions(
     views: Iterable[View], renderer: Renderer, updated_ms: Callable[[str, str], int | None]
-) -> dict[str, dict[str, Any]]:
-    """The positions of one account by symbol, by key where a symbol would stand for two."""
+) -> dict[str, Fragment]:
+    """The positions of one account by symbol, by key where a symbol would stand for two; each encoded, and
+    encoded anew only when it has changed."""
     listed = [view for view in views if is_listed(view)]
     held = Counter(symbol_of(view.key) for view in listed)
     return {
-        symbol_of(view.key) if held[symbol_of(view.key)] == 1 else view.key: position(
+        symbol_of(view.key) if held[symbol_of(view.key)] == 1 else view.key: _encoded(
             renderer.render(view), updated_ms(view.account, view.key)
         )
         for view in listed
     }
+
+
+def _encoded(shown: Rendered, updated_ms: int | None) -> Fragment:
+    if shown.encoded is None or shown.encoded[0] != updated_ms:
+        shown.encoded = updated_ms, fragment(position(shown, updated_ms))
+    encoded: Fragment = shown.encoded[1]
+    return encoded
 
 
 def of_all(shown: Mapping[str, Mapping[str, T]]) -> dict[str, T]:

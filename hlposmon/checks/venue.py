@@ -7,18 +7,19 @@ from hlposmon.checks.findings import FAIL, OK, SKIPPED, WARN, Check, Finding, Pl
 from hlposmon.checks.running import LIMIT_S
 from hlposmon.config import Account, Settings
 from hlposmon.config.accounts import ZERO_ADDRESS
+from hlposmon.domain.reports import AccountMode
 from hlposmon.errors import HlposmonError, VenueUnavailable
+from hlposmon.transport.events import Opened
 from hlposmon.transport.quota import Quota
-from hlposmon.transport.websocket import Feed, Opened
-from hlposmon.venues.hyperliquid.client import PLAIN_MODES, HyperliquidInfo
-from hlposmon.venues.hyperliquid.payloads import PING
+from hlposmon.venues.port import Client, Venue
+from hlposmon.venues.registry import create_venue
 
 CLOCK_WARN_MS, CLOCK_FAIL_MS = 1000, 10_000
 _ROLES = {"user": "an account", "subAccount": "a sub-account", "vault": "a vault"}
 
 
 class Hurry:
-    """The patience of a check: it ends a little before its limit."""
+    """The deadline of a check, a little before its limit."""
 
     def __init__(self) -> None:
         self._until_s = time.monotonic() + LIMIT_S - 0.2
@@ -48,10 +49,10 @@ def exchange_checks(place: Place) -> list[Check]:
 def clock(place: Place) -> Iterator[Finding]:
     """Our clock against the exchange's; half of the way there and back is taken off."""
     settings = _given(place)
-    info = _info(settings)
+    client = _venue(settings).client()
     try:
         began_s, began_ms = time.monotonic(), time.time() * 1000
-        theirs_ms = info.now_ms()
+        theirs_ms = client.now_ms()
         way_ms = (time.monotonic() - began_s) * 1000
     except HlposmonError as error:
         yield _unheard("clock", settings.hyperliquid.api_url, error)
@@ -67,8 +68,8 @@ def clock(place: Place) -> Iterator[Finding]:
 
 def stream(place: Place) -> Iterator[Finding]:
     """Whether a WebSocket can be opened."""
-    settings, hurry = _given(place), Hurry()
-    feed = Feed(settings.hyperliquid.ws_url, ping=PING, patience=hurry)
+    settings = _given(place)
+    feed = _venue(settings).price_feed()
     try:
         event = feed.next()
         if isinstance(event, Opened):
@@ -89,12 +90,14 @@ class _Address:
 
     def __call__(self, place: Place) -> Iterator[Finding]:
         settings = _given(place)
-        info = _info(settings)
+        venue = _venue(settings)
+        client: Client = venue.client()
         try:
-            yield self._role(*info.role(self._account))
-            statement = info.statement(self._account, asked_s=0.0, now_ms=0)
-            yield Finding(self._name, OK, f"{len(statement.positions)} positions on the first dex")
-            yield self._mode(info.mode(self._account))
+            yield self._role(*client.role(self._account))
+            statement = client.statement(self._account, asked_s=0.0, now_ms=0)
+            scope = venue.scopes[0].name
+            yield Finding(self._name, OK, f"{len(statement.positions)} positions on the {scope}")
+            yield self._mode(client.mode(self._account))
         except HlposmonError as error:
             yield _unheard(self._name, settings.hyperliquid.api_url, error)
 
@@ -116,13 +119,13 @@ class _Address:
             )
         return Finding(self._name, WARN, f"{address} has the role {role!r}, which is not known here")
 
-    def _mode(self, mode: str | None) -> Finding:
-        if mode is None:
+    def _mode(self, mode: AccountMode) -> Finding:
+        if mode.mode is None:
             said = "the exchange does not say how its balances are kept: equity is not shown"
             return Finding(self._name, WARN, said)
-        if mode in PLAIN_MODES:
-            return Finding(self._name, OK, f"account mode {mode}")
-        said = f"account mode {mode}: its balances are kept in its spot state: equity is not shown"
+        if mode.plain:
+            return Finding(self._name, OK, f"account mode {mode.mode}")
+        said = f"account mode {mode.mode}: its balances are kept in its spot state: equity is not shown"
         return Finding(self._name, WARN, said)
 
 
@@ -145,8 +148,9 @@ def _given(place: Place) -> Settings:
     return place.settings
 
 
-def _info(settings: Settings) -> HyperliquidInfo:
-    return HyperliquidInfo(settings.hyperliquid.api_url, budget=Quota().share(), patience=Hurry())
+def _venue(settings: Settings) -> Venue:
+    urls = {"api_url": settings.hyperliquid.api_url, "ws_url": settings.hyperliquid.ws_url}
+    return create_venue("hyperliquid", urls, share=Quota().share(), deadline=Hurry())
 
 
 def _unheard(name: str, url: str, error: HlposmonError) -> Finding:

@@ -4,12 +4,15 @@ It reads what is wanted, makes the folders, forgets the secrets, and hands over 
 """
 
 import os
+import signal
 import stat
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,10 +28,16 @@ from hlposmon.cli.options import (
 )
 from hlposmon.client.api import Api
 from hlposmon.config import Flags, Settings, forget_secrets, load
+from hlposmon.config.accounts import KEY_NAME
 from hlposmon.errors import ConfigError, HlposmonError
+from hlposmon.supervision.forking import exit_code, fork
+from hlposmon.system.environment import wipe
+from hlposmon.system.threads import start_deaf
 
 if TYPE_CHECKING:
     from hlposmon.simulator.exchange import Options
+
+TABLE_ENDS_S = 1.0
 
 
 @click.command("run", short_help="Watch the positions, in the foreground.")
@@ -91,10 +100,11 @@ def command(
 
 def load_for_run(flags: Flags) -> tuple[Settings, Callable[[], Settings]]:
     """The settings, and how to read them again; from here on no secret is in the environment."""
-    had_key = "HYPERLIQUID_PRIVATE_KEY" in os.environ
+    had_key = KEY_NAME in os.environ
     try:
         settings = load(flags, os.environ)
     finally:
+        wipe(KEY_NAME)
         forget_secrets(os.environ)
     if had_key and _needs_key(flags):
         # The key is gone at the next reading; the address it stood for is not.
@@ -161,10 +171,22 @@ def _make(folder: Path) -> None:
 
 @contextmanager
 def _live_table(socket: Path, *, shown: bool) -> Iterator[None]:
-    """The same table as `status --watch`, beside the service; it asks over the socket like anyone else."""
+    """The same table as `status --watch`, beside the service; it asks over the socket like anyone else.
+
+    In a process of its own: the supervisor forks, so it has one thread, and need not load what draws tables.
+    """
     if not shown:
         yield
         return
+    table = fork(partial(_show_table, socket), name="live-table")
+    try:
+        yield
+    finally:
+        _end(table)
+        click.echo("hlposmon stopped")
+
+
+def _show_table(socket: Path) -> None:
     from hlposmon.cli.live import Viewer, make_console, watch
 
     stop = threading.Event()
@@ -175,11 +197,19 @@ def _live_table(socket: Path, *, shown: bool) -> Iterator[None]:
         except (HlposmonError, OSError):
             pass  # the terminal is gone, or the socket is not ours: the service does not depend on being seen
 
-    thread = threading.Thread(target=show, name="live-table", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(timeout=1.0)
-        click.echo("hlposmon stopped")
+    thread = start_deaf(show, name="live-table")
+    signal.sigwait([signal.SIGTERM])  # all that may come is blocked: Ctrl-C is for the supervisor
+    stop.set()
+    thread.join(timeout=TABLE_ENDS_S)
+
+
+def _end(table: int) -> None:
+    """Let the process draw its last picture and put the terminal in order."""
+    give_up_s = time.monotonic() + 2 * TABLE_ENDS_S
+    if exit_code(table) is not None:
+        return
+    os.kill(table, signal.SIGTERM)
+    while exit_code(table) is None:
+        if time.monotonic() > give_up_s:
+            os.kill(table, signal.SIGKILL)
+        time.sleep(0.01)

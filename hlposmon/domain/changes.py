@@ -32,6 +32,7 @@ class Reason(StrEnum):
     START = "start"
     DRIFT = "drift"
     ENTRY = "entry"
+    STATED = "stated"  # where the venue's word is all there is
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A holding beside what the venue says of it: compared, doubted, proven or adopted from.
+"""A position beside what the venue says of it: compared, doubted, proven or adopted from.
 
 Owned by the Book. What a statement means is decided in `reconcile`; here it is acted upon. No account
 as a whole, no feeds.
@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from hlposmon.domain.amounts import CONTEXT, ZERO, exactly
 from hlposmon.domain.changes import Change, Doubt, Drift, Filled, Reason, VerdictChanged
-from hlposmon.domain.holding import Holding
+from hlposmon.domain.ledger import Ledger
 from hlposmon.domain.position import Position
 from hlposmon.domain.reconcile import (
     LAG_MS,
@@ -31,21 +31,23 @@ QUIET_MARK_S = 15.0
 
 @dataclass(slots=True)
 class Line:
-    """A holding, with what the venue says of it."""
+    """A ledger, with what the venue says of the same position."""
 
-    holding: Holding
+    ledger: Ledger
     mark: Decimal | None = None
     stated: StatedPosition | None = None
     suspicion: Suspicion | None = None
     # A push that disagreed while fills were coming in: it may only be ahead of those under way.
     hint: Suspicion | None = None
-    heard_arrivals: int = 0
+    arrivals_at_push: int = 0
     # From when fills are wanted, since the venue's entry price is another; and when it last was ours.
     entry_since_ms: int | None = None
     entry_agreed_ms: int | None = None
     drift: str | None = None
     # Why the venue's last row of it could not be read: what it states now is not known.
     unread: str | None = None
+    # Why the venue's own statements contradict each other, where nothing but these is known.
+    disputed: str | None = None
     marked_s: float = 0.0
     agreed_ms: int | None = None
     matched_ms: int | None = None
@@ -54,6 +56,9 @@ class Line:
     reason: str | None = None
     # The position with which a statement agreed last, in size and entry, and its entry price.
     _confirmed: tuple[Position, Decimal | None] | None = None
+    # What was last shown, and what the venue had stated then.
+    _shown: View | None = None
+    _shown_stated: StatedPosition | None = None
 
     def as_of_ms(self, whole_ms: int | None = None) -> int | None:
         """The venue's time up to which the position is known, None before its start.
@@ -65,29 +70,40 @@ class Line:
         For example: a fill at 10, statements of the same size at 12 and 14. With a feed of fills live that
         is 14. With the feed down since 12 it stays 12. With a gap behind the fill it is 10.
         """
-        holding = self.holding
-        if not holding.based:
+        ledger = self.ledger
+        if not ledger.has_base:
             return None
         agreed_ms = self.agreed_ms or 0
         if whole_ms is not None:
             agreed_ms = min(agreed_ms, whole_ms)
-        wanted = (
-            holding.gap.since_ms if holding.gap else None,
-            self.suspicion.since_ms if self.suspicion else None,
-            self.entry_since_ms,
-        )
-        known_ms = max(holding.known_ms, self.last_fill_ms or 0, agreed_ms)
-        return min([known_ms, *(since_ms for since_ms in wanted if since_ms is not None)])
+        known_ms = max(ledger.known_ms, self.last_fill_ms or 0, agreed_ms)
+        wanted_ms = self.wanted_ms if self.is_doubtful else None
+        return known_ms if wanted_ms is None else min(known_ms, wanted_ms)
 
-    def view(self, whole_ms: int | None = None) -> View:
-        holding = self.holding
-        stated = self.stated if holding.position.size else None
+    def view(self, proof: Proof, whole_ms: int | None = None) -> View:
+        """What may be shown of it: proven by the law `proof`; no fills known to be whole after `whole_ms`.
+
+        The same object as the last time where nothing has changed.
+        """
+        ledger, as_of_ms, shown = self.ledger, self.as_of_ms(whole_ms), self._shown
+        if (
+            shown is not None
+            and shown.position is ledger.position
+            and shown.mark is self.mark
+            and self._shown_stated is self.stated
+            and (shown.verdict, shown.reason) == (self.verdict, self.reason)
+            and (shown.as_of_ms, shown.last_fill_ms) == (as_of_ms, self.last_fill_ms)
+            and (shown.in_doubt, shown.proof) == (self.is_doubtful, proof)
+        ):
+            return shown
+        stated = self.stated if ledger.position.size else None
         # Margin and liquidation price are of the size that the venue stated, and of no other.
-        same = stated is not None and stated.size == holding.position.size
-        return View(
-            account=holding.account,
-            key=holding.key,
-            position=holding.position,
+        same = stated is not None and stated.size == ledger.position.size
+        self._shown_stated = self.stated
+        self._shown = View(
+            account=ledger.account,
+            key=ledger.key,
+            position=ledger.position,
             mark=self.mark,
             verdict=self.verdict or Verdict.UNPROVEN,
             reason=self.reason if self.verdict else "not judged yet",
@@ -96,19 +112,20 @@ class Line:
             liquidation_price=stated.liquidation_price if stated and same else None,
             last_fill_ms=self.last_fill_ms,
             in_doubt=self.is_doubtful,
-            proof=Proof.FILLS,
-            as_of_ms=self.as_of_ms(whole_ms),
+            proof=proof,
+            as_of_ms=as_of_ms,
         )
+        return self._shown
 
     def is_confirmed_by(self, stated: StatedPosition | None, statement: Statement, *, newest: bool) -> bool:
         """Whether a statement says once more what the last one said, which agreed, and nothing was doubted or
         done since; if so that is noted. So most are: a state is pushed each second."""
-        holding = self.holding
-        if self._confirmed is None or self._confirmed[0] is not holding.position:
+        ledger = self.ledger
+        if self._confirmed is None or self._confirmed[0] is not ledger.position:
             return False
         if self.hint is not None or self.drift is not None or self.is_doubtful:
             return False
-        if statement.time_ms < (self.matched_ms or 0) or holding.key in statement.unread:
+        if statement.time_ms < (self.matched_ms or 0) or ledger.key in statement.unread:
             return False
         if not _is_same(stated, *self._confirmed):
             return False
@@ -116,48 +133,39 @@ class Line:
         if stated is not None:
             self.entry_agreed_ms = statement.time_ms
         if statement.pushed:
-            self.heard_arrivals = holding.arrivals
+            self.arrivals_at_push = ledger.arrivals
         if newest:
-            self.detail(stated, statement.asked_s)
+            self.keep_details(stated, statement.asked_s)
         return True
 
-    def settle(
+    def reconcile(
         self,
         stated: StatedPosition | None,
         statement: Statement,
-        befell: Sequence[Happened],
+        events: Sequence[Happened],
         lost: Sequence[Unlisted],
     ) -> list[Change]:
-        """Compare with what the venue states; `befell` and `lost` may name the cause of a drift."""
-        return self._compare(stated, statement, befell, lost)
-
-    def _compare(
-        self,
-        stated: StatedPosition | None,
-        statement: Statement,
-        befell: Sequence[Happened],
-        lost: Sequence[Unlisted],
-    ) -> list[Change]:
-        holding = self.holding
+        """Compare with what the venue states; `events` and `lost` may name the cause of a drift."""
+        ledger = self.ledger
         theirs = stated.size if stated else ZERO
-        finding = compare(holding, stated, statement, self.suspicion, lost)
-        hint, in_flow = self.hint, holding.arrivals != self.heard_arrivals
+        finding = compare(ledger, stated, statement, self.suspicion, lost)
+        hint, in_flow = self.hint, ledger.arrivals != self.arrivals_at_push
         if statement.pushed:
-            self.hint, self.heard_arrivals = None, holding.arrivals
+            self.hint, self.arrivals_at_push = None, ledger.arrivals
         if finding is Finding.AGREES:
             self.suspicion = self.hint = self.drift = None
             # A size that the book once had may be met by chance: such a match counts with the next one.
-            equal = theirs == holding.position.size
+            equal = theirs == ledger.position.size
             self.agreed_ms = statement.time_ms if equal else self.matched_ms or self.agreed_ms
             self.matched_ms = statement.time_ms
             if stated is None:
                 self.entry_since_ms = None  # what is flat has no entry
                 if equal:
-                    self._confirmed = holding.position, None
+                    self._confirmed = ledger.position, None
                 return []
             return self._compare_entry(stated, statement)
         if finding is Finding.DRIFT:
-            return self._confirm(stated, statement, befell, lost)
+            return self._resolve(stated, statement, events, lost)
         if finding is Finding.WAIT:
             # The shell asks again by itself: a push each second need not remind it.
             if statement.pushed or self.suspicion is None:
@@ -174,74 +182,74 @@ class Line:
     def _compare_entry(self, stated: StatedPosition, statement: Statement) -> list[Change]:
         """The size is the venue's; where the entry price is not, a round trip was lost: its fills are asked
         for, and only when they cannot be had, or explain nothing, the venue's entry is taken over."""
-        holding, doubted_ms = self.holding, self.entry_since_ms
-        differs = entry_differs(holding, stated, statement)
+        ledger, doubted_ms = self.ledger, self.entry_since_ms
+        differs = entry_differs(ledger, stated, statement)
         if not differs:
             if differs is False:
                 self.entry_agreed_ms, self.entry_since_ms = statement.time_ms, None
-                self._confirmed = holding.position, holding.position.entry_price
+                self._confirmed = ledger.position, ledger.position.entry_price
             return []
         if doubted_ms is not None:
             from_ms = statement.fills_from_ms
             if from_ms is None or from_ms > doubted_ms:
                 return []  # the shell asks again by itself
             self.entry_agreed_ms, self.entry_since_ms = statement.time_ms, None
-            return holding.adopt(stated, statement.time_ms, Reason.ENTRY)
-        known_ms = holding.base_ms if self.entry_agreed_ms is None else self.entry_agreed_ms
+            return ledger.adopt(stated, statement.time_ms, Reason.ENTRY)
+        known_ms = ledger.base_ms if self.entry_agreed_ms is None else self.entry_agreed_ms
         self.entry_since_ms = max(0, min(known_ms, statement.time_ms) - LAG_MS)
-        size = holding.position.size
-        return [Doubt(holding.account, holding.key, size, size, self.entry_since_ms)]
+        size = ledger.position.size
+        return [Doubt(ledger.account, ledger.key, size, size, self.entry_since_ms)]
 
-    def _confirm(
+    def _resolve(
         self,
         stated: StatedPosition | None,
         statement: Statement,
-        befell: Sequence[Happened],
+        events: Sequence[Happened],
         lost: Sequence[Unlisted],
     ) -> list[Change]:
-        """End a disagreement that two statements told: excuse it, or say the drift and adopt."""
-        holding = self.holding
+        """End a disagreement that two statements told: close a gap that is none, or adopt after a drift."""
+        ledger = self.ledger
         theirs = stated.size if stated else ZERO
         healed: list[Change] = []
-        if holding.gap is not None:
-            healed = holding.turn(theirs)
-            if not healed and theirs == holding.position.size:
-                healed = holding.excuse()
+        if ledger.gap is not None:
+            healed = ledger.rotate_round_trip(theirs)
+            if not healed and theirs == ledger.position.size:
+                healed = ledger.close_gap_as_included()
         assert self.suspicion is not None, "a drift has a suspicion behind it"
         since_ms = self.suspicion.since_ms
         self.suspicion = self.hint = None
         if healed:
             self.agreed_ms = statement.time_ms
             return healed
-        ours = holding.position.size
-        cause = cause_of(holding, stated, statement, since_ms, befell, lost)
+        ours = ledger.position.size
+        cause = cause_of(ledger, stated, statement, since_ms, events, lost)
         self.agreed_ms, self.entry_since_ms = statement.time_ms, None
         self.drift = f"{cause}: the book had {ours:f}, the venue {theirs:f}; the venue's size was adopted"
-        found = Drift(holding.account, holding.key, ours, theirs, cause, statement.time_ms)
-        return [found, *holding.adopt(stated, statement.time_ms, Reason.DRIFT)]
+        found = Drift(ledger.account, ledger.key, ours, theirs, cause, statement.time_ms)
+        return [found, *ledger.adopt(stated, statement.time_ms, Reason.DRIFT)]
 
     def _suspicion_of(self, theirs: Decimal, statement: Statement) -> Suspicion:
-        holding = self.holding
-        agreed_ms = holding.known_ms if self.agreed_ms is None else self.agreed_ms
+        ledger = self.ledger
+        agreed_ms = ledger.known_ms if self.agreed_ms is None else self.agreed_ms
         since_ms = max(0, min(agreed_ms, statement.time_ms) - LAG_MS)
-        if holding.gap is not None:
-            since_ms = min(since_ms, holding.gap.since_ms)
+        if ledger.gap is not None:
+            since_ms = min(since_ms, ledger.gap.since_ms)
         return Suspicion(
-            ours=holding.position.size,
+            ours=ledger.position.size,
             theirs=theirs,
-            arrivals=holding.arrivals,
+            arrivals=ledger.arrivals,
             asked_s=None if statement.pushed else statement.asked_s,
             statement_ms=statement.time_ms,
             since_ms=since_ms,
-            gap=holding.gap,
+            gap=ledger.gap,
         )
 
     def _doubt(self, theirs: Decimal) -> Doubt:
         suspicion = self.suspicion
         assert suspicion is not None, "a doubt has a suspicion behind it"
-        return Doubt(self.holding.account, self.holding.key, suspicion.ours, theirs, suspicion.since_ms)
+        return Doubt(self.ledger.account, self.ledger.key, suspicion.ours, theirs, suspicion.since_ms)
 
-    def detail(self, stated: StatedPosition | None, asked_s: float) -> None:
+    def keep_details(self, stated: StatedPosition | None, asked_s: float) -> None:
         """Keep what the venue says beside the size. The price feed tells changes only: where it has long
         been silent about a coin, the mark that the statement implies is the newer one."""
         self.stated = stated
@@ -252,52 +260,54 @@ class Line:
         ):
             self.mark, self.marked_s = stated.mark_price, asked_s
 
-    def take_next(self, fill: Fill, *, heard: bool) -> Filled | None:
+    def take_next(self, fill: Fill, *, live: bool) -> Filled | None:
         """Apply a fill that is plainly the next one, and that explains nothing; None for any other."""
         if self.suspicion is not None or self.hint is not None:
             return None
-        filled = self.holding.take_next(fill, heard=heard)
+        filled = self.ledger.take_next(fill, live=live)
         if filled is not None:
             self.last_fill_ms = fill.time_ms
         return filled
 
     def note_fills(self) -> None:
-        """Look what fills that were taken explain."""
-        if self.holding.applied:
-            self.last_fill_ms = self.holding.applied[-1].fill.time_ms
-            if self.suspicion is not None and is_explained(self.holding, self.suspicion):
+        """See whether fills that were taken explain what a statement said."""
+        if self.ledger.applied:
+            self.last_fill_ms = self.ledger.applied[-1].fill.time_ms
+            if self.suspicion is not None and is_explained(self.ledger, self.suspicion):
                 self.suspicion = None
-            if self.hint is not None and is_explained(self.holding, self.hint):
+            if self.hint is not None and is_explained(self.ledger, self.hint):
                 self.hint = None
 
     @property
     def basis(self) -> tuple[object, ...]:
         """All that a statement may change of what is judged: while it is equal, so is the verdict."""
-        holding = self.holding
+        ledger = self.ledger
         return (
-            holding.based,
-            holding.gap,
+            ledger.has_base,
+            ledger.gap,
             self.suspicion,
             self.entry_since_ms,
             self.unread,
+            self.disputed,
             self.drift,
-            holding.position,
+            ledger.position,
         )
 
     @property
     def is_doubtful(self) -> bool:
         """Whether `doubts` names any."""
         return (
-            self.holding.gap is not None
+            self.ledger.gap is not None
             or self.suspicion is not None
             or self.entry_since_ms is not None
             or self.unread is not None
+            or self.disputed is not None
         )
 
     @property
     def wanted_ms(self) -> int | None:
         """From when on fills are wanted that may end what is in doubt; None when none are."""
-        gap, suspicion, wanted = self.holding.gap, self.suspicion, []
+        gap, suspicion, wanted = self.ledger.gap, self.suspicion, []
         if gap is not None:
             wanted.append(gap.since_ms)
         if suspicion is not None:
@@ -307,28 +317,29 @@ class Line:
         return min(wanted, default=None)
 
     def judge(self, evidence: Evidence, freshness: Freshness) -> VerdictChanged | None:
-        """Judge it by what holds for its account, `evidence`, and what is known of itself."""
+        """Judge it by what holds for its scope, `evidence`, and what is known of itself."""
         gap, doubt = self.doubts()
         found = Evidence(
             stated=evidence.stated,
             confirmed=evidence.confirmed,
             feed_down=evidence.feed_down,
+            rests_on_fills=evidence.rests_on_fills,
             gap=gap,
             doubt=doubt,
             drift=self.drift,
-            open=bool(self.holding.position.size),
+            open=bool(self.ledger.position.size),
         )
         verdict, reason = judge(found, freshness)
         before = self.verdict
         if (verdict, reason) == (before, self.reason):
             return None
         self.verdict, self.reason = verdict, reason
-        return VerdictChanged(self.holding.account, self.holding.key, verdict, reason, before)
+        return VerdictChanged(self.ledger.account, self.ledger.key, verdict, reason, before)
 
     def doubts(self) -> tuple[str | None, str | None]:
         """Why it is in doubt: by its fills, by a statement."""
         gap = doubt = None
-        if (broken := self.holding.gap) is not None:
+        if (broken := self.ledger.gap) is not None:
             gap = f"a fill is missing: the next starts at {broken.found:f}, the book has {broken.expected:f}"
         if (seen := self.suspicion) is not None:
             doubt = f"the venue states {seen.theirs:f}, the book has {seen.ours:f}; asking again"
@@ -336,6 +347,8 @@ class Line:
             doubt = "the venue states another entry price: fills are asked for that the book may lack"
         elif self.unread is not None:
             doubt = f"the venue's row of it could not be read: {self.unread}"
+        elif self.disputed is not None:
+            doubt = self.disputed
         return gap, doubt
 
 

@@ -3,6 +3,17 @@
 A statement and a fill have no common sequence number, and a statement's time need not be that of its
 contents. So a statement is placed by its size: it stands where the chain of fills has that size, and
 among several such places at the one that its time is nearest to. Pure.
+
+Example. A first statement of 10:00:05 says 2; of the fills near it we have
+
+    10:00:03  +1   1 -> 2        and        10:00:07  -1   2 -> 1
+    10:00:04  +1   2 -> 3                   10:00:09  +1   1 -> 2
+    10:00:06  -1   3 -> 2
+
+The size is 2 after the fills of :03, :06 and :09. A statement's contents are no newer than its time, so it
+stands after :03 and lags a second behind: :03 is included, and :04 and all later are applied to it. Where a
+lead is allowed, as no other place explains what we have, the one of :06 is as near, and of equals the latest
+counts. Where the chain never has the stated size, the times alone decide.
 """
 
 from collections.abc import Sequence, Set

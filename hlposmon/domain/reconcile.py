@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.changes import Gap
-from hlposmon.domain.holding import Holding
+from hlposmon.domain.ledger import Ledger
 from hlposmon.domain.reports import Happened, Happening, StatedPosition, Statement, Unlisted
 
 # How far a statement may lag behind the fills and still be understood as one of their prefixes.
@@ -40,7 +40,7 @@ class Suspicion:
 
 
 class Finding(StrEnum):
-    """What a statement means for one holding. WAIT: the suspicion stands, and is no older than it was."""
+    """What a statement means for one position. WAIT: the suspicion stands, and is no older than it was."""
 
     AGREES = "agrees"
     SUSPECT = "suspect"
@@ -49,49 +49,49 @@ class Finding(StrEnum):
 
 
 def compare(
-    holding: Holding,
+    ledger: Ledger,
     stated: StatedPosition | None,
     statement: Statement,
     suspicion: Suspicion | None,
     lost: Sequence[Unlisted] = (),
 ) -> Finding:
-    """What `statement` says of `holding`; `stated` is its line there, None when it is flat there.
+    """What `statement` says of `ledger`; `stated` is its row there, None when it is flat there.
 
     A push never confirms a drift, and takes the place of no suspicion that a statement can confirm. While
     one stands a size of former times proves nothing (flat is where most have been): fills have to explain
     what was told, or the venue has to have our size.
     """
     theirs = stated.size if stated else ZERO
-    if agrees(holding, theirs, statement.time_ms):
-        doubted = suspicion is not None and theirs != holding.position.size
+    if agrees(ledger, theirs, statement.time_ms):
+        doubted = suspicion is not None and theirs != ledger.position.size
         return Finding.WAIT if doubted else Finding.AGREES
     if statement.pushed:
-        return _hear(holding, theirs, suspicion)
-    if suspicion is None or suspicion.asked_s is None or holding.gap != suspicion.gap:
+        return _of_push(ledger, theirs, suspicion)
+    if suspicion is None or suspicion.asked_s is None or ledger.gap != suspicion.gap:
         return Finding.SUSPECT
-    if holding.gap is None and (suspicion.theirs, suspicion.arrivals) != (theirs, holding.arrivals):
+    if ledger.gap is None and (suspicion.theirs, suspicion.arrivals) != (theirs, ledger.arrivals):
         return Finding.SUSPECT
     if statement.asked_s - suspicion.asked_s < APART_S or not _is_fetched(statement, suspicion, lost):
         return Finding.WAIT
-    if holding.gap is not None and _is_before(holding, theirs, statement.time_ms):
+    if ledger.gap is not None and _is_before(ledger, theirs, statement.time_ms):
         return Finding.WAIT
     return Finding.DRIFT
 
 
-def agrees(holding: Holding, theirs: Decimal, statement_ms: int) -> bool:
+def agrees(ledger: Ledger, theirs: Decimal, statement_ms: int) -> bool:
     """Whether the fills account for a size that was stated at about `statement_ms`."""
-    return holding.gap is None and _had(holding, theirs, statement_ms)
+    return ledger.gap is None and _had(ledger, theirs, statement_ms)
 
 
-def _had(holding: Holding, size: Decimal, statement_ms: int) -> bool:
-    return holding.accounts_for(size, statement_ms - LAG_MS, statement_ms + LATE_MS)
+def _had(ledger: Ledger, size: Decimal, statement_ms: int) -> bool:
+    return ledger.had_size(size, statement_ms - LAG_MS, statement_ms + LATE_MS)
 
 
-def _hear(holding: Holding, theirs: Decimal, suspicion: Suspicion | None) -> Finding:
+def _of_push(ledger: Ledger, theirs: Decimal, suspicion: Suspicion | None) -> Finding:
     """What a push means that does not agree. With a gap it tells nothing new: a fill is missing."""
-    if holding.gap is not None:
+    if ledger.gap is not None:
         return Finding.WAIT
-    if suspicion is None or suspicion.gap is not None or suspicion.arrivals != holding.arrivals:
+    if suspicion is None or suspicion.gap is not None or suspicion.arrivals != ledger.arrivals:
         return Finding.SUSPECT
     if suspicion.asked_s is None and suspicion.theirs != theirs:
         return Finding.SUSPECT
@@ -109,43 +109,43 @@ def _is_fetched(statement: Statement, suspicion: Suspicion, lost: Sequence[Unlis
     return from_ms <= suspicion.since_ms
 
 
-def _is_before(holding: Holding, theirs: Decimal, statement_ms: int) -> bool:
+def _is_before(ledger: Ledger, theirs: Decimal, statement_ms: int) -> bool:
     """Whether a statement is older than a gap. Fills go on behind one that no fill can close, and other
     statements are of a size that they lead through, or will when all have come; or it is ours still."""
-    if theirs == holding.position.size or holding.waiting_reach(theirs):
+    if theirs == ledger.position.size or ledger.waiting_lead_through(theirs):
         return False
-    return _had(holding, theirs, statement_ms)
+    return _had(ledger, theirs, statement_ms)
 
 
-def is_explained(holding: Holding, suspicion: Suspicion) -> bool:
+def is_explained(ledger: Ledger, suspicion: Suspicion) -> bool:
     """Whether fills that came after the statement account for what it said."""
-    return agrees(holding, suspicion.theirs, suspicion.statement_ms)
+    return agrees(ledger, suspicion.theirs, suspicion.statement_ms)
 
 
 def cause_of(
-    holding: Holding,
+    ledger: Ledger,
     stated: StatedPosition | None,
     statement: Statement,
     since_ms: int,
-    befell: Sequence[Happened] = (),
+    events: Sequence[Happened] = (),
     lost: Sequence[Unlisted] = (),
 ) -> str:
     """The cause of a confirmed drift, as far as it can be named; `since_ms` is before the doubt began."""
-    of_us = [one for one in befell if not one.keys or holding.key in one.keys]
+    of_us = [one for one in events if not one.keys or ledger.key in one.keys]
     recent = {one.kind: f"{one.kind} ({one.text})" for one in of_us if one.time_ms >= since_ms}
-    if any(fill.liquidation for fill in holding.waiting):
+    if any(fill.liquidation for fill in ledger.waiting):
         return recent.get(Happening.LIQUIDATION, "liquidation")
     if Happening.LIQUIDATION in recent:
         return recent[Happening.LIQUIDATION]
     gone = [one.reason for one in lost if one.until_ms >= since_ms]
     if gone:
         return gone[-1]
-    if holding.gap is not None:
+    if ledger.gap is not None:
         return "fills are missing that the venue no longer lists"
     for kind in (Happening.MODE_CHANGE, Happening.TRANSFER):
         if kind in recent:
             return recent[kind]
-    if holding.applied and statement.time_ms < holding.applied[-1].fill.time_ms:
+    if ledger.applied and statement.time_ms < ledger.applied[-1].fill.time_ms:
         return "the statement is older than the last fill"
     if stated is None:
         elsewhere = [one for one in of_us if one.kind is Happening.ELSEWHERE]
@@ -154,13 +154,13 @@ def cause_of(
     return "no fill explains it"
 
 
-def entry_differs(holding: Holding, stated: StatedPosition, statement: Statement) -> bool | None:
+def entry_differs(ledger: Ledger, stated: StatedPosition, statement: Statement) -> bool | None:
     """Whether the venue's entry price is another than ours; None while it cannot be told, the sizes not
     being equal or a fill fresh."""
-    ours = holding.position.entry_price
-    if ours is None or stated.entry_price is None or stated.size != holding.position.size:
+    ours = ledger.position.entry_price
+    if ours is None or stated.entry_price is None or stated.size != ledger.position.size:
         return None
-    last_ms = holding.last_fill_ms
+    last_ms = ledger.last_fill_ms
     if last_ms is not None and last_ms > statement.time_ms - LAG_MS:
         return None
     with exactly():

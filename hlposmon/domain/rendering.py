@@ -7,13 +7,13 @@ or record holds which field is not decided here.
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import lru_cache
 from typing import Any, overload
 
-from hlposmon.domain.amounts import CONTEXT, ZERO, exactly, plain
+from hlposmon.domain.amounts import CONTEXT, ZERO, plain
+from hlposmon.domain.instrument import Instrument
 from hlposmon.domain.reports import Fill
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import View
@@ -83,38 +83,11 @@ def money(value: Decimal | None) -> str | None:
 @lru_cache(maxsize=100_000)
 def symbol_of(key: str) -> str:
     """`BTC-USD` for `hyperliquid:Perp:BTC`; the bare name for what is not a perpetual."""
-    _, kind, name = key.split(":", 2)
-    return f"{name}-USD" if kind == "Perp" else name
+    return Instrument.of(key).label
 
 
 def side_of(size: Decimal) -> str:
     return "flat" if not size else "long" if size > 0 else "short"
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What follows from a position and a mark: exact, in the quote token."""
-
-    unrealized: Decimal | None
-    notional: Decimal | None
-    total: Decimal | None
-
-
-_UNKNOWN = Figures(None, None, None)
-
-
-def figures(view: View) -> Figures:
-    """`total = realised + unrealised - fees + funding`; None where there is no mark for an open one."""
-    position, mark = view.position, view.mark
-    if position.size and mark is None:
-        return _UNKNOWN
-    add = CONTEXT.add
-    booked = add(CONTEXT.subtract(position.realized, position.fees), position.funding)
-    if not position.size or mark is None:
-        return Figures(ZERO, ZERO, booked)
-    value = CONTEXT.multiply(position.size, mark)
-    unrealized = CONTEXT.subtract(value, position.cost)
-    return Figures(unrealized, abs(value) if value.is_signed() else value, add(booked, unrealized))
 
 
 class Rendered:
@@ -124,7 +97,7 @@ class Rendered:
     """
 
     __slots__ = (
-        "account", "closed_pnl", "coin", "entry_price", "fees", "funding", "key", "leverage",
+        "account", "closed_pnl", "coin", "encoded", "entry_price", "fees", "funding", "key", "leverage",
         "liquidation_price", "margin_used", "mark_price", "notional_value", "quantity", "realized_pnl",
         "size", "symbol", "total_pnl", "unrealized_pnl", "venue", "view",
     )  # fmt: skip
@@ -136,10 +109,12 @@ class Rendered:
         self._render_value(view)
         self._render_stated(view)
         self.view = view
+        # Room for whoever encodes it whole: of when that is, and as what.
+        self.encoded: tuple[int | None, Any] | None = None
 
     def update(self, view: View) -> None:
         """The position is like this now."""
-        before, self.view = self.view, view
+        before, self.view, self.encoded = self.view, view, None
         if view.position is not before.position:
             self._render_held(view)
             self._render_value(view)
@@ -161,7 +136,7 @@ class Rendered:
         self.fees, self.funding = money(held.fees), money(held.funding)
 
     def _render_value(self, view: View) -> None:
-        shown = figures(view)
+        shown = view.figures
         self.mark_price = number(view.mark)
         self.unrealized_pnl, self.total_pnl = money(shown.unrealized), money(shown.total)
         self.notional_value = money(shown.notional)
@@ -201,32 +176,59 @@ def is_listed(view: View) -> bool:
     return not view.position.is_flat or view.in_doubt or view.verdict is Verdict.DRIFT
 
 
-def totals(views: Iterable[View], *, is_whole: bool = True, is_stated: bool = True) -> dict[str, Any]:
+class Sums:
     """Sums over positions, flat ones included: what was earned on them stays.
 
-    While an open position has no mark, the sums that need one are None: a part of a sum is no sum. So it is
-    where they are not of the whole, as something that is held could not be read. All sums are None where an
-    account that they are over is not stated yet: nothing is known of it.
+    While an open position has no mark (`is_marked`), the sums that need one are of a part only.
     """
-    count, is_marked = 0, is_whole and is_stated
-    sums = dict.fromkeys(("exposure", "total", "realized", "unrealized", "fees", "funding"), ZERO)
-    with exactly():
+
+    __slots__ = ("count", "exposure", "fees", "funding", "is_marked", "realized", "total", "unrealized")
+
+    def __init__(self, views: Iterable[View] = ()) -> None:
+        self.count, self.is_marked = 0, True
+        self.exposure = self.total = self.unrealized = ZERO
+        self.realized = self.fees = self.funding = ZERO
+        add = CONTEXT.add
         for view in views:
-            shown, held = figures(view), view.position
-            count += not held.is_flat
-            is_marked = is_marked and shown.total is not None
-            sums["exposure"] += shown.notional or ZERO
-            sums["unrealized"] += shown.unrealized or ZERO
-            sums["total"] += shown.total or ZERO
-            sums["realized"] += held.realized
-            sums["fees"] += held.fees
-            sums["funding"] += held.funding
-    return {
-        "active_positions": count,
-        "total_exposure": money(sums["exposure"]) if is_marked else None,
-        "total_pnl": money(sums["total"]) if is_marked else None,
-        "realized_pnl": money(sums["realized"]) if is_stated else None,
-        "unrealized_pnl": money(sums["unrealized"]) if is_marked else None,
-        "fees": money(sums["fees"]) if is_stated else None,
-        "funding": money(sums["funding"]) if is_stated else None,
-    }
+            held, shown = view.position, view.figures
+            self.realized = add(self.realized, held.realized)
+            self.fees = add(self.fees, held.fees)
+            self.funding = add(self.funding, held.funding)
+            if held.size:
+                self.count += 1
+            if shown.total is None or shown.unrealized is None or shown.notional is None:
+                self.is_marked = False
+                continue
+            self.total = add(self.total, shown.total)
+            self.unrealized = add(self.unrealized, shown.unrealized)
+            self.exposure = add(self.exposure, shown.notional)
+
+    def add(self, other: "Sums") -> None:
+        """Take the sums over other positions in."""
+        add = CONTEXT.add
+        self.count += other.count
+        self.is_marked = self.is_marked and other.is_marked
+        self.exposure = add(self.exposure, other.exposure)
+        self.total = add(self.total, other.total)
+        self.unrealized = add(self.unrealized, other.unrealized)
+        self.realized = add(self.realized, other.realized)
+        self.fees = add(self.fees, other.fees)
+        self.funding = add(self.funding, other.funding)
+
+    def shown(self, *, is_whole: bool = True, is_stated: bool = True) -> dict[str, Any]:
+        """The sums as they are shown.
+
+        A part of a sum is no sum: without a mark for all, or where something that is held could not be read
+        (not `is_whole`), those that need marks are None. All are None where an account that they are over is
+        not stated yet: nothing is known of it.
+        """
+        is_marked = self.is_marked and is_whole and is_stated
+        return {
+            "active_positions": self.count,
+            "total_exposure": money(self.exposure) if is_marked else None,
+            "total_pnl": money(self.total) if is_marked else None,
+            "realized_pnl": money(self.realized) if is_stated else None,
+            "unrealized_pnl": money(self.unrealized) if is_marked else None,
+            "fees": money(self.fees) if is_stated else None,
+            "funding": money(self.funding) if is_stated else None,
+        }

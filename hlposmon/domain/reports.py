@@ -16,6 +16,10 @@ from hlposmon.domain.amounts import CONTEXT
 Identity = tuple[int, str, int, int, str, Decimal, Decimal]
 
 
+# The scope that an account has where nothing else is said: what one statement covers (see scope).
+FIRST_SCOPE = ""
+
+
 class Side(StrEnum):
     """The side of the account's own order in a fill."""
 
@@ -81,6 +85,7 @@ class Fills:
     source: str
     fills: tuple[Fill, ...]
     heard_s: float | None = None
+    scope: str = FIRST_SCOPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,7 @@ class StatedPosition:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """All open positions of an account at a venue; a coin that is not in it is flat there.
+    """All open positions of one scope; a coin of that scope that is not in it is flat.
 
     `asked_s` is when the question was put. `fills_from_ms`: all fills since that time were fetched
     and handed on before this statement was asked for; None when none were. `pushed`: nobody asked, it
@@ -129,6 +134,7 @@ class Statement:
     fills_from_ms: int | None = None
     pushed: bool = False
     unread: Mapping[str, str] = field(default_factory=dict)
+    scope: str = FIRST_SCOPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,7 @@ class Funding:
     amount: Decimal
     size: Decimal
     rate: Decimal
+    scope: str = FIRST_SCOPE
 
 
 # Two coins' fills need not come in the order of their times: fills are fetched, and told again, from this far
@@ -189,6 +196,7 @@ class FeedState:
     live: bool
     at_s: float
     reason: str = ""
+    scope: str = FIRST_SCOPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +281,7 @@ class AccountRole:
 
 
 class Happening(StrEnum):
-    """What else can befall an account. ELSEWHERE: it holds something on a dex that is not watched."""
+    """What else can happen to an account. ELSEWHERE: it holds something on a dex that is not watched."""
 
     LIQUIDATION = "liquidation"
     TRANSFER = "transfer"
@@ -284,7 +292,7 @@ class Happening(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """Something befell an account that is no fill; `keys` are what it is about, none for the whole
+    """Something happened to an account that is no fill; `keys` are what it is about, none for the whole
     account. `time_ms` is the venue's: where it gives none, that of its last statement."""
 
     account: str
@@ -303,6 +311,33 @@ class Unlisted:
     since_ms: int
     until_ms: int
     reason: str
+    scope: str = FIRST_SCOPE
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryState:
+    """The history holds the journal's lines up to number `seq`; `failure` says why it does not follow, if
+    so."""
+
+    seq: int
+    failure: str | None = None
+
+
+class HistoryEvent(StrEnum):
+    """What befell the history; the journal has it as the type of a line."""
+
+    REBUILT = "history_rebuilt"  # its file was broken or taken away, and is filled anew
+    HOLE = "history_hole"  # the journal's files lack lines
+    END_LOST = "end_lost"  # the journal lost lines that the history had: it went back
+    OTHER_JOURNAL = "other_journal"  # it was written from another journal, and is set aside
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRemark:
+    """Something befell the history: the journal should say so. `facts` are plain values."""
+
+    event: HistoryEvent
+    facts: Mapping[str, int | str | list[str] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,4 +432,6 @@ Report = (
     | AccountRole
     | Happened
     | Unlisted
+    | HistoryState
+    | HistoryRemark
 )

@@ -4,7 +4,7 @@ The ages are handed in, with their limits: nothing here reads a clock. One rule,
 that every surface says the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -41,6 +41,13 @@ class Age:
     def over(self) -> bool:
         return self.seconds is None or self.seconds > self.limit_s
 
+    def silence(self, name: str) -> str | None:
+        """Why the feed of this name is stale; None while it is not."""
+        if self.seconds is None:
+            return f"no {name} yet"
+        # The figure would change the reason each second; the limit says as much and stays still.
+        return f"no {name} for more than {self.limit_s:g} s" if self.over else None
+
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
@@ -52,15 +59,17 @@ class Freshness:
     statement: Age
     behind: str | None = None
 
-    @property
-    def decisive(self) -> tuple[str | None, str | None, str | None, str | None]:
-        """All that a verdict and its reason take from the ages: while it is equal, so are they."""
-        return (
-            _silence("fills", self.fills) if self.fills.over else None,
-            _silence("prices", self.prices) if self.prices.over else None,
-            _silence("statements", self.statement) if self.statement.over else None,
+    # All that a verdict and its reason take from the ages: while it is equal, so are they.
+    decisive: tuple[str | None, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        found = (
+            self.fills.silence("fills"),
+            self.prices.silence("prices"),
+            self.statement.silence("statements"),
             self.behind,
         )
+        object.__setattr__(self, "decisive", found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,8 @@ class Evidence:
 
     `stated`: the venue has stated the account. `confirmed`: it has done so since the feed of fills
     last came up, and agreed. `feed_down` is the reason, None while a feed is live. `open` is False
-    for a flat position, whose figures need no price.
+    for a flat position, whose figures need no price. `rests_on_fills` is False where the venue's word is
+    all there is: then no feed of fills is asked for.
     """
 
     stated: bool
@@ -79,6 +89,7 @@ class Evidence:
     doubt: str | None = None
     drift: str | None = None
     open: bool = True
+    rests_on_fills: bool = True
 
 
 # Before anybody has said how old the feeds are, nothing counts as heard.
@@ -93,17 +104,16 @@ def judge(evidence: Evidence, freshness: Freshness) -> tuple[Verdict, str | None
         down = f"; {evidence.feed_down}" if evidence.feed_down else ""
         return Verdict.UNPROVEN, f"no statement from the venue yet{down}"
     fills, prices, statements, behind = freshness.decisive
+    if not evidence.rests_on_fills:
+        fills = behind = None
     for silence in (fills, prices if evidence.open else None, statements):
         if silence is not None:
             return Verdict.STALE, silence
     for doubt in (evidence.gap, evidence.doubt, evidence.feed_down, behind):
         if doubt is not None:
             return Verdict.UNPROVEN, doubt
+    if not evidence.confirmed and not evidence.rests_on_fills:
+        return Verdict.UNPROVEN, "not yet stated again since the start"
     if not evidence.confirmed:
         return Verdict.UNPROVEN, "not yet confirmed by a statement since the feed of fills came up"
     return Verdict.PROVEN, None
-
-
-def _silence(name: str, age: Age) -> str:
-    # The figure would change the reason each second; the limit says as much and stays still.
-    return f"no {name} yet" if age.seconds is None else f"no {name} for more than {age.limit_s:g} s"

@@ -1,9 +1,10 @@
 """What the book shows and what it must remember: frozen pictures, never without a verdict."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
+from hlposmon.domain.amounts import CONTEXT, ZERO
 from hlposmon.domain.payments import Payments
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import SEVERE, Identity, Notice
@@ -13,6 +14,31 @@ from hlposmon.domain.verdict import Proof, Verdict
 # is told from history when it is fetched. So many fills at most, that what is kept stays small.
 WINDOW_MS = 60_000
 WINDOW_FILLS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What follows from a position and a mark: exact, in the quote token."""
+
+    unrealized: Decimal | None
+    notional: Decimal | None
+    total: Decimal | None
+
+
+_UNKNOWN = Figures(None, None, None)
+
+
+def figures_of(position: Position, mark: Decimal | None) -> Figures:
+    """`total = realised + unrealised - fees + funding`; None where there is no mark for an open one."""
+    if position.size and mark is None:
+        return _UNKNOWN
+    add = CONTEXT.add
+    booked = add(CONTEXT.subtract(position.realized, position.fees), position.funding)
+    if not position.size or mark is None:
+        return Figures(ZERO, ZERO, booked)
+    value = CONTEXT.multiply(position.size, mark)
+    unrealized = CONTEXT.subtract(value, position.cost)
+    return Figures(unrealized, abs(value) if value.is_signed() else value, add(booked, unrealized))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +64,16 @@ class View:
     proof: Proof = Proof.FILLS
     as_of_ms: int | None = None
     block: int | None = None
+    _figures: Figures | None = field(default=None, init=False, compare=False, repr=False)
+
+    @property
+    def figures(self) -> Figures:
+        """What follows from position and mark; worked out once."""
+        found = self._figures
+        if found is None:
+            found = figures_of(self.position, self.mark)
+            object.__setattr__(self, "_figures", found)  # a memory of what the fields say already
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +105,21 @@ class AccountView:
     def severe(self) -> tuple[Notice, ...]:
         """The notices that say that the account is not watched as its owner means it."""
         return tuple(notice for notice in self.notices if notice.code in SEVERE)
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeView:
+    """What one statement covers, as it may be shown. Its figures are in its quote token; None: not known."""
+
+    account: str
+    name: str
+    proof: Proof
+    verdict: Verdict
+    reason: str | None
+    equity: Decimal | None
+    margin_used: Decimal | None
+    withdrawable: Decimal | None
+    as_of_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)

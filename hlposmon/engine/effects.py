@@ -45,8 +45,8 @@ class JournalCheckpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordStatement:
-    """Keep what a statement said, and in which keys it and the book differ."""
+class JournalStatement:
+    """Journal what a statement said, and in which keys it and the book differ."""
 
     statement: Statement
     differing: tuple[str, ...]
@@ -118,7 +118,7 @@ Effect = (
     JournalChange
     | JournalEvent
     | JournalCheckpoint
-    | RecordStatement
+    | JournalStatement
     | Publish
     | PublishPrice
     | Show

@@ -16,7 +16,6 @@ from typing import Any
 from hlposmon.domain.amounts import exactly
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, whose
-from hlposmon.domain.rendering import figures
 from hlposmon.domain.reports import (
     OVERLAP_MS,
     AccountMode,
@@ -31,6 +30,8 @@ from hlposmon.domain.reports import (
     Funding,
     Happened,
     Heard,
+    HistoryRemark,
+    HistoryState,
     Joined,
     Left,
     Live,
@@ -51,12 +52,12 @@ from hlposmon.engine.effects import (
     JournalChange,
     JournalCheckpoint,
     JournalEvent,
+    JournalStatement,
     Log,
     LogChange,
     Now,
     Publish,
     PublishPrice,
-    RecordStatement,
     Ring,
     Show,
     Tell,
@@ -98,7 +99,9 @@ class Engine:
         self._requests.watch(watched.addresses, (), now.s)
         self._watched_s = dict.fromkeys(watched.addresses, now.s)
         self._held: dict[str, Statement] = {}  # first statements that wait for a feed of fills
+        self._differing: dict[str, tuple[str, ...]] = {}  # where an account's last statement and the book did
         self._workers: dict[str, Joined] = {}
+        self.history = HistoryState(0)  # as its process last said
         self._told_pnl: dict[Name, Decimal | None] = {}
         self._updated_ms: dict[Name, int] = {}
         self._moved: dict[Name, None] = {}  # in the order in which their prices moved
@@ -129,8 +132,8 @@ class Engine:
         for name in self._catchup.waiting():
             self._fetch_if_due(name, now)
         for name in self._requests.unseen(now.s):
-            if not (self.book.is_stated(name) and self._look(name, BellReason.NOT_WATCHED, now)):
-                self._requests.look_later(name, now.s)
+            looked = self.book.is_stated(name) and self._look(name, BellReason.NOT_WATCHED, now)
+            self._requests.look_later(name, now.s, asked=looked)
         for feed, count in self.feeds.judge(now.s).items():
             facts = {"feed": feed, "fills": count}
             self._effects.append(Log(logging.WARNING, "a feed missed fills", facts, key=feed))
@@ -182,6 +185,7 @@ class Engine:
         self._catchup.keep(same)
         self._requests.watch(addresses, same, now.s)
         self._held = {name: one for name, one in self._held.items() if name in same}
+        self._differing = {name: keys for name, keys in self._differing.items() if name in same}
         self._watched_s = {name: self._watched_s[name] if name in same else now.s for name in addresses}
         self._told_pnl = {name: pnl for name, pnl in self._told_pnl.items() if name[0] in same}
         self._updated_ms = {name: at_ms for name, at_ms in self._updated_ms.items() if name[0] in same}
@@ -254,7 +258,7 @@ class Engine:
                 if not isinstance(change, Funded):
                     effects.append(LogChange(change))
         for name, view in views.items():
-            self._told_pnl[name] = figures(view).unrealized
+            self._told_pnl[name] = view.figures.unrealized
             self.listing.note(view)
             effects.append(Show(view, at_ms))
 
@@ -298,7 +302,7 @@ class Engine:
             self._apply(fills, now)
 
     def _funding(self, funding: Funding, now: Now) -> None:
-        self._say(self.book.fund(funding), now)
+        self._say(self.book.apply_funding(funding), now)
 
     def _unlisted(self, unlisted: Unlisted, now: Now) -> None:
         if not self.book.unlist(unlisted):
@@ -393,7 +397,7 @@ class Engine:
         """A mark moved: worth a message when unrealised P&L did, by more than the threshold."""
         view = self.book.view(*name)
         self._updated_ms[name] = now.ms
-        pnl, told = figures(view).unrealized, self._told_pnl.get(name)
+        pnl, told = view.figures.unrealized, self._told_pnl.get(name)
         if pnl is not None and self._is_material(pnl, told):
             self._told_pnl[name] = pnl
             self._effects.append(PublishPrice(view, now.ms))
@@ -415,19 +419,27 @@ class Engine:
         if first and not self.book.is_live(name) and not waited:
             self._held[name] = statement
             return
-        changes = self.book.settle(statement)
+        changes = self.book.reconcile(statement)
         self.freshness.stated(name, self.book.statement_asked_s(name))
         self._refresh(now)
         if first and self.book.is_stated(name):
             self._event("stated", now, account=name, base_ms=self.book.base_ms()[name])
         drifted = {change.key for change in changes if isinstance(change, Drift)}
-        differing = sorted(drifted | set(self.book.doubtful_keys(name)))
-        self._effects.append(RecordStatement(statement, tuple(differing), now.ms))
+        self._note_statement(statement, drifted, now)
         self._say(changes, now)
         if (
             not statement.pushed
         ):  # it tells a later time, for the snapshot too; pushes come too often for that
             self._moved.update(dict.fromkeys((name, key) for key in self.book.keys(name)))
+
+    def _note_statement(self, statement: Statement, drifted: set[str], now: Now) -> None:
+        """Journal each that was asked for; of the pushed ones, which come each second, those that agree where
+        the one before did not, or differ where it did not."""
+        name = statement.account
+        differing = tuple(sorted(drifted | set(self.book.doubtful_keys(name))))
+        before, self._differing[name] = self._differing.get(name), differing
+        if not statement.pushed or before != differing:
+            self._effects.append(JournalStatement(statement, differing, now.ms))
 
     # ------------------------------------------------------------------ accounts
 
@@ -461,7 +473,7 @@ class Engine:
         self.book.role(role)
 
     def _happened(self, happened: Happened, _now: Now) -> None:
-        if self.book.happen(happened):
+        if self.book.record_event(happened):
             facts = {"account": happened.account, "kind": happened.kind, "text": happened.text}
             self._log(logging.INFO, "happened", **facts)
 
@@ -484,9 +496,17 @@ class Engine:
     def _left(self, left: Left, now: Now) -> None:
         """A worker's process is dead: its feed is down, whatever it said last."""
         self._workers.pop(left.worker, None)
+        if left.kind == "history":  # that its process has ended is said of the process, and not of its file
+            self.history = HistoryState(self.history.seq)
         if left.kind == "fill":
             for name in self.watched.addresses:
                 self._feed(FeedState(name, left.worker, False, now.s, "its process is gone"), now)
+
+    def _history_state(self, state: HistoryState, _now: Now) -> None:
+        self.history = state
+
+    def _history_remark(self, remark: HistoryRemark, now: Now) -> None:
+        self._event(remark.event.value, now, **remark.facts)
 
     def _is_same(self, joined: Joined, name: str) -> bool:
         """Whether a worker takes the name for the address that it stands for."""
@@ -528,4 +548,6 @@ _HANDLERS: dict[type, Callable[[Engine, Any, Now], None]] = {
     Happened: Engine._happened,
     Joined: Engine._joined,
     Left: Engine._left,
+    HistoryState: Engine._history_state,
+    HistoryRemark: Engine._history_remark,
 }

@@ -83,9 +83,9 @@ class Requests:
         """Accounts of which no push has told for long what they hold elsewhere."""
         return self._look_due.take(now_s)
 
-    def look_later(self, account: str, now_s: float) -> None:
-        """It cannot be looked at yet, or has just been: again later, if no push tells before."""
-        self._look_due.set(account, now_s + AGAIN_S)
+    def look_later(self, account: str, now_s: float, *, asked: bool) -> None:
+        """Look again if no push tells before: soon where it could not be asked for yet, else in a while."""
+        self._look_due.set(account, now_s + (LOOK_AGAIN_S if asked else AGAIN_S))
 
     def may_look(self, account: str, now_s: float) -> bool:
         """Whether the last look is long enough ago; then this one counts."""

@@ -1,39 +1,36 @@
-"""The history's file: opened, checked, brought up to date, moved aside when it is broken; and its keeper.
+"""The history's file: opened, checked, brought up to date, moved aside when it is broken.
 
 A file that is no history, or a broken one, is never deleted and never written to: it is renamed, with what
-belongs to it, and a new one begun. One of a newer schema is left alone. The keeper is a thread with a
-connection of its own that moves the write-ahead log into the file and begins the log anew: both wait for
-the disk (sqlite.org/wal.html, "synchronous"), and so the writer need not.
+belongs to it, and a new one begun. One of a newer schema is left alone. Nobody waits for the process that
+this runs in, so SQLite moves its write-ahead log into the file where it commits.
 """
 
 import contextlib
 import os
 import sqlite3
 import struct
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from hlposmon.history.schema import APPLICATION_ID, STEPS, VERSION
-from hlposmon.system.threads import start_deaf
 
 # Primary result codes (sqlite.org/rescode.html) that say: this file is not, or no longer, a sound history.
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _HELD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 # The magic at the head of a database, and the schema's version at byte 60.
 _HEADER = struct.Struct(">16s44xI")
-# How long another program's lock is waited for: where nobody waits for us, and in the tracker's loop.
+# How long another program's lock is waited for.
 PATIENCE_S = 1.0
-BUSY_S = 0.05
 # Never OFF: a power cut could then leave old frames of a log that was begun anew, and pages of them.
 _SYNCHRONOUS = {"each": "FULL", "batch": "NORMAL", "off": "NORMAL"}
-# At the start a check may take so long; what is left of it is the keeper's.
-CHECK_S = 2.0
+# A whole check may take so long: at 100 MB/s, 6 GB. What is left of it is found when it is read.
+CHECK_S = 60.0
 _STEPS_BETWEEN_BEATS = 20_000
-_KEEP_S = 1.0
+# The log is moved into the file when it is so long; then it begins anew, and keeps its length on the disk.
 WAL_BYTES = 4 << 20
+_PAGE_BYTES = 4096
 
 
 class Broken(Exception):
@@ -63,24 +60,21 @@ def explain(path: Path, error: sqlite3.Error) -> Broken | Unwritable:
     return Unwritable(f"{path}: {error}")
 
 
-def connect(
-    path: Path, fsync: str, beat: Callable[[], None], *, at_start: bool
-) -> tuple[sqlite3.Connection, bool]:
-    """A connection to a sound history of our version, made if there is none; whether it is wholly checked.
+def connect(path: Path, fsync: str, go_on: Callable[[], bool]) -> sqlite3.Connection:
+    """A connection to a sound history of our version, made if there is none.
 
-    Only at the start is there time for that, and for others' locks; `beat` is called again and again then.
+    The whole file is checked, as long as `go_on`, which is called again and again, says so.
     Raises Broken, TooNew or Unwritable.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _look(path)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
-        patience_s = PATIENCE_S if at_start else BUSY_S
-        db = sqlite3.connect(path, timeout=patience_s, isolation_level=None, cached_statements=64)
+        db = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None, cached_statements=64)
     except (OSError, sqlite3.Error) as error:
         raise Unwritable(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     try:
-        checked = _make_ready(db, fsync, beat, CHECK_S if at_start else 0.0)
+        _make_ready(db, fsync, go_on)
     except sqlite3.Error as error:
         db.close()
         raise explain(path, error) from error
@@ -90,7 +84,7 @@ def connect(
     except (Broken, TooNew):
         db.close()
         raise
-    return db, checked
+    return db
 
 
 def _look(path: Path) -> None:
@@ -114,27 +108,18 @@ def _refuse_newer(version: int) -> None:
         raise TooNew(f"its schema is version {version}, this hlposmon knows {VERSION}: start the newer one")
 
 
-def _make_ready(db: sqlite3.Connection, fsync: str, beat: Callable[[], None], check_s: float) -> bool:
+def _make_ready(db: sqlite3.Connection, fsync: str, go_on: Callable[[], bool]) -> None:
     version, is_empty = _identify(db)
     _refuse_newer(version)
-    until_s = time.monotonic() + check_s
-
-    def has_time() -> bool:
-        beat()
-        return time.monotonic() < until_s
-
-    checked = is_empty or (check_s > 0 and check(db, has_time))
-    set_fsync(db, fsync)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA wal_autocheckpoint = 0")
-    migrate(db, version)
-    db.execute(f"PRAGMA busy_timeout = {round(BUSY_S * 1000)}")
-    return checked
-
-
-def set_fsync(db: sqlite3.Connection, fsync: str) -> None:
-    """each, batch or off, as the audit's; the last two are the same here, and sync nothing in a commit."""
+    until_s = time.monotonic() + CHECK_S
+    if not is_empty:
+        check(db, lambda: go_on() and time.monotonic() < until_s)
+    # each, batch or off, as the audit's; the last two are the same here, and sync nothing in a commit.
     db.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[fsync]}")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute(f"PRAGMA wal_autocheckpoint = {WAL_BYTES // _PAGE_BYTES}")
+    db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+    migrate(db, version)
 
 
 def _identify(db: sqlite3.Connection) -> tuple[int, bool]:
@@ -183,14 +168,14 @@ def migrate(db: sqlite3.Connection, version: int) -> None:
         raise
 
 
-def set_aside(path: Path, now_ms: int) -> Path:
-    """Rename a broken file, and its log with it; where it is now. OSError when it cannot be."""
+def set_aside(path: Path, now_ms: int, label: str = "corrupt") -> Path:
+    """Rename a file, and its log with it; where it is now. `label` says why. OSError when it cannot be."""
     moment = datetime.fromtimestamp(now_ms // 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
-    aside = path.with_name(f"{path.name}.corrupt-{moment}")
+    aside = path.with_name(f"{path.name}.{label}-{moment}")
     number = 1
     while aside.exists():
         number += 1
-        aside = path.with_name(f"{path.name}.corrupt-{moment}-{number}")
+        aside = path.with_name(f"{path.name}.{label}-{moment}-{number}")
     path.rename(aside)
     for suffix in ("-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
@@ -209,85 +194,3 @@ def is_taken_away(path: Path, identity: tuple[int, int]) -> bool:
 def file_identity(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_dev, found.st_ino
-
-
-class Keeper:
-    """Moves the log into the file, and finishes a check that was too long for the start.
-
-    Who writes has the `turn`; the writer never waits for it. `broken` says that the file is.
-    """
-
-    def __init__(self, path: Path, *, check_first: bool) -> None:
-        self.broken: str | None = None
-        self.turn = threading.Lock()
-        self._path, self._check_first = path, check_first
-        self._ended = threading.Event()
-        self._tidies = False
-        self._thread = start_deaf(self._run, name="history-keeper")
-
-    def stop(self, *, within_s: float, tidy: bool = False) -> bool:
-        """Whether it has ended: one that waits for a disk is left to it. `tidy`: with nothing in the log."""
-        self._tidies = tidy
-        self._ended.set()
-        self._thread.join(within_s)
-        return not self._thread.is_alive()
-
-    def _run(self) -> None:
-        while self.broken is None and not self._ended.is_set():
-            try:
-                self._keep()
-            except (Broken, UnicodeDecodeError) as error:
-                self.broken = str(error)
-            except sqlite3.Error as error:
-                found = explain(self._path, error)
-                self.broken = str(found) if isinstance(found, Broken) else None
-                self._ended.wait(_KEEP_S)
-
-    def _keep(self) -> None:
-        with contextlib.closing(self._connected()) as db:
-            self._look(db)
-            while not self._ended.wait(_KEEP_S):
-                self._look(db)
-            if self._tidies:
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-    def _connected(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, timeout=PATIENCE_S, isolation_level=None)
-        db.execute("PRAGMA wal_autocheckpoint = 0")
-        db.execute("PRAGMA journal_size_limit = 0")  # a log that begins anew is cut to what is in it
-        return db
-
-    def _look(self, db: sqlite3.Connection) -> None:
-        """Check what is left to check, then move the log into the file if it is long."""
-        if self._check_first:
-            self._check_first = not check(db, lambda: not self._ended.is_set())
-        log = self._path.with_name(self._path.name + "-wal")
-        try:
-            if log.exists() and log.stat().st_size > WAL_BYTES:
-                with contextlib.closing(self._connected()) as reader:
-                    # While somebody reads where the log ends now, the writer does not begin it anew.
-                    reader.execute("BEGIN")
-                    reader.execute("SELECT 1 FROM meta").fetchone()
-                    _move(db)  # the most of it, while the writer goes on
-                    self.turn.acquire()
-                try:
-                    if _move(db):
-                        _begin_log_anew(db)
-                finally:
-                    self.turn.release()
-        except (OSError, sqlite3.OperationalError) as error:
-            # A disk without room: what is in the log is safe there, and it is tried again.
-            if isinstance(error, sqlite3.Error) and isinstance(explain(self._path, error), Broken):
-                raise
-
-
-def _move(db: sqlite3.Connection) -> bool:
-    """Move what is in the log into the file, as far as readers let it; whether all of it is there."""
-    _, frames, moved = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    return bool(frames == moved)
-
-
-def _begin_log_anew(db: sqlite3.Connection) -> None:
-    """Who writes first behind a log that was wholly moved overwrites it from its head, and must see the new
-    head on the disk before anything else. So that it is us who wait, a word is written that stood there."""
-    db.execute(f"PRAGMA user_version = {VERSION}")

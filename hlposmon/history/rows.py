@@ -1,23 +1,17 @@
-"""A journal line as rows of the history, and what the history keeps for a restart. Pure.
+"""A journal line as rows of the history. Pure.
 
 A line that is not understood raises WireError, and no row is made of it.
 Sizes keep all their digits; an entry price has ten significant ones and money that a division made
-endless ten decimals, as on every other surface. What a restart needs is exact.
+endless ten decimals, as on every other surface.
 """
 
-import hashlib
-from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any, Protocol
 
 from hlposmon.domain.amounts import CONTEXT, plain
-from hlposmon.domain.payments import Payments
-from hlposmon.domain.position import Position
-from hlposmon.domain.reports import Statement
-from hlposmon.domain.views import Memory
 from hlposmon.errors import WireError
-from hlposmon.text import dumps, loads
+from hlposmon.text import dumps
 
 Row = tuple[Any, ...]
 # A statement of SQL and what is put into it.
@@ -27,7 +21,6 @@ _INTEGERS = 1 << 63
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TEN_DECIMALS = Decimal(1).scaleb(-10)
 _WIDE = Context(prec=200, rounding=ROUND_HALF_EVEN)
-_DIGEST_BYTES = 8
 # A transaction hash of nothing but zeros (the venue gives one for a TWAP's slices).
 NO_TRANSACTION = b"\x00"
 _HASH_BYTES = 32
@@ -44,25 +37,31 @@ INSERT_FUNDING = _insert("funding", 10, or_ignore=True)
 _ADOPTION = _insert("adoptions", 10)
 _GAP = _insert("gaps (seq, heard_ms, account, instrument, since_ms, expected, found)", 7)
 _END_GAP = (
-    "UPDATE gaps SET ended_ms = ?, ended_by = ?, missing = ?"
+    "UPDATE gaps SET ended_ms = ?, ended_seq = ?, ended_by = ?, missing = ?"
     " WHERE account = ? AND instrument = ? AND ended_ms IS NULL"
 )
-_END_GAPS = "UPDATE gaps SET ended_ms = ?, ended_by = ? WHERE ended_ms IS NULL"
+_END_GAPS = "UPDATE gaps SET ended_ms = ?, ended_seq = ?, ended_by = ? WHERE ended_ms IS NULL"
 _DRIFT = _insert("drifts", 7)
 _OUTAGE = _insert("outages (seq, heard_ms, account, since_ms, reason)", 5)
-_END_OUTAGE = "UPDATE outages SET ended_ms = ? WHERE account = ? AND ended_ms IS NULL"
-SAVE_HOLDING = _insert("holdings", 14).replace("INSERT", "INSERT OR REPLACE")
-NEWEST_FILL = "SELECT max(time_ms + lag_ms) FROM fill WHERE seq > ?"
-FORGET_BEHIND = tuple(
-    f"DELETE FROM {table} WHERE seq > ?"
-    for table in ("fill", "funding", "adoptions", "gaps", "drifts", "outages", "unwritten")
+_END_OUTAGE = "UPDATE outages SET ended_ms = ?, ended_seq = ? WHERE account = ? AND ended_ms IS NULL"
+_STATEMENT = _insert("statements", 8)
+_SET_BASE = "UPDATE accounts SET base_ms = ? WHERE id = ? AND base_ms IS NOT ?"
+# Undoes all lines behind a number, which is put in for each `?`.
+FORGET_BEHIND = (
+    *(
+        f"DELETE FROM {table} WHERE seq > ?"
+        for table in ("fill", "funding", "adoptions", "gaps", "drifts", "outages", "statements", "marks")
+    ),
+    "UPDATE gaps SET ended_ms = NULL, ended_seq = NULL, ended_by = NULL, missing = NULL WHERE ended_seq > ?",
+    "UPDATE outages SET ended_ms = NULL, ended_seq = NULL WHERE ended_seq > ?",
 )
-INSERT_STATEMENT = _insert("statements", 7)
 
 
 class Ids(Protocol):
-    """The small numbers that stand for names."""
+    """The small numbers that stand for names. Which address an account's name stands for, and in which mode,
+    the last checkpoint says."""
 
+    def stand_for(self, mode: str, addresses: dict[str, str]) -> None: ...
     def account(self, name: str) -> int: ...
     def instrument(self, key: str) -> int: ...
     def word(self, text: str) -> int: ...
@@ -82,7 +81,7 @@ def writes_of(line: dict[str, Any], ids: Ids) -> list[Write]:
 
 def _fits(row: Row) -> None:
     for value in row:
-        if isinstance(value, int) and not -_INTEGERS <= value < _INTEGERS:
+        if type(value) is int and not -_INTEGERS <= value < _INTEGERS:
             raise ValueError(f"{value} has no room in a column")
 
 
@@ -141,27 +140,59 @@ def _gap(line: dict[str, Any], ids: Ids) -> list[Write]:
 
 def _healed(line: dict[str, Any], ids: Ids) -> list[Write]:
     _, heard_ms, account, instrument = _head(line, ids)
-    return [(_END_GAP, (heard_ms, "fills", line["missing"], account, instrument))]
+    return [(_END_GAP, (heard_ms, line["seq"], "fills", line["missing"], account, instrument))]
 
 
 def _drift(line: dict[str, Any], ids: Ids) -> list[Write]:
     """Where the venue's size is adopted, a gap ends too: what was missing is in that size."""
     head = _head(line, ids)
-    _, heard_ms, account, instrument = head
+    seq, heard_ms, account, instrument = head
     facts = (line["book_size"], line["venue_size"], line["cause"])
-    return [(_DRIFT, (*head, *facts)), (_END_GAP, (heard_ms, "drift", None, account, instrument))]
+    return [(_DRIFT, (*head, *facts)), (_END_GAP, (heard_ms, seq, "drift", None, account, instrument))]
 
 
 def _start(line: dict[str, Any], _ids: Ids) -> list[Write]:
     """A tracker begins: what was missing in a gap is fetched anew with all else since then."""
-    return [(_END_GAPS, (_heard_ms(line), "restart"))]
+    return [(_END_GAPS, (_heard_ms(line), line["seq"], "restart"))]
 
 
 def _feed(line: dict[str, Any], ids: Ids) -> list[Write]:
     account, heard_ms = ids.account(line["account"]), _heard_ms(line)
     if line["live"]:
-        return [(_END_OUTAGE, (heard_ms, account))]
+        return [(_END_OUTAGE, (heard_ms, line["seq"], account))]
     return [(_OUTAGE, (line["seq"], heard_ms, account, line["since_ms"], line["reason"]))]
+
+
+def _stated(line: dict[str, Any], ids: Ids) -> list[Write]:
+    """The exchange has stated the account for the first time: it is watched since then."""
+    return [_base(ids.account(line["account"]), line["base_ms"])]
+
+
+def _statement(line: dict[str, Any], ids: Ids) -> list[Write]:
+    """The digest is eight bytes; of pushed ones a line tells only what is new."""
+    differing = line.get("differing")
+    row = (
+        ids.account(line["account"]),
+        line["statement_ms"],
+        _heard_ms(line),
+        line["source"],
+        bytes.fromhex(line["digest"]),
+        int(line["agreed"]),
+        dumps(differing).decode() if differing else None,
+        line["seq"],
+    )
+    return [(_STATEMENT, row)]
+
+
+def _checkpoint(line: dict[str, Any], ids: Ids) -> list[Write]:
+    """Under which addresses the accounts' names go from here on, and since when they are watched."""
+    ids.stand_for(line["mode"], line["addresses"])
+    base_ms = line["base_ms"]
+    return [_base(ids.account(name), base_ms.get(name)) for name in line["addresses"]]
+
+
+def _base(account: int, base_ms: int | None) -> Write:
+    return _SET_BASE, (base_ms, account, base_ms)
 
 
 _MAKERS = {
@@ -173,6 +204,9 @@ _MAKERS = {
     "drift": _drift,
     "feed": _feed,
     "start": _start,
+    "stated": _stated,
+    "statement": _statement,
+    "checkpoint": _checkpoint,
 }
 
 
@@ -203,48 +237,3 @@ def _packed(text: str) -> bytes | str | None:
     except ValueError:
         return text
     return raw if len(raw) == _HASH_BYTES and "0x" + raw.hex() == text else text
-
-
-# ------------------------------------------------------------------ kept for a restart
-
-
-def holding_row(account: int, instrument: int, memory: Memory) -> Row:
-    """A memory as a row of `holdings`: all digits."""
-    held = memory.position
-    amounts = (held.size, held.cost, held.realized, held.closed_pnl, held.fees, held.funding)
-    seen = dumps([list(identity) for identity in memory.seen]).decode()
-    texts = [plain(value) for value in amounts]
-    paid = memory.payments
-    booked = dumps(list(paid.booked)).decode()
-    return (
-        *(account, instrument, *texts, held.fills, memory.known_ms, paid.last_ms, seen),
-        *(paid.floor_ms, booked),
-    )
-
-
-def memory_of(account: str, key: str, row: Sequence[Any]) -> Memory:
-    """The memory that the columns of `holdings` behind its two first spell."""
-    *texts, fills, known_ms, last_funding_ms, seen, floor_ms, booked = row
-    size, cost, realized, closed_pnl, fees, funding = map(Decimal, texts)
-    identities = tuple(
-        (time_ms, one, order_id, trade_id, side, Decimal(start), Decimal(quantity))
-        for time_ms, one, order_id, trade_id, side, start, quantity in loads(seen)
-    )
-    position = Position(size, cost, realized, closed_pnl, fees, funding, fills)
-    # What an older program wrote has the newest payment alone.
-    payments = Payments(last_funding_ms if floor_ms is None else floor_ms, tuple(loads(booked)))
-    return Memory(account, key, position, known_ms, payments, identities)
-
-
-def digest_of(statement: Statement) -> bytes:
-    """A short hash of the sizes that a statement holds: equal for equal sizes, whatever their order."""
-    held = sorted(
-        f"{one.key}={plain(one.size.normalize(CONTEXT))}" for one in statement.positions if one.size
-    )
-    return hashlib.sha256("\n".join(held).encode()).digest()[:_DIGEST_BYTES]
-
-
-def differing_text(keys: Iterable[str]) -> str | None:
-    """The keys in which a statement and the book differed, as a JSON list; None for none."""
-    found = sorted(keys)
-    return dumps(found).decode() if found else None

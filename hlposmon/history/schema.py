@@ -174,6 +174,25 @@ _THIRD = (
     "ALTER TABLE holdings ADD COLUMN fundings TEXT NOT NULL DEFAULT '[]'",
 )
 
+# The history follows the journal's files. What a restart needs is the last checkpoint, not a second book; a
+# mark for each commit tells where the history left a journal that lost its end; and what ended a gap or an
+# outage has the number of its line, so that going back can undo it.
+_FOURTH = (
+    "DROP TABLE holdings",
+    "DROP TABLE doubts",
+    "DROP TABLE unwritten",
+    """CREATE TABLE checkpoint (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        seq INTEGER NOT NULL,
+        line TEXT NOT NULL
+    )""",
+    "CREATE TABLE marks (seq INTEGER PRIMARY KEY, hash TEXT NOT NULL, checkpoint_seq INTEGER NOT NULL)",
+    "INSERT INTO marks SELECT journal_seq, journal_hash, 0 FROM meta WHERE journal_seq > 0",
+    "ALTER TABLE statements ADD COLUMN seq INTEGER",
+    "ALTER TABLE gaps ADD COLUMN ended_seq INTEGER",
+    "ALTER TABLE outages ADD COLUMN ended_seq INTEGER",
+)
+
 # By the version that a step ends at.
-STEPS: dict[int, tuple[str, ...]] = {1: _FIRST, 2: _SECOND, 3: _THIRD}
+STEPS: dict[int, tuple[str, ...]] = {1: _FIRST, 2: _SECOND, 3: _THIRD, 4: _FOURTH}
 VERSION = max(STEPS)

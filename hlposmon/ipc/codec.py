@@ -25,6 +25,9 @@ from hlposmon.domain.reports import (
     Happened,
     Happening,
     Heard,
+    HistoryEvent,
+    HistoryRemark,
+    HistoryState,
     Joined,
     Left,
     Live,
@@ -91,6 +94,10 @@ def encode(report: Report | Ask) -> bytes:
             )
         case Unlisted():
             return dumps(["unlisted", report.account, report.since_ms, report.until_ms, report.reason])
+        case HistoryState():
+            return dumps(["history", report.seq, report.failure])
+        case HistoryRemark():
+            return dumps(["history remark", report.event.value, report.facts])
         case Connected():
             return dumps(["connected", report.worker, report.count])
         case Joined():
@@ -267,6 +274,8 @@ _READERS: dict[str, Callable[..., Report | Ask]] = {
         account, time_ms, Happening(kind), text, tuple(keys)
     ),
     "unlisted": Unlisted,
+    "history": HistoryState,
+    "history remark": lambda event, facts: HistoryRemark(HistoryEvent(event), dict(facts)),
     "connected": Connected,
     "joined": Joined,
     "left": Left,

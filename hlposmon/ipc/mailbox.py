@@ -2,7 +2,7 @@
 
 One datagram is one value, and at most one waits: what nobody has taken yet makes room for what is newer,
 so that a reader who sleeps or is dead never blocks the writer. The writer makes it and hands it to each
-reader as it is spawned, with the value of that moment. One reader lives at a time. Values are pickled:
+reader as it is forked, with the value of that moment. One reader lives at a time. Values are pickled:
 both ends are ours.
 """
 
@@ -41,6 +41,11 @@ class Newest(Generic[Value]):
         if raw is not None:
             self._value = pickle.loads(raw)
         return self._value
+
+    @property
+    def ends(self) -> tuple[socket.socket, socket.socket]:
+        """What a process that is to use it must keep open."""
+        return self._inlet, self._outlet
 
     def close(self) -> None:
         self._inlet.close()

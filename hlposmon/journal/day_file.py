@@ -44,23 +44,30 @@ class DayFile:
         self._syncer, self._disk = syncer, disk or Disk()
         self._fd: int | None = None
         self._day = ""
+        self._name = ""
+        self._identity = (0, 0)
+        self._length: int | None = None  # as `is_for` has just found it
 
     def is_for(self, day: str) -> bool:
         """Whether that day's file is open and still has its name: else lines would go to nobody."""
         if self._fd is None or self._day != day:
             return False
         try:
-            return os.path.samestat(self._path(day).stat(), os.fstat(self._fd))
+            found = os.stat(self._name)  # noqa: PTH116 - looked at before each write
         except FileNotFoundError:
             return False
+        self._length = found.st_size
+        return (found.st_dev, found.st_ino) == self._identity
 
     def open(self, day: str) -> bool:
         """Open that day's file, or begin it; whether there is nothing in it. Then `end_half` is due."""
         self.close()
         self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._fd = self._disk.open(self._path(day), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
-        self._day = day
-        return not os.fstat(self._fd).st_size
+        self._day, self._name = day, os.fspath(self._path(day))
+        found = os.fstat(self._fd)
+        self._identity = found.st_dev, found.st_ino
+        return not found.st_size
 
     def half(self) -> Half | None:
         """What a crash or a full disk left at the end of the open file; None where that is no half line."""
@@ -82,7 +89,10 @@ class DayFile:
     def write(self, lines: Sequence[bytes]) -> None:
         """All of them or none: what a full disk took is cut off again. Where even that is refused, whole
         lines that stand there count (Refused tells how many), and half a line stays behind them."""
-        fd, length = self._open_fd(), self._size()
+        fd, length = self._open_fd(), self._length
+        self._length = None
+        if length is None:
+            length = self._size()
         raw = b"".join(lines)
         view = memoryview(raw)
         try:

@@ -207,6 +207,8 @@ class Syncer:
             self._finish(job, error, fd, time.monotonic())
 
     def _collect(self, now_s: float) -> None:
+        if self._busy is None:
+            return
         try:
             job, error, fd = self._done.get_nowait()
         except queue.Empty:

@@ -1,6 +1,6 @@
 """The audit's lines behind a number, in order, over all of its files, whatever rotation made of them.
 
-Which files there are, `channels.parts` knows. Lines that a crash cut short or that were altered are passed
+Which files there are, `journal.files` knows. Lines that a crash cut short or that were altered are passed
 over: finding those is another's task. Nothing is written here.
 """
 
@@ -28,10 +28,10 @@ def lines_after(
     pruned = pruned_in(folder)
     if pruned is not None and pruned.seq > seq:
         damaged(PRUNED_NAME, f"lines up to seq {pruned.seq} of {pruned.day} were removed on purpose")
-    for part in _parts_behind(folder, seq):
+    for part in parts_behind(folder, seq):
         try:
             for raw in _raw_after(part, seq):
-                number = _seq_of(raw)
+                number = seq_of(raw)
                 if number is None or number <= seq:
                     continue
                 try:
@@ -44,7 +44,7 @@ def lines_after(
             damaged(part.name, str(error))
 
 
-def _parts_behind(folder: Path, seq: int) -> list[Part]:
+def parts_behind(folder: Path, seq: int) -> list[Part]:
     """The files that may hold lines behind that number: the newest ones, as far back as is needed. What
     cannot be unpacked at all was compressed first, and so is the oldest of its day."""
     parts = []
@@ -57,18 +57,26 @@ def _parts_behind(folder: Path, seq: int) -> list[Part]:
     )
 
 
+def line_at(folder: Path, seq: int) -> dict[str, Any] | None:
+    """The line of that number; None where the files have none that is sound. Raises as `lines_after`."""
+    for line, _, _ in lines_after(folder, seq - 1, lambda _name, _reason: None):
+        return line if line["seq"] == seq else None
+    return None
+
+
 def _raw_after(part: Part, seq: int) -> Iterator[bytes]:
     with opened(part.path) as file:
-        _skip_to(file, seq)
+        skip_to(file, seq)
         yield from bounded(file)
 
 
-def _seq_of(raw: bytes) -> int | None:
+def seq_of(raw: bytes) -> int | None:
+    """The number that a line begins with, be it sound or not."""
     match = _SEQ.match(raw)
     return int(match[1]) if match else None
 
 
-def _skip_to(file: BinaryIO, seq: int) -> None:
+def skip_to(file: BinaryIO, seq: int) -> None:
     """Stand at a line's start, not far before the first line behind `seq`: numbers only grow in a file."""
     if not isinstance(file, io.BufferedReader):
         return  # a compressed file is read from its beginning
@@ -83,7 +91,7 @@ def _skip_to(file: BinaryIO, seq: int) -> None:
             raw = file.readline()
             if not raw:
                 break
-            number = _seq_of(raw)
+            number = seq_of(raw)
         if number is None or number > seq:
             high = middle
         else:

@@ -43,7 +43,8 @@ class Unsound:
 class ReadBack:
     """`day` is that of the newest file, which is `headless` when no sound line is in it. `torn` ends it;
     `damaged` stands before sound lines. `anew`: there are lines and no sound checkpoint, so the book is
-    not known. `is_whole`: a checkpoint was found, and every line behind it."""
+    not known. `is_whole`: a checkpoint was found, whose number is `checkpoint_seq`, and every line behind
+    it."""
 
     found: Recovered = field(default_factory=Recovered)
     day: str = ""
@@ -52,6 +53,7 @@ class ReadBack:
     anew: bool = False
     headless: bool = False
     is_whole: bool = False
+    checkpoint_seq: int = 0
 
 
 def read_back(folder: Path) -> ReadBack:
@@ -86,6 +88,8 @@ def read_back(folder: Path) -> ReadBack:
             back.is_whole &= back.found.seq in (0, body["seq"] - 1)
             if is_found:
                 replay(body, back.found)
+                if body.get("type") == "checkpoint":
+                    back.checkpoint_seq = body["seq"]
             back.found.seq, back.found.prev = body["seq"], body["hash"]
     if is_found and not back.is_whole:
         # A payment may have been in a line that is lost, and is in the sums of the next.

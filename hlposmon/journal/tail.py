@@ -5,35 +5,26 @@ is let go from the oldest on, counted, and told of by a line of its own. What ea
 waits for a number, is the journal's.
 """
 
-import hashlib
-import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from hlposmon.journal.day_file import DayFile, Refused
-from hlposmon.journal.lines import CHECKPOINT_MARK, FIRST_PREV, event, replay, seal
-from hlposmon.journal.recovery import ReadBack, Unsound, opened
+from hlposmon.journal.lines import CHECKPOINT_MARK, FIRST_PREV, event, seal
 
 # What is handed to the disk at once: after a long failure the backlog is not copied at every attempt.
 _PIECE_BYTES = 1 << 20
+_DAY_MS = 86_400_000
 
 
 class Tail:
-    """`checkpoint` gives the whole book; `sealed` hears each line, and `kept_seq` says up to which number
-    it was kept there."""
+    """`checkpoint` gives the whole book."""
 
-    def __init__(
-        self,
-        file: DayFile,
-        *,
-        checkpoint: Callable[[], dict[str, Any]],
-        sealed: Callable[[dict[str, Any], str, bytes], object] | None,
-        kept_seq: Callable[[], int],
-    ) -> None:
+    def __init__(self, file: DayFile, *, checkpoint: Callable[[], dict[str, Any]]) -> None:
         self._file = file
-        self._book, self.sealed, self._kept_seq = checkpoint, sealed, kept_seq
+        self._book = checkpoint
         # The last line that has a number; the day of the newest file; the time that lines are given.
         self.seq, self.prev = 0, FIRST_PREV
         self.day = ""
@@ -59,12 +50,8 @@ class Tail:
         """Give a line its number and its place in the chain; `write` writes it."""
         self.seq += 1
         self.since_checkpoint += 1
-        prev = self.prev
-        line, self.prev = seal(body, seq=self.seq, prev=prev)
+        line, self.prev = seal(body, seq=self.seq, prev=self.prev)
         self.pending.append((self.day, line))
-        if self.sealed is not None:
-            whole = {"seq": self.seq, **body, "prev": prev, "hash": self.prev}
-            self.sealed(whole, self.day, line)
 
     def checkpoint(self) -> dict[str, Any]:
         """A checkpoint line's body; the next one is a long way off."""
@@ -79,8 +66,7 @@ class Tail:
             first, last = self._let_go
             self._let_go = None
             facts = {"first": first, "last": last, "count": last - first + 1}
-            kept = max(0, min(last, self._kept_seq()) - first + 1)
-            self.add(event("lost", now_ms=self.now_ms, **facts, in_history=kept))
+            self.add(event("lost", now_ms=self.now_ms, **facts))
             self._write_waiting()
 
     def let_go_beyond(self, most: int) -> None:
@@ -90,23 +76,6 @@ class Tail:
             self.lost += 1
             last = self.seq - len(self.pending)
             self._let_go = (self._let_go[0] if self._let_go else last, last)
-
-    def take_back(self, kept: Iterable[tuple[str, bytes]], back: ReadBack) -> None:
-        """Take back the lines that were kept elsewhere; half of the first may end the file."""
-        for day, raw in kept:
-            body = opened(raw)
-            if body is None or body["seq"] <= self.seq:
-                continue
-            if body["prev"] != self.prev:
-                self.missing = self.missing or (self.seq + 1, body["seq"] - 1)
-                self.is_whole = False
-            if not self.pending and back.torn and _cut_off(back.torn[-1], raw):
-                del back.torn[-1]
-            self.seq, self.prev = body["seq"], body["hash"]
-            self.day = max(self.day, day)
-            self.pending.append((day, raw))
-            replay(body, back.found)
-            back.found.seq, back.found.prev = self.seq, self.prev
 
     def rise_to(self, floor: tuple[int, str] | None) -> None:
         """Go on behind that number and hash, if that is further on."""
@@ -153,17 +122,9 @@ class Tail:
 
 def day_of(now_ms: int) -> str:
     """The UTC day whose file a line of that time is for."""
-    return datetime.fromtimestamp(now_ms // 1000, UTC).strftime("%Y-%m-%d")
+    return _day_text(now_ms // _DAY_MS)
 
 
-def _cut_off(half: Unsound, whole: bytes) -> bool:
-    """Take half a line away when it is the beginning of one that is about to be written whole."""
-    if hashlib.sha256(whole[: half.length]).hexdigest() != half.digest:
-        return False
-    try:
-        if half.path.stat().st_size != half.end:
-            return False
-        os.truncate(half.path, half.end - half.length)
-    except OSError:
-        return False
-    return True
+@lru_cache(maxsize=8)
+def _day_text(day: int) -> str:
+    return datetime.fromtimestamp(day * _DAY_MS // 1000, UTC).strftime("%Y-%m-%d")

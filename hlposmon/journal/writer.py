@@ -1,17 +1,15 @@
 """The audit journal: one file a UTC day, one JSON object a line, chained by hashes across days.
 
-What the book says is appended here before anybody is told. Each file, each start and every so many
-lines begin with a checkpoint that holds the whole book, so recovery reads from the last checkpoint on
-and nothing before. When a line cannot be written (disk full, folder read-only)
-it is kept in order and written when it can be; `failure` says so meanwhile. Nothing is claimed to be
-written that is not. As long as older files cannot be read nothing is appended: the chain would fork.
-Whoever is told of each `sealed` line may keep those that could not be written, and hand them back at the
-next start. It knows lines, not what they mean.
+What the book says is appended here before anybody is told. Each file, each start and every so many lines
+begin with a checkpoint that holds the whole book, so recovery reads from the last checkpoint on and nothing
+before. When a line cannot be written (disk full, folder read-only) it is kept in order and written when it
+can be; `failure` says so meanwhile. Nothing is claimed to be written that is not. As long as older files
+cannot be read nothing is appended: the chain would fork. It knows lines, not what they mean.
 """
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +18,24 @@ from hlposmon.errors import NotPermitted
 from hlposmon.journal.day_file import DayFile
 from hlposmon.journal.files import written_below
 from hlposmon.journal.fsync import PATIENCE_S, Background, Syncer
-from hlposmon.journal.lines import Recovered, event, open_line
-from hlposmon.journal.reader import lines_after
+from hlposmon.journal.lines import Recovered, event
 from hlposmon.journal.recovery import ReadBack, Unsound, read_back
 from hlposmon.journal.tail import Tail, day_of
 from hlposmon.system.disk import Disk
 
 CHECKPOINT_LINES = 5_000
+# More than one turn of the tracker brings.
+TURN_LINES = 500
 # Lines kept while the disk refuses, about 1 kB each, and 2 kB while they have no number: what a machine with
-# 512 MB has to spare. Beyond that the oldest are let go, and counted; the history may still have them.
+# 512 MB has to spare. Beyond that the oldest are let go, and counted.
 BACKLOG_LINES = 50_000
 _RETRY_S = 1.0
 # Lines of altered bytes that a start names one by one.
 _NAMED_DAMAGES = 20
-# A sealed line: the object, the day whose file it is for, its bytes.
-Sealed = tuple[dict[str, Any], str, bytes]
 
 
 class Journal:
-    """Appends lines to `<log_dir>/trading/audit-YYYY-MM-DD.jsonl`. `fsync` is each, batch or off; `sealed`
-    hears each line, and `kept_seq` says up to which number it was kept there."""
+    """Appends lines to `<log_dir>/trading/audit-YYYY-MM-DD.jsonl`. `fsync` is each, batch or off."""
 
     def __init__(
         self,
@@ -47,8 +43,6 @@ class Journal:
         *,
         fsync: str,
         checkpoint: Callable[[], dict[str, Any]],
-        sealed: Callable[[dict[str, Any], str, bytes], object] | None = None,
-        kept_seq: Callable[[], int] = lambda: 0,
         disk: Disk | None = None,
         background: Background | None = None,
     ) -> None:
@@ -61,13 +55,14 @@ class Journal:
         self._unread: str | None = None
         self._unread_since_ms = 0
         self._unsealed: deque[tuple[str, dict[str, Any]]] = deque()
-        # What others kept while the files could not be read: lines, and how far the chain had come.
-        self._kept: list[tuple[str, bytes]] = []
+        # How far the chain had come elsewhere.
         self._floor: tuple[int, str] | None = None
         self._retry_at_s = 0.0
         self._lost_before = 0
         self._file = DayFile(self.folder, self._syncer, disk)
-        self._tail = Tail(self._file, checkpoint=checkpoint, sealed=sealed, kept_seq=kept_seq)
+        self._tail = Tail(self._file, checkpoint=checkpoint)
+        # The number of the checkpoint that was recovered from; 0 where there was none.
+        self.checkpoint_seq = 0
 
     @property
     def seq(self) -> int:
@@ -86,8 +81,8 @@ class Journal:
 
     @property
     def written_seq(self) -> int:
-        """Up to this number every line is in a file, or will never be: who keeps others keeps them for us.
-        Lines that had to be let go count until a later one is written."""
+        """Up to this number every line is in a file, or will never be. Lines that had to be let go count
+        until a later one is written."""
         return self._tail.written_seq
 
     @property
@@ -131,31 +126,14 @@ class Journal:
         remarks, self._remarks = self._remarks, []
         return remarks
 
-    def lines_after(
-        self, seq: int, damaged: Callable[[str, str], object] = lambda _name, _reason: None
-    ) -> Iterator[Sealed]:
-        """Every line behind number `seq` that there is, in order: out of the files, then what waits.
-
-        `damaged` hears of each compressed file that cannot be unpacked: its name, and why. The rest of it is
-        passed over. Raises OSError or NotPermitted for a file that cannot be read.
-        """
-        for line, day, raw in lines_after(self.folder, seq, damaged):
-            seq = line["seq"]
-            yield line, day, raw
-        for day, raw in list(self._tail.pending):
-            line = open_line(raw)
-            if line["seq"] > seq:
-                yield line, day, raw
-
-    def recover(self, now_ms: int, unwritten: Iterable[tuple[str, bytes]] = ()) -> Recovered:
+    def recover(self, now_ms: int) -> Recovered:
         """Read what the files know since the last checkpoint and go on behind the last line; call once,
-        first. `unwritten` are the days and bytes of lines that the files would not take before a crash.
+        first.
 
         A line that a crash left half written stays where it is; the line after it says so. When there are
         files that cannot be read nothing is recovered, and `commit` tries again: `failure` says why.
         """
         self._tail.now_ms = self._unread_since_ms = now_ms
-        self._kept = list(unwritten)
         try:
             return self._take_up(self._read_back())
         except (OSError, NotPermitted) as error:
@@ -167,6 +145,14 @@ class Journal:
         self._floor = seq, digest
         if self._unread is None:
             self._tail.rise_to(self._floor)
+
+    def begin_turn(self, now_ms: int) -> None:
+        """Call before anything is decided that `append` will be given: a checkpoint that is due is added now,
+        while the book is exactly what the lines so far say."""
+        self._tail.now_ms = now_ms
+        is_far = self._tail.since_checkpoint >= CHECKPOINT_LINES - TURN_LINES
+        if self._unread is None and (is_far or day_of(now_ms) > self._tail.day):
+            self.append_checkpoint(now_ms)
 
     def append(self, body: dict[str, Any], now_ms: int) -> None:
         """Add a line; `commit` writes it. A new day, or a long way since the last, brings a checkpoint."""
@@ -238,8 +224,7 @@ class Journal:
         self._tail.seq, self._tail.prev = back.found.seq, back.found.prev
         self._tail.is_whole = back.is_whole
         day, self._tail.day = self._tail.day, back.day or self._tail.day
-        kept, self._kept = self._kept, []
-        self._tail.take_back(kept, back)
+        self.checkpoint_seq = back.checkpoint_seq
         self._tail.rise_to(self._floor)
         for one in back.torn:
             self._add(event("torn", now_ms=self._tail.now_ms, bytes=one.length, sha256=one.digest))

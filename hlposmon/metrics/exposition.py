@@ -11,9 +11,9 @@ from decimal import Decimal
 from typing import Any
 
 from hlposmon import __version__
-from hlposmon.domain.rendering import Figures, figures, is_listed, totals
+from hlposmon.domain.rendering import Sums, is_listed
 from hlposmon.domain.verdict import Proof, Verdict
-from hlposmon.domain.views import View
+from hlposmon.domain.views import Figures, View
 from hlposmon.engine.incidents import KINDS
 from hlposmon.metrics.families import Metric, counter, exposition_of, gauge, histogram, process, single
 from hlposmon.metrics.input import MetricsInput
@@ -31,7 +31,7 @@ def exposition(given: MetricsInput, accept: str = "") -> tuple[str, bytes]:
 
 def _positions(given: MetricsInput) -> Iterator[Metric]:
     """Of every position that was ever held; what is stated of an open one only while it is open."""
-    shown = [((view.account, view.key), view, figures(view)) for view in given.views]
+    shown = [((view.account, view.key), view, view.figures) for view in given.views]
 
     def each(name: str, text: str, value: Callable[[View, Figures], Decimal | float | None]) -> Metric:
         rows = ((labels, value(view, one)) for labels, view, one in shown)
@@ -58,11 +58,11 @@ def _positions(given: MetricsInput) -> Iterator[Metric]:
 def _accounts(given: MetricsInput) -> Iterator[Metric]:
     """Sums over an account's positions, flat ones included, and what the exchange states of it. Before it has
     stated the account nothing is known of either."""
-    sums = {
-        account.account: totals(view for view in given.views if view.account == account.account)
-        for account in given.accounts
-        if account.stated
-    }
+    held: dict[str, list[View]] = {account.account: [] for account in given.accounts if account.stated}
+    for view in given.views:
+        if view.account in held:
+            held[view.account].append(view)
+    sums = {account: Sums(views).shown() for account, views in held.items()}
     for name, key, text in (
         ("positions", "active_positions", "Open positions."),
         ("exposure_usd", "total_exposure", "Sum of notionals."),

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from hlposmon.api.server import Traffic
+from hlposmon.domain.reports import HistoryState
 from hlposmon.domain.views import AccountView, View
 from hlposmon.engine.feeds import Feeds
 from hlposmon.engine.health import Health
 from hlposmon.engine.incidents import Incidents
-from hlposmon.history.writer import History
 from hlposmon.journal.writer import Journal
 from hlposmon.metrics.measures import Counts
 
@@ -32,7 +32,7 @@ class MetricsInput:
     counts: Counts
     journal: Journal
     written_ms: int | None
-    history: History
+    history: HistoryState
     workers: Mapping[str, Any]
     usage: Mapping[str, float]
     waiting_bytes: Mapping[str, int]

@@ -1,7 +1,7 @@
 """What runs in each process.
 
-Each function imports what it needs when it runs: a spawned child imports this module, and would
-otherwise carry the libraries of all its siblings in its memory.
+Each function imports what it needs when it runs: to name it in a ChildSpec costs nothing, and the simulated
+exchange is loaded only where it runs. What is loaded before the first fork is `service.preload`'s choice.
 """
 
 import socket
@@ -11,16 +11,23 @@ from typing import TYPE_CHECKING
 
 from hlposmon.config import Settings
 from hlposmon.ipc.mailbox import Newest
-from hlposmon.service.needs import FillNeeds, PriceNeeds, ReconcileNeeds, StateNeeds
+from hlposmon.service.needs import FillNeeds, HistoryNeeds, PriceNeeds, ReconcileNeeds, StateNeeds
 from hlposmon.supervision.heartbeat import Board
 from hlposmon.supervision.loop import Pulse
 from hlposmon.transport.quota import Quota, Share
 
 if TYPE_CHECKING:
     from hlposmon.simulator.exchange import Options
-    from hlposmon.transport.deadline import Patience
-    from hlposmon.transport.websocket import Feed
-    from hlposmon.venues.hyperliquid.client import HyperliquidInfo
+    from hlposmon.venues.port import Venue
+
+
+# The one venue that can be configured today.
+VENUE = "hyperliquid"
+
+
+# All feeds are sent a fill at the same instant. Those beside the first read it this much later: with two
+# processors the copies would keep the tracker from taking the first one. Far less than connections differ by.
+STANDBY_S = 0.002
 
 
 def party(name: str) -> int:
@@ -57,9 +64,10 @@ def run_fill(pulse: Pulse, needs: FillNeeds, queue: Path, share: Share) -> None:
     FillWorker(
         pulse,
         accounts=needs.accounts,
-        feed=_feed(pulse, needs.ws_url, share),
+        venue=_venue(pulse, share, ws_url=needs.ws_url),
         queue=queue,
         max_users=needs.max_users,
+        standby_s=0.0 if pulse.name == "fill" else STANDBY_S,
     ).run()
 
 
@@ -70,8 +78,7 @@ def run_price(pulse: Pulse, needs: PriceNeeds, queue: Path, share: Share) -> Non
         pulse,
         accounts=needs.accounts,
         settings=needs.prices,
-        feed=None if needs.prices.source == "poll" else _feed(pulse, needs.ws_url, share),
-        info=_info(pulse, needs.api_url, share),
+        venue=_venue(pulse, share, api_url=needs.api_url, ws_url=needs.ws_url),
         queue=queue,
     ).run()
 
@@ -79,7 +86,9 @@ def run_price(pulse: Pulse, needs: PriceNeeds, queue: Path, share: Share) -> Non
 def run_state(pulse: Pulse, needs: StateNeeds, queue: Path, share: Share) -> None:
     from hlposmon.workers.state import StateWorker
 
-    StateWorker(pulse, accounts=needs.accounts, feed=_feed(pulse, needs.ws_url, share), queue=queue).run()
+    StateWorker(
+        pulse, accounts=needs.accounts, venue=_venue(pulse, share, ws_url=needs.ws_url), queue=queue
+    ).run()
 
 
 def run_reconcile(pulse: Pulse, needs: ReconcileNeeds, queue: Path, share: Share) -> None:
@@ -89,9 +98,22 @@ def run_reconcile(pulse: Pulse, needs: ReconcileNeeds, queue: Path, share: Share
         pulse,
         accounts=needs.accounts,
         interval_s=needs.interval_s,
-        info=_info(pulse, needs.api_url, share),
+        venue=_venue(pulse, share, api_url=needs.api_url),
         queue=queue,
         reached_s=lambda: share.opened_s,
+    ).run()
+
+
+def run_history(pulse: Pulse, needs: HistoryNeeds, queue: Path) -> None:
+    from hlposmon.journal.files import written_below
+    from hlposmon.workers.history import HistoryWorker
+
+    HistoryWorker(
+        pulse,
+        journal=written_below(needs.log_dir),
+        state_dir=needs.state_dir,
+        fsync=needs.fsync,
+        queue=queue,
     ).run()
 
 
@@ -107,17 +129,11 @@ def run_simulator(pulse: Pulse, options: "Options", listener: socket.socket) -> 
         exchange.close()
 
 
-def _info(patience: "Patience", api_url: str, share: Share) -> "HyperliquidInfo":
-    from hlposmon.venues.hyperliquid.client import HyperliquidInfo
+def _venue(pulse: Pulse, share: Share, **urls: str) -> "Venue":
+    """The venue as one worker uses it, at those of its URLs that this worker needs."""
+    from hlposmon.venues.registry import create_venue
 
-    return HyperliquidInfo(api_url, budget=share, patience=patience)
-
-
-def _feed(pulse: Pulse, ws_url: str, share: Share) -> "Feed":
-    from hlposmon.transport.websocket import Feed
-    from hlposmon.venues.hyperliquid.payloads import PING
-
-    return Feed(ws_url, ping=PING, patience=pulse, share=share)
+    return create_venue(VENUE, urls, share=share, deadline=pulse)
 
 
 def _usage(quota: Quota) -> dict[str, float]:
@@ -134,6 +150,6 @@ def _usage(quota: Quota) -> dict[str, float]:
 
 def _spent(quota: Quota, name: str) -> int | None:
     """The weight that a worker spent in the last minute; None for a process that asks nothing."""
-    if name in ("tracker", "simulator"):
+    if name in ("tracker", "history", "simulator"):
         return None
     return quota.weight.used(time.monotonic(), party(name))

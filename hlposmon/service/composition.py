@@ -20,8 +20,9 @@ from hlposmon.errors import HlposmonError
 from hlposmon.ipc.mailbox import Newest
 from hlposmon.service import children
 from hlposmon.service.fixed import as_it_runs, needing_restart
-from hlposmon.service.needs import FillNeeds, PriceNeeds, ReconcileNeeds, StateNeeds
+from hlposmon.service.needs import FillNeeds, HistoryNeeds, PriceNeeds, ReconcileNeeds, StateNeeds
 from hlposmon.service.places import Places, lock, open_places
+from hlposmon.service.preload import preload
 from hlposmon.supervision import logs
 from hlposmon.supervision.child import ChildSpec
 from hlposmon.supervision.heartbeat import Board
@@ -37,8 +38,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SIMULATED_ACCOUNT = "simulated"
-# The tracker, the simulated exchange, three workers and as many feeds of fills as may be configured, 8.
+# The tracker, the history, the simulated exchange, three workers and as many feeds of fills as may be
+# configured, 8.
 BOARD_ROWS = 16
+# How long a disk may hold the history up before its process counts as hung.
+HISTORY_SILENT_S = 120.0
 
 Needs = TypeVar("Needs")
 
@@ -67,6 +71,7 @@ def serve(
             simulation = _with_accounts(simulation)
         here = stack.enter_context(contextlib.closing(Composition(places, simulation, settings)))
         _say_start(here.settings)
+        preload()
         supervisor = Supervisor(
             here.specs(),
             here.board,
@@ -135,6 +140,7 @@ class Composition:
         return self.specs()
 
     def specs(self) -> list[ChildSpec]:
+        """All children that the settings want, in the order in which they are started."""
         places, settings = self._places, self.settings
         fill, feeds = FillNeeds.of(settings), settings.hyperliquid.fill_feeds
         specs = [
@@ -142,6 +148,7 @@ class Composition:
                 "tracker",
                 children.run_tracker,
                 (self._handed, places.queue, places.doors, self.board, self._quota),
+                keeps=(*self._handed.ends, places.queue, *places.doors),
                 stop_rank=1,
                 reload="signal",
                 kind="tracker",
@@ -150,13 +157,24 @@ class Composition:
             self._worker("price", children.run_price, PriceNeeds.of(settings)),
             self._worker("state", children.run_state, StateNeeds.of(settings)),
             self._worker("reconcile", children.run_reconcile, ReconcileNeeds.of(settings)),
+            # Behind the tracker, so that the journal is closed. A disk that stands still is no fault of the
+            # process that waits for it: nobody waits for the history.
+            ChildSpec(
+                "history",
+                children.run_history,
+                (HistoryNeeds.of(settings), places.queue_path),
+                stop_rank=2,
+                silent_s=HISTORY_SILENT_S,
+                kind="history",
+            ),
         ]
-        if self._simulation is not None:
+        if self._simulation is not None and places.exchange is not None:
             specs.append(
                 ChildSpec(
                     "simulator",
                     children.run_simulator,
                     (self._simulation, places.exchange),
+                    keeps=(places.exchange,),
                     stop_rank=2,
                     reload="keep",
                     kind="simulator",

@@ -2,6 +2,7 @@
 this is another than it was, and left alone otherwise."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from hlposmon.config import Account, PriceSettings, Settings
 
@@ -58,3 +59,17 @@ class ReconcileNeeds:
     def of(cls, settings: Settings) -> "ReconcileNeeds":
         venue = settings.hyperliquid
         return cls(venue.accounts, settings.reconcile.interval_s, venue.api_url)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryNeeds:
+    """Where the journal is, where its rows go, and what is synced."""
+
+    log_dir: Path
+    state_dir: Path
+    fsync: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> "HistoryNeeds":
+        paths = settings.paths
+        return cls(paths.log_dir, paths.state_dir, settings.audit.fsync)

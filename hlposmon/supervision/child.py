@@ -1,28 +1,22 @@
 """A child: what it is to run, what it is now, and since when. Only the supervisor changes it.
 
-`ChildSpec` is the wish, `Child` the fact. A child is spawned, never forked, and only from the main thread:
-its death signal is tied to the thread that made it. Never in here: policy, or what a child works at.
+`ChildSpec` is the wish, `Child` the fact. How its process is made: `supervision.forking`.
+Never in here: policy, or what a child works at.
 """
 
 import logging
-import multiprocessing
 import os
 import signal
-import sys
-import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
-from multiprocessing.context import SpawnProcess
-from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, Protocol
 
 from hlposmon.pacing import Backoff
 from hlposmon.supervision import heartbeat
-from hlposmon.supervision.entry import HELD_BACK, enter
+from hlposmon.supervision.entry import enter
+from hlposmon.supervision.forking import exit_code, fork
 from hlposmon.supervision.heartbeat import Row
 from hlposmon.supervision.logs import LogSettings, fields
 from hlposmon.supervision.states import Event, State, after
@@ -30,9 +24,17 @@ from hlposmon.supervision.states import Event, State, after
 log = logging.getLogger(__name__)
 
 
+class HasDescriptor(Protocol):
+    """A socket, or what else stands for a descriptor."""
+
+    def fileno(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class ChildSpec:
-    """What to run. `target(pulse, *args)` is a function of an importable module (not of `__main__`).
+    """What to run: `target(pulse, *args)`, with what the arguments are at the moment of the start.
+
+    `keeps` are the descriptors among the arguments: every other one is closed in the child.
 
     Lower `stop_rank`s are stopped first. `reload` says what a reload does to it: a new process, a SIGHUP,
     or nothing. `silent_s` of None takes the policy's. A `guard` that serves is not sent away by a reload
@@ -42,6 +44,7 @@ class ChildSpec:
     name: str
     target: Callable[..., None]
     args: tuple[Any, ...] = ()
+    keeps: tuple[HasDescriptor, ...] = ()
     stop_rank: int = 0
     reload: Literal["respawn", "signal", "keep"] = "respawn"
     silent_s: float | None = None
@@ -65,19 +68,13 @@ class Child:
         self.restarts = 0
         self.restarted_at: deque[float] = deque()
         self.flapping = False
-        self.sentinel_spent = False
-        self.process: SpawnProcess | None = None
+        self.pid: int | None = None  # its process, while there is one that has not been reaped
         row.label(spec.kind)
 
     @property
     def name(self) -> str:
         """The spec's name, which never changes."""
         return self.spec.name
-
-    @property
-    def pid(self) -> int | None:
-        """Its process, while there is one that has not been reaped."""
-        return self.process.pid if self.process is not None else None
 
     @property
     def serving(self) -> bool:
@@ -97,38 +94,27 @@ class Child:
         self.since = now
         self.row.write(heartbeat.STATE, state)
 
-    def spawn(self, settings: LogSettings) -> bool:
+    def start(self, settings: LogSettings) -> bool:
         """Start a process for a child that is STARTING; False when the system refused to."""
-        assert threading.current_thread() is threading.main_thread(), "PDEATHSIG follows the thread"
-        assert self.state is State.STARTING and self.process is None
+        assert self.state is State.STARTING and self.pid is None
         self.outdated = False
-        self.sentinel_spent = False
-        self.row.spawning()
-        self.process = multiprocessing.get_context("spawn").Process(
-            target=enter,
-            args=(self.name, self.row, os.getpid(), settings, self.spec.target, self.spec.args),
-            name=self.name,
-            daemon=True,
-        )
-        _settle_std_streams()
+        self.row.starting()
+        spec = self.spec
+        work = partial(enter, spec.name, self.row, os.getpid(), settings, spec.target, spec.args)
         try:
-            with _signals_held_back(), _no_main_module():
-                self.process.start()
+            self.pid = fork(work, name=spec.name, keeping=[kept.fileno() for kept in spec.keeps])
         except OSError as error:
-            log.error("cannot spawn", extra=fields(child=self.name, error=error))
-            self.process = None
+            log.error("cannot start a process", extra=fields(child=self.name, error=error))
             return False
-        self.row.write(heartbeat.PID, self.pid or 0)
+        self.row.write(heartbeat.PID, self.pid)
         return True
 
     def reap(self) -> int | None:
         """The exit code of a process that has ended, whose last traces are then gone; else None."""
-        if self.process is None or self.process.exitcode is None:
-            return None
-        code = self.process.exitcode
-        self.process.close()
-        self.process = None
-        self.row.exited(code)
+        code = exit_code(self.pid) if self.pid is not None else None
+        if code is not None:
+            self.pid = None
+            self.row.exited(code)
         return code
 
     def send(self, number: signal.Signals) -> None:
@@ -165,37 +151,3 @@ class Child:
         """How long it has not beaten while the supervisor was watching."""
         beat = self.row.beat_ns / heartbeat.NS
         return now - max(beat, awake_since, self.since if self.state is State.STARTING else 0.0)
-
-
-def _settle_std_streams() -> None:
-    """Give up standard streams that can no longer be written: nobody reads the log any more, or its disk
-    is full. Starting a process flushes them, and would fail for that alone."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        try:
-            if stream is not None:
-                stream.flush()
-        except (OSError, ValueError):
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - in the place of the stream, for good
-
-
-@contextmanager
-def _signals_held_back() -> Iterator[None]:
-    # The new process inherits the mask: until it has its own handlers, Ctrl-C and SIGTERM wait for it.
-    resource_tracker.ensure_running()  # started here and not inside: it unblocks signals as it starts
-    signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
-
-
-@contextmanager
-def _no_main_module() -> Iterator[None]:
-    # multiprocessing would import the program's main module again in every child: the whole command line.
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main

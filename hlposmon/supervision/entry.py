@@ -1,13 +1,11 @@
-"""The first thing a child runs: tie it to its supervisor, make it talk, then do its work.
+"""The first thing a child runs: make it talk and hear, then do its work.
 
-A child dies with its supervisor, writes a traceback when aborted, and ends with 78 for a ConfigError, with
-1 for any other error. It closes nothing that it was not given.
+A child writes a traceback when aborted, and ends with 78 for a ConfigError, with
+1 for any other error.
 """
 
-import ctypes
 import faulthandler
 import logging
-import os
 import resource
 import signal
 import sys
@@ -17,15 +15,11 @@ from typing import Any
 
 from hlposmon.errors import ConfigError
 from hlposmon.supervision import logs
+from hlposmon.supervision.forking import EXIT_FAILED, HELD_BACK
 from hlposmon.supervision.heartbeat import Row
 from hlposmon.supervision.loop import Pulse
 
-EXIT_FAILED = 1
 EXIT_CONFIG = 78  # sysexits(3) EX_CONFIG
-HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # blocked until the child has its handlers
-PR_SET_PDEATHSIG = 1  # prctl(2)
-PR_SET_NAME = 15
-COMM_BYTES = 15
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +32,7 @@ def enter(
     target: Callable[..., None],
     args: tuple[Any, ...],
 ) -> None:
-    """Run `target(pulse, *args)` in a process that has just been spawned."""
-    _tie_to_parent(name, parent_pid)
+    """Run `target(pulse, *args)` in a process that has just been forked."""
     _trace_aborts()
     logs.configure(settings.level, name=name, file=settings.file, fmt=settings.fmt)
     pulse = Pulse(name, row, parent_pid)
@@ -56,14 +49,6 @@ def enter(
         sys.exit(EXIT_FAILED)
     if not pulse.stopping:
         log.warning("returned without having been asked to")
-
-
-def _tie_to_parent(name: str, parent_pid: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    libc.prctl(PR_SET_NAME, name.encode()[:COMM_BYTES], 0, 0, 0)  # what ps and top show
-    if os.getppid() != parent_pid:
-        sys.exit(EXIT_FAILED)  # the supervisor died before the kernel knew whom to tell
 
 
 def _trace_aborts() -> None:

@@ -1,7 +1,7 @@
-"""The board: one row of shared memory for each child, readable by every process that was handed it.
+"""The board: one row of shared memory for each child, readable by every process of the service.
 
 A row is 200 bytes: nine 8-byte words
-(taken, beat, pid, state, restarts, spawned, last exit + 256, flapping, serving), the name in 96 bytes of
+(taken, beat, pid, state, restarts, started, last exit + 256, flapping, serving), the name in 96 bytes of
 UTF-8 and the kind in 32, both padded with zeros. `beat` and `serving` are written by the child, everything
 else by the supervisor alone, which also clears those two before each start; times are CLOCK_MONOTONIC in ns.
 """
@@ -9,14 +9,12 @@ else by the supervisor alone, which also clears those two before each start; tim
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from multiprocessing import context
-from typing import Any
 
 from hlposmon.supervision.states import State
 from hlposmon.system.processes import is_running
 from hlposmon.system.shared_memory import WORD_BYTES, SharedWords
 
-TAKEN, BEAT, PID, STATE, RESTARTS, SPAWNED, EXIT, FLAPPING, SERVING = range(9)
+TAKEN, BEAT, PID, STATE, RESTARTS, STARTED, EXIT, FLAPPING, SERVING = range(9)
 WORDS = 9
 ROW_BYTES = 200
 NAME_AT, NAME_BYTES = 72, 96
@@ -28,7 +26,7 @@ EXIT_BIAS = 256  # exit codes go down to -64 (killed by a signal); the word 0 me
 
 @dataclass(frozen=True, slots=True)
 class RowView:
-    """One child as it was at the moment of asking; a beat age of None means not one beat since spawned."""
+    """One child as it was at the moment of asking; a beat age of None means no beat since its start."""
 
     name: str
     kind: str
@@ -44,21 +42,15 @@ class RowView:
 class Board:
     """A fixed number of rows; spare ones let a reload add children without new shared memory.
 
-    It can be pickled only into a child that is being spawned, which maps the same memory.
+    The children that are forked afterwards share its memory.
     """
 
     def __init__(self, names: Sequence[str], spare: int = 16) -> None:
-        self._use(SharedWords("board", max(1, len(names) + spare) * ROW_BYTES // WORD_BYTES))
+        self._capacity = max(1, len(names) + spare)
+        self._shared = SharedWords(self._capacity * ROW_BYTES // WORD_BYTES)
+        self._bytes, self._words = self._shared.bytes, self._shared.words
         for name in names:
             self.assign(name)
-
-    def _use(self, shared: SharedWords) -> None:
-        self._shared, self._bytes, self._words = shared, shared.bytes, shared.words
-        self._capacity = len(self._bytes) // ROW_BYTES
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        context.assert_spawning(self)
-        return (_inherited, (self._shared,))
 
     def assign(self, name: str, kind: str = "") -> "Row":
         """Give a free row to a new child; ValueError when it does not fit, and nothing changed."""
@@ -113,7 +105,7 @@ class Board:
         if not words[TAKEN] or self._words[at + TAKEN] != words[TAKEN]:
             return None  # free, or given to another child while we read
         pid, state = words[PID] or None, State(words[STATE])
-        silent = now - max(words[BEAT], words[SPAWNED]) > SILENT_NS
+        silent = now - max(words[BEAT], words[STARTED]) > SILENT_NS
         if pid and silent and state in (State.STARTING, State.UP) and not is_running(pid):
             pid, state = None, State.DOWN  # the supervisor would have noticed: it hangs
         return RowView(
@@ -123,7 +115,7 @@ class Board:
             state=state.name.lower(),
             restarts=words[RESTARTS],
             beat_age_s=max(0, now - words[BEAT]) / NS if words[BEAT] else None,
-            uptime_s=max(0, now - words[SPAWNED]) / NS if pid else None,
+            uptime_s=max(0, now - words[STARTED]) / NS if pid else None,
             last_exit=words[EXIT] - EXIT_BIAS if words[EXIT] else None,
             flapping=bool(words[FLAPPING]),
         )
@@ -148,16 +140,15 @@ class Row:
         self._words = board._words
         self._at = index * ROW_BYTES // 8
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Row, (self._board, self._index))
-
-    def beat(self) -> None:
-        """I am at work."""
-        self._words[self._at + BEAT] = time.monotonic_ns()
+    def beat(self) -> int:
+        """I am at work; the time that was written, in ns of CLOCK_MONOTONIC."""
+        now_ns = time.monotonic_ns()
+        self._words[self._at + BEAT] = now_ns
+        return now_ns
 
     @property
     def beat_ns(self) -> int:
-        """When the child beat last; 0 when it has not since it was spawned."""
+        """When the child beat last; 0 when it has not since it was started."""
         return self._words[self._at + BEAT]
 
     @property
@@ -173,22 +164,16 @@ class Row:
         """Say what kind of child it is, for people."""
         self._board._put(self._index, KIND_AT, _padded(kind, KIND_BYTES))
 
-    def spawning(self) -> None:
+    def starting(self) -> None:
         """A new process is about to start: it has no pid and has not beaten."""
         self.write(BEAT, 0)
         self.write(SERVING, 0)
-        self.write(SPAWNED, time.monotonic_ns())
+        self.write(STARTED, time.monotonic_ns())
 
     def exited(self, code: int) -> None:
         """The process is gone; negative codes name the signal that ended it."""
         self.write(EXIT, code + EXIT_BIAS)
         self.write(PID, 0)
-
-
-def _inherited(shared: SharedWords) -> Board:
-    board = Board.__new__(Board)
-    board._use(shared)
-    return board
 
 
 def _padded(text: str, size: int) -> bytes:

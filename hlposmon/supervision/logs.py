@@ -65,10 +65,29 @@ def configure(
     )
     root = logging.getLogger()
     root.setLevel(level.upper())
+    _let_go()
+    root.addHandler(handler)
+
+
+def forget() -> None:
+    """Let go of the log in a fork: what its parent has not written yet is the parent's to write."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, overflow.Overflow):
+            handler.forget()
+    _let_go()
+
+
+def finish() -> None:
+    """Wait a moment for the last lines, before a process ends that runs no finalizers."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+
+
+def _let_go() -> None:
+    root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
         old.close()
-    root.addHandler(handler)
 
 
 def fields(**values: Any) -> dict[str, dict[str, Any]]:

@@ -9,15 +9,16 @@ ignored (a terminal sends it to everybody; the supervisor decides), SIGTERM and 
 """
 
 import os
-import select
 import signal
 import time
 
-from hlposmon.supervision.heartbeat import SERVING, Board, Row
+from hlposmon.supervision import overflow
+from hlposmon.supervision.heartbeat import NS, SERVING, Board, Row
 from hlposmon.supervision.memory import give_back
 from hlposmon.supervision.signals import Signals, Wake
 
 LONGEST_NAP_S = 1.0
+LOOK_NS = NS  # once a second
 GIVE_BACK_S = 60.0
 
 
@@ -36,6 +37,7 @@ class Pulse:
         self._signals: Signals | None = None
         self._stopping = False
         self._reload = False
+        self._look_ns = 0
         self._give_back_s = time.monotonic() + GIVE_BACK_S
 
     @classmethod
@@ -63,14 +65,21 @@ class Pulse:
             self._stopping = True
 
     def beat(self) -> None:
-        """I am at work. Also notices that the supervisor is gone: then there is nobody to work for.
+        """I am at work: one store, so that a loop may beat between any two pieces of work.
 
-        Once a minute the memory that is free is given back.
+        Once a second it also notices that the supervisor is gone (then there is nobody to work for), and
+        tries again to write what of the log could not be written. Once a minute the memory that is free is
+        given back.
         """
-        self._row.beat()
+        now_ns = self._row.beat()
+        if now_ns >= self._look_ns:
+            self._look_ns = now_ns + LOOK_NS
+            self._look(now_ns / NS)
+
+    def _look(self, now_s: float) -> None:
         if os.getppid() != self._parent_pid:
             self._stopping = True
-        now_s = time.monotonic()
+        overflow.settle()
         if now_s >= self._give_back_s:
             self._give_back_s = now_s + GIVE_BACK_S
             give_back()
@@ -122,7 +131,7 @@ class Pulse:
                 return True
             left_s = until - time.monotonic()
             nap_s = min(max(left_s, 0.0), LONGEST_NAP_S)
-            if _readable(self._wake.fileno(), nap_s):
+            if self._wake.wait(nap_s):
                 self._wake.drain()
                 return True
             if left_s <= nap_s:
@@ -143,10 +152,3 @@ class Pulse:
         if self._signals is not None:
             self._signals.give_back()
         self._wake.close()
-
-
-def _readable(fd: int, timeout_s: float) -> bool:
-    # poll, not select: a busy child may have more than 1024 descriptors
-    poller = select.poll()
-    poller.register(fd, select.POLLIN)
-    return bool(poller.poll(timeout_s * 1000))

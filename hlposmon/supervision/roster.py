@@ -7,6 +7,7 @@ gone or has been killed.
 
 import logging
 import signal
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,10 @@ from hlposmon.supervision.heartbeat import Board
 from hlposmon.supervision.logs import LogSettings, fields
 from hlposmon.supervision.states import Event, State
 
-EXIT_NOT_SPAWNED = 71  # sysexits(3) EX_OSERR: the system had no process for us
+EXIT_NOT_STARTED = 71  # sysexits(3) EX_OSERR: the system had no process for us
+# What no signal tells is looked for so often while it is awaited: a first beat, and that a guard serves.
+FIRST_BEAT_LOOK_S, RELIEF_LOOK_S = 0.02, 0.1
+KILLED_S = 1.0  # how long the end waits for processes that it has killed
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +40,7 @@ class Policy:
     flap_limit: int = 5
     flap_window_s: float = 60.0
     relief_s: float = 15.0  # a guard that has to go waits for its relief no longer
-    turn_s: float = 0.25  # the longest nap of the loop: how late silence is noticed
+    turn_s: float = 1.0  # the longest nap of the loop
 
 
 class Roster:
@@ -102,14 +106,10 @@ class Roster:
     def kill_silent(self, now: float, awake_since: float) -> None:
         """Abort those that have not beaten for too long; SIGKILL follows when they are overdue."""
         for child in self._children.values():
-            if child.state is State.STARTING:
-                limit_s = self._policy.starting_s
-            elif child.state is State.UP:
-                limit_s = child.spec.silent_s or self._policy.silent_s
-            else:
+            if child.state not in (State.STARTING, State.UP):
                 continue
             quiet_s = child.quiet_s(now, awake_since)
-            if quiet_s > limit_s:
+            if quiet_s >= self._silent_s(child):
                 log.error(
                     "child silent: aborting it", extra=fields(child=child.name, silent_s=round(quiet_s, 1))
                 )
@@ -168,7 +168,7 @@ class Roster:
                 child.step(Event.OVERDUE, now)
                 child.send(signal.SIGKILL)
 
-    def spawn_due(self, now: float) -> None:
+    def start_due(self, now: float) -> None:
         """Start what is wanted and not there; forget what is neither."""
         for child in list(self._children.values()):
             if not child.wanted:
@@ -177,21 +177,21 @@ class Roster:
                     del self._children[child.name]
             elif child.state is State.DOWN:
                 child.step(Event.WANTED, now)
-                self._spawn(child, now)
+                self._start(child, now)
             elif child.state is State.BACKOFF and now >= child.deadline:
                 child.step(Event.DUE, now)
                 self._count_restart(child, now)
-                self._spawn(child, now)
+                self._start(child, now)
 
     def end_all(self) -> None:
         """SIGKILL whatever still runs, and reap it; for the way out, whatever happened."""
-        running = [child for child in self._children.values() if child.process is not None]
+        running = [child for child in self._children.values() if child.pid is not None]
         for child in running:
             child.send(signal.SIGKILL)
-        for child in running:
-            if child.process is not None:
-                child.process.join(1.0)
-                child.reap()
+        give_up_s = time.monotonic() + KILLED_S
+        while running and time.monotonic() < give_up_s:
+            running = [child for child in running if child.reap() is None]
+            time.sleep(0.005 if running else 0.0)
 
     def all_down(self) -> bool:
         """Whether no child has a process or is due for one."""
@@ -217,23 +217,27 @@ class Roster:
                 return False  # SIGKILL does not end it: only the machine can
         return True
 
-    def sentinels(self) -> dict[int, Child]:
-        """What becomes readable when a process ends."""
-        return {
-            child.process.sentinel: child
-            for child in self._children.values()
-            if child.process is not None and not child.sentinel_spent
-        }
+    def nap_s(self, now: float, awake_since: float) -> float:
+        """How long nothing can be due, apart from exits and signals; at most the policy's `turn_s`."""
+        waits = [self._policy.turn_s, *(self._wait_s(c, now, awake_since) for c in self._children.values())]
+        return max(0.0, min(waits))
 
-    def nap_s(self, now: float, longest_s: float, brisk_s: float) -> float:
-        """How long nothing can be due, apart from exits and signals."""
-        nap_s = longest_s
-        for child in self._children.values():
-            if child.state is State.STARTING or child.sentinel_spent:
-                nap_s = min(nap_s, brisk_s)
-            elif child.state in (State.BACKOFF, State.ABORTING, State.STOPPING):
-                nap_s = min(nap_s, child.deadline - now)
-        return max(0.0, nap_s)
+    def _wait_s(self, child: Child, now: float, awake_since: float) -> float:
+        """How long nothing can be due for one child."""
+        if child.state in (State.BACKOFF, State.ABORTING, State.STOPPING):
+            return child.deadline - now
+        if child.state is State.STARTING:
+            return FIRST_BEAT_LOOK_S
+        if child.state is not State.UP:
+            return self._policy.turn_s
+        silent_in_s = self._silent_s(child) - child.quiet_s(now, awake_since)
+        return min(silent_in_s, RELIEF_LOOK_S) if child.leaving else silent_in_s
+
+    def _silent_s(self, child: Child) -> float:
+        """How long it may be silent in its state."""
+        if child.state is State.STARTING:
+            return self._policy.starting_s
+        return child.spec.silent_s or self._policy.silent_s
 
     def _adopt(self, spec: ChildSpec, *, at_boot: bool) -> None:
         try:
@@ -243,10 +247,10 @@ class Roster:
         backoff = Backoff(self._policy.backoff_s, self._policy.backoff_max_s)
         self._children[spec.name] = Child(spec, row, backoff, at_boot=at_boot)
 
-    def _spawn(self, child: Child, now: float) -> None:
-        if not child.spawn(self._settings):
-            child.row.exited(EXIT_NOT_SPAWNED)
-            self._exited(child, EXIT_NOT_SPAWNED, now)
+    def _start(self, child: Child, now: float) -> None:
+        if not child.start(self._settings):
+            child.row.exited(EXIT_NOT_STARTED)
+            self._exited(child, EXIT_NOT_STARTED, now)
 
     def _exited(self, child: Child, code: int, now: float) -> None:
         was = child.state.name.lower()

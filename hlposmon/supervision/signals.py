@@ -4,6 +4,7 @@ The socket is what a selector watches, so that a signal between a check and a wa
 Only the main thread may enter here. Never in here: what a signal means.
 """
 
+import select
 import signal
 import socket
 from collections.abc import Callable, Iterable
@@ -17,6 +18,8 @@ class Wake:
         self._out, self._in = socket.socketpair()
         self._out.setblocking(False)
         self._in.setblocking(False)
+        self._poll = select.poll()  # not select(): a process may have more than 1024 descriptors
+        self._poll.register(self._out, select.POLLIN)
 
     def fileno(self) -> int:
         """What a selector watches for reading."""
@@ -33,6 +36,10 @@ class Wake:
             self._in.send(b"\0")
         except BlockingIOError:
             pass
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it was rung, or is within the time; it stays readable."""
+        return bool(self._poll.poll(max(0.0, timeout_s) * 1000))
 
     def drain(self) -> None:
         """Make it quiet again."""

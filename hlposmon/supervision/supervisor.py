@@ -14,11 +14,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import wait
 
 from hlposmon.errors import ConfigError
+from hlposmon.supervision import overflow
 from hlposmon.supervision.child import ChildSpec
-from hlposmon.supervision.entry import EXIT_CONFIG, EXIT_FAILED
+from hlposmon.supervision.entry import EXIT_CONFIG
+from hlposmon.supervision.forking import EXIT_FAILED
 from hlposmon.supervision.heartbeat import Board
 from hlposmon.supervision.logs import LogSettings, fields
 from hlposmon.supervision.roster import Policy, Roster
@@ -27,9 +28,9 @@ from hlposmon.supervision.systemd import Notifier
 
 __all__ = ["Policy", "Supervisor"]
 
-BRISK_TURN_S = 0.02  # while a first beat, or the end of an exit, is awaited
 ASLEEP_S = 2.0  # a turn this late means that we were stopped or starved, and the children with us
-STATUS_EVERY_S = 1.0
+STATUS_EVERY_S = 1.0  # of what the children are; what the service says of itself is asked for less often
+SERVICE_STATUS_EVERY_S = 5.0
 DEFAULT_POLICY = Policy()
 DEFAULT_LOG = LogSettings()
 
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Spawns the children of `specs`, keeps them alive, and stops them in the order of their ranks.
+    """Starts the children of `specs`, keeps them alive, and stops them in the order of their ranks.
 
     `on_reload` is asked for new specs on SIGHUP; None, or a ConfigError from it, keeps everything.
     `on_tick` is called once a turn, at least each `policy.turn_s`, in the supervisor's own thread; it must
@@ -68,10 +69,10 @@ class Supervisor:
         self._was_ready = False
         self._owes_ready = True
         self._owes_word = "ready"
-        self._awake_since = self._turned_at = 0.0
+        self._awake_since = self._due_at = 0.0  # when the loop last woke late, and when its next turn is due
         self._had_terminal = _has_terminal()
         self._fed_at = self._status_at = float("-inf")
-        self._status = ""
+        self._status, self._was_settled = "", False
 
     def run(self) -> int:
         """Supervise until told to stop; the exit status: 0 stopped, 78 bad configuration, 1 gave up."""
@@ -80,9 +81,10 @@ class Supervisor:
             faulthandler.enable(sys.__stderr__)  # systemd's watchdog sends SIGABRT
         wake = Wake()
         try:
-            with Signals((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), self._noted.append, wake):
-                self._awake_since = self._turned_at = time.monotonic()
-                while not (self._stopping and self._roster.all_down()):
+            heard = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+            with Signals(heard, self._noted.append, wake):
+                self._awake_since = self._due_at = time.monotonic()
+                while not self._is_over():
                     self._turn(wake)
         except Exception:
             log.exception("the supervisor cannot go on")
@@ -92,6 +94,9 @@ class Supervisor:
             wake.close()
         return self._exit_status
 
+    def _is_over(self) -> bool:
+        return self._stopping and self._roster.all_down()
+
     def _turn(self, wake: Wake) -> None:
         now = self._note_time()
         self._take_signals(wake, now)
@@ -100,26 +105,29 @@ class Supervisor:
         self._roster.kill_silent(now, self._awake_since)
         self._roster.retire(now)
         self._roster.kill_overdue(now)
-        self._roster.spawn_due(now)
+        self._roster.start_due(now)
         self._report(now)
         self._feed_watchdog(now)
+        overflow.settle()
         if self._on_tick is not None:
             self._on_tick()
-        self._wait(wake)
+        if not self._is_over():
+            self._wait(wake)
 
     def _note_time(self) -> float:
         now = time.monotonic()
-        if now - self._turned_at > ASLEEP_S:
+        if now - self._due_at > ASLEEP_S:
             # Ctrl-Z, a paused machine: that the children are silent is not their fault
-            log.warning("was asleep", extra=fields(for_s=round(now - self._turned_at, 1)))
+            log.warning("was asleep", extra=fields(for_s=round(now - self._due_at, 1)))
             self._awake_since = now
-        self._turned_at = now
         return now
 
     def _take_signals(self, wake: Wake, now: float) -> None:
         wake.drain()
         while self._noted:
             number = signal.Signals(self._noted.popleft())
+            if number is signal.SIGCHLD:
+                continue  # whoever it was is reaped in this turn
             if self._stopping:
                 if number is signal.SIGINT:
                     log.warning("stopping at once")
@@ -176,11 +184,14 @@ class Supervisor:
                 log.info(self._owes_word)
             self._owes_ready, self._owes_word = False, ""
             self._was_ready = True
-        if now - self._status_at >= STATUS_EVERY_S:
+        settled = self._was_settled and not missing and not self._stopping
+        every_s = SERVICE_STATUS_EVERY_S if settled else STATUS_EVERY_S
+        if self._notifier.is_heard and now - self._status_at >= every_s:
+            self._status_at, self._was_settled = now, not missing
             status = self._describe(missing)
             if status != self._status:
                 self._notifier.status(status)
-                self._status, self._status_at = status, now
+                self._status = status
 
     def _describe(self, missing: list[str]) -> str:
         if self._stopping:
@@ -199,11 +210,17 @@ class Supervisor:
             self._fed_at = now
 
     def _wait(self, wake: Wake) -> None:
-        sentinels = self._roster.sentinels()
-        nap_s = self._roster.nap_s(time.monotonic(), self._policy.turn_s, BRISK_TURN_S)
-        for ready in wait([wake.fileno(), *sentinels], nap_s):
-            if isinstance(ready, int) and ready in sentinels:
-                sentinels[ready].sentinel_spent = True  # it stays readable until the process is reaped
+        now = time.monotonic()
+        nap_s = min(self._roster.nap_s(now, self._awake_since), self._feed_in_s(now))
+        self._due_at = now + nap_s
+        wake.wait(nap_s)
+
+    def _feed_in_s(self, now: float) -> float:
+        """How long until systemd's watchdog is to be fed; infinite when it is not, or starved."""
+        interval_s = self._notifier.watchdog_interval_s
+        if interval_s is None or now >= self._fed_at + interval_s:
+            return float("inf")
+        return self._fed_at + interval_s - now
 
 
 def _has_terminal() -> bool:

@@ -24,6 +24,11 @@ class Notifier:
         for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
             os.environ.pop(name, None)
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody is told."""
+        return self._link is not None
+
     def ready(self) -> None:
         """Everything is up; also ends a reload."""
         self._owe("READY=1")

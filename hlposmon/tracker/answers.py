@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable, Sequence
-from itertools import chain
 from typing import Any
 
 from hlposmon.api import messages
@@ -12,14 +11,13 @@ from hlposmon.api.server import Traffic
 from hlposmon.api.subscribers import Subscribers
 from hlposmon.config import Settings
 from hlposmon.domain import rendering
-from hlposmon.domain.rendering import Renderer
+from hlposmon.domain.rendering import Renderer, Sums
 from hlposmon.domain.views import View
 from hlposmon.engine.engine import Engine
 from hlposmon.engine.health import Ages, Health, assess
 from hlposmon.metrics.input import MetricsInput
 from hlposmon.metrics.measures import Counts
-from hlposmon.text import fragment
-from hlposmon.tracker.archive import Archive
+from hlposmon.tracker.journal_output import JournalOutput
 from hlposmon.tracker.processes import Worker, memory_bytes
 from hlposmon.tracker.snapshot_output import SnapshotOutput
 from hlposmon.tracker.worker_queues import WorkerQueues
@@ -36,7 +34,7 @@ class Answers:
         self,
         settings: Settings,
         engine: Engine,
-        archive: Archive,
+        journal: JournalOutput,
         snapshot: SnapshotOutput,
         subscribers: Subscribers,
         publisher: Publisher,
@@ -51,7 +49,7 @@ class Answers:
         self.settings = settings
         self.stopping = False
         self._engine, self._book = engine, engine.book
-        self._archive, self._journal, self._history = archive, archive.journal, archive.history
+        self._journal_output, self._journal = journal, journal.journal
         self._snapshot, self._subscribers = snapshot, subscribers
         self._publisher, self._renderer = publisher, renderer
         self._queues, self._counts = queues, counts
@@ -71,27 +69,24 @@ class Answers:
         shown = {name: self._positions(views) for name, views in held.items()}
         whole = {name: not self._book.is_partly_unread(name) for name in held}
         stated = {name: self._book.is_stated(name) for name in held}
-        sums = {
-            name: rendering.totals(views, is_whole=whole[name], is_stated=stated[name])
-            for name, views in held.items()
-        }
-        is_one = len(names) == 1
-        now_s = time.monotonic()
+        sums, of_all = {name: Sums(views) for name, views in held.items()}, Sums()
+        for one in sums.values():
+            of_all.add(one)
+        is_one, now_s = len(names) == 1, time.monotonic()
         return {
             "timestamp": rendering.time_text(int(time.time() * 1000)),
             "seq": self._subscribers.seq,
             "mode": self.settings.mode,
             "stated": all(stated.values()),
-            **(
-                sums[names[0]]
-                if is_one
-                else rendering.totals(
-                    chain(*held.values()), is_whole=all(whole.values()), is_stated=all(stated.values())
-                )
-            ),
+            **of_all.shown(is_whole=all(whole.values()), is_stated=all(stated.values())),
             "positions": shown[names[0]] if is_one else messages.of_all(shown),
             "accounts": {
-                name: {**sums[name], "positions": shown[name], **self._account(name)} for name in names
+                name: {
+                    **sums[name].shown(is_whole=whole[name], is_stated=stated[name]),
+                    "positions": shown[name],
+                    **self._account(name),
+                }
+                for name in names
             },
             "feeds": {
                 "ages_s": self._ages_json(),
@@ -104,10 +99,9 @@ class Answers:
 
     def health(self) -> dict[str, Any]:
         health = self.assess()
-        views = self._book.views()
         is_whole = not any(map(self._book.is_partly_unread, self._book.accounts))
         is_stated = all(map(self._book.is_stated, self._book.accounts))
-        totals = rendering.totals(views, is_whole=is_whole, is_stated=is_stated)
+        totals = Sums(self._book.views()).shown(is_whole=is_whole, is_stated=is_stated)
         limits = self._engine.watched.limits
         return {
             "status": health.status,
@@ -140,9 +134,9 @@ class Answers:
                 "failure": self._journal.failure,
             },
             "history": {
-                "seq": self._history.seq,
-                "backlog": max(0, self._journal.seq - self._history.seq),
-                "failure": self._history.failure,
+                "seq": self._engine.history.seq,
+                "backlog": max(0, self._journal.seq - self._engine.history.seq),
+                "failure": self._engine.history.failure,
             },
             "since": rendering.time_text(self._began_ms),
         }
@@ -191,8 +185,8 @@ class Answers:
                 incidents=self._engine.incidents,
                 counts=self._counts,
                 journal=self._journal,
-                written_ms=self._archive.written_ms,
-                history=self._history,
+                written_ms=self._journal_output.written_ms,
+                history=self._engine.history,
                 workers=self.workers(),
                 usage=self._usage(),
                 waiting_bytes=self._queues.waiting_bytes(),
@@ -213,7 +207,7 @@ class Answers:
             uptime_s=now_s - self._began_s,
             stopping=self.stopping,
             journal_failure=self._journal.failure,
-            history_failure=self._history.failure,
+            history_failure=self._engine.history.failure,
             snapshot_failure=self._snapshot.failure,
             snapshot_complaints=self._snapshot.complaints,
             workers_down=[row.name for row in board if row.state != "up" and not row.flapping],
@@ -253,8 +247,7 @@ class Answers:
         return messages.account(self._book.account(name), address)
 
     def _positions(self, views: Sequence[View]) -> dict[str, Any]:
-        rows = messages.positions(views, self._renderer, self._engine.updated_ms)
-        return {label: fragment(row) for label, row in rows.items()}
+        return messages.positions(views, self._renderer, self._engine.updated_ms)
 
 
 def _rounded(age: float | None) -> float | None:

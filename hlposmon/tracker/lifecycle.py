@@ -2,20 +2,20 @@
 
 import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
 from hlposmon import __version__
 from hlposmon.config import Settings
+from hlposmon.domain.reports import HistoryState
 from hlposmon.engine.effects import Now
 from hlposmon.engine.engine import Engine, Watched
 from hlposmon.engine.freshness import Limits
-from hlposmon.history.writer import History
 from hlposmon.journal.lines import checkpoint, event
 from hlposmon.journal.writer import Journal
 from hlposmon.supervision.logs import fields
 from hlposmon.system.clock import now_ms
-from hlposmon.tracker.archive import Archive
+from hlposmon.tracker.journal_output import JournalOutput
+from hlposmon.tracker.recovery import recover
 
 log = logging.getLogger(__name__)
 
@@ -39,23 +39,18 @@ def watched_by(settings: Settings) -> Watched:
 class Lifecycle:
     """`settings` are those of now."""
 
-    def __init__(self, settings: Settings, engine: Engine, *, beat: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, engine: Engine) -> None:
         self.settings, self._engine = settings, engine
-        fsync = settings.audit.fsync
-        self._history = History(settings.paths.state_dir, fsync=fsync, beat=beat)
         self._journal = Journal(
-            settings.paths.log_dir,
-            fsync=fsync,
-            checkpoint=self._checkpoint,
-            sealed=self._history.take,
-            kept_seq=lambda: self._history.seq,
+            settings.paths.log_dir, fsync=settings.audit.fsync, checkpoint=self._checkpoint
         )
-        self.archive = Archive(self._journal, self._history, beat=beat)
+        self.journal = JournalOutput(self._journal)
 
     def recover(self, now: Now) -> None:
         """Take up what outlived the tracker before; call once, first."""
-        found = self.archive.recover(now.s, now.ms)
-        addresses = self._engine.watched.addresses
+        beginning = recover(self._journal, self.settings.paths.state_dir, now.ms)
+        found, addresses = beginning.found, self._engine.watched.addresses
+        self._engine.history = HistoryState(beginning.history_seq)
         ours = {name for name, address in addresses.items() if found.addresses.get(name) == address}
         if found.mode not in ("", self.settings.world):
             log.warning("another world's journal is not taken up", extra=fields(mode=found.mode))
@@ -67,25 +62,34 @@ class Lifecycle:
             {name: since_ms for name, since_ms in found.unsure.items() if name in ours},
             now,
         )
-        facts = {"version": __version__, "mode": self.settings.world, "accounts": dict(addresses)}
-        self._journal.append(event("start", now_ms=now.ms, **facts, recovered=len(memories)), now.ms)
+        self._say_start(now, recovered=len(memories))
+
+    def _say_start(self, now: Now, *, recovered: int) -> None:
+        facts = {
+            "version": __version__,
+            "mode": self.settings.world,
+            "accounts": dict(self._engine.watched.addresses),
+        }
+        self._journal.append(event("start", now_ms=now.ms, **facts, recovered=recovered), now.ms)
         self._journal.append_checkpoint(now.ms)
-        self.archive.commit(now.s, now.ms)
-        where = {"audit": self._journal.folder, "history": self._history.path}
-        log.info("tracker up", extra=fields(recovered=len(memories), **where))
+        if self._journal.missing is not None:
+            first, last = self._journal.missing
+            log.warning("audit lines are not in this folder", extra=fields(first=first, last=last))
+            missing = {"first": first, "last": last, "count": last - first + 1}
+            self._journal.append(event("rejoined", now_ms=now.ms, **missing), now.ms)
+        self.journal.commit(now)
+        log.info("tracker up", extra=fields(recovered=recovered, audit=self._journal.folder))
 
     def reload(self, settings: Settings) -> Watched:
         """The settings from now on, and what they have watched."""
         self.settings = settings
         self._journal.fsync = settings.audit.fsync
-        self._history.set_fsync(settings.audit.fsync)
         return watched_by(settings)
 
     def leave(self, until_s: float) -> None:
         """Say that it ends, and write what can be written until then."""
         self._journal.append(event("stop", now_ms=now_ms(), backlog=self._journal.backlog), now_ms())
-        now_s = time.monotonic()
-        self.archive.close(now_s, now_ms(), within_s=max(0.5, until_s - now_s))
+        self._journal.close(within_s=max(0.5, until_s - time.monotonic()))
 
     def _checkpoint(self) -> dict[str, Any]:
         """What a checkpoint keeps of the book."""

@@ -6,30 +6,15 @@ It decides nothing.
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hlposmon.api.publisher import Publisher
 from hlposmon.domain.changes import Filled, Funded
-from hlposmon.engine.effects import (
-    Effect,
-    JournalChange,
-    JournalCheckpoint,
-    JournalEvent,
-    Log,
-    LogChange,
-    Now,
-    Publish,
-    PublishPrice,
-    RecordStatement,
-    Ring,
-    Show,
-    Tell,
-)
-from hlposmon.journal.lines import body_of, event
+from hlposmon.engine.effects import Effect, Log, LogChange, Now, Publish, PublishPrice, Ring, Show, Tell
 from hlposmon.metrics.measures import Counts
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.system.clock import now_ms
-from hlposmon.tracker.archive import Archive
+from hlposmon.tracker.journal_output import Journalled, JournalOutput
 from hlposmon.tracker.log_fields import facts_of, level_of, name_of
 from hlposmon.tracker.snapshot_output import SnapshotOutput
 from hlposmon.tracker.worker_queues import WorkerQueues
@@ -42,50 +27,41 @@ class Outputs:
 
     def __init__(
         self,
-        archive: Archive,
+        journal: JournalOutput,
         publisher: Publisher,
         snapshot: SnapshotOutput,
         queues: WorkerQueues,
         counts: Counts,
     ) -> None:
-        self._archive, self._journal = archive, archive.journal
-        self._publisher, self._snapshot, self._queues = publisher, snapshot, queues
-        self._counts = counts
+        self._journal, self._publisher = journal, publisher
+        self._snapshot, self._queues, self._counts = snapshot, queues, counts
         self._repeats = Repeats()
 
-    def carry_out(self, effects: Iterable[Effect], now: Now) -> None:
+    def begin_turn(self, now: Now) -> None:
+        """Call before the engine decides what is to be carried out."""
+        self._journal.begin_turn(now)
+
+    def carry_out(self, effects: Sequence[Effect], now: Now) -> None:
         """Journal, publish, show, tell and log, each for all of these effects before the next."""
         if not effects:
             return
         later: list[Effect] = []
-        is_journalled = False
         for effect in effects:
-            if not isinstance(effect, JournalChange | JournalEvent | JournalCheckpoint):
+            if isinstance(effect, Journalled):
+                self._journal.append(effect)
+            else:
                 later.append(effect)
-                continue
-            is_journalled = True
-            self._append(effect)
-        if is_journalled:
-            self._archive.commit(now.s, now.ms)
+        if len(later) < len(effects):
+            self._journal.commit(now)
         self._send(later)
         self._show(later)
         self._tell(later)
 
     def commit(self, now: Now) -> None:
         """Write what waits in the journal."""
-        self._archive.commit(now.s, now.ms)
+        self._journal.commit(now)
 
     # ------------------------------------------------------------------ within
-
-    def _append(self, effect: JournalChange | JournalEvent | JournalCheckpoint) -> None:
-        if isinstance(effect, JournalChange):
-            body = body_of(effect.change, now_ms=effect.at_ms)
-            assert body is not None, "only what is journalled is said to be"
-            self._journal.append(body, effect.at_ms)
-        elif isinstance(effect, JournalEvent):
-            self._journal.append(event(effect.kind, now_ms=effect.at_ms, **effect.facts), effect.at_ms)
-        else:
-            self._journal.append_checkpoint(effect.at_ms)
 
     def _send(self, effects: Iterable[Effect]) -> None:
         fills = []
@@ -120,8 +96,6 @@ class Outputs:
                 self._queues.tell(effect.worker, effect.ask)
             elif isinstance(effect, Ring):
                 self._queues.ring(effect.bell)
-            elif isinstance(effect, RecordStatement):
-                self._archive.settled(effect.statement, list(effect.differing), effect.at_ms)
             elif isinstance(effect, LogChange) and not isinstance(effect.change, Filled | Funded):
                 change = effect.change
                 log.log(level_of(change), name_of(change), extra=fields(**facts_of(change)))

@@ -67,19 +67,19 @@ class Tracker:
         self._selector = selectors.DefaultSelector()
         self._counts = counts = Counts()
         self._engine = engine = Engine(watched_by(settings), _now())
-        self._lifecycle = Lifecycle(settings, engine, beat=pulse.beat)
-        self._archive = archive = self._lifecycle.archive
+        self._lifecycle = Lifecycle(settings, engine)
+        journal = self._lifecycle.journal
         self._queues = queues = WorkerQueues(queue, self._selector, dict(engine.watched.addresses), counts)
         # Beyond the numbers of the tracker before, so that no client resumes a stream that is gone.
         self._subscribers = subscribers = Subscribers(now_ms())
         self._renderer = renderer = Renderer()
         self._publisher = publisher = Publisher(subscribers, renderer)
         self._snapshot = snapshot = SnapshotOutput(renderer)
-        self._outputs = Outputs(archive, publisher, snapshot, queues, counts)
+        self._outputs = Outputs(journal, publisher, snapshot, queues, counts)
         self._answers = Answers(
             settings,
             engine,
-            archive,
+            journal,
             snapshot,
             subscribers,
             publisher,
@@ -120,26 +120,38 @@ class Tracker:
         try:
             while not self._pulse.stopping:
                 self._pulse.beat()
-                self._queues.accept_all()
+                ready = self._wait()
+                self._queues.hear(ready)
                 self._take_reports()
                 self._take_prices()
-                self._server.step(0)
+                if self._server in ready or self._subscribers.is_owed:
+                    self._server.step(0)
                 self._tick()
                 self._take_reload()
-                self._wait()
         finally:
             self._stop()
 
-    def _wait(self) -> None:
-        """Sleep until somebody speaks or the next tick is due; not at all while there is work left."""
-        has_work = self._engine.has_moved or self._subscribers.is_owed
+    def _wait(self) -> list[object]:
+        """Who can be read. Sleeps until somebody speaks or a tick is due, but not while work is left."""
+        has_work = self._engine.has_moved or self._subscribers.is_owed or self._queues.has_more
         sleep_s = 0.0 if has_work else max(0.0, self._tick_s + TICK_S - time.monotonic())
-        if self._selector.select(sleep_s):
+        ready = self._readable(sleep_s)
+        if self._pulse.wake_fd in ready:
             self._pulse.drain_wake()
+        return ready
+
+    def _readable(self, within_s: float) -> list[object]:
+        return [key.fileobj for key, _ in self._selector.select(within_s)]
+
+    def _begin_turn(self) -> Now:
+        """The time of a turn: all that is decided in it is decided at once."""
+        now = _now()
+        self._outputs.begin_turn(now)
+        return now
 
     def _take_reports(self) -> None:
         """Everything but prices, live fills above all, until nothing waits or others must have their turn."""
-        now = _now()
+        now = self._begin_turn()
         effects: list[Effect] = []
         for report in self._queues.reports(most=REPORTS_A_TURN):
             effects += self._engine.receive(report, now)
@@ -151,11 +163,11 @@ class Tracker:
         """Prices are decided on at once, and shown a few positions at a time while no fill waits."""
         marks = self._queues.latest_marks()
         if marks is not None:
-            now = _now()
+            now = self._begin_turn()
             self._outputs.carry_out(self._engine.receive(marks, now), now)
         until_s = time.monotonic() + TURN_S
         while self._engine.has_moved and not self._queues.has_fills() and time.monotonic() < until_s:
-            now = _now()
+            now = self._begin_turn()
             self._outputs.carry_out(self._engine.revalue(now, REVALUED_AT_ONCE), now)
 
     def _refused(self, refusal: Refusal) -> None:
@@ -171,14 +183,14 @@ class Tracker:
     # ------------------------------------------------------------- now and then
 
     def _tick(self) -> None:
-        now = _now()
+        now = self._begin_turn()
         if now.s < self._tick_s + TICK_S:
             return
         self._tick_s = now.s
         self._look_for_sleep()
         self._outputs.carry_out(self._engine.tick(now), now)
         self._outputs.commit(now)
-        self._archive.follow(now.s, now.ms)
+        self._server.step(0)  # it has deadlines of its own
         if self._snapshot.failure is not None:
             self._renew_snapshot()
         self._snapshot.beat(self._subscribers.seq, self._answers.assess().status)
@@ -193,7 +205,7 @@ class Tracker:
     def _take_reload(self) -> None:
         if not self._pulse.take_reload():
             return
-        settings, now = self._reload(), _now()
+        settings, now = self._reload(), self._begin_turn()
         watched = self._lifecycle.reload(settings)
         self._queues.addresses = dict(watched.addresses)
         self._outputs.carry_out(self._engine.watch(watched, now), now)
@@ -213,6 +225,7 @@ class Tracker:
         until_s = time.monotonic() + STOP_S
         self._answers.stopping = True
         self._server.step(0)
+        self._queues.hear(self._readable(0.0))
         now = _now()
         effects: list[Effect] = []
         for report in self._queues.reports(most=100_000):

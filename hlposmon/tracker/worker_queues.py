@@ -36,6 +36,7 @@ class WorkerQueues:
         selector.register(listener, selectors.EVENT_READ)
         self._queues: dict[Queue, Joined | None] = {}
         self._ended: list[tuple[Queue, Joined | None]] = []
+        self._ready: set[Queue] = set()  # those that may have something
         self._served: dict[Queue, int] = {}  # when each had its last turn
         self._turn = 0
         self._fill_queues: list[Queue] = []
@@ -50,10 +51,18 @@ class WorkerQueues:
             waiting[name] = waiting.get(name, 0) + queue.waiting_bytes()
         return waiting
 
-    def accept_all(self) -> None:
-        """Take in the workers that wait at the listening socket."""
+    def hear(self, ready: Iterable[object]) -> None:
+        """These of the selector's objects can be read; a worker that waits to be let in is let in."""
+        for one in ready:
+            if isinstance(one, Queue):
+                self._ready.add(one)
+            elif one is self._listener:
+                self._accept_all()
+
+    def _accept_all(self) -> None:
         while (queue := accept(self._listener)) is not None:
             self._queues[queue] = None
+            self._ready.add(queue)
             self._selector.register(queue, selectors.EVENT_READ)
             self._sort()
 
@@ -66,7 +75,9 @@ class WorkerQueues:
         have left: so that of two feeds that follow one another the second is known to be up before.
         """
         for _ in range(most):
-            report = self._next_of(self._fill_queues) or self._next_of(self._by_turns())
+            report = self._next_of(self._fill_queues)
+            if report is None and (report := self._next_of(self._by_turns())) is not None:
+                self._ready.update(self._fill_queues)  # while that is decided on a fill may come
             if report is None:
                 yield from self._departures()
                 return
@@ -86,12 +97,13 @@ class WorkerQueues:
         return None if newest is None else replace(newest, prices=merged)
 
     def has_fills(self) -> bool:
-        """Whether a feed of fills, or a worker that has not said what it is, has something now."""
-        return any(
-            not queue.empty()
-            for queue, joined in self._queues.items()
-            if joined is None or joined.kind == "fill"
-        )
+        """Whether a feed of fills has something now."""
+        return any(not queue.empty() for queue in self._fill_queues)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something that can be read was left for the next turn."""
+        return bool(self._ready or self._ended)
 
     def tell(self, worker: str, ask: Ask) -> None:
         """Say something to one worker; nobody hears it when it is gone."""
@@ -122,12 +134,13 @@ class WorkerQueues:
         self._other_queues = [queue for queue, kind in kinds.items() if kind not in ("fill", "price")]
 
     def _by_turns(self) -> list[Queue]:
-        return sorted(self._other_queues, key=lambda queue: self._served.get(queue, 0))
+        ready = [queue for queue in self._other_queues if queue in self._ready]
+        return sorted(ready, key=lambda queue: self._served.get(queue, 0)) if len(ready) > 1 else ready
 
     def _next_of(self, queues: Iterable[Queue]) -> Report | None:
         """The first report that waits in one of these, and is of an account as it is watched now."""
         for queue in queues:
-            while (report := self._next(queue)) is not None:
+            while queue in self._ready and (report := self._next(queue)) is not None:
                 self._turn += 1
                 self._served[queue] = self._turn
                 if isinstance(report, Joined):
@@ -149,8 +162,12 @@ class WorkerQueues:
 
     def _next(self, queue: Queue) -> Report | None:
         try:
-            return queue.get()  # type: ignore[return-value]  # workers only report
+            report = queue.get()
+            if report is None:
+                self._ready.discard(queue)
+            return report  # type: ignore[return-value]  # workers only report
         except QueueBroken:
+            self._ready.discard(queue)
             self._ended.append((queue, self._queues.pop(queue)))
             self._served.pop(queue, None)
             self._sort()

@@ -16,8 +16,12 @@ T = TypeVar("T")
 _SLICE_S = 0.1
 
 
-class Patience(Protocol):
-    """Whoever waits: a worker's pulse. `wait` sleeps that long at most, and shows that we live."""
+class Deadline(Protocol):
+    """How long a caller may go on waiting: until `stopping`. A worker's pulse is one, so is a check's limit.
+
+    `wait` sleeps for at most `timeout_s` seconds, beats where somebody watches the caller, and says whether
+    it was woken.
+    """
 
     @property
     def stopping(self) -> bool: ...
@@ -25,8 +29,8 @@ class Patience(Protocol):
     def wait(self, timeout_s: float) -> bool: ...
 
 
-class Unhurried:
-    """The patience of a program without a supervisor: it only sleeps."""
+class NoDeadline:
+    """That of a program without a supervisor: it waits for as long as its calls take."""
 
     stopping = False
 
@@ -35,12 +39,12 @@ class Unhurried:
         return False
 
 
-class Errands:
+class BlockingCalls:
     """Runs one blocking call at a time. A call that was given up may linger until its own time-out;
     while it does, no other is begun, so that stuck calls cannot pile up."""
 
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
         self._thread: threading.Thread | None = None
 
     def within(self, deadline_s: float, what: str, call: Callable[[], T]) -> T:
@@ -61,8 +65,8 @@ class Errands:
 
         self._thread = start_deaf(run, name=what)
         while not done.wait(_SLICE_S):
-            self._patience.wait(0)
-            if self._patience.stopping:
+            self._deadline.wait(0)
+            if self._deadline.stopping:
                 raise VenueUnavailable(f"{what}: given up, as we are stopping")
             if time.monotonic() > until:
                 raise VenueUnavailable(f"{what}: no whole answer within {deadline_s:g} s")
@@ -73,7 +77,7 @@ class Errands:
     def _await_former(self, until: float, what: str) -> None:
         while self._thread is not None and self._thread.is_alive():
             self._thread.join(_SLICE_S)
-            self._patience.wait(0)
-            if self._patience.stopping or time.monotonic() > until:
+            self._deadline.wait(0)
+            if self._deadline.stopping or time.monotonic() > until:
                 raise VenueUnavailable(f"{what}: an earlier call has not ended yet")
         self._thread = None

@@ -11,7 +11,7 @@ import requests
 
 from hlposmon.errors import RequestNotKnown, VenueRefused, VenueUnavailable
 from hlposmon.pacing import Backoff
-from hlposmon.transport.deadline import Errands, Patience
+from hlposmon.transport.deadline import BlockingCalls, Deadline
 from hlposmon.transport.loopback import is_loopback
 from hlposmon.transport.quota import Share
 
@@ -35,11 +35,11 @@ class _Unheard(VenueUnavailable):
 class Requests:
     """POSTs JSON to one URL. Not for use by two threads."""
 
-    def __init__(self, url: str, *, budget: Share, patience: Patience, attempts: int = 3) -> None:
+    def __init__(self, url: str, *, budget: Share, deadline: Deadline, attempts: int = 3) -> None:
         self.url = url
         self.budget = budget
-        self._patience = patience
-        self._errands = Errands(patience)
+        self._deadline = deadline
+        self._blocking = BlockingCalls(deadline)
         self._attempts = attempts
         self._session = requests.Session()
         self._session.auth = _no_credentials
@@ -72,7 +72,7 @@ class Requests:
         for attempt in range(1, self._attempts + 1):
             taken_s = self._await_weight(weight + most, until, urgent=urgent)
             try:
-                answer = self._errands.within(
+                answer = self._blocking.within(
                     max(0.1, until - time.monotonic()), f"POST {self.url}", lambda: self._once(body, until)
                 )
             except VenueUnavailable as error:
@@ -80,7 +80,7 @@ class Requests:
                 pause_s = pauses.next()
                 blocked_s = max(pause_s, self.budget.quota.silent_s(time.monotonic(), urgent=urgent))
                 out_of_time = time.monotonic() + blocked_s >= until
-                if attempt == self._attempts or out_of_time or self._patience.stopping:
+                if attempt == self._attempts or out_of_time or self._deadline.stopping:
                     raise  # the reason of this attempt, not that there is no time for another
                 self._pause(pause_s)
             except VenueRefused:
@@ -96,8 +96,8 @@ class Requests:
 
     def _pause(self, pause_s: float) -> None:
         until = time.monotonic() + pause_s
-        while (left_s := until - time.monotonic()) > 0 and not self._patience.stopping:
-            self._patience.wait(min(left_s, _SLICE_S))
+        while (left_s := until - time.monotonic()) > 0 and not self._deadline.stopping:
+            self._deadline.wait(min(left_s, _SLICE_S))
 
     def _await_weight(self, weight: int, until: float, *, urgent: bool) -> float:
         """Wait until it is spent; when that was."""
@@ -106,7 +106,7 @@ class Requests:
             if wait_s <= 0:
                 return taken_s
             too_long = time.monotonic() + wait_s > until or (not urgent and wait_s > PATIENT_S)
-            if too_long or self._patience.stopping:
+            if too_long or self._deadline.stopping:
                 raise VenueUnavailable(f"{self.url}: the request weight of this minute is used up")
             self._pause(min(wait_s, _SLICE_S))
 

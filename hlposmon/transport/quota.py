@@ -9,7 +9,6 @@ may wait for long and a heal briefly, in every process. Limits: the venue's API 
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from hlposmon.pacing import MinuteWindow
 from hlposmon.system.shared_memory import WORD_BYTES, SharedWords
@@ -56,11 +55,8 @@ class Quota:
 
     @classmethod
     def shared(cls) -> "Quota":
-        """One that can be handed to children as they are spawned."""
-        return cls(SharedWords("quota", cls.words_needed()))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (_inherited, (self._shared, self.per_minute, self.headroom, self.connections_per_minute))
+        """One that the processes forked afterwards share."""
+        return cls(SharedWords(cls.words_needed()))
 
     def share(self, party: int = 0, clock: Callable[[], float] = time.monotonic) -> "Share":
         if not 0 <= party < PARTIES:
@@ -152,7 +148,3 @@ class Share:
     def opened_s(self) -> float:
         """When the venue last took a connection of anybody."""
         return self.quota.words[_OPENED] / _NS
-
-
-def _inherited(shared: SharedWords, per_minute: int, headroom: int, connections: int) -> Quota:
-    return Quota(shared, per_minute=per_minute, headroom=headroom, connections=connections)

@@ -11,13 +11,13 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import websocket
 
 from hlposmon.errors import VenueUnavailable
 from hlposmon.pacing import Backoff
-from hlposmon.transport.deadline import Errands, Patience
+from hlposmon.transport.deadline import BlockingCalls, Deadline
+from hlposmon.transport.events import Event, Lost, Opened, Received
 from hlposmon.transport.loopback import is_loopback
 from hlposmon.transport.quota import Share
 
@@ -28,35 +28,12 @@ OPEN_DEADLINE_S = 10.0
 MESSAGE_DEADLINE_S = 20.0
 # A venue that takes no connection is tried this often at the least; all processes together are kept
 # within what the venue allows by the common account.
-KNOCK_MAX_S = 2.5
+RECONNECT_MAX_S = 2.5
 # Longer than this over one message at a time: let the loop turn, and go on later.
 _TURN_S = 0.2
 _READ_BYTES = 1 << 16
 # The first byte of a whole text frame, and the length that says that the real one follows in two bytes.
 _FINAL_TEXT, _TWO_BYTES_OF_LENGTH = 0x81, 126
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The connection is up and nothing has been asked for on it yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The connection is gone, or could not be made; the next attempt is in `retry_s` seconds."""
-
-    reason: str
-    retry_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """One whole text message."""
-
-    raw: bytes
-
-
-Event = Opened | Lost | Said
 
 
 class _Connection(websocket.WebSocket):
@@ -158,7 +135,7 @@ class Feed:
         url: str,
         *,
         ping: bytes,
-        patience: Patience,
+        deadline: Deadline,
         ping_after_s: float = 3.0,
         ping_every_s: float = 15.0,
         pong_s: float = 5.0,
@@ -171,12 +148,12 @@ class Feed:
         self.opened = 0
         self._ping, self._clock = ping, clock
         self._ping_after_s, self._ping_every_s, self._pong_s = ping_after_s, ping_every_s, pong_s
-        self._errands = Errands(patience)
+        self._blocking = BlockingCalls(deadline)
         self._backoff = backoff or Backoff(0.5, 30.0)
-        self._knocking = backoff or Backoff(0.5, KNOCK_MAX_S)
+        self._reconnecting = backoff or Backoff(0.5, RECONNECT_MAX_S)
         self._share = share
         # Since when nobody has let us in; None when it was an open connection that was lost.
-        self._shut_out_s: float | None = None
+        self._refused_s: float | None = None
         self._socket: _Connection | None = None
         self._retry_at_s = 0.0
         self._pinged_s = 0.0
@@ -213,7 +190,7 @@ class Feed:
                 raise VenueUnavailable(self._broken)
             raw = self._receive()
             if raw is not None:
-                return Said(raw)
+                return Received(raw)
             self._keep_alive(self._clock())
         except (VenueUnavailable, websocket.WebSocketException, OSError, ValueError) as error:
             return self._lose(str(error) or type(error).__name__)
@@ -231,7 +208,7 @@ class Feed:
             return False
         return True
 
-    def calm(self) -> None:
+    def reset_backoff(self) -> None:
         """All is well on this connection: the next loss is retried soon."""
         self._backoff.reset()
 
@@ -248,7 +225,7 @@ class Feed:
         """Our own time has come, or somebody else was let in since; and the common account has room."""
         if self._share is None:
             return now >= self._retry_at_s
-        is_back = self._shut_out_s is not None and self._share.opened_s > self._shut_out_s
+        is_back = self._refused_s is not None and self._share.opened_s > self._refused_s
         if now < self._retry_at_s and not is_back:
             return False
         wait_s = self._share.connect()
@@ -269,15 +246,15 @@ class Feed:
             return made
 
         try:
-            self._socket = self._errands.within(OPEN_DEADLINE_S, f"connect {self.url}", connect)
+            self._socket = self._blocking.within(OPEN_DEADLINE_S, f"connect {self.url}", connect)
         except (VenueUnavailable, websocket.WebSocketException, OSError, ValueError) as error:
             given_up.set()
             made.shutdown()  # a handshake that still drips ends with it
-            return self._shut_out(str(error) or type(error).__name__)
+            return self._not_connected(str(error) or type(error).__name__)
         self._socket.open(self._clock)
         self._pinged_s = self.heard_s = self._socket.heard_s
-        self._broken = self._shut_out_s = None
-        self._knocking.reset()
+        self._broken = self._refused_s = None
+        self._reconnecting.reset()
         if self._share is not None:
             self._share.opened()
         self.opened += 1
@@ -299,15 +276,15 @@ class Feed:
             self._pinged_s = now
             self._socket.send(self._ping)
 
-    def _shut_out(self, reason: str) -> Lost:
+    def _not_connected(self, reason: str) -> Lost:
         if self._share is not None:
             self._share.failed()
-        self._shut_out_s = self._clock()
-        return self._retry_after(reason, self._knocking.next())
+        self._refused_s = self._clock()
+        return self._retry_after(reason, self._reconnecting.next())
 
     def _lose(self, reason: str) -> Lost:
         self._drop()
-        self._shut_out_s = None
+        self._refused_s = None
         return self._retry_after(reason, self._backoff.next())
 
     def _retry_after(self, reason: str, retry_s: float) -> Lost:

@@ -1,4 +1,4 @@
-"""The one factory of position interfaces, with the second seed's verbs.
+"""Venues by name: the one that the service uses, and the position interfaces that programs ask for.
 
 A venue's optional libraries are imported only when it is asked for. No policy: what to do with a venue
 that failed is the caller's choice.
@@ -9,11 +9,24 @@ from typing import Any
 
 from hlposmon.config import Account
 from hlposmon.config.accounts import plain_address, with_names
-from hlposmon.config.settings import NO_BACKTEST
+from hlposmon.config.settings import MAINNET_API, MAINNET_WS, NO_BACKTEST, TESTNET_API, TESTNET_WS
 from hlposmon.errors import ConfigError, HlposmonError
-from hlposmon.venues.port import PositionInterface
+from hlposmon.transport.deadline import Deadline, NoDeadline
+from hlposmon.transport.quota import Quota, Share
+from hlposmon.venues.port import PositionInterface, Venue
 
-_APIS = {False: "https://api.hyperliquid.xyz", True: "https://api.hyperliquid-testnet.xyz"}
+
+def create_venue(name: str, config: Mapping[str, Any], *, share: Share, deadline: Deadline) -> Venue:
+    """The venue of that name, as the workers use it. `config` is its table of the configuration, of which its
+    URLs are used; requests and connections are counted on `share`, and waiting ends with `deadline`.
+
+    Raises ValueError for a venue that is not known.
+    """
+    build = _BUILDERS.get(name)
+    if build is None:
+        known = ", ".join(_BUILDERS)
+        raise ValueError(f"unsupported venue for position monitoring: {name!r}; known: {known}")
+    return build(config, share, deadline)
 
 
 def create_position_interface(
@@ -25,17 +38,16 @@ def create_position_interface(
     Raises ValueError for a venue or a mode that is not known, ConfigError for a configuration that will not
     do and for a backtest, which has no source yet.
     """
-    build = _BUILDERS.get(venue)
-    if build is None:
-        raise ValueError(
-            f"unsupported venue for position monitoring: {venue!r}; known: {', '.join(_BUILDERS)}"
-        )
+    section = config.get("venues", {}).get(venue, {}) if "venues" in config else config
+    made = create_venue(venue, section, share=Quota().share(), deadline=NoDeadline())
     if execution_mode not in ("live", "backtest"):
         raise ValueError(f"execution_mode is live or backtest, not {execution_mode!r}")
     if execution_mode == "backtest":
         raise ConfigError([f"execution_mode: found {execution_mode!r}, wanted {NO_BACKTEST}"])
-    section = config.get("venues", {}).get(venue, {}) if "venues" in config else config
-    return build(section)
+    accounts = _accounts(section.get("accounts"), f"venues.{venue}.accounts")
+    from hlposmon.venues.positions import LivePositions
+
+    return LivePositions(made, accounts)
 
 
 def get_position_interfaces(
@@ -51,15 +63,17 @@ def get_position_interfaces(
     return found
 
 
-def _hyperliquid(section: Mapping[str, Any]) -> PositionInterface:
-    from hlposmon.venues.hyperliquid.client import HyperliquidPositions
+def _hyperliquid(section: Mapping[str, Any], share: Share, deadline: Deadline) -> Venue:
+    from hlposmon.venues.hyperliquid.venue import Hyperliquid
 
-    api_url = str(section.get("api_url") or _APIS[bool(section.get("testnet", False))])
-    return HyperliquidPositions.at(api_url, _accounts(section.get("accounts")))
+    api_url, ws_url = str(section.get("api_url") or ""), str(section.get("ws_url") or "")
+    if not api_url and not ws_url:  # one that is given alone is not joined by one of another server
+        is_test = bool(section.get("testnet", False))
+        api_url, ws_url = (TESTNET_API, TESTNET_WS) if is_test else (MAINNET_API, MAINNET_WS)
+    return Hyperliquid(api_url, ws_url, share=share, deadline=deadline)
 
 
-def _accounts(rows: Any) -> tuple[Account, ...]:
-    where = "venues.hyperliquid.accounts"
+def _accounts(rows: Any, where: str) -> tuple[Account, ...]:
     if not isinstance(rows, list | tuple) or not rows:
         raise ConfigError([f"{where}: at least one account with an address is wanted"])
     mistakes: list[str] = []
@@ -75,4 +89,4 @@ def _accounts(rows: Any) -> tuple[Account, ...]:
     return accounts
 
 
-_BUILDERS: dict[str, Callable[[Mapping[str, Any]], PositionInterface]] = {"hyperliquid": _hyperliquid}
+_BUILDERS: dict[str, Callable[[Mapping[str, Any], Share, Deadline], Venue]] = {"hyperliquid": _hyperliquid}

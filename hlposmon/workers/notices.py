@@ -4,7 +4,7 @@ import logging
 
 from hlposmon.domain.reports import Notice, NoticeCode
 from hlposmon.supervision.logs import fields
-from hlposmon.workers.outlet import Outlet
+from hlposmon.workers.tracker_link import TrackerLink
 
 log = logging.getLogger(__name__)
 
@@ -12,8 +12,8 @@ log = logging.getLogger(__name__)
 class Notices:
     """One worker's. The tracker forgets them when the worker joins anew."""
 
-    def __init__(self, outlet: Outlet, source: str) -> None:
-        self._outlet, self._source = outlet, source
+    def __init__(self, link: TrackerLink, source: str) -> None:
+        self._link, self._source = link, source
         self._said: dict[tuple[str, NoticeCode], Notice] = {}
         self._ended: set[tuple[str, NoticeCode]] = set()
 
@@ -24,7 +24,7 @@ class Notices:
             return
         self._said[account, code] = notice
         log.warning("notice", extra=fields(account=account, code=code, text=text))
-        self._outlet.put(notice)
+        self._link.put(notice)
 
     def end(self, account: str, code: NoticeCode) -> None:
         """Its cause is gone: that of the process before too, whose last words may have come late."""
@@ -33,9 +33,9 @@ class Notices:
             log.info("notice ended", extra=fields(account=account, code=code))
         if said or (account, code) not in self._ended:
             self._ended.add((account, code))
-            self._outlet.put(Notice(account, code, "", self._source))
+            self._link.put(Notice(account, code, "", self._source))
 
     def repeat(self) -> None:
         """There is a new tracker: it is told all."""
         for notice in self._said.values():
-            self._outlet.put(notice)
+            self._link.put(notice)

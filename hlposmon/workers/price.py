@@ -1,13 +1,13 @@
 """The price worker: mark prices for every coin from the stream, at most one batch each interval.
 
-When the stream is silent, or by configuration, it polls instead: an account's statement implies the
-marks of the coins it holds (positionValue / |szi|) for a weight of 2, where asking for all marks
-costs 20. Prices conflate: a newer one replaces an older one, and none is waited for.
+When the stream is silent, or by configuration, it polls instead: an account's statement has the marks of the
+coins that it holds, and costs a tenth of asking for all marks. Prices conflate: a newer one replaces an older
+one, and none is waited for.
 """
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,20 +16,17 @@ from hlposmon.domain.reports import Marks, Statement, Welcome
 from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import LONGEST_NAP_S, Pulse
-from hlposmon.transport.websocket import Feed, Lost, Opened, Said
-from hlposmon.venues.hyperliquid import payloads as wire
-from hlposmon.venues.hyperliquid.client import HyperliquidInfo
-from hlposmon.workers.outlet import Outlet
+from hlposmon.transport.events import Lost, Opened
+from hlposmon.venues.port import NotUnderstood, PushedPrices, Refused, Venue
+from hlposmon.workers.tracker_link import TrackerLink
 from hlposmon.workers.waiting import Waiter
 
 log = logging.getLogger(__name__)
 
-CHANNEL = "fastAssetCtxs"
 # A stream that has said no price for this long is silent: poll meanwhile. Marks move each 3 s or so.
 SILENT_S = 7.0
 # Polling keeps within this weight a minute, evenly: to use it up at once would leave prices to go stale.
 POLL_WEIGHT = 180
-STATEMENT_WEIGHT = 2
 
 
 class PriceWorker:
@@ -39,23 +36,21 @@ class PriceWorker:
         *,
         accounts: Sequence[Account],
         settings: PriceSettings,
-        feed: Feed | None,
-        info: HyperliquidInfo,
+        venue: Venue,
         queue: Path,
     ) -> None:
-        assert feed is not None or settings.source == "poll", "only polling needs no feed"
-        self._pulse, self._feed, self._info = pulse, feed, info
+        self._pulse, self._client = pulse, venue.client()
+        self._feed = None if settings.source == "poll" else venue.price_feed()
         self._accounts, self._settings = accounts, settings
-        self._outlet = Outlet(queue, pulse, "price", accounts)
-        self._waiter = Waiter(pulse, self._outlet, feed)
-        self._stream = wire.FastMarks()
+        self._link = TrackerLink(queue, pulse, "price", accounts)
+        self._waiter = Waiter(pulse, self._link, self._feed)
         self._known: dict[str, Decimal] = {}
         self._fresh: dict[str, Decimal] = {}
         self._missing: tuple[str, ...] = ()
         self._heard_s = self._streamed_s = 0.0
         self._told_s = 0.0
         self._next_batch_s = self._next_poll_s = 0.0
-        weight = STATEMENT_WEIGHT * len(accounts)
+        weight = self._client.costs.statement * len(accounts)
         self._poll_every_s = max(settings.interval_s, 60 * weight / POLL_WEIGHT)
         self._polling = settings.source == "poll"
         self._began_s = time.monotonic()
@@ -66,56 +61,43 @@ class PriceWorker:
             while not self._pulse.stopping:
                 self._pulse.beat()
                 self._hear_tracker()
-                self._hear_exchange()
+                self._hear_venue()
                 self._poll_if_silent()
                 self._send_batch()
                 self._wait()
         finally:
             if self._feed is not None:
                 self._feed.close()
-            self._info.close()
-            self._outlet.close()
+            self._client.close()
+            self._link.close()
 
     def _hear_tracker(self) -> None:
-        if any(isinstance(ask, Welcome) for ask in self._outlet.poll()):
+        if any(isinstance(ask, Welcome) for ask in self._link.poll()):
             self._fresh = dict(self._known)  # a new tracker knows no price
             self._told_s = 0.0
 
-    def _hear_exchange(self) -> None:
+    def _hear_venue(self) -> None:
         if self._feed is None:
             return
         for _ in range(64):
             match self._feed.next():
+                case PushedPrices():
+                    self._heard_s = self._streamed_s = time.monotonic()
+                    self._missing = ()
+                    self._feed.reset_backoff()
+                case Refused(text=text):
+                    self._warn("the exchange refused", text=text)
+                case NotUnderstood(reason=reason):
+                    # It told changes that are not told again: a new subscription begins with all prices.
+                    self._warn("message not understood", reason=reason)
+                    self._feed.lose(f"a message was not understood: {reason}")
                 case Opened():
                     log.info("prices connected", extra=fields(url=self._feed.url))
-                    self._outlet.connected(self._feed.opened)
-                    self._stream.forget()
-                    self._feed.send(wire.subscription(CHANNEL))
+                    self._link.connected(self._feed.opened)
                 case Lost(reason=reason, retry_s=retry_s):
                     self._warn("prices lost", reason=reason, retry_s=f"{retry_s:.1f}")
-                case Said(raw=raw):
-                    self._said(raw)
-                    continue
                 case None:
-                    pass
-            break
-
-    def _said(self, raw: bytes) -> None:
-        try:
-            message = wire.message(raw)
-            if message.channel == CHANNEL:
-                self._stream.read(message.data)
-                self._heard_s = self._streamed_s = time.monotonic()
-                self._missing = ()
-                if self._feed is not None:
-                    self._feed.calm()
-            elif message.channel == "error":
-                self._warn("the exchange refused", text=message.data)
-        except WireError as error:
-            self._warn("message not understood", reason=error)
-            if self._feed is not None:
-                # It told changes that are not told again: a new subscription begins with all prices.
-                self._feed.lose(f"a message was not understood: {error}")
+                    return
 
     def _take(self, prices: dict[str, Decimal]) -> None:
         self._known.update(prices)
@@ -139,12 +121,13 @@ class PriceWorker:
             self._heard_s = time.monotonic()
             self._missing = tuple(name for name, one in asked.items() if one is None)
             self._take_streamed()
-            self._take(wire.marks_of(statements))
-            self._stream.forget()  # what it says next is newer, whether it has said it before or not
+            self._take(marks_of(statements))
+            if self._feed is not None:
+                self._feed.forget()  # what it says next is newer, whether it has said it before or not
 
     def _ask(self, account: Account, now_s: float) -> Statement | None:
         try:
-            statement = self._info.statement(account, asked_s=now_s, now_ms=0)
+            statement = self._client.statement(account, asked_s=now_s, now_ms=0)
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("prices not polled", account=account.name, reason=error)
             return None
@@ -158,12 +141,14 @@ class PriceWorker:
             return
         self._take_streamed()
         # An empty batch still says that the feed is alive.
-        if self._outlet.put_newest(Marks(self._fresh, self._heard_s, self._missing)):
+        if self._link.put_newest(Marks(self._fresh, self._heard_s, self._missing)):
             self._fresh, self._told_s = {}, self._heard_s
         self._next_batch_s = now_s + self._settings.interval_s
 
     def _take_streamed(self) -> None:
-        prices, unread = self._stream.changed()
+        if self._feed is None:
+            return
+        prices, unread = self._feed.changed()
         for text in unread:
             self._warn("a price was not understood", reason=text)
         self._take(prices)
@@ -180,3 +165,13 @@ class PriceWorker:
 
     def _warn(self, message: str, **values: object) -> None:
         self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)
+
+
+def marks_of(statements: Iterable[Statement]) -> dict[str, Decimal]:
+    """The mark prices that statements imply, exact where the venue's are."""
+    return {
+        position.key: position.mark_price
+        for statement in statements
+        for position in statement.positions
+        if position.mark_price is not None
+    }

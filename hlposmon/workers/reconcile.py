@@ -4,7 +4,7 @@ Every interval, at start, and early when the tracker rings: then all fills since
 names are fetched and handed on first, so that the statement behind them can be held against them, and the
 tracker is told that they were. It is the one that fetches: for feeds that have come up, for gaps and for
 doubts alike, so that what several want at once is asked for once. Where a statement was doubted, what else
-befell the account is asked for too. Once a minute the fills since the last look are fetched anyway: a round
+changed the account is asked for too. Once a minute the fills since the last look are fetched anyway: a round
 trip that no stream brought leaves every size as it was, and only the list of fills can tell. What is rung
 for may use the weight that is kept for heals, and nothing else does. It compares nothing.
 """
@@ -30,12 +30,11 @@ from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.pacing import Backoff
 from hlposmon.supervision.logs import Repeats
 from hlposmon.supervision.loop import LONGEST_NAP_S, Pulse
-from hlposmon.venues.hyperliquid.client import HyperliquidInfo, Page
-from hlposmon.venues.hyperliquid.payloads import UnreadFill
-from hlposmon.workers.elsewhere import Elsewhere
+from hlposmon.venues.port import Page, UnreadFill, Venue
 from hlposmon.workers.identity import Identities
 from hlposmon.workers.notices import Notices
-from hlposmon.workers.outlet import Outlet
+from hlposmon.workers.other_markets import OtherMarkets
+from hlposmon.workers.tracker_link import TrackerLink
 from hlposmon.workers.waiting import Waiter
 
 log = logging.getLogger(__name__)
@@ -87,26 +86,27 @@ class ReconcileWorker:
         *,
         accounts: Sequence[Account],
         interval_s: float,
-        info: HyperliquidInfo,
+        venue: Venue,
         queue: Path,
         look_s: float = LOOK_S,
         reached_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """`reached_s` tells when the venue last took a connection of anybody: then it is not away."""
-        self._pulse, self._info, self._interval_s, self._look_s = pulse, info, interval_s, look_s
+        self._pulse, self._interval_s, self._look_s = pulse, interval_s, look_s
+        self._client = client = venue.client()
         self._reached_s = reached_s
-        self._outlet = Outlet(queue, pulse, "reconcile", accounts)
-        self._waiter = Waiter(pulse, self._outlet)
+        self._link = TrackerLink(queue, pulse, "reconcile", accounts)
+        self._waiter = Waiter(pulse, self._link)
         self._welcomed = False
         self._rounds = {
             account.name: _Round(account, 0.0, Backoff(RETRY_S, RETRY_MAX_S)) for account in accounts
         }
         self._fund_due_s, self._fund_backoff = 0.0, Backoff(FUNDING_AGAIN_S, FUNDING_AGAIN_MAX_S)
         self._repeats = Repeats()
-        self._notices = Notices(self._outlet, pulse.name)
-        self._identities = Identities(accounts, info, self._outlet, self._notices, self._repeats)
-        self._elsewhere = Elsewhere(
-            accounts, info, self._outlet, self._notices, self._repeats, interval_s=interval_s
+        self._notices = Notices(self._link, pulse.name)
+        self._identities = Identities(accounts, client, self._link, self._notices, self._repeats)
+        self._other_markets = OtherMarkets(
+            accounts, client, self._link, self._notices, self._repeats, interval_s=interval_s
         )
 
     def run(self) -> None:
@@ -121,27 +121,27 @@ class ReconcileWorker:
                 asked = False
                 if self._welcomed:
                     self._ask_funding_of_one()
-                    asked = self._identities.ask_one() or self._elsewhere.ask_one()
+                    asked = self._identities.ask_one() or self._other_markets.ask_one()
                 if not asked:
                     self._wait()
         finally:
-            self._info.close()
-            self._outlet.close()
+            self._client.close()
+            self._link.close()
 
     def _hear_tracker(self) -> None:
-        for ask in self._outlet.poll():
+        for ask in self._link.poll():
             if isinstance(ask, Bell):
                 self._rung(ask)
             elif isinstance(ask, Welcome):
                 self._be_welcomed(ask)
-        if self._outlet.fileno() is None:
+        if self._link.fileno() is None:
             self._welcomed = False
 
     def _be_welcomed(self, welcome: Welcome) -> None:
         self._welcomed = True
         self._notices.repeat()
         self._identities.welcome(welcome)
-        self._elsewhere.welcome()
+        self._other_markets.welcome()
         self._fund_due_s = max(self._fund_due_s, time.monotonic() + FUNDING_RETOLD_S)
         for name, round_ in self._rounds.items():  # a new tracker: it needs a statement now
             round_.due_s = 0.0
@@ -163,7 +163,7 @@ class ReconcileWorker:
         if bell.reason is BellReason.MODE:
             self._identities.want_mode(bell.account)
         elif bell.reason in (BellReason.SPOT, BellReason.NOT_WATCHED):
-            self._elsewhere.rung(bell.account, dexes=bell.reason is BellReason.NOT_WATCHED)
+            self._other_markets.rung(bell.account, dexes=bell.reason is BellReason.NOT_WATCHED)
         else:
             round_.urgent = True
         round_.doubted |= bell.reason is BellReason.DOUBT
@@ -185,7 +185,7 @@ class ReconcileWorker:
         try:
             round_.answered = False
             round_.asked_s = asked_s = time.monotonic()
-            statement = self._info.statement(
+            statement = self._client.statement(
                 account,
                 asked_s=asked_s,
                 now_ms=int(time.time() * 1000),
@@ -207,14 +207,14 @@ class ReconcileWorker:
         else:
             round_.backoff.reset()
             round_.due_s = time.monotonic() + self._interval_s
-        if self._outlet.put(statement):
+        if self._link.put(statement):
             if round_.looked_ms is None:
                 round_.look_due_s = time.monotonic() + self._look_s
             if round_.looked_ms is None or (since_ms is not None and since_ms <= round_.looked_ms):
                 round_.looked_ms = statement.time_ms
             if since_ms is not None and since_ms == round_.fills_from_ms:
                 round_.fills_from_ms = round_.fetched_to_ms = None
-        self._elsewhere.look_at_spot(account)
+        self._other_markets.look_at_spot(account)
 
     def _again(self, round_: _Round) -> None:
         round_.failed_s = time.monotonic()
@@ -236,23 +236,23 @@ class ReconcileWorker:
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("fills not fetched", account=round_.account.name, reason=error)
             if round_.fills_from_ms is not None:
-                self._outlet.put(NotFetched(round_.account.name, str(error)))
+                self._link.put(NotFetched(round_.account.name, str(error)))
         return None
 
     def _fetch_wanted(self, round_: _Round, since_ms: int) -> int | None:
         """All fills from then on, told as fetched; None while some of them cannot be read."""
         name = round_.account.name
         asked_s, unread = self._fetch_all(round_, since_ms)
-        if self._outlet.fileno() is None:
+        if self._link.fileno() is None:
             return None  # the tracker is gone, and was not told all
         if unread and round_.unread_tries < UNREAD_TRIES:
             round_.unread_tries, round_.fetched_to_ms = round_.unread_tries + 1, None
-            self._outlet.put(NotFetched(name, unread[0].text))
+            self._link.put(NotFetched(name, unread[0].text))
             return None
         for one in unread:
             at_ms = one.time_ms
             hole = (since_ms, max(since_ms, round_.stated_ms)) if at_ms is None else (at_ms, at_ms)
-            self._outlet.put(Unlisted(name, *hole, one.text))
+            self._link.put(Unlisted(name, *hole, one.text))
             round_.given_up[one] = None
         round_.unread_tries = 0
         self._notices.end(name, NoticeCode.UNREADABLE)  # what was given up is named as lost
@@ -260,19 +260,19 @@ class ReconcileWorker:
         if not round_.stated_ms or hour < round_.stated_ms // HOUR_MS:
             round_.funded_hour = hour if round_.funded_hour is None else min(hour, round_.funded_hour)
             round_.funding_wanted = True
-        self._outlet.put(Fetched(name, since_ms, asked_s))
-        self._ask_what_befell(round_, since_ms)
+        self._link.put(Fetched(name, since_ms, asked_s))
+        self._ask_events(round_, since_ms)
         return since_ms
 
     def _fetch_all(self, round_: _Round, since_ms: int) -> tuple[float, list[UnreadFill]]:
         """When the last page was asked for, and what could not be read."""
         count, asked_s = 0, time.monotonic()
         unread: list[UnreadFill] = []
-        for page in self._info.fills_since(round_.account, round_.fetched_to_ms or since_ms):
+        for page in self._client.fills_since(round_.account, round_.fetched_to_ms or since_ms):
             count += len(page.fills)
             unread += self._not_given_up(round_, page)
             self._hand_on(round_, page)
-            if self._outlet.fileno() is None:
+            if self._link.fileno() is None:
                 break
             if page.fills:
                 round_.fetched_to_ms = page.fills[-1].time_ms
@@ -292,7 +292,7 @@ class ReconcileWorker:
 
     def _look(self, round_: _Round, since_ms: int) -> int | None:
         """A few pages: of an account that trades more than that a minute, a look would cost too much."""
-        pages = self._info.fills_since(round_.account, since_ms, urgent=False)
+        pages = self._client.fills_since(round_.account, since_ms, urgent=False)
         for page in itertools.islice(pages, LOOK_PAGES):
             self._hand_on(round_, page)
             if self._not_given_up(round_, page):
@@ -306,13 +306,13 @@ class ReconcileWorker:
         self._warn("too many fills for a look each minute", account=round_.account.name)
         return None
 
-    def _ask_what_befell(self, round_: _Round, since_ms: int) -> None:
+    def _ask_events(self, round_: _Round, since_ms: int) -> None:
         """Where a statement was doubted: what may be the cause of a drift."""
         if not round_.doubted:
             return
         try:
-            for happened in self._info.ledger_since(round_.account, since_ms):
-                self._outlet.put(happened)
+            for happened in self._client.events_since(round_.account, since_ms):
+                self._link.put(happened)
             self._identities.ask_mode(round_.account)
             round_.doubted = False
         except (VenueUnavailable, VenueRefused, WireError) as error:
@@ -340,7 +340,7 @@ class ReconcileWorker:
         assert round_.funded_hour is not None, "it was stated"
         try:
             since_ms = (round_.funded_hour - 1) * HOUR_MS
-            paid, unread = self._info.fundings_since(round_.account, since_ms, urgent=False)
+            paid, unread = self._client.fundings_since(round_.account, since_ms, urgent=False)
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("funding not asked", account=round_.account.name, reason=error)
             self._fund_due_s = time.monotonic() + self._fund_backoff.next()
@@ -348,14 +348,14 @@ class ReconcileWorker:
         self._fund_backoff.reset()
         for text in unread:
             self._warn("not understood", account=round_.account.name, reason=text)
-        if all(self._outlet.put(each) for each in paid):
+        if all(self._link.put(each) for each in paid):
             round_.funded_hour, round_.funding_wanted = hour, False
 
     def _hand_on(self, round_: _Round, page: Page) -> None:
         self._pulse.beat()
         if page.hole is not None:
-            self._outlet.put(Unlisted(round_.account.name, *page.hole))
-        self._outlet.put_fills(round_.account.name, "fetch", page.fills)
+            self._link.put(Unlisted(round_.account.name, *page.hole))
+        self._link.put_fills(round_.account.name, "fetch", page.fills)
 
     def _warn(self, message: str, **values: object) -> None:
         self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)

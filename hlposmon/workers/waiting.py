@@ -1,38 +1,49 @@
 """How a worker sleeps: until something that it listens to speaks, it is woken, or its time has come."""
 
 import select
+from typing import NamedTuple
 
 from hlposmon.supervision.loop import LONGEST_NAP_S, Pulse
-from hlposmon.transport.websocket import Feed
-from hlposmon.workers.outlet import Outlet
+from hlposmon.venues.port import Connection
+from hlposmon.workers.tracker_link import TrackerLink
 
 # A queue or a connection that is not there yet cannot wake us: look again as soon as this.
 _ABSENT_S = 0.2
 
 
+class Woken(NamedTuple):
+    """Whether the link to the tracker, or the feed, has something; both when time has gone by."""
+
+    link: bool
+    feed: bool
+
+
 class Waiter:
     """One worker's sleep. It polls the queue to the tracker, the feed if there is one, and signals."""
 
-    def __init__(self, pulse: Pulse, outlet: Outlet, feed: Feed | None = None) -> None:
-        self._pulse, self._outlet, self._feed = pulse, outlet, feed
+    def __init__(self, pulse: Pulse, link: TrackerLink, feed: Connection | None = None) -> None:
+        self._pulse, self._link, self._feed = pulse, link, feed
         self._poller = select.poll()
         self._polled: set[int] = set()
 
-    def wait(self, most_s: float, *, for_feed: bool = True) -> None:
+    def wait(self, most_s: float, *, for_feed: bool = True) -> Woken:
         """Sleep for at most `most_s` seconds: less where the feed or a connection to be made needs it, and
         never longer than a beat may take. Without `for_feed` what it says waits in the kernel's buffer."""
         idle_s, feed = min(most_s, LONGEST_NAP_S), self._feed if for_feed else None
-        if self._outlet.fileno() is None or (feed is not None and not feed.is_open):
+        if self._link.fileno() is None or (feed is not None and not feed.is_open):
             idle_s = min(idle_s, _ABSENT_S)
         elif feed is not None:
             idle_s = min(idle_s, feed.wait_s())
         self._poll_what_is_there(feed)
-        ready = self._poller.poll(max(0.0, idle_s) * 1000)
-        if any(fd == self._pulse.wake_fd for fd, _ in ready):
+        ready = {fd for fd, _ in self._poller.poll(max(0.0, idle_s) * 1000)}
+        if self._pulse.wake_fd in ready:
             self._pulse.drain_wake()
+        link_fd, feed_fd = self._link.fileno(), None if feed is None else feed.fileno()
+        is_time = not ready - {self._pulse.wake_fd}
+        return Woken(link=is_time or link_fd is None or link_fd in ready, feed=is_time or feed_fd in ready)
 
-    def _poll_what_is_there(self, feed: Feed | None) -> None:
-        fds = self._pulse.wake_fd, self._outlet.fileno(), feed.fileno() if feed is not None else None
+    def _poll_what_is_there(self, feed: Connection | None) -> None:
+        fds = self._pulse.wake_fd, self._link.fileno(), feed.fileno() if feed is not None else None
         wanted = {fd for fd in fds if fd is not None}
         if wanted != self._polled:
             for fd in self._polled - wanted:

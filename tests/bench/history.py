@@ -1,11 +1,13 @@
-"""What the history costs: `python -m tests.bench.history`. Bytes a fill, microseconds to write and read.
+"""What the history costs: `python -m tests.bench.history`. Bytes a fill, the processor's time to write and
+read.
 
 Ratios within one run count; absolute figures move with the machine. HLPOSMON_FILLS says how many (100 000).
 """
 
 import os
 import random
-import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from decimal import Decimal
@@ -16,8 +18,10 @@ from hlposmon.domain.amounts import exactly
 from hlposmon.domain.changes import Filled
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import Fill, Side
+from hlposmon.history.importer import Importer
 from hlposmon.history.writer import History
-from hlposmon.journal.lines import FIRST_PREV, body_of, checkpoint, event, open_line, seal
+from hlposmon.ipc.queue import accept, listen
+from hlposmon.journal.lines import FIRST_PREV, body_of, checkpoint, event, seal
 
 COINS = 20
 
@@ -68,23 +72,69 @@ def show(name: str, figure: float, unit: str) -> None:
     print(f"{name:<46}{figure:>12.1f} {unit}")
 
 
-def write(folder: Path, lines: list[bytes], batch: int) -> float:
-    """Seconds of the processor and of waiting that writing takes, `batch` lines a transaction."""
-    opened = [(open_line(line), line) for line in lines]
-    history = History(folder, fsync="batch")
-    history.open(0.0, 0)
-    began_s = time.perf_counter()
-    for number, (line, raw) in enumerate(opened, 1):
-        while not history.take(line, "", raw):
-            history.commit(0.0, 0, written_seq=number)
-        if number % batch == 0:
-            history.commit(0.0, 0, written_seq=number)
-    while not history.commit(0.0, 0, written_seq=len(opened)):
-        assert history.failure is None, history.failure
-    spent_s = time.perf_counter() - began_s
-    history.close()
-    assert history.seq == len(opened), history.failure
-    return spent_s
+def bring(journal: Path, state: Path) -> float:
+    """Processor seconds that it takes to bring all of a journal into a new history."""
+    history = History(state, fsync="batch")
+    importer = Importer(journal, history)
+    began_s = time.process_time()
+    while importer.step(time.monotonic(), 0):
+        pass
+    importer.close()
+    assert importer.failure is None, importer.failure
+    return time.process_time() - began_s
+
+
+FOLLOW = """
+import sys
+from pathlib import Path
+from hlposmon.supervision.loop import Pulse
+from hlposmon.workers.history import HistoryWorker
+folder = Path(sys.argv[1])
+HistoryWorker(
+    Pulse.alone("history", signals=True),
+    journal=folder / "journal",
+    state_dir=folder / "state",
+    fsync="batch",
+    queue=folder / "queue",
+).run()
+"""
+
+
+def follow(folder: Path, lines: list[bytes], a_second: int) -> tuple[float, float]:
+    """Processor seconds of a process that follows a journal which grows by so many fills a second; and
+    those of as long a time in which nothing comes."""
+    (folder / "journal").mkdir()
+    listener = listen(folder / "queue")
+    process = subprocess.Popen([sys.executable, "-c", FOLLOW, str(folder)])
+    joined, accepted = None, None
+    with (folder / "journal" / "audit-2026-11-20.jsonl").open("ab", buffering=0) as file:
+        file.write(lines[0])
+        while joined is None:  # it is up, and has found the first line
+            time.sleep(0.05)
+            accepted = accepted or accept(listener)
+            joined = accepted and accepted.get()
+        time.sleep(2)
+        marks = [_spent_s(process.pid)]
+        at_s, step = time.monotonic(), max(1, a_second // 20)
+        for number in range(1, len(lines), step):
+            file.write(b"".join(lines[number : number + step]))
+            at_s += step / a_second
+            time.sleep(max(0.0, at_s - time.monotonic()))
+        time.sleep(2)
+        marks.append(_spent_s(process.pid))
+        time.sleep(len(lines) / a_second)
+        marks.append(_spent_s(process.pid))
+    process.terminate()
+    process.wait()
+    listener.close()
+    with Reader.open(folder / "state" / "history.sqlite3") as reader:
+        assert sum(1 for _ in reader.fills()) == len(lines) - 1
+    return marks[1] - marks[0], marks[2] - marks[1]
+
+
+def _spent_s(pid: int) -> float:
+    """Processor seconds of a process so far, as its scheduler counts them (in nanoseconds)."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def main() -> None:
@@ -93,9 +143,17 @@ def main() -> None:
     show("bytes a fill in the audit journal", sum(map(len, lines)) / count, "bytes")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        show("write, 1 fill a transaction", write(folder / "one", lines[:20_000], 1) / 20_000 * 1e6, "us")
-        shutil.rmtree(folder / "one")
-        show("write, 500 fills a transaction", write(folder, lines, 500) / count * 1e6, "us")
+        for a_second in (20, 200, 1000):
+            (folder / str(a_second)).mkdir()
+            some = lines[: a_second * 20 + 1]
+            busy_s, idle_s = follow(folder / str(a_second), some, a_second)
+            said = f"follow, {a_second} fills a second: 1000 fills"
+            show(said, busy_s / len(some) * 1e6, "ms of processor")
+            show("the same process, idle", idle_s / 20 * 3.6e3, "s of processor an hour")
+        journal = folder / "journal"
+        journal.mkdir()
+        (journal / "audit-2026-11-20.jsonl").write_bytes(b"".join(lines))
+        show("catch up: 1000 fills", bring(journal, folder) / count * 1e6, "ms of processor")
         path = folder / "history.sqlite3"
         show("bytes a fill in the history", path.stat().st_size / count, "bytes")
         with Reader.open(path) as reader:

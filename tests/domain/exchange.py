@@ -363,13 +363,13 @@ class Life:
         )
         held, self._pushed = self._pushed, []
         for said in (first, *held):
-            self._hear(self.book.settle(replace(said, asked_s=self.now_ms / 1000)))
+            self._hear(self.book.reconcile(replace(said, asked_s=self.now_ms / 1000)))
         if self.rng.random() < 0.1:
             self._pushed = [second]
         else:
-            self._hear(self.book.settle(second))
+            self._hear(self.book.reconcile(second))
             if self.rng.random() < 0.05:
-                self._hear(self.book.settle(second))
+                self._hear(self.book.reconcile(second))
 
     def _step(self) -> None:
         self._trade()
@@ -435,7 +435,7 @@ class Life:
             if self.rng.random() < 0.3:
                 for block in road.due(self.now_ms + 500):
                     self._tell(block, heard=True)
-        self._hear(self.book.settle(said))
+        self._hear(self.book.reconcile(said))
 
     def _restart(self) -> None:
         self.restarted += 1

@@ -168,11 +168,11 @@ class Desk:
         asked: float | None = None,
         fetched: float | str | None = None,
     ) -> list[Change]:
-        return self._heard(self.book.settle(statement(text, at=at, asked=asked, fetched=fetched)))
+        return self._heard(self.book.reconcile(statement(text, at=at, asked=asked, fetched=fetched)))
 
     def funded(self, coin: str, received: str, at: float | str) -> list[Change]:
         paid = Funding(ACCOUNT, key(coin), ms(at), Decimal(received), Decimal(1), Decimal("0.0001"))
-        return self._heard(self.book.fund(paid))
+        return self._heard(self.book.apply_funding(paid))
 
     def restarted(self, *, live: bool = True) -> "Desk":
         """A desk that knows only what a checkpoint holds; `live`: a feed has come up since."""
@@ -184,7 +184,7 @@ class Desk:
 
     def befell(self, kind: str, text: str, *coins: str, at: float | str = 0) -> bool:
         keys = tuple(key(coin) for coin in coins)
-        return self.book.happen(Happened(ACCOUNT, ms(at), Happening(kind), text, keys))
+        return self.book.record_event(Happened(ACCOUNT, ms(at), Happening(kind), text, keys))
 
     def unlisted(self, since: float | str, until: float | str, reason: str) -> bool:
         return self.book.unlist(Unlisted(ACCOUNT, ms(since), ms(until), reason))

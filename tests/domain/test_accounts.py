@@ -58,7 +58,8 @@ def test_an_equity_that_falls_to_zero_is_not_shown_until_the_mode_is_known_anew(
     """A change of mode moves all money to where this state does not show it."""
     desk = Desk()
     desk.stated("", at=0)
-    desk.book.settle(replace(statement("", at=5), equity=ZERO))
+    desk.book.reconcile(replace(statement("", at=5), equity=ZERO))
+    assert desk.book.modes_in_doubt() == [ACCOUNT]
     assert desk.book.is_mode_in_doubt(ACCOUNT)
     assert desk.book.account(ACCOUNT).equity is None
     assert "asked again" in desk.book.account(ACCOUNT).equity_reason
@@ -66,7 +67,7 @@ def test_an_equity_that_falls_to_zero_is_not_shown_until_the_mode_is_known_anew(
     desk.book.mode(AccountMode(ACCOUNT, "default", plain=True))
     assert not desk.book.is_mode_in_doubt(ACCOUNT)
     assert desk.book.account(ACCOUNT).equity == 0
-    desk.book.settle(replace(statement("", at=10), equity=ZERO))
+    desk.book.reconcile(replace(statement("", at=10), equity=ZERO))
     assert not desk.book.is_mode_in_doubt(ACCOUNT)
 
 
@@ -123,7 +124,7 @@ def test_an_account_is_settled_once_all_places_were_looked_at():
 def test_an_account_that_holds_nothing_is_settled_once_its_role_is_known():
     """An unknown address answers like an account that is flat."""
     desk = Desk()
-    desk.book.settle(replace(statement(""), equity=ZERO))
+    desk.book.reconcile(replace(statement(""), equity=ZERO))
     desk.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ()))
     desk.book.not_watched(NotWatched(ACCOUNT, Place.DEXES, ()))
     assert "knows its address" in desk.book.account(ACCOUNT).unsettled
@@ -150,7 +151,7 @@ def unread(text: str, *coins: str, at: float) -> Statement:
 
 def test_a_row_that_could_not_be_read_says_nothing_of_its_coin_and_the_others_count():
     desk = book_of("BTC long 1 @ 100, ETH long 2 @ 10")
-    desk.book.settle(unread("ETH long 2 @ 10", "BTC", at=5))
+    desk.book.reconcile(unread("ETH long 2 @ 10", "BTC", at=5))
 
     assert desk.judged("ETH") == ("proven", None)
     verdict, reason = desk.judged("BTC")
@@ -162,7 +163,7 @@ def test_a_row_that_could_not_be_read_says_nothing_of_its_coin_and_the_others_co
 
 def test_a_row_that_could_not_be_read_in_the_first_statement_is_no_flat_coin():
     desk = Desk()
-    desk.book.settle(unread("ETH long 2 @ 10", "BTC", at=0))
+    desk.book.reconcile(unread("ETH long 2 @ 10", "BTC", at=0))
     desk.told(fill("tid=1 buy 1 BTC @ 100 from 3 at 1"))
     assert desk.size("ETH") == 2
     account = desk.judged_account()
@@ -176,7 +177,7 @@ def test_a_row_that_could_not_be_read_in_the_first_statement_is_no_flat_coin():
 @pytest.mark.parametrize("role", ["missing", "agent"])
 def test_an_address_without_an_account_has_no_equity_and_not_zero(role):
     desk = Desk()
-    desk.book.settle(replace(statement(""), equity=ZERO))
+    desk.book.reconcile(replace(statement(""), equity=ZERO))
     desk.book.role(AccountRole(ACCOUNT, role))
     account = desk.book.account(ACCOUNT)
 
@@ -197,7 +198,7 @@ def test_of_a_feed_that_is_wanted_no_more_nothing_counts():
 
 def test_what_was_never_read_is_no_position_and_makes_the_account_partly_unread():
     desk = Desk()
-    desk.book.settle(unread("ETH long 2 @ 10", "BTC", at=0))
+    desk.book.reconcile(unread("ETH long 2 @ 10", "BTC", at=0))
     assert desk.book.is_partly_unread(ACCOUNT)
     assert [view.key for view in desk.book.views(ACCOUNT)] == [key("ETH")]
 

@@ -69,8 +69,8 @@ def test_fills_of_a_stranger_are_nothing_to_the_book():
     book = Book(["main"])
 
     assert book.apply(Fills("other", "feed", (fill("buy 1 BTC @ 1"),))) == []
-    assert book.settle(Statement("other", "hyperliquid", 1, 1.0, ())) == []
-    assert book.fund(Funding("other", key("BTC"), 1, Decimal(1), Decimal(1), Decimal(0))) == []
+    assert book.reconcile(Statement("other", "hyperliquid", 1, 1.0, ())) == []
+    assert book.apply_funding(Funding("other", key("BTC"), 1, Decimal(1), Decimal(1), Decimal(0))) == []
     assert not book.notice(Notice("other", NoticeCode.UNREADABLE, "?"))
     assert not book.not_watched(NotWatched("other", Place.SPOT, ("HYPE",)))
     book.mode(AccountMode("other", "default", plain=True))
@@ -219,7 +219,7 @@ def test_a_late_round_trip_does_not_undo_funding():
 
 
 def test_what_waits_stays_bounded_and_can_come_again(monkeypatch):
-    monkeypatch.setattr("hlposmon.domain.fillchain.WAITING_FILLS", 3)
+    monkeypatch.setattr("hlposmon.domain.ledger.WAITING_FILLS", 3)
     desk = book_of("")
     fills = chain("BTC 0: " + " ".join(["+1@100"] * 8))
     desk.told(*fills[1:])
@@ -231,7 +231,7 @@ def test_what_waits_stays_bounded_and_can_come_again(monkeypatch):
 
 
 def test_what_waits_and_is_older_than_all_that_is_remembered_can_be_let_go(monkeypatch):
-    monkeypatch.setattr("hlposmon.domain.fillchain.WAITING_FILLS", 3)
+    monkeypatch.setattr("hlposmon.domain.ledger.WAITING_FILLS", 3)
     desk = book_of("")
     fills = [fill(f"tid={n} buy 1 BTC @ 100 from {n} at {400 + n / 100 if n else 2}") for n in range(1200)]
     desk.told(fills[0])
@@ -962,7 +962,7 @@ def test_a_mark_that_a_statement_implies_counts_where_the_price_feed_is_quiet():
 
     def implied(mark: str, asked_s: float) -> Decimal | None:
         stated = (StatedPosition(key("BTC"), Decimal(1), Decimal(100), mark_price=Decimal(mark)),)
-        desk.book.settle(Statement("main", "hyperliquid", told[0].time_ms + 60_000, asked_s, stated))
+        desk.book.reconcile(Statement("main", "hyperliquid", told[0].time_ms + 60_000, asked_s, stated))
         return desk.view().mark
 
     assert implied("150", 1010.0) == 100  # the feed was heard just now
@@ -983,7 +983,7 @@ def test_margin_and_liquidation_price_are_of_the_stated_size():
         liquidation_price=Decimal(8),
         leverage=Decimal(7),
     )
-    desk.book.settle(Statement("main", "hyperliquid", told[0].time_ms + 60_000, 2e9, (one,)))
+    desk.book.reconcile(Statement("main", "hyperliquid", told[0].time_ms + 60_000, 2e9, (one,)))
     assert (desk.view().margin_used, desk.view().liquidation_price, desk.view().leverage) == (9, 8, 7)
 
     desk.told(fill("tid=9 sell 3 BTC @ 100 from 1 at 90"))

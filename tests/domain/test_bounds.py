@@ -10,8 +10,7 @@ from decimal import Decimal
 
 import pytest
 
-from hlposmon.domain.fillchain import RECENT_FILLS
-from hlposmon.domain.holding import Holding
+from hlposmon.domain.ledger import RECENT_FILLS, Ledger
 from hlposmon.domain.reports import Fill
 from tests.domain.language import ACCOUNT, Desk, book_of, fill, key
 
@@ -42,8 +41,8 @@ def flow(count: int, *, step_ms: int, first: int = 0) -> list[Fill]:
     return made
 
 
-def holding_of(desk: Desk) -> Holding:
-    return desk.book._accounts[ACCOUNT].lines[key("BTC")].holding
+def ledger_of(desk: Desk) -> Ledger:
+    return desk.book._accounts[ACCOUNT].scopes[""].lines[key("BTC")].ledger
 
 
 def per_fill_us(began: float, count: int) -> float:
@@ -58,8 +57,8 @@ def test_what_is_remembered_stays_bounded(count, step_ms):
         for one in flow(5000, step_ms=step_ms, first=first):
             desk.told(one)
         desk.said.clear()
-        holding = holding_of(desk)
-        sizes.append((len(holding.applied), len(holding._seen), len(holding._held), len(holding.waiting)))
+        ledger = ledger_of(desk)
+        sizes.append((len(ledger.applied), len(ledger._seen), len(ledger._included), len(ledger.waiting)))
 
     assert max(size[0] for size in sizes) <= RECENT_FILLS
     assert max(size[1] for size in sizes) <= RECENT_FILLS + 2000

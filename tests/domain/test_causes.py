@@ -2,10 +2,10 @@
 
 import pytest
 
-from hlposmon.domain.account import KEPT_HAPPENINGS
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Drift
 from hlposmon.domain.reports import Happened, Happening, Unlisted
+from hlposmon.domain.scope import KEPT_EVENTS
 from tests.domain.language import Desk, book_of, chain, kinds, ms
 
 HORIZON = "the exchange lists only the newest 10 000 fills"
@@ -134,7 +134,7 @@ def test_what_befell_is_news_once_and_only_the_newest_is_kept():
     assert not desk.befell("transfer", "deposit of 1 USDC", at=1)
     assert desk.unlisted(1, 2, HORIZON)
     assert not desk.unlisted(1, 2, HORIZON)
-    for at in range(2, KEPT_HAPPENINGS + 2):
+    for at in range(2, KEPT_EVENTS + 2):
         desk.befell("transfer", "deposit of 1 USDC", at=at)
 
     assert desk.befell("transfer", "deposit of 1 USDC", at=1)
@@ -143,5 +143,5 @@ def test_what_befell_is_news_once_and_only_the_newest_is_kept():
 def test_what_befalls_a_stranger_is_nothing_to_the_book():
     book = Book(["main"])
 
-    assert not book.happen(Happened("other", ms(1), Happening.TRANSFER, "?"))
+    assert not book.record_event(Happened("other", ms(1), Happening.TRANSFER, "?"))
     assert not book.unlist(Unlisted("other", ms(1), ms(2), "?"))

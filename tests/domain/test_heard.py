@@ -230,7 +230,7 @@ def test_a_first_push_that_differs_is_doubted_at_once():
     desk.heard(*chain("BTC 0: at 9 +1@100"))
     said = replace(statement("BTC long 3 @ 100", at=10), pushed=True)
 
-    assert kinds(desk.book.settle(said)) == ["Filled", "Doubt"]
+    assert kinds(desk.book.reconcile(said)) == ["Filled", "Doubt"]
     assert desk.judged()[0] == "unproven"
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hlposmon.domain.book import Book
+from hlposmon.domain.changes import whose
 from hlposmon.domain.reports import FeedState, Fills, Marks, StatedPosition, Statement
 from hlposmon.domain.verdict import Age, Freshness
 from hlposmon.domain.views import View
@@ -54,7 +55,7 @@ def statements(draw) -> Report:
         pushed=draw(st.booleans()),
         unread={key(coin): "odd" for coin in unread},
     )
-    return lambda book: book.settle(said)
+    return lambda book: book.reconcile(said)
 
 
 @st.composite
@@ -170,11 +171,21 @@ def test_after_a_drift_fills_are_known_up_to_the_last_of_another_coin():
     assert desk.book.high_water_ms(ACCOUNT) == ms(295)
 
 
+def test_every_change_says_whose_it_is():
+    desk = book_of("BTC long 1 @ 100", at=0)
+    desk.judged()
+    desk.told(fill("tid=1 buy 1 BTC @ 1 from 1 at 1"), fill("tid=2 buy 1 BTC @ 1 from 4 at 2"))
+    desk.funded("BTC", "1", 3600)
+
+    assert {kind.__name__ for kind in map(type, desk.said)} == {"VerdictChanged", "Filled", "Gap", "Funded"}
+    assert {whose(change) for change in desk.said} == {(ACCOUNT, key("BTC"))}
+
+
 def test_a_mark_reaches_every_account_that_holds_the_coin():
     book = Book(ACCOUNTS)
     for name in ACCOUNTS:
         held = StatedPosition(key("BTC"), Decimal(1), Decimal(10))
-        book.settle(Statement(name, "hyperliquid", ms(0), 0.0, (held,)))
+        book.reconcile(Statement(name, "hyperliquid", ms(0), 0.0, (held,)))
     price = {key("BTC"): Decimal(11), key("ETH"): Decimal(5)}
 
     assert book.mark(Marks(price, 1.0)) == [(name, key("BTC")) for name in ACCOUNTS]

@@ -11,7 +11,7 @@ from tests.domain.language import ACCOUNT, Desk, book_of, chain, fill, key, kind
 
 def push(desk: Desk, text: str, *, at: float, heard: float | None = None, equity: str = "1000"):
     said = statement(text, at=at, asked=at if heard is None else heard)
-    return desk._heard(desk.book.settle(replace(said, pushed=True, equity=Decimal(equity))))
+    return desk._heard(desk.book.reconcile(replace(said, pushed=True, equity=Decimal(equity))))
 
 
 def quiet(text: str) -> Desk:

@@ -19,6 +19,7 @@ from hlposmon.domain.position import Position
 from hlposmon.domain.reports import AccountMode, FeedState, Fill, Fills, Side, StatedPosition, Statement
 from hlposmon.venues.hyperliquid import payloads as wire
 from hlposmon.venues.hyperliquid.client import PLAIN_MODES
+from hlposmon.workers.price import marks_of
 from tests.captures import answered, captured, needs_captures
 from tests.domain.language import ACCOUNT, Desk, key, kinds
 from tests.venues.hyperliquid.payloads import US, printed
@@ -190,7 +191,7 @@ def test_a_book_that_begins_with_the_statement_takes_what_came_after_it_and_noth
 ):
     """However the page comes: whole or in pieces, newest first or oldest first."""
     book = watched()
-    book.settle(stated)
+    book.reconcile(stated)
     given = fills[::-1] if backwards else fills
     changes = [change for at in range(0, len(given), count) for change in told(book, given[at : at + count])]
     filled = [change.fill for change in changes if isinstance(change, Filled)]
@@ -205,7 +206,7 @@ def test_a_book_that_begins_with_the_statement_takes_what_came_after_it_and_noth
 def test_a_book_that_has_waited_for_its_first_statement_comes_to_the_same(fills, stated):
     book = watched()
     told(book, fills[::-1])
-    changes = book.settle(stated)
+    changes = book.reconcile(stated)
 
     assert not [change for change in changes if isinstance(change, Gap | Doubt | Drift)]
     assert sizes_of(book) == sizes_at_the_end(fills, stated)
@@ -238,14 +239,14 @@ def minutes_before(fills, stated) -> Statement:
 def test_a_book_that_was_there_before_agrees_with_the_statement_in_sizes_and_entries(fills, stated):
     """191 fills of 17 coins later, flips among them, it differs from none of the 44 positions."""
     book = watched()
-    book.settle(minutes_before(fills, stated))
+    book.reconcile(minutes_before(fills, stated))
     so_far = [one for one in fills if one.time_ms <= stated.time_ms]
     changes = told(book, so_far)
 
     assert kinds(changes) == ["Filled"] * 191
     assert {change.effect for change in changes} == {"added", "reduced", "flipped"}
     assert sizes_of(book) == {one.key: one.size for one in stated.positions}
-    assert book.settle(stated) == []
+    assert book.reconcile(stated) == []
     for one in stated.positions:
         ours = book.view(ACCOUNT, one.key).position.entry_price
         assert abs(ours - one.entry_price) <= one.tolerance
@@ -254,8 +255,8 @@ def test_a_book_that_was_there_before_agrees_with_the_statement_in_sizes_and_ent
 def test_payments_that_come_newest_first_and_twice_are_booked_once_each(stated):
     paid, _ = wire.fundings(captured(f"{GATEWAY}/userFunding_first_250.json"), ACCOUNT)
     book = watched()
-    book.settle(replace(stated, time_ms=paid[-1].time_ms - 3_600_000))
-    changes = [change for one in [*paid, *reversed(paid)] for change in book.fund(one)]
+    book.reconcile(replace(stated, time_ms=paid[-1].time_ms - 3_600_000))
+    changes = [change for one in [*paid, *reversed(paid)] for change in book.apply_funding(one)]
     received = {view.key: view.position.funding for view in book.views()}
 
     assert [type(change) for change in changes] == [Funded] * 132
@@ -291,7 +292,7 @@ def begun(fills: list[Fill], stated: Statement) -> Book:
     firsts = [coin[0] for coin in by_coin(fills) if coin[0].start_position]
     positions = tuple(StatedPosition(one.key, one.start_position, one.price) for one in firsts)
     book = watched()
-    book.settle(replace(stated, time_ms=fills[0].time_ms - 60_000, positions=positions))
+    book.reconcile(replace(stated, time_ms=fills[0].time_ms - 60_000, positions=positions))
     return book
 
 
@@ -336,7 +337,7 @@ def test_a_statement_of_large_sizes_agrees_though_it_is_printed_with_noise(rows,
     assert len(noisy) == 9
     assert large.unread == {}
     assert ours == {one.key: one.size for one in large.positions if one.key in ours}
-    assert wire.marks_of([large]) == wire.marks_of([stated])
+    assert marks_of([large]) == marks_of([stated])
 
 
 # ------------------------------------------------------------------ an account in portfolio margin
@@ -345,7 +346,7 @@ def test_a_statement_of_large_sizes_agrees_though_it_is_printed_with_noise(rows,
 def test_the_equity_of_a_real_account_in_portfolio_margin_is_not_known_and_its_positions_are():
     capture = captured("lifi-perps-sdk/portfolio_margin.json")
     book = watched()
-    book.settle(wire.statement(capture["clearinghouseState"], ACCOUNT, asked_s=0.0, now_ms=0))
+    book.reconcile(wire.statement(capture["clearinghouseState"], ACCOUNT, asked_s=0.0, now_ms=0))
     mode = wire.abstraction(capture["userAbstraction"])
     book.mode(AccountMode(ACCOUNT, mode, mode in PLAIN_MODES, f"account mode {mode}"))
     view = book.account(ACCOUNT)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hlposmon.domain import rendering
 from hlposmon.domain.position import Position
-from hlposmon.domain.rendering import Rendered, Renderer
+from hlposmon.domain.rendering import Rendered, Renderer, Sums
 from hlposmon.domain.reports import Fill, Side
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import View
@@ -62,7 +62,7 @@ FLAT = view("0", "0", None)
 def test_totals_add_up_flat_positions_too():
     views = [view(), view("-2", "-200", "90", key="hyperliquid:Perp:ETH", realized="7"), FLAT]
 
-    assert rendering.totals(views) == {
+    assert Sums(views).shown() == {
         "active_positions": 2,
         "total_exposure": "7830.00",
         "total_pnl": "140.72",  # 125 + 20 + 7 - 3 * 3.76
@@ -71,17 +71,17 @@ def test_totals_add_up_flat_positions_too():
         "fees": "11.28",
         "funding": "0.00",
     }
-    assert rendering.totals([])["total_pnl"] == "0.00"
+    assert Sums().shown()["total_pnl"] == "0.00"
 
 
 def test_sums_over_an_account_that_is_not_stated_yet_are_unknown_and_not_zero():
-    totals = rendering.totals([FLAT], is_stated=False)
+    totals = Sums([FLAT]).shown(is_stated=False)
 
     assert totals == {name: 0 if name == "active_positions" else None for name in totals}
 
 
 def test_while_a_position_has_no_mark_the_sums_that_need_one_are_unknown_and_not_zero():
-    totals = rendering.totals([view(), view(mark=None, realized="7")])
+    totals = Sums([view(), view(mark=None, realized="7")]).shown()
     sums = {key: totals[key] for key in ("total_exposure", "total_pnl", "unrealized_pnl")}
 
     assert sums == dict.fromkeys(sums)
@@ -218,3 +218,19 @@ def test_what_is_not_known_is_shown_as_nothing():
     assert [
         show(None) for show in (rendering.number, rendering.entry, rendering.money, rendering.time_text)
     ] == [None] * 4
+
+
+def test_what_is_open_is_listed_and_flat_ones_while_they_are_in_doubt():
+    assert rendering.is_listed(view())
+    assert not rendering.is_listed(FLAT)
+    assert rendering.is_listed(replace(FLAT, in_doubt=True))
+    assert rendering.is_listed(replace(FLAT, verdict=Verdict.DRIFT))
+
+
+def test_sums_of_parts_are_those_of_the_whole():
+    views = [view(), view("-2", "-200", "90", realized="7"), FLAT, view(mark=None, fees="1")]
+    for at in range(len(views) + 1):
+        whole = Sums(views[:at])
+        whole.add(Sums(views[at:]))
+
+        assert whole.shown() == Sums(views).shown()

@@ -63,7 +63,7 @@ def statements(draw) -> Step:
         said = replace(made, positions=held(short, made)) if as_it_is else made
         for view in long.book.views():
             long.funded(view.key.split(":")[2], "0", 7200 + len(long.said))
-        return short.book.settle(said), long.book.settle(said)
+        return short.book.reconcile(said), long.book.reconcile(said)
 
     return step
 

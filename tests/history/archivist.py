@@ -4,16 +4,17 @@ import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from hlposmon.domain.changes import Filled
 from hlposmon.domain.position import Effect, Position
 from hlposmon.domain.reports import Fill, Side
 from hlposmon.domain.views import Memory
+from hlposmon.history.importer import Importer
 from hlposmon.history.writer import History
 from hlposmon.journal.lines import Recovered, body_of, checkpoint, event
 from hlposmon.journal.writer import Journal
-from hlposmon.tracker.archive import Archive
+from hlposmon.tracker.recovery import recover
 from tests.journal.clerk import remembered
 
 BTC = "hyperliquid:Perp:BTC"
@@ -43,7 +44,8 @@ def fill(number: int, *, time_ms: int, key: str = BTC, **more) -> Fill:
 
 
 class Clerk:
-    """`number` is the size of the one position after the last fill."""
+    """Writes one fill after the other to a journal, as the tracker does, and brings it into a history, as the
+    history's process does. `number` is the size of the one position after the last fill."""
 
     made: ClassVar[list["Clerk"]] = []
 
@@ -53,31 +55,32 @@ class Clerk:
         self.now_ms, self.now_s, self.mode = now_ms, 1000.0, mode
         self.number = 0
         self.last: Memory | None = None
+        self.journal = Journal(self.log, fsync=fsync, checkpoint=self.checkpoint)
+        self.found: Recovered = recover(self.journal, self.state, now_ms).found
         self.history = History(self.state, fsync=fsync)
-        self.journal = Journal(
-            self.log,
-            fsync=fsync,
-            checkpoint=self.checkpoint,
-            sealed=self.history.take,
-            kept_seq=lambda: self.history.seq,
-        )
-        self.archive = Archive(self.journal, self.history, beat=lambda: None)
-        self.found: Recovered = self.archive.recover(self.now_s, now_ms)
+        self.importer = Importer(self.journal.folder, self.history)
         for memory in self.found.memories.values():
             self.last, self.number = memory, int(memory.position.size)
             self.now_ms = max(now_ms, *(identity[0] for identity in memory.seen))
 
     def start(self) -> None:
         """As the tracker does when it has told its book."""
-        self.journal.append(event("start", now_ms=self.now_ms, mode=self.mode, accounts={}), self.now_ms)
+        if self.journal.missing is not None:
+            first, last = self.journal.missing
+            self.say("rejoined", first=first, last=last)
+        self.say("start", mode=self.mode, accounts={})
         self.journal.append_checkpoint(self.now_ms)
         self.commit()
 
-    def checkpoint(self):
+    def say(self, kind: str, **facts: Any) -> None:
+        self.journal.append(event(kind, now_ms=self.now_ms, **facts), self.now_ms)
+
+    def checkpoint(self) -> dict[str, Any]:
         memories = [self.last] if self.last else []
         return checkpoint(memories, {"main": NOON}, {"main": ADDRESS}, mode=self.mode)
 
-    def write(self, count: int = 1, *, commit: bool = True) -> None:
+    def journals(self, count: int = 1) -> None:
+        """So many fills, in the journal alone."""
         for _ in range(count):
             self.number += 1
             self.now_ms += 1
@@ -87,21 +90,49 @@ class Clerk:
             assert body is not None
             self.last = remembered(self.last, made, position)
             self.journal.append(body, self.now_ms)
-        if commit:
-            self.commit()
+        self.now_s += 2
+        self.journal.commit(self.now_s)
+
+    def write(self, count: int = 1) -> None:
+        """So many fills, and a look of the history at the journal."""
+        self.journals(count)
+        self.look()
 
     def commit(self, later_s: float = 2.0) -> None:
         self.now_s += later_s
-        self.archive.commit(self.now_s, self.now_ms)
+        self.journal.commit(self.now_s)
+        self.look()
+
+    def look(self) -> None:
+        """The history's process looks at the journal once; what it says, the tracker journals."""
+        while self.importer.step(self.now_s, self.now_ms):
+            pass
+        for kind, facts in self.importer.take_remarks():
+            self.say(kind.value, **facts)
 
     def follow(self) -> None:
         """Until the history has all that the journal has."""
         deadline = time.monotonic() + 60
         while self.history.seq < self.journal.seq:
-            assert time.monotonic() < deadline, self.history.failure
-            self.now_s += 2
-            self.archive.commit(self.now_s, self.now_ms)
-            self.archive.follow(self.now_s, self.now_ms)
+            assert time.monotonic() < deadline, self.importer.failure
+            self.commit()
 
     def close(self) -> None:
-        self.archive.close(self.now_s + 5, self.now_ms)
+        """The tracker ends, and then the history's process."""
+        self.journal.close()
+        self.now_s += 5
+        while self.importer.step(self.now_s, self.now_ms):
+            pass
+        self.importer.close()
+
+    @classmethod
+    def ends_all(cls) -> None:
+        """Let go of all that were made, at the end of a test."""
+        while cls.made:
+            one = cls.made.pop()
+            one.journal.close()
+            one.dies()
+
+    def dies(self) -> None:
+        """Both are killed: nothing is closed in order."""
+        self.history._shut()

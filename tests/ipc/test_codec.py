@@ -24,6 +24,9 @@ from hlposmon.domain.reports import (
     Happened,
     Happening,
     Heard,
+    HistoryEvent,
+    HistoryRemark,
+    HistoryState,
     Joined,
     Left,
     Live,
@@ -96,6 +99,12 @@ STATEMENT = st.builds(
 TEXTS = st.lists(TEXT, max_size=3).map(tuple)
 WORDS = st.dictionaries(TEXT, TEXT, max_size=3)
 EVERY = {
+    HistoryState: st.builds(HistoryState, seq=MS, failure=st.none() | TEXT),
+    HistoryRemark: st.builds(
+        HistoryRemark,
+        event=st.sampled_from(HistoryEvent),
+        facts=st.dictionaries(TEXT, st.none() | TEXT | MS | st.lists(TEXT)),
+    ),
     Fills: st.builds(
         Fills,
         account=TEXT,

@@ -10,6 +10,7 @@ from hlposmon.domain.reports import Fill, Side
 from hlposmon.domain.views import Memory, window_ms
 from hlposmon.errors import WireError
 from hlposmon.journal.lines import FIRST_PREV, body_of, checkpoint, open_line
+from hlposmon.journal.reader import lines_after
 from hlposmon.journal.writer import Journal
 
 BTC = "hyperliquid:Perp:BTC"
@@ -71,6 +72,10 @@ class Clerk:
     def commit(self, later_s=2.0):
         self.now_s += later_s
         return self.journal.commit(self.now_s)
+
+    def lines_behind(self, seq, damaged=lambda _name, _reason: None):
+        """The lines of the files behind a number, in order."""
+        return [line for line, _, _ in lines_after(self.folder / "trading", seq, damaged)]
 
     def sizes(self):
         """The sizes that the fill lines hold, in the order of the files."""

@@ -198,3 +198,14 @@ def test_descriptors_and_threads_are_given_back(tmp_path):
 
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
     assert set(threading.enumerate()) <= threads
+
+
+def test_the_thread_is_woken_once_for_all_that_was_written_in_an_interval(tmp_path, disk):
+    clerk = Clerk(tmp_path, fsync="batch")
+    for _ in range(300):
+        clerk.write(1, commit=False)
+        clerk.commit(0.01)  # a hundred batches of fills a second
+    until(clerk, lambda: disk.synced and disk.synced[-1] == size(tmp_path))
+    clerk.journal.close()
+
+    assert len(disk.synced) <= 6

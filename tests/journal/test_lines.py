@@ -81,7 +81,7 @@ class Teller:
             if size
         )
         first = not self.book.is_stated("main")
-        changes = self.book.settle(
+        changes = self.book.reconcile(
             Statement(
                 "main", "hyperliquid", self.now_ms, self.asked_s, positions, fills_from_ms=fills_from_ms
             )
@@ -94,7 +94,7 @@ class Teller:
     def pay(self, key):
         self.now_ms += 1000
         paid = Funding("main", key, self.now_ms, Decimal("-0.25"), Decimal(1), Decimal("0.0000125"))
-        return self.tell(self.book.fund(paid))
+        return self.tell(self.book.apply_funding(paid))
 
     def ghost(self, key, size):
         self.sizes[key] = Decimal(size)

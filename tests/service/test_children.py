@@ -43,7 +43,7 @@ def _what_each_is_given(specs: list[ChildSpec]) -> dict[str, tuple[object, ...]]
     [
         (lambda s: s, set()),
         (lambda s: replace(s, stream=StreamSettings(s.stream.min_pnl_change * 2)), set()),
-        (lambda s: replace(s, audit=AuditSettings("off")), set()),
+        (lambda s: replace(s, audit=AuditSettings("off")), {"history"}),
         (lambda s: replace(s, prices=PriceSettings(2.0)), {"price"}),
         (lambda s: replace(s, reconcile=ReconcileSettings(30.0)), {"reconcile"}),
         (lambda s: _venue(s, max_users=9), {"fill", "fill-2"}),
@@ -62,5 +62,5 @@ def test_a_reload_gives_something_else_only_to_those_that_use_it(
         before = _what_each_is_given(here.specs())
         after = _what_each_is_given(here.reload(change(settings)))
 
-    assert set(before) == WORKERS
+    assert set(before) == {*WORKERS, "history"}
     assert {name for name in after if after[name] != before.get(name)} == concerned

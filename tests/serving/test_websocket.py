@@ -8,7 +8,7 @@ from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 
-from hlposmon.serving.messages import text_frame
+from hlposmon.serving.frames import binary_frame, payload_of, text_frame
 from tests.clock import awake_s
 
 Hosts = Callable[..., Any]
@@ -299,3 +299,13 @@ def test_a_paused_peer_that_went_away_is_noticed(host: Hosts) -> None:
 
     assert here.server.peers == 1
     assert not other.ended
+
+
+@pytest.mark.parametrize("length", [0, 1, 125, 126, 127, 65_535, 65_536, 70_000])
+def test_a_frame_is_the_one_that_wsproto_makes_and_gives_its_payload_back(length):
+    payload = b"x" * length
+    protocol = Connection(ConnectionType.SERVER)
+
+    assert text_frame(payload) == protocol.send(TextMessage(data=payload.decode()))
+    assert binary_frame(payload) == protocol.send(BytesMessage(data=payload))
+    assert payload_of(text_frame(payload)) == payload

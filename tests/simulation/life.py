@@ -334,10 +334,6 @@ class Life:
             self.states.add("disk refused to write")
         if shell.journal.backlog:
             self.states.add("lines waited for the disk")
-        for remark in shell.records.remarks:
-            if "sync" in remark:
-                self.states.add("disk refused to sync, and was written again")
-        shell.records.remarks.clear()
         self._days.add(self.time.now.ms // DAY_MS)
 
     def _trace_steps(self, shell: Shell) -> None:
@@ -476,8 +472,11 @@ class Life:
             # What lines were lost of, and is listed no more, is told by nobody.
             told = self.witness.told if self.plan.horizon is None else set()
             self.wrong += (f"never journalled: {fill_text(fill)}" for fill in audit.missing(told))
-        for _ in range(sum(line["type"] == "torn" for line in audit.lines)):
-            self.states.add("half a line, marked")
+        for line in audit.lines:
+            if line["type"] == "torn":
+                self.states.add("half a line, marked")
+            elif line["type"] == "resynced":
+                self.states.add("disk refused to sync, and was written again")
         if len(self._days) > 1:
             self.states.add("day turned")
         self.journal = b"".join(

@@ -14,7 +14,7 @@ from typing import Any
 from hlposmon.api.publisher import Publisher
 from hlposmon.api.subscribers import Listener, Subscribers
 from hlposmon.domain.rendering import Renderer
-from hlposmon.domain.reports import Ask, Bell, Joined, Left, Marks, Report, Statement
+from hlposmon.domain.reports import Ask, Bell, Joined, Left, Marks, Report
 from hlposmon.domain.views import View
 from hlposmon.engine.effects import Effect, Now
 from hlposmon.engine.engine import Engine, Watched
@@ -23,7 +23,9 @@ from hlposmon.journal.lines import Recovered, checkpoint, event
 from hlposmon.journal.writer import Journal
 from hlposmon.metrics.measures import Counts
 from hlposmon.text import loads
+from hlposmon.tracker.journal_output import JournalOutput
 from hlposmon.tracker.outputs import Outputs
+from hlposmon.tracker.recovery import recover
 from tests.simulation.disk import FaultyDisk, ProcessEnded
 from tests.simulation.plan import Plan
 from tests.simulation.scheduler import Scheduler
@@ -64,24 +66,6 @@ class Step:
     is_live: bool = False
 
 
-class Records:
-    """Where the journal is written; what `tracker.archive` does besides is the history's."""
-
-    def __init__(self, journal: Journal) -> None:
-        self.journal = journal
-        self.remarks: list[str] = []
-        self.mended = 0  # lines that a commit itself had to say, which the next one writes
-
-    def commit(self, now_s: float, now_ms: int) -> None:
-        self.journal.commit(now_s)
-        found = [remark for remark, _ in self.journal.take_remarks()]
-        self.mended = len([remark for remark in found if "sync" in remark])
-        self.remarks += found
-
-    def settled(self, statement: Statement, differing: list[str], now_ms: int) -> None:
-        pass
-
-
 class Later:
     """A sync in the background, some time later."""
 
@@ -118,16 +102,16 @@ class Client:
     request = None
     buffered = 0
 
-    def __init__(self, disk: FaultyDisk, records: Records) -> None:
-        self._disk, self._records = disk, records
+    def __init__(self, disk: FaultyDisk, journal: Journal) -> None:
+        self._disk, self._journal = disk, journal
         self.messages: list[dict[str, Any]] = []
         self.raw: list[bytes] = []
         self.early = 0  # messages that came while lines waited that no disk had refused
 
     def send_frame(self, frame: bytes) -> None:
         self._disk.sends()
-        journal = self._records.journal
-        self.early += journal.backlog > self._records.mended and journal.failure is None
+        # A commit itself may say that a sync came right after all: that line is written by the next one.
+        self.early += self._journal.backlog > 1 and self._journal.failure is None
         self.raw.append(frame)
         at = 0
         while at < len(frame):
@@ -158,7 +142,7 @@ class Shell:
         watched: Watched,
         first_seq: int,
     ) -> None:
-        self._time, self._disk = time, disk
+        self._time, self._disk, self._folder = time, disk, folder
         now = time.now
         self.engine = Engine(watched, now)
         self.background = Later(time)
@@ -169,8 +153,8 @@ class Shell:
             disk=disk,
             background=self.background,
         )
-        self.records = Records(self.journal)
-        self.client = Client(disk, self.records)
+        self.records = JournalOutput(self.journal)
+        self.client = Client(disk, self.journal)
         self.subscribers = Subscribers(first_seq, clock=lambda: 0.0)
         self.subscribers.join(Listener(self.client), None)  # type: ignore[arg-type]
         self._publisher = Publisher(self.subscribers, Renderer())
@@ -185,13 +169,13 @@ class Shell:
     def begin(self) -> None:
         """Take up what the process before has left."""
         now = self._time.now
-        self.recovered = found = self.journal.recover(now.ms)
+        self.recovered = found = recover(self.journal, self._folder / "state", now.ms).found
         memories = list(found.memories.values())
         self.engine.recall(memories, found.base_ms, found.unsure, now)
         facts = {"version": "simulation", "mode": MODE, "accounts": dict(self.engine.watched.addresses)}
         self.journal.append(event("start", now_ms=now.ms, **facts, recovered=len(memories)), now.ms)
         self.journal.append_checkpoint(now.ms)
-        self.records.commit(now.s, now.ms)
+        self.records.commit(now)
         self.shown = {(view.account, view.key): view for view in self.engine.book.views()}
 
     # ------------------------------------------------------------------ the loop
@@ -213,6 +197,7 @@ class Shell:
     def take_reports(self, most: int) -> None:
         """As many as wait, live fills before all else; then carry out what follows."""
         now = self._time.now
+        self._outputs.begin_turn(now)
         effects: list[Effect] = []
         for report, then_s in self._reports(most):
             effects += self._receive(report, then_s, now)
@@ -253,7 +238,7 @@ class Shell:
         self.take_reports(100_000)
         now = self._time.now
         self.journal.append(event("stop", now_ms=now.ms, backlog=self.journal.backlog), now.ms)
-        self.records.commit(now.s, now.ms)
+        self.records.commit(now)
         self.background.do()
         self.journal.close(within_s=0.0)
 

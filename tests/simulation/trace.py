@@ -19,11 +19,11 @@ from hlposmon.engine.effects import (
     JournalChange,
     JournalCheckpoint,
     JournalEvent,
+    JournalStatement,
     Log,
     LogChange,
     Publish,
     PublishPrice,
-    RecordStatement,
     Ring,
     Show,
     Tell,
@@ -74,7 +74,7 @@ def effect_text(effect: Effect) -> str | None:
             return f"log {effect.message}"
         case LogChange(change=Doubt() as doubt):
             return f"{_of(doubt)}: doubt: {number(doubt.ours)}, stated {number(doubt.theirs)}"
-        case LogChange() | Publish() | PublishPrice() | Show() | RecordStatement():
+        case LogChange() | Publish() | PublishPrice() | Show() | JournalStatement():
             return None
 
 

@@ -1,8 +1,8 @@
 """The workers as thin state machines: they say what the real ones say, and answer what the tracker asks.
 
 Each follows its model in `hlposmon.workers` step by step, with the exchange's answers in the place of its
-sockets. What these remember of a connection is the product's own (`workers.recent`), and how long they wait
-before they try again (`pacing`).
+sockets. What these remember of a connection is the product's own (`workers.replay_buffer`), and how long they
+wait before they try again (`pacing`).
 """
 
 import random
@@ -36,7 +36,7 @@ from hlposmon.domain.reports import (
     Welcome,
 )
 from hlposmon.pacing import Backoff
-from hlposmon.workers.recent import Recent
+from hlposmon.workers.replay_buffer import ReplayBuffer
 from tests.simulation.shell import Inbox, Shell
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Watch:
     since_s: float | None = None
     is_told: bool = False
     live: bool = False
-    recent: Recent = field(default_factory=Recent)
+    recent: ReplayBuffer = field(default_factory=ReplayBuffer)
 
 
 class FeedWorker(Worker):
@@ -244,7 +244,7 @@ class FeedWorker(Worker):
             self.later(ODD_RETRY_S, self._tell_following)
 
     def _down(self, name: str, watch: Watch, reason: str) -> None:
-        watch.recent.is_broken()
+        watch.recent.break_off()
         watch.live = watch.is_told = False
         self.put(FeedState(name, self.name, False, self.mono_s, reason))
 
@@ -267,7 +267,7 @@ class FeedWorker(Worker):
         elif isinstance(ask, Live):
             watch = self.watches[ask.account]
             if watch.since_s == ask.since_s:
-                watch.recent.know_before(ask.known_ms)
+                watch.recent.mark_known(ask.known_ms)
                 watch.live = True
                 self._backoff.reset()
 

@@ -1,4 +1,4 @@
-"""The children that these tests spawn import `sleepers` by name: its folder must be on the path."""
+"""`sleepers` and `supervision_stage` are imported by name: their folder must be on the path."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the children of these tests do: sleep, hang, crash, disobey. Importable, for they are spawned."""
+"""What the children of these tests do: sleep, hang, crash, disobey."""
 
 import os
 import resource
@@ -71,12 +71,6 @@ def exit_with(pulse: Pulse, code: int) -> None:
 
 def refuse_the_configuration(pulse: Pulse) -> None:
     raise ConfigError(["api_url: is 7, must be a text", "ws_url: missing"])
-
-
-def work_unless_main_was_imported(pulse: Pulse) -> None:
-    if hasattr(sys.modules["__main__"], "main"):
-        raise RuntimeError("the program's main module was imported again")
-    work(pulse)
 
 
 def hang(pulse: Pulse) -> None:

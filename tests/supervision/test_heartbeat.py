@@ -1,7 +1,6 @@
 """The board: one row of shared memory for each child."""
 
 import os
-import pickle
 import subprocess
 import time
 from pathlib import Path
@@ -45,7 +44,7 @@ def test_who_is_said_to_be_up_and_has_no_process_is_down(monkeypatch: pytest.Mon
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
     for name, pid in (("living", os.getpid()), ("dead", dead.pid), ("zombie", zombie.pid)):
         row = board.row(name)
-        row.spawning()
+        row.starting()
         row.write(heartbeat.PID, pid)
         row.write(heartbeat.STATE, State.UP)
         row.beat()
@@ -115,11 +114,6 @@ def test_a_kind_that_does_not_fit_takes_no_row():
 def test_nobody_has_the_row_of_a_stranger():
     with pytest.raises(KeyError):
         Board(["a"]).row("b")
-
-
-def test_a_board_is_not_pickled_outside_spawning():
-    with pytest.raises(RuntimeError, match="through inheritance"):
-        pickle.dumps(Board(["a"]))
 
 
 def test_words_do_not_run_into_their_neighbours():

@@ -2,9 +2,10 @@
 
 import logging
 import os
+import socket
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,12 +37,17 @@ class Pipe:
         self.end = os.fdopen(end, "w")
         logs.configure("INFO", name="fill", stream=self.end)
 
+    def read(self) -> bytes:
+        """What is there, once whoever logs has beaten again."""
+        overflow.settle()
+        piece = os.read(self.out, 1 << 16)
+        assert piece, "the pipe ended"
+        return piece
+
     def read_until(self, last: str) -> list[str]:
         raw = b""
         while not raw.rstrip(b"\n").endswith(last.encode()):
-            piece = os.read(self.out, 1 << 16)
-            assert piece, "the pipe ended"
-            raw += piece
+            raw += self.read()
         return raw.decode().splitlines()
 
 
@@ -63,7 +69,7 @@ def test_who_logs_to_a_pipe_that_nobody_reads_goes_on_and_the_dropped_lines_are_
 
     raw = b""
     while b"were dropped" not in raw or not raw.endswith(b"\n"):
-        raw += os.read(pipe.out, 1 << 16)
+        raw += pipe.read()
     lines = raw.decode().splitlines()
     said = lines[-1]
     assert "WARNING fill log lines were dropped: not read lines=" in said
@@ -81,11 +87,42 @@ def test_a_descriptor_that_somebody_made_non_blocking_loses_no_line():
     count = HELD_BYTES // 2000
     for number in range(count):
         log.info("%d %s", number, "x" * 1000)
-    time.sleep(0.3)  # the pipe is full, and the thread has found it so
     log.info("the end")
 
     lines = pipe.read_until("the end")
     assert [int(line.split()[3]) for line in lines[:-1]] == list(range(count))
+
+
+def test_who_shares_the_pipe_does_not_find_it_non_blocking():
+    pipe = Pipe()
+    log.info("a line")
+
+    assert os.get_blocking(pipe.end.fileno())
+
+
+def test_a_socket_that_nobody_reads_stops_nobody_and_stays_blocking():
+    ours, theirs = socket.socketpair()
+    with ours, theirs, theirs.makefile("w") as stream:
+        logs.configure("INFO", name="fill", stream=stream)
+        count = HELD_BYTES // 2000
+        for number in range(count):
+            log.info("%d %s", number, "x" * 1000)
+        raw = b""
+        while raw.count(b"\n") < count:
+            overflow.settle()
+            raw += ours.recv(1 << 16)
+
+        assert [int(line.split()[3]) for line in raw.splitlines()] == list(range(count))
+        assert theirs.getblocking()
+
+
+def test_no_thread_writes_it():
+    pipe = Pipe()
+    before = threading.active_count()
+    log.info("a line")
+
+    assert pipe.read_until("a line")
+    assert threading.active_count() == before
 
 
 def test_a_process_whose_log_nobody_reads_ends():

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 QUICK_RESTARTS = "[supervision]\nbackoff_s = 0.2\nbackoff_max_s = 1.0\n"
 KILLS_EACH = int(os.environ.get("HLPOSMON_KILLS", "3"))
-KINDS = ("fill", "price", "reconcile", "tracker")
+KINDS = ("fill", "price", "reconcile", "history", "tracker")
 
 
 def _settled(here: World, begun: int) -> None:

@@ -44,7 +44,7 @@ def test_a_key_in_the_environment_is_on_no_surface(tmp_path: Path):
             for command in ("status --json", "health", "workers", "config print")
         ]
         said += [here.run("audit", "verify", *here.places()[-2:]).stdout, here.run("doctor").stderr]
-        for pid in descendants(here.monitor.pid):
+        for pid in (here.monitor.pid, *descendants(here.monitor.pid)):
             assert KEY.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
             assert KEY.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
         os.kill(here.pids("price")[0], 6)  # a traceback of a worker that was aborted

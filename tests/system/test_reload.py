@@ -150,7 +150,7 @@ def test_an_account_that_is_added_makes_no_position_of_the_others_unproven():
             until("all agree", lambda: not here.disagreements(fills_from=begun, account="one"))
 
         after = _processes(here)
-        assert {name for name in after if after[name] == before[name]} == {"tracker"}
+        assert {name for name in after if after[name] == before[name]} == {"tracker", "history"}
         assert watcher.doubts("one") == []
         seqs = [one["seq"] for one in watcher.messages if "seq" in one]
         assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))

@@ -212,17 +212,12 @@ class World:
         with History.open(self.state_dir / "history.sqlite3") as history:
             return list(history.fills())
 
-    def _holdings(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """What a restart from the history would take up, by account and key."""
-        columns = "size, cost, realized_pnl, closed_pnl, fees, funding, fills"
-        names = columns.split(", ")
+    def _checkpoint(self) -> dict[str, Any] | None:
+        """What a restart from the history would begin with."""
         path = self.state_dir / "history.sqlite3"
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-            rows = db.execute(
-                f"SELECT name, key, {columns} FROM holdings JOIN accounts ON accounts.id = account"
-                " JOIN instruments ON instruments.id = instrument"
-            )
-            return {(name, key): dict(zip(names, rest, strict=True)) for name, key, *rest in rows}
+            row = db.execute("SELECT line FROM checkpoint").fetchone()
+            return None if row is None else json.loads(row[0])
 
     def disagreements(self, *, fills_from: int = 0, account: str | None = None) -> list[str]:
         """Where exchange, book, snapshot, journal and history differ; empty when they agree to the last
@@ -275,12 +270,9 @@ class World:
             yield f"{lost.total()} fills are not in the history, such as {next(iter(lost))}"
         if more := kept - journalled:
             yield f"{more.total()} fills too many in the history, such as {next(iter(more))}"
-        held = self._holdings()
-        last = {(line["account"], line["key"]): line["position"] for line in lines if "position" in line}
-        for name, position in last.items():
-            ours = held.get(name)
-            if ours is None or {key: position[key] for key in ours} != ours:
-                yield f"{name}: the journal has {position}, the history would restart from {ours}"
+        checkpoints = [line for line in self.lines() if line["type"] == "checkpoint"]
+        if self._checkpoint() != checkpoints[-1]:
+            yield f"the history would not restart from the last checkpoint, line {checkpoints[-1]['seq']}"
 
     def _entry_differs(
         self,

@@ -38,6 +38,7 @@ from hlposmon.ipc.queue import Queue, listen
 from hlposmon.supervision.heartbeat import Board
 from hlposmon.supervision.loop import Pulse
 from hlposmon.tracker.tracker import Tracker
+from hlposmon.workers.history import HistoryWorker
 from tests.clock import awake_s
 
 T = TypeVar("T")
@@ -96,6 +97,26 @@ class Desk:
                 sock.close()
             board.close()
             assert not thread.is_alive() and awake_s() - asked_s < 5, "the tracker ends within 5 s"
+
+    @contextlib.contextmanager
+    def keeping_history(self) -> Iterator[HistoryWorker]:
+        """The history's process from here on, as a thread; it ends as by SIGTERM."""
+        pulse = Pulse.alone("history")
+        worker = HistoryWorker(
+            pulse,
+            journal=self.folder / "log" / "trading",
+            state_dir=self.settings.paths.state_dir,
+            fsync="batch",
+            queue=self.folder / "q",
+        )
+        thread = threading.Thread(target=worker.run)
+        thread.start()
+        try:
+            yield worker
+        finally:
+            pulse.stop()
+            thread.join(timeout=30)
+            assert not thread.is_alive()
 
     def join(
         self, name: str = "fill", kind: str = "fill", addresses: dict[str, str] | None = None

@@ -148,12 +148,18 @@ def test_of_several_accounts_the_one_that_is_asked_for_stands_alone():
         (["main", "hedge"], "hedge", 1),
     ],
 )
-def test_each_position_is_made_and_encoded_once(names: list[str], asked: str | None, count: int):
+def test_each_position_is_encoded_once_and_not_again_while_it_does_not_change(
+    names: list[str], asked: str | None, count: int
+):
     with stated(*names) as here:
         pass  # the tracker has ended, and answers all the same
+    here.tracker._renderer.keep(())
     calls, raw = counted(lambda: dumps(here.tracker._answers.summary(asked)))
+    again, same = counted(lambda: dumps(here.tracker._answers.summary(asked)))
     answer = loads(raw)
 
     assert calls == {"made": count, "encoded": count + 1}
+    assert again == {"encoded": 1}
+    assert loads(same)["positions"] == answer["positions"]
     assert len(answer["positions"]) == count
     assert sum(len(account["positions"]) for account in answer["accounts"].values()) == count

@@ -36,10 +36,13 @@ class Hall:
         for report in reports:
             assert end.put(report, lambda: True)
 
+    def hear(self) -> None:
+        self.queues.hear([key.fileobj for key, _ in self._selector.select(0)])
+
     def take(self, most: int = 64) -> list[str]:
         """One look at all that waits; what was heard."""
         self.heard.clear()
-        self.queues.accept_all()
+        self.hear()
         for report in self.queues.reports(most=most):
             match report:
                 case Joined(worker=worker):
@@ -113,6 +116,7 @@ def test_a_fill_that_comes_amid_the_reports_of_others_is_the_next_one(hall: Hall
     heal, feed = hall.join("reconcile", "reconcile"), hall.join("fill")
     hall.take()
     hall.put(heal, *[up("reconcile")] * 10)
+    hall.hear()
     reports = hall.queues.reports(most=10)
     heard = [next(reports).feed]
     hall.put(feed, up("fill"))

@@ -1,4 +1,4 @@
-"""Servers, an exchange and a patience for each test."""
+"""Servers, an exchange and a deadline for each test."""
 
 from collections.abc import Callable, Iterator
 
@@ -35,5 +35,5 @@ def venue() -> Iterator[Callable[..., Venue]]:
 
 
 @pytest.fixture
-def patience():
+def deadline():
     return Watched()

@@ -60,15 +60,15 @@ def drips(sock, server):
 
 
 class Asker:
-    def __init__(self, port, patience, *, attempts=3, per_minute=1200):
+    def __init__(self, port, deadline, *, attempts=3, per_minute=1200):
         self.budget = Quota(per_minute=per_minute, headroom=0).share()
-        self.patience = patience
+        self.deadline = deadline
         self.requests = Requests(
-            f"http://127.0.0.1:{port}/info", budget=self.budget, patience=patience, attempts=attempts
+            f"http://127.0.0.1:{port}/info", budget=self.budget, deadline=deadline, attempts=attempts
         )
 
     def ask(self, deadline_s=5.0, weight=2, *, urgent=True):
-        self.patience.begin()
+        self.deadline.begin()
         began, awake = time.monotonic(), awake_s()
         try:
             return self.requests.post(b"{}", weight=weight, deadline_s=deadline_s, urgent=urgent)
@@ -79,17 +79,17 @@ class Asker:
         with pytest.raises(error) as caught:
             self.ask(deadline_s, urgent=urgent)
         assert self.ran_s < deadline_s + 0.5, f"{self.ran_s:.1f} s"
-        assert self.patience.longest_s <= 0.5
+        assert self.deadline.longest_s <= 0.5
         return str(caught.value)
 
 
 @pytest.fixture
-def asker(server, patience):
+def asker(server, deadline):
     askers = []
 
     def start(serve, **options):
         port = serve if isinstance(serve, int) else server(serve).port
-        askers.append(Asker(port, patience, **options))
+        askers.append(Asker(port, deadline, **options))
         return askers[-1]
 
     yield start
@@ -168,12 +168,12 @@ def test_what_netrc_has_for_everybody_is_not_sent(asker, tmp_path, monkeypatch):
     assert "authorization" not in texts[0].lower()
 
 
-def test_a_proxy_of_the_environment_is_asked_for_the_exchange(server, patience, monkeypatch):
+def test_a_proxy_of_the_environment_is_asked_for_the_exchange(server, deadline, monkeypatch):
     texts = []
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server(heard(texts)).port}")
     monkeypatch.setenv("no_proxy", "")
-    patience.begin()
-    one = Requests("http://exchange.invalid/info", budget=Quota().share(), patience=patience)
+    deadline.begin()
+    one = Requests("http://exchange.invalid/info", budget=Quota().share(), deadline=deadline)
     one.post(b"{}", weight=2, deadline_s=5.0)
     one.close()
 
@@ -265,13 +265,13 @@ def test_a_refused_connection_says_so(asker):
     assert "refused" in asker(closed_port()).refused().lower()
 
 
-def test_a_name_that_does_not_exist_says_so(patience):
+def test_a_name_that_does_not_exist_says_so(deadline):
     requests = Requests(
-        "http://no-such-host.invalid/info", budget=Quota().share(), patience=patience, attempts=1
+        "http://no-such-host.invalid/info", budget=Quota().share(), deadline=deadline, attempts=1
     )
     with pytest.raises(VenueUnavailable):
         requests.post(b"{}", weight=2, deadline_s=8)
-    assert patience.longest_s <= 0.5
+    assert deadline.longest_s <= 0.5
 
 
 # ------------------------------------------------------------------ time
@@ -285,9 +285,9 @@ def test_a_server_that_hangs_or_drips_is_given_up_in_time(asker, serve):
     assert one.took_s > 0.6
 
 
-def test_a_stop_ends_the_waiting_at_once(asker, patience):
+def test_a_stop_ends_the_waiting_at_once(asker, deadline):
     one = asker(hangs)
-    threading.Timer(0.3, lambda: setattr(patience, "stopping", True)).start()
+    threading.Timer(0.3, lambda: setattr(deadline, "stopping", True)).start()
 
     assert "stopping" in one.refused(deadline_s=10)
     assert one.ran_s < 1

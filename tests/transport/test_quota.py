@@ -131,12 +131,12 @@ def spend(share, started, pipe):
 
 def test_processes_that_spend_at_once_never_spend_more_than_there_is():
     quota = Quota.shared()
-    spawn = multiprocessing.get_context("spawn")
-    started, pipes, children = spawn.Event(), [], []
+    fork = multiprocessing.get_context("fork")
+    started, pipes, children = fork.Event(), [], []
     for party in range(4):
-        here, there = spawn.Pipe()
+        here, there = fork.Pipe()
         pipes.append(here)
-        children.append(spawn.Process(target=spend, args=(quota.share(party), started, there)))
+        children.append(fork.Process(target=spend, args=(quota.share(party), started, there)))
         children[-1].start()
     started.set()
     taken = [pipe.recv() for pipe in pipes]

@@ -11,7 +11,8 @@ import pytest
 
 from hlposmon.pacing import Backoff
 from hlposmon.transport import websocket
-from hlposmon.transport.websocket import Feed, Lost, Opened, Said
+from hlposmon.transport.events import Lost, Opened, Received
+from hlposmon.transport.websocket import Feed
 from hlposmon.venues.hyperliquid.payloads import PING
 from tests.clock import awake_here_s, awake_s
 from tests.transport.venue_stage import descriptors, until
@@ -92,15 +93,15 @@ def silent(line):
 class Listener:
     """Turns a feed as a worker does, and remembers what it said and how long each turn took."""
 
-    def __init__(self, url, patience, **options):
+    def __init__(self, url, deadline, **options):
         settings = {
             "ping_after_s": 0.15,
             "ping_every_s": 5.0,
             "pong_s": 1.0,
             "backoff": Backoff(0.02, 0.1),
         } | options
-        self.patience = patience
-        self.feed = Feed(url, ping=PING, patience=patience, **settings)
+        self.deadline = deadline
+        self.feed = Feed(url, ping=PING, deadline=deadline, **settings)
         self.events = []
         self.longest_s = 0.0
 
@@ -128,19 +129,19 @@ class Listener:
         return self
 
     def said(self):
-        return [event.raw for event in self.events if isinstance(event, Said)]
+        return [event.raw for event in self.events if isinstance(event, Received)]
 
     def losses(self):
         return [event.reason for event in self.events if isinstance(event, Lost)]
 
 
 @pytest.fixture
-def listener(server, patience):
+def listener(server, deadline):
     listeners = []
 
     def start(talk, **options):
         url = talk if isinstance(talk, str) else f"ws://127.0.0.1:{server(talk).port}/ws"
-        listeners.append(Listener(url, patience, **options))
+        listeners.append(Listener(url, deadline, **options))
         return listeners[-1]
 
     yield start
@@ -163,7 +164,7 @@ def test_a_feed_opens_and_says_what_it_is_told(listener):
     one = listener(line(says(frame(TEXT, b"hello"), frame(TEXT, b""), frame(TEXT, "ü".encode()))))
 
     assert isinstance(one.until(Opened), Opened)
-    assert [one.until(Said).raw for _ in range(3)] == [b"hello", b"", "ü".encode()]
+    assert [one.until(Received).raw for _ in range(3)] == [b"hello", b"", "ü".encode()]
     assert one.feed.is_open
 
 
@@ -171,9 +172,9 @@ def test_the_simulated_exchange_greets_and_answers_a_ping(venue, listener):
     one = listener(venue().ws_url)
     one.until(Opened)
 
-    assert one.until(Said).raw.startswith(b"Websocket connection established")
+    assert one.until(Received).raw.startswith(b"Websocket connection established")
     assert one.feed.send(PING)
-    assert one.until(Said).raw == b'{"channel":"pong"}'
+    assert one.until(Received).raw == b'{"channel":"pong"}'
 
 
 @pytest.mark.parametrize("size", [125, 126, 65_535, 65_536, 3_000_000])
@@ -181,7 +182,7 @@ def test_a_message_of_any_usual_length_arrives_whole(listener, size):
     payload = os.urandom(size // 2).hex().encode() + b"x" * (size % 2)
     one = listener(line(says(frame(TEXT, payload))))
 
-    assert one.until(Said).raw == payload
+    assert one.until(Received).raw == payload
 
 
 def test_a_message_in_parts_is_one_message_whatever_comes_between(listener):
@@ -193,7 +194,7 @@ def test_a_message_in_parts_is_one_message_whatever_comes_between(listener):
     ]
     one = listener(line(says(*parts, frame(MORE, b"ef"), frame(TEXT, b"next"))))
 
-    assert [one.until(Said).raw, one.until(Said).raw] == [b"abcdef", b"next"]
+    assert [one.until(Received).raw, one.until(Received).raw] == [b"abcdef", b"next"]
 
 
 def test_a_burst_arrives_whole_and_in_order_however_frames_fall_into_reads(listener):
@@ -208,24 +209,24 @@ def test_a_burst_arrives_whole_and_in_order_however_frames_fall_into_reads(liste
             raw += frame(TEXT, message) + frame(BINARY, b"no text") * (number % 5 == 0)
     one = listener(line(says(raw)))
 
-    assert [one.until(Said).raw for _ in messages] == messages
+    assert [one.until(Received).raw for _ in messages] == messages
     assert one.said() == messages
     assert not one.losses()
 
 
 def test_a_caller_with_messages_left_to_read_is_not_let_sleep(listener):
     one = listener(line(says(frame(TEXT, b"a") + frame(TEXT, b"b"))))
-    one.until(Said)
+    one.until(Received)
 
     assert one.feed.wait_s() == 0.0
-    assert one.until(Said).raw == b"b"
+    assert one.until(Received).raw == b"b"
     until(lambda: one.turn() is None)
     assert one.feed.wait_s() > 0.0
 
 
 def test_binary_messages_mean_nothing_and_end_nothing(listener):
     one = listener(line(says(frame(BINARY, b"\x00\x01"), frame(TEXT, b"next"))))
-    one.until(Said)
+    one.until(Received)
 
     assert one.said() == [b"next"]
     assert not one.losses()
@@ -322,7 +323,7 @@ def test_a_caller_who_was_busy_elsewhere_asks_before_giving_up(listener):
     one.until(Opened)
     time.sleep(1.5)  # longer than any silence that is borne
 
-    assert one.until(Said)
+    assert one.until(Received)
     assert not one.losses()
 
 
@@ -342,7 +343,7 @@ def test_a_message_that_drips_never_blocks_the_loop(listener, every_s):
     message = b"x" * 4
     one = listener(line(lambda line: (line.drip(frame(TEXT, message), every_s), line.stay())), pong_s=5.0)
 
-    assert one.until(Said).raw == message
+    assert one.until(Received).raw == message
     assert one.longest_s < 0.5
 
 
@@ -445,7 +446,7 @@ def test_a_handshake_that_fails_is_a_loss(listener, talk):
 
 
 def test_a_proxy_of_the_environment_is_asked_for_the_exchange_but_not_for_this_machine(
-    server, patience, listener, monkeypatch
+    server, deadline, listener, monkeypatch
 ):
     asked = []
 
@@ -457,7 +458,7 @@ def test_a_proxy_of_the_environment_is_asked_for_the_exchange_but_not_for_this_m
 
     assert listener("ws://exchange.invalid/ws").until(Lost).reason
     assert asked[0].startswith(b"CONNECT exchange.invalid:80 ")
-    assert listener(line(says(frame(TEXT, b"hello")))).until(Said).raw == b"hello"
+    assert listener(line(says(frame(TEXT, b"hello")))).until(Received).raw == b"hello"
 
 
 @pytest.mark.parametrize("url", ["ws://127.0.0.1:1/ws", "ws://no-such-host.invalid/ws", "nonsense", "ws://"])
@@ -480,16 +481,16 @@ def test_a_handshake_that_hangs_or_drips_ends_in_time_and_the_next_one_succeeds(
 
     one = listener(talk)
     began = awake_s()
-    one.patience.begin()
+    one.deadline.begin()
     one.until(Lost)
     assert awake_s() - began < 1.6
-    assert one.patience.longest_s <= 0.5
+    assert one.deadline.longest_s <= 0.5
     one.until(Opened)
 
 
-def test_a_stop_ends_connecting_at_once(listener, patience):
+def test_a_stop_ends_connecting_at_once(listener, deadline):
     one = listener(lambda sock, server: server.over.wait(30))
-    threading.Timer(0.2, lambda: setattr(patience, "stopping", True)).start()
+    threading.Timer(0.2, lambda: setattr(deadline, "stopping", True)).start()
     began = awake_s()
 
     assert "stopping" in one.until(Lost).reason
@@ -502,7 +503,7 @@ def test_a_stop_ends_connecting_at_once(listener, patience):
 def test_losses_wait_longer_and_longer_until_all_is_well(listener):
     one = listener("ws://127.0.0.1:1/ws", backoff=Backoff(0.01, 0.08, jitter=0))
     waits = [one.until(Lost).retry_s for _ in range(5)]
-    one.feed.calm()
+    one.feed.reset_backoff()
 
     assert waits == [0.01, 0.02, 0.04, 0.08, 0.08]
     assert one.until(Lost).retry_s == 0.01
@@ -562,12 +563,12 @@ def test_every_end_that_the_exchange_can_make_is_survived(venue, listener):
     one = listener(exchange.ws_url)
     for end in (exchange.control.drop, exchange.control.abort, exchange.control.stall):
         one.until(Opened)
-        one.until(Said)
+        one.until(Received)
         end()
         one.until(Lost)
     one.until(Opened)
     for kind in ("text", "cut_json", "binary", "huge"):
         exchange.control.ws_junk(kind)
-    one.until(Said)
+    one.until(Received)
 
     assert len(one.losses()) == 3

@@ -1,4 +1,4 @@
-"""A small language for the tests: servers that do one thing wrong, a patience that watches the clock,
+"""A small language for the tests: servers that do one thing wrong, a deadline that watches the clock,
 and the simulated exchange in a thread."""
 
 import contextlib
@@ -14,7 +14,7 @@ from tests.clock import awake_here_s
 
 
 class Watched:
-    """A patience that remembers when it was called, and the longest it was not though this process ran."""
+    """A deadline that remembers when it was called, and the longest it was not though this process ran."""
 
     def __init__(self):
         self.stopping = False

@@ -1,5 +1,5 @@
 """The servers and the exchange of tests/transport."""
 
-from tests.transport.conftest import patience, server, venue
+from tests.transport.conftest import deadline, server, venue
 
-__all__ = ["patience", "server", "venue"]
+__all__ = ["deadline", "server", "venue"]

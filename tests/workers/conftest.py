@@ -33,9 +33,7 @@ from hlposmon.ipc.queue import Queue, QueueBroken, accept, listen
 from hlposmon.pacing import Backoff
 from hlposmon.supervision.loop import Pulse
 from hlposmon.transport.quota import Quota
-from hlposmon.transport.websocket import Feed
-from hlposmon.venues.hyperliquid.client import HyperliquidInfo
-from hlposmon.venues.hyperliquid.payloads import PING
+from hlposmon.venues.hyperliquid.venue import Hyperliquid
 from hlposmon.workers.fill import FillWorker
 from hlposmon.workers.price import PriceWorker
 from hlposmon.workers.reconcile import ReconcileWorker
@@ -209,42 +207,36 @@ class Stage:
         # The simulated accounts have traded before.
         self.tracker.history = {row["tid"] for one in self.accounts for row in self.control.made(one.address)}
 
-    def feed(self, pulse: Pulse) -> Feed:
-        return Feed(
+    def followed(self, pulse: Pulse, url: str | None = None) -> Hyperliquid:
+        """The venue as one worker uses it, with a patience for tests."""
+        return Hyperliquid(
+            url or self.venue.url,
             self.venue.ws_url,
-            ping=PING,
-            patience=pulse,
+            share=Quota(per_minute=100_000, connections=100_000).share(),
+            deadline=pulse,
             ping_after_s=0.5,
             pong_s=1.0,
             backoff=Backoff(0.05, 0.2),
-        )
-
-    def info(self, pulse: Pulse, url: str | None = None) -> HyperliquidInfo:
-        return HyperliquidInfo(
-            url or self.venue.url, budget=Quota(per_minute=100_000).share(), patience=pulse
         )
 
     def fill_worker(self, pulse: Pulse, max_users: int = 10) -> FillWorker:
         return FillWorker(
             pulse,
             accounts=self.accounts,
-            feed=self.feed(pulse),
+            venue=self.followed(pulse),
             queue=self.tracker.path,
             max_users=max_users,
         )
 
     def state_worker(self, pulse: Pulse) -> StateWorker:
-        return StateWorker(
-            pulse, accounts=self.accounts, feed=self.feed(pulse), queue=self.tracker.path, ack_s=1.0
-        )
+        return StateWorker(pulse, accounts=self.accounts, venue=self.followed(pulse), queue=self.tracker.path)
 
     def price_worker(self, pulse: Pulse, source: str = "auto", interval_s: float = 0.1) -> PriceWorker:
         return PriceWorker(
             pulse,
             accounts=self.accounts,
             settings=PriceSettings(interval_s, source),
-            feed=None if source == "poll" else self.feed(pulse),
-            info=self.info(pulse),
+            venue=self.followed(pulse),
             queue=self.tracker.path,
         )
 
@@ -255,7 +247,7 @@ class Stage:
             pulse,
             accounts=self.accounts,
             interval_s=interval_s,
-            info=self.info(pulse),
+            venue=self.followed(pulse),
             queue=self.tracker.path,
             look_s=look_s,
         )

@@ -1,6 +1,5 @@
 """The fill worker, and the one that fetches: every fill reaches the tracker, whoever went away in between."""
 
-import json
 import os
 import signal
 import time
@@ -21,9 +20,10 @@ from hlposmon.domain.reports import (
     Welcome,
 )
 from hlposmon.supervision.loop import Pulse
-from hlposmon.venues.hyperliquid import payloads as wire
+from hlposmon.venues.hyperliquid import feed
+from hlposmon.venues.port import NotUnderstood, PushedFills, Refused
 from hlposmon.workers import fill as fills
-from hlposmon.workers import recent, reconcile
+from hlposmon.workers import reconcile, replay_buffer
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +102,7 @@ def fundings(one):
 
 def owed(one, since_ms):
     """Those that the exchange made from then on: twenty and more, by several hours."""
-    info = one.info(Pulse.alone("test"))
+    info = one.followed(Pulse.alone("test")).client()
     try:
         made = {(paid.time_ms, paid.key) for paid in info.fundings_since(one.account, since_ms)[0]}
     finally:
@@ -113,7 +113,7 @@ def owed(one, since_ms):
 
 def test_funding_is_asked_for_until_it_is_had_though_the_fills_were(stage, monkeypatch):
     """The fills move the mark into the present hour; what was paid in the last one is owed still."""
-    monkeypatch.setattr(recent, "FUNDINGS", 10)  # the stream's snapshot is not kept so far back
+    monkeypatch.setattr(replay_buffer, "FUNDINGS", 10)  # the stream's snapshot is not kept so far back
     one = stage().following()
     one.buy()
     since_ms = one.control.state()["time"]
@@ -135,7 +135,7 @@ def test_funding_is_asked_for_until_it_is_had_though_the_fills_were(stage, monke
 
 def test_a_new_tracker_is_told_all_the_funding_from_its_own_mark(stage, monkeypatch):
     """More of it than is kept to be said again."""
-    monkeypatch.setattr(recent, "FUNDINGS", 10)
+    monkeypatch.setattr(replay_buffer, "FUNDINGS", 10)
     one = stage()
     one.tracker.high_water_ms = start_ms(one)
     one.following()
@@ -327,19 +327,17 @@ def test_two_feeds_that_come_up_together_are_fetched_for_once(stage):
 def test_a_row_that_cannot_be_read_is_named_and_costs_only_its_account_a_fetch(stage):
     one = stage(accounts=2)
     worker = one.fill_worker(Pulse.alone("worker"))
-    address = one.account.address
-    odd = {"coin": "BTC", "side": "B", "sz": None, "time": 1}
     try:
         one.tracker.until(lambda: worker._hear_tracker() or worker._marks_ms)
         for each in worker._watches.values():
             each.since_s = 1.0
-        worker._stream("userFills", {"user": address, "fills": [odd]})
+        worker._fills(PushedFills("main", [], unread=["a fill of BTC could not be read: sz"]))
         one.tracker.until(one.tracker.notices)
 
         assert "BTC could not be read: sz" in one.tracker.notices()[0]
         assert {state.account for state in one.tracker.of(FeedState)} == {"main"}
     finally:
-        worker._outlet.close()
+        worker._link.close()
         worker._pulse.close()
 
 
@@ -352,7 +350,7 @@ def test_coins_that_are_traded_and_not_watched_are_told_with_their_account(stage
 
 
 def test_accounts_beyond_the_exchanges_limit_do_not_take_the_others_down(stage, monkeypatch):
-    monkeypatch.setattr(fills, "ACK_DEADLINE_S", 0.3)
+    monkeypatch.setattr(feed, "ACK_DEADLINE_S", 0.3)
     one = stage(accounts=17, limits=True)
     one.start(one.fill_worker, max_users=17).fetching()
     one.tracker.until(lambda: sum(one.tracker.is_live(account.name) for account in one.accounts) >= 10)
@@ -452,12 +450,12 @@ def test_a_new_tracker_is_told_the_notices_also_where_a_fill_found_the_old_one_g
         one.tracker.renew()
         assert one.tracker.notices() == []
         worker._tell_heard()
-        while worker._outlet.fileno() is not None:  # as the next thing that is told finds out
-            worker._outlet.put(Heard("worker", 1.0))
+        while worker._link.fileno() is not None:  # as the next thing that is told finds out
+            worker._link.put(Heard("worker", 1.0))
 
         one.tracker.until(lambda: worker._hear_tracker() or one.tracker.notices())
     finally:
-        worker._outlet.close()
+        worker._link.close()
         worker._pulse.close()
 
 
@@ -480,32 +478,27 @@ def test_a_message_of_one_account_that_is_odd_costs_no_other_its_feed(stage):
     worker = one.fill_worker(Pulse.alone("worker"))
     try:
         one.tracker.until(lambda: worker._hear_tracker() or worker._marks_ms)
-        odd = {"channel": "userFills", "data": {"user": one.account.address, "fills": None}}
-        worker._said(json.dumps(odd).encode())
+        worker._not_understood(NotUnderstood("fills: a list is wanted", "main"))
         one.tracker.until(lambda: one.tracker.of(FeedState))
         one.tracker.for_s(0.1)
 
         assert {state.account for state in one.tracker.of(FeedState)} == {"main"}
     finally:
-        worker._outlet.close()
+        worker._link.close()
         worker._pulse.close()
 
 
-def test_an_account_whose_fills_are_refused_does_not_take_the_others_down(stage, monkeypatch):
-    monkeypatch.setattr(fills, "ACK_DEADLINE_S", 0.3)
+def test_an_account_whose_fills_are_refused_is_named_and_no_other(stage):
     one = stage(accounts=2)
-    other = one.accounts[1]
     worker = one.fill_worker(Pulse.alone("worker"))
     try:
         one.tracker.until(lambda: worker._hear_tracker() or worker._marks_ms)
-        wanted = json.dumps({"type": "userFills", "user": other.address})
-        worker._refused(wire.refusal(f"Invalid subscription {wanted}"))
+        worker._refused(Refused("Invalid subscription", ("other-1",)))
         one.tracker.until(one.tracker.notices)
 
         assert [notice.account for notice in one.tracker.of(Notice) if notice.text] == ["other-1"]
-        assert [name for name in worker._unacked() if "other-1" in name] == []
     finally:
-        worker._outlet.close()
+        worker._link.close()
         worker._pulse.close()
 
 
@@ -519,6 +512,6 @@ def test_a_feed_tells_a_new_tracker_again_only_what_it_has_heard_itself(stage):
     one.tracker.until(lambda: heard in one.tracker.tids())
     one.tracker.renew()
     one.tracker.until(lambda: set(one.tracker.tids()) >= {*fetched, heard})
+    one.tracker.until(lambda: one.tracker.of(Fetched))  # it is told behind the last of the fills
 
     assert next(said.whole_from_ms for said in one.tracker.of(Following)) > 1
-    assert one.tracker.of(Fetched)

@@ -125,7 +125,7 @@ def test_what_is_held_on_another_dex_is_told_until_it_is_held_no_more(stage):
 
 def test_that_nothing_is_held_on_other_dexes_is_told_again_and_again(stage, monkeypatch):
     """What was traded there is named until then, whichever connection brought its news first."""
-    monkeypatch.setattr(state, "ELSEWHERE_S", 0.1)
+    monkeypatch.setattr(state, "OTHERS_S", 0.1)
     one = stage()
     one.start(one.state_worker)
 

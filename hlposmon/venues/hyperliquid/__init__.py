@@ -1,1 +1,1 @@
-"""Hyperliquid: payloads (pure) and the REST client."""
+"""Hyperliquid: payloads (pure), the client that asks, the feeds that follow, and the venue of all three."""

@@ -6,20 +6,18 @@ info endpoint.
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from hlposmon.config import Account
-from hlposmon.domain.amounts import ZERO, exactly
-from hlposmon.domain.reports import Fill, Funding, Happened, Identity, Statement
-from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
+from hlposmon.domain.reports import AccountMode, Funding, Happened, Identity, Statement
+from hlposmon.errors import WireError
 from hlposmon.text import loads
-from hlposmon.transport.deadline import Patience, Unhurried
+from hlposmon.transport.deadline import Deadline
 from hlposmon.transport.http import Requests
-from hlposmon.transport.quota import Quota, Share
+from hlposmon.transport.quota import Share
 from hlposmon.venues.hyperliquid import payloads as wire
 from hlposmon.venues.hyperliquid.payloads.fields import list_of
+from hlposmon.venues.port import Costs, Page
 
 _LIGHT, _USUAL, _HEAVY = 2, 20, 60
 _ROWS_PER_WEIGHT = 20
@@ -31,25 +29,13 @@ SHORT_ROWS = 500
 PLAIN_MODES = frozenset({"default", "disabled"})
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One answer of fills, asked for at `asked_s` (monotonic seconds): those of watched perpetuals, the
-    coins of the rest, and rows that could not be read; whether it is the last, with which all fills are
-    fetched. `hole` is a span in which fills cannot be had, and why."""
+class HyperliquidClient:
+    """The info endpoint of one server: `port.Client`."""
 
-    fills: tuple[Fill, ...]
-    others: tuple[str, ...]
-    asked_s: float = 0.0
-    last: bool = True
-    hole: tuple[int, int, str] | None = None
-    unread: tuple[wire.UnreadFill, ...] = ()
+    costs = Costs(statement=_LIGHT, mode=_USUAL, role=_HEAVY)
 
-
-class HyperliquidInfo:
-    """The info endpoint of one server. `clock` gives monotonic seconds, `now_ms` wall-clock ones."""
-
-    def __init__(self, api_url: str, *, budget: Share, patience: Patience) -> None:
-        self._requests = Requests(f"{api_url.rstrip('/')}/info", budget=budget, patience=patience)
+    def __init__(self, api_url: str, *, budget: Share, deadline: Deadline) -> None:
+        self._requests = Requests(f"{api_url.rstrip('/')}/info", budget=budget, deadline=deadline)
 
     def statement(
         self,
@@ -123,8 +109,8 @@ class HyperliquidInfo:
             **span,
         )
 
-    def ledger_since(self, account: Account, start_ms: int) -> list[Happened]:
-        """What befell the account from `start_ms` on besides fills and funding, oldest first."""
+    def events_since(self, account: Account, start_ms: int) -> list[Happened]:
+        """What changed the account from `start_ms` on besides fills and funding, oldest first."""
         body = self._ask(
             _USUAL,
             "userNonFundingLedgerUpdates",
@@ -139,9 +125,20 @@ class HyperliquidInfo:
         """The venue's clock: ours may be wrong."""
         return wire.venue_time(self._ask(_LIGHT, "exchangeStatus", urgent=True))
 
-    def mode(self, account: Account) -> str | None:
+    def mode(self, account: Account) -> AccountMode:
         """How the account's balances are kept: default, unifiedAccount, portfolioMargin, ... or null."""
-        return wire.abstraction(self._ask(_USUAL, "userAbstraction", may_be_null=True, user=account.address))
+        body = self._ask(_USUAL, "userAbstraction", may_be_null=True, user=account.address)
+        return self.mode_of(account, wire.abstraction(body))
+
+    def mode_of(self, account: Account, name: str | None) -> AccountMode:
+        """Only in a plain mode has clearinghouseState the whole equity."""
+        if name in PLAIN_MODES:
+            return AccountMode(account.name, name, plain=True)
+        if name is None:
+            reason = "the exchange does not say how its balances are kept (account mode): it answers null"
+        else:
+            reason = f"account mode {name}: its balances are kept in its spot state, which is not watched"
+        return AccountMode(account.name, name, plain=False, reason=reason)
 
     def spot_holdings(self, account: Account) -> list[str]:
         """What the account holds on spot, as texts."""
@@ -210,93 +207,3 @@ class HyperliquidInfo:
         if body is None and not may_be_null:
             raise WireError(f"{kind}: null is no answer")
         return body
-
-
-class HyperliquidPositions:
-    """The PositionInterface of Hyperliquid's perpetuals, always live: it asks the exchange itself."""
-
-    venue = wire.VENUE
-    execution_mode = "live"
-
-    def __init__(self, info: HyperliquidInfo, accounts: tuple[Account, ...]) -> None:
-        self._info = info
-        self._accounts = accounts
-
-    @classmethod
-    def at(cls, api_url: str, accounts: tuple[Account, ...]) -> "HyperliquidPositions":
-        info = HyperliquidInfo(api_url, budget=Quota().share(), patience=Unhurried())
-        return cls(info, accounts)
-
-    def get_positions(self, timestamp: int | None = None) -> dict[str, Any]:
-        """`perp_positions` by account and coin: size, side, entry price, unrealised P&L."""
-        found: dict[str, dict[str, Any]] = {}
-        for statement in self._statements():
-            found[statement.account] = {
-                wire.coin_of(stated.key): {
-                    "size": stated.size,
-                    "side": "long" if stated.size > 0 else "short",
-                    "entry_price": stated.entry_price,
-                    "mark_price": stated.mark_price,
-                    "unrealized_pnl": _unrealized(stated.size, stated.entry_price, stated.mark_price),
-                }
-                for stated in statement.positions
-            }
-        return {
-            "venue": self.venue,
-            "timestamp": timestamp,
-            "execution_mode": self.execution_mode,
-            "perp_positions": found,
-        }
-
-    def get_balance(self, asset: str) -> Decimal:
-        """The account value in USDC: the only asset that perpetuals of the first dex are margined in."""
-        if asset != "USDC":
-            raise VenueRefused(f"{self.venue}: the balance of {asset} is not known here, only USDC")
-        with exactly():
-            return sum((statement.equity or ZERO for statement in self._statements()), ZERO)
-
-    def get_position_history(self, start_time: int, end_time: int) -> list[dict[str, Any]]:
-        """The fills of the range, oldest first."""
-        rows = [
-            fill
-            for account in self._accounts
-            for page in self._info.fills_since(account, start_time)
-            for fill in _whole(page).fills
-            if fill.time_ms <= end_time
-        ]
-        return [
-            {
-                "timestamp": fill.time_ms,
-                "account": fill.account,
-                "instrument": fill.key,
-                "delta": fill.signed_size,
-                "position": fill.end_position,
-                "price": fill.price,
-                "fee": fill.fee,
-                "fee_token": fill.fee_token,
-            }
-            for fill in sorted(rows, key=lambda fill: fill.time_ms)
-        ]
-
-    def _statements(self) -> list[Statement]:
-        found = [self._info.statement(account, asked_s=0.0, now_ms=0) for account in self._accounts]
-        for statement in found:
-            for key, why in statement.unread.items():
-                raise VenueUnavailable(f"{key} of {statement.account} could not be read: {why}")
-        return found
-
-
-def _whole(page: Page) -> Page:
-    """The page, if it holds all fills of its span; VenueUnavailable where some could not be read or had."""
-    for one in page.unread:
-        raise VenueUnavailable(one.text)
-    if page.hole is not None:
-        raise VenueUnavailable(page.hole[2])
-    return page
-
-
-def _unrealized(size: Decimal, entry: Decimal | None, mark: Decimal | None) -> Decimal | None:
-    if entry is None or mark is None:
-        return None
-    with exactly():
-        return size * (mark - entry)

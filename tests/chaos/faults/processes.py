@@ -59,7 +59,7 @@ def kill(kind: str, count: int = 1) -> Callable[[Trial, random.Random], Act]:
 
 def kill_again(trial: Trial, chance: random.Random) -> Act:
     """The same process three times, each time as soon as it is there again."""
-    kind = chance.choice(("fill", "tracker", "reconcile", "price", "state"))
+    kind = chance.choice(("fill", "tracker", "reconcile", "price", "state", "history"))
     trial.note(kind)
     trial.begins()
     killed: set[int] = set()

@@ -5,7 +5,7 @@ import resource
 import signal
 from collections.abc import Callable
 
-from tests.chaos.trial import STALE_S, Act, Trial
+from tests.chaos.trial import STALE_S, STATE_DISK, Act, Trial
 
 
 def full(need: str) -> Callable[[Trial, random.Random], Act]:
@@ -18,8 +18,8 @@ def full(need: str) -> Callable[[Trial, random.Random], Act]:
         disk.fill()
         yield seconds / 2
         if chance.random() < 0.3:
-            trial.note("and the tracker killed")
-            _kill_tracker(trial)
+            trial.note("and its writer killed")
+            _kill_writer(trial, need)
         yield seconds / 2
         disk.free()
         trial.over()
@@ -28,14 +28,14 @@ def full(need: str) -> Callable[[Trial, random.Random], Act]:
 
 
 def read_only(need: str) -> Callable[[Trial, random.Random], Act]:
-    """A folder is read-only for whoever opens a file, which a new tracker has to; then no more."""
+    """A folder is read-only for whoever opens a file, which a new writer has to; then no more."""
 
     def act(trial: Trial, chance: random.Random) -> Act:
         disk, seconds = trial.disks[need], chance.uniform(1.0, 3.0)
         trial.note(f"{seconds:.1f} s")
         trial.begins()
         disk.read_only()
-        _kill_tracker(trial)
+        _kill_writer(trial, need)
         yield seconds
         disk.writable()
         trial.over()
@@ -43,10 +43,13 @@ def read_only(need: str) -> Callable[[Trial, random.Random], Act]:
     return act
 
 
-def _kill_tracker(trial: Trial) -> None:
-    trial.may_lag(STALE_S)
-    trial.hurts_pushes(STALE_S)
-    trial.send(signal.SIGKILL, *(pid for name, pid in trial.pids().items() if name == "tracker"))
+def _kill_writer(trial: Trial, need: str) -> None:
+    """Of the audit's folder that is the tracker, of the state's the history."""
+    writer = "history" if need == STATE_DISK else "tracker"
+    if writer == "tracker":
+        trial.may_lag(STALE_S)
+        trial.hurts_pushes(STALE_S)
+    trial.send(signal.SIGKILL, *(pid for name, pid in trial.pids().items() if name == writer))
 
 
 def file_limit(trial: Trial, chance: random.Random) -> Act:
@@ -66,7 +69,7 @@ def file_limit(trial: Trial, chance: random.Random) -> Act:
 
 
 def history_corrupted(trial: Trial, chance: random.Random) -> Act:
-    """The history's file is overwritten in its midst while it is open, or before a new tracker opens it."""
+    """The history's file is overwritten in its midst while it is open, or before a new process opens it."""
     paths = [
         path
         for path in sorted(trial.stage.state_dir.rglob("*"))
@@ -81,7 +84,7 @@ def history_corrupted(trial: Trial, chance: random.Random) -> Act:
             file.seek(chance.randrange(max(1, size)) if chance.random() < 0.7 else 0)
             file.write(chance.randbytes(chance.choice((16, 512, 8192))))
     if chance.random() < 0.6:
-        trial.note("and the tracker killed")
-        _kill_tracker(trial)
+        trial.note("and its process killed")
+        _kill_writer(trial, STATE_DISK)
     trial.over()
     yield 0

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hlposmon.domain.amounts import amount
 from hlposmon.venues.hyperliquid import payloads as wire
 from hlposmon.venues.hyperliquid.payloads.amounts import denoised
+from hlposmon.workers.price import marks_of
 from tests.venues.hyperliquid.payloads import (
     US,
     balance,
@@ -147,7 +148,7 @@ def test_a_mark_worked_out_of_noisy_amounts_is_the_price_that_they_were_made_of(
     body = state(position_row(szi=size, positionValue=value))
     one = wire.statement(body, "main", asked_s=0.0, now_ms=0)
 
-    assert wire.marks_of([one]) == {key("HYPE"): Decimal(mark)}
+    assert marks_of([one]) == {key("HYPE"): Decimal(mark)}
     assert len(one.positions[0].mark_price.as_tuple().digits) == len(mark.replace(".", "").lstrip("0"))
 
 

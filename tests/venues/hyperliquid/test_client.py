@@ -12,16 +12,16 @@ from hlposmon.errors import VenueUnavailable, WireError
 from hlposmon.simulator import info as info_pages
 from hlposmon.transport.quota import Quota
 from hlposmon.venues.hyperliquid import client as hyperliquid
-from hlposmon.venues.hyperliquid.client import HyperliquidInfo
+from hlposmon.venues.hyperliquid.client import HyperliquidClient
 
 
 @pytest.fixture
-def info(venue, patience):
+def info(venue, deadline):
     made = []
 
     def start(one=None, url=None):
         budget = Quota(per_minute=100_000).share()
-        made.append(HyperliquidInfo(url or one.url, budget=budget, patience=patience))
+        made.append(HyperliquidClient(url or one.url, budget=budget, deadline=deadline))
         made[-1].budget = budget
         return made[-1]
 
@@ -240,7 +240,7 @@ def test_a_payment_that_cannot_be_read_is_named_and_the_others_come(server, info
 def test_a_mode_of_null_is_not_known_and_no_fault_while_null_answers_nothing_else(server, info):
     asked = info(url=answering(server, lambda _: None))
 
-    assert asked.mode(ONE) is None
+    assert asked.mode(ONE).mode is None
     for ask in (
         asked.role,
         asked.spot_holdings,
@@ -301,10 +301,10 @@ def test_a_statement_with_a_position_that_cannot_be_read_has_the_others(server, 
 def test_what_befell_an_account_is_asked_for(venue, info):
     one = venue()
     one.control.transfer(one.accounts[0], "100")
-    [told] = [each for each in info(one).ledger_since(main(one), 1) if each.kind == "transfer"][-1:]
+    [told] = [each for each in info(one).events_since(main(one), 1) if each.kind == "transfer"][-1:]
 
     assert "100" in told.text
-    assert info(one).mode(main(one)) == "default"
+    assert info(one).mode(main(one)).mode == "default"
 
 
 def test_a_page_of_rows_without_a_time_is_a_wire_error(server, info):
@@ -320,7 +320,7 @@ def test_an_answer_of_another_shape_is_a_wire_error(server, info, body):
         lambda: asked.role(ONE),
         lambda: asked.statement(ONE, asked_s=0.0, now_ms=0),
         lambda: asked.fundings_since(ONE, 1),
-        lambda: asked.ledger_since(ONE, 1),
+        lambda: asked.events_since(ONE, 1),
         lambda: asked.spot_holdings(ONE),
         lambda: asked.coins_held(ONE, "xyz"),
         asked.dexes,

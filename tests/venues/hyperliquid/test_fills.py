@@ -7,6 +7,7 @@ import pytest
 from hlposmon.domain.reports import Fill, Side
 from hlposmon.errors import WireError
 from hlposmon.venues.hyperliquid import payloads as wire
+from hlposmon.venues.port import UnreadFill
 from tests.venues.hyperliquid.payloads import AT_MS, THEM, US, fill_row, key
 
 
@@ -16,7 +17,7 @@ def fill_of(**changes) -> Fill:
     return found.fills[0]
 
 
-def set_aside(row) -> wire.UnreadFill:
+def set_aside(row) -> UnreadFill:
     """What is said of a row that cannot be read, between two that can."""
     found = wire.fills([fill_row(tid=1), row, fill_row(tid=2)], "main", US)
     assert [fill.trade_id for fill in found.fills] == [1, 2]
@@ -122,7 +123,7 @@ def test_a_text_of_another_kind_sets_the_row_aside_and_names_its_field(name, val
 def test_a_time_that_is_no_date_is_none(time):
     unread = set_aside(fill_row(time=time))
 
-    assert unread == wire.UnreadFill(
+    assert unread == UnreadFill(
         f"a fill of BTC could not be read: time: not milliseconds of a date: {time}", None
     )
 
@@ -150,9 +151,7 @@ def test_a_fill_of_no_coin_is_set_aside_and_is_of_none_that_is_not_watched(coin)
 
 @pytest.mark.parametrize("row", [5, None, [], "BTC"])
 def test_what_is_no_row_is_set_aside(row):
-    assert set_aside(row) == wire.UnreadFill(
-        f"a fill: fill: an object is wanted, not {type(row).__name__}", None
-    )
+    assert set_aside(row) == UnreadFill(f"a fill: fill: an object is wanted, not {type(row).__name__}", None)
 
 
 @pytest.mark.parametrize("rows", [None, 5, {}, "[]"])

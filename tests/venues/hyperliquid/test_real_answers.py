@@ -14,6 +14,7 @@ from hlposmon.text import loads
 from hlposmon.venues.hyperliquid import payloads as wire
 from hlposmon.venues.hyperliquid.client import PLAIN_MODES
 from hlposmon.venues.hyperliquid.payloads.amounts import amount_of
+from hlposmon.workers.price import marks_of
 from tests.captures import ROOT, answered, captured, every_object, needs_captures
 from tests.venues.hyperliquid.payloads import US, key, packed
 
@@ -267,7 +268,7 @@ def test_a_mark_worked_out_is_the_one_that_the_exchange_lists():
     listed, _ = wire.fast_marks(packed({row["name"]: row for row in selected["assetContexts"]}))
     _, body = child_vault()
 
-    assert wire.marks_of([stated(body)]) == listed
+    assert marks_of([stated(body)]) == listed
     assert len(listed) == 3
 
 

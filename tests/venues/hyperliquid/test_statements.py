@@ -6,6 +6,7 @@ import pytest
 
 from hlposmon.errors import WireError
 from hlposmon.venues.hyperliquid import payloads as wire
+from hlposmon.workers.price import marks_of
 from tests.venues.hyperliquid.payloads import (
     THEM,
     US,
@@ -54,7 +55,7 @@ def test_a_position_that_cannot_be_liquidated_has_no_such_price():
 def test_the_marks_of_statements_are_those_of_what_they_hold():
     one = stated(state(position_row(), position_row(coin="ETH", szi="2", positionValue="6000.5")))
 
-    assert wire.marks_of([one]) == {key("HYPE"): Decimal("48.145"), key("ETH"): Decimal("3000.25")}
+    assert marks_of([one]) == {key("HYPE"): Decimal("48.145"), key("ETH"): Decimal("3000.25")}
 
 
 # ------------------------------------------------------------------ positions that cannot be read
@@ -99,7 +100,7 @@ def test_a_position_that_cannot_be_is_set_aside_and_says_why(change, name):
 def test_what_is_unread_has_no_mark_and_no_position():
     one = stated(state(position_row(szi=None)))
 
-    assert (one.positions, wire.marks_of([one])) == ((), {})
+    assert (one.positions, marks_of([one])) == ((), {})
 
 
 def test_every_position_that_cannot_be_read_is_named_by_itself():

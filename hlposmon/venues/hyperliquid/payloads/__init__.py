@@ -6,7 +6,7 @@ without notice. Shapes: the exchange's API documentation, info endpoint and subs
 """
 
 from hlposmon.venues.hyperliquid.payloads.coins import MAX_COIN_BYTES, VENUE, coin_of, is_watched, key_of
-from hlposmon.venues.hyperliquid.payloads.fill_rows import FillRows, UnreadFill, fills, times
+from hlposmon.venues.hyperliquid.payloads.fill_rows import FillRows, fills, times
 from hlposmon.venues.hyperliquid.payloads.ledger import fundings, happenings
 from hlposmon.venues.hyperliquid.payloads.messages import (
     PING,
@@ -19,13 +19,13 @@ from hlposmon.venues.hyperliquid.payloads.messages import (
     refusal,
     role,
     subscription,
+    user_of,
     venue_time,
 )
 from hlposmon.venues.hyperliquid.payloads.prices import FastMarks, fast_marks
 from hlposmon.venues.hyperliquid.payloads.statements import (
     dex_names,
     held_coins,
-    marks_of,
     spot_holdings,
     state_push,
     statement,
@@ -38,7 +38,6 @@ __all__ = [
     "Message",
     "PING",
     "Refusal",
-    "UnreadFill",
     "VENUE",
     "abstraction",
     "acknowledges",
@@ -52,7 +51,6 @@ __all__ = [
     "info",
     "is_watched",
     "key_of",
-    "marks_of",
     "message",
     "refusal",
     "role",
@@ -61,5 +59,6 @@ __all__ = [
     "statement",
     "subscription",
     "times",
+    "user_of",
     "venue_time",
 ]

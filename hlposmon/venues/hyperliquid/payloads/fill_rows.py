@@ -11,16 +11,9 @@ from hlposmon.errors import WireError
 from hlposmon.venues.hyperliquid.payloads.amounts import amount_of
 from hlposmon.venues.hyperliquid.payloads.coins import is_watched, key_of
 from hlposmon.venues.hyperliquid.payloads.fields import integer_of, list_of, object_of, text_of, time_of
+from hlposmon.venues.port import UnreadFill
 
 _SIDES = {"B": Side.BUY, "A": Side.SELL}
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadFill:
-    """A row that could not be read: why, and its time in milliseconds where it has one."""
-
-    text: str
-    time_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)

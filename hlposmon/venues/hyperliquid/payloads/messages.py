@@ -32,6 +32,11 @@ def message(raw: bytes | str) -> Message:
     return Message(text_of(body, "channel"), body.get("data"))
 
 
+def user_of(data: Any, channel: str) -> str:
+    """Whose data a message of an account's channel has: the address, in lower case."""
+    return text_of(object_of(data, channel), "user").lower()
+
+
 def subscription(kind: str, **fields: Any) -> bytes:
     return dumps({"method": "subscribe", "subscription": {"type": kind, **fields}})
 

@@ -1,6 +1,6 @@
 """Account states, asked for and pushed, and the exact figures behind the truncated ones."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -151,13 +151,3 @@ def _stated(body: dict[str, Any], key: str) -> StatedPosition:
         liquidation_price=None if liquidation is None else amount_of(body, "liquidationPx"),
         tolerance=tolerance,
     )
-
-
-def marks_of(statements: Iterable[Statement]) -> dict[str, Decimal]:
-    """The mark prices that statements imply, exact where the venue's are."""
-    return {
-        position.key: position.mark_price
-        for statement in statements
-        for position in statement.positions
-        if position.mark_price is not None
-    }

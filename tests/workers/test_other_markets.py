@@ -3,13 +3,13 @@
 import pytest
 
 from hlposmon.domain.reports import BellReason, Place
-from hlposmon.workers import elsewhere
+from hlposmon.workers import other_markets
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch):
     """What could not be asked is asked again soon."""
-    monkeypatch.setattr(elsewhere, "AGAIN_S", 0.1)
+    monkeypatch.setattr(other_markets, "AGAIN_S", 0.1)
 
 
 def test_spot_is_looked_at_with_the_first_statement_and_each_interval(stage):

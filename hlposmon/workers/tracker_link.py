@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 PIECE_FILLS, PIECE_LIVE_FILLS = 100, 500
 
 
-class Outlet:
+class TrackerLink:
     """`poll` what the tracker asks, `put` what it should know."""
 
     def __init__(self, path: Path, pulse: Pulse, kind: str, accounts: Sequence[Account]) -> None:

@@ -13,9 +13,9 @@ from hlposmon.config import Account
 from hlposmon.domain.reports import NoticeCode, NotWatched, Place
 from hlposmon.errors import RequestNotKnown, VenueRefused, VenueUnavailable, WireError
 from hlposmon.supervision.logs import Repeats
-from hlposmon.venues.hyperliquid.client import HyperliquidInfo
+from hlposmon.venues.port import Client
 from hlposmon.workers.notices import Notices
-from hlposmon.workers.outlet import Outlet
+from hlposmon.workers.tracker_link import TrackerLink
 
 log = logging.getLogger(__name__)
 
@@ -36,20 +36,20 @@ class _Looks:
     coins: list[str] = field(default_factory=list)
 
 
-class Elsewhere:
+class OtherMarkets:
     """The looks of one worker at its accounts."""
 
     def __init__(
         self,
         accounts: Iterable[Account],
-        info: HyperliquidInfo,
-        outlet: Outlet,
+        client: Client,
+        link: TrackerLink,
         notices: Notices,
         repeats: Repeats,
         *,
         interval_s: float,
     ) -> None:
-        self._info, self._outlet, self._notices, self._repeats = info, outlet, notices, repeats
+        self._client, self._link, self._notices, self._repeats = client, link, notices, repeats
         self._of = {account.name: _Looks(account) for account in accounts}
         self._interval_s = interval_s
         self._dexes: list[str] = []
@@ -59,7 +59,7 @@ class Elsewhere:
         """There is a new tracker: it is told what was seen last."""
         for one in self._of.values():
             if one.spot is not None:
-                self._outlet.put(one.spot)
+                self._link.put(one.spot)
 
     def rung(self, account: str, *, dexes: bool) -> None:
         """The tracker wants to know soon what an account holds on spot, and with `dexes` on other dexes."""
@@ -75,7 +75,7 @@ class Elsewhere:
             return
         name = account.name
         try:
-            held = tuple(self._info.spot_holdings(account))
+            held = tuple(self._client.spot_holdings(account))
             self._notices.end(name, NoticeCode.HOLDINGS_UNKNOWN)
         except RequestNotKnown as error:
             held = ()
@@ -85,7 +85,7 @@ class Elsewhere:
             self._warn(name, error)
             return
         one.spot, one.spot_due_s = NotWatched(name, Place.SPOT, held), now_s + self._interval_s
-        self._outlet.put(one.spot)
+        self._link.put(one.spot)
 
     def ask_one(self) -> bool:
         """Ask one dex for the state of one account that is looked at; whether a request was made."""
@@ -95,7 +95,7 @@ class Elsewhere:
         if one.dexes:
             dex = one.dexes[-1]
             try:
-                one.coins += self._info.coins_held(one.account, dex)
+                one.coins += self._client.coins_held(one.account, dex)
             except (VenueRefused, WireError) as error:
                 self._warn(one.account.name, error)
                 one.coins.append(f"{dex}:?")
@@ -106,7 +106,7 @@ class Elsewhere:
             one.dexes.pop()
         if not one.dexes:
             one.dexes = None
-            self._outlet.put(NotWatched(one.account.name, Place.DEXES, tuple(sorted(one.coins))))
+            self._link.put(NotWatched(one.account.name, Place.DEXES, tuple(sorted(one.coins))))
         return True
 
     def _all_dexes(self) -> list[str] | None:
@@ -115,7 +115,7 @@ class Elsewhere:
         now_s = time.monotonic()
         if now_s >= self._dexes_due_s:
             try:
-                self._dexes = self._info.dexes()
+                self._dexes = self._client.dexes()
             except RequestNotKnown:
                 self._dexes = []
             except (VenueUnavailable, VenueRefused, WireError) as error:

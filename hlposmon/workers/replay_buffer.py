@@ -14,7 +14,7 @@ FILLS = 250
 FUNDINGS = 250  # an hour's of every coin that there is, a day's of ten
 
 
-class Recent:
+class ReplayBuffer:
     """The newest fills and funding payments of one account on the present connection."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Recent:
                 fresh.pop(oldest, None)
         return list(fresh.values())
 
-    def know_before(self, known_ms: int | None) -> None:
+    def mark_known(self, known_ms: int | None) -> None:
         """Up to this time all is journalled, and the stream has been followed since before that was fetched;
         None: not all is, so that it cannot be told again.
 
@@ -58,7 +58,7 @@ class Recent:
         if len(self._fills) >= FILLS:
             self._forget(self._fills[0].time_ms + OVERLAP_MS)
 
-    def is_broken(self) -> None:
+    def break_off(self) -> None:
         """The connection is gone, or said something that was not understood."""
         self._whole_from_ms = None
         self._fills.clear()

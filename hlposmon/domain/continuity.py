@@ -1,0 +1,123 @@
+"""The law by which the sizes of a scope are proven: what a fill does, and what a statement does.
+
+Two laws are built. FILL_CHAIN is for venues where each fill states the size before it: the chain of fills is
+the position, and statements confirm it or are doubted. STATEMENT is for venues that tell nothing but what is
+held: their newest word is the position. How fresh a word must be is the verdict's, and which statement is
+newer the scope's.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Protocol
+
+from hlposmon.domain.amounts import CONTEXT, ZERO
+from hlposmon.domain.changes import Change, Reason
+from hlposmon.domain.line import Line
+from hlposmon.domain.reports import Fill, Happened, StatedPosition, Statement, Unlisted
+from hlposmon.domain.verdict import Proof
+
+
+class Continuity(Protocol):
+    """One law. It keeps nothing: all that it knows of a position is in the line."""
+
+    @property
+    def proof(self) -> Proof:
+        """What positions under this law say that they rest on."""
+
+    @property
+    def rests_on_fills(self) -> bool:
+        """Whether nothing is proven without a live feed of fills, and a statement since it came up."""
+
+    def take(self, line: Line, fills: Sequence[Fill], *, live: bool) -> list[Change]:
+        """What fills of the line's instrument, in any order, change. `live`: they came on a stream."""
+
+    def reconcile(
+        self,
+        line: Line,
+        stated: StatedPosition | None,
+        statement: Statement,
+        events: Sequence[Happened],
+        lost: Sequence[Unlisted],
+    ) -> list[Change]:
+        """What a statement changes; `stated` is the line's row in it, None where it is flat there. `events`
+        and `lost` may name the cause of a drift."""
+
+
+class FillChain:
+    """Each fill states the size before it, so that a missing one shows; a statement confirms the chain."""
+
+    proof = Proof.FILLS
+    rests_on_fills = True
+
+    def take(self, line: Line, fills: Sequence[Fill], *, live: bool) -> list[Change]:
+        changes = line.ledger.take(fills, live=live)
+        line.note_fills()
+        return changes
+
+    def reconcile(
+        self,
+        line: Line,
+        stated: StatedPosition | None,
+        statement: Statement,
+        events: Sequence[Happened],
+        lost: Sequence[Unlisted],
+    ) -> list[Change]:
+        changes: list[Change] = []
+        is_start = not line.ledger.has_base
+        # Where fills came live they tell the size, and the first statement is compared like any other.
+        is_compared = not is_start or line.ledger.has_live_fills
+        if is_start:
+            changes += line.ledger.adopt(stated, statement.time_ms, Reason.START)
+            if is_compared:
+                line.arrivals_at_push = line.ledger.arrivals  # a push that differs is doubted at once
+            else:
+                line.agreed_ms = statement.time_ms
+        if is_compared:
+            changes += line.reconcile(stated, statement, events, lost)
+        line.note_fills()
+        return changes
+
+
+class StatementOnly:
+    """The venue's newest word is the position. Two words of one time that differ dispute each other, until
+    there is a newer one.
+
+    Example: at 10 the venue states 1, at 12 it states 3: the position is 3, as of 12. Another answer, also of
+    12, that states 2 leaves it at 3, but unproven; one of 13 that states 2 makes it 2, and proven.
+    """
+
+    proof = Proof.STATEMENT
+    rests_on_fills = False
+
+    def take(self, line: Line, fills: Sequence[Fill], *, live: bool) -> list[Change]:  # noqa: ARG002
+        return []  # they tell nothing that the venue's word does not hold
+
+    def reconcile(
+        self,
+        line: Line,
+        stated: StatedPosition | None,
+        statement: Statement,
+        events: Sequence[Happened],  # noqa: ARG002  # nothing drifts here
+        lost: Sequence[Unlisted],  # noqa: ARG002
+    ) -> list[Change]:
+        ledger, time_ms = line.ledger, statement.time_ms
+        ours, theirs = ledger.position, stated.size if stated else ZERO
+        if line.agreed_ms is not None and time_ms <= line.agreed_ms:
+            if time_ms == line.agreed_ms and theirs != ours.size:
+                line.disputed = f"two statements of one time differ: {ours.size:f} and {theirs:f}"
+            return []
+        line.agreed_ms, line.disputed = time_ms, None
+        if ledger.has_base and theirs == ours.size and not (stated and _differs(ours.entry_price, stated)):
+            return []
+        return ledger.adopt(stated, time_ms, Reason.STATED if ledger.has_base else Reason.START)
+
+
+def _differs(entry_price: Decimal | None, stated: StatedPosition) -> bool:
+    """Whether another entry price is stated; none that is stated is no other one."""
+    if entry_price is None or stated.entry_price is None:
+        return False
+    return CONTEXT.subtract(entry_price, stated.entry_price).copy_abs() > stated.tolerance
+
+
+FILL_CHAIN: Continuity = FillChain()
+STATEMENT_ONLY: Continuity = StatementOnly()

@@ -1,0 +1,60 @@
+"""What is held, parsed once: `venue:type:name`.
+
+The one place that takes a key apart. What only a venue knows of an instrument (its quote token, the
+token that profit and margin are in, decimals of its sizes) is None until the venue has said it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+
+
+class InstrumentType(StrEnum):
+    """What kind of thing it is; the middle of a key."""
+
+    PERP = "Perp"
+    BASE_TOKEN = "BaseToken"
+    A_TOKEN = "aToken"
+    DEBT_TOKEN = "debtToken"
+    LST = "LST"
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One instrument at one venue.
+
+    `name` is the venue's own (`BTC`, `xyz:TSLA`, `ETHUSDT`) and may hold colons. `dex` is "" for the first
+    dex, and where a venue has none. `base` is the name without its dex, unless the venue says better.
+    `decimals` are those of a size.
+    """
+
+    key: str
+    venue: str
+    type: InstrumentType
+    name: str
+    dex: str
+    base: str
+    quote: str | None = None
+    collateral: str | None = None
+    decimals: int | None = None
+
+    @staticmethod
+    def of(key: str) -> "Instrument":
+        """The instrument of this key, parsed once; ValueError for what is no key."""
+        return _parsed(key)
+
+    @property
+    def label(self) -> str:
+        """`BTC-USD` for a perpetual (whatever its quote token is); else the bare name."""
+        return f"{self.name}-USD" if self.type is InstrumentType.PERP else self.name
+
+
+# More than one venue lists; a key that is pushed out is parsed again.
+@lru_cache(maxsize=16_384)
+def _parsed(key: str) -> Instrument:
+    parts = key.split(":", 2)
+    if len(parts) != 3 or not all(parts):
+        raise ValueError(f"a key is venue:type:name, not {key[:60]!r}")
+    venue, kind, name = parts
+    dex, _, base = name.rpartition(":")
+    return Instrument(key, venue, InstrumentType(kind), name, dex, base)

@@ -1,0 +1,371 @@
+"""A scope: what one statement covers, which is one account at one market of one venue.
+
+"A coin that is not in it is flat" holds inside a scope and nowhere else. The order of its statements, the
+start of its positions, whether its feeds are live, what is in doubt and how fresh it is belong to it; by
+which law sizes are proven is its continuity. No other scope, and nothing of the account as a whole.
+"""
+
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from hlposmon.domain.changes import Change, Filled, Funded, VerdictChanged
+from hlposmon.domain.continuity import FILL_CHAIN, Continuity
+from hlposmon.domain.ledger import Ledger
+from hlposmon.domain.line import Line
+from hlposmon.domain.position import Effect, Position
+from hlposmon.domain.prices import Prices
+from hlposmon.domain.reports import FeedState, Fills, Funding, Happened, Statement, Unlisted
+from hlposmon.domain.verdict import UNHEARD, Evidence, Freshness, Verdict, judge
+from hlposmon.domain.views import Memory, ScopeView, View
+
+FAR_BEHIND_MS = 600_000
+# Of what happened the newest so many are kept, as the cause of a drift.
+KEPT_EVENTS = 64
+
+Kept = TypeVar("Kept", Happened, Unlisted)
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """The lines of one scope by key, its feeds of fills, and what the venue last said of it."""
+
+    account: str
+    name: str
+    prices: Prices
+    continuity: Continuity = FILL_CHAIN
+    stated: bool = False
+    base_ms: int = 0
+    # The time of the newest statement that was taken while a feed of fills was live.
+    whole_ms: int = 0
+    # The newest told, the newest that was asked for, and the newest pushed.
+    statement: Statement | None = None
+    answer: Statement | None = None
+    push: Statement | None = None
+    feeds: dict[str, FeedState] = field(default_factory=dict)
+    live_since_s: float | None = None
+    lines: dict[str, Line] = field(default_factory=dict)
+    unlisted: list[Unlisted] = field(default_factory=list)
+    # Keys (or "" for all) whose fills are not known to be whole since a time, in milliseconds.
+    unsure: dict[str, int] = field(default_factory=dict)
+    freshness: Freshness = UNHEARD
+    verdict: Verdict | None = None
+    reason: str | None = None
+    # Kept true by `_note_change`, so that no question walks all lines: those in doubt, and the latest time up
+    # to which the fills of one are known (None without a line).
+    doubtful: dict[str, Line] = field(default_factory=dict)
+    known_ms: int | None = None
+    _latest_known: Line | None = None
+    # Whether there is something to judge; which lines; and what the others were judged on.
+    is_unjudged: bool = True
+    _changed: dict[str, Line] = field(default_factory=dict)
+    _judged_on: tuple[Evidence, tuple[str | None, ...]] | None = None
+
+    # ------------------------------------------------------------------ fills
+
+    def take(self, fills: Fills) -> list[Change]:
+        """Take fills in any order, with any repetition."""
+        live = fills.heard_s is not None
+        if len(fills.fills) == 1 and (filled := self._take_next(fills)) is not None:
+            return [filled]
+        by_key: dict[str, list[int]] = {}
+        for index, fill in enumerate(fills.fills):
+            by_key.setdefault(fill.key, []).append(index)
+        changes: list[Change] = []
+        for key, indexes in by_key.items():
+            line = self._line(key)
+            changes += self.continuity.take(line, [fills.fills[index] for index in indexes], live=live)
+            self._note_change(key, line)
+        return changes
+
+    def _take_next(self, fills: Fills) -> Filled | None:
+        """The short way of a fill that is plainly the next one of its line; None for any other."""
+        [fill] = fills.fills
+        line = self.lines.get(fill.key)
+        if line is None or not self.continuity.rests_on_fills:
+            return None
+        filled = line.take_next(fill, live=fills.heard_s is not None)
+        if filled is None:
+            return None
+        if self.known_ms is None or fill.time_ms >= self.known_ms:
+            self.known_ms, self._latest_known = fill.time_ms, line
+        if filled.effect is Effect.OPENED or filled.effect is Effect.CLOSED:
+            # Prices are wanted of what is open only; nothing else can have changed of what is judged.
+            self._changed[fill.key] = line
+            self.is_unjudged = True
+        return filled
+
+    def apply_funding(self, funding: Funding) -> list[Change]:
+        """Book a funding payment once; those from before the start are not ours."""
+        if not self.stated or funding.time_ms <= self.base_ms:
+            return []
+        ledger = self._line(funding.key).ledger
+        if not ledger.payments.owes(funding.time_ms):
+            return []
+        ledger.payments = ledger.payments.paid(funding.time_ms)
+        ledger.position = ledger.position.funded(funding.amount)
+        return [Funded(funding, ledger.position)]
+
+    # ------------------------------------------------------------- statements
+
+    def reconcile(self, statement: Statement, events: Sequence[Happened]) -> list[Change]:
+        """Compare with the venue's statement; the first one starts the positions. `events` may name the cause
+        of a drift.
+
+        Answers are taken in the order in which they were asked for, pushes in the order of their times:
+        an answer that was asked for before a push was heard counts all the same.
+        """
+        if self._is_old(statement) or self._is_far_behind(statement):
+            return []
+        first, newest = not self.stated, self._is_newest(statement)
+        stated = {position.key: position for position in statement.positions}
+        changes: list[Change] = []
+        keys = {
+            key
+            for key, line in self.lines.items()
+            if not line.is_confirmed_by(stated.get(key), statement, newest=newest)
+        }
+        for key in sorted(keys.union(stated.keys() - self.lines.keys(), statement.unread)):
+            line = self._line(key)
+            before = line.basis
+            line.unread = statement.unread.get(key)
+            if line.unread is None:
+                row = stated.get(key)
+                changes += self.continuity.reconcile(line, row, statement, events, self.unlisted)
+                if newest:
+                    line.keep_details(row, statement.asked_s)
+            if line.basis != before:
+                self._note_change(key, line)
+        if first:
+            self.stated, self.base_ms = True, statement.time_ms
+            if self.continuity.rests_on_fills and not self.is_live:
+                # Fills that come in before a feed is live do not make the time before them whole.
+                self.unsure[""] = statement.time_ms
+        self._note_statement(statement)
+        return changes
+
+    def _is_old(self, statement: Statement) -> bool:
+        """Whether a newer one of its kind was told. Pushes of two connections come slightly out of order."""
+        if not statement.pushed:
+            return self.answer is not None and statement.asked_s <= self.answer.asked_s
+        return self.push is not None and statement.time_ms < self.push.time_ms
+
+    def _is_far_behind(self, statement: Statement) -> bool:
+        """Whether it is from long before the last fill: a block's time never goes back, so that its server
+        is far behind the others, and what it says is no evidence of anything."""
+        return self.known_ms is not None and self.known_ms > statement.time_ms + FAR_BEHIND_MS
+
+    def _is_newest(self, statement: Statement) -> bool:
+        """Whether no statement of either kind is newer, so that its figures are those to show."""
+        return self.statement is None or statement.asked_s >= self.statement.asked_s
+
+    def _note_statement(self, statement: Statement) -> None:
+        """Keep a statement as the newest of its kind, and of all if it is."""
+        self.is_unjudged = True
+        if self.is_live:
+            self.whole_ms = max(self.whole_ms, statement.time_ms)
+        if self._is_newest(statement):
+            self.statement = statement
+        if statement.pushed:
+            self.push = statement
+        else:
+            self.answer = statement
+
+    # ------------------------------------------------------------------ feeds
+
+    @property
+    def is_live(self) -> bool:
+        """Whether at least one feed of fills is up."""
+        return any(feed.live for feed in self.feeds.values())
+
+    def note_feed(self, state: FeedState) -> None:
+        """A feed of fills came up or went down. One live feed of several is enough."""
+        was_live, known_ms = self.is_live, self.high_water_ms
+        self.is_unjudged = True
+        self.feeds[state.feed] = state
+        if state.live:
+            self.unsure.clear()  # all from there on was fetched
+        if state.live and not was_live:
+            self.live_since_s = state.at_s
+        elif was_live and not self.is_live and known_ms is not None:
+            # What comes in now by other ways does not make the time before it whole.
+            self.unsure[""] = known_ms
+
+    def forget_feeds(self, gone: Set[str]) -> None:
+        """Nothing of these feeds counts any more."""
+        self.is_unjudged = True
+        self.feeds = {name: state for name, state in self.feeds.items() if name not in gone}
+
+    @property
+    def whole_until_ms(self) -> int | None:
+        """Since when fills may have been missed, no feed of them being live; None while one is, and where
+        nothing rests on them."""
+        if self.is_live or not self.continuity.rests_on_fills:
+            return None
+        return max(self.whole_ms, self.unsure.get("", self.base_ms))
+
+    @property
+    def gaps(self) -> dict[str, int]:
+        """The keys whose fills wait behind a missing one, and since when one is missing."""
+        gaps = ((key, line.ledger.gap) for key, line in self.doubtful.items())
+        return {key: gap.since_ms for key, gap in gaps if gap is not None}
+
+    @property
+    def high_water_ms(self) -> int | None:
+        """Up to when the fills are known to be whole; None before the start."""
+        if not self.stated:
+            return None
+        known_ms = self.base_ms if self.known_ms is None else self.known_ms
+        return min([known_ms, *self.unsure.values(), *self.gaps.values()])
+
+    @property
+    def wanted_ms(self) -> int | None:
+        """From when on fills are wanted that may end what is in doubt; None when none are."""
+        wanted = (line.wanted_ms for line in self.doubtful.values())
+        return min((since_ms for since_ms in wanted if since_ms is not None), default=None)
+
+    @property
+    def is_partly_unread(self) -> bool:
+        """Whether something that it holds is not known at all, as its row could not be read."""
+        lines = self.doubtful.values()
+        return any(line.unread is not None and not line.ledger.has_base for line in lines)
+
+    @property
+    def doubtful_keys(self) -> list[str]:
+        """The keys whose views are `in_doubt`."""
+        return [key for key, line in self.doubtful.items() if _is_shown(line)]
+
+    # ---------------------------------------------------------------- judging
+
+    def set_freshness(self, freshness: Freshness) -> None:
+        """Keep how old the feeds are; it is judged anew only where a verdict may differ for it."""
+        if self.freshness.decisive != freshness.decisive:
+            self.is_unjudged = True
+        self.freshness = freshness
+
+    def judge(self) -> list[VerdictChanged]:
+        """Judge the scope, and of its lines those that changed: all, where what they share has changed."""
+        shared = self._evidence()
+        doubt = None
+        if self.doubtful:
+            key = min(self.doubtful)
+            doubt = f"{key}: {next(one for one in self.doubtful[key].doubts() if one)}"
+        fresh = self.freshness
+        self.verdict, self.reason = judge(replace(shared, doubt=doubt), fresh)
+        basis = shared, fresh.decisive
+        lines = self._changed if basis == self._judged_on else self.lines
+        # What waits for the first statement is no position yet.
+        judged = [line.judge(shared, fresh) for line in lines.values() if line.ledger.has_base]
+        self._judged_on, self._changed, self.is_unjudged = basis, {}, False
+        return [change for change in judged if change is not None]
+
+    def _evidence(self) -> Evidence:
+        """What all its lines share of what is known of them."""
+        if not self.continuity.rests_on_fills:
+            # A statement from before a restart is none of now.
+            is_told = self.statement is not None
+            return Evidence(stated=self.stated, confirmed=is_told, rests_on_fills=False, open=False)
+        down = None
+        if not self.is_live:
+            reasons = [feed.reason for feed in self.feeds.values() if feed.reason]
+            down = (
+                f"the feed of fills is down: {reasons[-1]}" if reasons else "the feed of fills is not up yet"
+            )
+        asked_s = self.statement.asked_s if self.statement else None
+        confirmed = asked_s is not None and self.live_since_s is not None and asked_s >= self.live_since_s
+        return Evidence(stated=self.stated, confirmed=confirmed, feed_down=down, open=False)
+
+    def _note_change(self, key: str, line: Line) -> None:
+        """A report has changed this line: it is to be judged, and what sums up all lines is kept true."""
+        self._changed[key] = line
+        self.is_unjudged = True
+        if line.is_doubtful:
+            self.doubtful[key] = line
+        else:
+            self.doubtful.pop(key, None)
+        known_ms = line.ledger.known_ms
+        if self.known_ms is None or known_ms >= self.known_ms:
+            self.known_ms, self._latest_known = known_ms, line
+        elif line is self._latest_known:
+            # After a drift it may be known to an earlier time than before, and than others.
+            self._latest_known = max(self.lines.values(), key=lambda one: one.ledger.known_ms)
+            self.known_ms = self._latest_known.ledger.known_ms
+
+    # ------------------------------------------------------------------ shown
+
+    def view(self, key: str) -> View:
+        """One position; KeyError when there is none."""
+        return self.lines[key].view(self.continuity.proof, self.whole_until_ms)
+
+    def views(self) -> list[View]:
+        """All positions, flat ones too, in no order."""
+        proof, whole_ms = self.continuity.proof, self.whole_until_ms
+        return [line.view(proof, whole_ms) for line in self.lines.values() if _is_shown(line)]
+
+    def as_whole(self) -> ScopeView:
+        """The scope itself."""
+        said = self.statement
+        return ScopeView(
+            account=self.account,
+            name=self.name,
+            proof=self.continuity.proof,
+            verdict=self.verdict or Verdict.UNPROVEN,
+            reason=self.reason if self.verdict else "not judged yet",
+            equity=said.equity if said else None,
+            margin_used=said.margin_used if said else None,
+            withdrawable=said.withdrawable if said else None,
+            as_of_ms=said.time_ms if said else None,
+        )
+
+    # --------------------------------------------------------------- recovery
+
+    def memories(self) -> list[Memory]:
+        """All that is needed to take it up again."""
+        found = []
+        for key, line in self.lines.items():
+            ledger = line.ledger
+            if ledger.has_base:
+                known_ms = ledger.remembered_ms
+                seen = ledger.identities_since(known_ms)
+                found.append(Memory(self.account, key, ledger.position, known_ms, ledger.payments, seen))
+        return found
+
+    def recall(self, memories: Iterable[Memory], base_ms: int | None) -> None:
+        """Take it up again, stated since `base_ms` (None: not yet)."""
+        if base_ms is not None:
+            self.stated, self.base_ms, self.is_unjudged = True, base_ms, True
+        for memory in memories:
+            line = self._line(memory.key)
+            line.ledger.start(memory.position, memory.known_ms, memory.seen)
+            line.ledger.payments = memory.payments
+            line.last_fill_ms = max((identity[0] for identity in memory.seen), default=None)
+            self._note_change(memory.key, line)
+        if (known_ms := self.high_water_ms) is not None:
+            self.unsure[""] = known_ms  # until a feed is live
+
+    def _line(self, key: str) -> Line:
+        line = self.lines.get(key)
+        if line is None:
+            line = Line(Ledger(self.account, key))
+            self.prices.show_on(line)
+            if self.stated and not (self.statement and key in self.statement.unread):
+                # The venue stated the scope without this coin: it was flat then.
+                line.ledger.start(Position(), self.base_ms)
+                line.agreed_ms = self.statement.time_ms if self.statement else None
+            self.lines[key] = line
+            self._note_change(key, line)
+        return line
+
+
+def keep(kept: list[Kept], one: Kept) -> bool:
+    """Keep the newest; whether it is news."""
+    if one in kept:
+        return False
+    kept.append(one)
+    del kept[:-KEPT_EVENTS]
+    return True
+
+
+def _is_shown(line: Line) -> bool:
+    """A row that never could be read is no position."""
+    return line.ledger.has_base or line.unread is None

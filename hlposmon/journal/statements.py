@@ -1,0 +1,36 @@
+"""What the journal says of a statement: a digest of the sizes, and where book and venue differ. Pure.
+
+A line is about 330 bytes: 0.5 MB a day for an account that is asked each minute.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from hlposmon.domain.amounts import CONTEXT, plain
+from hlposmon.domain.reports import Statement
+from hlposmon.journal.lines import event
+
+_DIGEST_BYTES = 8
+
+
+def statement_line(statement: Statement, differing: Sequence[str], *, now_ms: int) -> dict[str, Any]:
+    """The journal's object for a statement, with the keys in which it and the book differ."""
+    return event(
+        "statement",
+        now_ms=now_ms,
+        account=statement.account,
+        source="push" if statement.pushed else "rest",
+        statement_ms=statement.time_ms,
+        digest=digest_of(statement).hex(),
+        agreed=not differing,
+        **({"differing": sorted(differing)} if differing else {}),
+    )
+
+
+def digest_of(statement: Statement) -> bytes:
+    """A short hash of the sizes that a statement holds: equal for equal sizes, whatever their order."""
+    held = sorted(
+        f"{one.key}={plain(one.size.normalize(CONTEXT))}" for one in statement.positions if one.size
+    )
+    return hashlib.sha256("\n".join(held).encode()).digest()[:_DIGEST_BYTES]

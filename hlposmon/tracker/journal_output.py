@@ -1,0 +1,60 @@
+"""The journal as the tracker keeps it: effects become lines, and what hinders that is logged.
+
+The journal is written here and nowhere else, once for all that was decided in a turn.
+"""
+
+import logging
+
+from hlposmon.engine.effects import JournalChange, JournalCheckpoint, JournalEvent, JournalStatement, Now
+from hlposmon.journal.lines import body_of, event
+from hlposmon.journal.statements import statement_line
+from hlposmon.journal.writer import Journal
+from hlposmon.supervision.logs import Repeats, fields
+
+log = logging.getLogger(__name__)
+
+Journalled = JournalChange | JournalEvent | JournalStatement | JournalCheckpoint
+
+
+class JournalOutput:
+    """`written_ms` is when lines were last written, in Unix milliseconds."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.written_ms: int | None = None
+        self._repeats = Repeats()
+
+    def begin_turn(self, now: Now) -> None:
+        """Call before the engine decides anything."""
+        self.journal.begin_turn(now.ms)
+
+    def append(self, effect: Journalled) -> None:
+        """Add the effect's line; `commit` writes it."""
+        if isinstance(effect, JournalCheckpoint):
+            self.journal.append_checkpoint(effect.at_ms)
+        else:
+            self.journal.append(_line(effect), effect.at_ms)
+
+    def commit(self, now: Now) -> None:
+        """Write what was appended, and say whether that could be done."""
+        journal = self.journal
+        was, written = journal.failure, journal.written_seq
+        journal.commit(now.s)
+        if journal.written_seq > written:
+            self.written_ms = now.ms
+        for remark, facts in journal.take_remarks():
+            log.warning(remark, extra=fields(**facts))
+        if (reason := journal.failure) is not None:
+            self._repeats.log(log, logging.ERROR, "the audit cannot be written", now=now.s, reason=reason)
+        elif was is not None:
+            log.info("the audit is written again")
+
+
+def _line(effect: JournalChange | JournalEvent | JournalStatement) -> dict[str, object]:
+    if isinstance(effect, JournalChange):
+        body = body_of(effect.change, now_ms=effect.at_ms)
+        assert body is not None, "only what is journalled is said to be"
+        return body
+    if isinstance(effect, JournalStatement):
+        return statement_line(effect.statement, effect.differing, now_ms=effect.at_ms)
+    return event(effect.kind, now_ms=effect.at_ms, **effect.facts)

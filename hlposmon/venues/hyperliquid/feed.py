@@ -1,0 +1,340 @@
+"""What is subscribed at Hyperliquid, and what its messages mean: the three feeds of the port.
+
+One connection each. A feed subscribes when the connection opens, keeps count of what was acknowledged, and
+turns messages into the port's events; what is done about them is the worker's business. Shapes and refusals:
+the exchange's API documentation, WebSocket subscriptions.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
+
+from hlposmon.config import Account
+from hlposmon.errors import WireError
+from hlposmon.transport.events import Lost, Opened, Received
+from hlposmon.transport.websocket import Feed
+from hlposmon.venues.hyperliquid import payloads as wire
+from hlposmon.venues.port import (
+    Acknowledged,
+    FillEvent,
+    NotUnderstood,
+    PriceEvent,
+    PushedFills,
+    PushedFundings,
+    PushedPrices,
+    PushedState,
+    Refused,
+    StateEvent,
+)
+
+ACK_DEADLINE_S = 10.0
+# A state channel that stays unacknowledged for so long is given up for the next best.
+STATE_ACK_DEADLINE_S = 5.0
+# The streams of one account; both are replayed by a snapshot on subscribing.
+FILLS, FUNDINGS = "userFills", "userFundings"
+STREAMS = (FILLS, FUNDINGS)
+# What states are asked for by, the best first; the second knows one dex.
+STATES = ("allDexsClearinghouseState", "clearinghouseState")
+PRICES = "fastAssetCtxs"
+# So many messages without a meaning in a row: let the caller's loop turn.
+_MOST_MESSAGES = 64
+
+E = TypeVar("E")
+
+
+class _Feed(ABC, Generic[E]):
+    """A connection whose messages mean events; `port.Connection`. `E` is what besides Opened and Lost."""
+
+    def __init__(self, connection: Feed) -> None:
+        self._connection = connection
+        self._events: deque[E] = deque()
+
+    @abstractmethod
+    def _subscribe(self) -> None:
+        """The connection is new: ask for everything."""
+
+    @abstractmethod
+    def _read(self, raw: bytes) -> Iterable[E]:
+        """What a message means, often nothing."""
+
+    def _check(self) -> Iterable[E | Lost]:
+        """What time alone brings: an acknowledgement that is overdue."""
+        return ()
+
+    def next(self) -> E | Opened | Lost | None:
+        if self._events:
+            return self._events.popleft()
+        for overdue in self._check():
+            return overdue
+        for _ in range(_MOST_MESSAGES):
+            event = self._connection.next()
+            if isinstance(event, Received):
+                self._events.extend(self._read(event.raw))
+                if self._events:
+                    return self._events.popleft()
+                continue
+            if isinstance(event, Opened):
+                self._subscribe()
+            return event
+        return None
+
+    @property
+    def url(self) -> str:
+        return self._connection.url
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection.is_open
+
+    @property
+    def opened(self) -> int:
+        return self._connection.opened
+
+    @property
+    def heard_s(self) -> float | None:
+        return self._connection.heard_s
+
+    def fileno(self) -> int | None:
+        return self._connection.fileno()
+
+    def wait_s(self) -> float:
+        return 0.0 if self._events else self._connection.wait_s()
+
+    def lose(self, reason: str) -> Lost:
+        self._events.clear()
+        return self._connection.lose(reason)
+
+    def reset_backoff(self) -> None:
+        self._connection.reset_backoff()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class HyperliquidFills(_Feed[FillEvent]):
+    """`port.FillFeed`: the fills and the funding of each account are two streams.
+
+    An account counts as followed when both are acknowledged. Fills do without the stream of funding where the
+    exchange refuses it: payments can be asked for.
+    """
+
+    def __init__(self, connection: Feed, accounts: Sequence[Account]) -> None:
+        super().__init__(connection)
+        self._accounts = {account.address: account for account in accounts}
+        self._opened_s = 0.0
+        self._missing: dict[str, set[str]] = {}  # by address: streams that are not acknowledged yet
+        self._without: set[str] = set()  # addresses that the exchange will not follow on this connection
+
+    def _subscribe(self) -> None:
+        self._opened_s = time.monotonic()
+        self._missing = {address: set(STREAMS) for address in self._accounts}
+        self._without.clear()
+        for address in self._accounts:
+            for kind in STREAMS:
+                self._connection.send(wire.subscription(kind, user=address))
+
+    def _check(self) -> Iterable[FillEvent]:
+        wanted = self._missing.keys() - self._without
+        if not wanted or not self.is_open or time.monotonic() - self._opened_s <= ACK_DEADLINE_S:
+            return ()
+        pairs = [(address, kind) for address in wanted for kind in self._missing[address]]
+        names = ", ".join(sorted(f"{kind} of {self._accounts[address].name}" for address, kind in pairs))
+        return (self.lose(f"not acknowledged within {ACK_DEADLINE_S:g} s: {names}"),)
+
+    def _read(self, raw: bytes) -> Iterable[FillEvent]:
+        try:
+            message = wire.message(raw)
+            if message.channel == FILLS:
+                return self._fills(message.data)
+            if message.channel == FUNDINGS:
+                return self._fundings(message.data)
+            if message.channel == "subscriptionResponse":
+                return self._acknowledged(message.data)
+            if message.channel == "error":
+                return self._refused(wire.refusal(message.data))
+        except WireError as error:
+            return (NotUnderstood(str(error)),)
+        return ()
+
+    def _fills(self, data: Any) -> Iterable[FillEvent]:
+        account = self._account_of(data, FILLS)
+        # A snapshot has months of history: what is wanted of it is fetched.
+        if account is None or data.get("isSnapshot") is True:
+            return ()
+        try:
+            found = wire.fills(data.get("fills"), account.name, account.address)
+        except WireError as error:
+            return (NotUnderstood(str(error), account.name),)
+        unread = [one.text for one in found.unread]
+        return (PushedFills(account.name, found.fills, found.others, unread),)
+
+    def _fundings(self, data: Any) -> Iterable[FillEvent]:
+        account = self._account_of(data, FUNDINGS)
+        if account is None:
+            return ()
+        try:
+            payments, unread = wire.fundings(data.get("fundings"), account.name)
+        except WireError as error:
+            return (NotUnderstood(str(error), account.name),)
+        return (PushedFundings(account.name, payments, unread),)
+
+    def _account_of(self, data: Any, channel: str) -> Account | None:
+        """Whose message it is; None for a stranger's."""
+        user = wire.user_of(data, channel)
+        return self._accounts.get(user)
+
+    def _acknowledged(self, data: Any) -> Iterable[FillEvent]:
+        for address in list(self._missing):
+            for kind in STREAMS:
+                if wire.acknowledges(data, kind, address):
+                    yield from self._has(address, kind)
+
+    def _has(self, address: str, kind: str) -> Iterable[FillEvent]:
+        """A stream is acknowledged, or done without: with both the account is followed."""
+        missing = self._missing.get(address)
+        if missing is None:
+            return
+        missing.discard(kind)
+        if not missing:
+            del self._missing[address]
+            yield Acknowledged(self._accounts[address].name)
+
+    def _refused(self, refusal: wire.Refusal) -> Iterable[FillEvent]:
+        """Which accounts a refusal is about: those that it names, or each that still lacks its fills where it
+        names none and says that there is no room."""
+        refused: list[str] = []
+        followed: list[FillEvent] = []
+        for address in list(self._missing):
+            if refusal.already or refusal.user not in (None, address):
+                continue
+            if refusal.kind == FUNDINGS and not refusal.limit:
+                followed += self._has(address, FUNDINGS)
+            elif (refusal.limit or refusal.kind == FILLS) and FILLS in self._missing[address]:
+                refused.append(self._accounts[address].name)
+                self._without.add(address)
+        return (Refused(refusal.text, tuple(refused)), *followed)
+
+
+@dataclass(slots=True)
+class _Channel:
+    """How the states of one account are asked for on the present connection: an index of STATES, None when
+    none is left."""
+
+    account: Account
+    index: int | None = 0
+    acknowledged: bool = False
+    asked_s: float = 0.0
+
+
+class HyperliquidStates(_Feed[StateEvent]):
+    """`port.StateFeed`: the states of all dexes, or where those are refused of the first alone."""
+
+    def __init__(self, connection: Feed, accounts: Sequence[Account]) -> None:
+        super().__init__(connection)
+        self._channels = {account.address: _Channel(account) for account in accounts}
+        self._names = {account.address: account.name for account in accounts}
+
+    def _subscribe(self) -> None:
+        for channel in self._channels.values():
+            self._ask(channel, 0)
+
+    def _ask(self, channel: _Channel, index: int) -> bool:
+        """Whether there was something left to ask for."""
+        channel.acknowledged, channel.asked_s = False, time.monotonic()
+        channel.index = index if index < len(STATES) else None
+        if channel.index is None:
+            return False
+        dex = {"dex": ""} if index else {}
+        self._connection.send(wire.subscription(STATES[index], user=channel.account.address, **dex))
+        return True
+
+    def _check(self) -> Iterable[StateEvent]:
+        if not self.is_open:
+            return
+        now_s = time.monotonic()
+        for channel in self._channels.values():
+            waits = channel.index is not None and not channel.acknowledged
+            if channel.index is not None and waits and now_s - channel.asked_s > STATE_ACK_DEADLINE_S:
+                text = f"{STATES[channel.index]} of {channel.account.name} was not acknowledged"
+                self._events.extend(self._ask_next(channel, text))
+        if self._events:
+            yield self._events.popleft()
+
+    def _ask_next(self, channel: _Channel, text: str) -> Iterable[StateEvent]:
+        assert channel.index is not None, "one is asked for"
+        asked = self._ask(channel, channel.index + 1)
+        return (Refused(text, () if asked else (channel.account.name,)),)
+
+    def _read(self, raw: bytes) -> Iterable[StateEvent]:
+        try:
+            message = wire.message(raw)
+            if message.channel in STATES:
+                return self._pushed(message)
+            if message.channel == "subscriptionResponse":
+                return self._acknowledged(message.data)
+            if message.channel == "error":
+                return self._refused(wire.refusal(message.data))
+        except WireError as error:
+            return (NotUnderstood(str(error)),)
+        return ()
+
+    def _pushed(self, message: wire.Message) -> Iterable[StateEvent]:
+        now_s, now_ms = time.monotonic(), int(time.time() * 1000)
+        found = wire.state_push(message.data, message.channel, self._names, heard_s=now_s, now_ms=now_ms)
+        if found is None:
+            return ()
+        user, statement, others = found
+        tells_others = message.channel == STATES[0]
+        return (PushedState(self._names[user], statement, tuple(others) if tells_others else None),)
+
+    def _acknowledged(self, data: Any) -> Iterable[StateEvent]:
+        for address, channel in self._channels.items():
+            if channel.index is not None and wire.acknowledges(data, STATES[channel.index], address):
+                channel.acknowledged = True
+                yield Acknowledged(channel.account.name)
+
+    def _refused(self, refusal: wire.Refusal) -> Iterable[StateEvent]:
+        if refusal.already:
+            return
+        refused: list[str] = []
+        for address, channel in self._channels.items():
+            if channel.acknowledged or channel.index is None or refusal.user not in (None, address):
+                continue
+            if refusal.limit:
+                channel.index = None
+                refused.append(channel.account.name)
+            elif refusal.kind == STATES[channel.index] and not self._ask(channel, channel.index + 1):
+                refused.append(channel.account.name)
+        yield Refused(refusal.text, tuple(refused))
+
+
+class HyperliquidPrices(_Feed[PriceEvent]):
+    """`port.PriceFeed`: one conflated channel has the prices of all dexes."""
+
+    def __init__(self, connection: Feed) -> None:
+        super().__init__(connection)
+        self._marks = wire.FastMarks()
+
+    def changed(self) -> tuple[dict[str, Decimal], list[str]]:
+        return self._marks.changed()
+
+    def forget(self) -> None:
+        self._marks.forget()
+
+    def _subscribe(self) -> None:
+        self._marks.forget()
+        self._connection.send(wire.subscription(PRICES))
+
+    def _read(self, raw: bytes) -> Iterable[PriceEvent]:
+        try:
+            message = wire.message(raw)
+            if message.channel == PRICES:
+                self._marks.read(message.data)
+                return (PushedPrices(),)
+        except WireError as error:
+            return (NotUnderstood(str(error)),)
+        return (Refused(str(message.data)),) if message.channel == "error" else ()

@@ -1,0 +1,103 @@
+"""The position interface of programs, over the client that the workers ask. No venue's name in here."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from hlposmon.config import Account
+from hlposmon.domain.amounts import ZERO, exactly
+from hlposmon.domain.reports import Statement
+from hlposmon.errors import VenueRefused, VenueUnavailable
+from hlposmon.venues.port import Page, Venue
+
+
+class LivePositions:
+    """A PositionInterface that asks its venue itself, anew at each call."""
+
+    execution_mode = "live"
+
+    def __init__(self, venue: Venue, accounts: Sequence[Account]) -> None:
+        self.venue = venue.name
+        self._quotes = {scope.quote for scope in venue.scopes}
+        self._client, self._accounts = venue.client(), accounts
+
+    def get_positions(self, timestamp: int | None = None) -> dict[str, Any]:
+        """`perp_positions` by account and coin: size, side, entry price, unrealised P&L."""
+        found: dict[str, dict[str, Any]] = {}
+        for statement in self._statements():
+            found[statement.account] = {
+                stated.key.split(":", 2)[2]: {
+                    "size": stated.size,
+                    "side": "long" if stated.size > 0 else "short",
+                    "entry_price": stated.entry_price,
+                    "mark_price": stated.mark_price,
+                    "unrealized_pnl": _unrealized(stated.size, stated.entry_price, stated.mark_price),
+                }
+                for stated in statement.positions
+            }
+        return {
+            "venue": self.venue,
+            "timestamp": timestamp,
+            "execution_mode": self.execution_mode,
+            "perp_positions": found,
+        }
+
+    def get_balance(self, asset: str) -> Decimal:
+        """The account value, in the token that the venue's positions are margined in. Any other asset is
+        refused."""
+        if asset not in self._quotes:
+            known = ", ".join(sorted(self._quotes))
+            raise VenueRefused(f"{self.venue}: the balance of {asset} is not known here, only {known}")
+        total = ZERO
+        for statement in self._statements():
+            if statement.equity is None:
+                raise VenueUnavailable(f"{self.venue}: the equity of {statement.account} is not stated")
+            with exactly():
+                total += statement.equity
+        return total
+
+    def get_position_history(self, start_time: int, end_time: int) -> list[dict[str, Any]]:
+        """The fills of the range, oldest first."""
+        rows = [
+            fill
+            for account in self._accounts
+            for page in self._client.fills_since(account, start_time)
+            for fill in _whole(page).fills
+            if fill.time_ms <= end_time
+        ]
+        return [
+            {
+                "timestamp": fill.time_ms,
+                "account": fill.account,
+                "instrument": fill.key,
+                "delta": fill.signed_size,
+                "position": fill.end_position,
+                "price": fill.price,
+                "fee": fill.fee,
+                "fee_token": fill.fee_token,
+            }
+            for fill in sorted(rows, key=lambda fill: fill.time_ms)
+        ]
+
+    def _statements(self) -> list[Statement]:
+        found = [self._client.statement(account, asked_s=0.0, now_ms=0) for account in self._accounts]
+        for statement in found:
+            for key, why in statement.unread.items():
+                raise VenueUnavailable(f"{key} of {statement.account} could not be read: {why}")
+        return found
+
+
+def _whole(page: Page) -> Page:
+    """The page, if it holds all fills of its span; VenueUnavailable where some could not be read or had."""
+    for one in page.unread:
+        raise VenueUnavailable(one.text)
+    if page.hole is not None:
+        raise VenueUnavailable(page.hole[2])
+    return page
+
+
+def _unrealized(size: Decimal, entry: Decimal | None, mark: Decimal | None) -> Decimal | None:
+    if entry is None or mark is None:
+        return None
+    with exactly():
+        return size * (mark - entry)

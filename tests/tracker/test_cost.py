@@ -1,0 +1,172 @@
+"""What a fill, a mark and an idle tick cost, counted in calls of Python functions and not in seconds.
+
+The cost of a fill must not depend on how many accounts and positions there are, and its way must stay short.
+"""
+
+import selectors
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from hlposmon.api.publisher import Publisher
+from hlposmon.api.subscribers import Subscribers
+from hlposmon.config import Flags, Settings, load
+from hlposmon.domain.rendering import Renderer
+from hlposmon.engine.effects import Effect
+from hlposmon.ipc.queue import Queue, listen
+from hlposmon.metrics.measures import Counts
+from hlposmon.tracker.lifecycle import Lifecycle
+from hlposmon.tracker.outputs import Outputs
+from hlposmon.tracker.snapshot_output import SnapshotOutput
+from hlposmon.tracker.worker_queues import WorkerQueues
+from tests.engine.language import Bench
+
+PACKAGE = Path(sys.modules["hlposmon"].__file__ or "").parent
+
+
+class Shell(Bench):
+    """An engine with the tracker's own outputs, and a worker's queue in the test's hand."""
+
+    def __init__(self, folder: Path, accounts: int, positions: int) -> None:
+        super().__init__(*(f"a{number}" for number in range(accounts)))
+        self.coins = [f"C{number}" for number in range(positions)]
+        self._listener = listen(folder / "q")
+        self._selector = selectors.DefaultSelector()
+        counts, renderer = Counts(), Renderer()
+        self.queues = WorkerQueues(self._listener, self._selector, dict(self.addresses), counts)
+        lifecycle = Lifecycle(settings_in(folder, self.addresses), self.engine)
+        lifecycle.recover(self.now)
+        self.snapshot = SnapshotOutput(renderer)
+        self.snapshot.renew(lifecycle.settings, [])
+        publisher = Publisher(Subscribers(1), renderer)
+        self.outputs = Outputs(lifecycle.journal, publisher, self.snapshot, self.queues, counts)
+        self._lifecycle = lifecycle
+        self.end = Queue.connect(folder / "q")
+        self.carries_out(self.join("reconcile"))
+        for name in self.addresses:
+            self.carries_out(self.goes_live(name))
+            self.carries_out(self.says(self.statement(name, **dict.fromkeys(self.coins, "1"))))
+        self.carries_out(self.says(self.marks(**dict.fromkeys(self.coins, "100"))))
+        self.carries_out(self.revalues())
+        self.carries_out(self.passes(1))
+
+    def carries_out(self, effects: list[Effect]) -> None:
+        self.outputs.carry_out(effects, self.now)
+
+    def close(self) -> None:
+        self.end.close()
+        self.queues.close()
+        self._selector.close()
+        self._listener.close()
+        self.snapshot.close()
+        self._lifecycle.leave(0.0)
+
+
+def settings_in(folder: Path, addresses: dict[str, str]) -> Settings:
+    environ = {"XDG_STATE_HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
+    flags = Flags(
+        addresses=tuple(f"{name}={address}" for name, address in addresses.items()),
+        socket=folder / "m.sock",
+        log_dir=folder / "log",
+    )
+    return load(flags, environ)
+
+
+@pytest.fixture
+def shell() -> Iterator[Callable[[int, int], Shell]]:
+    made: list[Shell] = []
+    with TemporaryDirectory(prefix="hlp-") as folder:
+
+        def make(accounts: int, positions: int) -> Shell:
+            here = Path(folder) / str(len(made))
+            here.mkdir()
+            made.append(Shell(here, accounts, positions))
+            return made[-1]
+
+        yield make
+        for one in made:
+            one.close()
+
+
+def calls_of(work: Callable[[], object]) -> Counter[str]:
+    """How often functions of the package were called, by file."""
+    calls: Counter[str] = Counter()
+
+    def count(frame, event, _arg):
+        if event == "call" and frame.f_code.co_filename.startswith(str(PACKAGE)):
+            calls[Path(frame.f_code.co_filename).relative_to(PACKAGE).as_posix()] += 1
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def a_fill(one: Shell, size: str) -> Counter[str]:
+    """From the datagram in the queue to the last output."""
+    name = next(iter(one.addresses))
+    assert one.end.put(one.live(one.fill("1", size, one.coins[0], account=name)), lambda: True)
+
+    def take() -> None:
+        one.queues.hear([key.fileobj for key, _ in one._selector.select(0)])
+        effects: list[Effect] = []
+        for report in one.queues.reports(most=10):
+            effects += one.engine.receive(report, one.now)
+        one.outputs.carry_out(effects, one.now)
+
+    return calls_of(take)
+
+
+def test_a_fill_costs_the_same_with_one_position_and_with_thousands(shell):
+    few, many = shell(1, 1), shell(60, 50)
+    for number in (1, 2):  # what is made once and kept is not the matter here
+        a_fill(few, str(number))
+        a_fill(many, str(number))
+    cost, of_many = a_fill(few, "3").total(), a_fill(many, "3").total()
+
+    assert cost > 50, "it was counted"
+    assert of_many <= 1.5 * cost
+
+
+def test_a_fill_enters_few_files_of_the_tracker_and_the_engine(shell):
+    one = shell(1, 1)
+    a_fill(one, "1")
+    calls = a_fill(one, "2")
+    entered = sorted(name for name in calls if name.startswith(("tracker/", "engine/")))
+
+    assert {"engine/engine.py", "tracker/outputs.py"} <= set(entered)
+    assert len(entered) <= 15, entered
+
+
+def test_an_idle_tick_looks_at_no_position(shell):
+    few, many = shell(10, 1), shell(10, 100)
+    costs = []
+    for one in (few, many):
+        one.s += 0.25
+        costs.append(calls_of(lambda one=one: one.engine.tick(one.now)).total())
+
+    assert costs[0] == costs[1]
+
+
+def test_a_mark_costs_as_many_positions_as_hold_it_and_no_more(shell):
+    few, many = shell(3, 2), shell(3, 100)
+    costs = []
+    for one in (few, many):
+        name = one.coins[0]
+        one.says(one.marks(**{name: "101"}))
+        one.carries_out(one.revalues())
+
+        def mark(one=one, name=name):
+            effects = one.engine.receive(one.marks(**{name: "102"}), one.now)
+            one.outputs.carry_out([*effects, *one.engine.revalue(one.now, 100)], one.now)
+
+        costs.append(calls_of(mark).total())
+
+    assert costs[0] > 30, "it was counted"
+    assert costs[1] <= 1.1 * costs[0]
