@@ -7,7 +7,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,24 @@ DAY_MS = 86_400_000
 SHM = Path("/dev/shm")
 
 
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """At one call of the disk or one sending, counted from the first: that fails once, or the process ends
+    there; with `power` the machine, too."""
+
+    call: int
+    fails: bool = False
+    power: bool = False
+
+
 class Life:
     def __init__(
-        self, seed: int, plan: Plan | None = None, *, say: Callable[[str], None] | None = None
+        self,
+        seed: int,
+        plan: Plan | None = None,
+        *,
+        say: Callable[[str], None] | None = None,
+        crash: Crash | None = None,
     ) -> None:
         self.seed, self._say = seed, say
         self.dice = random.Random(seed)
@@ -45,7 +60,12 @@ class Life:
         self.time = Scheduler()
         self.states = States()
         self.venue = Venue(self.plan, self.dice, self.time, seed)
-        self.disk = FaultyDisk(self.dice)
+        self.disk = FaultyDisk(random.Random(f"disk {seed}"))
+        self._loses_power = False
+        if crash is not None:
+            self._loses_power = crash.power
+            self.disk.fails_at = crash.call if crash.fails else None
+            self.disk.ends_at = None if crash.fails else crash.call
         self.witness = Witness(self.venue, self.time)
         self.folder = Path(tempfile.mkdtemp(prefix="hlp-sim-", dir=SHM if SHM.is_dir() else None))
         self.shell: Shell | None = None
@@ -167,7 +187,6 @@ class Life:
         self.venue.plan = self.plan
         self.venue.is_away = False
         self.disk.refuses = frozenset()
-        self.disk.ends_at = None
         for worker in self.workers:
             if isinstance(worker, StateWorker):
                 worker.revive()
@@ -364,6 +383,7 @@ class Life:
             self.states.add("tracker killed while it recovered")
             self._trace("the tracker is killed while it recovers")
             self.disk.ends()
+            self._maybe_lose_power()
             shell.background.forget()
             self.time.after(0.5, self._begin_tracker)
             return
@@ -432,10 +452,16 @@ class Life:
         self._forget(shell)
         self.shell = None
         self.disk.ends()
+        self._maybe_lose_power()
         self.witness.process_begins(whole=not backlog)
         for worker in self.workers:
             worker.tracker_is_gone()
         self.time.after(self.dice.uniform(0.2, 2.0), self._begin_tracker)
+
+    def _maybe_lose_power(self) -> None:
+        """Where the end of the tracker is that of the whole machine."""
+        if self._loses_power and self.disk.loses_power():
+            self._has_lost_lines = True
 
     def _forget(self, shell: Shell) -> None:
         shell.background.forget()
@@ -465,7 +491,11 @@ class Life:
                 self.wrong += self.witness.differences(shell)
         if shell is not None:
             self._do(lambda shell: shell.leave())
-            self._forget(shell)
+            if self.shell is None:  # killed even then: who begins next finds what it left
+                self.time.run_until(self.time.s + 5.0)
+                self._do(lambda shell: shell.leave())
+            if self.shell is not None:
+                self._forget(self.shell)
         audit = Audit.read(written_below(self.folder))
         if not self._has_holes:
             self.wrong += audit.check(has_lost_lines=self._has_lost_lines)
