@@ -2,8 +2,8 @@
 
 The script is one seed without a fault: a start, a statement, fills of which no feed brings some, the fetch
 that closes the gap, funding, prices, and a clean end. At the N-th call, for every N, that call of the disk
-fails once; or the tracker ends there, leaving any part of a write; or the machine does, and what was not synced
-is lost. It begins again, and in the end all is safe, proven and equal.
+fails once; or the tracker ends there, leaving any part of a write; or the machine does, losing what was not
+synced. It begins again, and in the end all is safe, proven and equal.
 """
 
 import logging

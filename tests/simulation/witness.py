@@ -23,6 +23,7 @@ from typing import Any
 from hlposmon.domain.rendering import is_listed
 from hlposmon.domain.reports import Fill, Fills, Heard, Marks, Statement
 from hlposmon.domain.verdict import Verdict
+from hlposmon.domain.views import WINDOW_MS
 from tests.simulation.scheduler import BEGIN_MS, Scheduler
 from tests.simulation.shell import Shell
 from tests.simulation.venue import ZERO, Name, Past, Venue
@@ -42,7 +43,7 @@ class Witness:
         self.calm_since_s: float | None = None
         # By name, after which change of the truth the newest fill stands that was told.
         self._told: dict[Name, int] = {}
-        # All fills that any process was told of and lived on to write down.
+        # All fills that any process was told of, while they could be placed, and lived on to write down.
         self.told: set[Fill] = set()
         self._begins()
 
@@ -66,8 +67,9 @@ class Witness:
 
     def look(self, shell: Shell) -> None:
         """After a turn or a tick: what it was told counts, and what it shows is checked."""
+        before = dict(self._contents_s)
         self._take(shell)
-        self._hear(shell)
+        self._hear(shell, {**self._contents_s, **before})
         self._look(shell)
 
     def is_whole(self, shell: Shell) -> bool:
@@ -102,7 +104,6 @@ class Witness:
                 assert step.then_s is not None
                 self._count(report, step.then_s)
             elif isinstance(report, Fills):
-                self.told.update(report.fills)
                 for fill in report.fills:
                     self._note(fill)
             elif isinstance(report, Heard):
@@ -121,9 +122,12 @@ class Witness:
         name = fill.account, fill.key
         index = self._venue.past[name].after[fill.identity]
         self._told[name] = max(self._told.get(name, 0), index)
+        if self._venue.ms - fill.time_ms <= WINDOW_MS:
+            self.told.add(fill)
 
-    def _hear(self, shell: Shell) -> None:
-        """The stream: numbered without a hole, each fill once, and nothing proven that is not."""
+    def _hear(self, shell: Shell, contents_s: dict[str, float]) -> None:
+        """The stream: numbered without a hole, each fill once, and nothing proven that is not. A message made
+        amid a turn knows what was told before: `contents_s` are of statements before the turn."""
         messages = shell.client.messages
         for message in messages[self._messages :]:
             if self._seq is not None and message["seq"] != self._seq + 1:
@@ -141,8 +145,7 @@ class Witness:
                 if message.get("event_type") == "fill":
                     self._claim_as_of(name, size, row["as_of"])
                 else:
-                    # One that was made amid a turn is older than the last fill that the turn took.
-                    self._claim("stream", name, size, at_least=0)
+                    self._claim("stream", name, size, 0, contents_s)
         self._messages = len(messages)
         if shell.client.early:
             self._say(f"published before it was journalled: {shell.client.early}")
@@ -179,9 +182,16 @@ class Witness:
         if age_s > limit_s + SLACK_S:
             self._say(f"proven with {what} that are {age_s:.1f} s old")
 
-    def _claim(self, where: str, name: Name, size: Decimal, at_least: int) -> None:
+    def _claim(
+        self,
+        where: str,
+        name: Name,
+        size: Decimal,
+        at_least: int,
+        told_s: dict[str, float] | None = None,
+    ) -> None:
         self.claims += 1
-        contents_s = self._contents_s.get(name[0])
+        contents_s = (self._contents_s if told_s is None else told_s).get(name[0])
         if contents_s is None:
             self._say(f"{where}: {name} is called proven at {size} before a statement was told")
             return
