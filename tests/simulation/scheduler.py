@@ -54,6 +54,11 @@ class Scheduler:
         return max(self.s, self._until_s)
 
     @property
+    def awake_s_since(self) -> float:
+        """When it woke the last time, 0 where it never slept."""
+        return self._until_s
+
+    @property
     def is_asleep(self) -> bool:
         return self.s < self._until_s
 

@@ -25,7 +25,7 @@ from hlposmon.domain.reports import Fill, Fills, Heard, Marks, Statement
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import WINDOW_MS
 from tests.simulation.scheduler import BEGIN_MS, Scheduler
-from tests.simulation.shell import Shell
+from tests.simulation.shell import Shell, watched
 from tests.simulation.venue import ZERO, Name, Past, Venue
 
 LAG_S = 10.0
@@ -41,6 +41,7 @@ class Witness:
         self.wrong: list[str] = []
         self.claims = 0
         self.calm_since_s: float | None = None
+        self._stale_s = watched({}, 0, venue.plan.interval_s).limits.reconcile[1]
         # By name, after which change of the truth the newest fill stands that was told.
         self._told: dict[Name, int] = {}
         # All fills that any process was told of, while they could be placed, and lived on to write down.
@@ -49,9 +50,10 @@ class Witness:
 
     def _begins(self) -> None:
         """What this process was told: of statements when their contents are from, of feeds and prices when
-        they were heard."""
+        they were heard, by a clock that runs while the machine sleeps."""
         self._contents_s: dict[str, float] = {}
         self._pushed_s: dict[str, float] = {}
+        self._stated_s: dict[str, float] = {}
         self._heard_s = self._priced_s = -1e9
         self._messages = 0
         self._seq: int | None = None
@@ -107,12 +109,14 @@ class Witness:
                 for fill in report.fills:
                     self._note(fill)
             elif isinstance(report, Heard):
-                self._heard_s = max(self._heard_s, report.at_s)
+                self._heard_s = max(self._heard_s, self._time.s - self._time.mono_s + report.at_s)
             elif isinstance(report, Marks):
-                self._priced_s = max(self._priced_s, report.heard_s)
+                self._priced_s = max(self._priced_s, self._time.s - self._time.mono_s + report.heard_s)
 
     def _count(self, statement: Statement, then_s: float) -> None:
         account, counts_s = statement.account, then_s
+        heard_s = self._time.s - self._time.mono_s + statement.asked_s
+        self._stated_s[account] = max(heard_s, self._stated_s.get(account, heard_s))
         if statement.pushed:
             counts_s = self._pushed_s.get(account, -1e9)
             self._pushed_s[account] = max(then_s, counts_s)
@@ -173,13 +177,16 @@ class Witness:
                 self._claim("summary", name, ZERO, at_least=self._told.get(name, 0))
         if proven:
             self._is_fresh("fills", self._heard_s, FEEDS_S)
+        for name in proven:
+            self._is_fresh("statements", self._stated_s.get(name, -1e9), self._stale_s)
         for name in self._venue.names:
             if name not in self._contents_s and accounts[name].equity is not None:
                 self._say(f"{name} has an equity before it was stated")
 
     def _is_fresh(self, what: str, heard_s: float, limit_s: float) -> None:
-        age_s = self._time.mono_s - heard_s
-        if age_s > limit_s + SLACK_S:
+        age_s = self._time.s - heard_s
+        # A tick tells the engine of a sleep: until then it knows no better.
+        if age_s > limit_s + SLACK_S and self._time.s > self._time.awake_s_since + SLACK_S:
             self._say(f"proven with {what} that are {age_s:.1f} s old")
 
     def _claim(

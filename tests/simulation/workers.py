@@ -200,6 +200,7 @@ class FeedWorker(Worker):
         plan, dice = self.plan, self.dice
         if dice.random() < plan.loss:
             self.life.saw("a feed lost fills")
+            self.life.dropped.update(facts[1] if isinstance(facts[-1], list) else ())
             return
         delay_s = dice.uniform(0.001, plan.delay_s)
         in_order = dice.random() >= plan.out_of_order
