@@ -7,7 +7,7 @@ ARGS   ?=
 PYTEST ?= -n 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types imports clean dist dev bench chaos flow soak coverage examples \
+.PHONY: help run test check lint types imports clean dist dev bench chaos simulate flow soak coverage examples \
         install uninstall purge domain monitoring debian-tools boot-tools test-systemd fuzz constraints
 
 help: ## this list
@@ -97,6 +97,10 @@ JOBS ?= $(shell echo $$((3 * $$(nproc))))
 SEED ?=
 chaos: $(VENV)/.dev ## RUNS=1000 of the whole service under faults, JOBS= at a time; SEED= repeats one. Writes docs/reliability.md
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED),--runs $(RUNS) --jobs $(JOBS) --write docs/reliability.md) $(ARGS)
+
+LIVES ?= 200000
+simulate: $(VENV)/.dev ## LIVES=200000 in virtual time, under faults and then without; SEED= traces one
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--lives $(LIVES)) $(ARGS)
 
 soak: $(VENV)/.dev ## seven days in seventeen minutes: memory, descriptors, audit files. Writes docs/reliability.md
 	$(BIN)/python -m tests.chaos.soak --write docs/reliability.md $(ARGS)

@@ -57,6 +57,7 @@ TABLE_ENDS_S = 1.0
 @click.option("--simulate", is_flag=True, help="On the simulated exchange; needs no configuration.")
 @click.option("--config", metavar="FILE", help="The configuration file.")
 @click.option("--env-file", metavar="FILE", help="Read NAME=value lines; the environment is stronger.")
+@click.option("--record", metavar="DIR", help="Record all that the tracker is told, to be lived again.")
 @log_format_option
 @click.option("--plain", is_flag=True, help="Log lines instead of the live table, on a terminal too.")
 @simulation_options
@@ -72,6 +73,7 @@ def command(
     simulate: bool,
     config: str | None,
     env_file: str | None,
+    record: str | None,
     log_format: str | None,
     plain: bool,
     seed: int | None,
@@ -85,7 +87,7 @@ def command(
         raise click.UsageError("--seed, --pace and --coins are of the simulated exchange: add --simulate.")
     place = given_socket(ctx, socket)
     flags = Flags(addresses, api_url, ws_url, place, state_dir, log_dir, simulate, config, env_file)
-    flags = replace(flags, log_format=log_format)
+    flags = replace(flags, log_format=log_format, record=record)
     settings, reload = load_for_run(flags)
     simulation = _simulation(settings, seed, pace, coins) if settings.simulated else None
     prepare(settings)

@@ -87,6 +87,7 @@ class _Loading:
             log_level=log_level,
             log_format=self.flags.log_format or log_format,
             notices=tuple(self.notices),
+            record=self.around.absolute(self.flags.record) if self.flags.record else None,
         )
         top.done()
         return settings

@@ -115,6 +115,7 @@ class Settings:
     log_level: str = "INFO"
     log_format: str = "text"
     notices: tuple[str, ...] = ()
+    record: Path | None = None  # where all that the tracker's engine is told is recorded
 
     @property
     def mode(self) -> str:
@@ -149,3 +150,4 @@ class Flags:
     env_file: str | Path | None = None
     derived_addresses: tuple[str, ...] = ()
     log_format: str | None = None
+    record: str | Path | None = None

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hlposmon.journal.fsync import Syncer
+from hlposmon.journal.recovery import opened
+from hlposmon.system.disk import Disk
 
 # More than the longest line that a failed write has left half of.
 _LONGEST_HALF = 64 << 20
@@ -37,9 +39,9 @@ class Refused(Exception):
 class DayFile:
     """`<folder>/audit-YYYY-MM-DD.jsonl`, of one day at a time."""
 
-    def __init__(self, folder: Path, syncer: Syncer) -> None:
+    def __init__(self, folder: Path, syncer: Syncer, disk: Disk | None = None) -> None:
         self.folder = folder
-        self._syncer = syncer
+        self._syncer, self._disk = syncer, disk or Disk()
         self._fd: int | None = None
         self._day = ""
         self._name = ""
@@ -61,25 +63,27 @@ class DayFile:
         """Open that day's file, or begin it; whether there is nothing in it. Then `end_half` is due."""
         self.close()
         self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        self._fd = os.open(self._path(day), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._fd = self._disk.open(self._path(day), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
         self._day, self._name = day, os.fspath(self._path(day))
         found = os.fstat(self._fd)
         self._identity = found.st_dev, found.st_ino
         return not found.st_size
 
     def half(self) -> Half | None:
-        """What a crash left at the end of the open file."""
+        """What a crash or a full disk left at the end of the open file; None where that is no half line."""
         fd, size = self._open_fd(), self._size()
         if not size or os.pread(fd, 1, size - 1) == b"\n":
             return None
         raw = os.pread(fd, _LONGEST_HALF, max(0, size - _LONGEST_HALF)).rpartition(b"\n")[2]
+        if opened(raw) is not None:
+            return None  # a whole line that lacks its newline alone
         return Half(len(raw), hashlib.sha256(raw).hexdigest())
 
     def end_half(self) -> None:
         """After half a line, the next one begins on one of its own."""
         fd, size = self._open_fd(), self._size()
         if size and os.pread(fd, 1, size - 1) != b"\n":
-            os.write(fd, b"\n")
+            self._disk.write(fd, b"\n")
         self._syncer.opened(fd, self._path(self._day))
 
     def write(self, lines: Sequence[bytes]) -> None:
@@ -93,13 +97,14 @@ class DayFile:
         view = memoryview(raw)
         try:
             while view:
-                view = view[os.write(fd, view) :]
+                view = view[self._disk.write(fd, view) :]
         except OSError as error:
             try:
-                os.ftruncate(fd, length)
+                self._disk.ftruncate(fd, length)
             except OSError:
-                whole = _whole(lines, len(raw) - len(view))
-                self._syncer.wrote(b"".join(lines[:whole]))
+                written = len(raw) - len(view)
+                whole = _whole(lines, written)
+                self._syncer.wrote(b"".join(lines[:whole])[:written])
                 raise Refused(whole, error) from error
             raise
         self._syncer.wrote(raw)
@@ -109,7 +114,7 @@ class DayFile:
         if self._fd is not None:
             self._syncer.left()
             with contextlib.suppress(OSError):
-                os.close(self._fd)
+                self._disk.close(self._fd)
             self._fd = None
 
     # ------------------------------------------------------------------ within
@@ -126,10 +131,12 @@ class DayFile:
 
 
 def _whole(lines: Sequence[bytes], written: int) -> int:
+    """How many of the lines stand there, of so many bytes. One that lacks its newline alone does, too:
+    `end_half` ends it, and to write it once more would put it there twice."""
     count = 0
     for line in lines:
         written -= len(line)
-        if written < 0:
+        if written < -1:
             break
         count += 1
     return count

@@ -14,9 +14,12 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
+from hlposmon.system.disk import Disk
 from hlposmon.system.threads import start_deaf
 
 BATCH_S = 1.0
@@ -63,19 +66,52 @@ class Mended:
     unsure: int
 
 
+class Background(Protocol):
+    """Where a sync runs that nobody waits for: one at a time, in the order in which they were handed over."""
+
+    def submit(self, work: Callable[[], None]) -> None: ...
+
+    def close(self, *, within_s: float) -> None:
+        """Nothing more comes; wait for what is under way, for so long."""
+
+
+class SyncThread:
+    """A thread of its own, started with the first work."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, work: Callable[[], None]) -> None:
+        if self._thread is None:
+            self._thread = start_deaf(self._work, name="syncer")
+        self._jobs.put(work)
+
+    def close(self, *, within_s: float) -> None:
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread.join(timeout=within_s)
+
+    def _work(self) -> None:
+        while (work := self._jobs.get()) is not None:
+            work()
+
+
 class Syncer:
     """Is told what was opened and written, and the time. `failure` stands until a sync is good again."""
 
-    def __init__(self, policy: str) -> None:
+    def __init__(
+        self, policy: str, *, disk: Disk | None = None, background: Background | None = None
+    ) -> None:
         assert policy in ("each", "batch", "off"), policy
         self.policy = policy
+        self._disk = disk or Disk()
+        self._background = background or SyncThread()
         self._tails: list[_Tail] = []
         self._mended: list[Mended] = []
         self._busy: _Job | None = None
         self._retry_at_s = 0.0
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[tuple[_Job, OSError | None, int | None]] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
 
     @property
     def failure(self) -> str | None:
@@ -99,7 +135,7 @@ class Syncer:
         """Lines go to this file from here on."""
         self.left()
         size = os.fstat(fd).st_size
-        self._tails.append(_Tail(path, os.dup(fd), size, size))
+        self._tails.append(_Tail(path, self._disk.dup(fd), size, size))
 
     def wrote(self, raw: bytes) -> None:
         """This stands at the end of the file that was opened last."""
@@ -147,9 +183,7 @@ class Syncer:
             self.step(time.monotonic())
         if self._busy is None:
             self._let_go()
-        if self._thread is not None:
-            self._jobs.put(None)
-            self._thread.join(timeout=0.0 if self._busy else 0.5)
+        self._background.close(within_s=0.0 if self._busy else 0.5)
 
     # ------------------------------------------------------------------ within
 
@@ -158,16 +192,10 @@ class Syncer:
         job = _Job(tail, tail.end, again)
         tail.since_s = None
         if self.policy == "each":
-            self._finish(job, *_bring(job), now_s)
+            self._finish(job, *_bring(job, self._disk), now_s)
             return
         self._busy = job
-        if self._thread is None:
-            self._thread = start_deaf(self._work, name="syncer")
-        self._jobs.put(job)
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            self._done.put((job, *_bring(job)))
+        self._background.submit(lambda: self._done.put((job, *_bring(job, self._disk))))
 
     def _await(self, deadline: float) -> None:
         if self._busy is not None:
@@ -195,7 +223,7 @@ class Syncer:
             self._retry_at_s = now_s + RETRY_S
             return
         if fd is not None:
-            os.close(tail.fd)
+            self._disk.close(tail.fd)
             tail.fd = fd
         if tail.error is not None:
             rewritten = sum(len(raw) for _, raw in job.again or ())
@@ -212,7 +240,7 @@ class Syncer:
         return self._busy is not None and self._busy.tail is tail
 
     def _forget(self, tail: _Tail) -> None:
-        os.close(tail.fd)
+        self._disk.close(tail.fd)
         self._tails.remove(tail)
 
     def _let_go(self) -> None:
@@ -226,41 +254,41 @@ class Syncer:
                 self._forget(tail)
 
 
-def _bring(job: _Job) -> tuple[OSError | None, int | None]:
+def _bring(job: _Job, disk: Disk) -> tuple[OSError | None, int | None]:
     """Sync a tail; what went wrong, and the descriptor that takes the place of the failed one."""
     fd: int | None = None
     try:
         if job.again is None:
-            os.fdatasync(job.tail.fd)
+            disk.fdatasync(job.tail.fd)
             return None, None
-        fd = _written_again(job)
-        os.fdatasync(job.tail.fd if fd is None else fd)
+        fd = _written_again(job, disk)
+        disk.fdatasync(job.tail.fd if fd is None else fd)
         return None, fd
     except OSError as error:
         if fd is not None:
-            os.close(fd)
+            disk.close(fd)
         return error, None
 
 
-def _written_again(job: _Job) -> int | None:
+def _written_again(job: _Job, disk: Disk) -> int | None:
     """A new descriptor through which all that is kept was written to where it stands; None for a file that
     has no name any more, since nobody will look for it."""
     try:
-        fd = os.open(job.tail.path, os.O_WRONLY | os.O_CLOEXEC)  # not O_APPEND: that would append
+        fd = disk.open(job.tail.path, os.O_WRONLY | os.O_CLOEXEC)  # not O_APPEND: that would append
     except FileNotFoundError:
         return None
     try:
         if not os.path.samestat(os.fstat(fd), os.fstat(job.tail.fd)):
-            os.close(fd)
+            disk.close(fd)
             return None
         if os.fstat(fd).st_size < job.end:
             raise OSError(errno.EIO, "the file has become shorter than it was written")
         for offset, raw in job.again or ():
             view = memoryview(raw)
             while view:
-                done = os.pwrite(fd, view, offset)
+                done = disk.pwrite(fd, view, offset)
                 view, offset = view[done:], offset + done  # noqa: PLW2901 - both move on
     except OSError:
-        os.close(fd)
+        disk.close(fd)
         raise
     return fd

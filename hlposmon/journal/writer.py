@@ -17,10 +17,11 @@ from hlposmon.domain.rendering import time_text
 from hlposmon.errors import NotPermitted
 from hlposmon.journal.day_file import DayFile
 from hlposmon.journal.files import written_below
-from hlposmon.journal.fsync import PATIENCE_S, Syncer
+from hlposmon.journal.fsync import PATIENCE_S, Background, Syncer
 from hlposmon.journal.lines import Recovered, event
 from hlposmon.journal.recovery import ReadBack, Unsound, read_back
 from hlposmon.journal.tail import Tail, day_of
+from hlposmon.system.disk import Disk
 
 CHECKPOINT_LINES = 5_000
 # More than one turn of the tracker brings.
@@ -36,10 +37,19 @@ _NAMED_DAMAGES = 20
 class Journal:
     """Appends lines to `<log_dir>/trading/audit-YYYY-MM-DD.jsonl`. `fsync` is each, batch or off."""
 
-    def __init__(self, log_dir: Path, *, fsync: str, checkpoint: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        log_dir: Path,
+        *,
+        fsync: str,
+        checkpoint: Callable[[], dict[str, Any]],
+        disk: Disk | None = None,
+        background: Background | None = None,
+    ) -> None:
+        """`disk` and `background` are the system's own, and a thread, where nothing else is given."""
         self.folder = written_below(log_dir)
         self._refusal: str | None = None
-        self._syncer = Syncer(fsync)
+        self._syncer = Syncer(fsync, disk=disk, background=background)
         self._remarks: list[tuple[str, dict[str, Any]]] = []
         # Why older files could not be read, and what waits until they can: it has no number before.
         self._unread: str | None = None
@@ -49,7 +59,7 @@ class Journal:
         self._floor: tuple[int, str] | None = None
         self._retry_at_s = 0.0
         self._lost_before = 0
-        self._file = DayFile(self.folder, self._syncer)
+        self._file = DayFile(self.folder, self._syncer, disk)
         self._tail = Tail(self._file, checkpoint=checkpoint)
         # The number of the checkpoint that was recovered from; 0 where there was none.
         self.checkpoint_seq = 0

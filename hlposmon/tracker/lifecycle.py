@@ -1,7 +1,6 @@
 """A tracker's start, reload and end: what its engine begins with, watches, and leaves behind."""
 
 import logging
-import time
 from typing import Any
 
 from hlposmon import __version__
@@ -13,7 +12,6 @@ from hlposmon.engine.freshness import Limits
 from hlposmon.journal.lines import checkpoint, event
 from hlposmon.journal.writer import Journal
 from hlposmon.supervision.logs import fields
-from hlposmon.system.clock import now_ms
 from hlposmon.tracker.journal_output import JournalOutput
 from hlposmon.tracker.recovery import recover
 
@@ -86,10 +84,10 @@ class Lifecycle:
         self._journal.fsync = settings.audit.fsync
         return watched_by(settings)
 
-    def leave(self, until_s: float) -> None:
-        """Say that it ends, and write what can be written until then."""
-        self._journal.append(event("stop", now_ms=now_ms(), backlog=self._journal.backlog), now_ms())
-        self._journal.close(within_s=max(0.5, until_s - time.monotonic()))
+    def leave(self, now: Now, until_s: float) -> None:
+        """Say that it ends, and write what can be written until then, in monotonic seconds."""
+        self._journal.append(event("stop", now_ms=now.ms, backlog=self._journal.backlog), now.ms)
+        self._journal.close(within_s=max(0.5, until_s - now.s))
 
     def _checkpoint(self) -> dict[str, Any]:
         """What a checkpoint keeps of the book."""

@@ -18,7 +18,7 @@ from hlposmon.api.subscribers import Subscribers
 from hlposmon.config import Settings
 from hlposmon.domain.rendering import Renderer
 from hlposmon.engine.effects import Effect, Now
-from hlposmon.engine.engine import Engine
+from hlposmon.engine.engine import Engine, Watched
 from hlposmon.metrics.measures import Counts
 from hlposmon.serving.access import Access
 from hlposmon.serving.callers import Refusal
@@ -27,9 +27,11 @@ from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
 from hlposmon.system.clock import asleep_s, now_ms
 from hlposmon.tracker.answers import Answers
+from hlposmon.tracker.journal_output import JournalOutput
 from hlposmon.tracker.lifecycle import Lifecycle, watched_by
 from hlposmon.tracker.outputs import Outputs
 from hlposmon.tracker.processes import Worker
+from hlposmon.tracker.recorder import RecordedEngine, RecordedOutputs, Recording
 from hlposmon.tracker.snapshot_output import SnapshotOutput
 from hlposmon.tracker.worker_queues import WorkerQueues
 
@@ -66,7 +68,8 @@ class Tracker:
         self._pulse, self._reload = pulse, reload
         self._selector = selectors.DefaultSelector()
         self._counts = counts = Counts()
-        self._engine = engine = Engine(watched_by(settings), _now())
+        self._recording = recording = Recording(settings.record, _now()) if settings.record else None
+        self._engine = engine = _engine(watched_by(settings), recording)
         self._lifecycle = Lifecycle(settings, engine)
         journal = self._lifecycle.journal
         self._queues = queues = WorkerQueues(queue, self._selector, dict(engine.watched.addresses), counts)
@@ -75,7 +78,7 @@ class Tracker:
         self._renderer = renderer = Renderer()
         self._publisher = publisher = Publisher(subscribers, renderer)
         self._snapshot = snapshot = SnapshotOutput(renderer)
-        self._outputs = Outputs(journal, publisher, snapshot, queues, counts)
+        self._outputs = _outputs(recording, journal, publisher, snapshot, queues, counts)
         self._answers = Answers(
             settings,
             engine,
@@ -233,7 +236,11 @@ class Tracker:
             if time.monotonic() > until_s - STOP_S / 2:
                 break
         self._outputs.carry_out(effects, now)
-        self._lifecycle.leave(until_s)
+        ended = _now()
+        self._lifecycle.leave(ended, until_s)
+        if self._recording is not None:
+            self._recording.write("stop", ended.s, ended.ms)
+            self._recording.close()
         self._server.close()
         self._queues.close()
         self._snapshot.close()
@@ -242,6 +249,23 @@ class Tracker:
 
 def _now() -> Now:
     return Now(time.monotonic(), now_ms())
+
+
+def _engine(watched: Watched, recording: Recording | None) -> Engine:
+    return Engine(watched, _now()) if recording is None else RecordedEngine(watched, _now(), recording)
+
+
+def _outputs(
+    recording: Recording | None,
+    journal: JournalOutput,
+    publisher: Publisher,
+    snapshot: SnapshotOutput,
+    queues: WorkerQueues,
+    counts: Counts,
+) -> Outputs:
+    if recording is None:
+        return Outputs(journal, publisher, snapshot, queues, counts)
+    return RecordedOutputs(recording, journal, publisher, snapshot, queues, counts)
 
 
 def _room_for_clients() -> int:

@@ -606,6 +606,31 @@ def test_what_a_refused_write_has_left_is_neither_doubled_nor_hidden(tmp_path, m
     assert [line["position"]["size"] for line in sound(path) if line["type"] == "fill"] == list("1234567")
 
 
+def test_a_line_that_the_disk_took_but_for_its_newline_is_there_once(tmp_path, monkeypatch):
+    clerk = Clerk(tmp_path)
+    clerk.write(2)
+    path = files_in(tmp_path)[0]
+    real, taken = os.write, []
+
+    def refusing(fd, raw):
+        if taken:
+            raise OSError(errno.EIO, "Input/output error")
+        taken.append(real(fd, bytes(raw[:-1])))
+        return taken[0]
+
+    monkeypatch.setattr(os, "write", refusing)
+    monkeypatch.setattr(os, "ftruncate", lambda *_: refusing(0, b""))
+    clerk.write(1)
+    monkeypatch.undo()
+    assert clerk.journal.failure is not None
+    assert not path.read_bytes().endswith(b"\n")
+
+    clerk.write(1)
+    report = verify(tmp_path / "trading")
+    assert (report.faults, report.marked) == ([], [])
+    assert [line["position"]["size"] for line in file_lines(path) if line["type"] == "fill"] == list("1234")
+
+
 def sound(path):
     lines = []
     for raw in path.read_bytes().splitlines():

@@ -1,0 +1,153 @@
+"""`hlposmon run --record DIR`: every call of the engine, with its times, so that a run can be lived again.
+
+One file for each tracker, one JSON array a line, in the order of the calls; the first two values behind the
+name are the monotonic clock in seconds and the wall clock in Unix milliseconds:
+
+    ["begin",s,ms,{"addresses":{...},"feeds":[...],"limits":[...],"min_pnl_change":"0.01"}]
+    ["recall",s,ms]                 the engine takes up what the journal says
+    ["receive",s,ms,[...]]          a report, as `ipc.codec` encodes it
+    ["tick",s,ms]  ["revalue",s,ms,16]  ["watch",s,ms,{...}]  ["slept",seconds]
+    ["turn",s,ms]                   the journal had something of its own to say at the beginning of a turn
+    ["carry_out",s,ms]              all effects since the last one of these were carried out
+    ["commit",s,ms]  ["stop",s,ms]
+
+The same calls on a new engine, over the journal as it was before, give the same journal, byte for byte. It
+holds what the journal and the workers' queues hold, and no secret. A recording that cannot be written ends,
+and nothing else does.
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hlposmon.domain.reports import Report
+from hlposmon.domain.views import Memory
+from hlposmon.engine.effects import Effect, Now
+from hlposmon.engine.engine import Engine, Watched
+from hlposmon.ipc.codec import encode
+from hlposmon.supervision.logs import fields
+from hlposmon.text import dumps
+from hlposmon.tracker.outputs import Outputs
+
+log = logging.getLogger(__name__)
+
+
+class Recording:
+    """The file of one tracker, new in `folder`."""
+
+    def __init__(self, folder: Path, now: Now) -> None:
+        self.path = folder / f"tracker-{now.ms}-{os.getpid()}.jsonl"
+        self._file = None
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = self.path.open("xb", buffering=1 << 16)
+            log.warning("all that the engine is told is recorded", extra=fields(path=self.path))
+        except OSError as error:
+            self._fail(error)
+
+    def write(self, *row: Any) -> None:
+        """One call; `flush` brings it to the file."""
+        self._write(dumps(row))
+
+    def write_report(self, report: Report, now: Now) -> None:
+        self._write(dumps(("receive", now.s, now.ms))[:-1] + b"," + encode(report) + b"]")
+
+    def flush(self) -> None:
+        """What was written is in the file from here on, whatever becomes of this process."""
+        if self._file is not None:
+            try:
+                self._file.flush()
+            except OSError as error:
+                self._fail(error)
+
+    def close(self) -> None:
+        self.flush()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _write(self, line: bytes) -> None:
+        if self._file is not None:
+            try:
+                self._file.write(line + b"\n")
+            except OSError as error:
+                self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        self._file = None
+        log.error("the recording ends here", extra=fields(path=self.path, reason=error.strerror))
+
+
+class RecordedEngine(Engine):
+    """An engine whose calls are recorded, each before it is made."""
+
+    def __init__(self, watched: Watched, now: Now, recording: Recording) -> None:
+        self._recording = recording
+        recording.write("begin", now.s, now.ms, _row_of(watched))
+        super().__init__(watched, now)
+
+    def receive(self, report: Report, now: Now) -> list[Effect]:
+        self._recording.write_report(report, now)
+        return super().receive(report, now)
+
+    def tick(self, now: Now) -> list[Effect]:
+        self._recording.write("tick", now.s, now.ms)
+        return super().tick(now)
+
+    def revalue(self, now: Now, most: int) -> list[Effect]:
+        self._recording.write("revalue", now.s, now.ms, most)
+        return super().revalue(now, most)
+
+    def slept(self, seconds: float) -> None:
+        self._recording.write("slept", seconds)
+        super().slept(seconds)
+
+    def recall(
+        self,
+        memories: Iterable[Memory],
+        base_ms: Mapping[str, int],
+        unsure: Mapping[str, Mapping[str, int]],
+        now: Now,
+    ) -> None:
+        self._recording.write("recall", now.s, now.ms)
+        super().recall(memories, base_ms, unsure, now)
+
+    def watch(self, watched: Watched, now: Now) -> list[Effect]:
+        self._recording.write("watch", now.s, now.ms, _row_of(watched))
+        return super().watch(watched, now)
+
+
+class RecordedOutputs(Outputs):
+    """Outputs that mark in the recording when they carried effects out."""
+
+    def __init__(self, recording: Recording, *outputs: Any) -> None:
+        super().__init__(*outputs)
+        self.recording = recording
+
+    def begin_turn(self, now: Now) -> None:
+        seq = self._journal.journal.seq
+        super().begin_turn(now)
+        if self._journal.journal.seq != seq:
+            self.recording.write("turn", now.s, now.ms)
+
+    def carry_out(self, effects: Sequence[Effect], now: Now) -> None:
+        if effects:
+            self.recording.write("carry_out", now.s, now.ms)
+            self.recording.flush()
+        super().carry_out(effects, now)
+
+    def commit(self, now: Now) -> None:
+        self.recording.write("commit", now.s, now.ms)
+        super().commit(now)
+
+
+def _row_of(watched: Watched) -> dict[str, Any]:
+    limits = watched.limits
+    return {
+        "addresses": dict(watched.addresses),
+        "feeds": watched.feeds,
+        "limits": (limits.fills, limits.prices, limits.reconcile, limits.pushes),
+        "min_pnl_change": str(watched.min_pnl_change),
+    }

@@ -1,0 +1,236 @@
+"""What is claimed, held against the exchange after every step of the tracker.
+
+A size that is shown as proven has to be one that the exchange had, and had no longer ago than this:
+
+1. Not before the newest fill of that coin that the tracker was told, in this process or in one before whose
+   journal is whole: chained fills leave no choice.
+2. Not more than LAG_S before the contents of the newest statement that counts. One that equals a size of the
+   last ten seconds agrees with the book (`domain.reconcile`), as it may lag behind the fills; so a fill that
+   no feed brought may go unseen for these ten seconds. An answer counts when it is told, a push when another
+   one is told after it: the first that differs may only be ahead of fills under way (`domain.line`).
+   `tests.chaos` allows 3 s where no fault is under way: so does this once all was whole again.
+3. With feeds, prices and statements that were heard within the limits that the contract names.
+
+A coin that is not listed in an account that is proven is claimed to be flat. Before a statement was told to
+this process nothing is proven, and nothing is known of equity.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from hlposmon.domain.rendering import is_listed
+from hlposmon.domain.reports import Fill, Fills, Heard, Marks, Statement
+from hlposmon.domain.verdict import Verdict
+from hlposmon.domain.views import WINDOW_MS
+from tests.simulation.scheduler import BEGIN_MS, Scheduler
+from tests.simulation.shell import Shell, watched
+from tests.simulation.venue import ZERO, Name, Past, Venue
+
+LAG_S = 10.0
+CALM_LAG_S = 3.0
+# An answer is of a moment between two milliseconds, and the exchange's blocks are whole ones.
+BLUR_S = 0.01
+FEEDS_S, PRICES_S, SLACK_S = 15.0, 15.0, 0.6
+
+
+class Witness:
+    def __init__(self, venue: Venue, time: Scheduler) -> None:
+        self._venue, self._time = venue, time
+        self.wrong: list[str] = []
+        self.claims = 0
+        self.calm_since_s: float | None = None
+        self._stale_s = watched({}, 0, venue.plan.interval_s).limits.reconcile[1]
+        # By name, after which change of the truth the newest fill stands that was told.
+        self._told: dict[Name, int] = {}
+        # All fills that any process was told of, while they could be placed, and lived on to write down.
+        self.told: set[Fill] = set()
+        self._begins()
+
+    def _begins(self) -> None:
+        """What this process was told: of statements when their contents are from, of feeds and prices when
+        they were heard, by a clock that runs while the machine sleeps."""
+        self._contents_s: dict[str, float] = {}
+        self._pushed_s: dict[str, float] = {}
+        self._stated_s: dict[str, float] = {}
+        self._heard_s = self._priced_s = -1e9
+        self._messages = 0
+        self._seq: int | None = None
+        self._published: set[tuple[Any, ...]] = set()
+
+    def process_begins(self, *, whole: bool) -> None:
+        """A new tracker; `whole` if all that the one before had taken is in the journal."""
+        self._begins()
+        if not whole:
+            self._told.clear()
+
+    # ------------------------------------------------------------------ a step
+
+    def look(self, shell: Shell) -> None:
+        """After a turn or a tick: what it was told counts, and what it shows is checked."""
+        before = dict(self._contents_s)
+        self._take(shell)
+        self._hear(shell, {**self._contents_s, **before})
+        self._look(shell)
+
+    def is_whole(self, shell: Shell) -> bool:
+        """Whether all is proven and as the exchange has it now."""
+        return next(self.differences(shell), None) is None
+
+    def differences(self, shell: Shell) -> Iterator[str]:
+        """Everything that is not as the exchange has it, or not proven."""
+        book, venue = shell.engine.book, self._venue
+        views = {(view.account, view.key): view for view in book.views()}
+        for name in venue.names:
+            account = book.account(name)
+            if account.verdict is not Verdict.PROVEN:
+                yield f"{name} is {account.verdict}: {account.reason}"
+        for name, view in views.items():
+            if view.verdict is not Verdict.PROVEN:
+                yield f"{name} is {view.verdict}: {view.reason}"
+        for name in venue.names_held():
+            view = views.get(name)
+            size, entry = (view.position.size, view.position.entry_price) if view else (ZERO, None)
+            if size != venue.size(name):
+                yield f"{name}: {size} is shown, {venue.size(name)} is held"
+            elif size and not _near(entry, venue.entry(name), size):
+                yield f"{name}: entry {entry} is shown, {venue.entry(name)} is right"
+
+    # ------------------------------------------------------------------ within
+
+    def _take(self, shell: Shell) -> None:
+        for step in shell.steps:
+            report = step.report
+            if isinstance(report, Statement):
+                assert step.then_s is not None
+                self._count(report, step.then_s)
+            elif isinstance(report, Fills):
+                for fill in report.fills:
+                    self._note(fill)
+            elif isinstance(report, Heard):
+                self._heard_s = max(self._heard_s, self._time.s - self._time.mono_s + report.at_s)
+            elif isinstance(report, Marks):
+                self._priced_s = max(self._priced_s, self._time.s - self._time.mono_s + report.heard_s)
+
+    def _count(self, statement: Statement, then_s: float) -> None:
+        account, counts_s = statement.account, then_s
+        heard_s = self._time.s - self._time.mono_s + statement.asked_s
+        self._stated_s[account] = max(heard_s, self._stated_s.get(account, heard_s))
+        if statement.pushed:
+            counts_s = self._pushed_s.get(account, -1e9)
+            self._pushed_s[account] = max(then_s, counts_s)
+        self._contents_s[account] = max(counts_s, self._contents_s.get(account, counts_s))
+
+    def _note(self, fill: Fill) -> None:
+        name = fill.account, fill.key
+        index = self._venue.past[name].after[fill.identity]
+        self._told[name] = max(self._told.get(name, 0), index)
+        if self._venue.ms - fill.time_ms <= WINDOW_MS:
+            self.told.add(fill)
+
+    def _hear(self, shell: Shell, contents_s: dict[str, float]) -> None:
+        """The stream: numbered without a hole, each fill once, and nothing proven that is not. A message made
+        amid a turn knows what was told before: `contents_s` are of statements before the turn."""
+        messages = shell.client.messages
+        for message in messages[self._messages :]:
+            if self._seq is not None and message["seq"] != self._seq + 1:
+                self._say(f"message {message['seq']} follows {self._seq}")
+            self._seq = message["seq"]
+            if message.get("event_type") == "fill":
+                fill = message["fill"]
+                one = message["account"], message["key"], fill["order_id"], fill["tid"], fill["timestamp"]
+                if one in self._published:
+                    self._say(f"published twice: {one}")
+                self._published.add(one)
+            row = message.get("position")
+            if row is not None and row["verdict"] == "proven":
+                name, size = (row["account"], row["key"]), Decimal(row["size"])
+                if message.get("event_type") == "fill":
+                    self._claim_as_of(name, size, row["as_of"])
+                else:
+                    self._claim("stream", name, size, 0, contents_s)
+        self._messages = len(messages)
+        if shell.client.early:
+            self._say(f"published before it was journalled: {shell.client.early}")
+            shell.client.early = 0
+
+    def _look(self, shell: Shell) -> None:
+        book, shown = shell.engine.book, shell.shown
+        for view in book.views():
+            name = view.account, view.key
+            known = shown.get(name)
+            if known is None and not is_listed(view):
+                continue  # fills that came before the first statement: nothing is claimed yet
+            if known is None or (known.verdict, known.position) != (view.verdict, view.position):
+                self._say(f"{name} is {view.verdict} {view.position.size}, and was not shown: {known}")
+        accounts = {name: book.account(name) for name in self._venue.names}
+        proven = {name for name, account in accounts.items() if account.verdict is Verdict.PROVEN}
+        for name, view in shown.items():
+            if view.verdict is Verdict.PROVEN:
+                size = view.position.size
+                self._claim("snapshot", name, size, at_least=self._told.get(name, 0))
+                if size:
+                    self._is_fresh("prices", self._priced_s, PRICES_S)
+        for name in self._venue.names_held():
+            if name[0] in proven and not (name in shown and is_listed(shown[name])):
+                self._claim("summary", name, ZERO, at_least=self._told.get(name, 0))
+        if proven:
+            self._is_fresh("fills", self._heard_s, FEEDS_S)
+        for name in proven:
+            self._is_fresh("statements", self._stated_s.get(name, -1e9), self._stale_s)
+        for name in self._venue.names:
+            if name not in self._contents_s and accounts[name].equity is not None:
+                self._say(f"{name} has an equity before it was stated")
+
+    def _is_fresh(self, what: str, heard_s: float, limit_s: float) -> None:
+        age_s = self._time.s - heard_s
+        # A tick tells the engine of a sleep: until then it knows no better.
+        if age_s > limit_s + SLACK_S and self._time.s > self._time.awake_s_since + SLACK_S:
+            self._say(f"proven with {what} that are {age_s:.1f} s old")
+
+    def _claim(
+        self,
+        where: str,
+        name: Name,
+        size: Decimal,
+        at_least: int,
+        told_s: dict[str, float] | None = None,
+    ) -> None:
+        self.claims += 1
+        contents_s = (self._contents_s if told_s is None else told_s).get(name[0])
+        if contents_s is None:
+            self._say(f"{where}: {name} is called proven at {size} before a statement was told")
+            return
+        since_s = contents_s - LAG_S - BLUR_S
+        past = self._venue.past.get(name)
+        if past is None:
+            past = Past()
+        if not past.had(size, since_s, at_least):
+            recent = [f"{one} at {began_s:.3f}" for began_s, one in past.sizes[-6:]]
+            self._say(
+                f"{where}: {name} is called proven at {size}; told up to change {at_least} of"
+                f" {len(past.sizes) - 1}, stated at {contents_s:.3f}; it was {', '.join(recent)}"
+            )
+            return
+        is_calm = self.calm_since_s is not None and self._time.s > self.calm_since_s + CALM_LAG_S
+        if is_calm and not past.had(size, self._time.s - CALM_LAG_S):
+            self._say(f"{where}: {name} is called proven at {size}, of more than {CALM_LAG_S:g} s ago")
+
+    def _claim_as_of(self, name: Name, size: Decimal, as_of: str) -> None:
+        """Of fills that are told together each comes with the size after it, as of its own time."""
+        self.claims += 1
+        as_of_ms = int(datetime.fromisoformat(as_of).timestamp() * 1000) - self._venue.plan.venue_clock_ms
+        if not self._venue.past[name].had(size, (as_of_ms - BEGIN_MS) / 1000 - BLUR_S):
+            self._say(f"stream: {name} is called proven at {size} as of {as_of}")
+
+    def _say(self, text: str) -> None:
+        self.wrong.append(f"at {self._time.s:.3f}: {text}")
+        self._time.is_over = True
+
+
+def _near(ours: Decimal | None, theirs: Decimal | None, size: Decimal) -> bool:
+    """Whether two entry prices are equal as far as a statement lets them be told apart."""
+    if ours is None or theirs is None:
+        return ours is theirs
+    return abs(ours - theirs) <= 2 * (Decimal("0.000003") / abs(size) + abs(theirs) / 1_000_000)
