@@ -88,6 +88,11 @@ class Book:
         """Take mark prices; the (account, key) of the open positions whose price moved."""
         return self._prices.mark(marks)
 
+    def takes(self, statement: Statement) -> bool:
+        """Whether a statement says anything of what is watched; if not, `reconcile` passes it over."""
+        scope = self._find(statement.account, statement.scope)
+        return scope is not None and scope.takes(statement)
+
     def reconcile(self, statement: Statement) -> list[Change]:
         """Compare a scope with the venue's statement; its first one starts the scope's positions."""
         account = self._accounts.get(statement.account)

@@ -108,6 +108,11 @@ class Scope:
 
     # ------------------------------------------------------------- statements
 
+    def takes(self, statement: Statement) -> bool:
+        """Whether a statement says anything: not when a newer one of its kind came, or its server is far
+        behind the fills."""
+        return not (self._is_old(statement) or self._is_far_behind(statement))
+
     def reconcile(self, statement: Statement, events: Sequence[Happened]) -> list[Change]:
         """Compare with the venue's statement; the first one starts the positions. `events` may name the cause
         of a drift.
@@ -115,7 +120,7 @@ class Scope:
         Answers are taken in the order in which they were asked for, pushes in the order of their times:
         an answer that was asked for before a push was heard counts all the same.
         """
-        if self._is_old(statement) or self._is_far_behind(statement):
+        if not self.takes(statement):
             return []
         first, newest = not self.stated, self._is_newest(statement)
         stated = {position.key: position for position in statement.positions}

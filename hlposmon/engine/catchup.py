@@ -83,7 +83,9 @@ class CatchUp:
         """Keep fills that came before those from before them, unless they are waited for in vain."""
         one = self._of(fills.account)
         count = sum(len(held.fills) for held in one.held)
-        if one.open or count + len(fills.fills) > HELD_FILLS:
+        if count + len(fills.fills) > HELD_FILLS:
+            one.open = True  # what is held goes first: `release` is asked for it
+        if one.open:
             return False
         if not one.held:
             one.held_since_s = now_s

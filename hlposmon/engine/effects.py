@@ -39,7 +39,7 @@ class JournalEvent:
 
 @dataclass(frozen=True, slots=True)
 class JournalCheckpoint:
-    """Journal the whole book: the lines so far do not tell all of it."""
+    """Journal the whole book before the next turn: the lines so far do not tell all of it."""
 
     at_ms: int
 

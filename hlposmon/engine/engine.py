@@ -178,8 +178,14 @@ class Engine:
         same = {name for name in addresses if before.addresses.get(name) == addresses[name]}
         self.book.watch(same)
         self.book.watch(addresses)
-        self.feeds.watch(watched.feeds)
-        self.book.forget_feeds({*before.feeds} - {*watched.feeds})
+        gone = {*before.feeds} - {*watched.feeds}
+        for name in sorted(same):  # the time without a feed is not known to be whole
+            for feed in sorted(gone):
+                self._catchup.lost(name, feed)
+                self._feed_is(FeedState(name, feed, False, now.s, "the settings want it no more"), now)
+        self.book.forget_feeds(gone)
+        self.feeds.watch(watched.feeds, same)
+        self.incidents.watch(same)
         self.freshness.watch(same, watched.feeds)
         self.freshness.limits = watched.limits
         self._catchup.keep(same)
@@ -285,8 +291,10 @@ class Engine:
         if fills.heard_s is not None:
             if self.freshness.took_fill(fills.heard_s, now.s):
                 self._refresh(now)
-            if not self.book.is_live(fills.account) and self._catchup.holds(fills, now.s):
-                return
+            if not self.book.is_live(fills.account):
+                if self._catchup.holds(fills, now.s):
+                    return
+                self._release(fills.account, now)
         self._apply(fills, now)
 
     def _apply(self, fills: Fills, now: Now) -> None:
@@ -316,6 +324,8 @@ class Engine:
 
     def _follows(self, report: Following, now: Now) -> None:
         """A feed is live at once if it has told all that this engine does not know; else it is fetched."""
+        if report.feed not in self.watched.feeds:
+            return
         name, whole_from_ms = report.account, report.whole_from_ms
         known_ms = self.book.high_water_ms(name) or 0
         if whole_from_ms is not None and whole_from_ms <= known_ms:
@@ -351,6 +361,8 @@ class Engine:
 
     def _feed(self, state: FeedState, now: Now) -> None:
         """A feed went down: what it is to be told again begins with its next word."""
+        if state.feed not in self.watched.feeds:
+            return  # a reload took it away
         self._catchup.lost(state.account, state.feed)
         self._feed_is(state, now)
 
@@ -382,6 +394,8 @@ class Engine:
         return None if held is None else max(0, held.time_ms - FIRST_LOOK_MS)
 
     def _heard(self, heard: Heard, now: Now) -> None:
+        if heard.feed not in self.watched.feeds:
+            return
         self.freshness.heard_feed(heard.feed, heard.at_s)
         self._refresh(now)
 
@@ -418,6 +432,8 @@ class Engine:
         waited = now.s - self._watched_s[name] > FEED_WAIT_S
         if first and not self.book.is_live(name) and not waited:
             self._held[name] = statement
+            return
+        if not self.book.takes(statement):
             return
         changes = self.book.reconcile(statement)
         self.freshness.stated(name, self.book.statement_asked_s(name))

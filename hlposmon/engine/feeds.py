@@ -6,7 +6,7 @@ in, by whatever way, has been since, and has not brought it a few seconds later.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from hlposmon.domain.reports import FeedState, Fill, Identity
@@ -41,11 +41,16 @@ class Feeds:
         self._arrivals: OrderedDict[tuple[str, Identity], _Arrival] = OrderedDict()
         self._judged: OrderedDict[tuple[str, Identity], _Arrival] = OrderedDict()
 
-    def watch(self, feeds: Iterable[str]) -> None:
-        """Only these feeds count from now on."""
+    def watch(self, feeds: Iterable[str], accounts: Collection[str]) -> None:
+        """Only these feeds and accounts count from now on."""
         wanted = set(feeds)
         self.tallies = {feed: tally for feed, tally in self.tallies.items() if feed in wanted}
-        self._live_s = {name: at_s for name, at_s in self._live_s.items() if name[0] in wanted}
+        self._live_s = {
+            name: at_s for name, at_s in self._live_s.items() if name[0] in wanted and name[1] in accounts
+        }
+        for arrivals in (self._arrivals, self._judged):
+            for name in [name for name in arrivals if name[0] not in accounts]:
+                del arrivals[name]
 
     def state(self, state: FeedState, now_s: float) -> None:
         """A feed came up or went down for an account."""

@@ -5,7 +5,7 @@ minute would never hear of it. So health names it for a while. Pure: `now_s` is 
 """
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from hlposmon.domain.changes import Change, Drift, Gap, Healed
 from hlposmon.domain.rendering import number, symbol_of, time_text
@@ -28,6 +28,12 @@ class Incidents:
     def counts(self) -> dict[str, int]:
         """By kind, of all accounts."""
         return {kind: sum(one[kind] for one in self.by_account.values()) for kind in KINDS}
+
+    def watch(self, accounts: Collection[str]) -> None:
+        """Of other accounts nothing is named any more: their names may come to stand for others."""
+        for name in self.by_account.keys() - accounts:
+            del self.by_account[name]
+        self._drifts = deque((one for one in self._drifts if one[1] in accounts), maxlen=_KEPT)
 
     def note(self, changes: Iterable[Change], now_s: float) -> None:
         for change in changes:

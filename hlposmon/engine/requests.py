@@ -26,6 +26,7 @@ class Requests:
         self._second_look_s: dict[str, float] = {}
         self._look_due = Deadlines[str]()
         self._looked_s: dict[str, float] = {}
+        self._watched: set[str] = set()
 
     # ------------------------------------------------------------------ doubts
 
@@ -71,6 +72,9 @@ class Requests:
         for known in (self._rung_s, self._second_look_s, self._looked_s):
             for name in known.keys() - kept:
                 del known[name]
+        for name in self._watched - {*kept}:
+            self._look_due.clear(name)
+        self._watched = {*accounts}
         for name in accounts:
             if name not in kept:
                 self._look_due.set(name, now_s + UNSEEN_S)

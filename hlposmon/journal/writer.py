@@ -24,8 +24,6 @@ from hlposmon.journal.tail import Tail, day_of
 from hlposmon.system.disk import Disk
 
 CHECKPOINT_LINES = 5_000
-# More than one turn of the tracker brings.
-TURN_LINES = 500
 # Lines kept while the disk refuses, about 1 kB each, and 2 kB while they have no number: what a machine with
 # 512 MB has to spare. Beyond that the oldest are let go, and counted.
 BACKLOG_LINES = 50_000
@@ -59,6 +57,7 @@ class Journal:
         self._floor: tuple[int, str] | None = None
         self._retry_at_s = 0.0
         self._lost_before = 0
+        self._is_wanted = False
         self._file = DayFile(self.folder, self._syncer, disk)
         self._tail = Tail(self._file, checkpoint=checkpoint)
         # The number of the checkpoint that was recovered from; 0 where there was none.
@@ -150,23 +149,27 @@ class Journal:
         """Call before anything is decided that `append` will be given: a checkpoint that is due is added now,
         while the book is exactly what the lines so far say."""
         self._tail.now_ms = now_ms
-        is_far = self._tail.since_checkpoint >= CHECKPOINT_LINES - TURN_LINES
-        if self._unread is None and (is_far or day_of(now_ms) > self._tail.day):
+        is_due = self._is_wanted or self._tail.since_checkpoint >= CHECKPOINT_LINES
+        if self._unread is None and (is_due or day_of(now_ms) > self._tail.day):
             self.append_checkpoint(now_ms)
 
+    def want_checkpoint(self) -> None:
+        """The lines do not tell all of the book: the next turn begins with a checkpoint."""
+        self._is_wanted = True
+
     def append(self, body: dict[str, Any], now_ms: int) -> None:
-        """Add a line; `commit` writes it. A new day, or a long way since the last, brings a checkpoint."""
+        """Add a line; `commit` writes it. A new day's file begins with a checkpoint."""
         self._tail.now_ms = now_ms
         day = day_of(now_ms)
         # The clock may be set back: a file once left is not returned to.
-        if day > self._tail.day or self._tail.since_checkpoint >= CHECKPOINT_LINES:
-            self._tail.day = max(day, self._tail.day)
+        if day > self._tail.day:
+            self._tail.day = day
             self.append_checkpoint(now_ms)
         self._add(body)
 
     def append_checkpoint(self, now_ms: int) -> None:
         """Add a checkpoint line."""
-        self._tail.now_ms = now_ms
+        self._tail.now_ms, self._is_wanted = now_ms, False
         self._add(self._tail.checkpoint())
 
     def commit(self, now_s: float) -> bool:

@@ -29,9 +29,10 @@ class JournalOutput:
         self.journal.begin_turn(now.ms)
 
     def append(self, effect: Journalled) -> None:
-        """Add the effect's line; `commit` writes it."""
+        """Add the effect's line; `commit` writes it. A checkpoint comes at the beginning of the next turn:
+        now it would hold what later lines of this turn say."""
         if isinstance(effect, JournalCheckpoint):
-            self.journal.append_checkpoint(effect.at_ms)
+            self.journal.want_checkpoint()
         else:
             self.journal.append(_line(effect), effect.at_ms)
 

@@ -86,6 +86,7 @@ class Lifecycle:
 
     def leave(self, now: Now, until_s: float) -> None:
         """Say that it ends, and write what can be written until then, in monotonic seconds."""
+        self._journal.begin_turn(now.ms)
         self._journal.append(event("stop", now_ms=now.ms, backlog=self._journal.backlog), now.ms)
         self._journal.close(within_s=max(0.5, until_s - now.s))
 

@@ -96,6 +96,7 @@ class Tracker:
         self._server = self._serve(sockets)
         self._asleep_s = asleep_s()
         self._tick_s = 0.0
+        self._is_broken = False
         self._refusals = Repeats()
 
     def _serve(self, sockets: Sequence[socket.socket]) -> PublicServer:
@@ -131,6 +132,9 @@ class Tracker:
                     self._server.step(0)
                 self._tick()
                 self._take_reload()
+        except BaseException:
+            self._is_broken = True  # its book is not to be believed: nothing more is decided with it
+            raise
         finally:
             self._stop()
 
@@ -156,11 +160,13 @@ class Tracker:
         """Everything but prices, live fills above all, until nothing waits or others must have their turn."""
         now = self._begin_turn()
         effects: list[Effect] = []
-        for report in self._queues.reports(most=REPORTS_A_TURN):
-            effects += self._engine.receive(report, now)
-            if time.monotonic() - now.s >= TURN_S:
-                break
-        self._outputs.carry_out(effects, now)
+        try:
+            for report in self._queues.reports(most=REPORTS_A_TURN):
+                effects += self._engine.receive(report, now)
+                if time.monotonic() - now.s >= TURN_S:
+                    break
+        finally:  # what was decided before a fault is carried out; what the fault left half done is not
+            self._outputs.carry_out(effects, now)
 
     def _take_prices(self) -> None:
         """Prices are decided on at once, and shown a few positions at a time while no fill waits."""
@@ -229,13 +235,8 @@ class Tracker:
         self._answers.stopping = True
         self._server.step(0)
         self._queues.hear(self._readable(0.0))
-        now = _now()
-        effects: list[Effect] = []
-        for report in self._queues.reports(most=100_000):
-            effects += self._engine.receive(report, now)
-            if time.monotonic() > until_s - STOP_S / 2:
-                break
-        self._outputs.carry_out(effects, now)
+        while not self._is_broken and self._queues.has_more and time.monotonic() < until_s - STOP_S / 2:
+            self._take_reports()
         ended = _now()
         self._lifecycle.leave(ended, until_s)
         if self._recording is not None:

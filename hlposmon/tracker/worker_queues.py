@@ -54,7 +54,7 @@ class WorkerQueues:
     def hear(self, ready: Iterable[object]) -> None:
         """These of the selector's objects can be read; a worker that waits to be let in is let in."""
         for one in ready:
-            if isinstance(one, Queue):
+            if isinstance(one, Queue) and one in self._queues:  # and has not ended
                 self._ready.add(one)
             elif one is self._listener:
                 self._accept_all()
@@ -108,8 +108,8 @@ class WorkerQueues:
     def tell(self, worker: str, ask: Ask) -> None:
         """Say something to one worker; nobody hears it when it is gone."""
         for queue, joined in list(self._queues.items()):
-            if joined is not None and joined.worker == worker:
-                _put(queue, ask)
+            if joined is not None and joined.worker == worker and not _put(queue, ask):
+                self._end(queue)  # it would wait for this in vain: let it connect again
 
     def ring(self, bell: Bell) -> None:
         """Ring at the workers that reconcile."""
@@ -167,19 +167,23 @@ class WorkerQueues:
                 self._ready.discard(queue)
             return report  # type: ignore[return-value]  # workers only report
         except QueueBroken:
-            self._ready.discard(queue)
-            self._ended.append((queue, self._queues.pop(queue)))
-            self._served.pop(queue, None)
-            self._sort()
+            self._end(queue)
             return None
         except WireError as error:
             log.error("a worker's message was not understood", extra=fields(reason=error))
             return None
 
+    def _end(self, queue: Queue) -> None:
+        self._ready.discard(queue)
+        self._ended.append((queue, self._queues.pop(queue)))
+        self._served.pop(queue, None)
+        self._sort()
+
     def _departures(self) -> Iterator[Report]:
-        """Part with those that have ended. Who has joined again since has not left."""
-        ended, self._ended = self._ended, []
-        for queue, joined in ended:
+        """Part with those that have ended, one by one, as nobody may ask for the next. A worker that has
+        joined again has not left."""
+        while self._ended:
+            queue, joined = self._ended.pop(0)
             self._selector.unregister(queue)
             queue.close()
             log.info("worker left", extra=fields(worker=_name_of(joined)))
@@ -192,8 +196,9 @@ def _name_of(joined: Joined | None) -> str:
     return "unknown" if joined is None else joined.worker
 
 
-def _put(queue: Queue, ask: Ask) -> None:
+def _put(queue: Queue, ask: Ask) -> bool:
+    """Whether it was sent, or need not be, as the other end is gone: its end of file is read in its turn."""
     try:
-        queue.put(ask)
+        return queue.put(ask)
     except QueueBroken:
-        pass  # its end of file is read in its turn
+        return True

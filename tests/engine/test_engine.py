@@ -22,6 +22,7 @@ from hlposmon.domain.reports import (
     Welcome,
 )
 from hlposmon.domain.verdict import Verdict
+from hlposmon.engine import catchup
 from hlposmon.engine.effects import (
     Effect,
     JournalChange,
@@ -334,3 +335,75 @@ def test_listed_positions_are_counted_by_verdict():
 
     one.says(one.live(replace(one.fill("-2", "2", "ETH"))))
     assert +listing.counts == {Verdict.PROVEN: 1, Verdict.UNPROVEN: 1}
+
+
+# ------------------------------------------------------------------ reloads
+
+
+def test_an_account_that_is_watched_no_more_is_asked_about_no_more():
+    one = Bench("main", "hedge")
+    one.join("reconcile")
+    one.proven(BTC="1")
+    one.proven("hedge", BTC="2")
+    del one.addresses["hedge"]
+    one.engine.watch(one.watched(), one.now)
+
+    assert {ring.bell.account for ring in one.of(Ring, one.passes(200))} == {"main"}
+
+
+def test_a_feed_that_a_reload_took_away_says_nothing_any_more_and_its_time_is_not_known_to_be_whole():
+    one = Bench()
+    one.goes_live(feed="fill-2")
+    one.says(one.statement(BTC="1"))
+    watched = replace(one.watched(), feeds=("fill",))
+    effects = one.engine.watch(watched, one.now)
+    [event] = one.of(JournalEvent, effects)
+    assert (event.kind, event.facts["live"]) == ("feed", False)
+    assert one.engine.book.unsure()["main"]
+
+    one.says(Left("fill-2", "fill"), Heard("fill-2", one.s), FeedState("main", "fill-2", True, one.s))
+    assert "fill-2" not in one.engine.feeds.tallies
+    assert "fill-2" not in one.engine.freshness.feed_ages(one.s)
+    assert not one.engine.book.is_live("main")
+
+
+def test_what_went_wrong_with_an_account_is_not_said_of_another_one_of_its_name():
+    one = Bench()
+    one.proven(BTC="1")
+    one.says(one.live(one.fill("1", "5")))
+    assert one.engine.incidents.counts["gap"] == 1
+    one.addresses["main"] = address_of(77)
+    one.engine.watch(one.watched(), one.now)
+
+    assert one.engine.incidents.counts["gap"] == 0
+
+
+# ------------------------------------------------------------------ statements that say nothing
+
+
+def test_a_statement_that_is_passed_over_is_not_journalled_and_makes_nothing_fresh():
+    one = Bench()
+    one.proven(BTC="1")
+    old = replace(one.statement(BTC="77"), time_ms=one.now.ms - 5000, pushed=True)
+    one.passes(1)
+    one.says(replace(one.statement(BTC="1"), pushed=True))
+    one.engine.slept(3600)
+    one.passes(0.25)
+
+    assert one.of(JournalStatement, one.says(old)) == []
+    one.says(Heard("fill", one.s), one.marks(BTC="100"))
+    assert one.engine.book.view("main", key_of("BTC")).verdict is Verdict.STALE
+
+
+def test_beyond_what_may_be_held_fills_are_applied_in_their_order(monkeypatch):
+    monkeypatch.setattr(catchup, "HELD_FILLS", 2)
+    one = Bench()
+    one.join("reconcile")
+    one.says(one.statement(BTC="1"))
+    one.passes(11)
+    fills = [one.fill("1", str(start)) for start in (1, 2, 3)]
+    effects = [effect for fill in fills for effect in one.says(one.live(fill))]
+    changes = [each.change for each in one.of(JournalChange, effects)]
+
+    assert [change.fill for change in changes if isinstance(change, Filled)] == fills
+    assert not [change for change in changes if isinstance(change, Gap)]

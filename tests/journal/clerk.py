@@ -49,6 +49,7 @@ class Clerk:
         for _ in range(count):
             self.number += 1
             self.now_ms += 1
+            self.journal.begin_turn(self.now_ms)
             fill = Fill(
                 account="main",
                 key=BTC,

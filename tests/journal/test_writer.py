@@ -763,17 +763,16 @@ def test_there_are_no_lines_where_there_is_no_folder(tmp_path):
 
 def test_a_checkpoint_that_is_due_comes_before_what_is_decided_in_a_turn(tmp_path, monkeypatch):
     monkeypatch.setattr(journals, "CHECKPOINT_LINES", 20)
-    monkeypatch.setattr(journals, "TURN_LINES", 10)
     clerk = Clerk(tmp_path)
-    for _ in range(12):
-        clerk.journal.begin_turn(clerk.now_ms)
-        clerk.write(4)
+    clerk.write(48)
+    clerk.journal.want_checkpoint()
+    clerk.write(2)
     clerk.journal.begin_turn(clerk.now_ms + DAY)
     clerk.journal.commit(clerk.now_s)
     lines = [line for line, *_ in lines_after(clerk.journal.folder, 0, lambda *_: None)]
     at = [number for number, line in enumerate(lines) if line["type"] == "checkpoint"]
 
-    assert len(at) > 4
+    assert len(at) == 1 + 2 + 1 + 1  # the file's, two by count, the one that was wanted, the day's
     for number in at[1:]:  # each is exactly what the line before it says
         [row] = lines[number]["book"]
         assert row["position"] == lines[number - 1]["position"]

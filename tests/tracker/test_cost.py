@@ -63,7 +63,7 @@ class Shell(Bench):
         self._selector.close()
         self._listener.close()
         self.snapshot.close()
-        self._lifecycle.leave(0.0)
+        self._lifecycle.leave(self.now, 0.0)
 
 
 def settings_in(folder: Path, addresses: dict[str, str]) -> Settings:

@@ -93,6 +93,23 @@ def test_who_left_is_not_heard_of_before_all_is_read(hall: Hall):
     assert hall.take(most=3) == ["fill-2 left"]
 
 
+def test_all_who_left_together_are_heard_of_though_nobody_asks_further_in_one_turn(hall: Hall):
+    ends = [hall.join("fill"), hall.join("fill-2")]
+    hall.take()
+    for end in ends:
+        end.close()
+    heard = []
+    for _ in range(2):
+        hall.hear()
+        reports = hall.queues.reports(most=10)
+        heard.append(next(reports))
+        reports.close()
+
+    assert sorted(one.worker for one in heard if isinstance(one, Left)) == ["fill", "fill-2"]
+    assert hall.take() == []
+    assert not hall.queues.has_more
+
+
 def test_who_has_come_again_has_not_left(hall: Hall):
     hall.take()
     old = hall.join("fill")
