@@ -32,7 +32,9 @@ LAG_S = 10.0
 CALM_LAG_S = 3.0
 # An answer is of a moment between two milliseconds, and the exchange's blocks are whole ones.
 BLUR_S = 0.01
-FEEDS_S, PRICES_S, SLACK_S = 15.0, 15.0, 0.6
+FEEDS_S, PRICES_S = 15.0, 15.0
+# A tick, and a sleep that is too short to count (`tracker.SLEPT_S`).
+SLACK_S = 2.6
 
 
 class Witness:
@@ -64,6 +66,7 @@ class Witness:
         self._begins()
         if not whole:
             self._told.clear()
+            self.told.clear()
 
     # ------------------------------------------------------------------ a step
 
