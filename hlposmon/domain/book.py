@@ -258,10 +258,6 @@ class Book:
         """The accounts whose equity fell to zero since their mode was asked for."""
         return [name for name, account in self._accounts.items() if account.is_mode_in_doubt]
 
-    def is_mode_in_doubt(self, name: str) -> bool:
-        """Whether the equity fell to zero since the mode was asked for."""
-        return self._accounts[name].is_mode_in_doubt
-
     # -------------------------------------------------------------- recovery
 
     def memories(self, scope: str = FIRST_SCOPE) -> list[Memory]:

@@ -1,4 +1,4 @@
-"""Facts that come in, as a venue tells them: frozen, checked by the wire, owned by nobody.
+"""Facts that come in, as a venue tells them: frozen, checked where they were read, owned by nobody.
 
 A venue's own field names never reach here. `account` is the name a person gave the account, `key`
 is `venue:type:symbol` (split at the first two colons only: HIP-3 coins hold a colon themselves).
@@ -324,7 +324,7 @@ class HistoryState:
 
 
 class HistoryEvent(StrEnum):
-    """What befell the history; the journal has it as the type of a line."""
+    """What happened to the history; the journal has it as the type of a line."""
 
     REBUILT = "history_rebuilt"  # its file was broken or taken away, and is filled anew
     HOLE = "history_hole"  # the journal's files lack lines
@@ -334,7 +334,7 @@ class HistoryEvent(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HistoryRemark:
-    """Something befell the history: the journal should say so. `facts` are plain values."""
+    """Something happened to the history: the journal should say so. `facts` are plain values."""
 
     event: HistoryEvent
     facts: Mapping[str, int | str | list[str] | None]

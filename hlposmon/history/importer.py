@@ -53,7 +53,7 @@ class Importer:
         return is_full
 
     def take_remarks(self) -> list[Remark]:
-        """What has befallen the history since this was last asked."""
+        """What has happened to the history since this was last asked."""
         remarks, self._remarks = self._remarks, []
         return remarks
 

@@ -121,11 +121,6 @@ class Syncer:
             return None
         return f"{failed.path}: not synced: {failed.error.strerror}"
 
-    @property
-    def unsynced(self) -> int:
-        """Bytes that were written and are not known to be on the disk."""
-        return sum(tail.end - tail.good for tail in self._tails)
-
     def take_mended(self) -> list[Mended]:
         """What has come right since this was last asked."""
         mended, self._mended = self._mended, []

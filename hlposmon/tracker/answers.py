@@ -17,6 +17,7 @@ from hlposmon.engine.engine import Engine
 from hlposmon.engine.health import Ages, Health, assess
 from hlposmon.metrics.input import MetricsInput
 from hlposmon.metrics.measures import Counts
+from hlposmon.system.clock import now_ms
 from hlposmon.tracker.journal_output import JournalOutput
 from hlposmon.tracker.processes import Worker, memory_bytes
 from hlposmon.tracker.snapshot_output import SnapshotOutput
@@ -55,7 +56,7 @@ class Answers:
         self._queues, self._counts = queues, counts
         self._board, self._usage, self._spent = board, usage, spent
         self._began_s = time.monotonic()
-        self._began_ms = int(time.time() * 1000)
+        self._began_ms = now_ms()
 
     def summary(self, account: str | None) -> dict[str, Any] | None:
         """The summary of all accounts or of one, for `text.dumps`; None when it is not watched.
@@ -74,7 +75,7 @@ class Answers:
             of_all.add(one)
         is_one, now_s = len(names) == 1, time.monotonic()
         return {
-            "timestamp": rendering.time_text(int(time.time() * 1000)),
+            "timestamp": rendering.time_text(now_ms()),
             "seq": self._subscribers.seq,
             "mode": self.settings.mode,
             "stated": all(stated.values()),
@@ -174,7 +175,7 @@ class Answers:
         return exposition(
             MetricsInput(
                 now_s=now_s,
-                wall_s=time.time(),
+                wall_s=now_ms() / 1000,
                 mode=self.settings.mode,
                 health=self.assess(),
                 views=self._book.views(),

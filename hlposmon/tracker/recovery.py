@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hlposmon.errors import HlposmonError
+from hlposmon.history.last_known import last_known
 from hlposmon.journal.lines import Recovered, replay
 from hlposmon.journal.reader import line_at, lines_after
 from hlposmon.journal.tail import day_of
@@ -32,9 +33,6 @@ class Beginning:
 def recover(journal: Journal, state_dir: Path, now_ms: int) -> Beginning:
     """Read the journal back, and the history in `state_dir` where that knows more; the journal goes on behind
     whichever came further. Call once, before anything is appended."""
-    # SQLite costs a process about 1 MB: whoever has no history does without it.
-    from hlposmon.history.last_known import last_known
-
     found = journal.recover(now_ms)
     known = last_known(state_dir, journal.seq)
     if known is None:

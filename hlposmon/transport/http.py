@@ -43,7 +43,7 @@ class Requests:
         self._attempts = attempts
         self._session = requests.Session()
         self._session.auth = _no_credentials
-        # A proxy of the environment is for the world outside, as with `venues/websocket`.
+        # A proxy of the environment is for the world outside, as with `transport/websocket`.
         self._session.trust_env = not (url.startswith("http:") and is_loopback(url))
         # One at a time is asked; what was given up in its midst must not pile up as idle connections.
         for scheme in ("http://", "https://"):

@@ -1,7 +1,6 @@
-"""The history's process: it follows the journal's files and makes rows of their lines, behind everybody's
-back.
+"""The history's process: it follows the journal's files and makes rows of their lines, asynchronously.
 
-Nobody waits for it. It tells the tracker how far it is and what befell it, and is stopped after the
+Nobody waits for it. It tells the tracker how far it is and what happened to it, and is stopped after the
 tracker, so that it brings the last lines too.
 """
 

@@ -30,6 +30,7 @@ from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.pacing import Backoff
 from hlposmon.supervision.logs import Repeats
 from hlposmon.supervision.loop import LONGEST_NAP_S, Pulse
+from hlposmon.system.clock import now_ms
 from hlposmon.venues.port import Page, UnreadFill, Venue
 from hlposmon.workers.identity import Identities
 from hlposmon.workers.notices import Notices
@@ -188,7 +189,7 @@ class ReconcileWorker:
             statement = self._client.statement(
                 account,
                 asked_s=asked_s,
-                now_ms=int(time.time() * 1000),
+                now_ms=now_ms(),
                 fills_from_ms=since_ms,
                 urgent=round_.urgent,
             )

@@ -60,15 +60,15 @@ def test_an_equity_that_falls_to_zero_is_not_shown_until_the_mode_is_known_anew(
     desk.stated("", at=0)
     desk.book.reconcile(replace(statement("", at=5), equity=ZERO))
     assert desk.book.modes_in_doubt() == [ACCOUNT]
-    assert desk.book.is_mode_in_doubt(ACCOUNT)
+    assert desk.book.modes_in_doubt() == [ACCOUNT]
     assert desk.book.account(ACCOUNT).equity is None
     assert "asked again" in desk.book.account(ACCOUNT).equity_reason
 
     desk.book.mode(AccountMode(ACCOUNT, "default", plain=True))
-    assert not desk.book.is_mode_in_doubt(ACCOUNT)
+    assert desk.book.modes_in_doubt() == []
     assert desk.book.account(ACCOUNT).equity == 0
     desk.book.reconcile(replace(statement("", at=10), equity=ZERO))
-    assert not desk.book.is_mode_in_doubt(ACCOUNT)
+    assert desk.book.modes_in_doubt() == []
 
 
 def test_a_notice_is_kept_until_its_source_ends_it_or_begins_anew():

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from hlposmon.config import Account
 from hlposmon.errors import WireError
+from hlposmon.system.clock import now_ms
 from hlposmon.transport.events import Lost, Opened, Received
 from hlposmon.transport.websocket import Feed
 from hlposmon.venues.hyperliquid import payloads
@@ -283,8 +284,8 @@ class HyperliquidStates(_Feed[StateEvent]):
         return ()
 
     def _pushed(self, message: payloads.Message) -> Iterable[StateEvent]:
-        now_s, now_ms = time.monotonic(), int(time.time() * 1000)
-        found = payloads.state_push(message.data, message.channel, self._names, heard_s=now_s, now_ms=now_ms)
+        now_s, at_ms = time.monotonic(), now_ms()
+        found = payloads.state_push(message.data, message.channel, self._names, heard_s=now_s, now_ms=at_ms)
         if found is None:
             return ()
         user, statement, others = found

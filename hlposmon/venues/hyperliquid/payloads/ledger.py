@@ -1,4 +1,4 @@
-"""What befalls an account besides fills: funding, and the ledger of transfers, liquidations and modes.
+"""What happens to an account besides fills: funding, and the ledger of transfers, liquidations and modes.
 
 A row that cannot be read is set aside and named, and the others of the same answer count.
 """
