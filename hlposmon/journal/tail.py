@@ -35,6 +35,8 @@ class Tail:
         # Whether half a line at the end of the file was told of already.
         self.is_marked = False
         self._let_go: tuple[int, int] | None = None
+        # Names of files that were no longer there when lines were to be appended.
+        self.taken_away: list[str] = []
         # Numbers of lines that are not in the folder, found at the start; and whether what was
         # recovered rests on all lines since a checkpoint.
         self.missing: tuple[int, int] | None = None
@@ -112,6 +114,7 @@ class Tail:
     def _open(self, day: str) -> None:
         is_empty = self._file.open(day)
         if is_empty and not any(CHECKPOINT_MARK in line for _, line in self.pending):
+            self.taken_away.append(f"audit-{day}.jsonl")
             self.add(self.checkpoint())  # the one before was taken away, and its checkpoints too
         half = None if self.is_marked else self._file.half()
         if half is not None:

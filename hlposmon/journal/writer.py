@@ -186,6 +186,10 @@ class Journal:
                 self._retry_at_s = now_s + _RETRY_S
                 self._file.close()
                 self._let_go_beyond(BACKLOG_LINES)
+        for name in self._tail.taken_away:
+            said = "the audit's file was removed or renamed: a new one is begun"
+            self._remarks.append((said, {"folder": self.folder, "file": name}))
+        self._tail.taken_away.clear()
         self._syncer.step(now_s)
         for mended in self._syncer.take_mended():
             facts = {

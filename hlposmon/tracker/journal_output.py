@@ -46,8 +46,10 @@ class JournalOutput:
         for remark, facts in journal.take_remarks():
             log.warning(remark, extra=fields(**facts))
         if (reason := journal.failure) is not None:
-            self._repeats.log(log, logging.ERROR, "the audit cannot be written", now=now.s, reason=reason)
+            said, key = "the audit cannot be written", reason.split(";")[0]  # not how much waits behind it
+            self._repeats.log(log, logging.ERROR, said, now=now.s, key=key, reason=reason)
         elif was is not None:
+            self._repeats = Repeats()  # the next failure is another one
             log.info("the audit is written again")
 
 

@@ -89,6 +89,9 @@ class Lifecycle:
         self._journal.begin_turn(now.ms)
         self._journal.append(event("stop", now_ms=now.ms, backlog=self._journal.backlog), now.ms)
         self._journal.close(within_s=max(0.5, until_s - now.s))
+        if self._journal.backlog:
+            said = "audit lines were not written before the end: their fills are fetched at the next start"
+            log.error(said, extra=fields(lines=self._journal.backlog, reason=self._journal.failure))
 
     def _checkpoint(self) -> dict[str, Any]:
         """What a checkpoint keeps of the book."""

@@ -655,6 +655,9 @@ def test_a_file_that_is_taken_away_is_made_anew(tmp_path, removed):
         shutil.rmtree(path.parent)
 
     assert clerk.write(2)
+    [(said, facts)] = clerk.journal.take_remarks()
+    assert "removed or renamed" in said
+    assert facts["file"] == path.name
     lines = file_lines(path)
     assert [line["position"]["size"] for line in lines if line["type"] == "fill"] == ["3", "4"]
     # It begins with no checkpoint, and has one all the same: a start needs nothing that is gone.

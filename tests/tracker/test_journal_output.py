@@ -166,3 +166,26 @@ def test_statements_leave_their_digests_and_say_where_they_differ():
         said = table(here, "SELECT source, agreed, differing FROM statements ORDER BY heard_ms, agreed DESC")
         assert [(source, agreed) for source, agreed, _ in said] == [("rest", 1), ("rest", 1), ("rest", 0)]
         assert json.loads(said[-1][2]) == ["hyperliquid:Perp:BTC"]
+
+
+def test_each_failure_of_the_audit_is_logged_and_so_is_an_end_with_lines_unwritten(caplog):
+    caplog.set_level(logging.INFO)
+
+    def said(text: str) -> int:
+        return sum(text in record.getMessage() for record in caplog.records)
+
+    with desk() as here:
+        trading, kept = here.folder / "log" / "trading", here.folder / "kept"
+        with here.running():
+            worker = _proven(here)
+            for time_of in (1, 2):
+                trading.rename(kept)
+                trading.write_text("in the way")
+                worker.says(here.fills(here.fill("buy", "1", str(time_of))))
+                until("it fails", lambda time_of=time_of: said("the audit cannot be written") == time_of)
+                if time_of == 1:
+                    trading.unlink()
+                    kept.rename(trading)
+                    until("it is written", lambda: said("the audit is written again") == 1)
+
+    assert said("audit lines were not written before the end") == 1
