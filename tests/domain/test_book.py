@@ -1016,6 +1016,17 @@ def test_a_statement_from_long_before_the_last_fill_is_no_evidence_of_anything()
     assert desk.size() == 2
 
 
+def test_whether_a_statement_says_anything_is_known_before_it_is_taken():
+    desk = book_of("BTC long 1 @ 100", at=0)
+    desk.told(*chain("BTC 1: at 10 +1@110"))
+    desk.stated("BTC long 2 @ 105", at=60)
+    later, behind = statement("BTC long 2 @ 105", at=61), statement("BTC long 7 @ 105", at=61 - HOUR)
+
+    assert [desk.book.takes(one) for one in (later, behind)] == [True, False]
+    assert not desk.book.takes(replace(later, account="a stranger"))
+    assert not desk.book.takes(replace(later, asked_s=0.0))
+
+
 def test_fills_of_long_before_are_history_whatever_a_statement_says():
     desk = book_of("BTC long 1 @ 100", at=0)
     old = chain("BTC 1: at 10 +1@110 -1@120 +1@110")
