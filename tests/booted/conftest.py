@@ -157,4 +157,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rest = [item for item in items if item not in ours]
     items[:] = sorted(ours, key=lambda item: ORDER.index(item.path.stem)) + rest  # the longest first
     for item in ours:
-        item.add_marker(pytest.mark.timeout(600))
+        # The first one makes the Debian and boots it, beside whatever else this machine does.
+        item.add_marker(pytest.mark.timeout(1500))
