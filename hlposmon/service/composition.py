@@ -41,8 +41,9 @@ SIMULATED_ACCOUNT = "simulated"
 # The tracker, the history, the simulated exchange, three workers and as many feeds of fills as may be
 # configured, 8.
 BOARD_ROWS = 16
-# How long a disk may hold the history up before its process counts as hung.
-HISTORY_SILENT_S = 120.0
+# How long a disk may hold the history up before its process counts as hung. Nobody waits for it, but rows
+# that do not come should not look well for long.
+HISTORY_SILENT_S = 20.0
 
 Needs = TypeVar("Needs")
 
