@@ -9,47 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hlposmon.api import messages
-from hlposmon.domain.position import Position
 from hlposmon.domain.rendering import Rendered, Renderer
 from hlposmon.domain.reports import Fill, Notice, NoticeCode, Side
 from hlposmon.domain.verdict import Verdict
-from hlposmon.domain.views import AccountView, View
+from hlposmon.domain.views import AccountView
 from hlposmon.text import dumps
-
-BTC = "hyperliquid:Perp:BTC"
-T = 1_790_000_000_123
-
-
-def view(
-    size="0.15",
-    cost="7525",
-    mark="51000",
-    key=BTC,
-    account="main",
-    verdict=Verdict.PROVEN,
-    reason=None,
-    **position,
-):
-    held = Position(
-        size=Decimal(size),
-        cost=Decimal(cost),
-        **{name: Decimal(value) for name, value in {"fees": "3.76", **position}.items()},
-        fills=2,
-    )
-    return View(
-        account=account,
-        key=key,
-        position=held,
-        mark=None if mark is None else Decimal(mark),
-        verdict=verdict,
-        reason=reason,
-        leverage=Decimal(20),
-        margin_used=Decimal("382.5"),
-        liquidation_price=None,
-        last_fill_ms=T,
-        as_of_ms=T + 1000,
-    )
-
+from tests.domain.shown import BTC, T, view
 
 FLAT = view("0", "0", None)
 

@@ -9,51 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hlposmon.domain import rendering
-from hlposmon.domain.position import Position
 from hlposmon.domain.rendering import Rendered, Renderer, Sums
 from hlposmon.domain.reports import Fill, Side
 from hlposmon.domain.verdict import Verdict
-from hlposmon.domain.views import View
-
-BTC = "hyperliquid:Perp:BTC"
-T = 1_790_000_000_123
-
+from tests.domain.shown import BTC, T, view
 
 PLAIN = re.compile(r"-?\d+(\.\d+)?\Z", re.ASCII)
 ANY = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**60), max_value=10**60) | st.builds(
     lambda digits, scale: Decimal(digits).scaleb(scale), st.integers(-(10**59), 10**59), st.integers(-60, 20)
 )
-
-
-def view(
-    size="0.15",
-    cost="7525",
-    mark="51000",
-    key=BTC,
-    account="main",
-    verdict=Verdict.PROVEN,
-    reason=None,
-    **position,
-):
-    held = Position(
-        size=Decimal(size),
-        cost=Decimal(cost),
-        **{name: Decimal(value) for name, value in {"fees": "3.76", **position}.items()},
-        fills=2,
-    )
-    return View(
-        account=account,
-        key=key,
-        position=held,
-        mark=None if mark is None else Decimal(mark),
-        verdict=verdict,
-        reason=reason,
-        leverage=Decimal(20),
-        margin_used=Decimal("382.5"),
-        liquidation_price=None,
-        last_fill_ms=T,
-        as_of_ms=T + 1000,
-    )
 
 
 FLAT = view("0", "0", None)
