@@ -37,6 +37,7 @@ def enter(
     logs.configure(settings.level, name=name, file=settings.file, fmt=settings.fmt)
     pulse = Pulse(name, row, parent_pid)
     pulse.listen()
+    pulse.manage_garbage()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     try:
         target(pulse, *args)

@@ -14,7 +14,7 @@ import time
 
 from hlposmon.supervision import overflow
 from hlposmon.supervision.heartbeat import NS, SERVING, Board, Row
-from hlposmon.supervision.memory import give_back
+from hlposmon.supervision.memory import Garbage, give_back
 from hlposmon.supervision.signals import Signals, Wake
 
 LONGEST_NAP_S = 1.0
@@ -39,6 +39,7 @@ class Pulse:
         self._reload = False
         self._look_ns = 0
         self._give_back_s = time.monotonic() + GIVE_BACK_S
+        self._garbage: Garbage | None = None
 
     @classmethod
     def alone(cls, name: str, *, signals: bool = False) -> "Pulse":
@@ -80,9 +81,20 @@ class Pulse:
         if os.getppid() != self._parent_pid:
             self._stopping = True
         overflow.settle()
+        if self._garbage is not None:
+            self._garbage.collect_if_due(now_s, idle=False)
         if now_s >= self._give_back_s:
             self._give_back_s = now_s + GIVE_BACK_S
             give_back()
+
+    def manage_garbage(self) -> None:
+        """From now on this process collects garbage when it rests, or in a beat where it never does."""
+        self._garbage = Garbage(time.monotonic())
+
+    def rest(self) -> None:
+        """I am about to sleep, with nothing left to do."""
+        if self._garbage is not None:
+            self._garbage.collect_if_due(time.monotonic(), idle=True)
 
     def serves(self, *, now: bool) -> None:
         """Whether what this child is there for is being done at present: a guard says so."""

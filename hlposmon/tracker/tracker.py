@@ -141,7 +141,10 @@ class Tracker:
     def _wait(self) -> list[object]:
         """Who can be read. Sleeps until somebody speaks or a tick is due, but not while work is left."""
         has_work = self._engine.has_moved or self._subscribers.is_owed or self._queues.has_more
-        sleep_s = 0.0 if has_work else max(0.0, self._tick_s + TICK_S - time.monotonic())
+        sleep_s = 0.0
+        if not has_work:
+            self._pulse.rest()
+            sleep_s = max(0.0, self._tick_s + TICK_S - time.monotonic())
         ready = self._readable(sleep_s)
         if self._pulse.wake_fd in ready:
             self._pulse.drain_wake()

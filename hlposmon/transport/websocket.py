@@ -56,6 +56,11 @@ class _Connection(websocket.WebSocket):
         self.heard_s = clock()
         self._stream.setblocking(False)
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes that were taken from the socket are not returned yet."""
+        return self._at < len(self._buffer)
+
     def receive(self) -> bytes | None:
         """The next text message, or None when there is none that is whole now (`is_drained`), or what came
         was no text."""
@@ -166,6 +171,11 @@ class Feed:
     def fileno(self) -> int | None:
         """For a selector; None while there is no connection."""
         return self._socket.sock.fileno() if self._socket is not None and self._socket.sock else None
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether something was received that `next` has not returned yet."""
+        return self._socket is not None and self._socket.has_unread
 
     def wait_s(self) -> float:
         """How long a caller may sleep on `fileno` before it must call `next` again."""

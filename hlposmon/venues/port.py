@@ -202,6 +202,10 @@ class Connection(Protocol):
     @property
     def heard_s(self) -> float | None: ...
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether something was received that `next` has not returned yet."""
+
     def fileno(self) -> int | None:
         """For a selector; None while there is no connection."""
 

@@ -101,6 +101,7 @@ class FillWorker:
                 self._tell_following()
                 self._tell_heard()
                 self._pulse.serves(now=self._is_serving())
+                self._pulse.rest()
                 woken = self._waiter.wait(self._due_in_s())
                 if woken.feed and self._standby_s:
                     time.sleep(self._standby_s)
@@ -204,6 +205,8 @@ class FillWorker:
             event = self._feed.next()
             if isinstance(event, PushedFills):
                 self._fills(event)
+                if not self._feed.has_unread:
+                    self._hand_on_fills()  # before the socket is asked for more
                 continue
             self._hand_on_fills()  # all is told in the order in which it came
             match event:

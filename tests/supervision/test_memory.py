@@ -9,7 +9,7 @@ import pytest
 # In a process of its own, since other tests leave memory in this one in any state.
 SCRIPT = """
 import threading
-from hlposmon.supervision import loop
+from hlposmon.supervision import loop, memory
 
 def anonymous_kb():
     with open("/proc/self/smaps_rollup") as file:
@@ -52,3 +52,35 @@ def test_not_every_beat_does():
     worked_mb, beaten_mb = grown_mb(60)
 
     assert beaten_mb > worked_mb / 2
+
+
+GARBAGE = """
+import gc
+from hlposmon.supervision import loop, memory
+
+class Knot:
+    def __init__(self):
+        self.me = self
+
+def knots():
+    return sum(isinstance(one, Knot) for one in gc.get_objects())
+
+memory.COLLECT_S = memory.OVERDUE_S = 0
+pulse = loop.Pulse.alone("worker")
+pulse.manage_garbage()
+for _ in range(20_000):
+    Knot()
+print(knots())
+pulse.{call}()
+print(knots())
+"""
+
+
+@pytest.mark.parametrize("call", ["rest", "beat"])
+def test_garbage_is_collected_at_rest_and_not_while_it_is_made(call):
+    """Where a child never rests a beat collects it, some seconds later."""
+    script = GARBAGE.format(call=call)
+
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+
+    assert said.split() == ["20000", "0"]

@@ -99,6 +99,10 @@ class _Feed(ABC, Generic[E]):
     def heard_s(self) -> float | None:
         return self._connection.heard_s
 
+    @property
+    def has_unread(self) -> bool:
+        return bool(self._events) or self._connection.has_unread
+
     def fileno(self) -> int | None:
         return self._connection.fileno()
 
