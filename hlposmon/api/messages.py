@@ -48,9 +48,9 @@ def position(shown: Rendered, updated_ms: int | None) -> dict[str, Any]:
         "margin_used": shown.margin_used,
         "liquidation_price": shown.liquidation_price,
         "fills": held.fills,
-        "verdict": view.verdict.value,
+        "verdict": str(view.verdict),
         "verdict_reason": view.reason,
-        "proof": view.proof.value,
+        "proof": str(view.proof),
         "as_of": time_text(view.as_of_ms),
         "block": view.block,
         "last_fill_time": time_text(view.last_fill_ms),
@@ -62,7 +62,7 @@ def position(shown: Rendered, updated_ms: int | None) -> dict[str, Any]:
 def fill(one: Fill) -> dict[str, Any]:
     return {
         "symbol": symbol_of(one.key),
-        "side": one.side.value,
+        "side": str(one.side),
         "quantity": number(one.size),
         "price": number(one.price),
         "timestamp": time_text(one.time_ms),

@@ -174,6 +174,8 @@ class Book:
     def judge(self) -> list[VerdictChanged]:
         """Judge what may have changed since the last time: positions that a report changed, and all of a
         scope whose feeds or freshness did. The verdicts that are others than they were."""
+        if not self._unjudged:
+            return []
         unjudged, self._unjudged = self._unjudged, {}
         return [change for scope in unjudged for change in scope.judge()]
 
@@ -238,7 +240,8 @@ class Book:
 
     def has_gap(self, name: str, scope: str = FIRST_SCOPE) -> bool:
         """Whether fills wait behind one that is missing."""
-        return bool(self._scope(name, scope).gaps)
+        of = self._scope(name, scope)
+        return bool(of.doubtful) and bool(of.gaps)
 
     def is_partly_unread(self, name: str) -> bool:
         """Whether something that the account holds is not known at all, as its row could not be read."""

@@ -48,8 +48,8 @@ def number(value: Decimal) -> str: ...
 def number(value: Decimal | None) -> str | None: ...
 def number(value: Decimal | None) -> str | None:
     """All digits, without trailing zeros."""
-    if value is None:
-        return None
+    if not value:
+        return None if value is None else _zero(value)
     text = plain(value)
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -69,8 +69,8 @@ def money(value: Decimal) -> str: ...
 def money(value: Decimal | None) -> str | None: ...
 def money(value: Decimal | None) -> str | None:
     """At least cents, at most ten decimals."""
-    if value is None:
-        return None
+    if not value:
+        return None if value is None else f"{_zero(value)}.00"
     text = plain(value)
     whole, _, decimals = text.partition(".")
     if len(decimals) > _DECIMALS:
@@ -78,6 +78,11 @@ def money(value: Decimal | None) -> str | None:
         whole, _, decimals = text.partition(".")
     decimals = decimals.rstrip("0")
     return f"{whole}.{decimals:0<{_CENTS}}"
+
+
+def _zero(value: Decimal) -> str:
+    assert type(value) is Decimal, f"an amount is a Decimal: {value!r}"
+    return "0"
 
 
 @lru_cache(maxsize=100_000)

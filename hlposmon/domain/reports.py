@@ -51,6 +51,7 @@ class Fill:
     direction: str = ""
     crossed: bool = False
     liquidation: str | None = None
+    _identity: Identity | None = field(default=None, init=False, compare=False, repr=False)
 
     @property
     def signed_size(self) -> Decimal:
@@ -65,15 +66,19 @@ class Fill:
     @property
     def identity(self) -> Identity:
         """What tells two fills of one account apart; `trade_id` alone does not (self-trades, dust)."""
-        return (
-            self.time_ms,
-            self.key,
-            self.order_id,
-            self.trade_id or 0,
-            self.side.value,
-            self.start_position,
-            self.size,
-        )
+        found = self._identity
+        if found is None:
+            found = (
+                self.time_ms,
+                self.key,
+                self.order_id,
+                self.trade_id or 0,
+                str(self.side),
+                self.start_position,
+                self.size,
+            )
+            object.__setattr__(self, "_identity", found)  # it is asked for several times
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ class Scope:
     answer: Statement | None = None
     push: Statement | None = None
     feeds: dict[str, FeedState] = field(default_factory=dict)
+    is_live: bool = False  # whether at least one of them is up
     live_since_s: float | None = None
     lines: dict[str, Line] = field(default_factory=dict)
     unlisted: list[Unlisted] = field(default_factory=list)
@@ -178,16 +179,11 @@ class Scope:
 
     # ------------------------------------------------------------------ feeds
 
-    @property
-    def is_live(self) -> bool:
-        """Whether at least one feed of fills is up."""
-        return any(feed.live for feed in self.feeds.values())
-
     def note_feed(self, state: FeedState) -> None:
         """A feed of fills came up or went down. One live feed of several is enough."""
         was_live, known_ms = self.is_live, self.high_water_ms
         self.is_unjudged = True
-        self.feeds[state.feed] = state
+        self._set_feeds(self.feeds | {state.feed: state})
         if state.live:
             self.unsure.clear()  # all from there on was fetched
         if state.live and not was_live:
@@ -199,7 +195,10 @@ class Scope:
     def forget_feeds(self, gone: Set[str]) -> None:
         """Nothing of these feeds counts any more."""
         self.is_unjudged = True
-        self.feeds = {name: state for name, state in self.feeds.items() if name not in gone}
+        self._set_feeds({name: state for name, state in self.feeds.items() if name not in gone})
+
+    def _set_feeds(self, feeds: dict[str, FeedState]) -> None:
+        self.feeds, self.is_live = feeds, any(feed.live for feed in feeds.values())
 
     @property
     def whole_until_ms(self) -> int | None:

@@ -299,9 +299,9 @@ class Engine:
 
     def _apply(self, fills: Fills, now: Now) -> None:
         changes = self.book.apply(fills)
-        new = {change.fill.identity for change in changes if isinstance(change, Filled)}
-        if fills.source in self.feeds.tallies and self.book.has_gap(fills.account):
-            new.update(fill.identity for fill in fills.fills)  # what waits behind a gap is new too
+        new = [change.fill.identity for change in changes if isinstance(change, Filled)]
+        if self.feeds.has(fills.source) and self.book.has_gap(fills.account):
+            new += [fill.identity for fill in fills.fills]  # what waits behind a gap is new too
         self.feeds.brought(fills.source, fills.account, fills.fills, new, now.s)
         self._say(changes, now, fills)
 

@@ -6,7 +6,7 @@ in, by whatever way, has been since, and has not brought it a few seconds later.
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hlposmon.domain.reports import FeedState, Fill, Identity
@@ -14,6 +14,8 @@ from hlposmon.domain.reports import FeedState, Fill, Identity
 # How long a feed may take to bring its copy, and how long copies are matched at all.
 GRACE_S, KEPT_S = 5.0, 15.0
 KEPT_FILLS = 20_000
+# What feeds brought is matched now and then, and not while a fill waits: at the latest after so many reports.
+WAITING_REPORTS = 1000
 
 
 @dataclass(slots=True)
@@ -36,15 +38,23 @@ class Feeds:
     """The tallies of all feeds, and since when each is live for which account."""
 
     def __init__(self) -> None:
-        self.tallies: dict[str, Tally] = {}
+        self._tallies: dict[str, Tally] = {}
+        self._unmatched: list[tuple[str, str, Sequence[Fill], Collection[Identity], float]] = []
         self._live_s: dict[tuple[str, str], float] = {}
         self._arrivals: OrderedDict[tuple[str, Identity], _Arrival] = OrderedDict()
         self._judged: OrderedDict[tuple[str, Identity], _Arrival] = OrderedDict()
 
+    @property
+    def tallies(self) -> dict[str, Tally]:
+        """By feed."""
+        self._match()
+        return self._tallies
+
     def watch(self, feeds: Iterable[str], accounts: Collection[str]) -> None:
         """Only these feeds and accounts count from now on."""
+        self._match()
         wanted = set(feeds)
-        self.tallies = {feed: tally for feed, tally in self.tallies.items() if feed in wanted}
+        self._tallies = {feed: tally for feed, tally in self._tallies.items() if feed in wanted}
         self._live_s = {
             name: at_s for name, at_s in self._live_s.items() if name[0] in wanted and name[1] in accounts
         }
@@ -54,8 +64,9 @@ class Feeds:
 
     def state(self, state: FeedState, now_s: float) -> None:
         """A feed came up or went down for an account."""
+        self._match()
         name = state.feed, state.account
-        self.tallies.setdefault(state.feed, Tally())
+        self._tallies.setdefault(state.feed, Tally())
         if not state.live:
             self._live_s.pop(name, None)
         else:
@@ -65,11 +76,28 @@ class Feeds:
         """Feed and account of those that are live."""
         return set(self._live_s)
 
+    def has(self, feed: str) -> bool:
+        """Whether it has come up since it is watched."""
+        return feed in self._tallies
+
     def brought(
-        self, source: str, account: str, fills: Iterable[Fill], new: set[Identity], now_s: float
+        self, source: str, account: str, fills: Sequence[Fill], new: Collection[Identity], now_s: float
     ) -> None:
         """`source` gave these fills of an account; `new` are those that nobody had given before."""
-        tally = self.tallies.get(source)
+        self._unmatched.append((source, account, fills, new, now_s))
+        if len(self._unmatched) > WAITING_REPORTS:
+            self._match()
+
+    def _match(self) -> None:
+        if self._unmatched:
+            unmatched, self._unmatched = self._unmatched, []
+            for report in unmatched:
+                self._note(*report)
+
+    def _note(
+        self, source: str, account: str, fills: Sequence[Fill], new: Collection[Identity], now_s: float
+    ) -> None:
+        tally, new = self._tallies.get(source), frozenset(new)
         for fill in fills:
             identity = fill.identity
             name = account, identity
@@ -88,6 +116,7 @@ class Feeds:
 
     def judge(self, now_s: float) -> dict[str, int]:
         """What was found missing since the last time: how many fills by feed."""
+        self._match()
         found: dict[str, int] = {}
         while self._arrivals:
             name, arrival = next(iter(self._arrivals.items()))
@@ -95,7 +124,7 @@ class Feeds:
                 break
             del self._arrivals[name]
             self._judged[name] = arrival
-            for feed, tally in self.tallies.items():
+            for feed, tally in self._tallies.items():
                 live_s = self._live_s.get((feed, arrival.account))
                 if live_s is not None and live_s < arrival.first_s and feed not in arrival.brought:
                     tally.missed += 1

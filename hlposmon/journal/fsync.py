@@ -116,10 +116,10 @@ class Syncer:
     @property
     def failure(self) -> str | None:
         """Why something written may not be on the disk."""
-        failed = next((tail for tail in self._tails if tail.error is not None), None)
-        if failed is None or failed.error is None:
-            return None
-        return f"{failed.path}: not synced: {failed.error.strerror}"
+        for tail in self._tails:
+            if tail.error is not None:
+                return f"{tail.path}: not synced: {tail.error.strerror}"
+        return None
 
     def take_mended(self) -> list[Mended]:
         """What has come right since this was last asked."""

@@ -121,7 +121,7 @@ def body_of(change: Change, *, now_ms: int) -> dict[str, Any] | None:
 def _fill_facts(change: Filled) -> dict[str, Any]:
     fill = change.fill
     return {
-        "side": fill.side.value,
+        "side": str(fill.side),
         "quantity": number(fill.size),
         "price": number(fill.price),
         "fee": number(fill.fee),
@@ -136,7 +136,7 @@ def _fill_facts(change: Filled) -> dict[str, Any]:
         "tid": fill.trade_id,
         "hash_of_transaction": fill.hash,
         "time_ms": fill.time_ms,
-        "effect": change.effect.value if change.effect else None,
+        "effect": str(change.effect) if change.effect else None,
         "late": change.late,
         "position": _state(change.position),
     }

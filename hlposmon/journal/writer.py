@@ -177,7 +177,8 @@ class Journal:
         once a second."""
         if (self._tail.pending or self._unread) and (self._refusal is None or now_s >= self._retry_at_s):
             try:
-                self._try_to_read()
+                if self._unread is not None:
+                    self._read_again()
                 self._tail.write()
                 self._refusal = None
                 self._tell_lost()
@@ -206,7 +207,8 @@ class Journal:
     def close(self, *, within_s: float = PATIENCE_S) -> None:
         """Write what can be written, and let go of the file; the disk is waited for so long."""
         with contextlib.suppress(OSError, NotPermitted):
-            self._try_to_read()
+            if self._unread is not None:
+                self._read_again()
             self._tail.write()
         self._file.close()
         self._syncer.close(within_s=within_s)
@@ -250,10 +252,8 @@ class Journal:
         self._remarks.append((said, {"folder": self.folder, **facts}))
         self._add(event("audit_damaged", now_ms=self._tail.now_ms, reason=said, **facts))
 
-    def _try_to_read(self) -> None:
+    def _read_again(self) -> None:
         """Read now what could not be read at the start; then all that has waited gets its number."""
-        if self._unread is None:
-            return
         back = self._read_back()
         reason, self._unread = self._unread, None
         unsealed, self._unsealed = self._unsealed, deque()

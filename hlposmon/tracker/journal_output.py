@@ -14,6 +14,7 @@ from hlposmon.supervision.logs import Repeats, fields
 log = logging.getLogger(__name__)
 
 Journalled = JournalChange | JournalEvent | JournalStatement | JournalCheckpoint
+JOURNALLED = (JournalChange, JournalEvent, JournalStatement, JournalCheckpoint)
 
 
 class JournalOutput:
@@ -22,6 +23,7 @@ class JournalOutput:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.written_ms: int | None = None
+        self._is_failing = False
         self._repeats = Repeats()
 
     def begin_turn(self, now: Now) -> None:
@@ -39,16 +41,18 @@ class JournalOutput:
     def commit(self, now: Now) -> None:
         """Write what was appended, and say whether that could be done."""
         journal = self.journal
-        was, written = journal.failure, journal.written_seq
+        written = journal.written_seq
         journal.commit(now.s)
         if journal.written_seq > written:
             self.written_ms = now.ms
         for remark, facts in journal.take_remarks():
             log.warning(remark, extra=fields(**facts))
-        if (reason := journal.failure) is not None:
+        reason, was_failing = journal.failure, self._is_failing
+        self._is_failing = reason is not None
+        if reason is not None:
             said, key = "the audit cannot be written", reason.split(";")[0]  # not how much waits behind it
             self._repeats.log(log, logging.ERROR, said, now=now.s, key=key, reason=reason)
-        elif was is not None:
+        elif was_failing:
             self._repeats = Repeats()  # the next failure is another one
             log.info("the audit is written again")
 

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 
 from hlposmon.api.publisher import Publisher
 from hlposmon.domain.changes import Filled, Funded
+from hlposmon.domain.reports import Fill
 from hlposmon.engine.effects import Effect, Log, LogChange, Now, Publish, PublishPrice, Ring, Show, Tell
 from hlposmon.metrics.measures import Counts
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.system.clock import now_ms
-from hlposmon.tracker.journal_output import Journalled, JournalOutput
+from hlposmon.tracker.journal_output import JOURNALLED, JournalOutput
 from hlposmon.tracker.log_fields import facts_of, level_of, name_of
 from hlposmon.tracker.snapshot_output import SnapshotOutput
 from hlposmon.tracker.worker_queues import WorkerQueues
@@ -43,19 +44,28 @@ class Outputs:
 
     def carry_out(self, effects: Sequence[Effect], now: Now) -> None:
         """Journal, publish, show, tell and log, each for all of these effects before the next."""
-        if not effects:
-            return
-        later: list[Effect] = []
+        messages: list[Publish | PublishPrice] = []
+        shown: dict[tuple[str, str], Show] = {}  # of each position the newest
+        told: list[Effect] = []
+        is_journalled = False
         for effect in effects:
-            if isinstance(effect, Journalled):
+            if isinstance(effect, JOURNALLED):
                 self._journal.append(effect)
+                is_journalled = True
+            elif isinstance(effect, (Publish, PublishPrice)):
+                messages.append(effect)
+            elif isinstance(effect, Show):
+                shown[effect.view.account, effect.view.key] = effect
             else:
-                later.append(effect)
-        if len(later) < len(effects):
+                told.append(effect)
+        if is_journalled:
             self._journal.commit(now)
-        self._send(later)
-        self._show(later)
-        self._tell(later)
+        if messages:
+            self._send(messages)
+        for show in shown.values():
+            self._snapshot.show(show.view, show.at_ms)
+        if told:
+            self._tell(told)
 
     def commit(self, now: Now) -> None:
         """Write what waits in the journal."""
@@ -63,32 +73,23 @@ class Outputs:
 
     # ------------------------------------------------------------------ within
 
-    def _send(self, effects: Iterable[Effect]) -> None:
-        fills = []
-        for effect in effects:
-            if isinstance(effect, Publish):
-                self._publisher.change(effect.change, effect.view, effect.at_ms)
-                if isinstance(effect.change, Filled):
-                    fills.append(effect)
-            elif isinstance(effect, PublishPrice):
-                self._publisher.price(effect.view, effect.at_ms)
+    def _send(self, messages: Iterable[Publish | PublishPrice]) -> None:
+        for message in messages:
+            if isinstance(message, Publish):
+                self._publisher.change(message.change, message.view, message.at_ms)
+            else:
+                self._publisher.price(message.view, message.at_ms)
         self._publisher.flush()
-        for effect in fills:
-            self._count(effect)
+        for message in messages:
+            if isinstance(message, Publish) and isinstance(message.change, Filled):
+                self._count(message, message.change.fill)
 
-    def _count(self, effect: Publish) -> None:
-        assert isinstance(effect.change, Filled)
-        fill = effect.change.fill
+    def _count(self, effect: Publish, fill: Fill) -> None:
         self._counts.fills[fill.account, fill.key] += 1
         if effect.heard_s is not None:
             self._counts.published(
                 heard_s=effect.heard_s, made_ms=fill.time_ms, now_s=time.monotonic(), now_ms=now_ms()
             )
-
-    def _show(self, effects: Iterable[Effect]) -> None:
-        newest = {(one.view.account, one.view.key): one for one in effects if isinstance(one, Show)}
-        for show in newest.values():
-            self._snapshot.show(show.view, show.at_ms)
 
     def _tell(self, effects: Iterable[Effect]) -> None:
         for effect in effects:

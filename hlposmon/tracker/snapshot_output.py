@@ -129,7 +129,7 @@ def _record(shown: Rendered, updated_ms: int) -> RecordTexts:
         account=shown.account,
         key=shown.key,
         symbol=shown.symbol,
-        verdict=view.verdict.value,
+        verdict=str(view.verdict),
         verdict_reason=view.reason or "",
         size=shown.size,
         entry_price=shown.entry_price,
@@ -145,7 +145,7 @@ def _record(shown: Rendered, updated_ms: int) -> RecordTexts:
         last_fill_ms=view.last_fill_ms,
         last_updated_ms=updated_ms,
         fills=view.position.fills,
-        proof=view.proof.value,
+        proof=str(view.proof),
         as_of_ms=view.as_of_ms,
         block=view.block,
     )
