@@ -160,12 +160,20 @@ class Tracker:
         return now
 
     def _take_reports(self) -> None:
-        """Everything but prices, live fills above all, until nothing waits or others must have their turn."""
+        """Everything but prices, live fills above all, until nothing waits or others must have their turn.
+
+        What the first report says is carried out before the queues are asked for more, so that a lone fill
+        does not wait for that; what the others say, together.
+        """
         now = self._begin_turn()
         effects: list[Effect] = []
+        is_first = True
         try:
             for report in self._queues.reports(most=REPORTS_A_TURN):
                 effects += self._engine.receive(report, now)
+                if is_first:
+                    done, effects, is_first = effects, [], False
+                    self._outputs.carry_out(done, now)
                 if time.monotonic() - now.s >= TURN_S:
                     break
         finally:  # what was decided before a fault is carried out; what the fault left half done is not
