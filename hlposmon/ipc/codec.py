@@ -4,9 +4,10 @@ One JSON array a report: its kind, then its fields in the order of the class. De
 Both ends are of one installation, so there is no version; a strange datagram raises WireError.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from hlposmon.domain.reports import (
@@ -47,69 +48,13 @@ from hlposmon.domain.reports import (
 from hlposmon.errors import WireError
 from hlposmon.text import dumps, loads
 
+_Writer = Callable[[Any], Iterable[Any]]
+_Reader = Callable[..., Report | Ask]
+
 
 def encode(report: Report | Ask) -> bytes:
-    match report:
-        case Fills():
-            rows = [_fill_row(fill) for fill in report.fills]
-            return dumps(["fills", report.account, report.source, rows, report.heard_s])
-        case Marks():
-            prices = {key: str(price) for key, price in report.prices.items()}
-            return dumps(["marks", report.heard_s, prices, report.missing])
-        case Statement():
-            return dumps(["statement", *_statement_row(report)])
-        case Funding():
-            return dumps(
-                [
-                    "funding",
-                    report.account,
-                    report.key,
-                    report.time_ms,
-                    report.amount,
-                    report.size,
-                    report.rate,
-                ]
-            )
-        case FeedState():
-            return dumps(["feed", report.account, report.feed, report.live, report.at_s, report.reason])
-        case Heard():
-            return dumps(["heard", report.feed, report.at_s])
-        case Following():
-            return dumps(["following", report.account, report.feed, report.since_s, report.whole_from_ms])
-        case Fetched():
-            return dumps(["fetched", report.account, report.from_ms, report.asked_s])
-        case NotFetched():
-            return dumps(["not fetched", report.account, report.reason])
-        case Notice():
-            return dumps(["notice", report.account, report.code.value, report.text, report.source])
-        case NotWatched():
-            return dumps(["not watched", report.account, report.place.value, report.holdings])
-        case AccountMode():
-            return dumps(["mode", report.account, report.mode, report.plain, report.reason])
-        case AccountRole():
-            return dumps(["role", report.account, report.role, report.owner])
-        case Happened():
-            return dumps(
-                ["happened", report.account, report.time_ms, report.kind.value, report.text, report.keys]
-            )
-        case Unlisted():
-            return dumps(["unlisted", report.account, report.since_ms, report.until_ms, report.reason])
-        case HistoryState():
-            return dumps(["history", report.seq, report.failure])
-        case HistoryRemark():
-            return dumps(["history remark", report.event.value, report.facts])
-        case Connected():
-            return dumps(["connected", report.worker, report.count])
-        case Joined():
-            return dumps(["joined", report.worker, report.kind, report.addresses])
-        case Left():
-            return dumps(["left", report.worker, report.kind])
-        case Welcome():
-            return dumps(["welcome", report.high_water_ms, report.modes, report.roles])
-        case Bell():
-            return dumps(["bell", report.account, report.since_ms, report.reason.value])
-        case Live():
-            return dumps(["live", report.account, report.known_ms, report.since_s])
+    kind, fields_of = _WRITERS[type(report)]
+    return dumps([kind, *fields_of(report)])
 
 
 def decode(raw: bytes) -> Report | Ask:
@@ -252,36 +197,87 @@ def _maybe(text: str | None) -> Decimal | None:
     return None if text is None else _number(text)
 
 
-_READERS: dict[str, Callable[..., Report | Ask]] = {
-    "fills": lambda account, source, rows, heard_s: Fills(
-        account, source, tuple(map(_fill_of, rows)), heard_s
+def _plain(kind: str, of: type[Any], *names: str) -> tuple[str, type[Any], _Writer, _Reader]:
+    """A kind of report whose fields, by these names and in the order of the class, are plain values."""
+    return kind, of, attrgetter(*names), of
+
+
+# Each kind of report: its name on the wire, its class, its fields as a row, and the report of such a row.
+_KINDS: tuple[tuple[str, type[Any], _Writer, _Reader], ...] = (
+    (
+        "fills",
+        Fills,
+        lambda one: (one.account, one.source, [_fill_row(fill) for fill in one.fills], one.heard_s),
+        lambda account, source, rows, heard_s: Fills(account, source, tuple(map(_fill_of, rows)), heard_s),
     ),
-    "marks": lambda heard_s, prices, missing: Marks(_prices_of(prices), heard_s, tuple(missing)),
-    "statement": _statement_of,
-    "funding": lambda account, key, time_ms, paid, size, rate: Funding(
-        account, key, time_ms, _number(paid), _number(size), _number(rate)
+    (
+        "marks",
+        Marks,
+        lambda one: (one.heard_s, {key: str(price) for key, price in one.prices.items()}, one.missing),
+        lambda heard_s, prices, missing: Marks(_prices_of(prices), heard_s, tuple(missing)),
     ),
-    "feed": FeedState,
-    "heard": Heard,
-    "following": Following,
-    "fetched": Fetched,
-    "not fetched": NotFetched,
-    "notice": lambda account, code, text, source: Notice(account, NoticeCode(code), text, source),
-    "not watched": lambda account, place, holdings: NotWatched(account, Place(place), tuple(holdings)),
-    "mode": AccountMode,
-    "role": AccountRole,
-    "happened": lambda account, time_ms, kind, text, keys: Happened(
-        account, time_ms, Happening(kind), text, tuple(keys)
+    ("statement", Statement, _statement_row, _statement_of),
+    (
+        "funding",
+        Funding,
+        attrgetter("account", "key", "time_ms", "amount", "size", "rate"),
+        lambda account, key, time_ms, paid, size, rate: Funding(
+            account, key, time_ms, _number(paid), _number(size), _number(rate)
+        ),
     ),
-    "unlisted": Unlisted,
-    "history": HistoryState,
-    "history remark": lambda event, facts: HistoryRemark(HistoryEvent(event), dict(facts)),
-    "connected": Connected,
-    "joined": Joined,
-    "left": Left,
-    "welcome": lambda marks_ms, modes, roles: Welcome(
-        marks_ms, modes, {name: (role, owner) for name, (role, owner) in roles.items()}
+    _plain("feed", FeedState, "account", "feed", "live", "at_s", "reason"),
+    _plain("heard", Heard, "feed", "at_s"),
+    _plain("following", Following, "account", "feed", "since_s", "whole_from_ms"),
+    _plain("fetched", Fetched, "account", "from_ms", "asked_s"),
+    _plain("not fetched", NotFetched, "account", "reason"),
+    (
+        "notice",
+        Notice,
+        attrgetter("account", "code", "text", "source"),
+        lambda account, code, text, source: Notice(account, NoticeCode(code), text, source),
     ),
-    "bell": lambda account, since_ms, reason: Bell(account, since_ms, BellReason(reason)),
-    "live": Live,
-}
+    (
+        "not watched",
+        NotWatched,
+        attrgetter("account", "place", "holdings"),
+        lambda account, place, holdings: NotWatched(account, Place(place), tuple(holdings)),
+    ),
+    _plain("mode", AccountMode, "account", "mode", "plain", "reason"),
+    _plain("role", AccountRole, "account", "role", "owner"),
+    (
+        "happened",
+        Happened,
+        attrgetter("account", "time_ms", "kind", "text", "keys"),
+        lambda account, time_ms, kind, text, keys: Happened(
+            account, time_ms, Happening(kind), text, tuple(keys)
+        ),
+    ),
+    _plain("unlisted", Unlisted, "account", "since_ms", "until_ms", "reason"),
+    _plain("history", HistoryState, "seq", "failure"),
+    (
+        "history remark",
+        HistoryRemark,
+        attrgetter("event", "facts"),
+        lambda event, facts: HistoryRemark(HistoryEvent(event), dict(facts)),
+    ),
+    _plain("connected", Connected, "worker", "count"),
+    _plain("joined", Joined, "worker", "kind", "addresses"),
+    _plain("left", Left, "worker", "kind"),
+    (
+        "welcome",
+        Welcome,
+        attrgetter("high_water_ms", "modes", "roles"),
+        lambda marks_ms, modes, roles: Welcome(
+            marks_ms, modes, {name: (role, owner) for name, (role, owner) in roles.items()}
+        ),
+    ),
+    (
+        "bell",
+        Bell,
+        attrgetter("account", "since_ms", "reason"),
+        lambda account, since_ms, reason: Bell(account, since_ms, BellReason(reason)),
+    ),
+    _plain("live", Live, "account", "known_ms", "since_s"),
+)
+_WRITERS = {of: (kind, fields_of) for kind, of, fields_of, _ in _KINDS}
+_READERS = {kind: report_of for kind, _, _, report_of in _KINDS}
