@@ -31,6 +31,8 @@ HOUR_S, DAY_HOURS = 3600, 24
 PACE = 80.0
 # Both feeds remember the last 1000 fills of each account: until those are there, memory grows by right.
 WARM_FILLS = 12_000
+# Memory may still settle in the first days; what grows over the last three will grow for ever.
+LAST_HOURS = 3 * DAY_HOURS
 MAX_GROWTH = 0.02
 MAX_SPREAD = 4  # connections that are just being made or closed when it is counted
 # The file after the stop, when its log has been moved into it: fills, payments, statements, indexes.
@@ -42,9 +44,10 @@ CONFIG = "[reconcile]\ninterval_s = 5\n"
 ABOUT = """Ten accounts with ten positions each trade steadily; prices come each real second; every few
 seconds the wall clock of the monitor and of the exchange leaps by an hour, at which funding is paid on
 every position. Memory is what the supervisor and its processes have of their own (anonymous); it and the
-descriptors are taken before each leap, and compared from the end of the warm-up on (a day, and 12,000
-fills). At the end the sizes, the fills and the funding payments in the audit must be those of the
-exchange. The history is the whole file, with fills, payments, statements and indexes."""
+descriptors are taken before each leap. What counts begins with the end of the warm-up (a day, and 12,000
+fills); memory may settle for some days, and must not grow in the last three. At the end the sizes, the
+fills and the funding payments in the audit must be those of the exchange. The history is the whole file,
+with fills, payments, statements and indexes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +80,15 @@ class Outcome:
         """Those after the first day, and after what is remembered for a while has been filled."""
         return [one for one in self.samples[DAY_HOURS:] if one.fills >= WARM_FILLS]
 
-    def of_part(self, *, last: bool) -> list[Sample]:
-        """The first or the last tenth of them, of which the median is taken."""
-        count = max(1, len(self.settled) // 10)
-        return self.settled[-count:] if last else self.settled[:count]
+    def sizes(self, hours: int) -> tuple[float, float]:
+        """Memory at both ends of the last so many hours, bytes: medians of a sixth of them."""
+        among = self.settled[-hours:]
+        count = max(1, len(among) // 6)
+        return _size(among[:count]), _size(among[-count:])
 
     def growth(self) -> float:
-        """Of the memory, as a share, from after the warm-up to the end."""
-        begin, end = (statistics.median(one.pss for one in self.of_part(last=last)) for last in (False, True))
+        """Of the memory, as a share, over the last three days."""
+        begin, end = self.sizes(LAST_HOURS)
         return end / begin - 1
 
     def history_each(self) -> float:
@@ -99,7 +103,7 @@ class Outcome:
             yield f"{self.audit_files} audit files for {days} days"
         if self.settled:
             if self.growth() >= MAX_GROWTH:
-                yield f"memory grew by {self.growth():.1%}: {_by_process(self)}"
+                yield f"memory grew by {self.growth():.1%} in three days: {_by_process(self)}"
             counts = [one.descriptors for one in self.settled]
             if max(counts) - min(counts) > MAX_SPREAD:
                 yield f"descriptors from {min(counts)} to {max(counts)}"
@@ -111,8 +115,12 @@ class Outcome:
             yield f"{self.history_log_bytes >> 20} MB in the log of the history"
 
 
+def _size(samples: list[Sample]) -> float:
+    return statistics.median(one.pss for one in samples)
+
+
 def _by_process(outcome: Outcome) -> str:
-    first, last = dict(outcome.settled[0].by_process), dict(outcome.settled[-1].by_process)
+    first, last = (dict(outcome.settled[-LAST_HOURS:][at].by_process) for at in (0, -1))
     return ", ".join(f"{name} {first.get(name, 0) >> 10} to {size >> 10} kB" for name, size in last.items())
 
 
@@ -273,10 +281,10 @@ def section(found: Outcome, command: str, commit: str) -> Iterator[str]:
     yield f"| simulated hours, in real minutes | {found.leaps} in {found.seconds / 60:.1f} |"
     yield f"| fills, funding payments | {found.fills:,}, {found.fundings:,} |"
     if found.settled:
-        sizes = [statistics.median(one.pss for one in found.of_part(last=last)) / 2**20 for last in (0, 1)]
+        warm, end = (size / 2**20 for size in found.sizes(len(found.settled)))
         counts = [one.descriptors for one in found.settled]
-        yield f"| memory of all processes, warm and at the end | {sizes[0]:.1f} MB, {sizes[1]:.1f} MB |"
-        yield f"| growth (limit {MAX_GROWTH:.0%}) | {found.growth():+.2%} |"
+        yield f"| memory of all processes, warm and at the end | {warm:.1f} MB, {end:.1f} MB |"
+        yield f"| growth in the last three days (limit {MAX_GROWTH:.0%}) | {found.growth():+.2%} |"
         yield f"| descriptors, least and most (limit: {MAX_SPREAD} apart) | {min(counts)}, {max(counts)} |"
     yield f"| audit files, by day | {found.audit_files} |"
     yield f"| audit, bytes for each fill | {found.audit_bytes / max(1, found.fills):.0f} |"

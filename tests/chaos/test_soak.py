@@ -24,3 +24,14 @@ def test_a_week_that_never_warms_up_is_no_success():
 
     assert any("never warm" in each for each in Outcome(168, samples=cold, audit_files=8).check())
     assert not list(Outcome(25, samples=cold[:25], audit_files=2).check())
+
+
+def a_week(*sizes_mb: float) -> Outcome:
+    """One whose memory was that much on each of its days."""
+    days = [[Sample(int(size * 2**20), 1, fills=12_000, by_process=())] * 24 for size in sizes_mb]
+    return Outcome(168, samples=[one for day in days for one in day], audit_files=8)
+
+
+def test_memory_may_settle_in_the_first_days_and_must_not_grow_in_the_last_three():
+    assert not list(a_week(100, 120, 130, 140, 140, 141, 141).check())
+    assert any("grew by 4.0%" in each for each in a_week(100, 100, 100, 100, 100, 102, 104).check())
