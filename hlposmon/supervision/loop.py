@@ -92,7 +92,7 @@ class Pulse:
         self._garbage = Garbage(time.monotonic())
 
     def rest(self) -> None:
-        """I am about to sleep, with nothing left to do."""
+        """I am about to sleep, with nothing left to do. `wait` says so by itself."""
         if self._garbage is not None:
             self._garbage.collect_if_due(time.monotonic(), idle=True)
 
@@ -137,6 +137,7 @@ class Pulse:
         Returns at once when stopping, whoever has drained the wake-up: a stop is never slept through.
         """
         until = time.monotonic() + timeout_s
+        self.rest()
         while True:
             self.beat()
             if self._stopping:

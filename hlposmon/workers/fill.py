@@ -101,7 +101,6 @@ class FillWorker:
                 self._tell_following()
                 self._tell_heard()
                 self._pulse.serves(now=self._is_serving())
-                self._pulse.rest()
                 woken = self._waiter.wait(self._due_in_s())
                 if woken.feed and self._standby_s:
                     time.sleep(self._standby_s)

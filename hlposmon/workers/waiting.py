@@ -29,6 +29,7 @@ class Waiter:
     def wait(self, most_s: float, *, for_feed: bool = True) -> Woken:
         """Sleep for at most `most_s` seconds: less where the feed or a connection to be made needs it, and
         never longer than a beat may take. Without `for_feed` what it says waits in the kernel's buffer."""
+        self._pulse.rest()
         idle_s, feed = min(most_s, LONGEST_NAP_S), self._feed if for_feed else None
         if self._link.fileno() is None or (feed is not None and not feed.is_open):
             idle_s = min(idle_s, _ABSENT_S)
