@@ -102,7 +102,8 @@ class Answers:
         health = self.assess()
         is_whole = not any(map(self._book.is_partly_unread, self._book.accounts))
         is_stated = all(map(self._book.is_stated, self._book.accounts))
-        totals = Sums(self._book.views()).shown(is_whole=is_whole, is_stated=is_stated)
+        sums = Sums(self._book.views())
+        totals = sums.shown(is_whole=is_whole, is_stated=is_stated)
         limits = self._engine.watched.limits
         return {
             "status": health.status,
@@ -117,6 +118,8 @@ class Answers:
             "late": health.late,
             "accounts": len(self._book.accounts),
             "positions": totals["active_positions"],
+            # What is listed and not open: with it the positions are as many as there are verdicts.
+            "flat_in_doubt": sum(health.verdicts.values()) - sums.count if is_stated else None,
             "stated": is_stated,
             "unrealized_pnl": totals["unrealized_pnl"],
             "ages_s": self._ages_json(),

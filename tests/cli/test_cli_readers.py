@@ -118,6 +118,25 @@ def test_an_account_without_positions_whose_equity_is_not_known_is_flat(hlposmon
     assert "positions unknown: main not stated by the exchange yet" in hlposmon.run("status").stdout
 
 
+def test_the_count_of_positions_says_what_is_flat_in_doubt_and_what_is_not_known(
+    hlposmon: Commands, monitor: Monitor
+):
+    flat = {
+        **POSITION,
+        "symbol": "SOL-USD",
+        "is_flat": True,
+        "verdict": "unproven",
+        "verdict_reason": "a gap",
+    }
+    positions = {"BTC-USD": POSITION, "SOL-USD": flat}
+    monitor.says("positions/summary", {**SUMMARY, "stated": True, "positions": positions})
+    assert "positions 1, 1 flat in doubt " in hlposmon.run("status", COLUMNS="200").stdout
+
+    unstated = {**SUMMARY, "stated": False, "active_positions": None, "total_exposure": None}
+    monitor.says("positions/summary", unstated)
+    assert "positions unknown " in hlposmon.run("status", COLUMNS="200").stdout
+
+
 @pytest.mark.parametrize("columns", [30, 40, 60, 80, 120])
 def test_what_an_account_has_is_shown_however_narrow_it_is(
     hlposmon: Commands, monitor: Monitor, columns: int

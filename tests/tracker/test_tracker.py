@@ -666,6 +666,18 @@ def test_a_flat_coin_in_doubt_is_listed_and_the_account_is_not_proven():
         health = here.api.health()
         assert (health["status"], health["ready"]) == ("degraded", False)
         assert here.api.summary()["accounts"]["main"]["verdict"] == "unproven"
+        counts = health["positions"], health["flat_in_doubt"]
+        assert (counts, sum(health["verdicts"].values())) == ((1, 1), 2)
+
+
+def test_before_the_first_statement_no_count_of_positions_is_known():
+    with desk() as here, here.running():
+        here.join()
+        summary, health = here.api.summary(), here.api.health()
+
+    assert summary["stated"] is health["stated"] is False
+    counts = (summary["active_positions"], summary["accounts"]["main"]["active_positions"])
+    assert (*counts, health["positions"], health["flat_in_doubt"]) == (None,) * 4
 
 
 def test_margin_and_liquidation_price_are_of_the_stated_size_only():
