@@ -93,7 +93,8 @@ class PublicServer:
         self._server = Server(self, limits or Limits(), refused=refused)
         self._subscribers = subscribers
         self._requests: Counter[tuple[str, int]] = Counter()
-        self.listen, self.fileno = self._server.listen, self._server.fileno
+        self.listen, self.unlisten = self._server.listen, self._server.unlisten
+        self.fileno = self._server.fileno
 
     @property
     def traffic(self) -> Traffic:

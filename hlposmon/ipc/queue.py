@@ -158,6 +158,21 @@ def listen(path: Path) -> socket.socket:
     return sock
 
 
+def is_served(path: Path) -> bool:
+    """Whether somebody listens for workers at `path`; not one whose process is gone."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sock.setblocking(False)
+    try:
+        sock.connect(os.fspath(path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    except OSError:
+        return True  # another user's, no socket, or too busy to take us
+    finally:
+        sock.close()
+    return True
+
+
 def accept(listener: socket.socket) -> Queue | None:
     """The next worker that connected; None when none waits or it belongs to another user."""
     try:

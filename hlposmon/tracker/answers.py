@@ -49,6 +49,9 @@ class Answers:
     ) -> None:
         self.settings = settings
         self.stopping = False
+        # Why the socket cannot be reached, and why the last reload changed nothing; None where all is well.
+        self.socket_failure: str | None = None
+        self.reload_failure: str | None = None
         self._engine, self._book = engine, engine.book
         self._journal_output, self._journal = journal, journal.journal
         self._snapshot, self._subscribers = snapshot, subscribers
@@ -214,6 +217,8 @@ class Answers:
             history_failure=self._engine.history.failure,
             snapshot_failure=self._snapshot.failure,
             snapshot_complaints=self._snapshot.complaints,
+            socket_failure=self.socket_failure,
+            reload_failure=self.reload_failure,
             workers_down=[row.name for row in board if row.state != "up" and not row.flapping],
             flapping=[row.name for row in board if row.flapping],
             drifts=engine.incidents.recent(now_s),
@@ -221,13 +226,20 @@ class Answers:
 
     def ages(self) -> Ages:
         now_s, freshness = time.monotonic(), self._engine.freshness
+        fills = freshness.fills_age(now_s)
         return Ages(
-            fills=freshness.fills_age(now_s),
+            fills=fills,
             prices=freshness.prices_age(now_s),
             reconcile=freshness.statements_age(self._book.accounts, now_s),
             pushes=freshness.pushes_age(now_s),
             rest=freshness.rest_age(now_s),
+            last_fill=self._last_fill_age() if fills is None else None,
         )
+
+    def _last_fill_age(self) -> float | None:
+        """Seconds since the newest fill in the book, by the exchange's time; maybe one of the run before."""
+        times = [view.last_fill_ms for view in self._book.views() if view.last_fill_ms is not None]
+        return max(0.0, (now_ms() - max(times)) / 1000) if times else None
 
     def _ages_json(self) -> dict[str, float | None]:
         ages = self.ages()

@@ -262,6 +262,16 @@ def test_workers_are_a_table_or_json(hlposmon: Commands, monitor: Monitor):
     assert answer == json.loads(hlposmon.run("workers", "--json").stdout)
 
 
+@pytest.mark.parametrize(
+    ("code", "said"), [(0, "0"), (78, "78"), (-9, "-9 (SIGKILL)"), (-6, "-6 (SIGABRT)"), (-45, "-45")]
+)
+def test_the_signal_that_ended_a_process_is_named(hlposmon: Commands, monitor: Monitor, code: int, said: str):
+    monitor.says("workers", {"workers": [{"name": "fill", "last_exit": code}]})
+    row = hlposmon.run("workers").stdout.splitlines()[1]
+
+    assert row.endswith(f"  {said}")
+
+
 def test_wait_ends_when_the_monitor_is_ready(hlposmon: Commands, monitor: Monitor):
     monitor.says("positions/health", {**HEALTH, "ready": False, "reasons": ["BTC is unproven"]})
     result = hlposmon.run("wait", "--ready", "--timeout", "0.4")
