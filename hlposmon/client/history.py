@@ -104,6 +104,7 @@ class History:
         return str(rows[0][0]) if rows else ""
 
     def close(self) -> None:
+        """Close the file; everything afterwards raises NoHistory."""
         self._db.close()
 
     def __enter__(self) -> Self:

@@ -92,6 +92,7 @@ def symbol_of(key: str) -> str:
 
 
 def side_of(size: Decimal) -> str:
+    """`long`, `short` or `flat`, by the sign of a size."""
     return "flat" if not size else "long" if size > 0 else "short"
 
 

@@ -119,6 +119,7 @@ class Queue:
         return self._sock.fileno()
 
     def close(self) -> None:
+        """Close this end; the other one reads an end of file."""
         self._sock.close()
 
     def _send(self, datagram: bytes) -> bool:

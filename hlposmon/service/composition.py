@@ -105,6 +105,7 @@ class Composition:
         self._shares: dict[str, Share] = {}
 
     def close(self) -> None:
+        """Let go of what the children shared; they are gone."""
         self.board.close()
         self._quota.close()
         self._handed.close()

@@ -102,6 +102,8 @@ class Answers:
         }
 
     def health(self) -> dict[str, Any]:
+        """The health for `text.dumps`: status and reasons, counts, and ages in seconds (None: never). Counts
+        and sums are None until every account is stated."""
         health = self.assess()
         is_whole = not any(map(self._book.is_partly_unread, self._book.accounts))
         is_stated = all(map(self._book.is_stated, self._book.accounts))
@@ -149,6 +151,8 @@ class Answers:
         }
 
     def workers(self) -> dict[str, Any]:
+        """The supervisor, a row for each process, and the allowance in use. Ages are in seconds, memory in
+        bytes, weight of the last minute."""
         rows = [
             {
                 "name": row.name,
@@ -204,6 +208,7 @@ class Answers:
         )
 
     def assess(self) -> Health:
+        """The health now: what the engine knows, with the state of processes, files and sockets."""
         board, engine, now_s = self._board(), self._engine, time.monotonic()
         return assess(
             engine.listing.doubtful(self._book),
@@ -225,6 +230,7 @@ class Answers:
         )
 
     def ages(self) -> Ages:
+        """Seconds since each kind of news was heard; None for never."""
         now_s, freshness = time.monotonic(), self._engine.freshness
         fills = freshness.fills_age(now_s)
         return Ages(

@@ -124,6 +124,7 @@ class Tracker:
     # ---------------------------------------------------------------- the loop
 
     def run(self) -> None:
+        """Recover, and work until told to stop; then leave journal, clients and snapshot in order."""
         self._lifecycle.recover(_now())
         self._renew_snapshot()
         if self._lifecycle.settings.tcp.listen:

@@ -134,6 +134,7 @@ class WorkerQueues:
                 _put(queue, bell)
 
     def close(self) -> None:
+        """Close the connections of all workers; the listening sockets stay their owners'."""
         for queue in (*self._queues, *(queue for queue, _ in self._ended)):
             self._selector.unregister(queue)
             queue.close()
