@@ -1,6 +1,6 @@
 """The files of the sockets that this service is reached by: one that was removed is bound again.
 
-A listening socket lives on without its file, and nobody can reach it any more (`rm -r /run/hlposmon`, a
+A listening socket lives on without its file, and nobody can reach it any more (`rm /run/hlposmon/*`, a
 tidying of temporary files). The supervisor binds the sockets; the tracker, which serves them, looks now and
 then whether their files are still those, and binds a new one where not. What another living monitor has put
 there is never touched: that is a reason in health, until it is gone.
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 # After one that could not be bound: to ask a socket whether its owner lives may take a second.
-RETRY_S = 5.0
+RETRY_S = 2.0
 
 
 class BoundSockets:

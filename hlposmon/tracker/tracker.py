@@ -233,6 +233,8 @@ class Tracker:
             if before is not None:
                 server.unlisten(before)
                 before.close()
+            if not self._lifecycle.settings.paths.snapshot.exists():  # whatever removed the one took both
+                self._renew_snapshot()
         self._answers.socket_failure = self._bound.failure
 
     def _take_reload(self) -> None:

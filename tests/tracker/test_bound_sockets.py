@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hlposmon.client.snapshot import Snapshot
 from hlposmon.errors import HlposmonError
 from hlposmon.ipc.listeners import file_of, open_door
 from hlposmon.ipc.queue import listen
@@ -46,7 +47,7 @@ def test_a_socket_file_that_was_removed_is_bound_again_and_said(caplog: pytest.L
             before = file_of(path)
             path.unlink()
             until("it is bound again", lambda: answers(here))
-            assert file_of(path) not in (None, before)
+            assert file_of(path) != before, "the number of the first is kept by the socket that is open still"
         assert here.api.health()["reasons"] == [r for r in here.api.health()["reasons"] if "socket" not in r]
         said = [record for record in caplog.records if "it is bound again" in record.message]
 
@@ -59,6 +60,20 @@ def test_who_was_connected_before_is_served_on():
         here.settings.paths.socket.unlink()
         until("it is bound again", lambda: answers(here))
         assert health(client)["running"]
+
+
+def test_a_snapshot_that_was_removed_with_it_is_written_again():
+    with desk() as here, here.running():
+        worker = here.join()
+        worker.is_live()
+        worker.says(here.statement("3"))
+        until("it is stated", here.position)
+        paths = here.settings.paths
+        for path in (paths.snapshot, paths.socket):
+            path.unlink()
+        until("it is bound again", lambda: answers(here))
+        with Snapshot.open(paths.snapshot) as opened:
+            assert [str(record.size) for record in opened.positions()] == ["3"]
 
 
 def test_the_sockets_mode_is_as_before():
@@ -104,7 +119,9 @@ def test_the_queue_of_another_living_monitor_is_left_alone():
             theirs = file_of(path)
             until("a reason", lambda: "socket" in [one["code"] for one in here.api.health()["details"]])
             assert file_of(path) == theirs
-        until("it is ours again", lambda: file_of(path) != theirs)
+        until(
+            "it is ours again", lambda: "socket" not in [one["code"] for one in here.api.health()["details"]]
+        )
         here.join("fill")
 
 
