@@ -77,8 +77,13 @@ $(EXAMPLES): docs/examples/package-lock.json
 examples: $(EXAMPLES) # what the tests of docs/examples need
 
 NEEDS = $(VENV)/.dev $(EXAMPLES) debian-tools boot-tools
+# What chosen tests need, by what their names say: nothing is installed into the system for one that boots none.
+# Where a name says too little, the tests that lack something are skipped and say what.
+USING = docs cli journal monitoring alert shell
+CHOSEN = $(VENV)/.dev $(if $(findstring docs,$(ARGS)),$(EXAMPLES)) $(if $(findstring booted,$(ARGS)),boot-tools) \
+  $(if $(strip $(foreach name,$(USING),$(findstring $(name),$(ARGS)))),debian-tools)
 # One machine is booted for all tests of tests/booted, one after another; they mostly wait, so it is beside the others.
-test: $(NEEDS) ## all tests
+test: $(if $(ARGS),$(CHOSEN),$(NEEDS)) ## all tests; ARGS=tests/domain runs those
 	@$(if $(ARGS),$(BIN)/python -m pytest $(PYTEST) $(ARGS), \
 	$(BIN)/python -m pytest -n 0 -q tests/booted >$(VENV)/booted.log 2>&1 & booted=$$!; \
 	trap 'kill $$booted 2>/dev/null' INT TERM; status=0; \

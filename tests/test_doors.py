@@ -56,18 +56,6 @@ def test_supervision_knows_no_word_of_trading(room: str, words: tuple[str, ...])
     assert [name for name in names for word in words if word in name] == []
 
 
-@pytest.mark.parametrize("room", ["workers", "venues"])
-def test_siblings_do_not_meet(room: str):
-    shared = {
-        "workers": {"other_markets", "identity", "notices", "tracker_link", "replay_buffer", "waiting"},
-        "venues": {"port", "positions", "venue"},
-    }[room]
-    for path in (PACKAGE / room).glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"hlposmon.{room}."):
-                assert node.module.rpartition(".")[2] in shared, f"{path.name} imports {node.module}"
-
-
 def test_workers_know_venues_by_the_port_alone():
     """No import of a venue, and none of its channels or field names: those stand in its folder."""
     venues = {path.name for path in (PACKAGE / "venues").iterdir() if path.is_dir()} - {"__pycache__"}

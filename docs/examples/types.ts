@@ -69,9 +69,9 @@ export interface Position {
   is_flat: boolean;
 }
 
-/** All sums are null until every account that they are over is stated. */
+/** All are null until every account that they are over is stated. */
 export interface Totals {
-  active_positions: number;
+  active_positions: number | null;
   total_exposure: Decimal | null;
   total_pnl: Decimal | null;
   realized_pnl: Decimal | null;
@@ -173,7 +173,10 @@ export interface Health {
   /** Those of the reasons that are a late feed's, by feed. */
   late: { fills?: string; prices?: string; reconcile?: string };
   accounts: number;
-  positions: number;
+  /** Open positions; null until every account is stated. */
+  positions: number | null;
+  /** Coins without a position whose flatness is in doubt: they have a verdict, too. Null like `positions`. */
+  flat_in_doubt: number | null;
   stated: boolean;
   unrealized_pnl: Decimal | null;
   ages_s: Ages;

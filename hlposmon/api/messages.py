@@ -23,6 +23,9 @@ T = TypeVar("T")
 
 
 def position(shown: Rendered, updated_ms: int | None) -> dict[str, Any]:
+    """A position as the summary and the stream show it, for `text.dumps`: money, prices and sizes are decimal
+    strings, times RFC 3339. What is not known is None. `updated_ms` is the wall-clock time of its last
+    change."""
     view = shown.view
     held = view.position
     return {
@@ -60,6 +63,8 @@ def position(shown: Rendered, updated_ms: int | None) -> dict[str, Any]:
 
 
 def fill(one: Fill) -> dict[str, Any]:
+    """A fill as the stream shows it: `quantity` is unsigned, `side` is buy or sell, ids are strings but
+    `tid`."""
     return {
         "symbol": symbol_of(one.key),
         "side": str(one.side),
@@ -102,6 +107,8 @@ def of_all(shown: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
 
 
 def account(view: AccountView, address: str | None) -> dict[str, Any]:
+    """What the summary says of an account besides its sums and positions. Equity, margin and what may be
+    withdrawn are None while they are not known, never 0; `equity_reason` says why."""
     return {
         "address": address,
         "equity": money(view.equity),

@@ -53,13 +53,17 @@ _CODES = {
 class Source(Protocol):
     """Where the answers come from: the tracker."""
 
-    def summary(self, account: str | None) -> dict[str, Any] | None: ...
+    def summary(self, account: str | None) -> dict[str, Any] | None:
+        """The summary of all accounts or of one; None when that one is not watched."""
 
-    def health(self) -> dict[str, Any]: ...
+    def health(self) -> dict[str, Any]:
+        """The health, every reason for it, and the ages behind them."""
 
-    def workers(self) -> dict[str, Any]: ...
+    def workers(self) -> dict[str, Any]:
+        """The processes, and what they have used of the exchange's allowance."""
 
-    def metrics(self, accept: str, traffic: "Traffic") -> tuple[str, bytes]: ...
+    def metrics(self, accept: str, traffic: "Traffic") -> tuple[str, bytes]:
+        """The content type that was agreed on by `accept`, and the figures in that form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +97,12 @@ class PublicServer:
         self._server = Server(self, limits or Limits(), refused=refused)
         self._subscribers = subscribers
         self._requests: Counter[tuple[str, int]] = Counter()
-        self.listen, self.fileno = self._server.listen, self._server.fileno
+        self.listen, self.unlisten = self._server.listen, self._server.unlisten
+        self.fileno = self._server.fileno
 
     @property
     def traffic(self) -> Traffic:
+        """What the server has done since it began, and holds now."""
         server = self._server
         return Traffic(
             clients=len(self._subscribers),
@@ -120,6 +126,7 @@ class PublicServer:
     # ---------------------------------------------------------------- the app
 
     def respond(self, request: Request) -> Response | Upgrade:
+        """Answer a request, and count it by path and status."""
         answer = self._admit(request)
         status = answer.status if isinstance(answer, Response) else 101
         # The names of paths that are none are the client's to choose: they are not remembered.
@@ -156,6 +163,7 @@ class PublicServer:
         return Response(200, body, content_type=content_type)
 
     def refuse(self, status: int, message: str) -> Response:
+        """A JSON error with this status: `{"error": {"code", "message"}}`."""
         body = dumps({"error": {"code": _CODES.get(status, "error"), "message": message}})
         return Response(status, body, headers=GUARDS, reason=message)
 

@@ -46,6 +46,7 @@ class Published:
 
     @property
     def compact(self) -> bytes:
+        """The frame with only what changed, made when somebody first wants it."""
         if self._compact is None:
             self._compact = text_frame(dumps(compact_of(loads(payload_of(self.frame)))))
         return self._compact

@@ -23,9 +23,15 @@ from hlposmon.cli.options import given_socket, socket_option
 from hlposmon.client.fill_row import FillRow
 from hlposmon.client.history import History, NoHistory
 from hlposmon.config import Flags, locate
+from hlposmon.errors import HlposmonError
+from hlposmon.history.lag import Lag, lag_of
 from hlposmon.history.schema import HISTORY_FILE
+from hlposmon.journal.files import written_below
 
 _BLOCK_ROWS = 500
+# The history's process looks at the journal twice a second, and commits what it has found: half a second or
+# so behind is no news.
+_BEHIND_S = 3.0
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGO = re.compile(r"(\d{1,7})([smhdw])\Z", re.ASCII)
 _TITLES = ("TIME", "ACCOUNT", "COIN", "SIDE", "QUANTITY", "PRICE", "FEE", "CLOSED PNL", "POSITION", "ENTRY")
@@ -55,6 +61,7 @@ def parse_time(ctx: click.Context, param: click.Parameter, text: str | None) -> 
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, as in the audit journal.")
 @click.option("--csv", "as_csv", is_flag=True, help="CSV (RFC 4180) with a header.")
 @click.option("--state-dir", metavar="DIR", help="Where the history is kept.")
+@click.option("--log-dir", metavar="DIR", help="The monitor's log folder, to see whether rows are missing.")
 @click.option("--simulate", is_flag=True, help="The history of simulated runs.")
 @socket_option
 @click.pass_context
@@ -67,6 +74,7 @@ def command(
     as_json: bool,
     as_csv: bool,
     state_dir: str | None,
+    log_dir: str | None,
     simulate: bool,
     socket: str | None,
 ) -> int:
@@ -74,23 +82,28 @@ def command(
 
     A TIME is a date (UTC), an RFC 3339 time, or 90m, 2h, 3d for so long ago. The monitor may run
     meanwhile, and need not. Exit status 0 also when there are none; 1 for a coin or an account of
-    which the history has never heard.
+    which the history has never heard. Where the history is behind the audit journal, that is said
+    on stderr: fills are missing then.
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv are two forms of the same: choose one.")
     if since is not None and until is not None and since > until:
         raise click.UsageError("--since is later than --until.")
     place = given_socket(ctx, socket)
-    paths = locate(Flags(socket=place, state_dir=state_dir, simulate=simulate), os.environ)
+    flags = Flags(socket=place, state_dir=state_dir, log_dir=log_dir, simulate=simulate)
+    paths = locate(flags, os.environ)
     path = paths.state_dir / HISTORY_FILE
     with _open(path) as history:
         unknown = _unknown(history, coin, account)
         if unknown is not None:
             click.echo(f"hlposmon: {unknown}", err=True)
             return 1
+        lag = _lag(history, written_below(paths.log_dir))
         rows = history.fills(since, until, coin=coin, account=account)
         write = _write_json if as_json else _write_csv if as_csv else _write_table
         write(rows, sys.stdout.write)
+    if lag is not None:
+        _say_lag(lag)
     return 0
 
 
@@ -103,6 +116,26 @@ def _open(path: Path) -> History:
         simulated = path.parent / "simulated" / HISTORY_FILE
         hint = "; --simulate reads that of simulated runs" if simulated.exists() else ""
         raise NoHistory(f"{error}: 'hlposmon run' begins one; --state-dir says where one is{hint}") from error
+
+
+def _lag(history: History, journal: Path) -> Lag | None:
+    """How far the history was behind the journal before its rows were read; None where that cannot be told:
+    a history may be read where no journal is."""
+    try:
+        lag = lag_of(journal, *history.end)
+    except (OSError, HlposmonError):
+        return None
+    return lag if lag is not None and time.time() - lag.since_ms / 1000 > _BEHIND_S else None
+
+
+def _say_lag(lag: Lag) -> None:
+    """Last, so that it stands below the rows; they may be many."""
+    age_s = time.time() - lag.since_ms / 1000
+    click.echo(
+        f"hlposmon: the history is {lag.lines} lines and {age_s:.0f} s behind the audit journal: fills since"
+        f" {_time_text(lag.since_ms)} may be missing; 'hlposmon workers' shows whether its process lives",
+        err=True,
+    )
 
 
 def _unknown(history: History, coin: str | None, account: str | None) -> str | None:

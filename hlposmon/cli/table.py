@@ -152,10 +152,14 @@ def _sums(summary: dict[str, Any], health: dict[str, Any] | None) -> list[Text]:
         name.append(f" {status}", style=STATUS_STYLES.get(status, "bold red"))
     if not summary.get("positions") and _unknown(summary):
         return [name, Text("positions unknown")]
+    count = summary.get("active_positions")
+    positions = f"positions {'unknown' if count is None else count}"
+    if flats := sum(bool(row.get("is_flat")) for _, row in _shown_positions(summary.get("positions") or {})):
+        positions += f", {flats} flat in doubt"
     exposure, profit, total = (summary.get(key) for key in ("total_exposure", "unrealized_pnl", "total_pnl"))
     return [
         name,
-        Text(f"positions {summary.get('active_positions', 0)}"),
+        Text(positions),
         Text(f"exposure {money(exposure)}"),
         Text.assemble("uPnL ", (money(profit, sign=True), gain(profit))),
         Text.assemble("total ", (money(total, sign=True), gain(total))),

@@ -1,6 +1,7 @@
 """`hlposmon workers`: a row for each process of the monitor."""
 
 import json
+import signal
 from typing import Any
 
 import click
@@ -48,8 +49,18 @@ def _row(worker: dict[str, Any]) -> tuple[str, ...]:
         age(worker.get("uptime_s")),
         _memory(worker.get("memory_bytes")),
         _word(worker.get("weight_used")),
-        _word(worker.get("last_exit")),
+        _end(worker.get("last_exit")),
     )
+
+
+def _end(code: object) -> str:
+    """A status as it is; a signal by number and name, as the log has it."""
+    if not isinstance(code, int) or code >= 0:
+        return _word(code)
+    try:
+        return f"{code} ({signal.Signals(-code).name})"
+    except ValueError:  # a realtime signal has no name
+        return str(code)
 
 
 def usage(quota: dict[str, Any]) -> str:

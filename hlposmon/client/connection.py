@@ -51,9 +51,11 @@ class Connection:
             raise
 
     def close(self) -> None:
+        """Close the connection."""
         self._socket.close()
 
     def send(self, data: bytes) -> None:
+        """Send all of it within the time-out; OSError when that cannot be done."""
         self._limit()
         self._socket.sendall(data)
 

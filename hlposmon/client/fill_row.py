@@ -71,6 +71,7 @@ class FillRow:
 
     @property
     def coin(self) -> str:
+        """The coin of its key."""
         return coin_of(self.key)
 
 

@@ -92,12 +92,19 @@ class History:
         return seq
 
     @property
+    def end(self) -> tuple[int, str]:
+        """Number and hash of the last line of the audit journal that is in it; 0 before the first."""
+        [(seq, digest)] = self._all("SELECT journal_seq, journal_hash FROM meta")
+        return int(seq), str(digest)
+
+    @property
     def mode(self) -> str:
         """Of which runs it is: live, simulated, or empty where nothing was written yet."""
         rows = self._all("SELECT mode FROM meta")
         return str(rows[0][0]) if rows else ""
 
     def close(self) -> None:
+        """Close the file; everything afterwards raises NoHistory."""
         self._db.close()
 
     def __enter__(self) -> Self:

@@ -166,6 +166,7 @@ class Snapshot:
         return self._look().header.pid
 
     def close(self) -> None:
+        """Let go of the file; records that were read stay valid."""
         self._file.close()
 
     def __enter__(self) -> Self:

@@ -123,6 +123,8 @@ class Account:
         return Verdict.PROVEN, None
 
     def view(self, name: str) -> AccountView:
+        """The account as it may be shown under that name: the verdict, and equity where it is known. An
+        amount that is not known is None, with the reason in `equity_reason`."""
         statements, reason = self.statements, self._equity_reason
         shown = statements[0] if reason is None else None
         left_out = (Notice(name, NoticeCode.NOT_WATCHED, text) for text in self._left_out())

@@ -49,6 +49,7 @@ class Book:
 
     @property
     def accounts(self) -> tuple[str, ...]:
+        """The names of the accounts that are watched, in the order in which they were given."""
         return tuple(self._accounts)
 
     def watch(self, accounts: Iterable[str]) -> None:
@@ -210,6 +211,9 @@ class Book:
         return [scope.as_whole() for scope in self._accounts[name].scopes.values()]
 
     def is_stated(self, name: str, scope: str = FIRST_SCOPE) -> bool:
+        """Whether the venue has stated this scope of the account since it is watched, or a journal says that
+        it had. Until then nothing is known of it, and what is listed is no count. KeyError for an account
+        that is not watched."""
         return self._scope(name, scope).stated
 
     def statement_asked_s(self, name: str, scope: str = FIRST_SCOPE) -> float | None:

@@ -50,6 +50,7 @@ class FillChain:
     rests_on_fills = True
 
     def take(self, line: Line, fills: Sequence[Fill], *, live: bool) -> list[Change]:
+        """Put the fills into the chain; what that changes: nothing, a gap, or several fills at once."""
         changes = line.ledger.take(fills, live=live)
         line.note_fills()
         return changes
@@ -62,6 +63,7 @@ class FillChain:
         events: Sequence[Happened],
         lost: Sequence[Unlisted],
     ) -> list[Change]:
+        """Compare the venue's size with the chain's after any recent prefix: agreement, doubt, drift."""
         changes: list[Change] = []
         is_start = not line.ledger.has_base
         # Where fills came live they tell the size, and the first statement is compared like any other.
@@ -90,7 +92,8 @@ class StatementOnly:
     rests_on_fills = False
 
     def take(self, line: Line, fills: Sequence[Fill], *, live: bool) -> list[Change]:  # noqa: ARG002
-        return []  # they tell nothing that the venue's word does not hold
+        """Nothing: fills tell nothing that the venue's word does not hold."""
+        return []
 
     def reconcile(
         self,
@@ -100,6 +103,7 @@ class StatementOnly:
         events: Sequence[Happened],  # noqa: ARG002  # nothing drifts here
         lost: Sequence[Unlisted],  # noqa: ARG002
     ) -> list[Change]:
+        """Take the venue's word over, unless it is older than the one before, or disputes it."""
         ledger, time_ms = line.ledger, statement.time_ms
         ours, theirs = ledger.position, stated.size if stated else ZERO
         if line.agreed_ms is not None and time_ms <= line.agreed_ms:

@@ -72,6 +72,7 @@ class Position:
 
     @property
     def is_flat(self) -> bool:
+        """Whether its size is zero."""
         return not self.size
 
     @property

@@ -92,6 +92,7 @@ def symbol_of(key: str) -> str:
 
 
 def side_of(size: Decimal) -> str:
+    """`long`, `short` or `flat`, by the sign of a size."""
     return "flat" if not size else "long" if size > 0 else "short"
 
 
@@ -229,7 +230,7 @@ class Sums:
         """
         is_marked = self.is_marked and is_whole and is_stated
         return {
-            "active_positions": self.count,
+            "active_positions": self.count if is_stated else None,
             "total_exposure": money(self.exposure) if is_marked else None,
             "total_pnl": money(self.total) if is_marked else None,
             "realized_pnl": money(self.realized) if is_stated else None,

@@ -27,6 +27,7 @@ class SeenFills:
         return identity in self._times
 
     def add(self, identity: Identity) -> None:
+        """Remember this fill; the first part of its identity is its time in Unix milliseconds."""
         self._times[identity] = time_ms = identity[0]
         start = identity[5]
         last_ms = self._last_ms.get(start)

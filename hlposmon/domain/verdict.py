@@ -39,6 +39,7 @@ class Age:
 
     @property
     def over(self) -> bool:
+        """Whether it is stale: never heard, or longer ago than the limit."""
         return self.seconds is None or self.seconds > self.limit_s
 
     def silence(self, name: str) -> str | None:

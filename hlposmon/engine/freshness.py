@@ -50,6 +50,7 @@ class FreshnessOfFeeds:
 
     @property
     def limits(self) -> Limits:
+        """After how many seconds each feed is late and stale. To set others dates every deadline anew."""
         return self._limits
 
     @limits.setter
@@ -81,6 +82,8 @@ class FreshnessOfFeeds:
         return is_late
 
     def heard_feed(self, feed: str, at_s: float) -> None:
+        """A feed of fills said something, be it that it lives, at `at_s` (monotonic seconds). An earlier time
+        than the one known changes nothing."""
         self._feeds[feed] = max(at_s, self._feeds.get(feed, at_s))
 
     def heard_prices(self, at_s: float, missing: Iterable[str] = ()) -> None:
@@ -149,6 +152,8 @@ class FreshnessOfFeeds:
         return _since(max(self._feeds.values(), default=None), now_s)
 
     def prices_age(self, now_s: float) -> float | None:
+        """Seconds since any prices came; None before the first. Accounts whose coins were not among them are
+        older."""
         return _since(self._prices_s, now_s)
 
     def pushes_age(self, now_s: float) -> float | None:

@@ -26,6 +26,8 @@ class ReasonCode(StrEnum):
     AUDIT = "audit"
     HISTORY = "history"
     SNAPSHOT = "snapshot"
+    SOCKET = "socket"
+    RELOAD = "reload"
     NOTHING_FRESH = "nothing_fresh"
     LATE = "late"
     UNPROVEN = "unproven"
@@ -46,13 +48,15 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Ages:
-    """Seconds since each was last heard; None for never."""
+    """Seconds since each was last heard since the start; None for never. `last_fill` is the age of the newest
+    fill in the book, whenever it came, and may be left None where a feed of fills was heard."""
 
     fills: float | None
     prices: float | None
     reconcile: float | None
     pushes: float | None = None
     rest: float | None = None
+    last_fill: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,8 @@ def assess(
     history_failure: str | None = None,
     snapshot_failure: str | None = None,
     snapshot_complaints: Sequence[tuple[str, str]] = (),
+    socket_failure: str | None = None,
+    reload_failure: str | None = None,
     workers_down: Sequence[str] = (),
     flapping: Sequence[str] = (),
     drifts: Sequence[tuple[str, str]] = (),
@@ -93,7 +99,8 @@ def assess(
 
     `doubtful` are the listed positions that are not proven, `verdicts` counts all that are listed. `drifts`
     are those of late that are over, `snapshot_complaints` name the positions that the snapshot cannot show
-    as they are.
+    as they are. A socket that cannot be reached and a reload that failed are an operator's matter: what is
+    shown is right all the same.
     """
     bad, mild = list(_drifts(doubtful)), [*_unproven(doubtful, accounts), *_left_out(accounts)]
     for code, what, failure in (
@@ -111,6 +118,7 @@ def assess(
         *(Reason(ReasonCode.LATE, text) for text in (*late.values(), *_unchecked(ages, limits, uptime_s))),
         *mild,
         *(Reason(ReasonCode.SNAPSHOT, f"in the snapshot {text}", name) for name, text in snapshot_complaints),
+        *_of_service(socket_failure, reload_failure),
         *(Reason(ReasonCode.PAST_DRIFT, text, name) for name, text in drifts),
         *(Reason(ReasonCode.FLAPPING, f"{name} restarts again and again") for name in flapping),
         *(Reason(ReasonCode.NOT_UP, f"{name} is not up") for name in workers_down),
@@ -155,6 +163,14 @@ def _unproven(doubtful: Sequence[View], accounts: Sequence[AccountView]) -> Iter
             yield Reason(ReasonCode.UNPROVEN, text, view.account)
 
 
+def _of_service(socket_failure: str | None, reload_failure: str | None) -> Iterator[Reason]:
+    if socket_failure is not None:
+        yield Reason(ReasonCode.SOCKET, f"the socket cannot be reached: {socket_failure}")
+    if reload_failure is not None:
+        said = "not reloaded, the configuration before is in force"
+        yield Reason(ReasonCode.RELOAD, f"{said}: {reload_failure}")
+
+
 def _left_out(accounts: Sequence[AccountView]) -> Iterator[Reason]:
     """What is not watched of an account, or not known to be."""
     for account in accounts:
@@ -175,7 +191,9 @@ def _late(ages: Ages, limits: Limits) -> tuple[dict[str, str], list[str]]:
     ):
         if age is None:
             late[feed] = f"no {name} yet"
-            dead.append(f"no {name} yet")
+            if feed == "fills" and ages.last_fill is not None:
+                late[feed] = f"no feed of fills was heard yet, the last fill is {ages.last_fill:.0f} s old"
+            dead.append(late[feed])
         elif age > warn_s:
             late[feed] = f"{name} are {age:.0f} s old"
             if age > stale_s:

@@ -36,6 +36,8 @@ class Incidents:
         self._drifts = deque((one for one in self._drifts if one[1] in accounts), maxlen=_KEPT)
 
     def note(self, changes: Iterable[Change], now_s: float) -> None:
+        """Count the gaps, healed gaps and drifts among these changes, by account; a drift is kept with its
+        text and the time `now_s` (monotonic seconds). A gap that is told once more counts once."""
         for change in changes:
             if isinstance(change, Gap) and not change.again:
                 self.by_account[change.account]["gap"] += 1

@@ -21,9 +21,11 @@ class Names:
         self._words = {word: number for number, word in db.execute("SELECT id, word FROM words")}
 
     def stand_for(self, mode: str, addresses: dict[str, str]) -> None:
+        """From here on names of accounts stand for these addresses, in runs of this mode."""
         self.mode, self.addresses = mode, dict(addresses)
 
     def account(self, name: str) -> int:
+        """The row id of an account of that name, address and mode; made where there is none."""
         who = (name, self.addresses.get(name, ""), self.mode)
         found = self._accounts.get(who)
         if found is None:
@@ -32,6 +34,7 @@ class Names:
         return found
 
     def instrument(self, key: str) -> int:
+        """The row id of a key; made where there is none."""
         found = self._instruments.get(key)
         if found is None:
             sql = "INSERT INTO instruments (key, symbol) VALUES (?, ?)"
@@ -39,6 +42,7 @@ class Names:
         return found
 
     def word(self, text: str) -> int:
+        """The row id of a word that repeats; made where there is none."""
         found = self._words.get(text)
         if found is None:
             found = self._words[text] = self._number("INSERT INTO words (word) VALUES (?)", (text,))

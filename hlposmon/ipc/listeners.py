@@ -20,6 +20,9 @@ from hlposmon.system.processes import is_running
 SOCKET_MODE = 0o660
 BACKLOG = 512
 
+# A file's device and inode: which file it is, whatever its name leads to now.
+FileId = tuple[int, int]
+
 
 class Lock:
     """An exclusive lock on a small file that holds its owner's pid; the file goes with the lock."""
@@ -105,6 +108,21 @@ def check_folder(folder: Path) -> None:
     found = objection(folder, os.geteuid())
     if found is not None:
         raise NotPermitted(": ".join(found))
+
+
+def file_of(path: Path) -> FileId | None:
+    """Which file stands at `path`; None where none does, or none that we may see."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def remove_door(path: Path) -> None:
+    """Remove a socket's file that nobody listens at any more; another monitor's stays."""
+    with contextlib.suppress(InUse, NotPermitted, OSError):
+        _make_way(path)
 
 
 def open_door(path: Path) -> socket.socket:

@@ -119,6 +119,7 @@ class Queue:
         return self._sock.fileno()
 
     def close(self) -> None:
+        """Close this end; the other one reads an end of file."""
         self._sock.close()
 
     def _send(self, datagram: bytes) -> bool:
@@ -156,6 +157,21 @@ def listen(path: Path) -> socket.socket:
     finally:
         os.umask(before)
     return sock
+
+
+def is_served(path: Path) -> bool:
+    """Whether somebody listens for workers at `path`; not one whose process is gone."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sock.setblocking(False)
+    try:
+        sock.connect(os.fspath(path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    except OSError:
+        return True  # another user's, no socket, or too busy to take us
+    finally:
+        sock.close()
+    return True
 
 
 def accept(listener: socket.socket) -> Queue | None:

@@ -69,7 +69,8 @@ class Mended:
 class Background(Protocol):
     """Where a sync runs that nobody waits for: one at a time, in the order in which they were handed over."""
 
-    def submit(self, work: Callable[[], None]) -> None: ...
+    def submit(self, work: Callable[[], None]) -> None:
+        """Have this done soon, after what was submitted before; never waits."""
 
     def close(self, *, within_s: float) -> None:
         """Nothing more comes; wait for what is under way, for so long."""
@@ -83,6 +84,7 @@ class SyncThread:
         self._thread: threading.Thread | None = None
 
     def submit(self, work: Callable[[], None]) -> None:
+        """Have this done soon, after what was submitted before; never waits."""
         if self._thread is None:
             self._thread = start_deaf(self._work, name="syncer")
         self._jobs.put(work)

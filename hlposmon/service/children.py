@@ -6,10 +6,12 @@ exchange is loaded only where it runs. What is loaded before the first fork is `
 
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hlposmon.config import Settings
+from hlposmon.ipc.listeners import FileId
 from hlposmon.ipc.mailbox import Newest
 from hlposmon.service.needs import FillNeeds, HistoryNeeds, PriceNeeds, ReconcileNeeds, StateNeeds
 from hlposmon.supervision.heartbeat import Board
@@ -39,8 +41,10 @@ def party(name: str) -> int:
 def run_tracker(
     pulse: Pulse,
     settings: Newest[Settings],
+    reload_failure: Newest[str | None],
     queue: socket.socket,
     doors: tuple[socket.socket, ...],
+    files: Mapping[Path, FileId],
     board: Board,
     quota: Quota,
 ) -> None:
@@ -51,8 +55,10 @@ def run_tracker(
         settings.get(),
         queue=queue,
         sockets=doors,
+        files=files,
         board=board.rows,
         reload=settings.get,
+        reload_failure=reload_failure.get,
         usage=lambda: _usage(quota),
         spent=lambda name: _spent(quota, name),
     ).run()

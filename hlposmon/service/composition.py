@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.config import Account, Settings
-from hlposmon.errors import HlposmonError
+from hlposmon.errors import ConfigError, HlposmonError
 from hlposmon.ipc.mailbox import Newest
 from hlposmon.service import children
 from hlposmon.service.fixed import as_it_runs, needing_restart
@@ -44,6 +44,8 @@ BOARD_ROWS = 16
 # How long a disk may hold the history up before its process counts as hung. Nobody waits for it, but rows
 # that do not come should not look well for long.
 HISTORY_SILENT_S = 20.0
+# A file may have any number of mistakes; all of them are in the log.
+FAILURE_CHARS = 1000
 
 Needs = TypeVar("Needs")
 
@@ -78,9 +80,9 @@ def serve(
             here.board,
             policy=_policy(settings),
             notifier=Notifier(),
-            on_reload=lambda: here.reload(reload()),
+            on_reload=lambda: here.reload_from(reload),
             log_settings=log_settings,
-            status_text=lambda: _status(settings.paths.snapshot),
+            status_text=here.status_text,
         )
         status = supervisor.run()
         log.info("stopped", extra=logs.fields(status=status))
@@ -95,15 +97,19 @@ class Composition:
         self.settings = self.effective(settings)
         # The tracker stays over a reload and is handed the settings, and so is each one after it.
         self._handed = Newest(self.settings)
+        self._reload_failure: str | None = None
+        self._told_failure = Newest[str | None](None)
         self.board = Board([], spare=BOARD_ROWS)
         self._quota = Quota.shared()
         # One for each worker: a process is left alone by a reload when it is given what it was given.
         self._shares: dict[str, Share] = {}
 
     def close(self) -> None:
+        """Let go of what the children shared; they are gone."""
         self.board.close()
         self._quota.close()
         self._handed.close()
+        self._told_failure.close()
 
     def effective(self, settings: Settings) -> Settings:
         """The settings as they are meant here: on the simulated exchange, its address and accounts."""
@@ -131,6 +137,31 @@ class Composition:
             ),
         )
 
+    def reload_from(self, read: Callable[[], Settings]) -> list[ChildSpec]:
+        """`reload` with the settings that `read` gives. Where it fails all goes on as before, and the tracker
+        says so, as does `systemctl status`, until one succeeds."""
+        try:
+            specs = self.reload(read())
+        except ConfigError as error:
+            self._tell_failure("; ".join(map(str, error.mistakes)))
+            raise
+        except Exception as error:
+            self._tell_failure(f"{type(error).__name__}: {error}")
+            raise
+        self._tell_failure(None)
+        return specs
+
+    def _tell_failure(self, failure: str | None) -> None:
+        failure = failure if failure is None else failure[:FAILURE_CHARS]
+        self._reload_failure = failure
+        self._told_failure.put(failure)
+
+    def status_text(self) -> str:
+        """One line for `systemctl status`."""
+        status = _status(self.settings.paths.snapshot)
+        failure = self._reload_failure
+        return status if failure is None else f"{status}; not reloaded: {failure}"
+
     def reload(self, settings: Settings) -> list[ChildSpec]:
         """The children for new settings; the tracker, which stays, is handed them."""
         kept = as_it_runs(self.settings, settings)
@@ -148,8 +179,16 @@ class Composition:
             ChildSpec(
                 "tracker",
                 children.run_tracker,
-                (self._handed, places.queue, places.doors, self.board, self._quota),
-                keeps=(*self._handed.ends, places.queue, *places.doors),
+                (
+                    self._handed,
+                    self._told_failure,
+                    places.queue,
+                    places.doors,
+                    places.files,
+                    self.board,
+                    self._quota,
+                ),
+                keeps=(*self._handed.ends, *self._told_failure.ends, places.queue, *places.doors),
                 stop_rank=1,
                 reload="signal",
                 kind="tracker",

@@ -5,22 +5,25 @@ Opened in order and closed in reverse. Nothing in here knows what is said over a
 
 import contextlib
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from hlposmon.config import Settings
 from hlposmon.errors import InUse
 from hlposmon.ipc import queue as queues
-from hlposmon.ipc.listeners import Lock, check_folder, open_door
+from hlposmon.ipc.listeners import FileId, Lock, check_folder, file_of, open_door, remove_door
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The public doors, the workers' queue, and the simulated exchange's socket."""
+    """The public doors, the workers' queue, the files that these were bound to, and the simulated exchange's
+    socket."""
 
     doors: tuple[socket.socket, ...]
     queue: socket.socket
     queue_path: Path
+    files: Mapping[Path, FileId]
     exchange: socket.socket | None
 
 
@@ -38,7 +41,9 @@ def lock(stack: contextlib.ExitStack, settings: Settings) -> None:
 def open_places(stack: contextlib.ExitStack, settings: Settings, *, simulated: bool) -> Places:
     """Raises InUse or NotPermitted; what was opened is closed with the stack."""
     path = settings.paths.socket
-    doors = [_open(stack, open_door(path), path)]
+    door = open_door(path)
+    stack.callback(remove_door, path)  # the tracker may have bound it anew, and another monitor after that
+    doors = [_open(stack, door)]
     if settings.tcp.listen:
         doors.append(_listen_tcp(stack, settings.tcp.listen))
     queue_path = path.with_name(f".{path.name}.q")
@@ -46,7 +51,8 @@ def open_places(stack: contextlib.ExitStack, settings: Settings, *, simulated: b
     exchange = _open(stack, socket.create_server(("127.0.0.1", 0), backlog=128)) if simulated else None
     # The tracker removes its snapshot; one that was killed could not.
     stack.callback(settings.paths.snapshot.unlink, missing_ok=True)
-    return Places(tuple(doors), queue, queue_path, exchange)
+    files = {one: file for one in (path, queue_path) if (file := file_of(one)) is not None}
+    return Places(tuple(doors), queue, queue_path, files, exchange)
 
 
 def _open(stack: contextlib.ExitStack, sock: socket.socket, path: Path | None = None) -> socket.socket:

@@ -21,6 +21,7 @@ from hlposmon.serving.messages import App, Handover, Request, Response, Upgrade
 log = logging.getLogger(__name__)
 MAX_QUERY_FIELDS = 64
 REQUESTS_A_TURN = 16  # of one client that pipelines; then the others have their turn
+WEBSOCKET_VERSION = "13"
 OVERHEAD_BYTES = 4  # ": " and the line's end, for each header
 # Answers that turn a call away, whoever gave them. A 404 is an answer; a 503 may be the state of things.
 REFUSALS = frozenset({400, 401, 403, 405, 408, 413, 414, 417, 421, 426, 431, 501, 505})
@@ -170,6 +171,10 @@ class HttpSide:
             self._hand_over(self._connection, answer)
         elif isinstance(answer, Upgrade) and request.is_upgrade and head.http_version != b"1.1":
             self._refuse(400, "a WebSocket begins with HTTP/1.1")  # RFC 6455, 4.1
+        elif isinstance(answer, Upgrade) and request.is_upgrade and self._is_other_version(request):
+            said = request.headers["sec-websocket-version"][:40]
+            message = f"WebSocket version {WEBSOCKET_VERSION} is spoken here (RFC 6455), not {said}"
+            self._refuse(426, message, ("Sec-WebSocket-Version", WEBSOCKET_VERSION))  # RFC 6455, 4.4
         elif isinstance(answer, Upgrade) and request.is_upgrade:
             self._over = True
             self._upgrade(self._connection, head, request, answer, self._h11.trailing_data[0])
@@ -177,6 +182,10 @@ class HttpSide:
             self._refuse(426, "this is a WebSocket: ask for an upgrade")
         else:
             self._respond(answer)
+
+    @staticmethod
+    def _is_other_version(request: Request) -> bool:
+        return request.headers.get("sec-websocket-version", WEBSOCKET_VERSION).strip() != WEBSOCKET_VERSION
 
     def _request(self, head: h11.Request) -> Request:
         headers: dict[str, str] = {}
@@ -215,9 +224,10 @@ class HttpSide:
             log.exception("no refusal for %d", status)
             return Response(status, b"null")
 
-    def _refuse(self, status: int, message: str) -> None:
+    def _refuse(self, status: int, message: str, *headers: tuple[str, str]) -> None:
         refusal = self._refusal(status, message)
-        self._respond(replace(refusal, reason=refusal.reason or message), last=True)
+        headers = (*refusal.headers, *headers)
+        self._respond(replace(refusal, reason=refusal.reason or message, headers=headers), last=True)
 
     def _respond(self, answer: Response, *, last: bool = False) -> None:
         if answer.status in REFUSALS:

@@ -99,6 +99,7 @@ class PositionRecord:
 
     @property
     def is_flat(self) -> bool:
+        """Whether its size is zero."""
         return not self.size
 
     @property

@@ -62,6 +62,14 @@ def exit_code(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if found else None
 
 
+def signal_of(code: int) -> dict[str, str]:
+    """The name of the signal that an exit code tells of, as a field of a log line; none for a status."""
+    try:
+        return {"signal": signal.Signals(-code).name} if code < 0 else {}
+    except ValueError:  # a realtime signal has no name
+        return {"signal": f"SIG{-code}"}
+
+
 def _be_child(work: Callable[[], None], kept: set[int], name: str, parent_pid: int) -> None:
     """Never returns, whatever happens."""
     code = EXIT_FAILED

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from hlposmon.pacing import Backoff
 from hlposmon.supervision.child import Child, ChildSpec
+from hlposmon.supervision.forking import signal_of
 from hlposmon.supervision.heartbeat import Board
 from hlposmon.supervision.logs import LogSettings, fields
 from hlposmon.supervision.states import Event, State
@@ -253,20 +254,19 @@ class Roster:
             self._exited(child, EXIT_NOT_STARTED, now)
 
     def _exited(self, child: Child, code: int, now: float) -> None:
-        was = child.state.name.lower()
+        was, named = child.state.name.lower(), signal_of(code)
         was_asked = child.state is State.STOPPING and not child.leaving
         child.step(Event.EXITED, now)
         if child.leaving or was_asked:
-            log.info("child stopped", extra=fields(child=child.name, code=code, was=was))
+            log.info("child stopped", extra=fields(child=child.name, code=code, **named, was=was))
         if was_asked:
             child.deadline = now  # a second reload wants it again: it has not failed
         if child.leaving or was_asked:
             return
         delay_s = child.backoff.next()
         child.deadline = now + delay_s
-        log.error(
-            "child died", extra=fields(child=child.name, code=code, was=was, again_in_s=round(delay_s, 2))
-        )
+        facts = {"code": code, **named, "was": was, "again_in_s": round(delay_s, 2)}
+        log.error("child died", extra=fields(child=child.name, **facts))
 
     def _count_restart(self, child: Child, now: float) -> None:
         recent = child.count_restart(now)

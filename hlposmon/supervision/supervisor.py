@@ -152,6 +152,7 @@ class Supervisor:
         if self._was_ready:
             self._notifier.reloading()
         self._owes_ready = True  # systemd waits for it, also when nothing came of the reload
+        self._status_at = float("-inf")  # and what came of it is in the status line at once
         try:
             specs = self._on_reload() if self._on_reload is not None else None
         except ConfigError as error:

@@ -49,6 +49,9 @@ class Answers:
     ) -> None:
         self.settings = settings
         self.stopping = False
+        # Why the socket cannot be reached, and why the last reload changed nothing; None where all is well.
+        self.socket_failure: str | None = None
+        self.reload_failure: str | None = None
         self._engine, self._book = engine, engine.book
         self._journal_output, self._journal = journal, journal.journal
         self._snapshot, self._subscribers = snapshot, subscribers
@@ -99,10 +102,13 @@ class Answers:
         }
 
     def health(self) -> dict[str, Any]:
+        """The health for `text.dumps`: status and reasons, counts, and ages in seconds (None: never). Counts
+        and sums are None until every account is stated."""
         health = self.assess()
         is_whole = not any(map(self._book.is_partly_unread, self._book.accounts))
         is_stated = all(map(self._book.is_stated, self._book.accounts))
-        totals = Sums(self._book.views()).shown(is_whole=is_whole, is_stated=is_stated)
+        sums = Sums(self._book.views())
+        totals = sums.shown(is_whole=is_whole, is_stated=is_stated)
         limits = self._engine.watched.limits
         return {
             "status": health.status,
@@ -117,6 +123,8 @@ class Answers:
             "late": health.late,
             "accounts": len(self._book.accounts),
             "positions": totals["active_positions"],
+            # What is listed and not open: with it the positions are as many as there are verdicts.
+            "flat_in_doubt": sum(health.verdicts.values()) - sums.count if is_stated else None,
             "stated": is_stated,
             "unrealized_pnl": totals["unrealized_pnl"],
             "ages_s": self._ages_json(),
@@ -143,6 +151,8 @@ class Answers:
         }
 
     def workers(self) -> dict[str, Any]:
+        """The supervisor, a row for each process, and the allowance in use. Ages are in seconds, memory in
+        bytes, weight of the last minute."""
         rows = [
             {
                 "name": row.name,
@@ -198,6 +208,7 @@ class Answers:
         )
 
     def assess(self) -> Health:
+        """The health now: what the engine knows, with the state of processes, files and sockets."""
         board, engine, now_s = self._board(), self._engine, time.monotonic()
         return assess(
             engine.listing.doubtful(self._book),
@@ -211,20 +222,30 @@ class Answers:
             history_failure=self._engine.history.failure,
             snapshot_failure=self._snapshot.failure,
             snapshot_complaints=self._snapshot.complaints,
+            socket_failure=self.socket_failure,
+            reload_failure=self.reload_failure,
             workers_down=[row.name for row in board if row.state != "up" and not row.flapping],
             flapping=[row.name for row in board if row.flapping],
             drifts=engine.incidents.recent(now_s),
         )
 
     def ages(self) -> Ages:
+        """Seconds since each kind of news was heard; None for never."""
         now_s, freshness = time.monotonic(), self._engine.freshness
+        fills = freshness.fills_age(now_s)
         return Ages(
-            fills=freshness.fills_age(now_s),
+            fills=fills,
             prices=freshness.prices_age(now_s),
             reconcile=freshness.statements_age(self._book.accounts, now_s),
             pushes=freshness.pushes_age(now_s),
             rest=freshness.rest_age(now_s),
+            last_fill=self._last_fill_age() if fills is None else None,
         )
+
+    def _last_fill_age(self) -> float | None:
+        """Seconds since the newest fill in the book, by the exchange's time; maybe one of the run before."""
+        times = [view.last_fill_ms for view in self._book.views() if view.last_fill_ms is not None]
+        return max(0.0, (now_ms() - max(times)) / 1000) if times else None
 
     def _ages_json(self) -> dict[str, float | None]:
         ages = self.ages()

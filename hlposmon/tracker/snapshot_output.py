@@ -94,6 +94,7 @@ class SnapshotOutput:
             self._writer.beat(wall_ms=now_ms(), seq=seq, healthy=status)
 
     def close(self) -> None:
+        """Say in the snapshot that its writer is gone, and remove it."""
         if self._writer is not None:
             self._writer.close()
 

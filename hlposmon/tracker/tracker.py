@@ -10,7 +10,8 @@ import resource
 import selectors
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from hlposmon.api.publisher import Publisher
 from hlposmon.api.server import PublicServer
@@ -19,6 +20,7 @@ from hlposmon.config import Settings
 from hlposmon.domain.rendering import Renderer
 from hlposmon.engine.effects import Effect, Now
 from hlposmon.engine.engine import Engine, Watched
+from hlposmon.ipc.listeners import FileId
 from hlposmon.metrics.measures import Counts
 from hlposmon.serving.access import Access
 from hlposmon.serving.callers import Refusal
@@ -27,6 +29,7 @@ from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
 from hlposmon.system.clock import asleep_s, now_ms
 from hlposmon.tracker.answers import Answers
+from hlposmon.tracker.bound_sockets import BoundSockets
 from hlposmon.tracker.journal_output import JournalOutput
 from hlposmon.tracker.lifecycle import Lifecycle, watched_by
 from hlposmon.tracker.outputs import Outputs
@@ -51,7 +54,8 @@ SLEPT_S = 2.0
 
 
 class Tracker:
-    """`sockets` listen already: they belong to the supervisor and outlive this process."""
+    """`sockets` listen already: they belong to the supervisor and outlive this process. `files` are those
+    that they and the queue were bound to, `reload_failure` is why the last reload changed nothing."""
 
     def __init__(
         self,
@@ -60,12 +64,14 @@ class Tracker:
         *,
         queue: socket.socket,
         sockets: Sequence[socket.socket],
+        files: Mapping[Path, FileId],
         board: Callable[[], Sequence[Worker]],
         reload: Callable[[], Settings],
+        reload_failure: Callable[[], str | None],
         usage: Callable[[], dict[str, float]],
         spent: Callable[[str], int | None],
     ) -> None:
-        self._pulse, self._reload = pulse, reload
+        self._pulse, self._reload, self._reload_failure = pulse, reload, reload_failure
         self._selector = selectors.DefaultSelector()
         self._counts = counts = Counts()
         self._recording = recording = Recording(settings.record, _now()) if settings.record else None
@@ -94,6 +100,7 @@ class Tracker:
             spent=spent,
         )
         self._server = self._serve(sockets)
+        self._bound = BoundSockets(files, settings.paths.socket)
         self._asleep_s = asleep_s()
         self._tick_s = 0.0
         self._is_broken = False
@@ -117,6 +124,7 @@ class Tracker:
     # ---------------------------------------------------------------- the loop
 
     def run(self) -> None:
+        """Recover, and work until told to stop; then leave journal, clients and snapshot in order."""
         self._lifecycle.recover(_now())
         self._renew_snapshot()
         if self._lifecycle.settings.tcp.listen:
@@ -208,6 +216,8 @@ class Tracker:
             return
         self._tick_s = now.s
         self._look_for_sleep()
+        self._look_for_sockets(now)
+        self._answers.reload_failure = self._reload_failure()
         self._outputs.carry_out(self._engine.tick(now), now)
         self._outputs.commit(now)
         self._server.step(0)  # it has deadlines of its own
@@ -221,6 +231,19 @@ class Tracker:
         if slept_s > SLEPT_S:
             log.warning("this machine was suspended", extra=fields(seconds=round(slept_s)))
             self._engine.slept(slept_s)
+
+    def _look_for_sockets(self, now: Now) -> None:
+        """A socket whose file was removed is bound again, and listened at beside the one before: that one may
+        have somebody waiting still."""
+        for path, sock, before in self._bound.look(now.s):
+            server = self._server if path == self._lifecycle.settings.paths.socket else self._queues
+            server.listen(sock)
+            if before is not None:
+                server.unlisten(before)
+                before.close()
+            if not self._lifecycle.settings.paths.snapshot.exists():  # whatever removed the one took both
+                self._renew_snapshot()
+        self._answers.socket_failure = self._bound.failure
 
     def _take_reload(self) -> None:
         if not self._pulse.take_reload():
@@ -255,6 +278,7 @@ class Tracker:
             self._recording.close()
         self._server.close()
         self._queues.close()
+        self._bound.close()
         self._snapshot.close()
         self._selector.close()
 

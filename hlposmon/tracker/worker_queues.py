@@ -30,10 +30,10 @@ class WorkerQueues:
         addresses: dict[str, str],
         counts: Counts,
     ) -> None:
-        listener.setblocking(False)
         self.addresses = addresses
-        self._listener, self._selector, self._counts = listener, selector, counts
-        selector.register(listener, selectors.EVENT_READ)
+        self._selector, self._counts = selector, counts
+        self._listeners: list[socket.socket] = []
+        self.listen(listener)
         self._queues: dict[Queue, Joined | None] = {}
         self._ended: list[tuple[Queue, Joined | None]] = []
         self._ready: set[Queue] = set()  # those that may have something
@@ -56,11 +56,27 @@ class WorkerQueues:
         for one in ready:
             if isinstance(one, Queue) and one in self._queues:  # and has not ended
                 self._ready.add(one)
-            elif one is self._listener:
+            elif one in self._listeners:
                 self._accept_all()
 
+    def listen(self, listener: socket.socket) -> None:
+        """Let workers in by this socket, too."""
+        listener.setblocking(False)
+        self._listeners.append(listener)
+        self._selector.register(listener, selectors.EVENT_READ)
+
+    def unlisten(self, listener: socket.socket) -> None:
+        """Let in who waits there, and nobody by it any more."""
+        self._accept_all()
+        self._listeners.remove(listener)
+        self._selector.unregister(listener)
+
     def _accept_all(self) -> None:
-        while (queue := accept(self._listener)) is not None:
+        for listener in self._listeners:
+            self._accept_from(listener)
+
+    def _accept_from(self, listener: socket.socket) -> None:
+        while (queue := accept(listener)) is not None:
             self._queues[queue] = None
             self._ready.add(queue)
             self._selector.register(queue, selectors.EVENT_READ)
@@ -118,6 +134,7 @@ class WorkerQueues:
                 _put(queue, bell)
 
     def close(self) -> None:
+        """Close the connections of all workers; the listening sockets stay their owners'."""
         for queue in (*self._queues, *(queue for queue, _ in self._ended)):
             self._selector.unregister(queue)
             queue.close()

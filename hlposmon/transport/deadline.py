@@ -24,9 +24,11 @@ class Deadline(Protocol):
     """
 
     @property
-    def stopping(self) -> bool: ...
+    def stopping(self) -> bool:
+        """Whether the process was told to stop."""
 
-    def wait(self, timeout_s: float) -> bool: ...
+    def wait(self, timeout_s: float) -> bool:
+        """Sleep for so long, beating; whether something woke it before."""
 
 
 class NoDeadline:
@@ -35,6 +37,7 @@ class NoDeadline:
     stopping = False
 
     def wait(self, timeout_s: float) -> bool:
+        """Sleep for so long; nothing wakes it before."""
         time.sleep(timeout_s)
         return False
 

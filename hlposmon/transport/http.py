@@ -92,6 +92,7 @@ class Requests:
         raise AssertionError("the loop returns or raises")
 
     def close(self) -> None:
+        """Let go of the connections that were kept open."""
         self._session.close()
 
     def _pause(self, pause_s: float) -> None:

@@ -51,6 +51,7 @@ class Quota:
 
     @staticmethod
     def words_needed() -> int:
+        """How many 64-bit words of shared memory it takes."""
         return _HEADER + 2 * PARTIES * MinuteWindow.WORDS_A_PARTY
 
     @classmethod
@@ -59,6 +60,8 @@ class Quota:
         return cls(SharedWords(cls.words_needed()))
 
     def share(self, party: int = 0, clock: Callable[[], float] = time.monotonic) -> "Share":
+        """One process's part in it; `party` is its place, the same through restarts. ValueError for one that
+        there is not."""
         if not 0 <= party < PARTIES:
             raise ValueError(f"party {party} is none of {PARTIES}")
         return Share(self, party, clock)
@@ -68,6 +71,7 @@ class Quota:
         return max(0.0, self.words[_URGENT_SILENT if urgent else _SILENT] / _NS - now)
 
     def close(self) -> None:
+        """Let go of the shared memory."""
         self.weight.close()
         self.connections.close()
         if self._shared is not None:

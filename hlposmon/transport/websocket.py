@@ -166,6 +166,7 @@ class Feed:
 
     @property
     def is_open(self) -> bool:
+        """Whether there is a connection now."""
         return self._socket is not None
 
     def fileno(self) -> int | None:
@@ -227,6 +228,7 @@ class Feed:
         return self._lose(reason)
 
     def close(self) -> None:
+        """End the connection, and make no other until it is asked for events again."""
         self._drop()
 
     # ------------------------------------------------------------------ within

@@ -191,16 +191,20 @@ class Connection(Protocol):
     """
 
     @property
-    def url(self) -> str: ...
+    def url(self) -> str:
+        """The address that it connects to."""
 
     @property
-    def is_open(self) -> bool: ...
+    def is_open(self) -> bool:
+        """Whether there is a connection now; one may be open and silent."""
 
     @property
-    def opened(self) -> int: ...
+    def opened(self) -> int:
+        """How many connections there were, this one included."""
 
     @property
-    def heard_s(self) -> float | None: ...
+    def heard_s(self) -> float | None:
+        """When anything at all was last received (monotonic seconds); None before the first."""
 
     @property
     def has_unread(self) -> bool:
@@ -218,7 +222,8 @@ class Connection(Protocol):
     def reset_backoff(self) -> None:
         """All is well on this connection: the next loss is retried soon."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End the connection, and make no other."""
 
 
 class FillFeed(Connection, Protocol):
@@ -260,13 +265,17 @@ class Venue(Protocol):
     name: str
     scopes: tuple[Scope, ...]
 
-    def client(self) -> Client: ...
+    def client(self) -> Client:
+        """What asks the venue: statements, fills, funding, roles."""
 
-    def fill_feed(self, accounts: Sequence[Account]) -> FillFeed: ...
+    def fill_feed(self, accounts: Sequence[Account]) -> FillFeed:
+        """Fills and funding of these accounts, as they are made."""
 
-    def state_feed(self, accounts: Sequence[Account]) -> StateFeed: ...
+    def state_feed(self, accounts: Sequence[Account]) -> StateFeed:
+        """The venue's own statements of these accounts, as it pushes them."""
 
-    def price_feed(self) -> PriceFeed: ...
+    def price_feed(self) -> PriceFeed:
+        """Mark prices of all instruments."""
 
 
 # ------------------------------------------------------------ for programs, not for workers

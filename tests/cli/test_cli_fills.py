@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -217,3 +218,36 @@ def test_all_of_many_rows_come(clerk: Clerk, hlposmon: Commands):
     assert len(printed) == 2_504
     with History.open(clerk.history.path) as history:
         assert sum(1 for _ in history.fills(since_ms=NOON)) == 2_503
+
+
+def test_a_history_that_is_behind_the_journal_says_so_and_by_how_much(hlposmon: Commands, clerk: Clerk):
+    told = "--log-dir", str(clerk.log)
+    assert fills(hlposmon, clerk, *told).stderr == ""
+
+    clerk.now_ms = int(time.time() * 1000) - 60_000
+    clerk.journals(4)  # the history's process hangs
+    result = fills(hlposmon, clerk, "--json", *told)
+
+    assert len(result.stdout.splitlines()) == 3
+    said = re.match(
+        r"hlposmon: the history is (\d+) lines and (\d+) s behind the audit journal", result.stderr
+    )
+    assert said is not None, result.stderr
+    assert (int(said[1]), 59 <= int(said[2]) < 90) == (clerk.journal.seq - clerk.history.seq, True)
+    clerk.look()
+    assert fills(hlposmon, clerk, *told).stderr == ""
+
+
+def test_half_a_second_behind_the_journal_is_no_news(hlposmon: Commands, clerk: Clerk):
+    clerk.now_ms = int(time.time() * 1000)
+    clerk.journals(1)
+
+    assert fills(hlposmon, clerk, "--log-dir", str(clerk.log)).stderr == ""
+
+
+def test_another_journal_says_nothing_of_a_history(hlposmon: Commands, clerk: Clerk, tmp_path):
+    other = Clerk(tmp_path / "other", now_ms=NOON + 5)
+    other.start()
+    other.write(9)
+
+    assert fills(hlposmon, clerk, "--log-dir", str(other.log)).stderr == ""

@@ -182,10 +182,25 @@ def test_a_broken_config_does_not_stop_it(hlposmon: Commands, monitor: Monitor, 
     assert 0 == hlposmon.run("health", HLPOSMON_CONFIG=str(tmp_path / "broken.toml")).exit_code
 
 
-def test_an_exchange_that_has_not_answered_is_not_flat(hlposmon: Commands, monitor: Monitor):
-    unknown = {"positions": 0, "verdicts": {}, "unrealized_pnl": "0.00", "stated": False}
+@pytest.mark.parametrize("count", [None, 0], ids=["null", "an older monitor's zero"])
+def test_an_exchange_that_has_not_answered_is_not_flat(
+    hlposmon: Commands, monitor: Monitor, count: int | None
+):
+    unknown = {"positions": count, "verdicts": {}, "unrealized_pnl": None, "stated": False}
     monitor.says("positions/health", {**HEALTH, **unknown, "status": "degraded", "reasons": ["no fills yet"]})
     result = hlposmon.run("health")
 
     assert result.stdout.startswith("HLPOSMON WARNING - positions unknown: no fills yet | ")
     assert " positions=U;;;0 " in result.stdout
+
+
+def test_a_flat_coin_in_doubt_is_told_beside_the_positions_so_that_the_counts_add_up(
+    hlposmon: Commands, monitor: Monitor
+):
+    counts = {"positions": 2, "flat_in_doubt": 1, "verdicts": {"proven": 2, "unproven": 1}}
+    monitor.says("positions/health", {**HEALTH, **counts, "status": "degraded", "reasons": ["a gap"]})
+    line = hlposmon.run("health").stdout
+
+    assert line.startswith(
+        "HLPOSMON WARNING - 2 positions, 1 flat in doubt, uPnL +12.34 USD, 1 unproven: a gap"
+    )

@@ -118,6 +118,25 @@ def test_an_account_without_positions_whose_equity_is_not_known_is_flat(hlposmon
     assert "positions unknown: main not stated by the exchange yet" in hlposmon.run("status").stdout
 
 
+def test_the_count_of_positions_says_what_is_flat_in_doubt_and_what_is_not_known(
+    hlposmon: Commands, monitor: Monitor
+):
+    flat = {
+        **POSITION,
+        "symbol": "SOL-USD",
+        "is_flat": True,
+        "verdict": "unproven",
+        "verdict_reason": "a gap",
+    }
+    positions = {"BTC-USD": POSITION, "SOL-USD": flat}
+    monitor.says("positions/summary", {**SUMMARY, "stated": True, "positions": positions})
+    assert "positions 1, 1 flat in doubt " in hlposmon.run("status", COLUMNS="200").stdout
+
+    unstated = {**SUMMARY, "stated": False, "active_positions": None, "total_exposure": None}
+    monitor.says("positions/summary", unstated)
+    assert "positions unknown " in hlposmon.run("status", COLUMNS="200").stdout
+
+
 @pytest.mark.parametrize("columns", [30, 40, 60, 80, 120])
 def test_what_an_account_has_is_shown_however_narrow_it_is(
     hlposmon: Commands, monitor: Monitor, columns: int
@@ -241,6 +260,16 @@ def test_workers_are_a_table_or_json(hlposmon: Commands, monitor: Monitor):
         "silent for 9 s more: the venue said it was too much"
     )
     assert answer == json.loads(hlposmon.run("workers", "--json").stdout)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [(0, "0"), (78, "78"), (-9, "-9 (SIGKILL)"), (-6, "-6 (SIGABRT)"), (-45, "-45")]
+)
+def test_the_signal_that_ended_a_process_is_named(hlposmon: Commands, monitor: Monitor, code: int, said: str):
+    monitor.says("workers", {"workers": [{"name": "fill", "last_exit": code}]})
+    row = hlposmon.run("workers").stdout.splitlines()[1]
+
+    assert row.endswith(f"  {said}")
 
 
 def test_wait_ends_when_the_monitor_is_ready(hlposmon: Commands, monitor: Monitor):

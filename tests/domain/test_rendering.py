@@ -38,10 +38,10 @@ def test_totals_add_up_flat_positions_too():
     assert Sums().shown()["total_pnl"] == "0.00"
 
 
-def test_sums_over_an_account_that_is_not_stated_yet_are_unknown_and_not_zero():
+def test_count_and_sums_over_an_account_that_is_not_stated_yet_are_unknown_and_not_zero():
     totals = Sums([FLAT]).shown(is_stated=False)
 
-    assert totals == {name: 0 if name == "active_positions" else None for name in totals}
+    assert totals == dict.fromkeys(Sums([FLAT]).shown())
 
 
 def test_while_a_position_has_no_mark_the_sums_that_need_one_are_unknown_and_not_zero():

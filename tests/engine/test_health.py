@@ -119,6 +119,15 @@ def test_a_position_that_the_snapshot_cannot_show_as_it_is_degrades():
     assert (health.status, health.reasons) == ("degraded", (Reason(ReasonCode.SNAPSHOT, text, "main"),))
 
 
+def test_a_socket_that_cannot_be_reached_and_a_reload_that_failed_degrade_and_leave_it_ready():
+    health = _assess(socket_failure="/run/s is in use", reload_failure="bad key")
+    assert (health.status, health.ready) == ("degraded", True)
+    assert health.reasons == (
+        Reason(ReasonCode.SOCKET, "the socket cannot be reached: /run/s is in use"),
+        Reason(ReasonCode.RELOAD, "not reloaded, the configuration before is in force: bad key"),
+    )
+
+
 def test_restarts_and_flapping_degrade():
     assert _assess(workers_down=["fill"]).reasons == (Reason(ReasonCode.NOT_UP, "fill is not up"),)
     assert _assess(flapping=["price"]).status == "degraded"

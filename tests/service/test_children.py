@@ -10,6 +10,8 @@ import pytest
 
 from hlposmon.config import Account, Flags, Settings, load
 from hlposmon.config.settings import AuditSettings, PriceSettings, ReconcileSettings, StreamSettings
+from hlposmon.errors import ConfigError
+from hlposmon.ipc.mailbox import Newest
 from hlposmon.service.composition import Composition
 from hlposmon.service.places import open_places
 from hlposmon.supervision.child import ChildSpec
@@ -64,3 +66,24 @@ def test_a_reload_gives_something_else_only_to_those_that_use_it(
 
     assert set(before) == {*WORKERS, "history"}
     assert {name for name in after if after[name] != before.get(name)} == concerned
+
+
+def test_a_reload_that_fails_is_told_to_each_tracker_and_to_systemd_until_one_succeeds(settings: Settings):
+    def broken() -> Settings:
+        raise ConfigError(["hlposmon.toml: prices.interval_s: a number is wanted", "and another"])
+
+    with ExitStack() as stack:
+        places = open_places(stack, settings, simulated=False)
+        here = stack.enter_context(closing(Composition(places, None, settings)))
+        [tracker] = [spec for spec in here.specs() if spec.name == "tracker"]
+        told = tracker.args[1]
+        assert isinstance(told, Newest)
+        with pytest.raises(ConfigError):
+            here.reload_from(broken)
+        said = "hlposmon.toml: prices.interval_s: a number is wanted; and another"
+        assert told.get() == said
+        assert here.status_text().endswith(f"; not reloaded: {said}")
+
+        here.reload_from(lambda: settings)
+        assert told.get() is None
+        assert "not reloaded" not in here.status_text()

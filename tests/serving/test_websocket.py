@@ -220,6 +220,16 @@ def test_a_handshake_that_is_none_is_refused(host: Hosts, headers: list[str], st
     assert here.app.session.events == []
 
 
+def test_a_client_of_another_websocket_version_is_told_which_one_is_spoken(host: Hosts) -> None:
+    asked = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 8"]
+    answer = host().client().get("/ws", *asked).until_ended()
+    head, _, body = answer.partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 426")
+    assert b"sec-websocket-version: 13" in head.lower().split(b"\r\n")
+    assert b"version 13 is spoken here" in body and b"not 8" in body
+
+
 def test_a_websocket_asked_for_by_plain_http_is_426(host: Hosts) -> None:
     assert host().client().get("/ws").until_ended().startswith(b"HTTP/1.1 426")
 

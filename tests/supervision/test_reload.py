@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from supervision_stage import Manager, Script, Stage, lines
 
 from hlposmon.errors import ConfigError
 from hlposmon.supervision.child import ChildSpec
+from hlposmon.supervision.supervisor import SERVICE_STATUS_EVERY_S
 
 
 def hang_up() -> None:
@@ -226,6 +228,32 @@ def test_systemd_hears_that_a_reload_begins_and_when_everything_is_up_again(
         assert "READY=1" not in manager.all_heard[-1:]
         yield from stage.until(lambda: "READY=1" in manager.heard())
         assert stage.states() == {"a": "up"}
+
+    assert stage.run(script) == 0
+    manager.close()
+
+
+def test_systemd_hears_at_once_what_came_of_a_reload_and_that_it_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    manager = Manager(str(tmp_path / "notify"))
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.address)
+    said = ["well"]
+
+    def refuse() -> None:
+        said.append("not reloaded: bad")
+        raise ConfigError(["bad"])
+
+    stage = Stage(ChildSpec("a", work), on_reload=refuse, status_text=lambda: said[-1])
+
+    def script(stage: Stage) -> Script:
+        yield from stage.until(lambda: "STATUS=well" in manager.heard())
+        at_s = time.monotonic()
+        hang_up()
+        yield from stage.until(lambda: "STATUS=not reloaded: bad" in manager.heard())
+        assert time.monotonic() - at_s < SERVICE_STATUS_EVERY_S
+        kinds = [word.partition("=")[0] for word in manager.all_heard]
+        assert kinds[-3:] == ["RELOADING", "READY", "STATUS"]
 
     assert stage.run(script) == 0
     manager.close()

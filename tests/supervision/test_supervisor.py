@@ -153,6 +153,19 @@ def deaths(caplog: pytest.LogCaptureFixture) -> list[tuple[float, float]]:
     return [(record.created, vars(record)["fields"]["again_in_s"]) for record in said]
 
 
+def test_the_log_names_the_signal_that_ended_a_child(caplog: pytest.LogCaptureFixture):
+    stage = Stage(ChildSpec("a", work))
+
+    def script(stage: Stage) -> Script:
+        yield from stage.all_up()
+        os.kill(stage.row("a").pid or 0, signal.SIGKILL)
+        yield from stage.until(lambda: stage.row("a").last_exit is not None)
+
+    assert stage.run(script) == 0
+    [died] = [vars(record)["fields"] for record in caplog.records if record.getMessage() == "child died"]
+    assert (died["code"], died["signal"]) == (-9, "SIGKILL")
+
+
 def test_restarts_wait_longer_and_longer(caplog: pytest.LogCaptureFixture):
     stage = Stage(ChildSpec("a", crash), patience=UNTIRING | {"backoff_s": 0.1, "backoff_max_s": 10.0})
 

@@ -156,5 +156,30 @@ def test_an_account_that_is_added_makes_no_position_of_the_others_unproven():
         assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
 
 
+def test_a_broken_file_is_a_reason_until_a_good_reload_also_for_a_new_tracker():
+    with world() as here:
+        here.open_exchange("--pace", "0")
+        here.start(config="[reconcile]\ninterval_s = 60.0\n")
+        assert here.monitor is not None
+
+        (here.folder / "hlposmon.toml").write_text('[prices]\ninterval_s = "often"\n')
+        here.monitor.send_signal(signal.SIGHUP)
+        [reason] = until("a reason", lambda: _reasons(here, "reload"))
+        assert "interval_s" in reason and "the configuration before is in force" in reason
+        assert "interval_s" in here.run("status").stdout
+        assert here.run("health").returncode == 1
+        first = here.pids("tracker")
+        os.kill(first[0], signal.SIGKILL)
+        until("another tracker is up", lambda: here.pids("tracker") not in ([], first))
+        assert until("it knows", lambda: _reasons(here, "reload")) == [reason]
+
+        _reload(here, "[reconcile]\ninterval_s = 60.0\n")
+        until("no reason", lambda: not _reasons(here, "reload"))
+
+
+def _reasons(here: World, code: str) -> list[str]:
+    return [one["text"] for one in here.api.health()["details"] if one["code"] == code]
+
+
 def _made(here: World) -> int:
     return int(here.control.state()["accounts"][here.accounts[0]]["fills"])

@@ -33,7 +33,7 @@ from hlposmon.domain.reports import (
     Statement,
     Welcome,
 )
-from hlposmon.ipc.listeners import open_door
+from hlposmon.ipc.listeners import file_of, open_door
 from hlposmon.ipc.queue import Queue, listen
 from hlposmon.supervision.heartbeat import Board
 from hlposmon.supervision.loop import Pulse
@@ -65,6 +65,7 @@ class Desk:
         self.settings: Settings = load(flags, environ)
         self.api = Api(self.settings.paths.socket, timeout_s=10)
         self.next_settings = self.settings
+        self.reload_failure: str | None = None
         self.now_ms = 1_790_000_000_000
         self._tids = 0
 
@@ -80,8 +81,14 @@ class Desk:
             self.settings,
             queue=queue,
             sockets=[door],
+            files={
+                path: file
+                for path in (self.settings.paths.socket, self.folder / "q")
+                if (file := file_of(path))
+            },
             board=list,
             reload=lambda: self.next_settings,
+            reload_failure=lambda: self.reload_failure,
             usage=dict,
             spent=lambda name: None,
         )

@@ -3,8 +3,10 @@
 The cost of a fill must not depend on how many accounts and positions there are, and its way must stay short.
 """
 
+import re
 import selectors
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,11 +21,14 @@ from hlposmon.domain.rendering import Renderer
 from hlposmon.engine.effects import Effect
 from hlposmon.ipc.queue import Queue, listen
 from hlposmon.metrics.measures import Counts
+from hlposmon.supervision.loop import Pulse
 from hlposmon.tracker.lifecycle import Lifecycle
 from hlposmon.tracker.outputs import Outputs
 from hlposmon.tracker.snapshot_output import SnapshotOutput
 from hlposmon.tracker.worker_queues import WorkerQueues
+from tests.docs.pages import ROOT
 from tests.engine.language import Bench
+from tests.tracker.desk import desk, until
 
 PACKAGE = Path(sys.modules["hlposmon"].__file__ or "").parent
 
@@ -134,14 +139,53 @@ def test_a_fill_costs_the_same_with_one_position_and_with_thousands(shell):
     assert of_many <= 1.5 * cost
 
 
-def test_a_fill_enters_few_files_of_the_tracker_and_the_engine(shell):
-    one = shell(1, 1)
-    a_fill(one, "1")
-    calls = a_fill(one, "2")
-    entered = sorted(name for name in calls if name.startswith(("tracker/", "engine/")))
+def turn_of_a_fill() -> Counter[str]:
+    """Calls by file in the whole turn of a running tracker with a client, from the datagram in its queue to
+    what was sent. Of several fills the turn with the fewest: no tick was due in it, and nobody else spoke."""
+    turns: list[Counter[str]] = []
 
-    assert {"engine/engine.py", "tracker/outputs.py"} <= set(entered)
-    assert len(entered) <= 15, entered
+    def count(frame, event, _arg):
+        if event != "call" or not frame.f_code.co_filename.startswith(str(PACKAGE)):
+            return
+        if frame.f_code is Pulse.beat.__code__:  # each turn of the loop begins with it
+            turns.append(Counter())
+        if turns:
+            turns[-1][Path(frame.f_code.co_filename).relative_to(PACKAGE).as_posix()] += 1
+
+    with desk() as here:
+        threading.setprofile(count)  # of threads that begin from here on: the tracker's
+        with here.running():
+            threading.setprofile(None)
+            worker = here.join()
+            worker.is_live()
+            worker.says(here.statement("1"), here.marks("50000"))
+            until("proven", lambda: (row := here.position()) and row["verdict"] == "proven")
+            with here.api.stream(events=["fill"]) as stream:
+                next(stream)
+                for number in range(1, 9):
+                    worker.says(here.fills(here.fill("buy", "1", str(number))))
+                    while next(stream).get("event_type") != "fill":
+                        pass
+    fills = [
+        turn for turn in turns if {"ipc/codec.py", "domain/ledger.py", "api/publisher.py"} <= turn.keys()
+    ]
+    assert fills, "the fills were taken in turns that were seen"
+    return min(fills, key=Counter.total)
+
+
+def way_of_a_fill() -> set[str]:
+    """The files that docs/architecture.md names in the table of a fill's turn."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    table = page.split("| in the tracker's turn |", 1)[1].split("\n\n", 1)[0]
+    return {f"{name}.py" for name in re.findall(r"`([a-z_]+(?:/[a-z_]+)?)`", table)}
+
+
+def test_a_fills_turn_enters_the_files_that_the_page_names_and_calls_little():
+    turn = turn_of_a_fill()
+
+    assert set(turn) == way_of_a_fill()
+    assert len(turn) <= 45
+    assert turn.total() <= 320, turn
 
 
 def test_an_idle_tick_looks_at_no_position(shell):

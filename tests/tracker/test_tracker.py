@@ -1,6 +1,7 @@
 """The tracker, with real sockets and files: what it is told, what it says, keeps and asks for."""
 
 import json
+import re
 import shutil
 import socket
 import threading
@@ -657,6 +658,22 @@ def test_an_open_gap_survives_a_restart():
             assert _welcomed_ms(here.join()) == gap["since_ms"] <= gapped.time_ms, since
 
 
+def test_a_tracker_that_begins_again_knows_how_old_the_last_fill_is():
+    with desk() as here:
+        here.now_ms = int(time.time() * 1000) - 61_000
+        with here.running():
+            assert "no fills yet" in " ".join(here.api.health()["reasons"])
+            worker = _proven(here)
+            worker.says(here.fills(here.fill("buy", "1", "1")))
+            until("taken", lambda: (row := here.position()) and row["size"] == "2")
+        with here.running():
+            health = here.api.health()
+    said = re.search(r"no feed of fills was heard yet, the last fill is (\d+) s old", health["late"]["fills"])
+
+    assert said is not None and 50 <= int(said[1]) < 90
+    assert health["ages_s"]["fills"] is None, "no feed was heard: what rests on it is not fresh"
+
+
 def test_a_flat_coin_in_doubt_is_listed_and_the_account_is_not_proven():
     with desk() as here, here.running():
         worker = _proven(here)
@@ -666,6 +683,18 @@ def test_a_flat_coin_in_doubt_is_listed_and_the_account_is_not_proven():
         health = here.api.health()
         assert (health["status"], health["ready"]) == ("degraded", False)
         assert here.api.summary()["accounts"]["main"]["verdict"] == "unproven"
+        counts = health["positions"], health["flat_in_doubt"]
+        assert (counts, sum(health["verdicts"].values())) == ((1, 1), 2)
+
+
+def test_before_the_first_statement_no_count_of_positions_is_known():
+    with desk() as here, here.running():
+        here.join()
+        summary, health = here.api.summary(), here.api.health()
+
+    assert summary["stated"] is health["stated"] is False
+    counts = (summary["active_positions"], summary["accounts"]["main"]["active_positions"])
+    assert (*counts, health["positions"], health["flat_in_doubt"]) == (None,) * 4
 
 
 def test_margin_and_liquidation_price_are_of_the_stated_size_only():

@@ -66,6 +66,11 @@ def position_count(health: dict[str, Any]) -> int | None:
     return count if health.get("stated", True) or count else None
 
 
+def flat_in_doubt(health: dict[str, Any]) -> int:
+    """How many coins are listed without a position, as their flatness is in doubt."""
+    return int(health.get("flat_in_doubt") or 0)
+
+
 def _if_stated(answer: dict[str, Any], value: Any) -> Any:
     return value if answer.get("stated", True) or value else None
 

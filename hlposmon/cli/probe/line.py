@@ -5,7 +5,7 @@ https://www.monitoring-plugins.org/doc/guidelines.html
 
 from __future__ import annotations
 
-from hlposmon.cli.probe.figures import AGES, FIGURES, position_count
+from hlposmon.cli.probe.figures import AGES, FIGURES, flat_in_doubt, position_count
 from hlposmon.cli.probe.verdict import WORDS
 
 TYPE_CHECKING = False  # typing's, without typing
@@ -31,6 +31,8 @@ def plugin_line(health: dict[str, Any], verdict: Verdict, thresholds: Thresholds
         parts.append("positions unknown")  # an exchange that has not answered is not flat
     else:
         parts.append(f"{count} position{'' if count == 1 else 's'}")
+        # Each of them has a verdict, too: without them the counts of verdicts would not add up.
+        parts += [f"{flats} flat in doubt"] if (flats := flat_in_doubt(health)) else []
         parts += _profit(health.get("unrealized_pnl"))
     parts += _verdicts(health.get("verdicts") or {})
     text = ", ".join(parts) + _reasons(verdict.reasons)

@@ -184,6 +184,7 @@ class HyperliquidClient:
         return payloads.role(self._ask(_HEAVY, "userRole", user=account.address))
 
     def close(self) -> None:
+        """Let go of the connections that were kept open."""
         self._requests.close()
 
     def _ask(
