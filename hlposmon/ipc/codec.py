@@ -52,7 +52,8 @@ def encode(report: Report | Ask) -> bytes:
     match report:
         case Fills():
             rows = [_fill_row(fill) for fill in report.fills]
-            return dumps(["fills", report.account, report.source, rows, report.heard_s])
+            end = () if report.from_ms is None else (report.from_ms,)
+            return dumps(["fills", report.account, report.source, rows, report.heard_s, *end])
         case Marks():
             prices = {key: str(price) for key, price in report.prices.items()}
             return dumps(["marks", report.heard_s, prices, report.missing])
@@ -253,8 +254,8 @@ def _maybe(text: str | None) -> Decimal | None:
 
 
 _READERS: dict[str, Callable[..., Report | Ask]] = {
-    "fills": lambda account, source, rows, heard_s: Fills(
-        account, source, tuple(map(_fill_of, rows)), heard_s
+    "fills": lambda account, source, rows, heard_s, from_ms=None: Fills(
+        account, source, tuple(map(_fill_of, rows)), heard_s, from_ms=from_ms
     ),
     "marks": lambda heard_s, prices, missing: Marks(_prices_of(prices), heard_s, tuple(missing)),
     "statement": _statement_of,
