@@ -140,6 +140,11 @@ class Line:
             self.keep_details(stated, statement.asked_s)
         return True
 
+    def expect_agreement(self) -> None:
+        """The next statement is the first since a feed came up: it confirms what it agrees with, and a push
+        that differs is doubted at once. It may be ahead of fills under way, but nothing else vouches for us."""
+        self.arrivals_at_push = self.ledger.arrivals
+
     def reconcile(
         self,
         stated: StatedPosition | None,

@@ -146,7 +146,7 @@ class Scope:
         """
         if not self.takes(statement):
             return []
-        first, newest = not self.stated, self._is_newest(statement)
+        first, newest, is_confirmed = not self.stated, self._is_newest(statement), self.is_confirmed
         stated = {position.key: position for position in statement.positions}
         changes: list[Change] = []
         keys = {
@@ -157,6 +157,8 @@ class Scope:
         for key in sorted(keys.union(stated.keys() - self.lines.keys(), statement.unread)):
             line = self._line(key)
             before = line.basis
+            if not is_confirmed:
+                line.expect_agreement()
             line.unread = statement.unread.get(key)
             if line.unread is None:
                 row = stated.get(key)
@@ -206,6 +208,12 @@ class Scope:
     def is_live(self) -> bool:
         """Whether at least one feed of fills is up."""
         return any(feed.live for feed in self.feeds.values())
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the venue has stated the scope since a feed of fills last came up."""
+        asked_s = self.statement.asked_s if self.statement else None
+        return asked_s is not None and self.live_since_s is not None and asked_s >= self.live_since_s
 
     def note_feed(self, state: FeedState) -> None:
         """A feed of fills came up or went down. One live feed of several is enough."""
@@ -306,9 +314,7 @@ class Scope:
             down = (
                 f"the feed of fills is down: {reasons[-1]}" if reasons else "the feed of fills is not up yet"
             )
-        asked_s = self.statement.asked_s if self.statement else None
-        confirmed = asked_s is not None and self.live_since_s is not None and asked_s >= self.live_since_s
-        return Evidence(stated=self.stated, confirmed=confirmed, feed_down=down, open=False)
+        return Evidence(stated=self.stated, confirmed=self.is_confirmed, feed_down=down, open=False)
 
     def _note_change(self, key: str, line: Line) -> None:
         """A report has changed this line: it is to be judged, and what sums up all lines is kept true."""
