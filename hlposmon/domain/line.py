@@ -141,8 +141,8 @@ class Line:
         return True
 
     def expect_agreement(self) -> None:
-        """The next statement is the first since a feed came up: it confirms what it agrees with, and a push
-        that differs is doubted at once. It may be ahead of fills under way, but nothing else vouches for us."""
+        """The next statement is the first since a feed came up, and confirms only what it agrees with: a push
+        that differs is doubted at once, though it may be ahead of fills under way."""
         self.arrivals_at_push = self.ledger.arrivals
 
     def reconcile(
