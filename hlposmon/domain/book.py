@@ -85,6 +85,13 @@ class Book:
         scope = self._find(fills.account, fills.scope)
         return [] if scope is None else self._marked(scope, scope.take(fills))
 
+    def fetched(self, account: str, from_ms: int, scope: str = FIRST_SCOPE) -> None:
+        """All fills of an account from then on were fetched: of such a fetch nothing is under way."""
+        of = self._find(account, scope)
+        if of is not None:
+            of.note_fetched(from_ms)
+            self._marked(of, [])
+
     def mark(self, marks: Marks) -> list[tuple[str, str]]:
         """Take mark prices; the (account, key) of the open positions whose price moved."""
         return self._prices.mark(marks)
@@ -240,7 +247,7 @@ class Book:
 
     def unsure(self, scope: str = FIRST_SCOPE) -> dict[str, dict[str, int]]:
         """By account, the keys ("" for all) whose fills are not known to be whole, and since when."""
-        return {name: of.unsure | of.gaps for name, of in self._of_name(scope)}
+        return {name: of.unsure | of.missing for name, of in self._of_name(scope)}
 
     def has_gap(self, name: str, scope: str = FIRST_SCOPE) -> bool:
         """Whether fills wait behind one that is missing."""

@@ -124,9 +124,20 @@ class Ledger:
         # The start positions of the fills that were applied are the sizes that the ledger has had.
         return self._seen.began_from(size, since_ms, until_ms)
 
+    @property
+    def waiting_until_ms(self) -> int:
+        """The time of the newest fill that waits; 0 when none does."""
+        return max((fill.time_ms for fill in self.waiting), default=0)
+
     def waiting_lead_through(self, size: Decimal) -> bool:
-        """Whether the fills that wait behind a gap lead through `size`."""
-        return any(size in sizes_along(part, part[0].start_position) for part in segments(self.waiting))
+        """Whether fills that wait behind the last one that was applied lead through `size`.
+
+        What waits with a place before it tells of former sizes only. Example: 1 -> 2 of :09 is applied, and
+        2 -> 1 of :08 comes late and waits, as it does not fit in. The size is 2; 1 was before.
+        """
+        since_ms = self._last[1]
+        behind = [fill for fill in self.waiting if fill.time_ms >= since_ms]
+        return any(size in sizes_along(part, part[0].start_position) for part in segments(behind))
 
     # ----------------------------------------------------------------- starts
 
@@ -169,19 +180,18 @@ class Ledger:
         adopted = Adopted(self.account, self.key, reason, before, self.position, time_ms)
         if reason is Reason.ENTRY or reason is Reason.STATED:
             return [adopted]
+        holds_ms = 0 if reason is Reason.START else self._holds_ms
         self.has_base = True
         self.base_ms = time_ms
-        self._base = Base(theirs, time_ms, reason)
+        self._base = Base(theirs, time_ms, reason, holds_ms=holds_ms)
         self._included = []
         self.gap, self._missing = None, 0
         if reason is Reason.START:
             self._forget_before(time_ms - STATEMENT_BLUR_MS)
             return ([adopted] if theirs else []) + self._apply_waiting(self.waiting)
-        # Fills that fit nowhere before others that were applied are in the venue's figures, if anywhere.
-        late = [fill for fill in self.waiting if self.applied and fill.time_ms <= self.known_ms]
         self._replaced_size = before.size
         self.applied.clear()
-        counted = self._count_included([*unreported, *late])
+        counted = self._count_included(unreported)
         return [adopted, *counted, *self._apply_waiting(self.waiting)]
 
     def _start_before_live_fills(self, theirs: Decimal, entry: Decimal | None, time_ms: int) -> list[Change]:
@@ -231,7 +241,7 @@ class Ledger:
             if any(fill.time_ms > base.time_ms for fill in self.waiting):
                 return []
             return self._count_included(self.waiting) + self._update_gap()
-        contained = base.contained(self._included, self.waiting, lead_ms=STATEMENT_BLUR_MS)
+        contained = base.contained(self._included, self.waiting, lead_ms=STATEMENT_BLUR_MS, is_settled=True)
         inside = {fill.identity for fill in contained}
         if self.applied or any(fill.identity not in inside for fill in self.waiting):
             return []
@@ -258,8 +268,8 @@ class Ledger:
 
     # ------------------------------------------------------------------ fills
 
-    def take_next(self, fill: Fill, *, live: bool = False) -> Filled | None:
-        """Apply one fill if it is plainly the next: nothing waits, and it chains on behind the last one.
+    def take_next(self, fill: Fill) -> Filled | None:
+        """Apply one live fill if it is plainly the next: nothing waits, and it chains on behind the last one.
 
         So most fills are, and for these it does what `take` does, at a cost that no memory of others adds to.
         None for any other; nothing has changed then.
@@ -269,7 +279,7 @@ class Ledger:
         time_ms = fill.time_ms
         if fill.start_position != self.position.size or time_ms < self.applied[-1].fill.time_ms:
             return None
-        if live and self._is_first and (self._live_since_ms is None or time_ms < self._live_since_ms):
+        if self._is_first and (self._live_since_ms is None or time_ms < self._live_since_ms):
             return None
         identity = fill.identity
         if identity in self._seen or time_ms < self._floor_ms:
@@ -343,6 +353,13 @@ class Ledger:
         if self.applied and self.applied[0].fill.time_ms <= from_ms:
             return []
         return [fill for fill in self._included if fill.time_ms >= from_ms]
+
+    @property
+    def _holds_ms(self) -> int:
+        """Up to when all fills are in the size, or a drift has taken them for that."""
+        if self.applied:
+            return self.applied[-1].fill.time_ms
+        return self._base.holds_ms if self._base is not None else 0
 
     @property
     def _start_ms(self) -> int:

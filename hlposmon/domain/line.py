@@ -43,6 +43,8 @@ class Line:
     # From when fills are wanted, since the venue's entry price is another; and when it last was ours.
     entry_since_ms: int | None = None
     entry_agreed_ms: int | None = None
+    # The time of the first fill that changed it of a fetch that has not ended: what follows is under way.
+    fetched_since_ms: int | None = None
     drift: str | None = None
     # Why the venue's last row of it could not be read: what it states now is not known.
     unread: str | None = None
@@ -137,6 +139,11 @@ class Line:
         if newest:
             self.keep_details(stated, statement.asked_s)
         return True
+
+    def expect_agreement(self) -> None:
+        """The next statement is the first since a feed came up, and confirms only what it agrees with: a push
+        that differs is doubted at once, though it may be ahead of fills under way."""
+        self.arrivals_at_push = self.ledger.arrivals
 
     def reconcile(
         self,
@@ -260,14 +267,28 @@ class Line:
         ):
             self.mark, self.marked_s = stated.mark_price, asked_s
 
-    def take_next(self, fill: Fill, *, live: bool) -> Filled | None:
-        """Apply a fill that is plainly the next one, and that explains nothing; None for any other."""
+    def take_next(self, fill: Fill) -> Filled | None:
+        """Apply a live fill that is plainly the next one, and that explains nothing; None for any other."""
         if self.suspicion is not None or self.hint is not None:
             return None
-        filled = self.ledger.take_next(fill, live=live)
+        filled = self.ledger.take_next(fill)
         if filled is not None:
             self.last_fill_ms = fill.time_ms
         return filled
+
+    def note_part(self, changes: Sequence[Change]) -> None:
+        """Note what fills changed that were fetched, more of the same fetch being under way."""
+        times = [change.fill.time_ms for change in changes if isinstance(change, Filled) and change.effect]
+        if times:
+            known_ms = self.fetched_since_ms
+            self.fetched_since_ms = min(times if known_ms is None else [known_ms, *times])
+
+    def note_fetched(self, from_ms: int) -> bool:
+        """All fills from then on were handed on; whether that ends a doubt."""
+        if self.fetched_since_ms is None or self.fetched_since_ms < from_ms:
+            return False
+        self.fetched_since_ms = None
+        return True
 
     def note_fills(self) -> None:
         """See whether fills that were taken explain what a statement said."""
@@ -300,6 +321,7 @@ class Line:
             self.ledger.gap is not None
             or self.suspicion is not None
             or self.entry_since_ms is not None
+            or self.fetched_since_ms is not None
             or self.unread is not None
             or self.disputed is not None
         )
@@ -307,14 +329,22 @@ class Line:
     @property
     def wanted_ms(self) -> int | None:
         """From when on fills are wanted that may end what is in doubt; None when none are."""
-        gap, suspicion, wanted = self.ledger.gap, self.suspicion, []
-        if gap is not None:
-            wanted.append(gap.since_ms)
+        missing_ms, suspicion, wanted = self.missing_ms, self.suspicion, []
+        if missing_ms is not None:
+            wanted.append(missing_ms)
         if suspicion is not None:
             wanted.append(suspicion.since_ms)
         if self.entry_since_ms is not None:
             wanted.append(self.entry_since_ms)
         return min(wanted, default=None)
+
+    @property
+    def missing_ms(self) -> int | None:
+        """Since when a fill is missing, or may be as a fetch has not ended; None when none is."""
+        gap, fetched_ms = self.ledger.gap, self.fetched_since_ms
+        if gap is None or fetched_ms is None:
+            return fetched_ms if gap is None else gap.since_ms
+        return min(gap.since_ms, fetched_ms)
 
     def judge(self, evidence: Evidence, freshness: Freshness) -> VerdictChanged | None:
         """Judge it by what holds for its scope, `evidence`, and what is known of itself."""
@@ -345,6 +375,8 @@ class Line:
             doubt = f"the venue states {seen.theirs:f}, the book has {seen.ours:f}; asking again"
         elif self.entry_since_ms is not None:
             doubt = "the venue states another entry price: fills are asked for that the book may lack"
+        elif self.fetched_since_ms is not None:
+            doubt = "fills of it are being fetched, and more are to come"
         elif self.unread is not None:
             doubt = f"the venue's row of it could not be read: {self.unread}"
         elif self.disputed is not None:

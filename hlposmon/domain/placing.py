@@ -13,7 +13,13 @@ Example. A first statement of 10:00:05 says 2; of the fills near it we have
 The size is 2 after the fills of :03, :06 and :09. A statement's contents are no newer than its time, so it
 stands after :03 and lags a second behind: :03 is included, and :04 and all later are applied to it. Where a
 lead is allowed, as no other place explains what we have, the one of :06 is as near, and of equals the latest
-counts. Where the chain never has the stated size, the times alone decide.
+counts.
+
+Where the chain never has the stated size, fills are missing between the two, and which of them is older is
+not known: a statement's contents may be some seconds older than its time. Only what is older than these
+seconds is in it. Example: a first statement of :05 says 0, and of the fills the venue lists but -2 -> -3 of
+:04, as those before it are listed no more. The statement may be of :02, and the size be -3 now: the fill is
+not history but waits behind a gap, unproven, until it is sure to be older than a later statement.
 """
 
 from collections.abc import Sequence, Set
@@ -35,27 +41,35 @@ class Base:
     `reason` is START or DRIFT for a statement. None is for a position that this book had itself before
     a restart: it holds all that came up to `time_ms` but what was lost then, and nothing after.
     `is_exact`: it is the size before the first fill of `time_ms`, by that fill and by no statement.
+    `holds_ms`: it holds all up to then, whatever their sizes. A drift ends a chain that was known up to a
+    time, and what comes late from before that time is no news to the size that was adopted. Example: we had
+    fills up to :10, of which others between them were missing, and adopt 2 at :14. A fill 2 -> 3 of :08 comes
+    then: it happens to fit, and is counted and not applied.
     """
 
     size: Decimal
     time_ms: int
     reason: Reason | None
     is_exact: bool = False
+    holds_ms: int = 0
 
     @property
     def edge_ms(self) -> int:
         """Fills after this are not in the base, whatever their size."""
         if self.is_exact:
             return self.time_ms - 1
-        return self.time_ms + (STATEMENT_BLUR_MS if self.reason is not None else 0)
+        return max(self.holds_ms, self.time_ms + (STATEMENT_BLUR_MS if self.reason is not None else 0))
 
     def near(self, fill: Fill) -> bool:
         """Whether a statement made now may be as old as this fill."""
         return fill.time_ms >= self.time_ms - STATEMENT_BLUR_MS
 
-    def contained(self, held: Sequence[Fill], fills: Sequence[Fill], *, lead_ms: int = 0) -> list[Fill]:
+    def contained(
+        self, held: Sequence[Fill], fills: Sequence[Fill], *, lead_ms: int = 0, is_settled: bool = False
+    ) -> list[Fill]:
         """Those of the fills, and of those thought to be held so far, that the base holds already, if
-        its contents are no newer than its time and `lead_ms`.
+        its contents are no newer than its time and `lead_ms`. `is_settled`: a statement that is surely newer
+        than all of them has said the same size.
 
         What a first statement holds is history from before our time, and is taken back when more fills
         show that it was placed wrongly. A drift's is booked for good: what is not certain stays outside.
@@ -64,10 +78,11 @@ class Base:
             return [fill for fill in (*held, *fills) if fill.time_ms < self.time_ms]
         if self.reason is None:
             return self._round_trips([*held, *fills])
-        parts = segments([*held, *fills])
-        by_time_ms = self.time_ms if self.reason is Reason.START else self.time_ms - STATEMENT_BLUR_MS
+        of_old = [fill for fill in (*held, *fills) if fill.time_ms <= self.holds_ms]
+        parts = segments([fill for fill in (*held, *fills) if fill.time_ms > self.holds_ms])
+        by_time_ms = self.time_ms - (0 if is_settled else STATEMENT_BLUR_MS)
         before = {fill.identity for fill in held}
-        return _before_it(parts, self, before, lead_ms, by_time_ms)
+        return of_old + _before_it(parts, self, before, lead_ms, by_time_ms)
 
     def _round_trips(self, fills: list[Fill]) -> list[Fill]:
         """The chain is whole without them: fills are in it if they lead back to where they began. But those

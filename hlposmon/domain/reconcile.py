@@ -110,10 +110,13 @@ def _is_fetched(statement: Statement, suspicion: Suspicion, lost: Sequence[Unlis
 
 
 def _is_before(ledger: Ledger, theirs: Decimal, statement_ms: int) -> bool:
-    """Whether a statement is older than a gap. Fills go on behind one that no fill can close, and other
-    statements are of a size that they lead through, or will when all have come; or it is ours still."""
-    if theirs == ledger.position.size or ledger.waiting_lead_through(theirs):
+    """Whether a statement may be older than a gap. Fills go on behind one that no fill can close, and other
+    statements are of a size that they lead through, or will when all have come. Of our own size it says
+    nothing of fills that are newer than what it may hold: it may be older than them, and than the gap."""
+    if ledger.waiting_lead_through(theirs):
         return False
+    if theirs == ledger.position.size:
+        return ledger.waiting_until_ms > statement_ms - LAG_MS
     return _had(ledger, theirs, statement_ms)
 
 

@@ -15,7 +15,7 @@ from hlposmon.domain.ledger import Ledger
 from hlposmon.domain.line import Line
 from hlposmon.domain.position import Effect, Position
 from hlposmon.domain.prices import Prices
-from hlposmon.domain.reports import FeedState, Fills, Funding, Happened, Statement, Unlisted
+from hlposmon.domain.reports import FeedState, Fill, Fills, Funding, Happened, Statement, Unlisted
 from hlposmon.domain.verdict import UNHEARD, Evidence, Freshness, Verdict, judge
 from hlposmon.domain.views import Memory, ScopeView, View
 
@@ -65,9 +65,23 @@ class Scope:
     # ------------------------------------------------------------------ fills
 
     def take(self, fills: Fills) -> list[Change]:
-        """Take fills in any order, with any repetition."""
+        """Take fills in any order, with any repetition.
+
+        Of what is fetched each part is applied as it comes, and a part is not the truth: half of a round
+        trip that no feed brought would be a size that the venue no longer has, while the other half is on its
+        way. So what a part has changed is in doubt until the fetch has ended. Example: flat, and said to be
+        so by a statement of :60; the look at the fills brings
+
+            :61.0  part 1   0 -> 2 of :30         size 2, unproven: it is wanted since :30
+            :61.1  part 2   2 -> 0 of :31         size 0, unproven still: there may be a third
+            :61.1  the end  all since :20         proven again
+
+        If its worker dies in between, fills are asked for again from :30 on, and the end of that fetch ends
+        the doubt. The last part tells the end itself, so that a fetch of one part is never in doubt; nor is
+        what a part leaves as it was.
+        """
         live = fills.heard_s is not None
-        if len(fills.fills) == 1 and (filled := self._take_next(fills)) is not None:
+        if live and len(fills.fills) == 1 and (filled := self._take_next(fills.fills[0])) is not None:
             return [filled]
         by_key: dict[str, list[int]] = {}
         for index, fill in enumerate(fills.fills):
@@ -75,17 +89,27 @@ class Scope:
         changes: list[Change] = []
         for key, indexes in by_key.items():
             line = self._line(key)
-            changes += self.continuity.take(line, [fills.fills[index] for index in indexes], live=live)
+            of_line = self.continuity.take(line, [fills.fills[index] for index in indexes], live=live)
+            if not live and fills.from_ms is None:
+                line.note_part(of_line)
+            changes += of_line
             self._note_change(key, line)
+        if fills.from_ms is not None:
+            self.note_fetched(fills.from_ms)
         return changes
 
-    def _take_next(self, fills: Fills) -> Filled | None:
-        """The short way of a fill that is plainly the next one of its line; None for any other."""
-        [fill] = fills.fills
+    def note_fetched(self, from_ms: int) -> None:
+        """All fills from then on were handed on: of a fetch that began so early nothing is under way."""
+        for key, line in list(self.doubtful.items()):
+            if line.note_fetched(from_ms):
+                self._note_change(key, line)
+
+    def _take_next(self, fill: Fill) -> Filled | None:
+        """The short way of a live fill that is plainly the next one of its line; None for any other."""
         line = self.lines.get(fill.key)
         if line is None or not self.continuity.rests_on_fills:
             return None
-        filled = line.take_next(fill, live=fills.heard_s is not None)
+        filled = line.take_next(fill)
         if filled is None:
             return None
         if self.known_ms is None or fill.time_ms >= self.known_ms:
@@ -123,7 +147,7 @@ class Scope:
         """
         if not self.takes(statement):
             return []
-        first, newest = not self.stated, self._is_newest(statement)
+        first, newest, is_confirmed = not self.stated, self._is_newest(statement), self.is_confirmed
         stated = {position.key: position for position in statement.positions}
         changes: list[Change] = []
         keys = {
@@ -134,6 +158,8 @@ class Scope:
         for key in sorted(keys.union(stated.keys() - self.lines.keys(), statement.unread)):
             line = self._line(key)
             before = line.basis
+            if not is_confirmed:
+                line.expect_agreement()
             line.unread = statement.unread.get(key)
             if line.unread is None:
                 row = stated.get(key)
@@ -179,6 +205,12 @@ class Scope:
 
     # ------------------------------------------------------------------ feeds
 
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the venue has stated the scope since a feed of fills last came up."""
+        asked_s = self.statement.asked_s if self.statement else None
+        return asked_s is not None and self.live_since_s is not None and asked_s >= self.live_since_s
+
     def note_feed(self, state: FeedState) -> None:
         """A feed of fills came up or went down. One live feed of several is enough."""
         was_live, known_ms = self.is_live, self.high_water_ms
@@ -215,12 +247,18 @@ class Scope:
         return {key: gap.since_ms for key, gap in gaps if gap is not None}
 
     @property
+    def missing(self) -> dict[str, int]:
+        """As `gaps`, and the keys of which a fetch that has not ended brought fills."""
+        missing = ((key, line.missing_ms) for key, line in self.doubtful.items())
+        return {key: since_ms for key, since_ms in missing if since_ms is not None}
+
+    @property
     def high_water_ms(self) -> int | None:
         """Up to when the fills are known to be whole; None before the start."""
         if not self.stated:
             return None
         known_ms = self.base_ms if self.known_ms is None else self.known_ms
-        return min([known_ms, *self.unsure.values(), *self.gaps.values()])
+        return min([known_ms, *self.unsure.values(), *self.missing.values()])
 
     @property
     def wanted_ms(self) -> int | None:
@@ -275,9 +313,7 @@ class Scope:
             down = (
                 f"the feed of fills is down: {reasons[-1]}" if reasons else "the feed of fills is not up yet"
             )
-        asked_s = self.statement.asked_s if self.statement else None
-        confirmed = asked_s is not None and self.live_since_s is not None and asked_s >= self.live_since_s
-        return Evidence(stated=self.stated, confirmed=confirmed, feed_down=down, open=False)
+        return Evidence(stated=self.stated, confirmed=self.is_confirmed, feed_down=down, open=False)
 
     def _note_change(self, key: str, line: Line) -> None:
         """A report has changed this line: it is to be judged, and what sums up all lines is kept true."""

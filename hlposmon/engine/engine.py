@@ -302,6 +302,8 @@ class Engine:
         new = [change.fill.identity for change in changes if isinstance(change, Filled)]
         if self.feeds.has(fills.source) and self.book.has_gap(fills.account):
             new += [fill.identity for fill in fills.fills]  # what waits behind a gap is new too
+        if changes and fills.heard_s is None:
+            self._requests.rung(fills.account, now.s)  # the rest of a fetch need not be asked for yet
         self.feeds.brought(fills.source, fills.account, fills.fills, new, now.s)
         self._say(changes, now, fills)
 
@@ -336,6 +338,7 @@ class Engine:
         self._catchup.follows(report, now.s)
 
     def _fetched(self, report: Fetched, now: Now) -> None:
+        self.book.fetched(report.account, report.from_ms)
         wanted_ms = self._fetch_from_ms(report.account)
         for following in self._catchup.fetched(report, wanted_ms):
             self._goes_live(following, now)

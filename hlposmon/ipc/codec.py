@@ -65,6 +65,11 @@ def decode(raw: bytes) -> Report | Ask:
         raise WireError(f"not a report: {raw[:60]!r}") from error
 
 
+def _fills_row(fills: Fills) -> list[Any]:
+    row = [fills.account, fills.source, [_fill_row(fill) for fill in fills.fills], fills.heard_s]
+    return row if fills.from_ms is None else [*row, fills.from_ms]
+
+
 def _fill_row(fill: Fill) -> list[Any]:
     return [
         fill.account,
@@ -207,8 +212,10 @@ _KINDS: tuple[tuple[str, type[Any], _Writer, _Reader], ...] = (
     (
         "fills",
         Fills,
-        lambda one: (one.account, one.source, [_fill_row(fill) for fill in one.fills], one.heard_s),
-        lambda account, source, rows, heard_s: Fills(account, source, tuple(map(_fill_of, rows)), heard_s),
+        _fills_row,
+        lambda account, source, rows, heard_s, from_ms=None: Fills(
+            account, source, tuple(map(_fill_of, rows)), heard_s, from_ms=from_ms
+        ),
     ),
     (
         "marks",

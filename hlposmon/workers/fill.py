@@ -160,7 +160,7 @@ class FillWorker:
             mark_ms, whole_from_ms = self._marks_ms.get(name), watch.replay.whole_from_ms
             if mark_ms is not None and whole_from_ms is not None and whole_from_ms <= mark_ms:
                 again = watch.replay.fills_since(mark_ms - OVERLAP_MS)
-                told = self._link.put_fills(name, "again", again)
+                told = self._link.put_fills(name, "again", again, from_ms=mark_ms)
                 if not (told and self._hand_on_fundings(watch.replay.fundings)):
                     return
             following = Following(name, self._pulse.name, watch.since_s, whole_from_ms)

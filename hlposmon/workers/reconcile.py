@@ -21,6 +21,7 @@ from hlposmon.domain.reports import (
     Bell,
     BellReason,
     Fetched,
+    Fills,
     NotFetched,
     NoticeCode,
     Unlisted,
@@ -270,9 +271,11 @@ class ReconcileWorker:
         count, asked_s = 0, time.monotonic()
         unread: list[UnreadFill] = []
         for page in self._client.fills_since(round_.account, round_.fetched_to_ms or since_ms):
-            count += len(page.fills)
             unread += self._not_given_up(round_, page)
-            self._hand_on(round_, page)
+            self._hand_on(
+                round_, page, from_ms=since_ms if page.last and not unread else None, first=not count
+            )
+            count += len(page.fills)
             if self._link.fileno() is None:
                 break
             if page.fills:
@@ -294,9 +297,11 @@ class ReconcileWorker:
     def _look(self, round_: _Round, since_ms: int) -> int | None:
         """A few pages: of an account that trades more than that a minute, a look would cost too much."""
         pages = self._client.fills_since(round_.account, since_ms, urgent=False)
-        for page in itertools.islice(pages, LOOK_PAGES):
-            self._hand_on(round_, page)
-            if self._not_given_up(round_, page):
+        for number, page in enumerate(itertools.islice(pages, LOOK_PAGES)):
+            unread = self._not_given_up(round_, page)
+            is_end = page.last and not unread
+            self._hand_on(round_, page, from_ms=since_ms if is_end else None, first=not number)
+            if unread:
                 # From now on it is tried again, and the tries are counted.
                 round_.fills_from_ms, round_.fetched_to_ms = since_ms, None
                 return None
@@ -352,11 +357,15 @@ class ReconcileWorker:
         if all(self._link.put(each) for each in paid):
             round_.funded_hour, round_.funding_wanted = hour, False
 
-    def _hand_on(self, round_: _Round, page: Page) -> None:
+    def _hand_on(self, round_: _Round, page: Page, *, from_ms: int | None, first: bool) -> None:
+        """Hand a page on; `from_ms` with the last one: all since then were handed on with it."""
         self._pulse.beat()
+        name = round_.account.name
         if page.hole is not None:
-            self._link.put(Unlisted(round_.account.name, *page.hole))
-        self._link.put_fills(round_.account.name, "fetch", page.fills)
+            self._link.put(Unlisted(name, *page.hole))
+        self._link.put_fills(name, "fetch", page.fills, from_ms=from_ms)
+        if from_ms is not None and not page.fills and not first:
+            self._link.put(Fills(name, "fetch", (), from_ms=from_ms))
 
     def _warn(self, message: str, **values: object) -> None:
         self._repeats.log(log, logging.WARNING, message, now=time.monotonic(), **values)

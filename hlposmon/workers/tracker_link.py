@@ -51,14 +51,21 @@ class TrackerLink:
         return self._put(report, wait=True)
 
     def put_fills(
-        self, account: str, source: str, fills: Sequence[Fill], heard_s: float | None = None
+        self,
+        account: str,
+        source: str,
+        fills: Sequence[Fill],
+        heard_s: float | None = None,
+        from_ms: int | None = None,
     ) -> bool:
-        """Hand fills on in pieces, so that one message stays small; False when the tracker is gone."""
+        """Hand fills on in pieces, so that one message stays small; False when the tracker is gone. With the
+        last of them all since `from_ms` were handed on; None if not, or if that is not known."""
         piece = PIECE_FILLS if heard_s is None else PIECE_LIVE_FILLS
-        return all(
-            self.put(Fills(account, source, tuple(fills[at : at + piece]), heard_s))
-            for at in range(0, len(fills), piece)
-        )
+        for at in range(0, len(fills), piece):
+            end_ms = from_ms if at + piece >= len(fills) else None
+            if not self.put(Fills(account, source, tuple(fills[at : at + piece]), heard_s, from_ms=end_ms)):
+                return False
+        return True
 
     def put_newest(self, report: Report) -> bool:
         """Hand a report on if there is room: a newer one will come."""

@@ -401,7 +401,7 @@ class Life:
             if not so_late and not self.restarted:
                 self.heard_ms[fill.key] = min(fill.time_ms, self.heard_ms.get(fill.key, fill.time_ms))
         heard_s = self.now_ms / 1000 if heard else None
-        self._hear(self.book.apply(Fills(ACCOUNT, "feed", tuple(fills), heard_s)))
+        self._hear(self.book.apply(Fills(ACCOUNT, "feed", tuple(fills), heard_s, from_ms=0)))
 
     def _hear(self, changes: list[Change]) -> None:
         self.said += changes

@@ -153,7 +153,11 @@ class Desk:
             self.book.feed(FeedState(ACCOUNT, "first", True, -1000.0))
 
     def told(self, *fills: Fill) -> list[Change]:
-        """Fills that were fetched."""
+        """Fills that were fetched, all at once."""
+        return self._heard(self.book.apply(Fills(ACCOUNT, "fetch", fills, from_ms=0)))
+
+    def told_in_part(self, *fills: Fill) -> list[Change]:
+        """Fills of a fetch that goes on."""
         return self._heard(self.book.apply(Fills(ACCOUNT, "fetch", fills)))
 
     def heard(self, *fills: Fill) -> list[Change]:

@@ -316,8 +316,12 @@ def test_a_live_fill_that_does_not_lead_up_to_the_statement_waits_for_the_one_be
     desk = book_of("BTC long 3 @ 110", at=0)
     first, between = chain("BTC 1: at -3 +1@110 at -2 +1@120")
 
-    assert desk.heard(first) == []
-    assert told(desk.told(between)) == [(1, "added", 2, False), (2, "added", 3, False)]
+    assert kinds(desk.heard(first)) == ["Gap"]
+    said = desk.told(between)
+    assert (told(said[:2]), kinds(said[2:])) == (
+        [(1, "added", 2, False), (2, "added", 3, False)],
+        ["Healed"],
+    )
     assert desk.position().entry_price == 110
     assert desk.book.doubtful() == []
 

@@ -186,3 +186,15 @@ def test_while_a_doubt_stands_a_size_of_former_times_proves_nothing():
     assert desk.judged()[0] == "unproven"
     push(desk, "BTC long 2 @ 100", at=11)
     assert desk.judged()[0] == "proven"
+
+
+def test_the_first_push_since_a_feed_came_up_confirms_nothing_that_it_does_not_agree_with():
+    """In the flow the next one would tell; but no statement before this one has agreed."""
+    desk = quiet("").restarted()
+    desk.told(*chain("BTC 0: at 5 +1@100 +1@100"))
+
+    push(desk, "", at=30)
+
+    assert desk.judged() == ("unproven", "the venue states 0, the book has 2; asking again")
+    push(desk, "BTC long 2 @ 100", at=31)
+    assert desk.judged() == ("proven", None)

@@ -173,7 +173,7 @@ def watched() -> Book:
 
 
 def told(book: Book, given: list[Fill]):
-    return book.apply(Fills(ACCOUNT, "feed", tuple(given)))
+    return book.apply(Fills(ACCOUNT, "feed", tuple(given), from_ms=0))
 
 
 def sizes_of(book: Book) -> dict[str, Decimal]:

@@ -111,6 +111,7 @@ EVERY = {
         source=TEXT,
         fills=st.lists(FILL, max_size=4).map(tuple),
         heard_s=st.none() | SECONDS,
+        from_ms=st.none() | MS,
     ),
     Marks: st.builds(Marks, prices=st.dictionaries(TEXT, AMOUNT, max_size=5), heard_s=SECONDS, missing=TEXTS),
     Statement: STATEMENT,

@@ -70,7 +70,7 @@ class Teller:
         return one
 
     def hear(self, *fills, source="fill"):
-        return self.tell(self.book.apply(Fills("main", source, fills)))
+        return self.tell(self.book.apply(Fills("main", source, fills, from_ms=0)))
 
     def state(self, *, fills_from_ms=None, later_s=5.0, entry="100.5"):
         self.asked_s += later_s

@@ -46,7 +46,7 @@ class Plan:
     answer_lag_s: float = 0.0
     answer_loss: float = 0.0
     answer_delay_s: float = 0.3
-    page: int = 2000  # fills; the exchange's own, so that what a life fetches comes at once
+    page: int = 2000  # fills; it is the exchange's own
     # How often each of these happens in a minute.
     drops: float = 0.0  # of a feed's connection
     deaths: float = 0.0  # of a worker's process
@@ -70,10 +70,6 @@ class Plan:
         def at_times(share: float, *values: float) -> float:
             return dice.choice(values) if dice.random() < share else 0.0
 
-        horizon = dice.choice((5, 20)) if dice.random() < 0.1 else None
-        # Not together: fills that are listed no more, and statements that are older than the last of them
-        # (test_known.py).
-        answer_lag_s = dice.choice((0.0, 0.0, 0.5, 9.0)) if horizon is None else 0.0
         return cls(
             accounts=dice.choice((1, 1, 1, 2)),
             coins=dice.choice((1, 2, 3)),
@@ -85,7 +81,7 @@ class Plan:
             pace_s=dice.choice((0.02, 0.3, 1.0, 2.0, 5.0)),
             faults_s=dice.choice((8.0, 15.0, 30.0)),
             venue_clock_ms=dice.choice((0, 0, 0, -3_600_000, 3_600_000)),
-            horizon=horizon,
+            horizon=dice.choice((5, 20)) if dice.random() < 0.1 else None,
             fsync=dice.choice(("each", "batch", "off")),
             interval_s=dice.choice((5.0, 20.0, 60.0)),
             tick_s=dice.choice((0.25, 0.5)),
@@ -97,11 +93,11 @@ class Plan:
             delay_s=dice.choice((0.05, 0.3, 1.5, 6.0)),
             unreadable=at_times(0.1, 0.05),
             push_loss=at_times(0.3, 0.2, 0.8),
-            push_lag_s=dice.choice((0.0, 0.0, 0.4, 4.0)) if horizon is None else 0.0,
-            answer_lag_s=answer_lag_s,
+            push_lag_s=dice.choice((0.0, 0.0, 0.4, 4.0)),
+            answer_lag_s=dice.choice((0.0, 0.0, 0.5, 9.0)),
             answer_loss=at_times(0.3, 0.1, 0.5),
             answer_delay_s=dice.choice((0.1, 0.3, 2.0)),
-            page=2000,
+            page=dice.choice((3, 20, 100, 2000)),
             drops=at_times(0.4, 3.0, 12.0),
             deaths=at_times(0.3, 3.0, 8.0),
             restarts=at_times(0.4, 3.0, 10.0),

@@ -5,8 +5,9 @@ sockets. What these remember of a connection is the product's own (`workers.repl
 wait before they try again (`pacing`).
 """
 
+import itertools
 import random
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +44,11 @@ if TYPE_CHECKING:
     from tests.simulation.life import Life
 
 SILENT_S = 8.0  # an open connection without a word is given up then
-LOOK_S, LOOK_OVERLAP_MS = 20.0, 5_000
+LOOK_S, LOOK_OVERLAP_MS, LOOK_PAGES = 20.0, 5_000, 2
 SPACING_S = 0.5
 PUSH_SPACING_S = 0.4
 ODD_RETRY_S = 1.0
+PIECE = 100  # fills that are fetched a report
 
 
 class Worker:
@@ -101,6 +103,12 @@ class Worker:
         self.inbox.waiting.append((report, then_s))
         self.life.wake_tracker()
         return True
+
+    def put_fills(self, name: str, source: str, fills: list[Fill], from_ms: int | None) -> None:
+        """As `tracker_link.put_fills`, of what is fetched."""
+        for at in range(0, len(fills), PIECE):
+            end_ms = from_ms if at + PIECE >= len(fills) else None
+            self.put(Fills(name, source, tuple(fills[at : at + PIECE]), from_ms=end_ms))
 
     def later(self, delay_s: float, act: Callable[..., None], *facts: Any) -> None:
         """In this life of the process only."""
@@ -282,8 +290,7 @@ class FeedWorker(Worker):
             if mark_ms is not None and whole_from_ms is not None and whole_from_ms <= mark_ms:
                 self.life.saw("a feed told a new tracker again")
                 again = watch.recent.fills_since(mark_ms - OVERLAP_MS)
-                for page in pieces(again, 100):
-                    self.put(Fills(name, "again", tuple(page)))
+                self.put_fills(name, "again", again, mark_ms)
                 for paid in watch.recent.fundings:
                     self.put(paid)
             watch.is_told = self.put(Following(name, self.name, watch.since_s, whole_from_ms))
@@ -511,8 +518,11 @@ class ReconcileWorker(Worker):
             if round_.looked_ms is not None and self.mono_s >= round_.look_due_s:
                 round_.look_due_s = self.mono_s + LOOK_S
                 since_ms = max(0, round_.looked_ms - LOOK_OVERLAP_MS)
-                yield from self._pages(round_, since_ms)
+                asked_s = yield from self._pages(round_, since_ms, since_ms, LOOK_PAGES)
                 self.life.saw("a look at the fills without a bell")
+                if asked_s is None:
+                    round_.looked_ms = max(round_.looked_ms, round_.stated_ms)
+                    return None
                 return since_ms
         except Unavailable:
             if round_.fills_from_ms is not None:
@@ -520,32 +530,36 @@ class ReconcileWorker(Worker):
         return None
 
     def _fetch_wanted(self, round_: Round, since_ms: int) -> Waits:
-        asked_s = yield from self._pages(round_, round_.fetched_to_ms or since_ms)
+        asked_s = yield from self._pages(round_, since_ms, round_.fetched_to_ms or since_ms)
         if self.inbox is None:
             return None
         self.put(Fetched(round_.name, since_ms, asked_s))
         return since_ms
 
-    def _pages(self, round_: Round, from_ms: int) -> Waits:
-        """Page after page, each from the last time of the one before; when the last one was asked for."""
-        while True:
+    def _pages(self, round_: Round, from_ms: int, at_ms: int, most: int | None = None) -> Waits:
+        """Page after page from `at_ms` on, each from the last time of the one before; when the last one was
+        asked for, None where there are more than `most`. With the last all since `from_ms` are told."""
+        for _ in itertools.count() if most is None else range(most):
             asked_s = self.mono_s
             yield from self._request()
-            found, hole = self.life.venue.since(round_.name, from_ms)
+            found, hole = self.life.venue.since(round_.name, at_ms)
             page = _whole_blocks(found, self.plan.page)
-            fundings = [one for one in self.life.venue.fundings[round_.name] if one.time_ms >= from_ms]
+            fundings = [one for one in self.life.venue.fundings[round_.name] if one.time_ms >= at_ms]
             yield self.dice.uniform(0.001, self.plan.answer_delay_s), False
             if hole is not None:
                 self.put(Unlisted(round_.name, *hole))
-            for piece in pieces(page, 100):
-                self.put(Fills(round_.name, "fetch", tuple(piece)))
-            if len(page) == len(found):
+            is_last = len(page) == len(found)
+            self.put_fills(round_.name, "fetch", page, from_ms if is_last else None)
+            if is_last:
                 for paid in fundings:
                     self.put(paid)
                 return asked_s
             if self.inbox is None:
                 return asked_s
-            from_ms = round_.fetched_to_ms = page[-1].time_ms
+            at_ms = page[-1].time_ms
+            if most is None:
+                round_.fetched_to_ms = at_ms
+        return None
 
 
 def _whole_blocks(fills: list[Fill], most: int) -> list[Fill]:
@@ -556,8 +570,3 @@ def _whole_blocks(fills: list[Fill], most: int) -> list[Fill]:
     if last_ms == first_ms:
         last_ms = next((fill.time_ms for fill in fills if fill.time_ms > first_ms), first_ms)
     return [fill for fill in fills if fill.time_ms <= last_ms]
-
-
-def pieces(fills: list[Fill], size: int) -> Iterable[list[Fill]]:
-    for at in range(0, len(fills), size):
-        yield fills[at : at + size]

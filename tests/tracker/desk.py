@@ -191,7 +191,7 @@ class Desk:
         )
 
     def fills(self, *fills: Fill) -> Fills:
-        return Fills("main", "test", fills)
+        return Fills("main", "test", fills, from_ms=0)
 
     def marks(self, price: str) -> Marks:
         return Marks({KEY: Decimal(price)}, time.monotonic())

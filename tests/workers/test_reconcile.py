@@ -322,6 +322,39 @@ def test_a_fill_that_can_never_be_read_is_tried_again_and_then_told_as_lost_once
     assert len(one.tracker.of(Unlisted)) == 1
 
 
+@pytest.mark.parametrize("rung", [True, False])
+def test_of_the_parts_of_a_fetch_the_last_alone_says_that_all_is_told(stage, rung):
+    one = stage()
+    row = {"account": one.account.address, "coin": "BTC", "side": "B", "size": "0.1", "price": "5000"}
+    one.start(one.reconcile_worker, interval_s=0.3, look_s=1000.0 if rung else 1.0)
+    one.tracker.until(one.tracker.statements)
+    one.control.fills(*[row] * 250, same_block=False)
+    if rung:
+        one.tracker.ring(since_ms=5)
+    one.tracker.until(
+        lambda: len(one.tracker.tids()) == 250 and one.tracker.of(Fills)[-1].from_ms is not None
+    )
+
+    *parts, last = one.tracker.of(Fills)
+    assert [part.from_ms for part in parts] == [None] * len(parts)
+    assert len(parts) >= 2
+    assert last.from_ms == 5 or not rung
+
+
+def test_a_fetch_in_which_a_fill_cannot_be_read_does_not_say_that_all_is_told(stage):
+    one = stage()
+    one.start(one.reconcile_worker)
+    one.tracker.until(one.tracker.statements)
+    one.control.garble("fill_rest", 1, one.account.address, "BTC")
+    one.buy("BTC")
+    sound = one.buy("ETH")
+    one.tracker.ring(since_ms=1)
+    one.tracker.until(lambda: one.tracker.of(NotFetched))
+
+    assert sound in one.tracker.tids()
+    assert {part.from_ms for part in one.tracker.of(Fills)} == {None}
+
+
 def test_a_fill_that_a_look_cannot_read_is_named_and_asked_for_again(stage):
     one = stage()
     one.start(one.reconcile_worker, interval_s=0.3, look_s=0.3)

@@ -1,0 +1,76 @@
+"""What is fetched in parts is in doubt until the last of them."""
+
+from hlposmon.domain.reports import Fills
+from tests.domain.language import ACCOUNT, Desk, book_of, chain, key, ms
+
+
+def quiet() -> Desk:
+    desk = book_of("")
+    desk.stated("", at=60)
+    assert desk.told() == []
+    return desk
+
+
+def test_a_part_of_a_fetch_that_changed_a_size_is_in_doubt_until_the_fetch_has_ended():
+    desk, (up, down) = quiet(), chain("BTC 0: at 30 +2@100 -2@100")
+
+    desk.told_in_part(up)
+    assert desk.judged() == ("unproven", "fills of it are being fetched, and more are to come")
+    assert desk.view().as_of_ms == ms(30)
+    desk.told_in_part(down)
+    assert (desk.size(), desk.judged()[0]) == (0, "unproven")
+    desk.book.fetched(ACCOUNT, ms(30))
+    assert desk.judged() == ("proven", None)
+
+
+def test_fills_are_wanted_from_the_first_that_it_brought_and_known_up_to_there():
+    desk, (up, down, again) = quiet(), chain("BTC 0: at 30 +2@100 -2@100 +1@100")
+
+    desk.told_in_part(up)
+    desk.told_in_part(down, again)
+
+    assert desk.book.doubtful() == [(ACCOUNT, ms(30))]
+    assert desk.book.high_water_ms(ACCOUNT) == ms(30)
+    assert desk.book.unsure() == {ACCOUNT: {key("BTC"): ms(30)}}
+    assert not desk.book.has_gap(ACCOUNT)
+
+
+def test_with_a_gap_as_well_fills_are_wanted_since_the_earlier_of_the_two():
+    desk, fills = quiet(), chain("BTC 0: at 30 +1@100 +1@100 +1@100 +1@100")
+
+    desk.told_in_part(fills[0])
+    desk.told_in_part(fills[3])
+    assert desk.book.unsure() == {ACCOUNT: {key("BTC"): ms(30)}}
+    desk.told_in_part(fills[1], fills[2])
+    assert desk.judged()[0] == "unproven"
+    desk.told()
+    assert desk.judged()[0] == "proven"
+
+
+def test_the_end_of_a_fetch_that_began_later_says_nothing():
+    desk, (up, _) = quiet(), chain("BTC 0: at 30 +2@100 -2@100")
+    desk.told_in_part(up)
+
+    desk.book.fetched(ACCOUNT, ms(31))
+    assert desk.judged()[0] == "unproven"
+    desk.book.fetched("nobody", ms(0))
+    assert desk.judged()[0] == "unproven"
+
+
+def test_what_a_part_did_not_change_stays_proven():
+    desk, known = book_of(""), chain("BTC 0: at 30 +2@100")
+    desk.told(*known)
+    desk.stated("BTC long 2 @ 100", at=60)
+
+    desk.told_in_part(*known)
+    assert desk.judged() == ("proven", None)
+    desk.book.apply(Fills(ACCOUNT, "fetch", tuple(chain("ETH 0: at 31 +1@100"))))
+    assert desk.judged("ETH")[0] == "unproven"
+    assert desk.judged("BTC") == ("proven", None)
+
+
+def test_a_live_fill_is_never_a_part():
+    desk = quiet()
+
+    desk.heard(*chain("BTC 0: at 61 +1@100 +1@100"))
+    assert desk.judged() == ("proven", None)
