@@ -29,8 +29,12 @@ Fragment = orjson.Fragment
 
 
 def fragment(value: Any) -> Fragment:
-    """`value` as JSON that `dumps` copies to wherever it stands: what stands twice is encoded once."""
-    return orjson.Fragment(dumps(value))
+    """`value` as JSON that `dumps` copies to wherever it stands: what stands twice is encoded once.
+
+    It is kept in a block of its own size: orjson leaves its whole buffer behind each text, 8 kB and more
+    behind one of 900 bytes.
+    """
+    return orjson.Fragment(bytes(memoryview(dumps(value))))
 
 
 def _decimal(value: object) -> str:

@@ -4,6 +4,7 @@ The one place that takes a key apart. What only a venue knows of an instrument (
 token that profit and margin are in, decimals of its sizes) is None until the venue has said it.
 """
 
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -57,4 +58,4 @@ def _parsed(key: str) -> Instrument:
         raise ValueError(f"a key is venue:type:name, not {key[:60]!r}")
     venue, kind, name = parts
     dex, _, base = name.rpartition(":")
-    return Instrument(key, venue, InstrumentType(kind), name, dex, base)
+    return Instrument(key, sys.intern(venue), InstrumentType(kind), name, dex, base)

@@ -15,7 +15,6 @@ once, also when the first statement holds it already. What is older is history, 
 What a statement means is decided in `reconcile` and `line`; asking for what is missing is the shell's work.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -46,13 +45,19 @@ WAITING_FILLS = 20_000
 class Ledger:
     """`has_base` is False until a statement or a recovery gave a start: all fills wait until then."""
 
+    __slots__ = (
+        "_base", "_floor_ms", "_included", "_latest_ms", "_live_since_ms", "_missing", "_replaced_size",
+        "_searched", "_seen", "_tidy_at", "account", "applied", "arrivals", "base_ms", "gap", "has_base",
+        "key", "payments", "position", "waiting",
+    )  # fmt: skip
+
     def __init__(self, account: str, key: str) -> None:
         self.account = account
         self.key = key
         self.position = Position()
         self.has_base = False
         self.base_ms = 0
-        self.applied: deque[Applied] = deque()
+        self.applied: list[Applied] = []
         self.waiting: list[Fill] = []
         self.gap: Gap | None = None
         self.arrivals = 0  # of fills that were not known
@@ -423,7 +428,7 @@ class Ledger:
         old, taken = self.position, list(self.applied)
         came = {fill.identity for fill in late}
         self.position = taken[at].before
-        self.applied = deque(taken[:at])
+        self.applied = taken[:at]
         self.waiting = [fill for fill in self.waiting if fill.identity not in came]
         done = [self._apply(fill) for fill in chained]
         # Funding, and fills that were only counted, are not in the positions between the fills.
@@ -463,7 +468,7 @@ class Ledger:
         self.waiting = [fill for fill in self.waiting if fill.identity not in gone]
         self._base = Base(lead[0].start_position, lead[0].time_ms, Reason.START, is_exact=True)
         applied, done = lead_up(lead, list(self.applied), self.position)
-        self.applied = deque(applied)
+        self.applied = applied
         self.position = done[-1].position
         self._release_later()
         return list(done)
@@ -559,7 +564,7 @@ class Ledger:
             many = count > RECENT_FILLS or (count > REMEMBERED_FILLS and age_ms > RECENT_MS)
             if not many and age_ms <= REMEMBERED_MS:
                 break
-            gone = applied.popleft().fill
+            gone = applied.pop(0).fill
             self._seen.forget(gone.identity)
             self._floor_ms = max(self._floor_ms, gone.time_ms + 1)
         if self._base is not None and self._floor_ms > self._base.edge_ms:

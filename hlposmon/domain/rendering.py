@@ -23,6 +23,7 @@ _TEN_DECIMALS = Decimal(1).scaleb(-10)
 # Room for ten decimals behind the largest product that CONTEXT holds.
 _WIDE = Context(prec=200, rounding=ROUND_HALF_EVEN)
 _DECIMALS, _CENTS = 10, 2
+_NOTHING = "0.00"  # one for all: most positions have several of it
 
 
 @lru_cache(maxsize=256)
@@ -49,7 +50,7 @@ def number(value: Decimal | None) -> str | None: ...
 def number(value: Decimal | None) -> str | None:
     """All digits, without trailing zeros."""
     if not value:
-        return None if value is None else _zero(value)
+        return None if value is None else _zero(value, "0")
     text = plain(value)
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -70,7 +71,7 @@ def money(value: Decimal | None) -> str | None: ...
 def money(value: Decimal | None) -> str | None:
     """At least cents, at most ten decimals."""
     if not value:
-        return None if value is None else f"{_zero(value)}.00"
+        return None if value is None else _zero(value, _NOTHING)
     text = plain(value)
     whole, _, decimals = text.partition(".")
     if len(decimals) > _DECIMALS:
@@ -80,9 +81,9 @@ def money(value: Decimal | None) -> str | None:
     return f"{whole}.{decimals:0<{_CENTS}}"
 
 
-def _zero(value: Decimal) -> str:
+def _zero(value: Decimal, text: str) -> str:
     assert type(value) is Decimal, f"an amount is a Decimal: {value!r}"
-    return "0"
+    return text
 
 
 @lru_cache(maxsize=100_000)
@@ -109,8 +110,9 @@ class Rendered:
     )  # fmt: skip
 
     def __init__(self, view: View) -> None:
+        instrument = Instrument.of(view.key)
         self.account, self.key, self.symbol = view.account, view.key, symbol_of(view.key)
-        self.venue, _, self.coin = view.key.split(":", 2)
+        self.venue, self.coin = instrument.venue, instrument.name
         self._render_held(view)
         self._render_value(view)
         self._render_stated(view)

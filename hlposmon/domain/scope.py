@@ -38,10 +38,10 @@ class Scope:
     base_ms: int = 0
     # The time of the newest statement that was taken while a feed of fills was live.
     whole_ms: int = 0
-    # The newest told, the newest that was asked for, and the newest pushed.
+    # The newest told; when the newest that was asked for was; and the time of the newest pushed.
     statement: Statement | None = None
-    answer: Statement | None = None
-    push: Statement | None = None
+    answer_asked_s: float | None = None
+    push_ms: int | None = None
     feeds: dict[str, FeedState] = field(default_factory=dict)
     is_live: bool = False  # whether at least one of them is up
     live_since_s: float | None = None
@@ -179,8 +179,8 @@ class Scope:
     def _is_old(self, statement: Statement) -> bool:
         """Whether a newer one of its kind was told. Pushes of two connections come slightly out of order."""
         if not statement.pushed:
-            return self.answer is not None and statement.asked_s <= self.answer.asked_s
-        return self.push is not None and statement.time_ms < self.push.time_ms
+            return self.answer_asked_s is not None and statement.asked_s <= self.answer_asked_s
+        return self.push_ms is not None and statement.time_ms < self.push_ms
 
     def _is_far_behind(self, statement: Statement) -> bool:
         """Whether it is from long before the last fill: a block's time never goes back, so that its server
@@ -199,9 +199,9 @@ class Scope:
         if self._is_newest(statement):
             self.statement = statement
         if statement.pushed:
-            self.push = statement
+            self.push_ms = statement.time_ms
         else:
-            self.answer = statement
+            self.answer_asked_s = statement.asked_s
 
     # ------------------------------------------------------------------ feeds
 

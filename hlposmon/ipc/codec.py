@@ -4,6 +4,7 @@ One JSON array a report: its kind, then its fields in the order of the class. De
 Both ends are of one installation, so there is no version; a strange datagram raises WireError.
 """
 
+import sys
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import lru_cache
@@ -94,8 +95,8 @@ def _fill_row(fill: Fill) -> list[Any]:
 def _fill_of(row: list[Any]) -> Fill:
     account, key, time_ms, side, size, price, start, fee, fee_token, closed_pnl, *rest = row
     return Fill(
-        account,
-        key,
+        sys.intern(account),
+        sys.intern(key),
         time_ms,
         _SIDES[side],
         _repeated(size),
@@ -156,11 +157,11 @@ def _statement_of(
         asked_s=asked_s,
         positions=tuple(
             StatedPosition(
-                key=key,
+                key=sys.intern(key),
                 size=_number(size),
                 entry_price=_maybe(entry_price),
                 mark_price=_maybe(mark_price),
-                leverage=_maybe(leverage),
+                leverage=None if leverage is None else _repeated(leverage),
                 margin_used=_maybe(used),
                 liquidation_price=_maybe(liquidation_price),
                 tolerance=_number(tolerance),

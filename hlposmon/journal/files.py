@@ -191,7 +191,7 @@ def opened(path: Path) -> BinaryIO:
     """The file's own bytes, whether it is compressed or not."""
     if path.name.endswith(".gz"):
         return gzip.open(path, "rb")  # type: ignore[return-value]
-    return path.open("rb", buffering=1 << 20)
+    return path.open("rb", buffering=1 << 17)
 
 
 def bounded(file: BinaryIO, too_long: Callable[[int], object] = lambda _: None) -> Iterator[bytes]:

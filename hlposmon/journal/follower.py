@@ -31,7 +31,7 @@ from hlposmon.journal.reader import parts_behind, seq_of, skip_to
 
 _CHUNK_BYTES = 1 << 18
 # What is taken at once is held in memory: lines, and bytes (a checkpoint may be long).
-MOST_BYTES = 8 << 20
+MOST_BYTES = 128 << 10
 # A folder whose time of change is so near may have changed again within the same tick of the file system's
 # clock.
 _RACY_NS = 1_000_000_000

@@ -9,6 +9,8 @@ away from all that is there before the first fork.
 import gc
 import importlib
 
+from hlposmon.supervision.memory import keep_little
+
 MODULES = (
     "hlposmon.tracker.tracker",
     "hlposmon.workers.fill",
@@ -25,6 +27,7 @@ MODULES = (
 
 def preload() -> None:
     """Import what the children run, and set it aside from garbage collection; once, before the first fork."""
+    keep_little()
     for name in MODULES:
         importlib.import_module(name)
     gc.collect()

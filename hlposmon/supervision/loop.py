@@ -20,6 +20,7 @@ from hlposmon.supervision.signals import Signals, Wake
 LONGEST_NAP_S = 1.0
 LOOK_NS = NS  # once a second
 GIVE_BACK_S = 60.0
+FIRST_GIVE_BACK_S = 5.0  # what a start took
 
 
 class Pulse:
@@ -38,7 +39,7 @@ class Pulse:
         self._stopping = False
         self._reload = False
         self._look_ns = 0
-        self._give_back_s = time.monotonic() + GIVE_BACK_S
+        self._give_back_s = time.monotonic() + FIRST_GIVE_BACK_S
         self._garbage: Garbage | None = None
 
     @classmethod

@@ -37,6 +37,21 @@ class Garbage:
             gc.collect()
             self._blocks = sys.getallocatedblocks()
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
+LARGE_BYTES = 128 << 10
+
+
+def keep_little() -> None:
+    """Let large blocks (a statement's text, a checkpoint's line) go back to the kernel once they are free.
+
+    glibc begins so, but learns from each large block that was freed to keep those of its size: for good, with
+    holes in it. Once, before the first fork: children inherit it.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, LARGE_BYTES)
+
 
 def give_back() -> None:
     """Give the kernel what is free."""

@@ -1,4 +1,5 @@
-"""Free memory goes back to the kernel: by itself, once a minute, and amid what is in use."""
+"""Free memory goes back to the kernel: large blocks at once, the rest by itself, soon after the start and
+once a minute, also amid what is in use."""
 
 import ctypes
 import subprocess
@@ -25,7 +26,7 @@ thread = threading.Thread(target=work)
 thread.start()
 thread.join()
 after = anonymous_kb()
-loop.GIVE_BACK_S = {give_back_s}
+loop.FIRST_GIVE_BACK_S = {give_back_s}
 pulse = loop.Pulse.alone("worker")
 pulse.beat()
 print(before, after, anonymous_kb())
@@ -84,3 +85,33 @@ def test_garbage_is_collected_at_rest_and_not_while_it_is_made(call):
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
 
     assert said.split() == ["20000", "0"]
+
+
+LARGE_BLOCKS = """
+import sys
+from hlposmon.supervision.memory import keep_little
+
+def anonymous_kb():
+    with open("/proc/self/smaps_rollup") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Anonymous:"))
+
+if sys.argv[1] == "keep little":
+    keep_little()
+largest = bytes(24 << 20)
+del largest  # glibc keeps up to this size from here on, unless it is told not to
+before = anonymous_kb()
+large = [bytes(range(256)) * 4096 for _ in range(20)]  # 20 MB
+kept = bytes(range(256)) * 4  # and what is needed still lies behind it
+del large
+print(anonymous_kb() - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="this C library has no mallopt")
+def test_large_blocks_go_back_when_they_are_free():
+    def left_kb(how: str) -> int:
+        command = [sys.executable, "-c", LARGE_BLOCKS, how]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    assert left_kb("as glibc does") > 10_000, "glibc gives it back by itself: there is nothing to show here"
+    assert left_kb("keep little") < 1_000

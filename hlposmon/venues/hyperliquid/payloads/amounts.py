@@ -21,23 +21,29 @@ DIGITS = 15
 _DOUBLE = Context(prec=DIGITS, rounding=ROUND_HALF_EVEN)
 
 
-def amount_of(body: dict[str, Any], name: str) -> Decimal:
-    """The amount in a field of a payload, without the noise of a double; WireError names the field."""
+def amount_of(body: dict[str, Any], name: str, *, is_rare: bool = False) -> Decimal:
+    """The amount in a field of a payload, without the noise of a double; WireError names the field.
+
+    `is_rare`: the same text hardly comes again, and is not remembered. What is remembered of a large
+    statement would keep the memory that its rows were read into from going back.
+    """
     text = body.get(name)
     if type(text) is str:
         try:
-            return _read(text)
+            return _read(text) if is_rare else _repeated(text)
         except ValueError:
             pass
     return fields.amount_of(body, name)  # it raises, and says what is wrong
 
 
-# The same few fees, prices and zeros come again and again in a burst.
-@lru_cache(maxsize=1024)
 def _read(text: str) -> Decimal:
     value = amount(text)
     # Most texts are too short to hold more digits than that; to count them takes longer than to read them.
     return value if len(text) <= DIGITS else denoised(value)
+
+
+# The same few fees, prices and zeros come again and again in a burst.
+_repeated = lru_cache(maxsize=1024)(_read)
 
 
 def denoised(value: Decimal) -> Decimal:

@@ -18,12 +18,18 @@ def is_watched(coin: str) -> bool:
     return not any(sign in coin for sign in "@#+/:") and not _SETTLED_OUTCOME.match(coin)
 
 
-@lru_cache(maxsize=4096)
-def key_of(coin: str) -> str:
-    """The key of a perpetual; WireError for a name that no key has room for, and for none at all."""
+def new_key_of(coin: str) -> str:
+    """As `key_of`, and not remembered: a thousand names out of one large statement, each kept where it was
+    read, would keep the memory of the whole statement."""
     if not coin.isprintable() or not 0 < len(coin.encode()) <= MAX_COIN_BYTES:
         raise WireError(f"coin: not a name of 1 to {MAX_COIN_BYTES} bytes: {coin[:60]!r}")
     return f"{VENUE}:Perp:{coin}"
+
+
+@lru_cache(maxsize=4096)
+def key_of(coin: str) -> str:
+    """The key of a perpetual; WireError for a name that no key has room for, and for none at all."""
+    return new_key_of(coin)
 
 
 def coin_of(key: str) -> str:

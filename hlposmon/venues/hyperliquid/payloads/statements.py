@@ -8,7 +8,7 @@ from hlposmon.domain.amounts import CONTEXT, exactly, plain
 from hlposmon.domain.reports import StatedPosition, Statement
 from hlposmon.errors import WireError
 from hlposmon.venues.hyperliquid.payloads.amounts import amount_of, denoised
-from hlposmon.venues.hyperliquid.payloads.coins import VENUE, key_of
+from hlposmon.venues.hyperliquid.payloads.coins import VENUE, new_key_of
 from hlposmon.venues.hyperliquid.payloads.fields import integer_of, list_of, object_of, text_of, time_of
 
 
@@ -50,7 +50,7 @@ def _positions(rows: list[Any]) -> tuple[tuple[StatedPosition, ...], dict[str, s
     found, unread = [], {}
     for row in rows:
         body = object_of(object_of(row, "assetPosition").get("position"), "position")
-        key = key_of(text_of(body, "coin"))
+        key = new_key_of(text_of(body, "coin"))
         try:
             found.append(_stated(body, key))
         except WireError as error:
@@ -127,7 +127,8 @@ def _pair(row: Any) -> tuple[str, Any]:
 def _stated(body: dict[str, Any], key: str) -> StatedPosition:
     """One position. The shown entry price is truncated; the exact one, and the mark, are worked out:
     `mark = positionValue / |szi|`, `entry = (szi * mark - unrealizedPnl) / szi`."""
-    size, value = amount_of(body, "szi"), amount_of(body, "positionValue")
+    size = amount_of(body, "szi", is_rare=True)
+    value = amount_of(body, "positionValue", is_rare=True)
     leverage = object_of(body.get("leverage"), "leverage")
     liquidation = body.get("liquidationPx")
     if not size:
@@ -136,7 +137,7 @@ def _stated(body: dict[str, Any], key: str) -> StatedPosition:
         raise WireError(f"position: positionValue is negative: {body['positionValue']!r}")
     with exactly():
         held = value if size > 0 else -value
-        entry = (held - amount_of(body, "unrealizedPnl")) / size
+        entry = (held - amount_of(body, "unrealizedPnl", is_rare=True)) / size
         # Both amounts are given to six decimals; beyond that and a part in a million they are equal.
         tolerance = Decimal("0.000003") / abs(size) + abs(entry) / 1_000_000
         # Of two doubles: without their noise the quotient is the price that they were worked out from.
@@ -147,7 +148,7 @@ def _stated(body: dict[str, Any], key: str) -> StatedPosition:
         entry_price=entry,
         mark_price=mark if value else None,
         leverage=Decimal(integer_of(leverage, "value")),
-        margin_used=amount_of(body, "marginUsed"),
-        liquidation_price=None if liquidation is None else amount_of(body, "liquidationPx"),
+        margin_used=amount_of(body, "marginUsed", is_rare=True),
+        liquidation_price=None if liquidation is None else amount_of(body, "liquidationPx", is_rare=True),
         tolerance=tolerance,
     )
