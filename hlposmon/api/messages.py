@@ -84,13 +84,14 @@ def positions(
 ) -> dict[str, Fragment]:
     """The positions of one account by symbol, by key where a symbol would stand for two; each encoded, and
     encoded anew only when it has changed."""
-    listed = [view for view in views if is_listed(view)]
-    held = Counter(symbol_of(view.key) for view in listed)
+    listed = [renderer.render(view) for view in views if is_listed(view)]
+    held = Counter(shown.symbol for shown in listed)
+    has_double = len(held) < len(listed)
     return {
-        symbol_of(view.key) if held[symbol_of(view.key)] == 1 else view.key: _encoded(
-            renderer.render(view), updated_ms(view.account, view.key)
+        shown.key if has_double and held[shown.symbol] > 1 else shown.symbol: _encoded(
+            shown, updated_ms(shown.account, shown.key)
         )
-        for view in listed
+        for shown in listed
     }
 
 

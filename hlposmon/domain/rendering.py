@@ -6,13 +6,13 @@ made endless is rounded half-even to ten decimals. Which message
 or record holds which field is not decided here.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Container, Iterable
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import lru_cache
 from typing import Any, overload
 
-from hlposmon.domain.amounts import CONTEXT, ZERO, plain
+from hlposmon.domain.amounts import ZERO, plain
 from hlposmon.domain.instrument import Instrument
 from hlposmon.domain.reports import Fill
 from hlposmon.domain.verdict import Verdict
@@ -20,7 +20,7 @@ from hlposmon.domain.views import View
 
 _TEN_DIGITS = Context(prec=10, rounding=ROUND_HALF_EVEN)
 _TEN_DECIMALS = Decimal(1).scaleb(-10)
-# Room for ten decimals behind the largest product that CONTEXT holds.
+# Room for ten decimals behind the largest product that CONTEXT holds, and for exact sums of such.
 _WIDE = Context(prec=200, rounding=ROUND_HALF_EVEN)
 _DECIMALS, _CENTS = 10, 2
 _NOTHING = "0.00"  # one for all: most positions have several of it
@@ -155,23 +155,35 @@ class Rendered:
 
 
 class Renderer:
-    """The rendered positions, by account and key."""
+    """The rendered positions, by account and key, and the sums over each account's: kept as positions change,
+    so that nobody has to add up thousands of them to be told a sum."""
 
     def __init__(self) -> None:
         self._rendered: dict[tuple[str, str], Rendered] = {}
+        self._sums: dict[str, Sums] = {}
 
     def render(self, view: View) -> Rendered:
         """The position as text; the object is the same the next time, and changed then."""
         found = self._rendered.get((view.account, view.key))
         if found is None:
             found = self._rendered[view.account, view.key] = Rendered(view)
+            self._sums.setdefault(view.account, Sums()).change(None, view)
         elif found.view is not view:
+            self._sums[view.account].change(found.view, view)
             found.update(view)
         return found
 
-    def keep(self, accounts: Collection[str]) -> None:
-        """Forget the positions of other accounts."""
-        self._rendered = {name: one for name, one in self._rendered.items() if name[0] in accounts}
+    def sums(self, account: str) -> "Sums":
+        """The sums over all positions of the account that were rendered, each as it was rendered last."""
+        return self._sums.get(account) or Sums()
+
+    def keep(self, names: Container[tuple[str, str]]) -> None:
+        """Forget all positions but these, by account and key."""
+        rendered = [one for name, one in self._rendered.items() if name in names]
+        self._rendered = {(one.account, one.key): one for one in rendered}
+        self._sums = {}
+        for one in rendered:
+            self._sums.setdefault(one.account, Sums()).change(None, one.view)
 
 
 def fill_id(one: Fill) -> str:
@@ -187,41 +199,65 @@ def is_listed(view: View) -> bool:
 class Sums:
     """Sums over positions, flat ones included: what was earned on them stays.
 
-    While an open position has no mark (`is_marked`), the sums that need one are of a part only.
+    They are exact, so that a position may be taken out again and nothing is left of it. While an open
+    position has no mark (`unmarked` counts these), the sums that need one are of a part only.
     """
 
-    __slots__ = ("count", "exposure", "fees", "funding", "is_marked", "realized", "total", "unrealized")
+    __slots__ = ("count", "exposure", "fees", "funding", "realized", "unmarked", "unrealized")
 
     def __init__(self, views: Iterable[View] = ()) -> None:
-        self.count, self.is_marked = 0, True
-        self.exposure = self.total = self.unrealized = ZERO
+        self.count = self.unmarked = 0
+        self.exposure = self.unrealized = ZERO
         self.realized = self.fees = self.funding = ZERO
-        add = CONTEXT.add
         for view in views:
-            held, shown = view.position, view.figures
+            self.change(None, view)
+
+    def change(self, before: View | None, now: View) -> None:
+        """A position is like `now`; it was like `before`, or was not in the sums."""
+        add, subtract = _WIDE.add, _WIDE.subtract
+        held, was = now.position, None if before is None else before.position
+        if held is not was:
+            if was is not None:
+                self.count -= not was.is_flat
+                self.realized = subtract(self.realized, was.realized)
+                self.fees = subtract(self.fees, was.fees)
+                self.funding = subtract(self.funding, was.funding)
+            self.count += not held.is_flat
             self.realized = add(self.realized, held.realized)
             self.fees = add(self.fees, held.fees)
             self.funding = add(self.funding, held.funding)
-            if held.size:
-                self.count += 1
-            if shown.total is None or shown.unrealized is None or shown.notional is None:
-                self.is_marked = False
-                continue
-            self.total = add(self.total, shown.total)
-            self.unrealized = add(self.unrealized, shown.unrealized)
-            self.exposure = add(self.exposure, shown.notional)
+        elif before is not None and now.mark is before.mark:
+            return
+        if before is not None:
+            of = before.figures
+            if of.unrealized is None or of.notional is None:
+                self.unmarked -= 1
+            else:
+                self.unrealized = subtract(self.unrealized, of.unrealized)
+                self.exposure = subtract(self.exposure, of.notional)
+        of = now.figures
+        if of.unrealized is None or of.notional is None:
+            self.unmarked += 1
+        else:
+            self.unrealized = add(self.unrealized, of.unrealized)
+            self.exposure = add(self.exposure, of.notional)
 
     def add(self, other: "Sums") -> None:
         """Take the sums over other positions in."""
-        add = CONTEXT.add
+        add = _WIDE.add
         self.count += other.count
-        self.is_marked = self.is_marked and other.is_marked
+        self.unmarked += other.unmarked
         self.exposure = add(self.exposure, other.exposure)
-        self.total = add(self.total, other.total)
         self.unrealized = add(self.unrealized, other.unrealized)
         self.realized = add(self.realized, other.realized)
         self.fees = add(self.fees, other.fees)
         self.funding = add(self.funding, other.funding)
+
+    @property
+    def total(self) -> Decimal:
+        """What was earned, over all that have a mark or need none."""
+        booked = _WIDE.add(_WIDE.subtract(self.realized, self.fees), self.funding)
+        return _WIDE.add(booked, self.unrealized)
 
     def shown(self, *, is_whole: bool = True, is_stated: bool = True) -> dict[str, Any]:
         """The sums as they are shown.
@@ -230,7 +266,7 @@ class Sums:
         (not `is_whole`), those that need marks are None. All are None where an account that they are over is
         not stated yet: nothing is known of it.
         """
-        is_marked = self.is_marked and is_whole and is_stated
+        is_marked = not self.unmarked and is_whole and is_stated
         return {
             "active_positions": self.count if is_stated else None,
             "total_exposure": money(self.exposure) if is_marked else None,

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from hlposmon.api import messages
@@ -69,13 +69,11 @@ class Answers:
         if account is not None and account not in self._book.accounts:
             return None
         names = self._book.accounts if account is None else (account,)
-        held = {name: self._book.views(name) for name in names}
-        shown = {name: self._positions(views) for name, views in held.items()}
-        whole = {name: not self._book.is_partly_unread(name) for name in held}
-        stated = {name: self._book.is_stated(name) for name in held}
-        sums, of_all = {name: Sums(views) for name, views in held.items()}, Sums()
-        for one in sums.values():
-            of_all.add(one)
+        shown = {name: self._positions(self._book.views(name)) for name in names}
+        whole = {name: not self._book.is_partly_unread(name) for name in names}
+        stated = {name: self._book.is_stated(name) for name in names}
+        sums = {name: self._renderer.sums(name) for name in names}
+        of_all = _sum_of(sums.values())
         is_one, now_s = len(names) == 1, time.monotonic()
         return {
             "timestamp": rendering.time_text(now_ms()),
@@ -107,7 +105,7 @@ class Answers:
         health = self.assess()
         is_whole = not any(map(self._book.is_partly_unread, self._book.accounts))
         is_stated = all(map(self._book.is_stated, self._book.accounts))
-        sums = Sums(self._book.views())
+        sums = _sum_of(map(self._renderer.sums, self._book.accounts))
         totals = sums.shown(is_whole=is_whole, is_stated=is_stated)
         limits = self._engine.watched.limits
         return {
@@ -270,6 +268,13 @@ class Answers:
 
     def _positions(self, views: Sequence[View]) -> dict[str, Any]:
         return messages.positions(views, self._renderer, self._engine.updated_ms)
+
+
+def _sum_of(sums: Iterable[Sums]) -> Sums:
+    of_all = Sums()
+    for one in sums:
+        of_all.add(one)
+    return of_all
 
 
 def _rounded(age: float | None) -> float | None:

@@ -45,12 +45,13 @@ class SnapshotOutput:
         `updated_ms` is when it last changed, in Unix milliseconds.
         """
         writer, name = self._writer, (view.account, view.key)
+        shown = self._renderer.render(view)  # the sums are of what was rendered, with a snapshot or without
         if writer is None:
             return
         if self.failure is not None and not writer.has_room_for(*name):
             return  # `renew` tries for more room: once in a tick, and not at each fill
         try:
-            complaint = _show(writer, _record(self._renderer.render(view), updated_ms))
+            complaint = _show(writer, _record(shown, updated_ms))
         except OSError as error:
             self._failed(error)
             return
@@ -68,6 +69,8 @@ class SnapshotOutput:
         kept, and says of what is no longer watched that it is stale.
         """
         old, shown = self._writer, list(shown)
+        for view, _ in shown:
+            self._renderer.render(view)
         self._path = settings.paths.snapshot
         try:
             capacity = _capacity_for(len(shown))

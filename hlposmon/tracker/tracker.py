@@ -253,7 +253,7 @@ class Tracker:
         self._queues.addresses = dict(watched.addresses)
         self._outputs.carry_out(self._engine.watch(watched, now), now)
         self._answers.settings = settings
-        self._renderer.keep(watched.addresses)
+        self._renderer.keep({(view.account, view.key) for view in self._engine.book.views()})
         self._renew_snapshot()
         log.info("reloaded", extra=fields(accounts=len(watched.addresses)))
 

@@ -155,10 +155,42 @@ def test_a_position_that_is_rendered_again_reads_as_one_that_is_rendered_first(s
 def test_positions_of_accounts_that_are_not_watched_are_forgotten():
     renderer = Renderer()
     main, hedge = renderer.render(view()), renderer.render(view(account="hedge"))
-    renderer.keep({"main"})
+    renderer.keep({("main", BTC)})
 
     assert renderer.render(view()) is main
+    assert renderer.sums("hedge").shown() == Sums().shown()
     assert renderer.render(view(account="hedge")) is not hedge
+
+
+# Of the length that a division leaves behind, so that a sum in sixty digits would not be exact.
+LONG = [Decimal(1).scaleb(at) / 3 for at in (-3, 0, 9)]
+STATES = st.tuples(
+    st.sampled_from([BTC, "hyperliquid:Perp:ETH"]),
+    st.sampled_from(["main", "hedge"]),
+    st.sampled_from([("0", "0"), ("1", "100"), ("-2.5", "-77.7")]),
+    st.sampled_from([None, Decimal("0.5"), Decimal("123456.789")]),
+    st.sampled_from(LONG),
+    st.booleans(),
+)
+
+
+@given(st.lists(STATES, min_size=1, max_size=12))
+def test_sums_that_are_kept_are_those_that_are_made_anew(states):
+    """Whatever a position was before: open or flat, with a mark or without."""
+    renderer, views = Renderer(), {}
+    for key, account, (size, cost), mark, realized, is_same in states:
+        now = replace(view(size, cost, None, account=account, key=key), mark=mark)
+        now = replace(now, position=replace(now.position, realized=realized, funding=-realized))
+        before = views.get((account, key))
+        if before is not None and is_same:  # only its price is another, or not even that
+            now = replace(before, mark=mark)
+        views[account, key] = now
+        renderer.render(now)
+        for name in ("main", "hedge"):
+            anew = Sums(one for one in views.values() if one.account == name)
+
+            assert renderer.sums(name).shown() == anew.shown()
+            assert renderer.sums(name).total == anew.total
 
 
 @pytest.mark.parametrize(("trade_id", "text"), [(456, "456"), (None, f"123-{T}")])

@@ -153,7 +153,7 @@ def test_each_position_is_encoded_once_and_not_again_while_it_does_not_change(
 ):
     with stated(*names) as here:
         pass  # the tracker has ended, and answers all the same
-    here.tracker._renderer.keep(())
+    here.tracker._renderer.keep(())  # nothing is rendered
     calls, raw = counted(lambda: dumps(here.tracker._answers.summary(asked)))
     again, same = counted(lambda: dumps(here.tracker._answers.summary(asked)))
     answer = loads(raw)

@@ -42,6 +42,7 @@ class Shell(Bench):
         self._listener = listen(folder / "q")
         self._selector = selectors.DefaultSelector()
         counts, renderer = Counts(), Renderer()
+        self.renderer = renderer
         self.queues = WorkerQueues(self._listener, self._selector, dict(self.addresses), counts)
         lifecycle = Lifecycle(settings_in(folder, self.addresses), self.engine)
         lifecycle.recover(self.now)
@@ -214,3 +215,11 @@ def test_a_mark_costs_as_many_positions_as_hold_it_and_no_more(shell):
 
     assert costs[0] > 30, "it was counted"
     assert costs[1] <= 1.1 * costs[0]
+
+
+def test_what_health_says_of_all_positions_is_not_added_up_for_each_question(shell):
+    few, many = shell(2, 2), shell(2, 100)
+    costs = [calls_of(lambda one=one: one.renderer.sums("a0").shown()).total() for one in (few, many)]
+
+    assert [one.renderer.sums("a0").count for one in (few, many)] == [2, 100]
+    assert costs[0] == costs[1]

@@ -94,6 +94,17 @@ def shown(path: Path) -> dict[str, tuple[str, str]]:
 # --- no room for the file ---
 
 
+def test_the_sums_are_of_all_positions_also_without_a_snapshot(settings: Settings):
+    renderer = Renderer()
+    output = SnapshotOutput(renderer)
+    with room_for(10):
+        output.renew(settings, dated(many(3)))
+        output.show(held("C9", "2"), UPDATED_MS)
+
+    assert output.failure is not None
+    assert renderer.sums("main").count == 4
+
+
 def test_without_room_at_the_start_there_is_no_snapshot_until_there_is_room(
     output: SnapshotOutput, settings: Settings, path: Path
 ):
