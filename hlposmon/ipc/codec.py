@@ -94,6 +94,8 @@ def _fill_row(fill: Fill) -> list[Any]:
 
 def _fill_of(row: list[Any]) -> Fill:
     account, key, time_ms, side, size, price, start, fee, fee_token, closed_pnl, *rest = row
+    order_id, trade_id, digest, direction, crossed, liquidation = rest
+    # Thousands of fills are remembered: what is the same in all of them is there once.
     return Fill(
         sys.intern(account),
         sys.intern(key),
@@ -103,9 +105,14 @@ def _fill_of(row: list[Any]) -> Fill:
         _repeated(price),
         _repeated(start),
         _repeated(fee),
-        fee_token,
+        sys.intern(fee_token),
         _repeated(closed_pnl),
-        *rest,
+        order_id,
+        trade_id,
+        digest,
+        sys.intern(direction),
+        crossed,
+        liquidation,
     )
 
 
