@@ -15,11 +15,13 @@ Name = tuple[str, str]
 
 
 class Listing:
-    """Account and key of every listed position, and its verdict."""
+    """Account and key of every listed position, and its verdict; of those that are not proven, or in doubt,
+    the position as it was noted last."""
 
     def __init__(self) -> None:
         self._verdicts: dict[Name, Verdict] = {}
-        self._doubtful: set[Name] = set()
+        self._doubtful: dict[Name, View] = {}
+        self._in_order: list[View] | None = None  # those not proven, until one is another
         self.counts: Counter[Verdict] = Counter()
 
     def note(self, view: View) -> None:
@@ -29,7 +31,7 @@ class Listing:
             if before is not None:
                 self.counts[before] -= 1
                 del self._verdicts[name]
-            self._doubtful.discard(name)
+            self._is_clear(name)
             return
         if before is not view.verdict:
             if before is not None:
@@ -37,21 +39,32 @@ class Listing:
             self._verdicts[name] = view.verdict
             self.counts[view.verdict] += 1
         if view.verdict is Verdict.PROVEN and not view.in_doubt:
-            self._doubtful.discard(name)
+            self._is_clear(name)
         else:
-            self._doubtful.add(name)
+            self._doubtful[name] = view
+            self._in_order = None
 
     def begin(self, views: Iterable[View]) -> None:
         """These are all positions that there are."""
         self._verdicts.clear()
         self._doubtful.clear()
+        self._in_order = None
         self.counts.clear()
         for view in views:
             self.note(view)
 
     def doubtful(self, book: Book) -> list[View]:
-        """The listed positions that are not proven, as they are now, by account and key."""
-        for name in list(self._doubtful):
+        """The listed positions that are not proven, with their verdicts of now, by account and key.
+
+        Every change of a verdict is noted; only that a doubt has ended may change no verdict.
+        """
+        for name in [name for name, view in self._doubtful.items() if view.in_doubt]:
             self.note(book.view(*name))
-        views = (book.view(*name) for name in sorted(self._doubtful))
-        return [view for view in views if view.verdict is not Verdict.PROVEN]
+        if self._in_order is None:
+            views = (self._doubtful[name] for name in sorted(self._doubtful))
+            self._in_order = [view for view in views if view.verdict is not Verdict.PROVEN]
+        return self._in_order
+
+    def _is_clear(self, name: Name) -> None:
+        if self._doubtful.pop(name, None) is not None:
+            self._in_order = None

@@ -223,3 +223,15 @@ def test_what_health_says_of_all_positions_is_not_added_up_for_each_question(she
 
     assert [one.renderer.sums("a0").count for one in (few, many)] == [2, 100]
     assert costs[0] == costs[1]
+
+
+def test_health_looks_at_no_position_anew_though_none_is_proven(shell):
+    """After a start, or while a feed is down; a tick asks four times a second."""
+    few, many = shell(2, 2), shell(2, 100)
+    costs = []
+    for one in (few, many):
+        one.carries_out(one.passes(400))  # nothing was heard for so long
+        assert len(one.engine.listing.doubtful(one.engine.book)) == 2 * len(one.coins)
+        costs.append(calls_of(lambda one=one: one.engine.listing.doubtful(one.engine.book)).total())
+
+    assert costs[0] == costs[1]
