@@ -37,6 +37,7 @@ class Garbage:
             gc.collect()
             self._blocks = sys.getallocatedblocks()
 
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 LARGE_BYTES = 128 << 10
 
