@@ -43,7 +43,8 @@ class Line:
     # From when fills are wanted, since the venue's entry price is another; and when it last was ours.
     entry_since_ms: int | None = None
     entry_agreed_ms: int | None = None
-    # The time of the first fill that changed it of a fetch that has not ended: what follows is under way.
+    # The time of the first fill that changed it of a fetch that has not ended, or that came very late: what
+    # follows may be on its way.
     fetched_since_ms: int | None = None
     drift: str | None = None
     # Why the venue's last row of it could not be read: what it states now is not known.
@@ -376,7 +377,7 @@ class Line:
         elif self.entry_since_ms is not None:
             doubt = "the venue states another entry price: fills are asked for that the book may lack"
         elif self.fetched_since_ms is not None:
-            doubt = "fills of it are being fetched, and more are to come"
+            doubt = "older fills of it have come, and more may be on their way"
         elif self.unread is not None:
             doubt = f"the venue's row of it could not be read: {self.unread}"
         elif self.disputed is not None:

@@ -15,6 +15,7 @@ from hlposmon.domain.ledger import Ledger
 from hlposmon.domain.line import Line
 from hlposmon.domain.position import Effect, Position
 from hlposmon.domain.prices import Prices
+from hlposmon.domain.reconcile import LAG_MS
 from hlposmon.domain.reports import FeedState, Fill, Fills, Funding, Happened, Statement, Unlisted
 from hlposmon.domain.verdict import UNHEARD, Evidence, Freshness, Verdict, judge
 from hlposmon.domain.views import Memory, ScopeView, View
@@ -38,6 +39,8 @@ class Scope:
     base_ms: int = 0
     # The time of the newest statement that was taken while a feed of fills was live.
     whole_ms: int = 0
+    # A fill from before this comes so late that the newest statement is of a later size.
+    late_ms: int = 0
     # The newest told; when the newest that was asked for was; and the time of the newest pushed.
     statement: Statement | None = None
     answer_asked_s: float | None = None
@@ -79,10 +82,14 @@ class Scope:
         If its worker dies in between, fills are asked for again from :30 on, and the end of that fetch ends
         the doubt. The last part tells the end itself, so that a fetch of one part is never in doubt; nor is
         what a part leaves as it was.
+
+        A live fill that is far older than the newest statement is such a part, too: the statement has seen
+        what followed, and a feed that is so late may have that on its way still.
         """
-        live = fills.heard_s is not None
+        live, late_ms = fills.heard_s is not None, self.late_ms
         if live and len(fills.fills) == 1 and (filled := self._take_next(fills.fills[0])) is not None:
             return [filled]
+        is_part = fills.from_ms is None and (not live or any(one.time_ms < late_ms for one in fills.fills))
         by_key: dict[str, list[int]] = {}
         for index, fill in enumerate(fills.fills):
             by_key.setdefault(fill.key, []).append(index)
@@ -90,7 +97,7 @@ class Scope:
         for key, indexes in by_key.items():
             line = self._line(key)
             of_line = self.continuity.take(line, [fills.fills[index] for index in indexes], live=live)
-            if not live and fills.from_ms is None:
+            if is_part:
                 line.note_part(of_line)
             changes += of_line
             self._note_change(key, line)
@@ -107,7 +114,7 @@ class Scope:
     def _take_next(self, fill: Fill) -> Filled | None:
         """The short way of a live fill that is plainly the next one of its line; None for any other."""
         line = self.lines.get(fill.key)
-        if line is None or not self.continuity.rests_on_fills:
+        if line is None or fill.time_ms < self.late_ms or not self.continuity.rests_on_fills:
             return None
         filled = line.take_next(fill)
         if filled is None:
@@ -194,6 +201,7 @@ class Scope:
     def _note_statement(self, statement: Statement) -> None:
         """Keep a statement as the newest of its kind, and of all if it is."""
         self.is_unjudged = True
+        self.late_ms = max(self.late_ms, statement.time_ms - LAG_MS)
         if self.is_live:
             self.whole_ms = max(self.whole_ms, statement.time_ms)
         if self._is_newest(statement):

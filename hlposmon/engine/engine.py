@@ -302,7 +302,7 @@ class Engine:
         new = [change.fill.identity for change in changes if isinstance(change, Filled)]
         if self.feeds.has(fills.source) and self.book.has_gap(fills.account):
             new += [fill.identity for fill in fills.fills]  # what waits behind a gap is new too
-        if changes and fills.heard_s is None:
+        if changes and fills.heard_s is None and fills.from_ms is None:
             self._requests.rung(fills.account, now.s)  # the rest of a fetch need not be asked for yet
         self.feeds.brought(fills.source, fills.account, fills.fills, new, now.s)
         self._say(changes, now, fills)

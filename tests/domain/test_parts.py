@@ -1,5 +1,7 @@
 """What is fetched in parts is in doubt until the last of them."""
 
+import pytest
+
 from hlposmon.domain.reports import Fills
 from tests.domain.language import ACCOUNT, Desk, book_of, chain, key, ms
 
@@ -15,7 +17,7 @@ def test_a_part_of_a_fetch_that_changed_a_size_is_in_doubt_until_the_fetch_has_e
     desk, (up, down) = quiet(), chain("BTC 0: at 30 +2@100 -2@100")
 
     desk.told_in_part(up)
-    assert desk.judged() == ("unproven", "fills of it are being fetched, and more are to come")
+    assert desk.judged() == ("unproven", "older fills of it have come, and more may be on their way")
     assert desk.view().as_of_ms == ms(30)
     desk.told_in_part(down)
     assert (desk.size(), desk.judged()[0]) == (0, "unproven")
@@ -69,8 +71,26 @@ def test_what_a_part_did_not_change_stays_proven():
     assert desk.judged("BTC") == ("proven", None)
 
 
-def test_a_live_fill_is_never_a_part():
-    desk = quiet()
+@pytest.mark.parametrize(("seconds", "verdict"), [(61, "proven"), (51, "proven"), (49, "unproven")])
+def test_a_live_fill_is_a_part_only_where_it_is_far_older_than_the_newest_statement(seconds, verdict):
+    for together in (True, False):
+        desk, (one, two) = quiet(), chain(f"BTC 0: at {seconds} +1@100 = +1@100")
+        if together:
+            desk.heard(one, two)
+        else:
+            desk.heard(one)
+            desk.heard(two)
 
-    desk.heard(*chain("BTC 0: at 61 +1@100 +1@100"))
-    assert desk.judged() == ("proven", None)
+        assert (desk.size(), desk.judged()[0]) == (2, verdict)
+
+
+def test_a_very_late_live_fill_is_in_doubt_also_where_it_is_plainly_the_next():
+    desk, (one, two) = book_of(""), chain("BTC 0: at 30 +1@100 at 40 +1@100")
+    desk.heard(one)
+    desk.stated("BTC long 1 @ 100", at=60)
+
+    desk.heard(two)
+    assert (desk.size(), desk.judged()[0]) == (2, "unproven")
+    assert desk.book.doubtful() == [(ACCOUNT, ms(40))]
+    desk.told(one, two)
+    assert desk.judged()[0] == "proven"

@@ -117,3 +117,12 @@ def test_a_fill_that_comes_again_at_once_after_a_round_trip_counts_once():
         desk.told(one)
 
     assert desk.position().fills == 2
+
+
+def test_a_fill_that_is_told_again_where_it_would_chain_on_is_taken_once():
+    """The first of a round trip of one millisecond begins from the size that the second leads to."""
+    desk, (up, down) = book_of(""), at(chain("BTC 0: +1@10 -1@10"), 5)
+    desk.heard(up, down)
+
+    assert desk.heard(up) == []
+    assert (desk.size(), desk.position().fills) == (0, 2)
