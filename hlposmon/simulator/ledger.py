@@ -70,7 +70,7 @@ def _added(
     entry = (old.size * old.entry + change * price) / size
     word = f"Open {_side(size)}"
     if not old.margin.isolated:
-        after = replace(old, size=size, entry=entry, funding_change=ZERO)
+        after = Position(old.market, size, entry, old.margin, old.raw, old.funding_open)
         return Move(after, ZERO, -change * price, word)
     pledge = rounded(abs(change) * price / old.margin.leverage)
     raw = old.raw - change * price + pledge
@@ -80,7 +80,8 @@ def _added(
 def _reduced(before: Position, change: Fraction, price: Fraction) -> Move:
     word = f"Close {_side(before.size)}"
     pnl = _realized(before, abs(change), price)
-    after = replace(before, size=before.size + change, funding_change=ZERO)
+    size = before.size + change
+    after = Position(before.market, size, before.entry, before.margin, before.raw, before.funding_open)
     if not before.margin.isolated:
         return Move(after, pnl, -change * price, word)
     equity = before.size * price + before.raw

@@ -36,7 +36,18 @@ def printed(value: Fraction) -> str:
 
 def rounded(value: Fraction, places: int = MONEY_PLACES) -> Fraction:
     """The nearest amount with so many decimals (half to even)."""
-    return Fraction(round(value * 10**places), 10**places)
+    return nearest(value.numerator, value.denominator, places)
+
+
+def nearest(number: int, below: int, places: int) -> Fraction:
+    """The amount with so many decimals that is nearest to number/below (half to even; `below` is positive).
+
+    In whole numbers: each operation of Fractions looks for a common divisor, and of what is only to be
+    rounded nobody needs it.
+    """
+    scale = 10**places
+    whole, rest = divmod(number * scale, below)
+    return Fraction(whole + (2 * rest > below or (2 * rest == below and whole % 2 == 1)), scale)
 
 
 def truncated(value: Fraction, places: int) -> Fraction:
