@@ -104,8 +104,8 @@ chaos: $(VENV)/.dev ## RUNS=1000 of the whole service under faults, JOBS= at a t
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED),--runs $(RUNS) --jobs $(JOBS) --write docs/reliability.md) $(ARGS)
 
 LIVES ?= 200000
-simulate: $(VENV)/.dev ## LIVES=200000 in virtual time, under faults and then without; SEED= traces one
-	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--lives $(LIVES)) $(ARGS)
+simulate: $(VENV)/.dev ## LIVES=200000 in virtual time; SEED= traces one. Writes docs/reliability.md
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--lives $(LIVES) --write docs/reliability.md) $(ARGS)
 
 soak: $(VENV)/.dev ## seven days in seventeen minutes: memory, descriptors, audit files. Writes docs/reliability.md
 	$(BIN)/python -m tests.chaos.soak --write docs/reliability.md $(ARGS)

@@ -53,7 +53,7 @@ TO_REPEAT = """To repeat one run: `python -m tests.chaos --seed N`. One fault in
 `python -m tests.chaos --runs 50 --only 'kill tracker'`. All of it: `make chaos`."""
 # A batch of so many runs is the long form: what it never does is no part of what it says.
 LONG_RUNS = 500
-SECTIONS = ("chaos", "flow", "soak")
+SECTIONS = ("chaos", "simulation", "flow", "soak")
 
 
 def put(path: Path, section: str, text: str) -> None:

@@ -5,10 +5,8 @@ Everything is drawn from the seed. What is not as it must be is in `wrong`.
 
 import random
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from hlposmon.domain.position import Position
@@ -16,13 +14,15 @@ from hlposmon.domain.reports import Fill
 from hlposmon.journal.files import written_below
 from tests.simulation.audit import Audit
 from tests.simulation.disk import FaultyDisk, ProcessEnded
+from tests.simulation.places import folder_for_a_life
 from tests.simulation.plan import Plan
+from tests.simulation.result import NOT_WHOLE
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.shell import FEEDS, Shell, watched
 from tests.simulation.states import States
 from tests.simulation.trace import effect_text, fill_text, report_text
 from tests.simulation.venue import Name, Venue
-from tests.simulation.witness import Witness
+from tests.simulation.witness import LOOK_S, Witness
 from tests.simulation.workers import FeedWorker, PriceWorker, ReconcileWorker, StateWorker, Worker
 
 # Within so long after the last fault all is proven, equal, and stays so.
@@ -30,10 +30,10 @@ CONVERGED_S = 60.0
 # After the faults: how long trading goes on, and how long all must stay whole.
 TRADES_ON_S, STAYS_S = 4.0, 4.0
 UNDER_WAY_S = 8.0
-# Without news nothing that is claimed can become wrong but by its age: that is looked at now and then.
-LOOK_S = 1.0
+# A long gap begins when a first statement surely holds nothing of it, and lasts for longer than the fills
+# that are remembered over a restart and those that are told again from before them.
+LONG_GAP_AFTER_S, LONG_GAP_S = 15.0, 64.0
 DAY_MS = 86_400_000
-SHM = Path("/dev/shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,9 @@ class Life:
             self.disk.fails_at = crash.call if crash.fails else None
             self.disk.ends_at = None if crash.fails else crash.call
         self.witness = Witness(self.venue, self.time)
-        self.folder = Path(tempfile.mkdtemp(prefix="hlp-sim-", dir=SHM if SHM.is_dir() else None))
+        self.folder = folder_for_a_life()
         self.shell: Shell | None = None
+        self.shells: list[Shell] = []  # all that there were
         self.workers: list[Worker] = [
             *(FeedWorker(self, name) for name in FEEDS[: self.plan.feeds]),
             PriceWorker(self, "price"),
@@ -102,6 +103,12 @@ class Life:
             self.disk.ends()
             shutil.rmtree(self.folder, ignore_errors=True)
         return self
+
+    def let_go(self) -> None:
+        """What it is made of knows one another, and is forgotten one by one: to leave that to the garbage
+        collector takes longer than to free it. Nothing of it can be used any more."""
+        for one in (*self.workers, *self.shells, self.time, self):
+            vars(one).clear()
 
     def _run(self) -> None:
         plan, dice, time = self.plan, self.dice, self.time
@@ -158,15 +165,16 @@ class Life:
             (plan.corrections, self._correct),
             (plan.fundings, self._fund),
             (plan.closings, self._close),
+            (plan.strays, self._stray),
             (plan.reloads, self._reload),
         ):
             at_s = self.time.s
             while rate and (at_s := at_s + self.dice.expovariate(rate / 60)) < until_s:
                 self.time.at_venue(at_s - self.time.s, self._befall, act)
-        for worker in self.workers:
-            if isinstance(worker, FeedWorker) and plan.accounts > 1:
-                self.states.add("several accounts")
-                break
+        if plan.has_long_gap:
+            self.time.at_venue(LONG_GAP_AFTER_S, self._befall, self._cut_amid_gap)
+        if plan.accounts > 1:
+            self.states.add("several accounts")
 
     def _calm(self) -> None:
         """The faults are over: what is down comes up, and all goes its way within a third of a second."""
@@ -184,6 +192,7 @@ class Life:
             push_loss=0.0,
             push_lag_s=min(0.4, self.plan.push_lag_s),
             answer_lag_s=min(0.5, self.plan.answer_lag_s),
+            answer_early_s=0.0,
             answer_loss=0.0,
             answer_delay_s=min(0.3, self.plan.answer_delay_s),
         )
@@ -205,6 +214,39 @@ class Life:
         if fills := self.venue.close_by_force(name):
             self.states.add("liquidated or settled")
             self._send(name, fills)
+
+    def _stray(self) -> None:
+        """Of these blocks no feed brings the first and the fourth, and the second comes behind the last: a
+        gap is open by then, and reaches further back for it."""
+        name = self.dice.choice(self.venue.names)
+        lost, late, third, lost_too, last = self.venue.back_and_forth(name)
+        self._trace(f"{name}: a round trip of which half is lost, and a gap behind it")
+        self.dropped.update((*lost, *lost_too))
+        for worker in self.workers:
+            if isinstance(worker, FeedWorker):
+                for delay_s, fills in ((0.001, third), (0.008, last), (0.016, late)):
+                    worker.bring(delay_s, name, fills)
+
+    def _cut_amid_gap(self) -> None:
+        """Half of a round trip is lost, nothing is answered, and the power goes when another coin's memory
+        begins behind it: what is missing is known by what the tracker was unsure of, and by no size."""
+        name = self.dice.choice(self.venue.names)
+        coins = self.venue.flat_and_other(name)
+        if coins is None or self.venue.is_away:
+            return
+        coin, other = coins
+        self._trace(f"{name}: half of a round trip of {coin} is lost, and nothing is answered")
+        self.states.add("power cut amid a long gap")
+        self.venue.silent_until_s = self.time.s + LONG_GAP_S + 0.1
+        self.dropped.update(self.venue.move(name, coin, 1))
+        self._bring(name, self.venue.move(name, coin, -1))
+        self.time.at_venue(LONG_GAP_S, lambda: self._bring(name, self.venue.move(name, other, 1)))
+        self.time.at_venue(LONG_GAP_S + 0.05, self._befall, self._cut_power)
+
+    def _bring(self, name: str, fills: list[Any]) -> None:
+        for worker in self.workers:
+            if isinstance(worker, FeedWorker):
+                worker.bring(0.001, name, fills)
 
     def _send(self, name: str, fills: list[Any]) -> None:
         self._trace(f"{name}: " + ", ".join(fill_text(fill) for fill in fills))
@@ -305,7 +347,7 @@ class Life:
     def _reload(self) -> None:
         if self.shell is not None:
             self.states.add("reload")
-            self._do(lambda shell: shell.reload(shell.engine.watched))
+            self._do(Shell.reload, self.shell.engine.watched)
 
     # ------------------------------------------------------------------ tracker
 
@@ -318,7 +360,7 @@ class Life:
     def _take_turn(self) -> None:
         self._turn = None
         most = self.dice.choice((1, 3, 256, 256))
-        self._do(lambda shell: shell.take_turn(most))
+        self._do(Shell.take_turn, most)
         if self.shell is not None and self.shell.waiting:
             self.wake_tracker()
 
@@ -328,16 +370,16 @@ class Life:
         if self.time.s < self._stalled_until_s:
             self.time.after(self._stalled_until_s - self.time.s, self._tick, shell)
             return
-        self._do(lambda shell: shell.tick())
+        self._do(Shell.tick)
         self.time.after(self.plan.tick_s, self._tick, shell)
 
-    def _do(self, act: Callable[[Shell], None]) -> None:
+    def _do(self, act: Callable[..., None], *facts: Any) -> None:
         """One step of the tracker, which may be its last."""
         shell = self.shell
         if shell is None:
             return
         try:
-            act(shell)
+            act(shell, *facts)
         except ProcessEnded as ended:
             self.states.add("tracker killed in the midst of a call")
             self._trace(f"the tracker is killed in a {ended}")
@@ -345,9 +387,11 @@ class Life:
             return
         if shell.steps or self.time.s >= self._look_s:
             self._look_s = self.time.s + LOOK_S
-            self._note(shell)
+            if shell.steps:
+                self._note(shell)
             self.witness.look(shell)
             shell.steps.clear()
+            shell.rung.clear()
 
     def _note(self, shell: Shell) -> None:
         self.states.note(shell.steps)
@@ -379,6 +423,7 @@ class Life:
             watched(addresses, self.plan.feeds, self.plan.interval_s),
             self._first_seq,
         )
+        self.shells.append(shell)
         if not self._is_calm and self.plan.restarts and self.dice.random() < 0.2:
             self.disk.ends_at = self.disk.calls + self.dice.randint(1, 4)
         try:
@@ -423,7 +468,7 @@ class Life:
                 self._left_behind = {(one.account, one.key): sums_of(one.position) for one in memories}
         else:
             self._trace("the tracker ends")
-            self._do(lambda shell: shell.leave())
+            self._do(Shell.leave)
             if self.shell is shell:
                 self.states.add("tracker stopped")
                 self._tracker_has_ended(shell)
@@ -489,15 +534,15 @@ class Life:
             if shell is None:
                 self.wrong.append("there is no tracker at the end")
             elif self.converged_s is None:
-                self.wrong.append(f"not whole {CONVERGED_S:g} s after the last fault")
+                self.wrong.append(f"{NOT_WHOLE} {CONVERGED_S:g} s after the last fault")
                 self.wrong += self.witness.differences(shell)
             else:
                 self.wrong += self.witness.differences(shell)
         if shell is not None:
-            self._do(lambda shell: shell.leave())
+            self._do(Shell.leave)
             if self.shell is None:  # killed even then: who begins next finds what it left
                 self.time.run_until(self.time.s + 5.0)
-                self._do(lambda shell: shell.leave())
+                self._do(Shell.leave)
             if self.shell is not None:
                 self._forget(self.shell)
         audit = Audit.read(written_below(self.folder))

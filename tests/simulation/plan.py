@@ -10,6 +10,7 @@ UNITS = (
     Fraction("524288.7"),
     Fraction("1048576.3"),
     Fraction("1e9") + Fraction("0.01"),
+    Fraction("1e11") + Fraction("0.01"),
     Fraction("1e12"),
 )
 
@@ -33,6 +34,7 @@ class Plan:
     interval_s: float = 60.0  # between statements that are asked for
     tick_s: float = 0.25
     push_s: float | None = 1.0
+    price_s: float = 1.0  # between two batches of marks
     # Of fills on their way to each feed, and of pushed states.
     loss: float = 0.0
     both_lost: float = 0.0  # of a block, on both feeds
@@ -44,6 +46,7 @@ class Plan:
     push_lag_s: float = 0.0
     # Of answers.
     answer_lag_s: float = 0.0
+    answer_early_s: float = 0.0  # what it says is newer than its time
     answer_loss: float = 0.0
     answer_delay_s: float = 0.3
     page: int = 2000  # fills; it is the exchange's own
@@ -61,11 +64,15 @@ class Plan:
     corrections: float = 0.0  # a size changes, and no fill tells of it
     fundings: float = 0.0
     closings: float = 0.0  # liquidations and settlements
+    has_long_gap: bool = False  # nothing is answered while a gap is open, and then the power is cut
+    strays: float = 0.0  # half of a round trip is lost, and the other half comes when a later fill is missed
     reloads: float = 0.0
 
     @classmethod
     def drawn(cls, dice: random.Random) -> "Plan":
         """Some faults are in each life and most are not: with all of them at once little else is seen."""
+        if dice.random() < 0.01:
+            return cls._with_long_gap(dice)
 
         def at_times(share: float, *values: float) -> float:
             return dice.choice(values) if dice.random() < share else 0.0
@@ -86,6 +93,7 @@ class Plan:
             interval_s=dice.choice((5.0, 20.0, 60.0)),
             tick_s=dice.choice((0.25, 0.5)),
             push_s=dice.choice((1.0, 1.0, 3.0, None)),
+            price_s=dice.choice((1.0, 3.0, 5.0)),
             loss=at_times(0.5, 0.05, 0.4),
             both_lost=at_times(0.5, 0.05, 0.3),
             twice=at_times(0.3, 0.1),
@@ -95,6 +103,7 @@ class Plan:
             push_loss=at_times(0.3, 0.2, 0.8),
             push_lag_s=dice.choice((0.0, 0.0, 0.4, 4.0)),
             answer_lag_s=dice.choice((0.0, 0.0, 0.5, 9.0)),
+            answer_early_s=at_times(0.1, 0.5, 3.0),
             answer_loss=at_times(0.3, 0.1, 0.5),
             answer_delay_s=dice.choice((0.1, 0.3, 2.0)),
             page=dice.choice((3, 20, 100, 2000)),
@@ -111,5 +120,24 @@ class Plan:
             corrections=at_times(0.15, 3.0),
             fundings=at_times(0.3, 4.0),
             closings=at_times(0.2, 4.0),
+            strays=at_times(0.02, 4.0),
             reloads=at_times(0.1, 4.0),
+        )
+
+    @classmethod
+    def _with_long_gap(cls, dice: random.Random) -> "Plan":
+        """No other fault, which would make all be fetched."""
+        return cls(
+            has_long_gap=True,
+            faults_s=85.0,
+            feeds=dice.choice((1, 2)),
+            unit=dice.choice(UNITS),
+            is_open_at_start=dice.random() < 0.5,
+            trades_before=0,
+            pace_s=dice.choice((1.0, 5.0)),
+            fsync=dice.choice(("each", "batch")),
+            interval_s=dice.choice((20.0, 60.0)),
+            tick_s=0.5,
+            push_s=3.0,
+            price_s=5.0,
         )

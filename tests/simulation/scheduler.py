@@ -46,7 +46,8 @@ class Scheduler:
 
     @property
     def now(self) -> Now:
-        return Now(self.mono_s, self.true_ms + self.wall_offset_ms)
+        s = self.s
+        return Now(BEGIN_S + s - self.asleep_s, BEGIN_MS + int(s * 1000) + self.wall_offset_ms)
 
     @property
     def awake_s(self) -> float:
@@ -93,9 +94,9 @@ class Scheduler:
 
     def run_until(self, s: float) -> None:
         """All that is due up to then, in its order."""
-        heap = self._heap
+        heap, pop = self._heap, heapq.heappop
         while heap and heap[0][_DUE] <= s and not self.is_over:
-            due_s, _, _, act, facts = heapq.heappop(heap)
+            due_s, _, _, act, facts = pop(heap)
             if act is not None:
                 self.s = max(self.s, due_s)
                 act(*facts)

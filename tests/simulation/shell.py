@@ -4,6 +4,7 @@ It takes what waits as `tracker.worker_queues` does, live fills before all else,
 `tracker.outputs`. Stand-ins are only for what needs a machine: the queues' sockets, the mapped snapshot.
 """
 
+import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -15,7 +16,19 @@ from typing import Any
 from hlposmon.api.publisher import Publisher
 from hlposmon.api.subscribers import Listener, Subscribers
 from hlposmon.domain.rendering import Renderer
-from hlposmon.domain.reports import Ask, Bell, Joined, Left, Marks, Report
+from hlposmon.domain.reports import (
+    Ask,
+    Bell,
+    FeedState,
+    Fetched,
+    Fills,
+    Following,
+    Joined,
+    Left,
+    Marks,
+    Report,
+    Statement,
+)
 from hlposmon.domain.views import View
 from hlposmon.engine.effects import Effect, Now
 from hlposmon.engine.engine import Engine, Watched
@@ -36,6 +49,8 @@ REVALUED_AT_ONCE = 16
 _TID = re.compile(rb'"tid":(\d+)')
 SLEPT_S = 2.0
 SYNC_S = 0.02  # a sync in the background takes so long
+# What they do depends on whether the account was stated, and live.
+_OF_FILLS = (Fills, Statement, FeedState, Following, Fetched)
 
 
 @dataclass(eq=False, slots=True)
@@ -44,16 +59,13 @@ class Inbox:
 
     hear: Callable[[Ask], None]
     joined: Joined | None = None
+    kind: str = ""  # that of who joined
     waiting: deque[tuple[Report, float | None]] = field(default_factory=deque)
     has_ended: bool = False
     served: int = 0
 
-    @property
-    def kind(self) -> str:
-        return "" if self.joined is None else self.joined.kind
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Step:
     """One report that the engine took, and what followed; None where time alone changed something.
 
@@ -110,7 +122,7 @@ class Client:
         self.raw: list[bytes] = []
         self.early = 0  # fills that were published before they were journalled
         self._tids: set[int] = set()
-        self._read: dict[Path, int] = {}
+        self._read: dict[str, int] = {}
 
     def send_frame(self, frame: bytes) -> None:
         self._disk.sends()
@@ -130,13 +142,20 @@ class Client:
 
     def _is_written(self, tid: int) -> bool:
         """Whether the fill's line is in a file; where the disk refuses, it is kept and told all the same."""
-        for path in self._journal.folder.glob("audit-*.jsonl"):
-            with path.open("rb") as file:
-                file.seek(self._read.get(path, 0))
-                raw = file.read()
-            self._read[path] = self._read.get(path, 0) + len(raw)
-            self._tids.update(map(int, _TID.findall(raw)))
+        if tid not in self._tids:
+            self._read_on()
         return tid in self._tids or self._journal.failure is not None
+
+    def _read_on(self) -> None:
+        folder = os.fspath(self._journal.folder)
+        for name in os.listdir(folder):  # noqa: PTH208 - most fills come this way
+            if name.startswith("audit-") and name.endswith(".jsonl"):
+                at = self._read.get(name, 0)
+                with open(f"{folder}/{name}", "rb", buffering=0) as file:  # noqa: PTH123
+                    file.seek(at)
+                    raw = file.read()
+                self._read[name] = at + len(raw)
+                self._tids.update(map(int, _TID.findall(raw)))
 
     def cut_off(self) -> None:
         raise AssertionError("a client that reads is never cut off")
@@ -180,6 +199,7 @@ class Shell:
         self._slept_s = time.asleep_s
         self.recovered = Recovered()
         self.steps: list[Step] = []
+        self.rung: list[Bell] = []  # in these
 
     def begin(self) -> None:
         """Take up what the process before has left."""
@@ -222,7 +242,7 @@ class Shell:
         newest: Marks | None = None
         prices: dict[str, Decimal] = {}
         for inbox in self._inboxes:
-            if inbox.kind == "price":
+            if inbox.waiting and inbox.kind == "price":
                 while inbox.waiting:
                     report, _ = inbox.waiting.popleft()
                     assert isinstance(report, Marks)
@@ -273,6 +293,7 @@ class Shell:
     def ring(self, bell: Bell) -> None:
         """The queues'."""
         self._disk.sends()
+        self.rung.append(bell)
         for inbox in self._inboxes:
             if inbox.kind == "reconcile" and not inbox.has_ended:
                 self._time.after(0.001, inbox.hear, bell)
@@ -280,12 +301,14 @@ class Shell:
     # ------------------------------------------------------------------ within
 
     def _receive(self, report: Report, then_s: float | None, now: Now) -> list[Effect]:
-        book, account = self.engine.book, getattr(report, "account", None)
-        stated = account is not None and book.is_stated(account)
-        live = account is not None and book.is_live(account)
+        if not isinstance(report, _OF_FILLS):
+            effects = self.engine.receive(report, now)
+            self.steps.append(Step(report, effects, then_s))
+            return effects
+        book, account = self.engine.book, report.account
+        stated, live = book.is_stated(account), book.is_live(account)
         effects = self.engine.receive(report, now)
-        is_live = account is not None and book.is_live(account)
-        self.steps.append(Step(report, effects, then_s, stated, live, is_live))
+        self.steps.append(Step(report, effects, then_s, stated, live, book.is_live(account)))
         return effects
 
     def _carry_out(self, effects: list[Effect], now: Now) -> None:
@@ -295,10 +318,7 @@ class Shell:
 
     def _reports(self, most: int) -> Iterator[tuple[Report, float | None]]:
         for _ in range(most):
-            inbox = next((one for one in self._inboxes if one.waiting and one.kind == "fill"), None)
-            if inbox is None:
-                others = [one for one in self._inboxes if one.waiting and one.kind not in ("fill", "price")]
-                inbox = min(others, key=lambda one: one.served, default=None)
+            inbox = self._next()
             if inbox is None:
                 yield from self._departures()
                 return
@@ -306,10 +326,23 @@ class Shell:
             inbox.served = self._served
             report, then_s = inbox.waiting.popleft()
             if isinstance(report, Joined):
-                inbox.joined = report
+                inbox.joined, inbox.kind = report, report.kind
             yield report, then_s
 
+    def _next(self) -> Inbox | None:
+        """A feed of fills that waits, or who was served the longest ago; prices have a turn of their own."""
+        found: Inbox | None = None
+        for inbox in self._inboxes:
+            if inbox.waiting:
+                if inbox.kind == "fill":
+                    return inbox
+                if inbox.kind != "price" and (found is None or inbox.served < found.served):
+                    found = inbox
+        return found
+
     def _departures(self) -> Iterator[tuple[Report, float | None]]:
+        if not any(inbox.has_ended for inbox in self._inboxes):
+            return
         ended = [inbox for inbox in self._inboxes if inbox.has_ended and not inbox.waiting]
         for inbox in ended:
             self._inboxes.remove(inbox)

@@ -77,6 +77,7 @@ WANTED = (
     "restart with a doubt",
     "power cut",
     "power cut that lost lines",
+    "power cut amid a long gap",
     "half a line, marked",
     "disk refused to write",
     "lines waited for the disk",
@@ -106,7 +107,8 @@ class States:
     def note(self, steps: Iterable[Step]) -> None:
         """What a turn took, and what followed."""
         for step in steps:
-            self._report(step)
+            if step.report is not None:
+                self._report(step)
             for effect in step.effects:
                 if isinstance(effect, JournalChange):
                     self._change(effect.change)

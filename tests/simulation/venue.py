@@ -1,9 +1,9 @@
 """The exchange of a life: the simulated exchange's own core, its past, and the ways from it.
 
-Markets, accounts, fills and fees are `simulator.world` and `simulator.ledger`, as in every simulated run;
-each fill is written as the exchange writes it and read by the venue's payload parser. Statements are made
-from the ledger's views with the formulas of `payloads.statements`: to write and read each as text takes half
-a millisecond, and there is one a second. In one life of eight they do go through the text.
+Markets, accounts, fills and fees are `simulator.world` and `simulator.ledger`, as in every simulated run.
+In one life of twelve each fill and each statement is written as the exchange writes it, and read by the
+venue's payload parser. In the others they are made from the ledger's facts, with the parser's formulas: the
+text takes a tenth of a life's time.
 """
 
 import random
@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
 
 from hlposmon.domain.amounts import CONTEXT
-from hlposmon.domain.reports import Fill, Funding, Identity, StatedPosition, Statement
+from hlposmon.domain.reports import Fill, Funding, Identity, Side, StatedPosition, Statement
 from hlposmon.simulator.account import Account
 from hlposmon.simulator.facts import Fill as Fact
 from hlposmon.simulator.ledger import Position
-from hlposmon.simulator.numbers import rounded
+from hlposmon.simulator.numbers import MONEY_PLACES, nearest
 from hlposmon.simulator.statement import clearinghouse_state
 from hlposmon.simulator.world import World
 from hlposmon.venues.hyperliquid import payloads
@@ -34,7 +33,8 @@ Name = tuple[str, str]  # account, key
 
 
 def exact(value: Fraction) -> Decimal:
-    return CONTEXT.divide(Decimal(value.numerator), Decimal(value.denominator))
+    number, below = value.as_integer_ratio()
+    return CONTEXT.divide(Decimal(number), Decimal(below))
 
 
 @dataclass(slots=True)
@@ -71,8 +71,9 @@ class Venue:
         self.fundings: dict[str, list[Funding]] = {name: [] for name in self.names}
         self.corrected: set[Name] = set()
         self.is_away = False  # nothing is taken or answered
+        self.silent_until_s = 0.0  # nothing is answered
         self.marks = {payloads.key_of(coin): exact(self._mark(coin)) for coin in self.world.coins}
-        self._through_text = dice.random() < 1 / 8
+        self._through_text = dice.random() < 1 / 12
 
     # ------------------------------------------------------------------ trading
 
@@ -93,9 +94,29 @@ class Venue:
                 held = account.size(coin)
                 change = self._change(held)
                 # Prices have at most six decimals less those of the sizes.
-                price = rounded(self._mark(coin) * Fraction(dice.randint(9900, 10100), 10_000), 1)
+                price = self._moved(coin, dice.randint(9900, 10100), 1)
                 made.append(self.world.trade(account, coin, change, price, self.world.order(), block))
         return self._take(name, made)
+
+    def back_and_forth(self, name: str) -> list[list[Fill]]:
+        """Five blocks of one coin: there and back, and three times there."""
+        coin, step = self._dice.choice(self.world.coins), self._dice.choice((-1, 1))
+        return [self.move(name, coin, units) for units in (step, -step, step, step, step)]
+
+    def flat_and_other(self, name: str) -> tuple[str, str] | None:
+        """A coin that is not held, and another one; None where there are no such two."""
+        coins, account = self.world.coins, self.account(name)
+        flat = [coin for coin in coins if coin not in account.positions]
+        if not flat or len(coins) < 2:
+            return None
+        coin = self._dice.choice(flat)
+        return coin, self._dice.choice([one for one in coins if one != coin])
+
+    def move(self, name: str, coin: str, units: int) -> list[Fill]:
+        """A block of one fill at the mark."""
+        block, order = self.world.block(self.ms), self.world.order()
+        change, price = units * self.plan.unit, self._mark(coin)
+        return self._take(name, [self.world.trade(self.account(name), coin, change, price, order, block)])
 
     def close_by_force(self, name: str) -> list[Fill]:
         """A liquidation of half, or the venue settles a position; nothing where none is held."""
@@ -134,7 +155,7 @@ class Venue:
         """One step of every price; all of them."""
         for coin in self.world.coins:
             quote = self.world.quotes[coin]
-            quote.hold(rounded(quote.mark * Fraction(self._dice.randint(9995, 10005), 10_000), 2))
+            quote.hold(self._moved(coin, self._dice.randint(9995, 10005), 2))
             self.marks[payloads.key_of(coin)] = exact(quote.mark)
         return dict(self.marks)
 
@@ -153,12 +174,14 @@ class Venue:
         self, name: str, lag_s: float, asked_s: float, fetched_ms: int | None, *, pushed: bool
     ) -> tuple[Statement, float]:
         """A statement of now whose contents are so old, and of when these are."""
-        then_s = self._time.s - lag_s
+        then_s, time_ms = self._time.s - lag_s, self.ms
+        if not pushed:
+            time_ms -= int(self.plan.answer_early_s * 1000)
         view = self.account(name).view(self.ms - int(lag_s * 1000))
         if self._through_text:
-            row = clearinghouse_state(view, "", self.world.quotes, self.ms)
+            row = clearinghouse_state(view, "", self.world.quotes, time_ms)
             read = payloads.statement(
-                row, name, asked_s=asked_s, now_ms=self.ms, fills_from_ms=fetched_ms, pushed=pushed
+                row, name, asked_s=asked_s, now_ms=time_ms, fills_from_ms=fetched_ms, pushed=pushed
             )
             assert not read.unread
             return read, then_s
@@ -166,7 +189,7 @@ class Venue:
         stated = Statement(
             account=name,
             venue="hyperliquid",
-            time_ms=self.ms,
+            time_ms=time_ms,
             asked_s=asked_s,
             positions=positions,
             equity=Decimal(1000),
@@ -199,6 +222,11 @@ class Venue:
     def _mark(self, coin: str) -> Fraction:
         return self.world.quotes[coin].mark
 
+    def _moved(self, coin: str, share: int, places: int) -> Fraction:
+        """The mark times so many ten-thousandths."""
+        mark = self._mark(coin)
+        return nearest(mark.numerator * share, mark.denominator * 10_000, places)
+
     def _change(self, held: Fraction) -> Fraction:
         """Sizes meet again and again: round trips, flat, flips."""
         dice, unit = self._dice, self.plan.unit
@@ -212,20 +240,24 @@ class Venue:
 
     def _take(self, name: str, made: list[Fact]) -> list[Fill]:
         """Note what happened, and read it as it is written."""
-        read = payloads.fills([fact.row() for fact in made], name, self.addresses[name])
-        assert not read.unread and not read.others
-        for fill in read.fills:
+        if self._through_text:
+            read = payloads.fills([fact.row() for fact in made], name, self.addresses[name])
+            assert not read.unread and not read.others
+            fills = read.fills
+        else:
+            fills = [_fill(name, fact) for fact in made]
+        for fill in fills:
             past = self._of((name, fill.key))
             past.sizes.append((self._time.s, fill.end_position))
             past.after[fill.identity] = len(past.sizes) - 1
-        self.fills[name] += read.fills
-        return read.fills
+        self.fills[name] += fills
+        return fills
 
     def _stated(self, held: Position) -> StatedPosition:
         """As `payloads.statements` reads it: the entry from the unrealised P&L, which has six decimals."""
-        mark, size = held_mark(self.world, held), exact(held.size)
-        pnl = exact(rounded(held.size * (mark - held.entry)))
-        value = exact(held.size * mark)
+        mark, size = exact(self._mark(held.market.coin)), exact(held.size)
+        pnl = exact(self._pnl(held))
+        value = CONTEXT.multiply(size, mark)
         entry = CONTEXT.divide(CONTEXT.subtract(value, pnl), size)
         tolerance = CONTEXT.add(
             CONTEXT.divide(Decimal("0.000003"), abs(size)), CONTEXT.divide(abs(entry), Decimal(1_000_000))
@@ -234,17 +266,38 @@ class Venue:
             key=payloads.key_of(held.market.coin),
             size=size,
             entry_price=entry,
-            mark_price=exact(mark),
+            mark_price=mark,
             leverage=Decimal(held.margin.leverage),
             tolerance=tolerance,
         )
 
+    def _pnl(self, held: Position) -> Fraction:
+        """Unrealised, size * (mark - entry), with six decimals."""
+        size, size_below = held.size.as_integer_ratio()
+        entry, entry_below = held.entry.as_integer_ratio()
+        mark, mark_below = self._mark(held.market.coin).as_integer_ratio()
+        moved = size * (mark * entry_below - entry * mark_below)
+        return nearest(moved, size_below * entry_below * mark_below, MONEY_PLACES)
 
-def held_mark(world: World, held: Position) -> Fraction:
-    return world.quotes[held.market.coin].mark
 
-
-def rows_of(fills: list[Any], size: int) -> Iterator[list[Any]]:
-    """In pages of so many."""
-    for at in range(0, len(fills), size):
-        yield fills[at : at + size]
+def _fill(name: str, fact: Fact) -> Fill:
+    """As `payloads.fills` reads its row; there are liquidations of ours alone."""
+    order = fact.order
+    return Fill(
+        account=name,
+        key=payloads.key_of(fact.coin),
+        time_ms=fact.time,
+        side=Side.BUY if fact.side == "B" else Side.SELL,
+        size=exact(fact.size),
+        price=exact(fact.price),
+        start_position=exact(fact.start),
+        fee=exact(fact.fee),
+        fee_token="USDC",
+        closed_pnl=exact(fact.closed_pnl),
+        order_id=order.oid,
+        trade_id=fact.tid,
+        hash=order.hash,
+        direction=fact.word,
+        crossed=order.crossed,
+        liquidation=None if order.liquidation is None else order.liquidation["method"],
+    )

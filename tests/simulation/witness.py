@@ -20,10 +20,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from hlposmon.domain.book import Book
+from hlposmon.domain.changes import Gap
 from hlposmon.domain.rendering import is_listed
-from hlposmon.domain.reports import Fill, Fills, Heard, Marks, Statement
+from hlposmon.domain.reports import Bell, Fill, Fills, Heard, Marks, Statement
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import WINDOW_MS
+from hlposmon.engine.effects import JournalChange
 from tests.simulation.scheduler import BEGIN_MS, Scheduler
 from tests.simulation.shell import Shell, watched
 from tests.simulation.venue import ZERO, Name, Past, Venue
@@ -33,6 +36,7 @@ CALM_LAG_S = 3.0
 # An answer is of a moment between two milliseconds, and the exchange's blocks are whole ones.
 BLUR_S = 0.01
 FEEDS_S, PRICES_S = 15.0, 15.0
+LOOK_S = 1.0
 # A tick, and a sleep that is too short to count (`tracker.SLEPT_S`).
 SLACK_S = 2.6
 
@@ -58,6 +62,10 @@ class Witness:
         self._stated_s: dict[str, float] = {}
         self._heard_s = self._priced_s = -1e9
         self._messages = 0
+        self._looked_s = -1e9
+        self._proven: list[str] = []  # the accounts that are
+        # What was found true of a name, of contents from then on, not before that change: it stays so.
+        self._held_true: dict[tuple[str, Name], tuple[Any, ...]] = {}
         self._seq: int | None = None
         self._published: set[tuple[Any, ...]] = set()
 
@@ -71,11 +79,27 @@ class Witness:
     # ------------------------------------------------------------------ a step
 
     def look(self, shell: Shell) -> None:
-        """After a turn or a tick: what it was told counts, and what it shows is checked."""
-        before = dict(self._contents_s)
-        self._take(shell)
-        self._hear(shell, {**self._contents_s, **before})
-        self._look(shell)
+        """After a turn or a tick: what it was told counts, and what it shows is checked.
+
+        Where nothing was told but that feeds are heard, and nothing done, no claim can become wrong but by
+        its age: that is looked at now and then.
+        """
+        has_news = len(shell.client.messages) > self._messages
+        before = dict(self._contents_s) if has_news else {}
+        is_quiet = self._take(shell)
+        if has_news:
+            self._hear(shell, {**self._contents_s, **before})
+        if shell.client.early:
+            self._say(f"published before it was journalled: {shell.client.early}")
+            shell.client.early = 0
+        is_due = self._time.s >= self._looked_s + LOOK_S
+        if is_due or not is_quiet:
+            self._look(shell)
+        if is_due or any(step.effects for step in shell.steps):
+            self._is_shown(shell)
+        if is_due:
+            self._looked_s = self._time.s
+            self._is_summed_up(shell)
 
     def is_whole(self, shell: Shell) -> bool:
         """Whether all is proven and as the exchange has it now."""
@@ -102,9 +126,16 @@ class Witness:
 
     # ------------------------------------------------------------------ within
 
-    def _take(self, shell: Shell) -> None:
+    def _take(self, shell: Shell) -> bool:
+        """Whether nothing was told or done that bears on a position."""
+        is_quiet = bool(shell.steps)
         for step in shell.steps:
             report = step.report
+            if step.effects or not isinstance(report, Heard | Marks):
+                is_quiet = False
+            for effect in step.effects:
+                if isinstance(effect, JournalChange) and isinstance(effect.change, Gap):
+                    self._is_asked_for(effect.change, shell.rung)
             if isinstance(report, Statement):
                 assert step.then_s is not None
                 self._count(report, step.then_s)
@@ -115,6 +146,15 @@ class Witness:
                 self._heard_s = max(self._heard_s, self._time.s - self._time.mono_s + report.at_s)
             elif isinstance(report, Marks):
                 self._priced_s = max(self._priced_s, self._time.s - self._time.mono_s + report.heard_s)
+        return is_quiet
+
+    def _is_asked_for(self, gap: Gap, rung: list[Bell]) -> None:
+        """What is missing is fetched at once, and not when a second look at the doubt is due."""
+        for bell in rung:
+            since_ms = bell.since_ms
+            if bell.account == gap.account and since_ms is not None and since_ms <= gap.since_ms:
+                return
+        self._say(f"a gap of {gap.account} since {gap.since_ms}, and nobody is asked to fetch: {rung}")
 
     def _count(self, statement: Statement, then_s: float) -> None:
         account, counts_s = statement.account, then_s
@@ -154,43 +194,69 @@ class Witness:
                 else:
                     self._claim("stream", name, size, 0, contents_s)
         self._messages = len(messages)
-        if shell.client.early:
-            self._say(f"published before it was journalled: {shell.client.early}")
-            shell.client.early = 0
 
-    def _look(self, shell: Shell) -> None:
-        book, shown = shell.engine.book, shell.shown
-        for view in book.views():
+    def _is_shown(self, shell: Shell) -> None:
+        """The snapshot holds each position as the book has it."""
+        shown = shell.shown
+        for view in shell.engine.book.views():
             name = view.account, view.key
             known = shown.get(name)
-            if known is None and not is_listed(view):
+            if known is view or (known is None and not is_listed(view)):
                 continue  # fills that came before the first statement: nothing is claimed yet
             if known is None or (known.verdict, known.position) != (view.verdict, view.position):
                 self._say(f"{name} is {view.verdict} {view.position.size}, and was not shown: {known}")
-        accounts = {name: book.account(name) for name in self._venue.names}
-        proven = {name for name, account in accounts.items() if account.verdict is Verdict.PROVEN}
+
+    def _is_summed_up(self, shell: Shell) -> None:
+        """An account is what its scopes are, and has no figures before it was stated."""
+        book = shell.engine.book
+        for name in self._venue.names:
+            account = book.account(name)
+            if (account.verdict is Verdict.PROVEN) != _is_proven(book, name):
+                self._say(f"{name} is {account.verdict}, and its scopes are {book.scopes(name)}")
+            if name not in self._contents_s and account.equity is not None:
+                self._say(f"{name} has an equity before it was stated")
+
+    def _look(self, shell: Shell) -> None:
+        book, shown = shell.engine.book, shell.shown
+        proven = [name for name in self._venue.names if _is_proven(book, name)]
+        if proven != self._proven:
+            self._proven = proven
+            self._is_summed_up(shell)
+        has_size = False
         for name, view in shown.items():
             if view.verdict is Verdict.PROVEN:
                 size = view.position.size
-                self._claim("snapshot", name, size, at_least=self._told.get(name, 0))
+                self._claim_once("snapshot", name, size)
                 if size:
-                    self._is_fresh("prices", self._priced_s, PRICES_S)
+                    has_size = True
         for name in self._venue.names_held():
             if name[0] in proven and not (name in shown and is_listed(shown[name])):
-                self._claim("summary", name, ZERO, at_least=self._told.get(name, 0))
+                self._claim_once("summary", name, ZERO)
+        if has_size:
+            self._is_fresh("prices", self._priced_s, PRICES_S)
         if proven:
             self._is_fresh("fills", self._heard_s, FEEDS_S)
         for name in proven:
             self._is_fresh("statements", self._stated_s.get(name, -1e9), self._stale_s)
-        for name in self._venue.names:
-            if name not in self._contents_s and accounts[name].equity is not None:
-                self._say(f"{name} has an equity before it was stated")
 
     def _is_fresh(self, what: str, heard_s: float, limit_s: float) -> None:
         age_s = self._time.s - heard_s
         # A tick tells the engine of a sleep: until then it knows no better.
         if age_s > limit_s + SLACK_S and self._time.s > self._time.awake_s_since + SLACK_S:
             self._say(f"proven with {what} that are {age_s:.1f} s old")
+
+    def _claim_once(self, where: str, name: Name, size: Decimal) -> None:
+        """What was once true of contents from then on stays true of them: it is what the exchange had. Only
+        that a calm exchange has it now is asked each time."""
+        at_least = self._told.get(name, 0)
+        claim = size, self._contents_s.get(name[0]), at_least
+        past = self._venue.past.get(name)
+        is_now = past is not None and past.size == size
+        if self._held_true.get((where, name)) == claim and (is_now or self.calm_since_s is None):
+            self.claims += 1
+            return
+        if self._claim(where, name, size, at_least):
+            self._held_true[where, name] = claim
 
     def _claim(
         self,
@@ -199,12 +265,12 @@ class Witness:
         size: Decimal,
         at_least: int,
         told_s: dict[str, float] | None = None,
-    ) -> None:
+    ) -> bool:
         self.claims += 1
         contents_s = (self._contents_s if told_s is None else told_s).get(name[0])
         if contents_s is None:
             self._say(f"{where}: {name} is called proven at {size} before a statement was told")
-            return
+            return False
         since_s = contents_s - LAG_S - BLUR_S
         past = self._venue.past.get(name)
         if past is None:
@@ -215,10 +281,12 @@ class Witness:
                 f"{where}: {name} is called proven at {size}; told up to change {at_least} of"
                 f" {len(past.sizes) - 1}, stated at {contents_s:.3f}; it was {', '.join(recent)}"
             )
-            return
+            return False
         is_calm = self.calm_since_s is not None and self._time.s > self.calm_since_s + CALM_LAG_S
         if is_calm and not past.had(size, self._time.s - CALM_LAG_S):
             self._say(f"{where}: {name} is called proven at {size}, of more than {CALM_LAG_S:g} s ago")
+            return False
+        return True
 
     def _claim_as_of(self, name: Name, size: Decimal, as_of: str) -> None:
         """Of fills that are told together each comes with the size after it, as of its own time."""
@@ -230,6 +298,10 @@ class Witness:
     def _say(self, text: str) -> None:
         self.wrong.append(f"at {self._time.s:.3f}: {text}")
         self._time.is_over = True
+
+
+def _is_proven(book: Book, name: str) -> bool:
+    return all(scope.verdict is Verdict.PROVEN for scope in book.scopes(name))
 
 
 def _near(ours: Decimal | None, theirs: Decimal | None, size: Decimal) -> bool:

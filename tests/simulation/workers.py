@@ -43,7 +43,9 @@ from tests.simulation.shell import Inbox, Shell
 if TYPE_CHECKING:
     from tests.simulation.life import Life
 
-SILENT_S = 8.0  # an open connection without a word is given up then
+# A connection that says nothing is asked whether it lives, and given up.
+PING_S, SILENT_S = 3.0, 8.0
+HEARD_SPACING_S = 0.5
 LOOK_S, LOOK_OVERLAP_MS, LOOK_PAGES = 20.0, 5_000, 2
 SPACING_S = 0.5
 PUSH_SPACING_S = 0.4
@@ -167,7 +169,7 @@ class FeedWorker(Worker):
         self._backoff = Backoff(0.5, 5.0, rng=self.dice.random)
         self.connection = 0  # counts them; what is on its way on an earlier one is lost
         self.is_open = False
-        self._heard_s = 0.0
+        self._heard_s = self._told_heard_s = 0.0
         self._last_s = 0.0  # nothing of this connection comes before that
         self._connect()
         self._tell_heard()
@@ -198,6 +200,11 @@ class FeedWorker(Worker):
     def send(self, name: str, fills: list[Fill]) -> None:
         """The exchange sends a block on this connection."""
         self._send(self._on_fills, name, fills)
+
+    def bring(self, delay_s: float, name: str, fills: list[Fill]) -> None:
+        """The same, and it is there after so long."""
+        if self.is_alive and self.is_open and not self.life.venue.is_away:
+            self._arrives(delay_s, self._on_fills, name, fills)
 
     def send_funding(self, paid: Funding) -> None:
         self._send(self._on_funding, paid)
@@ -296,12 +303,16 @@ class FeedWorker(Worker):
             watch.is_told = self.put(Following(name, self.name, watch.since_s, whole_from_ms))
 
     def _tell_heard(self) -> None:
-        """A pong, where nothing else is said; a connection without any is given up."""
-        if self.is_open and not self.life.venue.is_away:
-            self._heard_s = self.mono_s
-            self.put(Heard(self.name, self._heard_s))
-        elif self.is_open and self.mono_s - self._heard_s > SILENT_S:
-            self.lose("no answer to a ping")
+        """That something was heard; after some silence a pong is. A connection without any is given up."""
+        if self.is_open:
+            silent_s = self.mono_s - self._heard_s
+            if silent_s >= PING_S and not self.life.venue.is_away:
+                self._heard_s = self.mono_s
+            elif silent_s > SILENT_S:
+                self.lose("no answer to a ping")
+            if self._heard_s - self._told_heard_s >= HEARD_SPACING_S:
+                self._told_heard_s = self._heard_s
+                self.put(Heard(self.name, self._heard_s))
         self.later(1.0, self._tell_heard)
 
 
@@ -372,7 +383,7 @@ class PriceWorker(Worker):
             fresh = {key: price for key, price in prices.items() if self._told.get(key) != price}
             if self.put(Marks(fresh, self.mono_s)):
                 self._told = prices
-        self.later(1.0, self._batch)
+        self.later(self.plan.price_s, self._batch)
 
 
 class Unavailable(Exception):
@@ -503,7 +514,9 @@ class ReconcileWorker(Worker):
     def _request(self) -> Waits:
         """On its way there; lost where nothing answers."""
         yield self.dice.uniform(0.001, self.plan.answer_delay_s), False
-        if self.life.venue.is_away or self.dice.random() < self.plan.answer_loss:
+        venue = self.life.venue
+        is_silent = venue.is_away or self.life.time.s < venue.silent_until_s
+        if is_silent or self.dice.random() < self.plan.answer_loss:
             self.life.saw("an answer was lost")
             yield self.dice.uniform(0.1, 2.0), False
             raise Unavailable
