@@ -134,7 +134,7 @@ class Subscribers:
         is_kept = since is not None and self._is_kept_since(since)
         listener.sent_seq = since if is_kept and since is not None else self.seq
         if not is_kept:
-            self._settle(listener)
+            self._mark_current(listener)
             return False
         self._lagging[listener.peer] = listener
         self._catch_up(listener, {})
@@ -164,7 +164,7 @@ class Subscribers:
 
     # ------------------------------------------------------------------ within
 
-    def _settle(self, listener: Listener) -> None:
+    def _mark_current(self, listener: Listener) -> None:
         """It was sent all. Those in `_current` have all come as far: one of them tells for all."""
         self._lagging.pop(listener.peer, None)
         if self._current and next(iter(self._current.values())).sent_seq != listener.sent_seq:
@@ -200,7 +200,7 @@ class Subscribers:
             self._answer(listener, listener.questions.popleft())
             was_sent = True
         if not listener.questions and listener.peer in self._listeners:
-            self._settle(listener)
+            self._mark_current(listener)
         return was_sent
 
     def _answer(self, listener: Listener, answer: Callable[[Listener], None]) -> None:

@@ -6,9 +6,9 @@ Owned by the Book. Positions, statements and feeds are the scopes'.
 from dataclasses import dataclass, field
 
 from hlposmon.domain.reports import (
+    AccountEvent,
     AccountMode,
     AccountRole,
-    Happened,
     Notice,
     NoticeCode,
     NotWatched,
@@ -39,7 +39,7 @@ class Account:
     mode: AccountMode | None = None
     role: AccountRole | None = None
     is_mode_in_doubt: bool = False
-    events: list[Happened] = field(default_factory=list)
+    events: list[AccountEvent] = field(default_factory=list)
 
     @property
     def statements(self) -> list[Statement]:

@@ -13,12 +13,12 @@ from hlposmon.domain.continuity import FILL_CHAIN, Continuity
 from hlposmon.domain.prices import Prices
 from hlposmon.domain.reports import (
     FIRST_SCOPE,
+    AccountEvent,
     AccountMode,
     AccountRole,
     FeedState,
     Fills,
     Funding,
-    Happened,
     Marks,
     Notice,
     NotWatched,
@@ -162,7 +162,7 @@ class Book:
         if role.account in self._accounts:
             self._accounts[role.account].role = role
 
-    def record_event(self, happened: Happened) -> bool:
+    def record_event(self, happened: AccountEvent) -> bool:
         """Keep what happened to an account, as the cause of a drift to come; whether it is news."""
         account = self._accounts.get(happened.account)
         return account is not None and keep(account.events, happened)

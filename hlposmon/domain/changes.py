@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from hlposmon.domain.position import Effect, Position
+from hlposmon.domain.position import FillEffect, Position
 from hlposmon.domain.reports import Fill, Funding
 from hlposmon.domain.verdict import Verdict
 
@@ -21,12 +21,12 @@ class Filled:
     """
 
     fill: Fill
-    effect: Effect | None
+    effect: FillEffect | None
     position: Position
     late: bool = False
 
 
-class Reason(StrEnum):
+class AdoptionReason(StrEnum):
     """Why a position was changed without a fill."""
 
     START = "start"
@@ -41,7 +41,7 @@ class Adopted:
 
     account: str
     key: str
-    reason: Reason
+    reason: AdoptionReason
     before: Position
     position: Position
     statement_ms: int

@@ -11,9 +11,9 @@ from decimal import Decimal
 from typing import Protocol
 
 from hlposmon.domain.amounts import CONTEXT, ZERO
-from hlposmon.domain.changes import Change, Reason
+from hlposmon.domain.changes import AdoptionReason, Change
 from hlposmon.domain.line import Line
-from hlposmon.domain.reports import Fill, Happened, StatedPosition, Statement, Unlisted
+from hlposmon.domain.reports import AccountEvent, Fill, StatedPosition, Statement, Unlisted
 from hlposmon.domain.verdict import Proof
 
 
@@ -36,7 +36,7 @@ class Continuity(Protocol):
         line: Line,
         stated: StatedPosition | None,
         statement: Statement,
-        events: Sequence[Happened],
+        events: Sequence[AccountEvent],
         lost: Sequence[Unlisted],
     ) -> list[Change]:
         """What a statement changes; `stated` is the line's row in it, None where it is flat there. `events`
@@ -60,7 +60,7 @@ class FillChain:
         line: Line,
         stated: StatedPosition | None,
         statement: Statement,
-        events: Sequence[Happened],
+        events: Sequence[AccountEvent],
         lost: Sequence[Unlisted],
     ) -> list[Change]:
         """Compare the venue's size with the chain's after any recent prefix: agreement, doubt, drift."""
@@ -69,7 +69,7 @@ class FillChain:
         # Where fills came live they tell the size, and the first statement is compared like any other.
         is_compared = not is_start or line.ledger.has_live_fills
         if is_start:
-            changes += line.ledger.adopt(stated, statement.time_ms, Reason.START)
+            changes += line.ledger.adopt(stated, statement.time_ms, AdoptionReason.START)
             if is_compared:
                 line.arrivals_at_push = line.ledger.arrivals  # a push that differs is doubted at once
             else:
@@ -100,7 +100,7 @@ class StatementOnly:
         line: Line,
         stated: StatedPosition | None,
         statement: Statement,
-        events: Sequence[Happened],  # noqa: ARG002  # nothing drifts here
+        events: Sequence[AccountEvent],  # noqa: ARG002  # nothing drifts here
         lost: Sequence[Unlisted],  # noqa: ARG002
     ) -> list[Change]:
         """Take the venue's word over, unless it is older than the one before, or disputes it."""
@@ -113,7 +113,9 @@ class StatementOnly:
         line.agreed_ms, line.disputed = time_ms, None
         if ledger.has_base and theirs == ours.size and not (stated and _differs(ours.entry_price, stated)):
             return []
-        return ledger.adopt(stated, time_ms, Reason.STATED if ledger.has_base else Reason.START)
+        return ledger.adopt(
+            stated, time_ms, AdoptionReason.STATED if ledger.has_base else AdoptionReason.START
+        )
 
 
 def _differs(entry_price: Decimal | None, stated: StatedPosition) -> bool:

@@ -22,7 +22,7 @@ from decimal import Decimal
 from hlposmon.domain.amounts import ZERO
 from hlposmon.domain.beginning import Applied, cost_at_beginning, lead_up, stated_cost
 from hlposmon.domain.chain import follows, leads_to, segments, sizes_along, thread, unbroken
-from hlposmon.domain.changes import Adopted, Change, Filled, Gap, Healed, Reason
+from hlposmon.domain.changes import Adopted, AdoptionReason, Change, Filled, Gap, Healed
 from hlposmon.domain.payments import Payments
 from hlposmon.domain.placing import STATEMENT_BLUR_MS, Base
 from hlposmon.domain.position import Position
@@ -106,7 +106,7 @@ class Ledger:
             if not self.applied:
                 return base.time_ms
             stated_ms = base.time_ms
-            if base.reason is Reason.START:  # and it may hold what looks later
+            if base.reason is AdoptionReason.START:  # and it may hold what looks later
                 stated_ms = max([stated_ms, *(fill.time_ms + 1 for fill in self._included)])
             from_ms = max(from_ms, min(stated_ms, self.applied[0].fill.time_ms))
         # Where a clock was put back there are fills with times to come.
@@ -160,10 +160,10 @@ class Ledger:
             last_ms = max((identity[0] for identity in seen), default=at_ms)
             self._base, self._floor_ms = Base(position.size, last_ms, None), at_ms
         else:
-            self._base = Base(position.size, at_ms, Reason.START)
+            self._base = Base(position.size, at_ms, AdoptionReason.START)
             self._floor_ms = at_ms - STATEMENT_BLUR_MS
 
-    def adopt(self, stated: StatedPosition | None, time_ms: int, reason: Reason) -> list[Change]:
+    def adopt(self, stated: StatedPosition | None, time_ms: int, reason: AdoptionReason) -> list[Change]:
         """Take the venue's figures over; fills that waited and are not in them are then applied.
 
         Which of them are in the figures is seen from the chain: the statement stands after some
@@ -178,20 +178,20 @@ class Ledger:
         entry = stated.entry_price if stated else None
         if entry is None and stated is not None and self.position.is_flat:
             entry = stated.mark_price
-        if reason is Reason.START and self.has_live_fills:
+        if reason is AdoptionReason.START and self.has_live_fills:
             return self._start_before_live_fills(theirs, entry, time_ms)
         before, unreported = self.position, self._unreported
         self.position = before.restated(theirs, entry)
         adopted = Adopted(self.account, self.key, reason, before, self.position, time_ms)
-        if reason is Reason.ENTRY or reason is Reason.STATED:
+        if reason is AdoptionReason.ENTRY or reason is AdoptionReason.STATED:
             return [adopted]
-        holds_ms = 0 if reason is Reason.START else self._holds_ms
+        holds_ms = 0 if reason is AdoptionReason.START else self._holds_ms
         self.has_base = True
         self.base_ms = time_ms
         self._base = Base(theirs, time_ms, reason, holds_ms=holds_ms)
         self._included = []
         self.gap, self._missing = None, 0
-        if reason is Reason.START:
+        if reason is AdoptionReason.START:
             self._forget_before(time_ms - STATEMENT_BLUR_MS)
             return ([adopted] if theirs else []) + self._apply_waiting(self.waiting)
         self._replaced_size = before.size
@@ -209,8 +209,8 @@ class Ledger:
         ready, _ = unbroken(ours, first.start_position)
         cost, count = cost_at_beginning(ready, theirs, entry, time_ms)
         self.position = replace(before, size=first.start_position, cost=cost)
-        adopted = Adopted(self.account, self.key, Reason.START, before, self.position, time_ms)
-        self._base = Base(first.start_position, first.time_ms, Reason.START, is_exact=True)
+        adopted = Adopted(self.account, self.key, AdoptionReason.START, before, self.position, time_ms)
+        self._base = Base(first.start_position, first.time_ms, AdoptionReason.START, is_exact=True)
         self._forget_before(min(time_ms, first.time_ms) - STATEMENT_BLUR_MS)
         self._included = [fill for fill in self.waiting if fill.time_ms < first.time_ms]
         done = [self._apply(fill) for fill in ready[: count or 0]]
@@ -240,7 +240,7 @@ class Ledger:
         has no place any more among the fills that were applied then.
         """
         base = self._base
-        if base is None or base.reason is Reason.DRIFT:
+        if base is None or base.reason is AdoptionReason.DRIFT:
             return []
         if base.reason is None:
             if any(fill.time_ms > base.time_ms for fill in self.waiting):
@@ -340,7 +340,7 @@ class Ledger:
     @property
     def _is_first(self) -> bool:
         """Whether the chain is near its very beginning still: what is older may be from before our time."""
-        return self._base is not None and self._base.reason is Reason.START
+        return self._base is not None and self._base.reason is AdoptionReason.START
 
     @property
     def _reported_from_ms(self) -> int | None:
@@ -466,7 +466,7 @@ class Ledger:
         gone = {fill.identity for fill in lead}
         self._included = [fill for fill in self._included if fill.identity not in gone]
         self.waiting = [fill for fill in self.waiting if fill.identity not in gone]
-        self._base = Base(lead[0].start_position, lead[0].time_ms, Reason.START, is_exact=True)
+        self._base = Base(lead[0].start_position, lead[0].time_ms, AdoptionReason.START, is_exact=True)
         applied, done = lead_up(lead, list(self.applied), self.position)
         self.applied = applied
         self.position = done[-1].position
@@ -487,7 +487,7 @@ class Ledger:
             return []
         near = [fill for fill in self.waiting if fill.time_ms <= until_ms]
         contained = base.contained(self._included, near)
-        if base.reason is Reason.START:
+        if base.reason is AdoptionReason.START:
             self._set_included(contained)
             return []
         known = {fill.identity for fill in self._included}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from hlposmon.domain.amounts import CONTEXT, ZERO, exactly
-from hlposmon.domain.changes import Change, Doubt, Drift, Filled, Reason, VerdictChanged
+from hlposmon.domain.changes import AdoptionReason, Change, Doubt, Drift, Filled, VerdictChanged
 from hlposmon.domain.ledger import Ledger
 from hlposmon.domain.position import Position
 from hlposmon.domain.reconcile import (
@@ -21,7 +21,7 @@ from hlposmon.domain.reconcile import (
     entry_differs,
     is_explained,
 )
-from hlposmon.domain.reports import Fill, Happened, StatedPosition, Statement, Unlisted
+from hlposmon.domain.reports import AccountEvent, Fill, StatedPosition, Statement, Unlisted
 from hlposmon.domain.verdict import Evidence, Freshness, Proof, Verdict, judge
 from hlposmon.domain.views import View
 
@@ -150,7 +150,7 @@ class Line:
         self,
         stated: StatedPosition | None,
         statement: Statement,
-        events: Sequence[Happened],
+        events: Sequence[AccountEvent],
         lost: Sequence[Unlisted],
     ) -> list[Change]:
         """Compare with what the venue states; `events` and `lost` may name the cause of a drift."""
@@ -202,7 +202,7 @@ class Line:
             if from_ms is None or from_ms > doubted_ms:
                 return []  # the shell asks again by itself
             self.entry_agreed_ms, self.entry_since_ms = statement.time_ms, None
-            return ledger.adopt(stated, statement.time_ms, Reason.ENTRY)
+            return ledger.adopt(stated, statement.time_ms, AdoptionReason.ENTRY)
         known_ms = ledger.base_ms if self.entry_agreed_ms is None else self.entry_agreed_ms
         self.entry_since_ms = max(0, min(known_ms, statement.time_ms) - LAG_MS)
         size = ledger.position.size
@@ -212,7 +212,7 @@ class Line:
         self,
         stated: StatedPosition | None,
         statement: Statement,
-        events: Sequence[Happened],
+        events: Sequence[AccountEvent],
         lost: Sequence[Unlisted],
     ) -> list[Change]:
         """End a disagreement that two statements told: close a gap that is none, or adopt after a drift."""
@@ -234,7 +234,7 @@ class Line:
         self.agreed_ms, self.entry_since_ms = statement.time_ms, None
         self.drift = f"{cause}: the book had {ours:f}, the venue {theirs:f}; the venue's size was adopted"
         found = Drift(ledger.account, ledger.key, ours, theirs, cause, statement.time_ms)
-        return [found, *ledger.adopt(stated, statement.time_ms, Reason.DRIFT)]
+        return [found, *ledger.adopt(stated, statement.time_ms, AdoptionReason.DRIFT)]
 
     def _suspicion_of(self, theirs: Decimal, statement: Statement) -> Suspicion:
         ledger = self.ledger

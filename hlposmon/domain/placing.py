@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from hlposmon.domain.chain import leads_to, segments, sizes_along
-from hlposmon.domain.changes import Reason
+from hlposmon.domain.changes import AdoptionReason
 from hlposmon.domain.reports import Fill, Identity
 
 # A statement's time is not known to be that of its contents: fills this near may be in it or not.
@@ -49,7 +49,7 @@ class Base:
 
     size: Decimal
     time_ms: int
-    reason: Reason | None
+    reason: AdoptionReason | None
     is_exact: bool = False
     holds_ms: int = 0
 

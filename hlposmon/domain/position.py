@@ -13,7 +13,7 @@ from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.reports import Fill
 
 
-class Effect(StrEnum):
+class FillEffect(StrEnum):
     """What a fill did to the position."""
 
     OPENED = "opened"
@@ -93,7 +93,7 @@ class Position:
         with exactly():
             return abs(self.size) * mark
 
-    def after(self, fill: Fill) -> tuple["Position", Effect]:
+    def after(self, fill: Fill) -> tuple["Position", FillEffect]:
         """The position after `fill`, and what the fill did.
 
         The size follows from side and size of the fill alone. A reduction keeps the entry price; the
@@ -104,16 +104,20 @@ class Position:
             moved = fill.signed_size
             size = self.size + moved
             if not self.size:
-                effect, cost, gained = Effect.OPENED, moved * fill.price, ZERO
+                effect, cost, gained = FillEffect.OPENED, moved * fill.price, ZERO
             elif (moved > 0) == (self.size > 0):
-                effect, cost, gained = Effect.ADDED, self.cost + moved * fill.price, ZERO
+                effect, cost, gained = FillEffect.ADDED, self.cost + moved * fill.price, ZERO
             elif not size:
-                effect, cost, gained = Effect.CLOSED, ZERO, self.size * fill.price - self.cost
+                effect, cost, gained = FillEffect.CLOSED, ZERO, self.size * fill.price - self.cost
             elif (size > 0) == (self.size > 0):
                 cost = self.cost * size / self.size
-                effect, gained = Effect.REDUCED, -moved * fill.price - (self.cost - cost)
+                effect, gained = FillEffect.REDUCED, -moved * fill.price - (self.cost - cost)
             else:
-                effect, cost, gained = Effect.FLIPPED, size * fill.price, self.size * fill.price - self.cost
+                effect, cost, gained = (
+                    FillEffect.FLIPPED,
+                    size * fill.price,
+                    self.size * fill.price - self.cost,
+                )
             return Position(
                 size=size,
                 cost=cost,

@@ -14,7 +14,7 @@ from enum import StrEnum
 from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.changes import Gap
 from hlposmon.domain.ledger import Ledger
-from hlposmon.domain.reports import Happened, Happening, StatedPosition, Statement, Unlisted
+from hlposmon.domain.reports import AccountEvent, AccountEventKind, StatedPosition, Statement, Unlisted
 
 # How far a statement may lag behind the fills and still be understood as one of their prefixes.
 LAG_MS = 10_000
@@ -130,30 +130,30 @@ def cause_of(
     stated: StatedPosition | None,
     statement: Statement,
     since_ms: int,
-    events: Sequence[Happened] = (),
+    events: Sequence[AccountEvent] = (),
     lost: Sequence[Unlisted] = (),
 ) -> str:
     """The cause of a confirmed drift, as far as it can be named; `since_ms` is before the doubt began."""
     of_us = [one for one in events if not one.keys or ledger.key in one.keys]
     recent = {one.kind: f"{one.kind} ({one.text})" for one in of_us if one.time_ms >= since_ms}
     if any(fill.liquidation for fill in ledger.waiting):
-        return recent.get(Happening.LIQUIDATION, "liquidation")
-    if Happening.LIQUIDATION in recent:
-        return recent[Happening.LIQUIDATION]
+        return recent.get(AccountEventKind.LIQUIDATION, "liquidation")
+    if AccountEventKind.LIQUIDATION in recent:
+        return recent[AccountEventKind.LIQUIDATION]
     gone = [one.reason for one in lost if one.until_ms >= since_ms]
     if gone:
         return gone[-1]
     if ledger.gap is not None:
         return "fills are missing that the venue no longer lists"
-    for kind in (Happening.MODE_CHANGE, Happening.TRANSFER):
+    for kind in (AccountEventKind.MODE_CHANGE, AccountEventKind.TRANSFER):
         if kind in recent:
             return recent[kind]
     if ledger.applied and statement.time_ms < ledger.applied[-1].fill.time_ms:
         return "the statement is older than the last fill"
     if stated is None:
-        elsewhere = [one for one in of_us if one.kind is Happening.ELSEWHERE]
+        elsewhere = [one for one in of_us if one.kind is AccountEventKind.ELSEWHERE]
         if elsewhere:
-            return f"{Happening.ELSEWHERE} ({elsewhere[-1].text})"
+            return f"{AccountEventKind.ELSEWHERE} ({elsewhere[-1].text})"
     return "no fill explains it"
 
 

@@ -290,7 +290,7 @@ class AccountRole:
     owner: str | None = None
 
 
-class Happening(StrEnum):
+class AccountEventKind(StrEnum):
     """What else can happen to an account. ELSEWHERE: it holds something on a dex that is not watched."""
 
     LIQUIDATION = "liquidation"
@@ -301,13 +301,13 @@ class Happening(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class AccountEvent:
     """Something happened to an account that is no fill; `keys` are what it is about, none for the whole
     account. `time_ms` is the venue's: where it gives none, that of its last statement."""
 
     account: str
     time_ms: int
-    kind: Happening
+    kind: AccountEventKind
     text: str
     keys: tuple[str, ...] = ()
 
@@ -440,7 +440,7 @@ Report = (
     | NotWatched
     | AccountMode
     | AccountRole
-    | Happened
+    | AccountEvent
     | Unlisted
     | HistoryState
     | HistoryRemark

@@ -13,10 +13,10 @@ from hlposmon.domain.changes import Change, Filled, Funded, VerdictChanged
 from hlposmon.domain.continuity import FILL_CHAIN, Continuity
 from hlposmon.domain.ledger import Ledger
 from hlposmon.domain.line import Line
-from hlposmon.domain.position import Effect, Position
+from hlposmon.domain.position import FillEffect, Position
 from hlposmon.domain.prices import Prices
 from hlposmon.domain.reconcile import LAG_MS
-from hlposmon.domain.reports import FeedState, Fill, Fills, Funding, Happened, Statement, Unlisted
+from hlposmon.domain.reports import AccountEvent, FeedState, Fill, Fills, Funding, Statement, Unlisted
 from hlposmon.domain.verdict import UNHEARD, Evidence, Freshness, Verdict, judge
 from hlposmon.domain.views import Memory, ScopeView, View
 
@@ -24,7 +24,7 @@ FAR_BEHIND_MS = 600_000
 # Of what happened the newest so many are kept, as the cause of a drift.
 KEPT_EVENTS = 64
 
-Kept = TypeVar("Kept", Happened, Unlisted)
+Kept = TypeVar("Kept", AccountEvent, Unlisted)
 
 
 @dataclass(slots=True, eq=False)
@@ -121,7 +121,7 @@ class Scope:
             return None
         if self.known_ms is None or fill.time_ms >= self.known_ms:
             self.known_ms, self._latest_known = fill.time_ms, line
-        if filled.effect is Effect.OPENED or filled.effect is Effect.CLOSED:
+        if filled.effect is FillEffect.OPENED or filled.effect is FillEffect.CLOSED:
             # Prices are wanted of what is open only; nothing else can have changed of what is judged.
             self._changed[fill.key] = line
             self.is_unjudged = True
@@ -145,7 +145,7 @@ class Scope:
         behind the fills."""
         return not (self._is_old(statement) or self._is_far_behind(statement))
 
-    def reconcile(self, statement: Statement, events: Sequence[Happened]) -> list[Change]:
+    def reconcile(self, statement: Statement, events: Sequence[AccountEvent]) -> list[Change]:
         """Compare with the venue's statement; the first one starts the positions. `events` may name the cause
         of a drift.
 

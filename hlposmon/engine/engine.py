@@ -18,6 +18,7 @@ from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, whose
 from hlposmon.domain.reports import (
     OVERLAP_MS,
+    AccountEvent,
     AccountMode,
     AccountRole,
     Ask,
@@ -28,7 +29,6 @@ from hlposmon.domain.reports import (
     Fills,
     Following,
     Funding,
-    Happened,
     Heard,
     HistoryRemark,
     HistoryState,
@@ -63,7 +63,7 @@ from hlposmon.engine.effects import (
     Tell,
 )
 from hlposmon.engine.feeds import Feeds
-from hlposmon.engine.freshness import FreshnessOfFeeds, Limits
+from hlposmon.engine.freshness import FreshnessLimits, FreshnessOfFeeds
 from hlposmon.engine.incidents import Incidents
 from hlposmon.engine.listing import Listing
 from hlposmon.engine.requests import Requests
@@ -80,7 +80,7 @@ class Watched:
 
     addresses: Mapping[str, str]
     feeds: tuple[str, ...]
-    limits: Limits
+    limits: FreshnessLimits
     min_pnl_change: Decimal
 
 
@@ -154,9 +154,9 @@ class Engine:
         """Whether `revalue` has something to do."""
         return bool(self._moved)
 
-    def slept(self, seconds: float) -> None:
+    def note_suspension(self, seconds: float) -> None:
         """The machine was suspended: all that was heard is older by that."""
-        self.freshness.slept(seconds)
+        self.freshness.note_suspension(seconds)
 
     def recall(
         self,
@@ -491,10 +491,10 @@ class Engine:
     def _role(self, role: AccountRole, _now: Now) -> None:
         self.book.role(role)
 
-    def _happened(self, happened: Happened, _now: Now) -> None:
-        if self.book.record_event(happened):
-            facts = {"account": happened.account, "kind": happened.kind, "text": happened.text}
-            self._log(logging.INFO, "happened", **facts)
+    def _account_event(self, event: AccountEvent, _now: Now) -> None:
+        if self.book.record_event(event):
+            facts = {"account": event.account, "kind": event.kind, "text": event.text}
+            self._log(logging.INFO, "account event", **facts)
 
     # ------------------------------------------------------------------ workers
 
@@ -564,7 +564,7 @@ _HANDLERS: dict[type, Callable[[Engine, Any, Now], None]] = {
     NotWatched: Engine._not_watched,
     AccountMode: Engine._mode,
     AccountRole: Engine._role,
-    Happened: Engine._happened,
+    AccountEvent: Engine._account_event,
     Joined: Engine._joined,
     Left: Engine._left,
     HistoryState: Engine._history_state,

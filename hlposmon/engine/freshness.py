@@ -19,7 +19,7 @@ _BEHIND = f"fills are taken more than {BEHIND_S:g} s after they were heard: this
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class FreshnessLimits:
     """Seconds after which a feed is late (the first), and after which its numbers are stale (the second)."""
 
     fills: tuple[float, float]
@@ -33,7 +33,7 @@ class Limits:
 class FreshnessOfFeeds:
     """When each feed was last heard, in seconds of the monotonic clock."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: FreshnessLimits) -> None:
         self._limits = limits
         self._feeds: dict[str, float] = {}
         self._prices_s: float | None = None
@@ -49,12 +49,12 @@ class FreshnessOfFeeds:
         self._common: object = None
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> FreshnessLimits:
         """After how many seconds each feed is late and stale. To set others dates every deadline anew."""
         return self._limits
 
     @limits.setter
-    def limits(self, limits: Limits) -> None:
+    def limits(self, limits: FreshnessLimits) -> None:
         self._limits = limits
         for name in self._stated_s:
             self._expect_statement(name)
@@ -94,7 +94,7 @@ class FreshnessOfFeeds:
             self._changed.update(before.keys() ^ self._unpriced_s.keys())
         self._prices_s = max(at_s, self._prices_s or at_s)
 
-    def slept(self, seconds: float) -> None:
+    def note_suspension(self, seconds: float) -> None:
         """The machine was suspended, and the clock with it: all that was heard is older by that."""
         for heard in (self._feeds, self._pushed_s, self._asked_s, self._stated_s):
             for name in heard:

@@ -11,7 +11,7 @@ from hlposmon.domain.rendering import symbol_of
 from hlposmon.domain.reports import NoticeCode
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import AccountView, View
-from hlposmon.engine.freshness import Limits
+from hlposmon.engine.freshness import FreshnessLimits
 
 # Until then after a start, feeds that have said nothing yet are only late.
 GRACE_S = 15.0
@@ -81,7 +81,7 @@ def assess(
     verdicts: Mapping[Verdict, int],
     accounts: Sequence[AccountView],
     ages: Ages,
-    limits: Limits,
+    limits: FreshnessLimits,
     *,
     uptime_s: float,
     stopping: bool,
@@ -181,7 +181,7 @@ def _left_out(accounts: Sequence[AccountView]) -> Iterator[Reason]:
             yield Reason(ReasonCode.UNSETTLED, text, account.account)
 
 
-def _late(ages: Ages, limits: Limits) -> tuple[dict[str, str], list[str]]:
+def _late(ages: Ages, limits: FreshnessLimits) -> tuple[dict[str, str], list[str]]:
     late: dict[str, str] = {}
     dead = []
     for feed, name, age, (warn_s, stale_s) in (
@@ -201,7 +201,7 @@ def _late(ages: Ages, limits: Limits) -> tuple[dict[str, str], list[str]]:
     return late, dead
 
 
-def _unchecked(ages: Ages, limits: Limits, uptime_s: float) -> list[str]:
+def _unchecked(ages: Ages, limits: FreshnessLimits, uptime_s: float) -> list[str]:
     """Of the two ways by which the venue states an account, one may be lost while the other hides it."""
     said = []
     if ages.rest is None and ages.pushes is not None and uptime_s > SETTLED_S:

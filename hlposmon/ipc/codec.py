@@ -12,6 +12,8 @@ from operator import attrgetter
 from typing import Any
 
 from hlposmon.domain.reports import (
+    AccountEvent,
+    AccountEventKind,
     AccountMode,
     AccountRole,
     Ask,
@@ -24,8 +26,6 @@ from hlposmon.domain.reports import (
     Fills,
     Following,
     Funding,
-    Happened,
-    Happening,
     Heard,
     HistoryEvent,
     HistoryRemark,
@@ -260,11 +260,11 @@ _KINDS: tuple[tuple[str, type[Any], _Writer, _Reader], ...] = (
     _plain("mode", AccountMode, "account", "mode", "plain", "reason"),
     _plain("role", AccountRole, "account", "role", "owner"),
     (
-        "happened",
-        Happened,
+        "account event",
+        AccountEvent,
         attrgetter("account", "time_ms", "kind", "text", "keys"),
-        lambda account, time_ms, kind, text, keys: Happened(
-            account, time_ms, Happening(kind), text, tuple(keys)
+        lambda account, time_ms, kind, text, keys: AccountEvent(
+            account, time_ms, AccountEventKind(kind), text, tuple(keys)
         ),
     ),
     _plain("unlisted", Unlisted, "account", "since_ms", "until_ms", "reason"),

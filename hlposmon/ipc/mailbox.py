@@ -21,17 +21,17 @@ class Newest(Generic[Value]):
 
     def __init__(self, value: Value) -> None:
         self._value = value
-        self._inlet, self._outlet = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._sender, self._receiver = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
     def put(self, value: Value) -> None:
         """The value from now on. OSError when it is too large to be sent, and nothing changed."""
         raw = pickle.dumps(value)
         waiting = self._take()
         try:
-            self._inlet.send(raw, socket.MSG_DONTWAIT)
+            self._sender.send(raw, socket.MSG_DONTWAIT)
         except OSError:
             if waiting is not None:
-                self._inlet.send(waiting, socket.MSG_DONTWAIT)
+                self._sender.send(waiting, socket.MSG_DONTWAIT)
             raise
         self._value = value
 
@@ -45,16 +45,16 @@ class Newest(Generic[Value]):
     @property
     def ends(self) -> tuple[socket.socket, socket.socket]:
         """What a process that is to use it must keep open."""
-        return self._inlet, self._outlet
+        return self._sender, self._receiver
 
     def close(self) -> None:
-        self._inlet.close()
-        self._outlet.close()
+        self._sender.close()
+        self._receiver.close()
 
     def _take(self) -> bytes | None:
         newest = None
         while True:
             try:
-                newest = self._outlet.recv(_MOST_BYTES, socket.MSG_DONTWAIT)
+                newest = self._receiver.recv(_MOST_BYTES, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return newest

@@ -27,7 +27,7 @@ RETRY_S = 1.0
 # What is kept to be written again: at 500 fills a second more than a minute of a disk that stands still.
 KEPT_BYTES = 32 << 20
 # How long the end waits for the disk; after it, only a power cut could lose the rest.
-PATIENCE_S = 1.5
+CLOSE_TIMEOUT_S = 1.5
 
 
 @dataclass(slots=True)
@@ -169,7 +169,7 @@ class Syncer:
             if due and self._busy is None:
                 self._begin(tail, now_s)
 
-    def close(self, *, within_s: float = PATIENCE_S) -> None:
+    def close(self, *, within_s: float = CLOSE_TIMEOUT_S) -> None:
         """Bring all to the disk, within so many seconds."""
         self.left()
         deadline = time.monotonic() + within_s

@@ -82,7 +82,7 @@ def read_back(folder: Path) -> ReadBack:
                 continue
             if body.get("type") == "torn":
                 # A crash may have left some marks of those that a start had to make, and not all.
-                _excuse(back.torn, body) or _excuse(unsound, body)
+                _match_mark(back.torn, body) or _match_mark(unsound, body)
             else:
                 unsound, back.torn = [*unsound, *back.torn], []
             back.is_whole &= back.found.seq in (0, body["seq"] - 1)
@@ -117,7 +117,7 @@ def _newest_first(folder: Path, back: ReadBack) -> Iterator[Part]:
         yield part
 
 
-def _excuse(unsound: list[Unsound], mark: dict[str, Any]) -> bool:
+def _match_mark(unsound: list[Unsound], mark: dict[str, Any]) -> bool:
     """A `torn` line tells of the last half line before it that fits."""
     for at in range(len(unsound) - 1, -1, -1):
         one = unsound[at]

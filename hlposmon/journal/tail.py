@@ -71,7 +71,7 @@ class Tail:
             self.add(event("lost", now_ms=self.now_ms, **facts))
             self._write_waiting()
 
-    def let_go_beyond(self, most: int) -> None:
+    def drop_oldest_beyond(self, most: int) -> None:
         """Keep so many lines at the most: the oldest are let go."""
         while len(self.pending) > most:
             self.pending.popleft()
@@ -79,7 +79,7 @@ class Tail:
             last = self.seq - len(self.pending)
             self._let_go = (self._let_go[0] if self._let_go else last, last)
 
-    def rise_to(self, floor: tuple[int, str] | None) -> None:
+    def advance_to(self, floor: tuple[int, str] | None) -> None:
         """Go on behind that number and hash, if that is further on."""
         if floor is not None and floor[0] > self.seq:
             first = self.missing[0] if self.missing else self.seq + 1

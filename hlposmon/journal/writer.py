@@ -17,7 +17,7 @@ from hlposmon.domain.rendering import time_text
 from hlposmon.errors import NotPermitted
 from hlposmon.journal.day_file import DayFile
 from hlposmon.journal.files import written_below
-from hlposmon.journal.fsync import PATIENCE_S, Background, Syncer
+from hlposmon.journal.fsync import CLOSE_TIMEOUT_S, Background, Syncer
 from hlposmon.journal.lines import Recovered, event
 from hlposmon.journal.recovery import ReadBack, Unsound, read_back
 from hlposmon.journal.tail import Tail, day_of
@@ -139,11 +139,11 @@ class Journal:
             self._refusal = self._unread = self._why_unread(error)
             return Recovered()
 
-    def go_on_behind(self, seq: int, digest: str) -> None:
+    def continue_after(self, seq: int, digest: str) -> None:
         """The line of that number and hash was written elsewhere: the next one chains to it."""
         self._floor = seq, digest
         if self._unread is None:
-            self._tail.rise_to(self._floor)
+            self._tail.advance_to(self._floor)
 
     def begin_turn(self, now_ms: int) -> None:
         """Call before anything is decided that `append` will be given: a checkpoint that is due is added now,
@@ -186,7 +186,7 @@ class Journal:
                 self._refusal = self._why_unread(error) if self._unread else _reason(error, self.folder)
                 self._retry_at_s = now_s + _RETRY_S
                 self._file.close()
-                self._let_go_beyond(BACKLOG_LINES)
+                self._drop_oldest_beyond(BACKLOG_LINES)
         for name in self._tail.taken_away:
             said = "the audit's file was removed or renamed: a new one is begun"
             self._remarks.append((said, {"folder": self.folder, "file": name}))
@@ -204,7 +204,7 @@ class Journal:
             self._add(event("resynced", now_ms=self._tail.now_ms, **facts))
         return not self.backlog
 
-    def close(self, *, within_s: float = PATIENCE_S) -> None:
+    def close(self, *, within_s: float = CLOSE_TIMEOUT_S) -> None:
         """Write what can be written, and let go of the file; the disk is waited for so long."""
         with contextlib.suppress(OSError, NotPermitted):
             if self._unread is not None:
@@ -234,7 +234,7 @@ class Journal:
         self._tail.is_whole = back.is_whole
         day, self._tail.day = self._tail.day, back.day or self._tail.day
         self.checkpoint_seq = back.checkpoint_seq
-        self._tail.rise_to(self._floor)
+        self._tail.advance_to(self._floor)
         for one in back.torn:
             self._add(event("torn", now_ms=self._tail.now_ms, bytes=one.length, sha256=one.digest))
         self._tail.is_marked = True
@@ -275,11 +275,11 @@ class Journal:
             return str(error)
         return f"{error.filename or self.folder}: the audit cannot be read: {error.strerror}"
 
-    def _let_go_beyond(self, most: int) -> None:
+    def _drop_oldest_beyond(self, most: int) -> None:
         while len(self._unsealed) > most:  # these have no number yet
             self._unsealed.popleft()
             self._tail.lost += 1
-        self._tail.let_go_beyond(most)
+        self._tail.drop_oldest_beyond(most)
 
     def _add(self, body: dict[str, Any]) -> None:
         if self._unread is not None:

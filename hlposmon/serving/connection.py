@@ -16,7 +16,7 @@ from typing import Protocol
 
 from hlposmon.serving.callers import Caller
 from hlposmon.serving.limits import Limits
-from hlposmon.serving.outbox import Outbox, Tally
+from hlposmon.serving.outbox import BufferedBytes, Outbox
 
 READ_BYTES = 64 * 1024  # one read a turn: a client that floods us does not starve the others
 MAX_DISCARD_BYTES = 1 << 20  # read and thrown away after our last word, so that the client can hear it
@@ -47,7 +47,7 @@ class Host(Protocol):
     limits: Limits
     clock: Callable[[], float]
     cut_off: int  # clients that did not read, so far
-    tally: Tally
+    tally: BufferedBytes
 
     def watch(self, connection: "Connection") -> None:
         """The connection's `interest` has changed."""

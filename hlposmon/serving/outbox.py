@@ -10,7 +10,7 @@ from collections import deque
 MAX_PIECES = 64  # buffers given to the kernel in one call
 
 
-class Tally:
+class BufferedBytes:
     """What waits in all outboxes together, in bytes. A frame that is shared counts for each."""
 
     __slots__ = ("size",)
@@ -24,8 +24,8 @@ class Outbox:
 
     __slots__ = ("_frames", "_sent", "_size", "_tally")
 
-    def __init__(self, tally: Tally | None = None) -> None:
-        self._tally = tally or Tally()
+    def __init__(self, tally: BufferedBytes | None = None) -> None:
+        self._tally = tally or BufferedBytes()
         self._frames: deque[bytes] = deque()
         self._sent = 0  # bytes of the first frame that are gone
         self._size = 0

@@ -23,7 +23,7 @@ from hlposmon.serving.connection import Connection
 from hlposmon.serving.http import HttpSide
 from hlposmon.serving.limits import Limits
 from hlposmon.serving.messages import App, Handover, Request, Upgrade
-from hlposmon.serving.outbox import Tally
+from hlposmon.serving.outbox import BufferedBytes
 from hlposmon.serving.websocket import WebSocketPeer
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Server:
         self.limits = limits or Limits()
         self.clock = clock
         self.cut_off = 0  # WebSocket clients that did not read and were closed with 1013
-        self.tally = Tally()
+        self.tally = BufferedBytes()
         self._app = app
         self._refused = refused
         self._selector = selectors.EpollSelector()

@@ -8,7 +8,7 @@ from hlposmon.config import Settings
 from hlposmon.domain.reports import HistoryState
 from hlposmon.engine.effects import Now
 from hlposmon.engine.engine import Engine, Watched
-from hlposmon.engine.freshness import Limits
+from hlposmon.engine.freshness import FreshnessLimits
 from hlposmon.journal.lines import checkpoint, event
 from hlposmon.journal.writer import Journal
 from hlposmon.supervision.logs import fields
@@ -25,7 +25,7 @@ def watched_by(settings: Settings) -> Watched:
     return Watched(
         addresses={account.name: account.address for account in settings.hyperliquid.accounts},
         feeds=("fill", *others),
-        limits=Limits(
+        limits=FreshnessLimits(
             fills=(5.0, 15.0),
             prices=(max(5.0, 5 * price_s), max(15.0, 15 * price_s)),
             reconcile=(max(120.0, 2 * reconcile_s), max(300.0, 5 * reconcile_s)),

@@ -2,12 +2,12 @@
 
 import logging
 
-from hlposmon.domain.changes import Adopted, Change, Drift, Gap, Reason, VerdictChanged, whose
+from hlposmon.domain.changes import Adopted, AdoptionReason, Change, Drift, Gap, VerdictChanged, whose
 
 
 def level_of(change: Change) -> int:
     """Who reads only warnings must see that fills are missing, and that book and venue disagreed."""
-    drifted = isinstance(change, Adopted) and change.reason is Reason.DRIFT
+    drifted = isinstance(change, Adopted) and change.reason is AdoptionReason.DRIFT
     return logging.WARNING if drifted or isinstance(change, Gap | Drift) else logging.INFO
 
 

@@ -6,7 +6,7 @@ name are the monotonic clock in seconds and the wall clock in Unix milliseconds:
     ["begin",s,ms,{"addresses":{...},"feeds":[...],"limits":[...],"min_pnl_change":"0.01"}]
     ["recall",s,ms]                 the engine takes up what the journal says
     ["receive",s,ms,[...]]          a report, as `ipc.codec` encodes it
-    ["tick",s,ms]  ["revalue",s,ms,16]  ["watch",s,ms,{...}]  ["slept",seconds]
+    ["tick",s,ms]  ["revalue",s,ms,16]  ["watch",s,ms,{...}]  ["suspended",seconds]
     ["turn",s,ms]                   the journal had something of its own to say at the beginning of a turn
     ["carry_out",s,ms]              all effects since the last one of these were carried out
     ["commit",s,ms]  ["stop",s,ms]
@@ -100,9 +100,9 @@ class RecordedEngine(Engine):
         self._recording.write("revalue", now.s, now.ms, most)
         return super().revalue(now, most)
 
-    def slept(self, seconds: float) -> None:
-        self._recording.write("slept", seconds)
-        super().slept(seconds)
+    def note_suspension(self, seconds: float) -> None:
+        self._recording.write("suspended", seconds)
+        super().note_suspension(seconds)
 
     def recall(
         self,

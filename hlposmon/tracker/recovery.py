@@ -43,7 +43,7 @@ def recover(journal: Journal, state_dir: Path, now_ms: int) -> Beginning:
     if journal.is_whole and (not is_ahead or _lost_its_end(journal, known.seq, known.newest_fill_ms)):
         return Beginning(found, known.seq)
     if is_ahead:
-        journal.go_on_behind(known.seq, known.hash)
+        journal.continue_after(known.seq, known.hash)
     checkpoint = known.checkpoint
     if checkpoint is None or checkpoint["seq"] < journal.checkpoint_seq:
         return Beginning(found, known.seq)

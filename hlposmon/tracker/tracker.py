@@ -230,7 +230,7 @@ class Tracker:
         slept_s, self._asleep_s = now_s - self._asleep_s, now_s
         if slept_s > SLEPT_S:
             log.warning("this machine was suspended", extra=fields(seconds=round(slept_s)))
-            self._engine.slept(slept_s)
+            self._engine.note_suspension(slept_s)
 
     def _look_for_sockets(self, now: Now) -> None:
         """A socket whose file was removed is bound again, and listened at beside the one before: that one may

@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from hlposmon.config import Account
-from hlposmon.domain.reports import AccountMode, Fill, Funding, Happened, Statement
+from hlposmon.domain.reports import AccountEvent, AccountMode, Fill, Funding, Statement
 from hlposmon.transport.events import Lost, Opened
 
 # ------------------------------------------------------------------ what is asked
@@ -89,7 +89,7 @@ class Client(Protocol):
     ) -> tuple[list[Funding], list[str]]:
         """All funding payments from `start_ms` on, oldest first, each once, and what was unread of them."""
 
-    def events_since(self, account: Account, start_ms: int) -> list[Happened]:
+    def events_since(self, account: Account, start_ms: int) -> list[AccountEvent]:
         """What else changed the account from `start_ms` on: transfers, liquidations, modes; oldest first."""
 
     def now_ms(self) -> int:

@@ -85,7 +85,7 @@ class FillWorker:
         for account in others:
             self._notices.say(account.name, NoticeCode.NOT_FOLLOWED, text)
         self._repeats = Repeats()
-        self._marks_ms: dict[str, int | None] | None = None
+        self._high_water_ms: dict[str, int | None] | None = None
         self._told_heard_s = 0.0
         self._waiter = Waiter(pulse, self._link, self._feed)
 
@@ -124,7 +124,7 @@ class FillWorker:
     def _welcomed(self, welcome: Welcome) -> None:
         """A new tracker names all its accounts, one that has come to watch more names those."""
         self._notices.repeat()
-        self._marks_ms = (self._marks_ms or {}) | welcome.high_water_ms
+        self._high_water_ms = (self._high_water_ms or {}) | welcome.high_water_ms
         for name in welcome.high_water_ms.keys() & self._watches.keys():
             watch = self._watches[name]
             watch.is_told = watch.live = False
@@ -132,7 +132,7 @@ class FillWorker:
                 watch.since_s = time.monotonic()  # what was heard before, this tracker was not told
 
     def _tracker_is_gone(self) -> None:
-        self._marks_ms = None
+        self._high_water_ms = None
         for watch in self._watches.values():
             watch.is_told = watch.live = False
 
@@ -151,13 +151,13 @@ class FillWorker:
 
     def _tell_following(self) -> None:
         """To a tracker that has said how far it knows: what is kept of the time since then, again."""
-        if self._marks_ms is None:
+        if self._high_water_ms is None:
             return
         for name, watch in self._watches.items():
             self._end_odd(watch)
             if watch.since_s is None or watch.is_told or time.monotonic() < watch.due_s:
                 continue
-            mark_ms, whole_from_ms = self._marks_ms.get(name), watch.replay.whole_from_ms
+            mark_ms, whole_from_ms = self._high_water_ms.get(name), watch.replay.whole_from_ms
             if mark_ms is not None and whole_from_ms is not None and whole_from_ms <= mark_ms:
                 again = watch.replay.fills_since(mark_ms - OVERLAP_MS)
                 told = self._link.put_fills(name, "again", again, from_ms=mark_ms)
@@ -168,7 +168,7 @@ class FillWorker:
 
     def _due_in_s(self) -> float:
         """How long nothing has to be done but what is asked for from outside."""
-        if self._marks_ms is None:
+        if self._high_water_ms is None:
             return LONGEST_NAP_S
         waiting = [
             watch for watch in self._watches.values() if watch.since_s is not None and not watch.is_told
@@ -286,7 +286,7 @@ class FillWorker:
         """Keep them for the end of the turn; with what is odd beside them the turn of fills ends here."""
         watch = self._watches[pushed.account]
         watch.replay.add(pushed.fills)
-        if self._marks_ms is not None and pushed.fills:
+        if self._high_water_ms is not None and pushed.fills:
             if not watch.fills:
                 watch.heard_s = self._feed.heard_s
             watch.fills += pushed.fills

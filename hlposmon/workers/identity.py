@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from hlposmon.config import Account
 from hlposmon.domain.reports import (
+    AccountEvent,
+    AccountEventKind,
     AccountMode,
     AccountRole,
-    Happened,
-    Happening,
     NoticeCode,
     Statement,
     Welcome,
@@ -123,7 +123,7 @@ class Identities:
         self._take_mode(one, mode)
         if was is not None and was.mode is not None and mode.mode != was.mode:
             text = f"the account mode changed from {was.mode} to {mode.mode}"
-            self._link.put(Happened(account.name, one.stated_ms or 0, Happening.MODE_CHANGE, text))
+            self._link.put(AccountEvent(account.name, one.stated_ms or 0, AccountEventKind.MODE_CHANGE, text))
 
     def _take_mode(self, one: _Identity, mode: AccountMode) -> None:
         one.mode = mode

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from hlposmon.config import Account
 from hlposmon.domain.reports import (
-    Happened,
-    Happening,
+    AccountEvent,
+    AccountEventKind,
     NoticeCode,
     NotWatched,
     Place,
@@ -143,7 +143,7 @@ class StateWorker:
         is_news = coins != watch.others
         watch.others, watch.others_due_s = coins, now_s + OTHERS_S
         if coins and is_news:  # a drift may name it as its cause
-            self._link.put(Happened(name, time_ms, Happening.ELSEWHERE, ", ".join(coins)))
+            self._link.put(AccountEvent(name, time_ms, AccountEventKind.ELSEWHERE, ", ".join(coins)))
 
     def _give_up_if_silent(self) -> None:
         """Pongs say that the connection lives, and not that states are pushed on it."""

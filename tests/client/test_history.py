@@ -11,7 +11,7 @@ import pytest
 from hlposmon.client import history as readers
 from hlposmon.client.history import History, NoHistory
 from hlposmon.domain.changes import Filled
-from hlposmon.domain.position import Effect, Position
+from hlposmon.domain.position import FillEffect, Position
 from hlposmon.errors import NotPermitted
 from hlposmon.journal.lines import body_of
 from tests.history.archivist import ADDRESS, BTC, NOON, Clerk, fill
@@ -29,7 +29,7 @@ def clerk(tmp_path):
 
 def writes(clerk: Clerk, *fills):
     for made in fills:
-        body = body_of(Filled(made, Effect.ADDED, Position(Decimal(1), Decimal(1))), now_ms=NOON)
+        body = body_of(Filled(made, FillEffect.ADDED, Position(Decimal(1), Decimal(1))), now_ms=NOON)
         assert body is not None
         clerk.journal.append(body, NOON)
     clerk.commit()

@@ -16,7 +16,7 @@ from itertools import groupby
 
 from hlposmon.domain.amounts import ZERO
 from hlposmon.domain.book import Book
-from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Gap, Reason
+from hlposmon.domain.changes import Adopted, AdoptionReason, Change, Doubt, Drift, Filled, Gap
 from hlposmon.domain.placing import STATEMENT_BLUR_MS
 from hlposmon.domain.reports import FeedState, Fill, Fills, Side, StatedPosition, Statement, Unlisted
 from hlposmon.domain.verdict import Verdict
@@ -463,7 +463,11 @@ class Life:
             )
             known_ms = max(times[-1] - 60_000, times[-200:][0]) if times else 0
             for change in self.said:
-                if isinstance(change, Adopted) and change.key == key(coin) and change.reason is Reason.DRIFT:
+                if (
+                    isinstance(change, Adopted)
+                    and change.key == key(coin)
+                    and change.reason is AdoptionReason.DRIFT
+                ):
                     known_ms = max(known_ms, change.statement_ms)
             self.history |= {
                 fill for fill in self.exchange.fills if fill.key == key(coin) and fill.time_ms < known_ms
@@ -576,7 +580,11 @@ class Life:
         last_ms: dict[str, int] = {}
         drifted: set[str] = set()
         for change in self.said:
-            if isinstance(change, Adopted) and change.reason is Reason.START and change.key in last_ms:
+            if (
+                isinstance(change, Adopted)
+                and change.reason is AdoptionReason.START
+                and change.key in last_ms
+            ):
                 found.append(f"a start after its fills: {change}")
             if isinstance(change, Drift):
                 drifted.add(change.key)  # fills that its figures may hold or lack come in any order
@@ -598,4 +606,6 @@ class Life:
 
     @property
     def entries_adopted(self) -> int:
-        return sum(isinstance(change, Adopted) and change.reason is Reason.ENTRY for change in self.said)
+        return sum(
+            isinstance(change, Adopted) and change.reason is AdoptionReason.ENTRY for change in self.said
+        )

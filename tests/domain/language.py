@@ -17,13 +17,13 @@ from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Adopted, Change, Drift, Filled, Gap, Healed
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import (
+    AccountEvent,
+    AccountEventKind,
     AccountMode,
     FeedState,
     Fill,
     Fills,
     Funding,
-    Happened,
-    Happening,
     Side,
     StatedPosition,
     Statement,
@@ -188,7 +188,7 @@ class Desk:
 
     def befell(self, kind: str, text: str, *coins: str, at: float | str = 0) -> bool:
         keys = tuple(key(coin) for coin in coins)
-        return self.book.record_event(Happened(ACCOUNT, ms(at), Happening(kind), text, keys))
+        return self.book.record_event(AccountEvent(ACCOUNT, ms(at), AccountEventKind(kind), text, keys))
 
     def unlisted(self, since: float | str, until: float | str, reason: str) -> bool:
         return self.book.unlist(Unlisted(ACCOUNT, ms(since), ms(until), reason))

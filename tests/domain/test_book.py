@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 
 from hlposmon.domain.book import Book
-from hlposmon.domain.changes import Adopted, Doubt, Drift, Filled, Gap, Healed, Reason
-from hlposmon.domain.position import Effect
+from hlposmon.domain.changes import Adopted, AdoptionReason, Doubt, Drift, Filled, Gap, Healed
+from hlposmon.domain.position import FillEffect
 from hlposmon.domain.reports import (
     AccountMode,
     AccountRole,
@@ -50,7 +50,7 @@ def test_a_fill_adds_to_the_position():
     [change] = desk.told(fill("tid=7 buy 0.1 BTC @ 51000 from 0.1 fee 2.5"))
 
     assert isinstance(change, Filled)
-    assert (change.effect, change.late) == (Effect.ADDED, False)
+    assert (change.effect, change.late) == (FillEffect.ADDED, False)
     assert desk.position().size == Decimal("0.2")
     assert desk.position().entry_price == 50500
     assert desk.position().fees == Decimal("2.5")
@@ -291,7 +291,7 @@ def test_the_first_statement_starts_the_positions():
 
     [start] = desk.stated("BTC long 0.1 @ 50000, ETH short 2 @ ? mark 3000")[:1]
 
-    assert (start.reason, start.position.size) == (Reason.START, Decimal("0.1"))
+    assert (start.reason, start.position.size) == (AdoptionReason.START, Decimal("0.1"))
     assert desk.position("ETH").entry_price == 3000
     assert desk.book.base_ms() == {ACCOUNT: T0_MS}
     assert desk.book.is_stated(ACCOUNT)
@@ -450,7 +450,7 @@ def test_fills_that_the_adopted_figures_lack_are_applied_on_them():
     said = desk.stated("BTC long 3 @ 105", at=-0.1, asked=10, fetched=-9999)
 
     assert kinds(said) == ["Drift", "Adopted", "Filled", "Filled"]
-    assert [change.effect for change in said[2:]] == [Effect.REDUCED, Effect.ADDED]
+    assert [change.effect for change in said[2:]] == [FillEffect.REDUCED, FillEffect.ADDED]
     assert desk.size() == 7
 
 
@@ -548,7 +548,7 @@ def test_another_entry_price_is_doubted_and_adopted_when_no_fill_explains_it():
     assert desk.book.doubtful() == [(ACCOUNT, ms(10))]
     assert desk.stated("BTC long 2 @ 107", at=31) == []
     [adopted] = desk.stated("BTC long 2 @ 107", at=32, fetched=10)
-    assert (adopted.reason, adopted.position.entry_price) == (Reason.ENTRY, 107)
+    assert (adopted.reason, adopted.position.entry_price) == (AdoptionReason.ENTRY, 107)
     assert desk.judged() == ("proven", None)
 
 
@@ -768,7 +768,7 @@ def test_after_a_round_trip_that_was_lost_before_a_restart_the_venues_entry_is_a
     assert doubt.since_ms == ms(20 - 60 - 10)
     again.told(*fills)
     [adopted] = again.stated(held, at=63, fetched=-50)
-    assert adopted.reason is Reason.ENTRY
+    assert adopted.reason is AdoptionReason.ENTRY
     assert again.position().entry_price == Decimal("122.5")
     assert again.judged() == ("proven", None)
     assert sum(again.filled().values()) == 2
@@ -788,7 +788,7 @@ def test_a_lost_round_trip_is_booked_though_the_last_millisecond_before_the_rest
     more = fill("tid=9 buy 1 BTC @ 130 from 4 at 20")
 
     effects = {change.fill.trade_id: change.effect for change in again.told(*fills, more)}
-    assert effects == {2: None, 3: None, 9: Effect.ADDED}
+    assert effects == {2: None, 3: None, 9: FillEffect.ADDED}
     assert again.size() == 5
 
 

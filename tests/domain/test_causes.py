@@ -4,7 +4,7 @@ import pytest
 
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Drift
-from hlposmon.domain.reports import Happened, Happening, Unlisted
+from hlposmon.domain.reports import AccountEvent, AccountEventKind, Unlisted
 from hlposmon.domain.scope import KEPT_EVENTS
 from tests.domain.language import Desk, book_of, chain, kinds, ms
 
@@ -143,5 +143,5 @@ def test_what_befell_is_news_once_and_only_the_newest_is_kept():
 def test_what_befalls_a_stranger_is_nothing_to_the_book():
     book = Book(["main"])
 
-    assert not book.record_event(Happened("other", ms(1), Happening.TRANSFER, "?"))
+    assert not book.record_event(AccountEvent("other", ms(1), AccountEventKind.TRANSFER, "?"))
     assert not book.unlist(Unlisted("other", ms(1), ms(2), "?"))

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from hlposmon.domain.changes import Adopted, Change, Drift, Filled, Reason
+from hlposmon.domain.changes import Adopted, AdoptionReason, Change, Drift, Filled
 from hlposmon.domain.reports import Fill
 from tests.domain.language import ACCOUNT, Desk, book_of, chain, fill, key, kinds, ms, near, statement
 
@@ -43,7 +43,7 @@ def test_fills_that_come_live_before_the_first_statement_are_told_in_their_order
 
     start, *after = desk.said
     assert isinstance(start, Adopted)
-    assert (start.reason, start.before.size, start.position.size) == (Reason.START, 0, 1)
+    assert (start.reason, start.before.size, start.position.size) == (AdoptionReason.START, 0, 1)
     assert told(after) == [(1, "added", 2, False), (2, "reduced", 1, False), (3, "added", 3, False)]
     assert desk.position().entry_price == 120
     assert desk.position().fees == Decimal("0.006")
@@ -208,7 +208,7 @@ def test_a_cost_that_was_guessed_is_corrected_by_a_later_statement():
     desk.stated("BTC long 9 @ 108", at=30)
     assert desk.judged()[0] == "unproven"
     [adopted] = desk.stated("BTC long 9 @ 108", at=33, fetched=-9999)
-    assert (adopted.reason, adopted.position.entry_price) == (Reason.ENTRY, 108)
+    assert (adopted.reason, adopted.position.entry_price) == (AdoptionReason.ENTRY, 108)
 
 
 # ------------------------------------------------------------ where the chain is not whole

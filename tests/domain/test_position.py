@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hlposmon.domain.position import Effect, Position
+from hlposmon.domain.position import FillEffect, Position
 from tests.domain.exchange import Truth
 from tests.domain.language import chain, fill
 
@@ -24,16 +24,16 @@ def after(text: str, position: Position | None = None) -> Position:
 @pytest.mark.parametrize(
     ("story", "effect", "size", "entry", "realized"),
     [
-        ("BTC 0: +2@100", Effect.OPENED, "2", "100", "0"),
-        ("BTC 0: -2@100", Effect.OPENED, "-2", "100", "0"),
-        ("BTC 0: +2@100 +2@110", Effect.ADDED, "4", "105", "0"),
-        ("BTC 0: -2@100 -2@110", Effect.ADDED, "-4", "105", "0"),
-        ("BTC 0: +2@100 -1@110", Effect.REDUCED, "1", "100", "10"),
-        ("BTC 0: -2@100 +1@110", Effect.REDUCED, "-1", "100", "-10"),
-        ("BTC 0: +2@100 -2@90", Effect.CLOSED, "0", None, "-20"),
-        ("BTC 0: -2@100 +2@90", Effect.CLOSED, "0", None, "20"),
-        ("BTC 0: +2@100 -5@110", Effect.FLIPPED, "-3", "110", "20"),
-        ("BTC 0: -2@100 +5@110", Effect.FLIPPED, "3", "110", "-20"),
+        ("BTC 0: +2@100", FillEffect.OPENED, "2", "100", "0"),
+        ("BTC 0: -2@100", FillEffect.OPENED, "-2", "100", "0"),
+        ("BTC 0: +2@100 +2@110", FillEffect.ADDED, "4", "105", "0"),
+        ("BTC 0: -2@100 -2@110", FillEffect.ADDED, "-4", "105", "0"),
+        ("BTC 0: +2@100 -1@110", FillEffect.REDUCED, "1", "100", "10"),
+        ("BTC 0: -2@100 +1@110", FillEffect.REDUCED, "-1", "100", "-10"),
+        ("BTC 0: +2@100 -2@90", FillEffect.CLOSED, "0", None, "-20"),
+        ("BTC 0: -2@100 +2@90", FillEffect.CLOSED, "0", None, "20"),
+        ("BTC 0: +2@100 -5@110", FillEffect.FLIPPED, "-3", "110", "20"),
+        ("BTC 0: -2@100 +5@110", FillEffect.FLIPPED, "3", "110", "-20"),
     ],
 )
 def test_every_case_of_a_fill(story, effect, size, entry, realized):

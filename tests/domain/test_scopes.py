@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from hlposmon.domain.amounts import ZERO
-from hlposmon.domain.changes import Adopted, Drift, Reason
+from hlposmon.domain.changes import Adopted, AdoptionReason, Drift
 from hlposmon.domain.continuity import FILL_CHAIN, STATEMENT_ONLY
 from hlposmon.domain.reports import AccountMode, FeedState, Fills, Funding, Marks, Unlisted
 from hlposmon.domain.verdict import Age, Freshness
@@ -129,7 +129,7 @@ def test_where_the_venues_word_is_all_its_newest_statement_is_the_position():
     desk.spot("", at=6)
     assert (desk.size("HYPE"), desk.view("HYPE").as_of_ms) == (0, ms(6))
     said = [(change.reason, change.position.size) for change in desk.of(Adopted)]
-    assert said == [(Reason.START, 5), (Reason.STATED, 3), (Reason.STATED, 0)]
+    assert said == [(AdoptionReason.START, 5), (AdoptionReason.STATED, 3), (AdoptionReason.STATED, 0)]
 
 
 def test_only_another_entry_price_than_the_tolerance_allows_is_news():

@@ -19,10 +19,10 @@ from hlposmon.domain.reports import (
 )
 from hlposmon.engine.effects import Effect, Now
 from hlposmon.engine.engine import Engine, Watched
-from hlposmon.engine.freshness import Limits
+from hlposmon.engine.freshness import FreshnessLimits
 
 T = TypeVar("T")
-LIMITS = Limits(fills=(5, 15), prices=(5, 15), reconcile=(120, 300))
+LIMITS = FreshnessLimits(fills=(5, 15), prices=(5, 15), reconcile=(120, 300))
 NOON_MS = 1_790_000_000_000
 FEEDS = ("fill", "fill-2")
 

@@ -182,7 +182,7 @@ def test_a_position_is_stale_once_what_it_rests_on_was_silent_for_too_long(silen
 def test_after_a_suspension_all_is_older():
     one = Bench()
     one.proven(BTC="1")
-    one.engine.slept(3600)
+    one.engine.note_suspension(3600)
     [change] = [each.change for each in one.of(JournalChange, one.passes(0.25))]
 
     assert isinstance(change, VerdictChanged)
@@ -387,7 +387,7 @@ def test_a_statement_that_is_passed_over_is_not_journalled_and_makes_nothing_fre
     old = replace(one.statement(BTC="77"), time_ms=one.now.ms - 5000, pushed=True)
     one.passes(1)
     one.says(replace(one.statement(BTC="1"), pushed=True))
-    one.engine.slept(3600)
+    one.engine.note_suspension(3600)
     one.passes(0.25)
 
     assert one.of(JournalStatement, one.says(old)) == []

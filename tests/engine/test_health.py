@@ -11,10 +11,10 @@ from hlposmon.domain.rendering import is_listed
 from hlposmon.domain.reports import SEVERE, Notice, NoticeCode
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import AccountView, View
-from hlposmon.engine.freshness import Limits
+from hlposmon.engine.freshness import FreshnessLimits
 from hlposmon.engine.health import Ages, Health, Reason, ReasonCode, assess
 
-LIMITS = Limits(fills=(5, 15), prices=(5, 15), reconcile=(120, 300))
+LIMITS = FreshnessLimits(fills=(5, 15), prices=(5, 15), reconcile=(120, 300))
 FRESH = Ages(1.0, 1.0, 20.0)
 
 

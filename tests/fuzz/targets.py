@@ -292,7 +292,7 @@ READERS: tuple[Callable[[Any], object], ...] = (
     lambda it: payloads.state_push(it, "clearinghouseState", NAMES, heard_s=0.0, now_ms=0),
     lambda it: payloads.state_push(it, "allDexsClearinghouseState", NAMES, heard_s=0.0, now_ms=0),
     lambda it: payloads.held_coins(it, "xyz"),
-    lambda it: payloads.happenings(it, "main"),
+    lambda it: payloads.account_events(it, "main"),
     lambda it: payloads.acknowledges(it, "userFills", ADDRESS),
     payloads.spot_holdings,
     payloads.dex_names,

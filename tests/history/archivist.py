@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hlposmon.domain.changes import Filled
-from hlposmon.domain.position import Effect, Position
+from hlposmon.domain.position import FillEffect, Position
 from hlposmon.domain.reports import Fill, Side
 from hlposmon.domain.views import Memory
 from hlposmon.history.importer import Importer
@@ -86,7 +86,7 @@ class Clerk:
             self.now_ms += 1
             made = fill(self.number, time_ms=self.now_ms)
             position = Position(Decimal(self.number), Decimal(self.number * 100), fills=self.number)
-            body = body_of(Filled(made, Effect.ADDED, position), now_ms=self.now_ms + 5)
+            body = body_of(Filled(made, FillEffect.ADDED, position), now_ms=self.now_ms + 5)
             assert body is not None
             self.last = remembered(self.last, made, position)
             self.journal.append(body, self.now_ms)

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 from hlposmon.client.history import History as Reader
-from hlposmon.domain.changes import Adopted, Drift, Filled, Funded, Gap, Healed, Reason
-from hlposmon.domain.position import Effect, Position
+from hlposmon.domain.changes import Adopted, AdoptionReason, Drift, Filled, Funded, Gap, Healed
+from hlposmon.domain.position import FillEffect, Position
 from hlposmon.domain.reports import Funding, Side, StatedPosition, Statement
 from hlposmon.errors import WireError
 from hlposmon.history import file as history_file
@@ -109,7 +109,7 @@ def test_a_fill_is_a_row_with_the_position_after_it(tmp_path):
 )
 def test_a_transactions_hash_comes_back_as_it_was(tmp_path, text):
     clerk = started(tmp_path)
-    says(clerk, Filled(fill(1, time_ms=NOON, hash=text), Effect.OPENED, Position(Decimal(1), Decimal(1))))
+    says(clerk, Filled(fill(1, time_ms=NOON, hash=text), FillEffect.OPENED, Position(Decimal(1), Decimal(1))))
 
     with Reader.open(clerk.history.path) as reader:
         assert [row.hash_of_transaction for row in reader.fills()] == [text]
@@ -129,7 +129,7 @@ def test_a_fill_without_a_trade_id_or_an_effect_is_told_as_such(tmp_path):
 def test_endless_money_has_ten_decimals(tmp_path):
     clerk = started(tmp_path)
     third = Position(Decimal(3), Decimal(1) / 3, realized=Decimal(2) / 3, fees=Decimal("0.1"))
-    says(clerk, Filled(fill(3, time_ms=NOON), Effect.ADDED, third))
+    says(clerk, Filled(fill(3, time_ms=NOON), FillEffect.ADDED, third))
 
     with Reader.open(clerk.history.path) as reader:
         [row] = reader.fills()
@@ -142,13 +142,13 @@ def test_every_other_kind_of_line_has_its_row(tmp_path):
     paid = Funding("main", BTC, NOON + 1, Decimal("-0.25"), Decimal(1), Decimal("0.0001"))
     says(
         clerk,
-        Adopted("main", BTC, Reason.START, Position(), one, NOON),
+        Adopted("main", BTC, AdoptionReason.START, Position(), one, NOON),
         Funded(paid, replace(one, funding=Decimal("-0.25"))),
         Gap("main", BTC, Decimal(1), Decimal(3), NOON, NOON + 5),
         Healed("main", BTC, 2, NOON),
         Gap("main", BTC, Decimal(1), Decimal(4), NOON + 6, NOON + 7),
         Drift("main", BTC, Decimal(1), Decimal(2), "no fill explains it", NOON + 9),
-        Adopted("main", BTC, Reason.DRIFT, one, two, NOON + 9),
+        Adopted("main", BTC, AdoptionReason.DRIFT, one, two, NOON + 9),
     )
     for live, since_ms in ((False, NOON + 10), (True, None)):
         clerk.say("feed", account="main", live=live, since_ms=since_ms, reason="lost")
@@ -188,7 +188,7 @@ def test_a_gap_that_is_open_at_a_start_is_ended_by_it(tmp_path):
 def test_a_line_that_is_not_understood_is_counted_and_holds_nothing_up(tmp_path):
     clerk = started(tmp_path)
     clerk.say("fill", account="main", key=BTC)
-    says(clerk, Filled(fill(1, time_ms=NOON, order_id=1 << 70), Effect.ADDED, Position(Decimal(1))))
+    says(clerk, Filled(fill(1, time_ms=NOON, order_id=1 << 70), FillEffect.ADDED, Position(Decimal(1))))
     clerk.number = 1
     clerk.write()
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from hlposmon.domain import reports
 from hlposmon.domain.reports import (
+    AccountEvent,
+    AccountEventKind,
     AccountMode,
     AccountRole,
     Bell,
@@ -21,8 +23,6 @@ from hlposmon.domain.reports import (
     Fills,
     Following,
     Funding,
-    Happened,
-    Happening,
     Heard,
     HistoryEvent,
     HistoryRemark,
@@ -127,11 +127,11 @@ EVERY = {
         AccountMode, account=TEXT, mode=st.none() | TEXT, plain=st.booleans(), reason=TEXT
     ),
     AccountRole: st.builds(AccountRole, account=TEXT, role=st.none() | TEXT, owner=st.none() | TEXT),
-    Happened: st.builds(
-        Happened,
+    AccountEvent: st.builds(
+        AccountEvent,
         account=TEXT,
         time_ms=MS,
-        kind=st.sampled_from(Happening),
+        kind=st.sampled_from(AccountEventKind),
         text=TEXT,
         keys=TEXTS,
     ),
@@ -169,7 +169,7 @@ ENUMS = (
     [(Notice("main", code, "why", "reconcile"), "code", code) for code in NoticeCode]
     + [(NotWatched("main", place, ("HYPE 1 (spot)",)), "place", place) for place in Place]
     + [(Bell("main", 5, reason), "reason", reason) for reason in BellReason]
-    + [(Happened("main", 5, kind, "why"), "kind", kind) for kind in Happening]
+    + [(AccountEvent("main", 5, kind, "why"), "kind", kind) for kind in AccountEventKind]
 )
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from hlposmon.domain.changes import Filled
 from hlposmon.domain.payments import Payments
-from hlposmon.domain.position import Effect, Position
+from hlposmon.domain.position import FillEffect, Position
 from hlposmon.domain.reports import Fill, Side
 from hlposmon.domain.views import Memory, window_ms
 from hlposmon.errors import WireError
@@ -65,7 +65,7 @@ class Clerk:
                 trade_id=self.number,
             )
             position = Position(Decimal(self.number), Decimal(self.number * 100), fills=self.number)
-            body = body_of(Filled(fill, Effect.ADDED, position), now_ms=self.now_ms)
+            body = body_of(Filled(fill, FillEffect.ADDED, position), now_ms=self.now_ms)
             self.last = remembered(self.last, fill, position)
             self.journal.append(body, self.now_ms)
         return self.commit() if commit else None

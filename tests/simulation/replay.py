@@ -18,7 +18,7 @@ from hlposmon.domain.reports import Ask, Bell, Report
 from hlposmon.domain.views import View
 from hlposmon.engine.effects import Effect, Now
 from hlposmon.engine.engine import Engine, Watched
-from hlposmon.engine.freshness import Limits
+from hlposmon.engine.freshness import FreshnessLimits
 from hlposmon.ipc.codec import decode
 from hlposmon.metrics.measures import Counts
 from hlposmon.tracker.lifecycle import Lifecycle
@@ -67,8 +67,8 @@ class Replay:
             case _:
                 raise AssertionError(f"a call that no engine has: {name}")
 
-    def slept(self, seconds: float) -> None:
-        self._engine.slept(seconds)
+    def note_suspension(self, seconds: float) -> None:
+        self._engine.note_suspension(seconds)
 
 
 def replay(path: Path, settings: Settings) -> None:
@@ -77,8 +77,8 @@ def replay(path: Path, settings: Settings) -> None:
     assert name == "begin"
     lived = Replay(settings, watched_of(watched), Now(s, ms))
     for name, *rest in rows:
-        if name == "slept":
-            lived.slept(rest[0])
+        if name == "suspended":
+            lived.note_suspension(rest[0])
         else:
             lived.call(name, Now(rest[0], rest[1]), rest[2:])
 
@@ -98,6 +98,6 @@ def watched_of(row: dict[str, Any]) -> Watched:
     return Watched(
         addresses=row["addresses"],
         feeds=tuple(row["feeds"]),
-        limits=Limits(*(tuple(pair) for pair in row["limits"])),
+        limits=FreshnessLimits(*(tuple(pair) for pair in row["limits"])),
         min_pnl_change=Decimal(row["min_pnl_change"]),
     )

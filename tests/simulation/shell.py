@@ -32,7 +32,7 @@ from hlposmon.domain.reports import (
 from hlposmon.domain.views import View
 from hlposmon.engine.effects import Effect, Now
 from hlposmon.engine.engine import Engine, Watched
-from hlposmon.engine.freshness import Limits
+from hlposmon.engine.freshness import FreshnessLimits
 from hlposmon.journal.lines import Recovered, checkpoint, event
 from hlposmon.journal.writer import Journal
 from hlposmon.metrics.measures import Counts
@@ -259,7 +259,7 @@ class Shell:
         now = self._time.now
         slept_s, self._slept_s = self._time.asleep_s - self._slept_s, self._time.asleep_s
         if slept_s > SLEPT_S:
-            self.engine.slept(slept_s)
+            self.engine.note_suspension(slept_s)
         self._carry_out(self.engine.tick(now), now)
         self._outputs.commit(now)
 
@@ -366,7 +366,7 @@ def watched(addresses: dict[str, str], feeds: int, interval_s: float) -> Watched
     return Watched(
         addresses=addresses,
         feeds=tuple(FEEDS[:feeds]),
-        limits=Limits(
+        limits=FreshnessLimits(
             fills=(5.0, 15.0),
             prices=(5.0, 15.0),
             reconcile=(max(120.0, 2 * interval_s), max(300.0, 5 * interval_s)),

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 
 from hlposmon.domain.changes import (
     Adopted,
+    AdoptionReason,
     Change,
     Drift,
     Filled,
     Funded,
     Gap,
     Healed,
-    Reason,
     VerdictChanged,
 )
 from hlposmon.domain.position import Effect
@@ -159,7 +159,7 @@ class States:
                 self.add("drift, and the venue's size adopted")
                 if "lists" in cause:
                     self.add("drift that names the fills that are listed no more")
-            case Adopted(reason=Reason.ENTRY):
+            case Adopted(reason=AdoptionReason.ENTRY):
                 self.add("entry price adopted")
             case Funded():
                 self.add("funding booked")

@@ -165,7 +165,7 @@ class FeedWorker(Worker):
 
     def begins(self) -> None:
         self.watches = {name: Watch() for name in self.life.venue.names}
-        self._marks_ms: dict[str, int | None] | None = None
+        self._high_water_ms: dict[str, int | None] | None = None
         self._backoff = Backoff(0.5, 5.0, rng=self.dice.random)
         self.connection = 0  # counts them; what is on its way on an earlier one is lost
         self.is_open = False
@@ -244,7 +244,7 @@ class FeedWorker(Worker):
             self._follow_anew(name, watch)
             return
         watch.recent.add(fills)
-        if self._marks_ms is not None:
+        if self._high_water_ms is not None:
             self.put(Fills(name, self.name, tuple(fills), self.mono_s))
 
     def _on_funding(self, paid: Funding) -> None:
@@ -267,13 +267,13 @@ class FeedWorker(Worker):
     # ------------------------------------------------------------------ tracker
 
     def unwelcome(self) -> None:
-        self._marks_ms = None
+        self._high_water_ms = None
         for watch in self.watches.values():
             watch.is_told = watch.live = False
 
     def hear(self, ask: Ask) -> None:
         if isinstance(ask, Welcome):
-            self._marks_ms = (self._marks_ms or {}) | ask.high_water_ms
+            self._high_water_ms = (self._high_water_ms or {}) | ask.high_water_ms
             for name in ask.high_water_ms.keys() & self.watches.keys():
                 watch = self.watches[name]
                 watch.is_told = watch.live = False
@@ -288,12 +288,12 @@ class FeedWorker(Worker):
                 self._backoff.reset()
 
     def _tell_following(self) -> None:
-        if self._marks_ms is None:
+        if self._high_water_ms is None:
             return
         for name, watch in self.watches.items():
             if watch.since_s is None or watch.is_told:
                 continue
-            mark_ms, whole_from_ms = self._marks_ms.get(name), watch.recent.whole_from_ms
+            mark_ms, whole_from_ms = self._high_water_ms.get(name), watch.recent.whole_from_ms
             if mark_ms is not None and whole_from_ms is not None and whole_from_ms <= mark_ms:
                 self.life.saw("a feed told a new tracker again")
                 again = watch.recent.fills_since(mark_ms - OVERLAP_MS)

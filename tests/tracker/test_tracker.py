@@ -15,6 +15,8 @@ from hlposmon.client.snapshot import Snapshot
 from hlposmon.config import Account
 from hlposmon.domain.rendering import time_text
 from hlposmon.domain.reports import (
+    AccountEvent,
+    AccountEventKind,
     AccountMode,
     BellReason,
     FeedState,
@@ -22,8 +24,6 @@ from hlposmon.domain.reports import (
     Fills,
     Following,
     Funding,
-    Happened,
-    Happening,
     Heard,
     Live,
     NotFetched,
@@ -780,7 +780,9 @@ def test_a_drift_names_its_cause_on_every_surface_and_in_the_journal():
             fills_from_ms=here.now_ms - 120_000,
             time_ms=first.time_ms + 3000,
         )
-        cause = Happened("main", first.time_ms, Happening.LIQUIDATION, "liquidation of BTC", (KEY,))
+        cause = AccountEvent(
+            "main", first.time_ms, AccountEventKind.LIQUIDATION, "liquidation of BTC", (KEY,)
+        )
         worker.says(replace(first, pushed=True), cause, first, later)
         until("adopted", lambda: (here.position() or {}).get("size") == "3")
         health = here.api.health()

@@ -328,7 +328,7 @@ def test_a_row_that_cannot_be_read_is_named_and_costs_only_its_account_a_fetch(s
     one = stage(accounts=2)
     worker = one.fill_worker(Pulse.alone("worker"))
     try:
-        one.tracker.until(lambda: worker._hear_tracker() or worker._marks_ms)
+        one.tracker.until(lambda: worker._hear_tracker() or worker._high_water_ms)
         for each in worker._watches.values():
             each.since_s = 1.0
         worker._fills(PushedFills("main", [], unread=["a fill of BTC could not be read: sz"]))
@@ -477,7 +477,7 @@ def test_a_message_of_one_account_that_is_odd_costs_no_other_its_feed(stage):
     one = stage(accounts=2)
     worker = one.fill_worker(Pulse.alone("worker"))
     try:
-        one.tracker.until(lambda: worker._hear_tracker() or worker._marks_ms)
+        one.tracker.until(lambda: worker._hear_tracker() or worker._high_water_ms)
         worker._not_understood(NotUnderstood("fills: a list is wanted", "main"))
         one.tracker.until(lambda: one.tracker.of(FeedState))
         one.tracker.for_s(0.1)
@@ -492,7 +492,7 @@ def test_an_account_whose_fills_are_refused_is_named_and_no_other(stage):
     one = stage(accounts=2)
     worker = one.fill_worker(Pulse.alone("worker"))
     try:
-        one.tracker.until(lambda: worker._hear_tracker() or worker._marks_ms)
+        one.tracker.until(lambda: worker._hear_tracker() or worker._high_water_ms)
         worker._refused(Refused("Invalid subscription", ("other-1",)))
         one.tracker.until(one.tracker.notices)
 

@@ -7,11 +7,11 @@ from decimal import Decimal
 import pytest
 
 from hlposmon.domain.reports import (
+    AccountEvent,
     BellReason,
     Fetched,
     Fills,
     Funding,
-    Happened,
     Joined,
     NotFetched,
     Statement,
@@ -373,10 +373,10 @@ def test_what_befell_an_account_and_its_mode_are_asked_for_with_a_doubt_and_with
     one.control.transfer(one.account.address, "-5.5")
     one.tracker.ring(since_ms=1, reason=BellReason.GAP)
     one.tracker.until(lambda: len(one.tracker.of(Fetched)) == 1)
-    assert not one.tracker.of(Happened)
+    assert not one.tracker.of(AccountEvent)
     one.tracker.ring(since_ms=1, reason=BellReason.DOUBT)
 
-    one.tracker.until(lambda: any("withdraw" in told.text for told in one.tracker.of(Happened)))
+    one.tracker.until(lambda: any("withdraw" in told.text for told in one.tracker.of(AccountEvent)))
     one.tracker.until(lambda: one.control.state()["requests"]["userAbstraction"] >= 2)
 
 

@@ -3,7 +3,7 @@
 import time
 from decimal import Decimal
 
-from hlposmon.domain.reports import Happened, Happening, Joined, NotWatched, Place, Statement
+from hlposmon.domain.reports import AccountEvent, AccountEventKind, Joined, NotWatched, Place, Statement
 from hlposmon.workers import state
 from tests.clock import awake_s
 
@@ -114,10 +114,10 @@ def test_what_is_held_on_another_dex_is_told_until_it_is_held_no_more(stage):
     one.start(one.state_worker)
     one.tracker.until(lambda: pushed(one))
     one.control.ghost(one.account.address, "xyz:TSLA", "3")
-    one.tracker.until(lambda: one.tracker.of(Happened))
-    [told] = one.tracker.of(Happened)
+    one.tracker.until(lambda: one.tracker.of(AccountEvent))
+    [told] = one.tracker.of(AccountEvent)
 
-    assert (told.kind, told.text, told.keys) == (Happening.ELSEWHERE, "xyz:TSLA", ())
+    assert (told.kind, told.text, told.keys) == (AccountEventKind.ELSEWHERE, "xyz:TSLA", ())
     one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ("xyz:TSLA",))
     one.control.ghost(one.account.address, "xyz:TSLA", "0")
     one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ())
@@ -131,4 +131,4 @@ def test_that_nothing_is_held_on_other_dexes_is_told_again_and_again(stage, monk
 
     one.tracker.until(lambda: len(one.tracker.of(NotWatched)) >= 2)
     assert {told.holdings for told in one.tracker.of(NotWatched)} == {()}
-    assert not one.tracker.of(Happened)
+    assert not one.tracker.of(AccountEvent)

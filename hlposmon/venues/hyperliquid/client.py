@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hlposmon.config import Account
-from hlposmon.domain.reports import AccountMode, Funding, Happened, Identity, Statement
+from hlposmon.domain.reports import AccountEvent, AccountMode, Funding, Identity, Statement
 from hlposmon.errors import WireError
 from hlposmon.text import loads
 from hlposmon.transport.deadline import Deadline
@@ -111,7 +111,7 @@ class HyperliquidClient:
             **span,
         )
 
-    def events_since(self, account: Account, start_ms: int) -> list[Happened]:
+    def events_since(self, account: Account, start_ms: int) -> list[AccountEvent]:
         """What changed the account from `start_ms` on besides fills and funding, oldest first."""
         body = self._ask(
             _USUAL,
@@ -121,7 +121,7 @@ class HyperliquidClient:
             user=account.address,
             startTime=start_ms,
         )
-        return payloads.happenings(body, account.name)
+        return payloads.account_events(body, account.name)
 
     def now_ms(self) -> int:
         """The venue's clock: ours may be wrong."""

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from hlposmon.domain.reports import Happened, Happening
+from hlposmon.domain.reports import AccountEvent, AccountEventKind
 from hlposmon.errors import WireError
 from hlposmon.venues.hyperliquid import payloads
 from tests.venues.hyperliquid.payloads import PAID, US, ledger, paid_row
@@ -67,8 +67,8 @@ def test_payments_that_are_no_list_are_a_wire_error(rows):
 def test_a_liquidation_in_the_ledger_names_the_watched_coins():
     lost = [{"coin": "BTC", "szi": "1"}, {"coin": "xyz:TSLA", "szi": "-2"}]
 
-    assert payloads.happenings([ledger("liquidation", liquidatedPositions=lost)], "main") == [
-        Happened("main", 7, Happening.LIQUIDATION, "BTC, xyz:TSLA", ("hyperliquid:Perp:BTC",))
+    assert payloads.account_events([ledger("liquidation", liquidatedPositions=lost)], "main") == [
+        AccountEvent("main", 7, AccountEventKind.LIQUIDATION, "BTC, xyz:TSLA", ("hyperliquid:Perp:BTC",))
     ]
 
 
@@ -86,10 +86,10 @@ def test_a_liquidation_in_the_ledger_names_the_watched_coins():
     ],
 )
 def test_what_the_ledger_tells_reads_the_same_from_an_answer_and_from_the_stream(row, kind, text):
-    expected = [Happened("main", 7, Happening(kind), text)]
+    expected = [AccountEvent("main", 7, AccountEventKind(kind), text)]
 
-    assert payloads.happenings([row], "main") == expected
-    assert payloads.happenings({"user": US, "nonFundingLedgerUpdates": [row]}, "main") == expected
+    assert payloads.account_events([row], "main") == expected
+    assert payloads.account_events({"user": US, "nonFundingLedgerUpdates": [row]}, "main") == expected
 
 
 @pytest.mark.parametrize(
@@ -105,12 +105,12 @@ def test_what_the_ledger_tells_reads_the_same_from_an_answer_and_from_the_stream
     ],
 )
 def test_a_row_with_a_time_that_cannot_be_read_is_told_as_something_other_beside_the_rest(row, name):
-    first, odd, last = payloads.happenings(
+    first, odd, last = payloads.account_events(
         [ledger("deposit", usdc="1"), row, ledger("deposit", usdc="2")], "main"
     )
 
     assert (first.text, last.text) == ("deposit of 1 USDC", "deposit of 2 USDC")
-    assert (odd.time_ms, odd.kind, odd.keys) == (7, Happening.OTHER, ())
+    assert (odd.time_ms, odd.kind, odd.keys) == (7, AccountEventKind.OTHER, ())
     assert odd.text.startswith(f"a row that could not be read: {name}: ")
 
 
@@ -126,4 +126,4 @@ def test_a_row_with_a_time_that_cannot_be_read_is_told_as_something_other_beside
 )
 def test_a_ledger_in_which_a_row_has_no_time_says_where(rows, name):
     with pytest.raises(WireError, match=name):
-        payloads.happenings(rows, "main")
+        payloads.account_events(rows, "main")

@@ -9,7 +9,7 @@ from functools import cache
 
 from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.position import Position
-from hlposmon.domain.reports import Happening, StatedPosition, Statement
+from hlposmon.domain.reports import AccountEventKind, StatedPosition, Statement
 from hlposmon.text import loads
 from hlposmon.venues.hyperliquid import payloads
 from hlposmon.venues.hyperliquid.client import PLAIN_MODES
@@ -194,24 +194,24 @@ def test_a_slice_of_a_twap_on_spot_is_a_fill_of_what_is_not_watched():
 
 def test_the_ledger_tells_what_befell_and_what_was_withdrawn_is_net_of_its_costs():
     rows = captured("gocryptotrader/http_userNonFundingLedgerUpdates.json")
-    told = payloads.happenings(rows, "main")
+    told = payloads.account_events(rows, "main")
     vault = rows[2]["delta"]
     with exactly():
         costs = amount_of(vault, "commission") + amount_of(vault, "closingCost")
         net = amount_of(vault, "requestedUsd") - costs
 
     assert [(one.kind, one.text) for one in told] == [
-        (Happening.TRANSFER, "accountClassTransfer of 50099.8 USDC"),
-        (Happening.TRANSFER, "send of 99959.73 USDC"),
-        (Happening.TRANSFER, f"vaultWithdraw of {net} USDC"),
-        (Happening.LIQUIDATION, "ATOM"),
+        (AccountEventKind.TRANSFER, "accountClassTransfer of 50099.8 USDC"),
+        (AccountEventKind.TRANSFER, "send of 99959.73 USDC"),
+        (AccountEventKind.TRANSFER, f"vaultWithdraw of {net} USDC"),
+        (AccountEventKind.LIQUIDATION, "ATOM"),
     ]
     assert told[3].keys == (key("ATOM"),)
 
 
 def test_the_noise_of_doubles_is_in_real_ledgers_and_is_not_told():
     rows = answered("hyperliquid-python-sdk/test_user_non_funding_ledger_updates_without_end_time.json")
-    told = [one.text for one in payloads.happenings(rows, "main")]
+    told = [one.text for one in payloads.account_events(rows, "main")]
 
     assert [rows[0]["delta"]["usdc"], rows[3]["delta"]["usdc"]] == [
         "2703997.4500000002",

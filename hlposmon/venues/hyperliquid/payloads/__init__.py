@@ -7,7 +7,7 @@ without notice. Shapes: the exchange's API documentation, info endpoint and subs
 
 from hlposmon.venues.hyperliquid.payloads.coins import MAX_COIN_BYTES, VENUE, coin_of, is_watched, key_of
 from hlposmon.venues.hyperliquid.payloads.fill_rows import FillRows, fills, times
-from hlposmon.venues.hyperliquid.payloads.ledger import fundings, happenings
+from hlposmon.venues.hyperliquid.payloads.ledger import account_events, fundings
 from hlposmon.venues.hyperliquid.payloads.messages import (
     PING,
     Message,
@@ -46,7 +46,7 @@ __all__ = [
     "fast_marks",
     "fills",
     "fundings",
-    "happenings",
+    "account_events",
     "held_coins",
     "info",
     "is_watched",

@@ -6,7 +6,7 @@ A row that cannot be read is set aside and named, and the others of the same ans
 from typing import Any
 
 from hlposmon.domain.amounts import plain
-from hlposmon.domain.reports import Funding, Happened, Happening
+from hlposmon.domain.reports import AccountEvent, AccountEventKind, Funding
 from hlposmon.errors import WireError
 from hlposmon.venues.hyperliquid.payloads.amounts import amount_of
 from hlposmon.venues.hyperliquid.payloads.coins import is_watched, key_of
@@ -64,7 +64,7 @@ def fundings(rows: Any, account: str) -> tuple[list[Funding], list[str]]:
     return found, unread
 
 
-def happenings(rows: Any, account: str) -> list[Happened]:
+def account_events(rows: Any, account: str) -> list[AccountEvent]:
     """What userNonFundingLedgerUpdates tells, in the order given: REST's rows, or the stream's data.
 
     A type that is not known is told too, as something other: it may have moved balances. A row that has a
@@ -78,25 +78,29 @@ def happenings(rows: Any, account: str) -> list[Happened]:
         time_ms = time_of(body)
         try:
             delta = object_of(body.get("delta"), "delta")
-            found.append(_happened(delta, text_of(delta, "type"), account, time_ms))
+            found.append(_account_event(delta, text_of(delta, "type"), account, time_ms))
         except WireError as error:
             found.append(
-                Happened(account, time_ms, Happening.OTHER, f"a row that could not be read: {error}")
+                AccountEvent(
+                    account, time_ms, AccountEventKind.OTHER, f"a row that could not be read: {error}"
+                )
             )
     return found
 
 
-def _happened(delta: dict[str, Any], kind: str, account: str, time_ms: int) -> Happened:
+def _account_event(delta: dict[str, Any], kind: str, account: str, time_ms: int) -> AccountEvent:
     if kind == "liquidation":
         lost = list_of(delta.get("liquidatedPositions"), "liquidatedPositions")
         coins = [text_of(object_of(row, "liquidated position"), "coin") for row in lost]
         keys = tuple(key_of(coin) for coin in coins if is_watched(coin))
-        return Happened(account, time_ms, Happening.LIQUIDATION, ", ".join(coins), keys)
+        return AccountEvent(account, time_ms, AccountEventKind.LIQUIDATION, ", ".join(coins), keys)
     if kind == "activateDexAbstraction":
-        return Happened(account, time_ms, Happening.MODE_CHANGE, "dex abstraction was activated")
+        return AccountEvent(account, time_ms, AccountEventKind.MODE_CHANGE, "dex abstraction was activated")
     moved = next((name for name in _AMOUNTS if name in delta), None)
     text = kind[:60]
     if moved is not None:
         token = delta.get("token", "USDC")
         text = f"{text} of {plain(amount_of(delta, moved))} {token if isinstance(token, str) else '?':.20}"
-    return Happened(account, time_ms, Happening.TRANSFER if kind in _MOVES else Happening.OTHER, text)
+    return AccountEvent(
+        account, time_ms, AccountEventKind.TRANSFER if kind in _MOVES else AccountEventKind.OTHER, text
+    )
