@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import pytest
 
 from hlposmon.domain.changes import Drift, Filled
-from hlposmon.domain.position import Effect
+from hlposmon.domain.position import FillEffect
 from tests.domain.exchange import HORIZON, Life
 
 SEEDS = int(os.environ.get("HLPOSMON_SEEDS", "40"))
@@ -90,7 +90,7 @@ def test_amid_the_lives_that_begin_with_live_fills_many_are_told_from_before_the
     ]
 
     assert len(told) > 300
-    assert {one.effect for one in told} == {*Effect}
+    assert {one.effect for one in told} == {*FillEffect}
 
 
 def test_amid_the_lives_beyond_the_horizon_some_drift_names_it():

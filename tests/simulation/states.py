@@ -17,7 +17,7 @@ from hlposmon.domain.changes import (
     Healed,
     VerdictChanged,
 )
-from hlposmon.domain.position import Effect
+from hlposmon.domain.position import FillEffect
 from hlposmon.domain.reports import (
     BellReason,
     FeedState,
@@ -166,7 +166,7 @@ class States:
             case Filled(effect=effect, late=late):
                 if effect is None:
                     self.add("fill that the size held already")
-                elif effect is Effect.FLIPPED:
+                elif effect is FillEffect.FLIPPED:
                     self.add("flip")
                 if late:
                     self.add("late fill woven in")
