@@ -249,6 +249,10 @@ class Book:
         """By account, the keys ("" for all) whose fills are not known to be whole, and since when."""
         return {name: of.unsure | of.missing for name, of in self._of_name(scope)}
 
+    def has_recalled_gap(self, name: str, scope: str = FIRST_SCOPE) -> bool:
+        """Whether a fill was missing when the scope was taken up, and no feed has been live since."""
+        return any(self._scope(name, scope).unsure.keys() - {""})
+
     def has_gap(self, name: str, scope: str = FIRST_SCOPE) -> bool:
         """Whether fills wait behind one that is missing."""
         of = self._scope(name, scope)

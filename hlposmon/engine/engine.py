@@ -325,12 +325,17 @@ class Engine:
     # ------------------------------------------------------------------ feeds
 
     def _follows(self, report: Following, now: Now) -> None:
-        """A feed is live at once if it has told all that this engine does not know; else it is fetched."""
+        """A feed is live at once if it has told all that this engine does not know; else it is fetched.
+
+        A fill that was missing before a restart is one that the feeds had not brought: what they tell again
+        does not have it either.
+        """
         if report.feed not in self.watched.feeds:
             return
         name, whole_from_ms = report.account, report.whole_from_ms
         known_ms = self.book.high_water_ms(name) or 0
-        if whole_from_ms is not None and whole_from_ms <= known_ms:
+        has_told_all = whole_from_ms is not None and whole_from_ms <= known_ms
+        if has_told_all and not self.book.has_recalled_gap(name):
             self._goes_live(report, now)
             self._requests.rung(name, now.s)
             self._effects.append(Ring(Bell(name, None, BellReason.LIVE)))

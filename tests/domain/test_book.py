@@ -939,6 +939,9 @@ def test_what_was_unsure_is_unsure_after_a_restart_and_only_for_whom_is_watched(
     book.recall(desk.book.memories(), desk.book.base_ms(), {"main": {key("ETH"): 7}, "other": {"": 5}})
 
     assert book.high_water_ms("main") == 7
+    assert book.has_recalled_gap("main")
+    book.feed(feed(True, 60.0))
+    assert not book.has_recalled_gap("main")
 
 
 def test_nothing_is_taken_behind_a_gap_though_it_would_fit():

@@ -163,3 +163,23 @@ def test_fills_that_a_first_statement_does_not_hold_are_not_passed_over_where_th
     bench.says(Heard("fill", bench.s), bench.marks(BTC="100"))
 
     assert shown(bench) == (0, "unproven")
+
+
+def test_a_fill_that_was_missing_before_a_restart_is_fetched_whatever_a_feed_tells_again():
+    """The feed has not brought it, so it cannot tell it again: it only looks as if it knew all since then."""
+    before = quiet()
+    before.says(before.live(before.fill("1", "5")))
+    book = before.engine.book
+    assert book.has_gap("main")
+
+    after = Bench()
+    after.s = before.s
+    after.engine.recall(book.memories(), book.base_ms(), book.unsure(), after.now)
+    after.join("fill", "reconcile")
+    after.says(Following("main", "fill", after.s, whole_from_ms=0))
+    assert not after.engine.book.is_live("main")
+    after.passes(1)
+
+    [bell] = [bell for bell in bells(after) if bell.reason is BellReason.FEED]
+    after.says(Fetched("main", bell.since_ms, after.s))
+    assert after.engine.book.is_live("main")

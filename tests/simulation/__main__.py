@@ -70,6 +70,8 @@ def run(first: int, count: int, jobs: int) -> Result:
     try:
         for result in _results(pieces, jobs):
             total.add(result)
+            for seed, texts in sorted(result.wrong.items()):
+                print(f"seed {seed}: {texts[0]}", file=sys.stderr, flush=True)
             now_s = time.monotonic()
             if now_s - told_s >= 5.0 or total.lives == count:
                 told_s = now_s
