@@ -15,7 +15,8 @@ from hlposmon.engine.deadlines import Deadlines
 # Fills that are taken so much later than they were heard make no size proven: this machine is too busy. And
 # for so long after the last such fill.
 BEHIND_S, BEHIND_FOR_S = 2.0, 2.0
-_BEHIND = f"fills are taken more than {BEHIND_S:g} s after they were heard: this machine is too busy"
+_LATE = f"fills are taken more than {BEHIND_S:g} s after they were heard: this machine is too busy"
+_AWAY = f"the monitor did not run for more than {BEHIND_S:g} s: what came meanwhile is being read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class FreshnessOfFeeds:
         self._prices_s: float | None = None
         # Accounts whose prices could not be had of late, and when they were heard last.
         self._unpriced_s: dict[str, float | None] = {}
-        self._behind_until_s = 0.0
+        self._behind, self._behind_until_s = _LATE, 0.0
+        self._asked_at_s: float | None = None
         self._pushed_s: dict[str, float] = {}
         self._asked_s: dict[str, float] = {}
         # The newest statement of each account, asked for or pushed, and when it will be too old.
@@ -78,8 +80,17 @@ class FreshnessOfFeeds:
         """A live fill is taken now that was heard at `heard_s`; whether that is too late."""
         is_late = now_s - heard_s > BEHIND_S
         if is_late:
-            self._behind_until_s = now_s + BEHIND_FOR_S
+            self._behind, self._behind_until_s = _LATE, now_s + BEHIND_FOR_S
         return is_late
+
+    def is_back(self, now_s: float) -> bool:
+        """Call it at least once a second. Whether it was not called for too long: the process was stopped,
+        or had no processor. Fills that came meanwhile wait somewhere: what is known is as old as the pause."""
+        before_s, self._asked_at_s = self._asked_at_s, now_s
+        if before_s is None or now_s - before_s <= BEHIND_S:
+            return False
+        self._behind, self._behind_until_s = _AWAY, now_s + BEHIND_FOR_S
+        return True
 
     def heard_feed(self, feed: str, at_s: float) -> None:
         """A feed of fills said something, be it that it lives, at `at_s` (monotonic seconds). An earlier time
@@ -124,7 +135,7 @@ class FreshnessOfFeeds:
         common = (
             self._is_over(self.fills_age(now_s), self._limits.fills),
             self._is_over(self.prices_age(now_s), self._limits.prices),
-            now_s < self._behind_until_s,
+            self._behind if now_s < self._behind_until_s else None,
             tuple(
                 (name, self._is_over(_since(at_s, now_s), self._limits.prices))
                 for name, at_s in self._unpriced_s.items()
@@ -144,7 +155,7 @@ class FreshnessOfFeeds:
             fills=Age(self.fills_age(now_s), self._limits.fills[1]),
             prices=Age(_since(priced_s, now_s), self._limits.prices[1]),
             statement=Age(_since(self._stated_s.get(account), now_s), self._limits.reconcile[1]),
-            behind=_BEHIND if now_s < self._behind_until_s else None,
+            behind=self._behind if now_s < self._behind_until_s else None,
         )
 
     def fills_age(self, now_s: float) -> float | None:

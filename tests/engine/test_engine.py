@@ -407,3 +407,21 @@ def test_beyond_what_may_be_held_fills_are_applied_in_their_order(monkeypatch):
 
     assert [change.fill for change in changes if isinstance(change, Filled)] == fills
     assert not [change for change in changes if isinstance(change, Gap)]
+
+
+def test_a_monitor_that_was_stopped_proves_nothing_until_it_has_read_what_came_meanwhile():
+    """A statement, or nothing at all, may be looked at before the fills that wait in a socket."""
+    one = Bench()
+    one.join("fill", "reconcile")
+    one.proven(BTC="2")
+    one.passes(1)
+    assert one.engine.book.view("main", key_of("BTC")).verdict is Verdict.PROVEN
+
+    one.s += 5
+    one.says(Heard("fill", one.s), one.marks(BTC="101"))
+    view = one.engine.book.view("main", key_of("BTC"))
+    assert view.verdict is Verdict.UNPROVEN
+    assert view.reason == "the monitor did not run for more than 2 s: what came meanwhile is being read"
+    one.passes(3)
+
+    assert one.engine.book.view("main", key_of("BTC")).verdict is Verdict.PROVEN
