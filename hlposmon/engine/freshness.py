@@ -84,8 +84,8 @@ class FreshnessOfFeeds:
         return is_late
 
     def is_back(self, now_s: float) -> bool:
-        """Call it at least once a second. Whether it was not called for too long: the process was stopped,
-        or had no processor. Fills that came meanwhile wait somewhere: what is known is as old as the pause."""
+        """Call it at least once a second. Whether it was not called for too long: the process was stopped, or
+        had no processor. Fills that came meanwhile wait somewhere: what is known is as old as the pause."""
         before_s, self._asked_at_s = self._asked_at_s, now_s
         if before_s is None or now_s - before_s <= BEHIND_S:
             return False
