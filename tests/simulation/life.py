@@ -197,7 +197,7 @@ class Life:
             answer_delay_s=min(0.3, self.plan.answer_delay_s),
         )
         self.venue.plan = self.plan
-        self.venue.is_away = False
+        self._be_back()
         self.disk.refuses = frozenset()
         for worker in self.workers:
             if isinstance(worker, StateWorker):
@@ -310,7 +310,11 @@ class Life:
         self.time.at_venue(seconds, self._be_back)
 
     def _be_back(self) -> None:
+        """What was sent meanwhile on a connection that has lasted is there now, as TCP has it."""
         self.venue.is_away = False
+        for worker in self.workers:
+            if isinstance(worker, FeedWorker):
+                worker.hear_late()
 
     def _break_disk(self) -> None:
         kinds = self.dice.choice(

@@ -171,6 +171,7 @@ class FeedWorker(Worker):
         self.is_open = False
         self._heard_s = self._told_heard_s = 0.0
         self._last_s = 0.0  # nothing of this connection comes before that
+        self._held_back: list[tuple[int, Callable[..., None], tuple[Any, ...]]] = []  # by an outage
         self._connect()
         self._tell_heard()
 
@@ -203,14 +204,27 @@ class FeedWorker(Worker):
 
     def bring(self, delay_s: float, name: str, fills: list[Fill]) -> None:
         """The same, and it is there after so long."""
-        if self.is_alive and self.is_open and not self.life.venue.is_away:
-            self._arrives(delay_s, self._on_fills, name, fills)
+        if self.is_alive and self.is_open:
+            if self.life.venue.is_away:
+                self._held_back.append((self.connection, self._on_fills, (name, fills)))
+            else:
+                self._arrives(delay_s, self._on_fills, name, fills)
+
+    def hear_late(self) -> None:
+        """The outage is over: what was sent on this connection comes now."""
+        held_back, self._held_back = self._held_back, []
+        for connection, act, facts in held_back:
+            if self.is_alive and connection == self.connection:
+                self._arrives(self.dice.uniform(0.001, self.plan.delay_s), act, *facts)
 
     def send_funding(self, paid: Funding) -> None:
         self._send(self._on_funding, paid)
 
     def _send(self, act: Callable[..., None], *facts: Any) -> None:
-        if not (self.is_alive and self.is_open) or self.life.venue.is_away:
+        if not (self.is_alive and self.is_open):
+            return
+        if self.life.venue.is_away:
+            self._held_back.append((self.connection, act, facts))
             return
         plan, dice = self.plan, self.dice
         if dice.random() < plan.loss:
