@@ -157,7 +157,9 @@ class Line:
         ledger = self.ledger
         theirs = stated.size if stated else ZERO
         finding = compare(ledger, stated, statement, self.suspicion, lost)
-        hint, in_flow = self.hint, ledger.arrivals != self.arrivals_at_push
+        # Of fills that came in since the last push more may be on their way, but not after so long.
+        in_flow = ledger.arrivals != self.arrivals_at_push and statement.time_ms <= ledger.known_ms + LAG_MS
+        hint = self.hint
         if statement.pushed:
             self.hint, self.arrivals_at_push = None, ledger.arrivals
         if finding is Finding.AGREES:

@@ -198,3 +198,11 @@ def test_the_first_push_since_a_feed_came_up_confirms_nothing_that_it_does_not_a
     assert desk.judged() == ("unproven", "the venue states 0, the book has 2; asking again")
     push(desk, "BTC long 2 @ 100", at=31)
     assert desk.judged() == ("proven", None)
+
+
+def test_a_push_long_after_the_last_fill_is_ahead_of_none():
+    """Fills came in since the push before; but this one is of eleven seconds after the last of them."""
+    desk = quiet("BTC long 1 @ 100")
+    desk.told(*chain("BTC 1: at 3 +1@100"))
+
+    assert kinds(push(desk, "BTC long 5 @ 100", at=14)) == ["Doubt"]
