@@ -212,9 +212,11 @@ class FeedWorker(Worker):
 
     def hear_late(self) -> None:
         """The outage is over: what was sent on this connection comes now."""
+        if not self.is_alive:
+            return
         held_back, self._held_back = self._held_back, []
         for connection, act, facts in held_back:
-            if self.is_alive and connection == self.connection:
+            if connection == self.connection:
                 self._arrives(self.dice.uniform(0.001, self.plan.delay_s), act, *facts)
 
     def send_funding(self, paid: Funding) -> None:
