@@ -82,12 +82,14 @@ def test_while_one_process_is_killed_each_second_all_is_proven_soon_and_little_i
         stage.control.pace(PACE)
         until("fills come", lambda: all(stage.made(name) > begun[name] for name in stage.names))
         stage.control.weigh()
+        began_s = time.monotonic()
         killed = _kill_one_each_second(stage, random.Random(SEED))
         last_s = time.monotonic()
         print(f"killed {', '.join(killed)}")
 
         whole_s = until("all is proven", lambda: _whole_from(witness, last_s), within_s=100)
-        until("a minute is over", lambda: time.monotonic() > last_s + MINUTE_S, within_s=MINUTE_S + 5)
+        # The minute in which most is asked begins with the first kill.
+        until("a minute is over", lambda: time.monotonic() > began_s + MINUTE_S, within_s=MINUTE_S + 5)
         state = stage.control.state()
         weight = int(state["weight_most"])
         print(f"asked {state['requests']}")
