@@ -86,8 +86,8 @@ class Fills:
     """Fills of one account in the order in which a feed or an answer gave them. `heard_s` is when the
     stream brought them; None for those that were fetched or waited for others.
 
-    What is fetched comes in several of these. `from_ms` is for the last: with it all fills from then on were
-    handed on. None says that more of the same fetch may follow.
+    What is fetched comes in several of these. `from_ms` is for the last: with it all fills from then on that
+    the venue lists were handed on. None says that more of the same fetch may follow.
     """
 
     account: str

@@ -14,8 +14,9 @@ import sys
 
 # How often young garbage is collected, and how much later at the most where a child is never idle.
 COLLECT_S, OVERDUE_S = 1.0, 10.0
-# Old garbage is collected too when memory in use has grown by a quarter since the last time, as in Python.
-GROWTH = 1.25
+# Old garbage is collected too when memory in use has grown by a quarter since the last time, as in Python,
+# and in any case this often.
+GROWTH, COLLECT_ALL_S = 1.25, 600.0
 
 
 class Garbage:
@@ -23,7 +24,7 @@ class Garbage:
 
     def __init__(self, now_s: float) -> None:
         gc.disable()
-        self._due_s = now_s + COLLECT_S
+        self._due_s, self._all_due_s = now_s + COLLECT_S, now_s + COLLECT_ALL_S
         self._blocks = sys.getallocatedblocks()
 
     def collect_if_due(self, now_s: float, *, idle: bool) -> None:
@@ -31,11 +32,11 @@ class Garbage:
         if now_s < self._due_s + (0.0 if idle else OVERDUE_S):
             return
         self._due_s = now_s + COLLECT_S
-        if sys.getallocatedblocks() < GROWTH * self._blocks:
+        if now_s < self._all_due_s and sys.getallocatedblocks() < GROWTH * self._blocks:
             gc.collect(1)
         else:
             gc.collect()
-            self._blocks = sys.getallocatedblocks()
+            self._blocks, self._all_due_s = sys.getallocatedblocks(), now_s + COLLECT_ALL_S
 
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)

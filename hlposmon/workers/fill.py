@@ -17,6 +17,7 @@ from hlposmon.domain.reports import (
     OVERLAP_MS,
     FeedState,
     Fill,
+    Fills,
     Following,
     Funding,
     Heard,
@@ -160,11 +161,18 @@ class FillWorker:
             mark_ms, whole_from_ms = self._high_water_ms.get(name), watch.replay.whole_from_ms
             if mark_ms is not None and whole_from_ms is not None and whole_from_ms <= mark_ms:
                 again = watch.replay.fills_since(mark_ms - OVERLAP_MS)
-                told = self._link.put_fills(name, "again", again, from_ms=mark_ms)
-                if not (told and self._hand_on_fundings(watch.replay.fundings)):
+                if not (self._tell_again(name, again) and self._hand_on_fundings(watch.replay.fundings)):
                     return
             following = Following(name, self._pulse.name, watch.since_s, whole_from_ms)
             watch.is_told = self._link.put(following)
+
+    def _tell_again(self, name: str, fills: list[Fill]) -> bool:
+        """Tell a new tracker what is kept, in one report: it is no part of a fetch. It claims nothing of the
+        time up to its last fill, and so ends no fetch: what this feed never had it cannot tell again."""
+        if not fills:
+            return True
+        newest_ms = max(fill.time_ms for fill in fills)
+        return self._link.put(Fills(name, "again", tuple(fills), from_ms=newest_ms + 1))
 
     def _due_in_s(self) -> float:
         """How long nothing has to be done but what is asked for from outside."""

@@ -278,7 +278,7 @@ class ReconcileWorker:
             count += len(page.fills)
             if self._link.fileno() is None:
                 break
-            if page.fills:
+            if page.fills and not unread:  # a page with a row that could not be read is asked for again
                 round_.fetched_to_ms = page.fills[-1].time_ms
             asked_s = page.asked_s
         self._repeats.log(

@@ -313,7 +313,9 @@ class FeedWorker(Worker):
             if mark_ms is not None and whole_from_ms is not None and whole_from_ms <= mark_ms:
                 self.life.saw("a feed told a new tracker again")
                 again = watch.recent.fills_since(mark_ms - OVERLAP_MS)
-                self.put_fills(name, "again", again, mark_ms)
+                if again:
+                    newest_ms = max(fill.time_ms for fill in again)
+                    self.put(Fills(name, "again", tuple(again), from_ms=newest_ms + 1))
                 for paid in watch.recent.fundings:
                     self.put(paid)
             watch.is_told = self.put(Following(name, self.name, watch.since_s, whole_from_ms))

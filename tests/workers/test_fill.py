@@ -442,6 +442,20 @@ def test_a_server_that_refuses_the_newer_requests_does_not_keep_the_fills(stage)
     one.tracker.until(lambda: made in one.tracker.tids())
 
 
+def test_what_a_feed_tells_again_is_the_end_of_no_fetch(stage):
+    """A fetch that began earlier may be under way, for a fill that this feed never had."""
+    one = stage().following()
+    tids = [one.buy() for _ in range(3)]
+    one.tracker.until(lambda: set(one.tracker.tids()) >= {*tids} and one.tracker.is_live())
+    last_ms = max(fill.time_ms for said in one.tracker.of(Fills) for fill in said.fills)
+    one.tracker.renew({"main": last_ms})
+    one.tracker.until(lambda: any(said.source == "again" for said in one.tracker.of(Fills)))
+
+    [again] = [said for said in one.tracker.of(Fills) if said.source == "again"]
+    assert again.from_ms is not None
+    assert again.from_ms > max(fill.time_ms for fill in again.fills)
+
+
 def test_a_new_tracker_is_told_the_notices_also_where_a_fill_found_the_old_one_gone(stage):
     one = stage(accounts=2)
     worker = one.fill_worker(Pulse.alone("worker"), max_users=1)
