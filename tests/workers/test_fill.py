@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -19,9 +20,11 @@ from hlposmon.domain.reports import (
     Place,
     Welcome,
 )
+from hlposmon.errors import VenueUnavailable
 from hlposmon.supervision.loop import Pulse
 from hlposmon.venues.hyperliquid import feed
-from hlposmon.venues.port import NotUnderstood, PushedFills, Refused
+from hlposmon.venues.hyperliquid.client import HyperliquidClient
+from hlposmon.venues.port import NotUnderstood, PushedFills, Refused, UnreadFill
 from hlposmon.workers import fill as fills
 from hlposmon.workers import reconcile, replay_buffer
 
@@ -529,3 +532,27 @@ def test_a_feed_tells_a_new_tracker_again_only_what_it_has_heard_itself(stage):
     one.tracker.until(lambda: one.tracker.of(Fetched))  # it is told behind the last of the fills
 
     assert next(said.whole_from_ms for said in one.tracker.of(Following)) > 1
+
+
+def test_a_page_with_a_bad_row_is_fetched_again_where_a_later_page_failed(stage, monkeypatch):
+    """All is fetched only when the row could be read, whatever became of the page behind it."""
+    asked_ms: list[int] = []
+    real = HyperliquidClient.fills_since
+
+    def fills_since(self, account, start_ms, *, urgent=True):
+        asked_ms.append(start_ms)
+        pages = list(real(self, account, start_ms, urgent=urgent))
+        if len(asked_ms) > 1:
+            yield from pages
+            return
+        yield replace(pages[0], last=False, unread=(UnreadFill("a row", pages[0].fills[0].time_ms),))
+        raise VenueUnavailable("the second page")
+
+    one = stage()
+    for _ in range(3):
+        one.buy()
+    one.tracker.high_water_ms = start_ms(one)
+    monkeypatch.setattr(HyperliquidClient, "fills_since", fills_since)
+    one.following()
+
+    assert asked_ms[1] == asked_ms[0]
