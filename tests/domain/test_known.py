@@ -7,7 +7,7 @@ from tests.domain.language import book_of
 
 @pytest.mark.xfail(strict=True, reason="a statement of the size that a drift replaced counts as a late one")
 def test_a_size_that_a_drift_has_replaced_and_the_venue_states_again_is_not_passed_over():
-    """Two statements that lagged made the drift, and the fills between were not listed: the third is right."""
+    """Two statements that lagged made the drift, as fills were not listed any more: the third is right."""
     desk = book_of("BTC long 1 @ 100")
     desk.stated("", at=4, fetched=-9999)
     desk.stated("", at=7, fetched=-9999)
