@@ -163,8 +163,18 @@ def test_a_reload_with_a_mistake_keeps_what_was_and_says_where(host: Host):
             lambda: "/etc/hlposmon/hlposmon.toml" in machine.journal("-u", UNIT, "--since=-15s", "-p", "err"),
         )
 
-    assert machine.show(UNIT, "ActiveState", "Result") == {"ActiveState": "active", "Result": "success"}
-    assert machine.must("hlposmon health").startswith("HLPOSMON OK")
+        assert machine.show(UNIT, "ActiveState", "Result") == {"ActiveState": "active", "Result": "success"}
+        said = machine.run("hlposmon health")
+        assert said.returncode == 1
+        assert (
+            "not reloaded, the configuration before is in force: /etc/hlposmon/hlposmon.toml" in said.stdout
+        )
+
+    machine.must(f"systemctl reload {UNIT}")
+    machine.until(
+        "the good configuration is taken",
+        lambda: machine.run("hlposmon health").stdout.startswith("HLPOSMON OK"),
+    )
 
 
 def test_a_stop_is_clean_and_takes_no_ten_seconds(host: Host):
