@@ -112,7 +112,7 @@ class Engine:
 
     def receive(self, report: Report, now: Now) -> list[Effect]:
         """Take a report; what follows from it."""
-        if self.freshness.is_back(now.s):
+        if self.freshness.note_call(now.s):
             self._refresh(now)
         account = getattr(report, "account", None)
         if account is None or account in self.watched.addresses:
@@ -124,7 +124,7 @@ class Engine:
 
     def tick(self, now: Now) -> list[Effect]:
         """What time alone changes; call it a few times a second."""
-        self.freshness.is_back(now.s)
+        self.freshness.note_call(now.s)
         self._refresh(now)
         for name, statement in list(self._held.items()):
             if now.s - self._watched_s[name] > FEED_WAIT_S:

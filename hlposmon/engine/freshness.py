@@ -83,7 +83,7 @@ class FreshnessOfFeeds:
             self._behind, self._behind_until_s = _LATE, now_s + BEHIND_FOR_S
         return is_late
 
-    def is_back(self, now_s: float) -> bool:
+    def note_call(self, now_s: float) -> bool:
         """Call it at least once a second. Whether it was not called for too long: the process was stopped, or
         had no processor. Fills that came meanwhile wait somewhere: what is known is as old as the pause."""
         before_s, self._asked_at_s = self._asked_at_s, now_s

@@ -31,7 +31,7 @@ class Listing:
             if before is not None:
                 self.counts[before] -= 1
                 del self._verdicts[name]
-            self._is_clear(name)
+            self._forget_doubt(name)
             return
         if before is not view.verdict:
             if before is not None:
@@ -39,7 +39,7 @@ class Listing:
             self._verdicts[name] = view.verdict
             self.counts[view.verdict] += 1
         if view.verdict is Verdict.PROVEN and not view.in_doubt:
-            self._is_clear(name)
+            self._forget_doubt(name)
         else:
             self._doubtful[name] = view
             self._in_order = None
@@ -65,6 +65,6 @@ class Listing:
             self._in_order = [view for view in views if view.verdict is not Verdict.PROVEN]
         return self._in_order
 
-    def _is_clear(self, name: Name) -> None:
+    def _forget_doubt(self, name: Name) -> None:
         if self._doubtful.pop(name, None) is not None:
             self._in_order = None

@@ -28,14 +28,21 @@ class Mutation:
 def _told(change: Callable[[Report], Report | None]) -> Callable[[], Any]:
     """The engine is told something else; nothing where that is None."""
 
+    receive = Engine.receive
+
+    def told(self: Engine, report: Report, now: Now) -> list[Effect]:
+        other = change(report)
+        return [] if other is None else receive(self, other, now)
+
+    return _received_by(told)
+
+
+def _received_by(told: Callable[[Engine, Report, Now], list[Effect]]) -> Callable[[], Any]:
+    """Every engine receives reports in this way."""
+
     @contextmanager
     def made() -> Iterator[None]:
         receive = Engine.receive
-
-        def told(self: Engine, report: Report, now: Now) -> list[Effect]:
-            other = change(report)
-            return [] if other is None else receive(self, other, now)
-
         Engine.receive = told  # type: ignore[method-assign]
         try:
             yield
@@ -48,20 +55,12 @@ def _told(change: Callable[[Report], Report | None]) -> Callable[[], Any]:
 def _lost(is_lost: Callable[[Effect], bool]) -> Callable[[], Any]:
     """Some of what follows from reports is not done."""
 
-    @contextmanager
-    def made() -> Iterator[None]:
-        receive = Engine.receive
+    receive = Engine.receive
 
-        def told(self: Engine, report: Report, now: Now) -> list[Effect]:
-            return [effect for effect in receive(self, report, now) if not is_lost(effect)]
+    def told(self: Engine, report: Report, now: Now) -> list[Effect]:
+        return [effect for effect in receive(self, report, now) if not is_lost(effect)]
 
-        Engine.receive = told  # type: ignore[method-assign]
-        try:
-            yield
-        finally:
-            Engine.receive = receive  # type: ignore[method-assign]
-
-    return made
+    return _received_by(told)
 
 
 def _recalled(change: Callable[[list[Memory], Any], tuple[list[Memory], Any]]) -> Callable[[], Any]:
