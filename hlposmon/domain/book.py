@@ -135,7 +135,10 @@ class Book:
     def unlist(self, unlisted: Unlisted) -> bool:
         """Keep that some fills cannot be fetched any more; whether it is news."""
         scope = self._find(unlisted.account, unlisted.scope)
-        return scope is not None and keep(scope.unlisted, unlisted)
+        if scope is None or not scope.unlist(unlisted):
+            return False
+        self._unjudged[scope] = None
+        return True
 
     def notice(self, notice: Notice) -> bool:
         """Keep a notice about an account, or end it; whether that changes anything."""

@@ -100,11 +100,13 @@ class Ledger:
     @property
     def remembered_ms(self) -> int:
         """What `start` wants as `at_ms` to take this ledger up again: a window behind the last fill, but
-        nothing from before the statement that it began from."""
+        nothing from before the statement that it began from. Of one that ended a drift what waits may be
+        older and not be in it."""
         base, from_ms, last_ms = self._base, self._floor_ms, self._last[1]
         if base is not None and base.reason is not None:
             if not self.applied:
-                return base.time_ms
+                waiting = () if base.reason is AdoptionReason.START else self.waiting
+                return min((fill.time_ms for fill in waiting), default=base.time_ms)
             stated_ms = base.time_ms
             if base.reason is AdoptionReason.START:  # and it may hold what looks later
                 stated_ms = max([stated_ms, *(fill.time_ms + 1 for fill in self._included)])
@@ -121,13 +123,13 @@ class Ledger:
         return tuple(identity for identity in self._seen.since(time_ms) if identity not in unsure)
 
     def had_size(self, size: Decimal, since_ms: int, until_ms: int) -> bool:
-        """Whether the ledger had `size` at any time between the two: a statement may lag behind."""
-        if size == self.position.size or (
-            size == self._replaced_size and since_ms <= self.base_ms <= until_ms
-        ):
-            return True
+        """Whether the fills gave the ledger `size` at any time between the two: a statement may lag behind."""
         # The start positions of the fills that were applied are the sizes that the ledger has had.
-        return self._seen.began_from(size, since_ms, until_ms)
+        return size == self.position.size or self._seen.began_from(size, since_ms, until_ms)
+
+    def has_replaced(self, size: Decimal, since_ms: int, until_ms: int) -> bool:
+        """Whether a drift has replaced `size` between the two."""
+        return size == self._replaced_size and since_ms <= self.base_ms <= until_ms
 
     @property
     def waiting_until_ms(self) -> int:

@@ -181,7 +181,7 @@ class Line:
             if statement.pushed or self.suspicion is None:
                 return []
             return [self._doubt(theirs)]
-        found = self._suspicion_of(theirs, statement)
+        found = self._suspicion_of(theirs, statement, is_evidence=finding is not Finding.LATE)
         if statement.pushed and self.suspicion is None and in_flow and hint is None:
             self.hint = found
             return []
@@ -238,7 +238,7 @@ class Line:
         found = Drift(ledger.account, ledger.key, ours, theirs, cause, statement.time_ms)
         return [found, *ledger.adopt(stated, statement.time_ms, AdoptionReason.DRIFT)]
 
-    def _suspicion_of(self, theirs: Decimal, statement: Statement) -> Suspicion:
+    def _suspicion_of(self, theirs: Decimal, statement: Statement, *, is_evidence: bool) -> Suspicion:
         ledger = self.ledger
         agreed_ms = ledger.known_ms if self.agreed_ms is None else self.agreed_ms
         since_ms = max(0, min(agreed_ms, statement.time_ms) - LAG_MS)
@@ -248,7 +248,7 @@ class Line:
             ours=ledger.position.size,
             theirs=theirs,
             arrivals=ledger.arrivals,
-            asked_s=None if statement.pushed else statement.asked_s,
+            asked_s=statement.asked_s if is_evidence and not statement.pushed else None,
             statement_ms=statement.time_ms,
             since_ms=since_ms,
             gap=ledger.gap,
@@ -356,6 +356,7 @@ class Line:
             stated=evidence.stated,
             confirmed=evidence.confirmed,
             feed_down=evidence.feed_down,
+            unlisted=evidence.unlisted,
             rests_on_fills=evidence.rests_on_fills,
             gap=gap,
             doubt=doubt,

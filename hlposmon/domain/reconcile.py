@@ -40,10 +40,13 @@ class Suspicion:
 
 
 class Finding(StrEnum):
-    """What a statement means for one position. WAIT: the suspicion stands, and is no older than it was."""
+    """What a statement means for one position. WAIT: the suspicion stands, and is no older than it was.
+    LATE: it says what a drift has just replaced. It may be older than the drift, and confirms none; or the
+    drift was wrong."""
 
     AGREES = "agrees"
     SUSPECT = "suspect"
+    LATE = "late"
     WAIT = "wait"
     DRIFT = "drift"
 
@@ -65,6 +68,8 @@ def compare(
     if agrees(ledger, theirs, statement.time_ms):
         doubted = suspicion is not None and theirs != ledger.position.size
         return Finding.WAIT if doubted else Finding.AGREES
+    if ledger.gap is None and ledger.has_replaced(theirs, *_window_ms(statement.time_ms)):
+        return Finding.LATE if suspicion is None else Finding.WAIT
     if statement.pushed:
         return _of_push(ledger, theirs, suspicion)
     if suspicion is None or suspicion.asked_s is None or ledger.gap != suspicion.gap:
@@ -84,7 +89,12 @@ def agrees(ledger: Ledger, theirs: Decimal, statement_ms: int) -> bool:
 
 
 def _had(ledger: Ledger, size: Decimal, statement_ms: int) -> bool:
-    return ledger.had_size(size, statement_ms - LAG_MS, statement_ms + LATE_MS)
+    return ledger.had_size(size, *_window_ms(statement_ms))
+
+
+def _window_ms(statement_ms: int) -> tuple[int, int]:
+    """The times at which a book may have had what is stated at about `statement_ms`."""
+    return statement_ms - LAG_MS, statement_ms + LATE_MS
 
 
 def _of_push(ledger: Ledger, theirs: Decimal, suspicion: Suspicion | None) -> Finding:
@@ -99,12 +109,13 @@ def _of_push(ledger: Ledger, theirs: Decimal, suspicion: Suspicion | None) -> Fi
 
 
 def _is_fetched(statement: Statement, suspicion: Suspicion, lost: Sequence[Unlisted]) -> bool:
-    """Whether all fills since the suspicion's time were fetched that can be had at all."""
+    """Whether all fills since the suspicion's time were fetched. Those that cannot be had count with them
+    where the statement is surely newer: one that lags behind them says what we had before."""
     from_ms = statement.fills_from_ms
     if from_ms is None:
         return False
     for gone in sorted(lost, key=lambda gone: gone.until_ms, reverse=True):
-        if gone.until_ms >= from_ms - 1:
+        if from_ms - 1 <= gone.until_ms <= statement.time_ms - LAG_MS:
             from_ms = min(from_ms, gone.since_ms)
     return from_ms <= suspicion.since_ms
 

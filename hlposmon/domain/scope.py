@@ -232,6 +232,23 @@ class Scope:
             # What comes in now by other ways does not make the time before it whole.
             self.unsure[""] = known_ms
 
+    def unlist(self, unlisted: Unlisted) -> bool:
+        """Keep that some fills cannot be fetched any more; whether it is news."""
+        self.is_unjudged = True
+        return keep(self.unlisted, unlisted)
+
+    @property
+    def _lacks_fills(self) -> bool:
+        """Whether fills may be missing that cannot be fetched, as no statement is surely newer than they.
+
+        Example: those up to :21 are not listed any more. A statement of :26 may lag and be of :18, and a
+        position that agrees with it may lack a fill of :20. One of :31 is of :21 at the earliest.
+        """
+        until_ms = max((lost.until_ms for lost in self.unlisted), default=None)
+        if until_ms is None:
+            return False
+        return self.statement is None or self.statement.time_ms < until_ms + LAG_MS
+
     def forget_feeds(self, gone: Set[str]) -> None:
         """Nothing of these feeds counts any more."""
         self.is_unjudged = True
@@ -321,7 +338,13 @@ class Scope:
             down = (
                 f"the feed of fills is down: {reasons[-1]}" if reasons else "the feed of fills is not up yet"
             )
-        return Evidence(stated=self.stated, confirmed=self.is_confirmed, feed_down=down, open=False)
+        return Evidence(
+            stated=self.stated,
+            confirmed=self.is_confirmed,
+            feed_down=down,
+            unlisted=self._lacks_fills,
+            open=False,
+        )
 
     def _note_change(self, key: str, line: Line) -> None:
         """A report has changed this line: it is to be judged, and what sums up all lines is kept true."""

@@ -79,7 +79,8 @@ class Evidence:
 
     `stated`: the venue has stated the account. `confirmed`: it has done so since the feed of fills
     last came up, and agreed. `feed_down` is the reason, None while a feed is live. `open` is False
-    for a flat position, whose figures need no price. `rests_on_fills` is False where the venue's word is
+    for a flat position, whose figures need no price. `unlisted`: fills are not listed any more that may be
+    missing, and no statement is surely newer than they. `rests_on_fills` is False where the venue's word is
     all there is: then no feed of fills is asked for.
     """
 
@@ -91,7 +92,10 @@ class Evidence:
     drift: str | None = None
     open: bool = True
     rests_on_fills: bool = True
+    unlisted: bool = False
 
+
+_UNLISTED = "the venue no longer lists some fills, and has not stated the sizes after them yet"
 
 # Before anybody has said how old the feeds are, nothing counts as heard.
 UNHEARD = Freshness(Age(None, 0.0), Age(None, 0.0), Age(None, 0.0))
@@ -115,6 +119,8 @@ def judge(evidence: Evidence, freshness: Freshness) -> tuple[Verdict, str | None
             return Verdict.UNPROVEN, doubt
     if not evidence.confirmed and not evidence.rests_on_fills:
         return Verdict.UNPROVEN, "not yet stated again since the start"
+    if evidence.unlisted:
+        return Verdict.UNPROVEN, _UNLISTED
     if not evidence.confirmed:
         return Verdict.UNPROVEN, "not yet confirmed by a statement since the feed of fills came up"
     return Verdict.PROVEN, None

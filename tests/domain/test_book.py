@@ -412,13 +412,63 @@ def test_a_fill_between_two_statements_begins_the_doubt_anew():
     assert kinds(desk.stated("BTC long 3 @ 100", at=20, fetched=-9999)) == ["Doubt"]
 
 
-def test_a_statement_that_shows_the_size_before_a_drift_lags():
+def test_a_statement_of_the_size_before_a_drift_is_doubted_and_makes_no_drift_while_it_may_lag():
     desk = book_of("BTC long 1 @ 100")
     desk.stated("BTC long 3 @ 100", at=10)
     desk.stated("BTC long 3 @ 100", at=20, fetched=-9999)
+    assert desk.size() == 3
 
-    assert desk.stated("BTC long 1 @ 100", at=22) == []
-    assert kinds(desk.stated("BTC long 1 @ 100", at=40)) == ["Doubt"]
+    for at in (22, 25, 29):
+        desk.stated("BTC long 1 @ 100", at=at, fetched=-9999)
+        assert desk.size() == 3
+        assert desk.judged()[0] != "proven"
+    desk.stated("BTC long 3 @ 100", at=30, fetched=-9999)
+    assert desk.judged() == ("proven", None)
+
+    desk.stated("BTC long 1 @ 100", at=40, fetched=-9999)
+    desk.stated("BTC long 1 @ 100", at=43, fetched=-9999)
+    assert desk.size() == 1
+
+
+def test_what_two_lagging_statements_did_is_undone_by_those_that_do_not_lag():
+    """They made a drift: the third is right, and so are those that follow."""
+    desk = book_of("BTC long 1 @ 100")
+    desk.stated("", at=4, fetched=-9999)
+    desk.stated("", at=7, fetched=-9999)
+    assert desk.size() == 0
+
+    desk.stated("BTC long 1 @ 100", at=10)
+    assert desk.size() == 0
+    assert desk.judged()[0] != "proven"
+    desk.stated("BTC long 1 @ 100", at=18, fetched=-9999)
+    desk.stated("BTC long 1 @ 100", at=20, fetched=-9999)
+    assert desk.size() == 1
+
+
+def test_fills_that_are_not_listed_leave_all_unproven_until_a_statement_is_surely_newer():
+    desk = book_of("BTC long 1 @ 100")
+    desk.stated("BTC long 1 @ 100", at=5)
+    assert desk.judged()[0] == "proven"
+
+    desk.unlisted(-10, 8, "lists few")
+    reason = "the venue no longer lists some fills, and has not stated the sizes after them yet"
+    assert desk.judged() == ("unproven", reason)
+    desk.stated("BTC long 1 @ 100", at=17.9)
+    assert desk.judged() == ("unproven", reason)
+    desk.stated("BTC long 1 @ 100", at=18)
+    assert desk.judged() == ("proven", None)
+
+
+def test_statements_that_may_lag_behind_what_is_not_listed_confirm_no_drift():
+    desk = book_of("BTC long 1 @ 100")
+    desk.unlisted(-9999, 8, "lists few")
+    desk.stated("", at=10)
+    desk.stated("", at=15, fetched=8.001)
+    assert desk.size() == 1
+
+    desk.stated("", at=18, fetched=8.001)
+
+    assert desk.size() == 0
 
 
 def gapped() -> Desk:

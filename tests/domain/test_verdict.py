@@ -9,7 +9,7 @@ from hlposmon.domain.verdict import Age, Evidence, Freshness, judge
 AGES = {"fresh": Age(1.0, 5.0), "old": Age(6.0, 5.0), "never": Age(None, 5.0)}
 
 
-def expected(stated, confirmed, feed, gap, doubt, drift, is_open, fills, prices, said):
+def expected(stated, confirmed, feed, gap, doubt, drift, is_open, fills, prices, said, unlisted):
     """The rule, written once more: what is worst and surest comes first."""
     if drift:
         return "drift", drift
@@ -23,7 +23,7 @@ def expected(stated, confirmed, feed, gap, doubt, drift, is_open, fills, prices,
     unproven = [reason for reason in (gap, doubt, feed) if reason]
     if unproven:
         return "unproven", unproven[0]
-    return ("proven", None) if confirmed else ("unproven", None)
+    return ("proven", None) if confirmed and not unlisted else ("unproven", None)
 
 
 def test_every_combination_of_evidence_and_freshness():
@@ -40,9 +40,10 @@ def test_every_combination_of_evidence_and_freshness():
         AGES,
         AGES,
         AGES,
+        yes_no,
     ):
-        stated, confirmed, feed, gap, doubt, drift, is_open, fills, prices, said = case
-        evidence = Evidence(stated, confirmed, feed, gap, doubt, drift, is_open)
+        stated, confirmed, feed, gap, doubt, drift, is_open, fills, prices, said, unlisted = case
+        evidence = Evidence(stated, confirmed, feed, gap, doubt, drift, is_open, unlisted=unlisted)
         verdict, reason = judge(evidence, Freshness(AGES[fills], AGES[prices], AGES[said]))
         wanted, why = expected(*case)
 
@@ -51,7 +52,7 @@ def test_every_combination_of_evidence_and_freshness():
         if why is not None:
             assert reason == why, case
         count += 1
-    assert count == 2**7 * 27
+    assert count == 2**8 * 27
 
 
 @pytest.mark.parametrize(("seconds", "over"), [(None, True), (5.0, False), (5.001, True), (0.0, False)])
