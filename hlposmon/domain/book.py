@@ -252,8 +252,14 @@ class Book:
         """By account, the keys ("" for all) whose fills are not known to be whole, and since when."""
         return {name: of.unsure | of.missing for name, of in self._of_name(scope)}
 
+    def partial(self, name: str, scope: str = FIRST_SCOPE) -> dict[str, int]:
+        """The keys of which a fetch that has not ended brought fills, and since when."""
+        of = self._scope(name, scope)
+        return of.partial if of.doubtful else {}
+
     def has_recalled_gap(self, name: str, scope: str = FIRST_SCOPE) -> bool:
-        """Whether a fill was missing when the scope was taken up, and no feed has been live since."""
+        """Whether a fill was missing when the scope was taken up, or a fetch had not ended, and no feed has
+        been live since."""
         return any(self._scope(name, scope).unsure.keys() - {""})
 
     def has_gap(self, name: str, scope: str = FIRST_SCOPE) -> bool:

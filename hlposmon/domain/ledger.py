@@ -182,11 +182,9 @@ class Ledger:
             entry = stated.mark_price
         if reason is AdoptionReason.START and self.has_live_fills:
             return self._start_before_live_fills(theirs, entry, time_ms)
-        before, unreported = self.position, self._unreported
-        self.position = before.restated(theirs, entry)
-        adopted = Adopted(self.account, self.key, reason, before, self.position, time_ms)
         if reason is AdoptionReason.ENTRY or reason is AdoptionReason.STATED:
-            return [adopted]
+            return [self._restate(theirs, entry, time_ms, reason)]
+        unreported = self._unreported
         holds_ms = 0 if reason is AdoptionReason.START else self._holds_ms
         self.has_base = True
         self.base_ms = time_ms
@@ -194,12 +192,23 @@ class Ledger:
         self._included = []
         self.gap, self._missing = None, 0
         if reason is AdoptionReason.START:
+            adopted = self._restate(theirs, entry, time_ms, reason)
             self._forget_before(time_ms - STATEMENT_BLUR_MS)
             return ([adopted] if theirs else []) + self._apply_waiting(self.waiting)
-        self._replaced_size = before.size
+        self._replaced_size = self.position.size
         self.applied.clear()
-        counted = self._count_included(unreported)
-        return [adopted, *counted, *self._apply_waiting(self.waiting)]
+        # What the new size holds is told before it: a crash between the two finds these fills again, while
+        # behind the statement they would be history.
+        counted = self._count_included(unreported) + self._set_aside_included(self.waiting)
+        adopted = self._restate(theirs, entry, time_ms, reason)
+        return [*counted, adopted, *self._apply_waiting(self.waiting)]
+
+    def _restate(
+        self, theirs: Decimal, entry: Decimal | None, time_ms: int, reason: AdoptionReason
+    ) -> Adopted:
+        """Take size and entry price over."""
+        before, self.position = self.position, self.position.restated(theirs, entry)
+        return Adopted(self.account, self.key, reason, before, self.position, time_ms)
 
     def _start_before_live_fills(self, theirs: Decimal, entry: Decimal | None, time_ms: int) -> list[Change]:
         """Start before the first fill of our time; the statement tells what the position had cost then."""

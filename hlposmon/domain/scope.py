@@ -278,6 +278,12 @@ class Scope:
         return {key: since_ms for key, since_ms in missing if since_ms is not None}
 
     @property
+    def partial(self) -> dict[str, int]:
+        """The keys of which a fetch that has not ended brought fills, and since when."""
+        partial = ((key, line.fetched_since_ms) for key, line in self.doubtful.items())
+        return {key: since_ms for key, since_ms in partial if since_ms is not None}
+
+    @property
     def high_water_ms(self) -> int | None:
         """Up to when the fills are known to be whole; None before the start."""
         if not self.stated:

@@ -15,7 +15,7 @@ from typing import Any
 
 from hlposmon.domain.amounts import exactly
 from hlposmon.domain.book import Book
-from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, whose
+from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, Healed, whose
 from hlposmon.domain.reports import (
     OVERLAP_MS,
     AccountEvent,
@@ -67,6 +67,7 @@ from hlposmon.engine.freshness import FreshnessLimits, FreshnessOfFeeds
 from hlposmon.engine.incidents import Incidents
 from hlposmon.engine.listing import Listing
 from hlposmon.engine.requests import Requests
+from hlposmon.engine.unfinished import UnfinishedFetches
 
 # How long a first statement waits for the feed of fills, which tells what happened around it.
 FEED_WAIT_S = 10.0
@@ -98,6 +99,7 @@ class Engine:
         self._requests = Requests()
         self._requests.watch(watched.addresses, (), now.s)
         self._watched_s = dict.fromkeys(watched.addresses, now.s)
+        self._unfinished = UnfinishedFetches()
         self._held: dict[str, Statement] = {}  # first statements that wait for a feed of fills
         self._differing: dict[str, tuple[str, ...]] = {}  # where an account's last statement and the book did
         self._workers: dict[str, Joined] = {}
@@ -193,6 +195,7 @@ class Engine:
         self.freshness.limits = watched.limits
         self._catchup.keep(same)
         self._requests.watch(addresses, same, now.s)
+        self._unfinished.keep(same)
         self._held = {name: one for name, one in self._held.items() if name in same}
         self._differing = {name: keys for name, keys in self._differing.items() if name in same}
         self._watched_s = {name: self._watched_s[name] if name in same else now.s for name in addresses}
@@ -251,6 +254,9 @@ class Engine:
                 self._updated_ms[name] = at_ms
             if not isinstance(change, Doubt):
                 effects.append(JournalChange(change, at_ms))
+            if isinstance(change, Healed) and (since_ms := self._unfinished.since_ms(*name)) is not None:
+                # In the journal the end of a gap is the end of all doubt about a key.
+                self._event("fetching", now, account=change.account, key=change.key, since_ms=since_ms)
         if any(isinstance(change, Adopted) for change in changes):
             # Which fills the adopted size holds is known now, and could not be told from the lines alone.
             effects.append(JournalCheckpoint(at_ms))
@@ -308,7 +314,18 @@ class Engine:
         if changes and fills.heard_s is None and fills.from_ms is None:
             self._requests.rung(fills.account, now.s)  # the rest of a fetch need not be asked for yet
         self.feeds.brought(fills.source, fills.account, fills.fills, new, now.s)
+        partial = self.book.partial(fills.account)
+        if not partial and fills.heard_s is not None:
+            self._say(changes, now, fills)
+            return
+        for key, since_ms in self._unfinished.begun(fills.account, partial):
+            self._event("fetching", now, account=fills.account, key=key, since_ms=since_ms)
         self._say(changes, now, fills)
+        self._note_ended(fills.account, partial, now)
+
+    def _note_ended(self, name: str, partial: Mapping[str, int], now: Now) -> None:
+        for key in self._unfinished.ended(name, partial):
+            self._event("fetched", now, account=name, key=key)
 
     def _release(self, name: str, now: Now) -> None:
         for fills in self._catchup.release(name):
@@ -347,6 +364,7 @@ class Engine:
 
     def _fetched(self, report: Fetched, now: Now) -> None:
         self.book.fetched(report.account, report.from_ms)
+        self._note_ended(report.account, self.book.partial(report.account), now)
         wanted_ms = self._fetch_from_ms(report.account)
         for following in self._catchup.fetched(report, wanted_ms):
             self._goes_live(following, now)

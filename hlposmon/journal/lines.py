@@ -216,9 +216,11 @@ def replay(body: dict[str, Any], into: Recovered) -> None:
         # The account is watched anew from here on; what was known of it before is history.
         into.base_ms[body["account"]] = body["base_ms"]
         into.memories = {name: one for name, one in into.memories.items() if name[0] != body["account"]}
-    elif kind in ("gap", "healed", "drift", "feed"):
+    elif kind in ("gap", "healed", "feed", "fetching", "fetched"):
         _replay_doubt(body, into)
     elif kind in ("fill", "position_change", "funding"):
+        if body.get("event") == "drift":
+            into.unsure.get(body["account"], {}).pop(body["key"], None)
         _replay_change(body, into)
 
 
@@ -226,7 +228,8 @@ def _replay_doubt(body: dict[str, Any], into: Recovered) -> None:
     """What is not known to be whole, and since when: a crash must not forget it."""
     unsure = into.unsure.setdefault(body["account"], {})
     key = body.get("key", "")
-    if body["type"] == "gap" or (body["type"] == "feed" and not body["live"]):
+    kind = body["type"]
+    if kind == "gap" or kind == "fetching" or (kind == "feed" and not body["live"]):
         if body["since_ms"] is not None:
             unsure[key] = min(body["since_ms"], unsure.get(key, body["since_ms"]))
     else:

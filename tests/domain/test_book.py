@@ -279,7 +279,7 @@ def test_a_round_trip_given_from_its_midst_is_not_turned_to_another_size_than_th
     desk.told(*chain("BTC 0: at 6 -2@101 = +2@102"))
     desk.stated("", at=8, fetched=-9999)
 
-    assert kinds(desk.stated("", at=12, fetched=-9999))[:2] == ["Drift", "Adopted"]
+    assert kinds(desk.stated("", at=12, fetched=-9999)) == ["Drift", "Filled", "Filled", "Adopted"]
     assert desk.size() == 0
 
 
@@ -485,10 +485,10 @@ def test_a_gap_that_nothing_can_close_is_ended_by_two_statements_and_no_fill_is_
 
     said = desk.stated("BTC long 7 @ 118", at=20, fetched=-9999)
 
-    assert kinds(said) == ["Drift", "Adopted", "Filled", "Filled"]
+    assert kinds(said) == ["Drift", "Filled", "Filled", "Adopted"]
     assert (said[0].ours, said[0].theirs) == (Decimal(1), Decimal(7))
     assert said[0].cause == "fills are missing that the venue no longer lists"
-    assert [change.effect for change in said[2:]] == [None, None]
+    assert [change.effect for change in said[1:3]] == [None, None]
     assert desk.position().entry_price == 118
     assert desk.position().fees == Decimal("0.003")
     assert desk.book.doubtful() == []
@@ -510,9 +510,9 @@ def test_a_gap_is_ended_too_when_the_venue_states_what_no_fill_leads_through():
 
     assert kinds(desk.stated("BTC long 9 @ 105", at=40, fetched=-9999)) == [
         "Drift",
+        "Filled",
+        "Filled",
         "Adopted",
-        "Filled",
-        "Filled",
     ]
     assert desk.size() == 9
 
@@ -728,6 +728,24 @@ def test_a_restarted_book_takes_up_where_it_was():
     assert again.size() == 4
     assert again.funded("BTC", "1", 3600) == []
     assert again.position("ETH").entry_price == 10
+
+
+def test_what_waits_behind_a_drift_and_may_be_newer_than_its_statement_is_not_forgotten_over_a_restart():
+    """The statement is ahead of its time: it holds all up to 7, and of 5 and 6 it is not known."""
+    desk = book_of("BTC long 1 @ 100")
+    fills = chain("BTC 3: at 5 -2@110 at 6 +1@110")
+    desk.told(*fills)
+    desk.stated("BTC long 9 @ 105", at=5.5, fetched=-9999)
+    desk.stated("BTC long 9 @ 105", at=7.5, fetched=-9999)
+    assert (desk.size(), desk.filled()) == (9, {})
+
+    again = desk.restarted()
+    again.told(*fills)
+
+    assert again.book.has_gap(ACCOUNT)
+    again.stated("BTC long 9 @ 105", at=40, fetched=-9999)
+    again.stated("BTC long 9 @ 105", at=43, fetched=-9999)
+    assert again.filled() == {one: 1 for one in fills}
 
 
 def test_a_payment_that_is_owed_is_booked_after_a_restart_though_a_later_one_was():

@@ -29,7 +29,12 @@ def test_where_a_later_statement_says_what_they_lead_to_they_were_not_in_the_fir
     desk.told(*chain("BTC -2: at 4 -1@100 -1@100"))
     desk.stated("", at=6, fetched=-9999)
 
-    assert kinds(desk.stated("BTC short 4 @ 100", at=9, fetched=-9999))[:2] == ["Drift", "Adopted"]
+    assert kinds(desk.stated("BTC short 4 @ 100", at=9, fetched=-9999)) == [
+        "Drift",
+        "Filled",
+        "Filled",
+        "Adopted",
+    ]
     desk.stated("BTC short 4 @ 100", at=10)
     assert (desk.size(), desk.judged()) == (-4, ("proven", None))
 

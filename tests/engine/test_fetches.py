@@ -4,9 +4,9 @@ again."""
 from dataclasses import replace
 from decimal import Decimal
 
-from hlposmon.domain.changes import VerdictChanged
+from hlposmon.domain.changes import Filled, Healed, VerdictChanged
 from hlposmon.domain.reports import Bell, BellReason, Fetched, Fill, Fills, Following, Heard, Left, Unlisted
-from hlposmon.engine.effects import JournalChange, Ring
+from hlposmon.engine.effects import JournalChange, JournalEvent, Ring
 from tests.engine.language import Bench, key_of
 
 
@@ -85,6 +85,56 @@ def test_a_fetch_of_one_part_is_never_in_doubt():
     bench.says(Fills("main", "fetch", (up, down), from_ms=up.time_ms), Fetched("main", up.time_ms, bench.s))
 
     assert (shown(bench), verdicts(bench)) == ((0, "proven"), [])
+
+
+def journalled(bench: Bench) -> list[str]:
+    """The fills, the ends of gaps, and what is said of fetches, in their order in the journal."""
+    found = []
+    for effect in bench.effects:
+        if isinstance(effect, JournalEvent) and effect.kind in ("fetching", "fetched"):
+            assert (effect.facts["account"], effect.facts["key"]) == ("main", key_of("BTC"))
+            found.append(effect.kind)
+        elif isinstance(effect, JournalChange) and isinstance(effect.change, Filled | Healed):
+            found.append(type(effect.change).__name__)
+    return found
+
+
+def test_the_journal_says_that_a_fetch_goes_on_before_the_fills_of_its_parts_and_its_end_behind_them():
+    bench = quiet()
+    up, down = round_trip(bench)
+
+    bench.says(Fills("main", "fetch", (up,)), Fills("main", "fetch", (down,)))
+    assert journalled(bench) == ["fetching", "Filled", "Filled"]
+    [begun] = [effect for effect in bench.of(JournalEvent) if effect.kind == "fetching"]
+    assert begun.facts["since_ms"] == up.time_ms
+    bench.says(Fetched("main", up.time_ms, bench.s))
+    assert journalled(bench)[3:] == ["fetched"]
+    bench.says(Fetched("main", up.time_ms, bench.s))
+    assert journalled(bench)[4:] == []
+
+
+def test_the_last_part_is_journalled_before_the_end_and_a_fetch_of_one_part_without():
+    bench = quiet()
+    up, down = round_trip(bench)
+
+    bench.says(Fills("main", "fetch", (up,)), Fills("main", "fetch", (down,), from_ms=up.time_ms))
+    assert journalled(bench) == ["fetching", "Filled", "Filled", "fetched"]
+    bench.effects.clear()
+    bench.says(Fills("main", "fetch", (older(bench.fill("1", "0"), 1),), from_ms=up.time_ms))
+    assert journalled(bench) == ["Filled"]
+
+
+def test_where_a_gap_ends_amid_a_fetch_the_journal_says_again_that_the_fetch_goes_on():
+    bench = quiet()
+    first, second, third = (older(bench.fill("1", start), 30) for start in "012")
+
+    bench.says(Fills("main", "fetch", (first, third)), Fills("main", "fetch", (second,)))
+
+    assert journalled(bench) == ["fetching", "Filled", "Filled", "Filled", "Healed", "fetching"]
+    bench.engine.watch(replace(bench.watched(), addresses={}), bench.now)
+    bench.engine.watch(bench.watched(), bench.now)
+    bench.says(Fetched("main", 0, bench.s))
+    assert journalled(bench)[6:] == []
 
 
 def test_a_fetch_in_parts_that_brings_nothing_new_leaves_all_proven():

@@ -241,6 +241,43 @@ def test_a_checkpoint_that_is_ahead_of_its_report_loses_nothing_when_the_report_
         assert_replays(teller, [ahead, *bodies[:left]])
 
 
+def doubted(*events):
+    """What is unsure behind a checkpoint and these events."""
+    lines = [event("checkpoint", now_ms=T0, **checkpoint([], {}, ADDRESSES))]
+    return replayed([*lines, *(event(kind, now_ms=T0, **facts) for kind, facts in events)]).unsure["main"]
+
+
+def test_a_fetch_that_had_not_ended_is_known_behind_a_crash():
+    begun = ("fetching", {"account": "main", "key": BTC, "since_ms": T0 - 9})
+    other = ("fetching", {"account": "main", "key": ETH, "since_ms": T0 - 5})
+    ended = ("fetched", {"account": "main", "key": BTC})
+
+    assert doubted(begun, other) == {BTC: T0 - 9, ETH: T0 - 5}
+    assert doubted(begun, other, ended) == {ETH: T0 - 5}
+
+
+def test_a_drift_that_was_told_and_not_adopted_before_a_crash_leaves_all_as_it_was():
+    """The fills that the new size holds are journalled in between."""
+    teller = Teller()
+    teller.state()
+    for one in teller.some_trades(5):
+        teller.hear(one)
+    teller.trade(BTC, Side.BUY, "1")
+    missed = teller.trade(BTC, Side.BUY, "1")
+    teller.hear(missed)
+    gap_at, gap = len(teller.lines) - 1, teller.lines[-1]
+    assert gap["type"] == "gap"
+    teller.ghost(BTC, "7")
+    teller.state(fills_from_ms=0)
+    teller.state(fills_from_ms=0)
+    bodies = as_written(teller.lines)
+    at = next(index for index, line in enumerate(bodies) if line.get("event") == "drift")
+    assert {"drift", "fill"} <= {line["type"] for line in bodies[gap_at:at]}
+
+    assert replayed(bodies[:at]).unsure["main"] == {BTC: gap["since_ms"]}
+    assert replayed(bodies[: at + 1]).unsure["main"] == {}
+
+
 def test_an_entry_price_that_is_adopted_says_nothing_of_fills_on_their_way():
     teller = Teller()
     teller.state()
