@@ -123,7 +123,7 @@ class Ledger:
         return tuple(identity for identity in self._seen.since(time_ms) if identity not in unsure)
 
     def had_size(self, size: Decimal, since_ms: int, until_ms: int) -> bool:
-        """Whether the fills gave the ledger `size` at any time between the two: a statement may lag behind."""
+        """Whether fills gave the ledger `size` at any time between the two: a statement may lag behind."""
         # The start positions of the fills that were applied are the sizes that the ledger has had.
         return size == self.position.size or self._seen.began_from(size, since_ms, until_ms)
 

@@ -229,7 +229,7 @@ def _replay_doubt(body: dict[str, Any], into: Recovered) -> None:
     unsure = into.unsure.setdefault(body["account"], {})
     key = body.get("key", "")
     kind = body["type"]
-    if kind == "gap" or kind == "fetching" or (kind == "feed" and not body["live"]):
+    if kind in ("gap", "fetching") or (kind == "feed" and not body["live"]):
         if body["since_ms"] is not None:
             unsure[key] = min(body["since_ms"], unsure.get(key, body["since_ms"]))
     else:

@@ -418,8 +418,8 @@ def test_a_statement_of_the_size_before_a_drift_is_doubted_and_makes_no_drift_wh
     desk.stated("BTC long 3 @ 100", at=20, fetched=-9999)
     assert desk.size() == 3
 
-    for at in (22, 25, 29):
-        desk.stated("BTC long 1 @ 100", at=at, fetched=-9999)
+    for seconds in (22, 25, 29):
+        desk.stated("BTC long 1 @ 100", at=seconds, fetched=-9999)
         assert desk.size() == 3
         assert desk.judged()[0] != "proven"
     desk.stated("BTC long 3 @ 100", at=30, fetched=-9999)
@@ -745,7 +745,7 @@ def test_what_waits_behind_a_drift_and_may_be_newer_than_its_statement_is_not_fo
     assert again.book.has_gap(ACCOUNT)
     again.stated("BTC long 9 @ 105", at=40, fetched=-9999)
     again.stated("BTC long 9 @ 105", at=43, fetched=-9999)
-    assert again.filled() == {one: 1 for one in fills}
+    assert again.filled() == dict.fromkeys(fills, 1)
 
 
 def test_a_payment_that_is_owed_is_booked_after_a_restart_though_a_later_one_was():
