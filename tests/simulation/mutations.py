@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hlposmon.domain.reports import BellReason, FeedState, Following, Report, Statement
+from hlposmon.domain.reports import BellReason, FeedState, Fills, Following, Report, Statement
 from hlposmon.domain.views import Memory
 from hlposmon.engine.effects import Effect, JournalChange, Now, Ring, Show
 from hlposmon.engine.engine import Engine
 
-LIVES = 3000
+LIVES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +91,12 @@ def _recalled(change: Callable[[list[Memory], Any], tuple[list[Memory], Any]]) -
 
 @contextmanager
 def _sleep_is_ignored() -> Iterator[None]:
-    slept = Engine.slept
-    Engine.slept = lambda self, seconds: None  # type: ignore[method-assign]
+    note_suspension = Engine.note_suspension
+    Engine.note_suspension = lambda self, seconds: None  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Engine.slept = slept  # type: ignore[method-assign]
+        Engine.note_suspension = note_suspension  # type: ignore[method-assign]
 
 
 def _at_once_live(report: Report) -> Report:
@@ -107,6 +107,11 @@ def _never_down(report: Report) -> Report | None:
     return None if isinstance(report, FeedState) and not report.live else report
 
 
+def _always_ended(report: Report) -> Report:
+    is_fetched = isinstance(report, Fills) and report.heard_s is None
+    return replace(report, from_ms=0) if is_fetched else report
+
+
 def _always_fetched(report: Report) -> Report:
     return replace(report, fills_from_ms=0) if isinstance(report, Statement) else report
 
@@ -115,6 +120,7 @@ MUTATIONS = (
     Mutation("a feed is live without a fetch", _told(_at_once_live)),
     Mutation("a feed that was lost counts as live", _told(_never_down)),
     Mutation("a statement counts as if all fills were fetched before it", _told(_always_fetched)),
+    Mutation("each part of a fetch counts as its end", _told(_always_ended)),
     Mutation("what a tracker is unsure of is lost at a restart", _recalled(lambda found, _: (found, {}))),
     Mutation(
         "what a position holds already is lost at a restart",

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from hlposmon.engine.engine import Engine
 from hlposmon.system.processes import is_running
 from tests.simulation import report
 from tests.simulation.__main__ import find
-from tests.simulation.mutations import MUTATIONS
+from tests.simulation.mutations import MUTATIONS, Mutation
 from tests.simulation.places import clear_left, folder_for_a_life, parent
 from tests.simulation.result import NOT_WHOLE, Result
 from tests.simulation.states import WANTED
@@ -33,6 +34,16 @@ def test_a_fault_that_is_put_into_the_product_is_found(name: str):
         _, wrong = find(0, 200, 1)
 
     assert wrong is not None
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_each_fault_can_be_put_in_and_is_taken_out_again(mutation: Mutation):
+    whole = dict(vars(Engine))
+
+    with mutation.made():
+        assert dict(vars(Engine)) != whole
+
+    assert dict(vars(Engine)) == whole
 
 
 def folders_of(pid: int) -> list[Path]:
