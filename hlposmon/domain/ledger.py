@@ -100,17 +100,18 @@ class Ledger:
     @property
     def remembered_ms(self) -> int:
         """What `start` wants as `at_ms` to take this ledger up again: a window behind the last fill, but
-        nothing from before the statement that it began from. Of one that ended a drift what waits may be
-        older and not be in it."""
+        nothing from before the statement that it began from. That of a drift may be older than it says, and
+        what waits may be newer: such fills may come yet."""
         base, from_ms, last_ms = self._base, self._floor_ms, self._last[1]
-        if base is not None and base.reason is not None:
+        if base is not None and base.reason is AdoptionReason.START:
             if not self.applied:
-                waiting = () if base.reason is AdoptionReason.START else self.waiting
-                return min((fill.time_ms for fill in waiting), default=base.time_ms)
-            stated_ms = base.time_ms
-            if base.reason is AdoptionReason.START:  # and it may hold what looks later
-                stated_ms = max([stated_ms, *(fill.time_ms + 1 for fill in self._included)])
+                return base.time_ms
+            # It may hold what looks later.
+            stated_ms = max([base.time_ms, *(fill.time_ms + 1 for fill in self._included)])
             from_ms = max(from_ms, min(stated_ms, self.applied[0].fill.time_ms))
+        elif base is not None and base.reason is AdoptionReason.DRIFT:
+            open_ms = [fill.time_ms for fill in self.waiting] + [one.fill.time_ms for one in self.applied[:1]]
+            from_ms = max(from_ms, min([base.time_ms - STATEMENT_BLUR_MS, *open_ms]))
         # Where a clock was put back there are fills with times to come.
         taken = (identity[0] for identity in self.identities_since(from_ms))
         return window_ms((at for at in taken if at <= last_ms), from_ms)

@@ -182,10 +182,11 @@ class Line:
                 return []
             return [self._doubt(theirs)]
         found = self._suspicion_of(theirs, statement, is_evidence=finding is not Finding.LATE)
-        if statement.pushed and self.suspicion is None and in_flow and hint is None:
+        has_gap = ledger.gap is not None  # of which enough was said
+        if statement.pushed and self.suspicion is None and in_flow and hint is None and not has_gap:
             self.hint = found
             return []
-        said = statement.pushed and self.suspicion is not None
+        said = statement.pushed and (self.suspicion is not None or has_gap)
         self.suspicion = found
         return [] if said else [self._doubt(theirs)]
 

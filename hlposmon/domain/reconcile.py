@@ -98,9 +98,10 @@ def _window_ms(statement_ms: int) -> tuple[int, int]:
 
 
 def _of_push(ledger: Ledger, theirs: Decimal, suspicion: Suspicion | None) -> Finding:
-    """What a push means that does not agree. With a gap it tells nothing new: a fill is missing."""
+    """What a push means that does not agree. With a gap it is remembered, as fills may close the gap and not
+    lead to what was said."""
     if ledger.gap is not None:
-        return Finding.WAIT
+        return Finding.SUSPECT if suspicion is None or suspicion.asked_s is None else Finding.WAIT
     if suspicion is None or suspicion.gap is not None or suspicion.arrivals != ledger.arrivals:
         return Finding.SUSPECT
     if suspicion.asked_s is None and suspicion.theirs != theirs:

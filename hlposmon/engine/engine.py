@@ -467,14 +467,14 @@ class Engine:
         changes = self.book.reconcile(statement)
         self.freshness.stated(name, self.book.statement_asked_s(name))
         self._refresh(now)
-        if first and self.book.is_stated(name):
-            self._event("stated", now, account=name, base_ms=self.book.base_ms()[name])
         drifted = {change.key for change in changes if isinstance(change, Drift)}
         self._note_statement(statement, drifted, now)
         self._say(changes, now)
-        if (
-            not statement.pushed
-        ):  # it tells a later time, for the snapshot too; pushes come too often for that
+        if first and self.book.is_stated(name):
+            # Behind the positions: one that a crash had cut off would count as flat.
+            self._event("stated", now, account=name, base_ms=self.book.base_ms()[name])
+        if not statement.pushed:
+            # It tells a later time, for the snapshot too; pushes come too often for that.
             self._moved.update(dict.fromkeys((name, key) for key in self.book.keys(name)))
 
     def _note_statement(self, statement: Statement, drifted: set[str], now: Now) -> None:

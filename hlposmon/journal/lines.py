@@ -25,6 +25,7 @@ from hlposmon.domain.changes import (
     whose,
 )
 from hlposmon.domain.payments import Payments
+from hlposmon.domain.placing import STATEMENT_BLUR_MS
 from hlposmon.domain.position import Position
 from hlposmon.domain.rendering import entry, fill_id, number, symbol_of, time_text
 from hlposmon.domain.reports import Identity
@@ -212,10 +213,12 @@ def replay(body: dict[str, Any], into: Recovered) -> None:
         into.mode = body["mode"]
         into.unsure = {name: dict(since_ms) for name, since_ms in body["unsure"].items()}
         into.memories = {(row["account"], row["key"]): _memory(row) for row in body["book"]}
-    elif kind == "stated":
-        # The account is watched anew from here on; what was known of it before is history.
+    elif kind == "stated" and into.base_ms.get(body["account"]) != body["base_ms"]:
+        # The account is watched anew; what was known of it by a former statement is history.
+        had_base = body["account"] in into.base_ms
         into.base_ms[body["account"]] = body["base_ms"]
-        into.memories = {name: one for name, one in into.memories.items() if name[0] != body["account"]}
+        if had_base:
+            into.memories = {name: one for name, one in into.memories.items() if name[0] != body["account"]}
     elif kind in ("gap", "healed", "feed", "fetching", "fetched"):
         _replay_doubt(body, into)
     elif kind in ("fill", "position_change", "funding"):
@@ -251,7 +254,8 @@ def _replay_change(body: dict[str, Any], into: Recovered) -> None:
         known_ms, seen = body["statement_ms"], ()
     elif kind == "position_change":
         # An entry price says nothing of fills: one from before the statement may still be on its way.
-        known_ms = known_ms if body["event"] == "entry" else max(known_ms, body["statement_ms"])
+        if body["event"] != "entry":
+            known_ms = max(known_ms, body["statement_ms"] - STATEMENT_BLUR_MS)
     else:
         identity = _identity_of(body)
         if body["effect"] is not None and not seen:

@@ -117,6 +117,33 @@ def test_a_gap_is_rung_for_once_and_pushes_add_nothing_to_it():
     assert kinds(desk.stated("BTC long 2 @ 100", at=7, fetched=-9999)) == ["Drift", "Filled", "Adopted"]
 
 
+def test_what_a_push_said_while_a_fill_was_missing_is_not_forgotten_when_the_gap_closes():
+    """The venue has corrected the size to 9, and no fill tells of that."""
+    desk = quiet("BTC long 1 @ 100")
+    up, down = chain("BTC 1: at 1 +2@110 -1@110")
+    assert kinds(desk.told(down)) == ["Gap"]
+    assert push(desk, "BTC long 5 @ 100", at=3) == []
+    assert push(desk, "BTC long 9 @ 100", at=4) == []
+
+    assert kinds(desk.told(up)) == ["Filled", "Filled", "Healed"]
+    assert desk.judged() == ("unproven", "the venue states 9, the book has 1; asking again")
+    desk.stated("BTC long 9 @ 100", at=5, fetched=-9999)
+    assert desk.judged()[0] == "unproven"
+    desk.stated("BTC long 9 @ 100", at=8, fetched=-9999)
+    assert desk.size() == 9
+
+
+def test_what_a_push_said_while_a_fill_was_missing_may_be_what_the_fill_leads_to():
+    desk = quiet("BTC long 1 @ 100")
+    up, down = chain("BTC 1: at 1 +2@110 -1@110")
+    desk.told(down)
+    push(desk, "BTC long 2 @ 105", at=3)
+
+    desk.told(up)
+
+    assert desk.judged() == ("proven", None)
+
+
 def test_a_suspicion_of_quieter_times_gives_way_when_fills_come():
     desk = quiet("BTC long 1 @ 100")
     desk.stated("BTC long 9 @ 100", at=1)

@@ -81,15 +81,17 @@ class Teller:
             if size
         )
         first = not self.book.is_stated("main")
-        changes = self.book.reconcile(
-            Statement(
-                "main", "hyperliquid", self.now_ms, self.asked_s, positions, fills_from_ms=fills_from_ms
+        changes = self.tell(
+            self.book.reconcile(
+                Statement(
+                    "main", "hyperliquid", self.now_ms, self.asked_s, positions, fills_from_ms=fills_from_ms
+                )
             )
         )
         if first:
             base_ms = self.book.base_ms()["main"]
             self.lines.append(event("stated", now_ms=self.now_ms, account="main", base_ms=base_ms))
-        return self.tell(changes)
+        return changes
 
     def pay(self, key):
         self.now_ms += 1000
@@ -245,6 +247,19 @@ def doubted(*events):
     """What is unsure behind a checkpoint and these events."""
     lines = [event("checkpoint", now_ms=T0, **checkpoint([], {}, ADDRESSES))]
     return replayed([*lines, *(event(kind, now_ms=T0, **facts) for kind, facts in events)]).unsure["main"]
+
+
+def test_positions_that_were_started_before_a_crash_and_all_are_not_known_yet_are_none_of_a_stated_account():
+    """Where the lines of some are lost these would count as flat."""
+    teller = Teller()
+    teller.ghost(BTC, "2")
+    teller.ghost(ETH, "3")
+    teller.state()
+    kinds = [line["type"] for line in teller.lines]
+    assert kinds == ["checkpoint", "position_change", "position_change", "stated"]
+
+    assert replayed(as_written(teller.lines[:2])).base_ms == {}
+    assert_replays(teller)
 
 
 def test_a_fetch_that_had_not_ended_is_known_behind_a_crash():

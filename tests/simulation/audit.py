@@ -48,10 +48,14 @@ class Audit:
         is not asked: a checkpoint may know more than the lines before it."""
         wrong, fills = list(self.wrong), set[tuple[Any, ...]]()
         books: dict[tuple[str, str], _Sums] = {}
+        stated: set[str] = set()
         for body in self.lines:
             kind = body["type"]
             if kind == "stated":
-                books = {name: one for name, one in books.items() if name[0] != body["account"]}
+                # It comes behind what the first statement started; a second one starts anew.
+                if body["account"] in stated:
+                    books = {name: one for name, one in books.items() if name[0] != body["account"]}
+                stated.add(body["account"])
             if kind not in ("fill", "funding", "position_change"):
                 continue
             name = body["account"], body["key"]
