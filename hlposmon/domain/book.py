@@ -267,6 +267,11 @@ class Book:
         of = self._scope(name, scope)
         return bool(of.doubtful) and bool(of.gaps)
 
+    def has_unreported_fills(self, name: str, scope: str = FIRST_SCOPE) -> bool:
+        """Whether fills are known that are in a first statement, and so in no change that was told."""
+        lines = self._scope(name, scope).lines.values()
+        return any(line.ledger.has_unreported_fills for line in lines)
+
     def is_partly_unread(self, name: str) -> bool:
         """Whether something that the account holds is not known at all, as its row could not be read."""
         return any(scope.is_partly_unread for scope in self._accounts[name].scopes.values())

@@ -91,6 +91,12 @@ class Ledger:
         return self._live_since_ms is not None and bool(self.waiting) and not self.has_base
 
     @property
+    def has_unreported_fills(self) -> bool:
+        """Whether the first statement is thought to hold fills that are known: no line of the journal tells
+        of them, and another start may not know them."""
+        return self._is_first and bool(self._included)
+
+    @property
     def last_fill_ms(self) -> int | None:
         """The time of the last fill that the position holds, None when none is remembered."""
         if self.applied:

@@ -382,8 +382,10 @@ class Engine:
         self._catchup.went_live(name)
         self._feed_is(FeedState(name, following.feed, True, following.since_s), now)
         self._release(name, now)
-        # What was fetched is journalled by now, so that a new tracker knows it, but what waits behind a gap.
-        known_ms = None if self.book.has_gap(name) else self.book.high_water_ms(name)
+        # What was fetched is journalled by now, so that a new tracker knows it; but not what waits behind a
+        # gap, nor what the first statement holds.
+        is_known = not self.book.has_gap(name) and not self.book.has_unreported_fills(name)
+        known_ms = self.book.high_water_ms(name) if is_known else None
         self._tell(following.feed, Live(name, known_ms, following.since_s))
         if not was_live and (held := self._held.pop(name, None)) is not None:
             self._reconcile(held, now)

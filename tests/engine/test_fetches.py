@@ -5,8 +5,19 @@ from dataclasses import replace
 from decimal import Decimal
 
 from hlposmon.domain.changes import Filled, Healed, VerdictChanged
-from hlposmon.domain.reports import Bell, BellReason, Fetched, Fill, Fills, Following, Heard, Left, Unlisted
-from hlposmon.engine.effects import JournalChange, JournalEvent, Ring
+from hlposmon.domain.reports import (
+    Bell,
+    BellReason,
+    Fetched,
+    Fill,
+    Fills,
+    Following,
+    Heard,
+    Left,
+    Live,
+    Unlisted,
+)
+from hlposmon.engine.effects import JournalChange, JournalEvent, Ring, Tell
 from tests.engine.language import Bench, key_of
 
 
@@ -233,3 +244,26 @@ def test_a_fill_that_was_missing_before_a_restart_is_fetched_whatever_a_feed_tel
     [bell] = [bell for bell in bells(after) if bell.reason is BellReason.FEED]
     after.says(Fetched("main", bell.since_ms, after.s))
     assert after.engine.book.is_live("main")
+
+
+def known_to_feed(bench: Bench) -> int | None:
+    """Up to when a feed that comes up is told that all fills are known."""
+    bench.effects.clear()
+    bench.goes_live(feed="fill-2")
+    [live] = [tell.ask for tell in bench.of(Tell) if isinstance(tell.ask, Live)]
+    return live.known_ms
+
+
+def test_a_feed_is_not_told_that_fills_are_known_which_only_the_first_statement_holds():
+    """They are in no line: to the next tracker they are news, and this feed has not brought them."""
+    bench = Bench()
+    bench.join("fill", "fill-2", "reconcile")
+    bench.passes(5)
+    held = older(bench.fill("2", "0"), 1), older(bench.fill("-2", "2"), 0.5)
+    bench.says(bench.statement(), Following("main", "fill", bench.s))
+    bench.passes(1)
+    bench.says(Fills("main", "fetch", held), Fetched("main", 0, bench.s))
+    assert not journalled(bench)
+    assert known_to_feed(bench) is None
+
+    assert known_to_feed(quiet()) is not None
