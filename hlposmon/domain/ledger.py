@@ -91,6 +91,11 @@ class Ledger:
         return self._live_since_ms is not None and bool(self.waiting) and not self.has_base
 
     @property
+    def is_as_first_stated(self) -> bool:
+        """Whether it is what the first statement said, and nothing has changed it since."""
+        return self._is_first and not self.position.fills
+
+    @property
     def has_unreported_fills(self) -> bool:
         """Whether the first statement is thought to hold fills that are known: no line of the journal tells
         of them, and another start may not know them."""
@@ -155,22 +160,24 @@ class Ledger:
 
     # ----------------------------------------------------------------- starts
 
-    def start(self, position: Position, at_ms: int, seen: Sequence[Identity] = ()) -> None:
+    def start(
+        self, position: Position, at_ms: int, seen: Sequence[Identity] = (), *, is_first: bool = True
+    ) -> None:
         """Start from a position known at `at_ms`; `seen` are the fills from then on that it holds.
 
-        One with no fills yet comes from a statement of that time, which fills near it may be in or not.
-        One with fills is our own: it holds all before `at_ms`, and of those since then what it had seen.
+        `is_first`: it comes from a first statement of that time, which fills near it may be in or not. Any
+        other is our own: it holds all before `at_ms`, and of those since then what it had seen.
         """
         self.position = position
         self.has_base, self.base_ms = True, at_ms
         for identity in seen:
             self._seen.add(identity)
-        if position.fills:
-            last_ms = max((identity[0] for identity in seen), default=at_ms)
-            self._base, self._floor_ms = Base(position.size, last_ms, None), at_ms
-        else:
+        if is_first:
             self._base = Base(position.size, at_ms, AdoptionReason.START)
             self._floor_ms = at_ms - STATEMENT_BLUR_MS
+        else:
+            last_ms = max((identity[0] for identity in seen), default=at_ms)
+            self._base, self._floor_ms = Base(position.size, last_ms, None), at_ms
 
     def adopt(self, stated: StatedPosition | None, time_ms: int, reason: AdoptionReason) -> list[Change]:
         """Take the venue's figures over; fills that waited and are not in them are then applied.
@@ -264,10 +271,12 @@ class Ledger:
             if any(fill.time_ms > base.time_ms for fill in self.waiting):
                 return []
             return self._count_included(self.waiting) + self._update_gap()
-        contained = base.contained(self._included, self.waiting, lead_ms=STATEMENT_BLUR_MS, is_settled=True)
+        base = replace(base, is_settled=True)
+        contained = base.contained(self._included, self.waiting)
         inside = {fill.identity for fill in contained}
         if self.applied or any(fill.identity not in inside for fill in self.waiting):
             return []
+        self._base = base
         self._set_included(contained)
         return self._prepend() + self._update_gap()
 

@@ -40,6 +40,8 @@ class Base:
 
     `reason` is START or DRIFT for a statement. None is for a position that this book had itself before
     a restart: it holds all that came up to `time_ms` but what was lost then, and nothing after.
+    `is_settled`: a statement that is surely newer than all fills near it has said the same size, so that it
+    may hold what looks later.
     `is_exact`: it is the size before the first fill of `time_ms`, by that fill and by no statement.
     `holds_ms`: it holds all up to then, whatever their sizes. A drift ends a chain that was known up to a
     time, and what comes late from before that time is no news to the size that was adopted. Example: we had
@@ -51,6 +53,7 @@ class Base:
     time_ms: int
     reason: AdoptionReason | None
     is_exact: bool = False
+    is_settled: bool = False
     holds_ms: int = 0
 
     @property
@@ -64,12 +67,8 @@ class Base:
         """Whether a statement made now may be as old as this fill."""
         return fill.time_ms >= self.time_ms - STATEMENT_BLUR_MS
 
-    def contained(
-        self, held: Sequence[Fill], fills: Sequence[Fill], *, lead_ms: int = 0, is_settled: bool = False
-    ) -> list[Fill]:
-        """Those of the fills, and of those thought to be held so far, that the base holds already, if
-        its contents are no newer than its time and `lead_ms`. `is_settled`: a statement that is surely newer
-        than all of them has said the same size.
+    def contained(self, held: Sequence[Fill], fills: Sequence[Fill]) -> list[Fill]:
+        """Those of the fills, and of those thought to be held so far, that the base holds already.
 
         What a first statement holds is history from before our time, and is taken back when more fills
         show that it was placed wrongly. A drift's is booked for good: what is not certain stays outside.
@@ -80,7 +79,8 @@ class Base:
             return self._round_trips([*held, *fills])
         of_old = [fill for fill in (*held, *fills) if fill.time_ms <= self.holds_ms]
         parts = segments([fill for fill in (*held, *fills) if fill.time_ms > self.holds_ms])
-        by_time_ms = self.time_ms - (0 if is_settled else STATEMENT_BLUR_MS)
+        by_time_ms = self.time_ms - (0 if self.is_settled else STATEMENT_BLUR_MS)
+        lead_ms = STATEMENT_BLUR_MS if self.is_settled else 0
         before = {fill.identity for fill in held}
         return of_old + _before_it(parts, self, before, lead_ms, by_time_ms)
 

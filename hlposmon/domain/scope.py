@@ -404,7 +404,11 @@ class Scope:
             if ledger.has_base:
                 known_ms = ledger.remembered_ms
                 seen = ledger.identities_since(known_ms)
-                found.append(Memory(self.account, key, ledger.position, known_ms, ledger.payments, seen))
+                is_first = ledger.is_as_first_stated
+                memory = Memory(
+                    self.account, key, ledger.position, known_ms, ledger.payments, seen, is_first
+                )
+                found.append(memory)
         return found
 
     def recall(self, memories: Iterable[Memory], base_ms: int | None) -> None:
@@ -413,7 +417,7 @@ class Scope:
             self.stated, self.base_ms, self.is_unjudged = True, base_ms, True
         for memory in memories:
             line = self._line(memory.key)
-            line.ledger.start(memory.position, memory.known_ms, memory.seen)
+            line.ledger.start(memory.position, memory.known_ms, memory.seen, is_first=memory.is_first)
             line.ledger.payments = memory.payments
             line.last_fill_ms = max((identity[0] for identity in memory.seen), default=None)
             self._note_change(memory.key, line)

@@ -125,7 +125,7 @@ class ScopeView:
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What must be kept to take a holding up again: `seen` are all fills since `known_ms` that the
-    position holds; what is older is history."""
+    position holds; what is older is history. `is_first`: it is what the first statement said, no more."""
 
     account: str
     key: str
@@ -133,6 +133,7 @@ class Memory:
     known_ms: int
     payments: Payments
     seen: tuple[Identity, ...]
+    is_first: bool = False
 
 
 def window_ms(taken_ms: Iterable[int], from_ms: int) -> int:

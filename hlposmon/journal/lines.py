@@ -189,6 +189,7 @@ def checkpoint(
                 "account": memory.account,
                 "key": memory.key,
                 "known_ms": memory.known_ms,
+                "is_first": memory.is_first,
                 "last_funding_ms": memory.payments.last_ms,
                 "funding_floor_ms": memory.payments.floor_ms,
                 "fundings": list(memory.payments.booked),
@@ -242,10 +243,11 @@ def _replay_doubt(body: dict[str, Any], into: Recovered) -> None:
 def _replay_change(body: dict[str, Any], into: Recovered) -> None:
     account, key, kind = body["account"], body["key"], body["type"]
     since_ms = into.base_ms.get(account, 0)
-    old = into.memories.get((account, key)) or Memory(account, key, Position(), since_ms, Payments(), ())
+    old = into.memories.get((account, key)) or _flat(account, key, since_ms)
     position = _position(body["position"])
     known_ms, seen, payments = old.known_ms, old.seen, old.payments
     starts = kind == "position_change" and body["event"] == "start"
+    is_first = starts or (old.is_first and (kind == "funding" or body.get("event") == "entry"))
     if position.fills < old.position.fills and not starts:
         return
     if kind == "funding":
@@ -264,7 +266,12 @@ def _replay_change(body: dict[str, Any], into: Recovered) -> None:
             seen = (*seen, identity)
         known_ms = window_ms((one[0] for one in seen), known_ms)
     seen = tuple(identity for identity in seen if identity[0] >= known_ms)
-    into.memories[account, key] = Memory(account, key, position, known_ms, payments, seen)
+    into.memories[account, key] = Memory(account, key, position, known_ms, payments, seen, is_first)
+
+
+def _flat(account: str, key: str, since_ms: int) -> Memory:
+    """What the first statement did not name."""
+    return Memory(account, key, Position(), since_ms, Payments(), (), is_first=True)
 
 
 def _identity_of(body: dict[str, Any]) -> Identity:
@@ -284,16 +291,19 @@ def _memory(row: dict[str, Any]) -> Memory:
         (time_ms, key, order_id, trade_id, side, Decimal(start), Decimal(size))
         for time_ms, key, order_id, trade_id, side, start, size in row["seen"]
     )
+    position = _position(row["position"])
     return Memory(
         account=row["account"],
         key=row["key"],
-        position=_position(row["position"]),
+        position=position,
         known_ms=row["known_ms"],
         # Older lines know the newest payment alone.
         payments=Payments(
             row.get("funding_floor_ms", row["last_funding_ms"]), tuple(row.get("fundings", ()))
         ),
         seen=seen,
+        # Former lines do not say it: to them what has no fills was as first stated.
+        is_first=row.get("is_first", not position.fills),
     )
 
 

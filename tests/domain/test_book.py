@@ -760,6 +760,37 @@ def test_a_fill_that_a_drifts_statement_lags_behind_is_applied_after_a_restart()
     assert again.size() == 5
 
 
+def test_a_book_that_took_a_drift_and_no_fill_is_not_as_first_stated_to_the_next_one():
+    """What waits is of its time: to one that starts anew it would be history from before."""
+    desk = book_of("BTC long 1 @ 100")
+    fills = chain("BTC 3: at 5 -2@110 = +1@110")
+    desk.told(*fills)
+    for seconds in (5.5, 7.5):
+        desk.stated("BTC long 9 @ 105", at=seconds, fetched=-9999)
+    assert (desk.size(), desk.filled()) == (9, {})
+    assert [memory.is_first for memory in desk.book.memories()] == [False]
+    assert [memory.is_first for memory in book_of("BTC long 1 @ 100").book.memories()] == [True]
+
+    again = desk.restarted()
+    again.told(*fills)
+    for seconds in (40, 43):
+        again.stated("BTC long 9 @ 105", at=seconds, fetched=-9999)
+
+    assert (again.size(), again.filled()) == (9, dict.fromkeys(fills, 1))
+
+
+def test_fills_that_look_later_than_the_statement_that_holds_them_stay_in_it_when_others_follow():
+    """The first statement is ahead of its time: it says 0, and is of 2."""
+    desk = book_of("BTC long 3 @ 100", at=0)
+    desk.told(*chain("BTC 1: at 1 +2@110"))
+    desk.stated("BTC long 3 @ 100", at=11.5, fetched=-9999)
+    assert kinds(desk.stated("BTC long 3 @ 100", at=13.6, fetched=-9999)) == ["Healed"]
+
+    # The first of the three is of our time, as it is later than the statement says: it is reported.
+    assert kinds(desk.heard(*chain("BTC 3: at 14 -1@110 = -2@110"))) == ["Filled", "Filled", "Filled"]
+    assert (desk.size(), desk.judged()) == (0, ("proven", None))
+
+
 def test_a_payment_that_is_owed_is_booked_after_a_restart_though_a_later_one_was():
     desk = book_of("BTC long 1 @ 10")
     desk.funded("BTC", "2", 7200)

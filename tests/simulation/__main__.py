@@ -77,7 +77,7 @@ def run(first: int, count: int, jobs: int) -> Result:
                 told_s = now_s
                 print(_progress(total, count, now_s - began_s), file=sys.stderr, flush=True)
     finally:
-        clear_left()
+        clear_left(at_end=True)
     return total
 
 

@@ -24,12 +24,13 @@ def folder_for_a_life() -> Path:
     return Path(tempfile.mkdtemp(prefix=f"hlp-sim-{os.getpid()}-", dir=parent()))
 
 
-def clear_left() -> list[Path]:
-    """Take away what processes that are gone have left; which folders these were."""
+def clear_left(*, at_end: bool = False) -> list[Path]:
+    """Take away what processes that are gone have left, and `at_end` of a run what this one has; which
+    folders these were."""
     left = []
     for path in parent().iterdir():
         found = _LEFT.match(path.name)
-        if found and not is_running(int(found[1])):
+        if found and ((at_end and int(found[1]) == os.getpid()) or not is_running(int(found[1]))):
             shutil.rmtree(path, ignore_errors=True)
             left.append(path)
     return left
