@@ -405,9 +405,7 @@ class Scope:
                 known_ms = ledger.remembered_ms
                 seen = ledger.identities_since(known_ms)
                 is_first = ledger.is_as_first_stated
-                memory = Memory(
-                    self.account, key, ledger.position, known_ms, ledger.payments, seen, is_first
-                )
+                memory = Memory(self.account, key, ledger.position, known_ms, ledger.payments, seen, is_first)
                 found.append(memory)
         return found
 

@@ -12,11 +12,14 @@ from functools import lru_cache
 from typing import Any
 
 from hlposmon.journal.day_file import DayFile, Refused
-from hlposmon.journal.lines import CHECKPOINT_MARK, FIRST_PREV, event, seal
+from hlposmon.journal.lines import CHECKPOINT_MARK, FIRST_PREV, event, open_line, seal
 
 # What is handed to the disk at once: after a long failure the backlog is not copied at every attempt.
 _PIECE_BYTES = 1 << 20
 _DAY_MS = 86_400_000
+_OF_THE_CHAIN = frozenset(("seq", "prev", "hash"))
+# Lines that are numbered anew, in some hundredths of a second, so that one comes before them.
+_NUMBERED_ANEW = 10_000
 
 
 class Tail:
@@ -118,9 +121,26 @@ class Tail:
             self.add(self.checkpoint())  # the one before was taken away, and its checkpoints too
         half = None if self.is_marked else self._file.half()
         if half is not None:
-            self.add(event("torn", now_ms=self.now_ms, bytes=half.length, sha256=half.digest))
+            self._add_first(day, event("torn", now_ms=self.now_ms, bytes=half.length, sha256=half.digest))
         self.is_marked = True
         self._file.end_half()
+
+    def _add_first(self, day: str, body: dict[str, Any]) -> None:
+        """Add a line before those that wait, if they are few. None of them is in a file yet, so they are
+        numbered anew. At their end, behind a checkpoint, the line could be lost in a power cut, and nobody
+        would look for it again."""
+        waiting, now_day, since_checkpoint = [*self.pending], self.day, self.since_checkpoint
+        if waiting and len(waiting) <= _NUMBERED_ANEW:
+            first = open_line(waiting[0][1])
+            self.seq, self.prev = first["seq"] - 1, first["prev"]
+            self.pending.clear()
+            self.day = day
+        else:
+            waiting = []
+        self.add(body)
+        for self.day, line in waiting:
+            self.add({name: fact for name, fact in open_line(line).items() if name not in _OF_THE_CHAIN})
+        self.day, self.since_checkpoint = now_day, since_checkpoint + 1
 
 
 def day_of(now_ms: int) -> str:
