@@ -15,7 +15,7 @@ def test_the_cron_line_is_silent_while_all_is_well_and_mails_when_it_is_not(host
     try:
         machine.until(
             "cron has looked once, and that look has ended",
-            lambda: LOOK_ENDED in machine.journal("-t", "CRON", f"--since={since}"),
+            lambda: LOOK_ENDED in machine.journal("-t", "CRON", f"--since='{since}'"),
             within_s=130,
         )
         assert machine.read("/run/mail") == ""
