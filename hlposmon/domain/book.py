@@ -249,8 +249,13 @@ class Book:
         return self._scope(name, scope).high_water_ms
 
     def unsure(self, scope: str = FIRST_SCOPE) -> dict[str, dict[str, int]]:
-        """By account, the keys ("" for all) whose fills are not known to be whole, and since when."""
-        return {name: of.unsure | of.missing for name, of in self._of_name(scope)}
+        """By account, the keys ("" for all) whose fills are not known to be whole, and since when; but for
+        those of `partial`."""
+        return {name: of.unsure | of.gaps for name, of in self._of_name(scope)}
+
+    def unfinished(self, scope: str = FIRST_SCOPE) -> dict[str, dict[str, int]]:
+        """By account, the keys of which a fetch that has not ended brought fills, and since when."""
+        return {name: partial for name, of in self._of_name(scope) if (partial := of.partial)}
 
     def partial(self, name: str, scope: str = FIRST_SCOPE) -> dict[str, int]:
         """The keys of which a fetch that has not ended brought fills, and since when."""
@@ -267,10 +272,11 @@ class Book:
         of = self._scope(name, scope)
         return bool(of.doubtful) and bool(of.gaps)
 
-    def has_unreported_fills(self, name: str, scope: str = FIRST_SCOPE) -> bool:
-        """Whether fills are known that are in a first statement, and so in no change that was told."""
+    def unreported_until_ms(self, name: str, scope: str = FIRST_SCOPE) -> int:
+        """The time of the newest fill that a first statement holds, 0 where none is known. Such fills are in
+        no change that was told."""
         lines = self._scope(name, scope).lines.values()
-        return any(line.ledger.has_unreported_fills for line in lines)
+        return max((line.ledger.unreported_until_ms for line in lines), default=0)
 
     def is_partly_unread(self, name: str) -> bool:
         """Whether something that the account holds is not known at all, as its row could not be read."""

@@ -96,10 +96,10 @@ class Ledger:
         return self._is_first and not self.position.fills
 
     @property
-    def has_unreported_fills(self) -> bool:
-        """Whether the first statement is thought to hold fills that are known: no line of the journal tells
-        of them, and another start may not know them."""
-        return self._is_first and bool(self._included)
+    def unreported_until_ms(self) -> int:
+        """The time of the newest fill that the first statement is thought to hold, 0 where there is none. No
+        line of the journal tells of these."""
+        return max((fill.time_ms for fill in self._included), default=0) if self._is_first else 0
 
     @property
     def last_fill_ms(self) -> int | None:
@@ -136,12 +136,21 @@ class Ledger:
 
     def had_size(self, size: Decimal, since_ms: int, until_ms: int) -> bool:
         """Whether fills gave the ledger `size` at any time between the two: a statement may lag behind."""
+        if size == self.position.size:
+            return True
+        if self._base is not None and self._base.reason is AdoptionReason.DRIFT:
+            # Sizes from before a drift are not of this chain.
+            if not self.applied:
+                return False
+            since_ms = max(since_ms, self.applied[0].fill.time_ms)
         # The start positions of the fills that were applied are the sizes that the ledger has had.
-        return size == self.position.size or self._seen.began_from(size, since_ms, until_ms)
+        return self._seen.began_from(size, since_ms, until_ms)
 
     def has_replaced(self, size: Decimal, since_ms: int, until_ms: int) -> bool:
-        """Whether a drift has replaced `size` between the two."""
-        return size == self._replaced_size and since_ms <= self.base_ms <= until_ms
+        """Whether a drift has replaced `size` between the two, or the chain that had it shortly before."""
+        if self._replaced_size is None or not since_ms <= self.base_ms <= until_ms:
+            return False
+        return size == self._replaced_size or self._seen.began_from(size, since_ms, until_ms)
 
     @property
     def waiting_until_ms(self) -> int:

@@ -182,7 +182,7 @@ class Line:
                 return []
             return [self._doubt(theirs)]
         found = self._suspicion_of(theirs, statement, is_evidence=finding is not Finding.LATE)
-        has_gap = ledger.gap is not None  # of which enough was said
+        has_gap = ledger.gap is not None  # which has been reported
         if statement.pushed and self.suspicion is None and in_flow and hint is None and not has_gap:
             self.hint = found
             return []

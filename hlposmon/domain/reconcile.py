@@ -113,10 +113,11 @@ def _is_fetched(statement: Statement, suspicion: Suspicion, lost: Sequence[Unlis
     """Whether all fills since the suspicion's time were fetched. Those that cannot be had count with them
     where the statement is surely newer: one that lags behind them says what we had before."""
     from_ms = statement.fills_from_ms
-    if from_ms is None:
+    newest_ms = max((gone.until_ms for gone in lost), default=0)
+    if from_ms is None or newest_ms > max(suspicion.since_ms, statement.time_ms - LAG_MS):
         return False
     for gone in sorted(lost, key=lambda gone: gone.until_ms, reverse=True):
-        if from_ms - 1 <= gone.until_ms <= statement.time_ms - LAG_MS:
+        if gone.until_ms >= from_ms - 1:
             from_ms = min(from_ms, gone.since_ms)
     return from_ms <= suspicion.since_ms
 

@@ -238,7 +238,7 @@ class Scope:
         return keep(self.unlisted, unlisted)
 
     @property
-    def _lacks_fills(self) -> bool:
+    def _may_lack_fills(self) -> bool:
         """Whether fills may be missing that cannot be fetched, as no statement is surely newer than they.
 
         Example: those up to :21 are not listed any more. A statement of :26 may lag and be of :18, and a
@@ -348,7 +348,7 @@ class Scope:
             stated=self.stated,
             confirmed=self.is_confirmed,
             feed_down=down,
-            unlisted=self._lacks_fills,
+            unlisted=self._may_lack_fills,
             open=False,
         )
 

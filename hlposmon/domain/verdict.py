@@ -95,7 +95,7 @@ class Evidence:
     unlisted: bool = False
 
 
-_UNLISTED = "the venue no longer lists some fills, and has not stated the sizes after them yet"
+_UNLISTED = "some fills cannot be fetched, and the venue has not stated the sizes after them yet"
 
 # Before anybody has said how old the feeds are, nothing counts as heard.
 UNHEARD = Freshness(Age(None, 0.0), Age(None, 0.0), Age(None, 0.0))

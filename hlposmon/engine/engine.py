@@ -15,7 +15,7 @@ from typing import Any
 
 from hlposmon.domain.amounts import exactly
 from hlposmon.domain.book import Book
-from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, Healed, whose
+from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, whose
 from hlposmon.domain.reports import (
     OVERLAP_MS,
     AccountEvent,
@@ -254,9 +254,6 @@ class Engine:
                 self._updated_ms[name] = at_ms
             if not isinstance(change, Doubt):
                 effects.append(JournalChange(change, at_ms))
-            if isinstance(change, Healed) and (since_ms := self._unfinished.since_ms(*name)) is not None:
-                # In the journal the end of a gap is the end of all doubt about a key.
-                self._event("fetching", now, account=change.account, key=change.key, since_ms=since_ms)
         if any(isinstance(change, Adopted) for change in changes):
             # Which fills the adopted size holds is known now, and could not be told from the lines alone.
             effects.append(JournalCheckpoint(at_ms))
@@ -318,13 +315,13 @@ class Engine:
         if not partial and fills.heard_s is not None:
             self._say(changes, now, fills)
             return
-        for key, since_ms in self._unfinished.begun(fills.account, partial):
+        for key, since_ms in self._unfinished.note_begun(fills.account, partial):
             self._event("fetching", now, account=fills.account, key=key, since_ms=since_ms)
         self._say(changes, now, fills)
         self._note_ended(fills.account, partial, now)
 
     def _note_ended(self, name: str, partial: Mapping[str, int], now: Now) -> None:
-        for key in self._unfinished.ended(name, partial):
+        for key in self._unfinished.note_ended(name, partial):
             self._event("fetched", now, account=name, key=key)
 
     def _release(self, name: str, now: Now) -> None:
@@ -382,13 +379,17 @@ class Engine:
         self._catchup.went_live(name)
         self._feed_is(FeedState(name, following.feed, True, following.since_s), now)
         self._release(name, now)
-        # What was fetched is journalled by now, so that a new tracker knows it; but not what waits behind a
-        # gap, nor what the first statement holds.
-        is_known = not self.book.has_gap(name) and not self.book.has_unreported_fills(name)
-        known_ms = self.book.high_water_ms(name) if is_known else None
-        self._tell(following.feed, Live(name, known_ms, following.since_s))
+        self._tell(following.feed, Live(name, self._journalled_until_ms(name), following.since_s))
         if not was_live and (held := self._held.pop(name, None)) is not None:
             self._reconcile(held, now)
+
+    def _journalled_until_ms(self, name: str) -> int | None:
+        """Up to when the next tracker will know all fills by the journal. None where that cannot be told:
+        no line tells of what waits behind a gap, or of what the first statement holds."""
+        known_ms = self.book.high_water_ms(name)
+        if known_ms is None or self.book.has_gap(name):
+            return None
+        return known_ms if self.book.unreported_until_ms(name) < known_ms - OVERLAP_MS else None
 
     def _feed(self, state: FeedState, now: Now) -> None:
         """A feed went down: what it is to be told again begins with its next word."""
@@ -473,8 +474,10 @@ class Engine:
         self._note_statement(statement, drifted, now)
         self._say(changes, now)
         if first and self.book.is_stated(name):
-            # Behind the positions: one that a crash had cut off would count as flat.
+            # It must follow the positions: one that a crash cut off would count as flat.
             self._event("stated", now, account=name, base_ms=self.book.base_ms()[name])
+            if not any(isinstance(change, Adopted) for change in changes):
+                self._effects.append(JournalCheckpoint(now.ms))
         if not statement.pushed:
             # It tells a later time, for the snapshot too; pushes come too often for that.
             self._moved.update(dict.fromkeys((name, key) for key in self.book.keys(name)))

@@ -17,33 +17,34 @@ from collections.abc import Mapping
 
 
 class UnfinishedFetches:
-    """By account, of which keys the journal says that a fetch goes on, and since when."""
+    """By account, the keys that are journalled as amid a fetch, each with the time from which it is in
+    doubt."""
 
     def __init__(self) -> None:
-        self._told: dict[str, dict[str, int]] = {}
+        self._journalled: dict[str, dict[str, int]] = {}
 
-    def begun(self, account: str, partial: Mapping[str, int]) -> list[tuple[str, int]]:
-        """Of `partial`, the keys in doubt and since when, what the journal does not say yet: it will now."""
-        told = self._told.get(account, {})
-        new = [(key, since_ms) for key, since_ms in sorted(partial.items()) if told.get(key) != since_ms]
+    def note_begun(self, account: str, partial: Mapping[str, int]) -> list[tuple[str, int]]:
+        """The keys of `partial` that the journal lacks, or has with another time, and their times; they count
+        as journalled from here on."""
+        known = self._journalled.get(account, {})
+        new = [(key, since_ms) for key, since_ms in sorted(partial.items()) if known.get(key) != since_ms]
         if new:
-            self._told[account] = told | dict(new)
+            self._journalled[account] = known | dict(new)
         return new
 
-    def ended(self, account: str, partial: Mapping[str, int]) -> list[str]:
-        """The keys that the journal takes for unfinished and that are so no more: it will say that now."""
-        told = self._told.get(account, {})
-        gone = sorted(told.keys() - partial.keys())
+    def note_ended(self, account: str, partial: Mapping[str, int]) -> list[str]:
+        """The keys that are journalled as amid a fetch and no longer in `partial`; they count as ended from
+        here on."""
+        known = self._journalled.get(account, {})
+        gone = sorted(known.keys() - partial.keys())
         if gone:
-            self._told[account] = {key: since_ms for key, since_ms in told.items() if key in partial}
-            if not self._told[account]:
-                del self._told[account]
+            kept = {key: since_ms for key, since_ms in known.items() if key in partial}
+            if kept:
+                self._journalled[account] = kept
+            else:
+                del self._journalled[account]
         return gone
-
-    def since_ms(self, account: str, key: str) -> int | None:
-        """Since when a fetch of it goes on; None where none does."""
-        return self._told.get(account, {}).get(key)
 
     def keep(self, accounts: set[str]) -> None:
         """Forget all other accounts."""
-        self._told = {name: told for name, told in self._told.items() if name in accounts}
+        self._journalled = {name: known for name, known in self._journalled.items() if name in accounts}

@@ -160,8 +160,20 @@ class Recovered:
     addresses: dict[str, str] = field(default_factory=dict)
     base_ms: dict[str, int] = field(default_factory=dict)
     memories: dict[tuple[str, str], Memory] = field(default_factory=dict)
-    unsure: dict[str, dict[str, int]] = field(default_factory=dict)
+    # Where a fill is missing or no feed was live, and where a fetch has not ended: each ends by itself.
+    gaps: dict[str, dict[str, int]] = field(default_factory=dict)
+    unfinished: dict[str, dict[str, int]] = field(default_factory=dict)
     mode: str = ""
+
+    @property
+    def unsure(self) -> dict[str, dict[str, int]]:
+        """By account, the keys ("" for all) whose fills are not known to be whole, and since when."""
+        found = {name: dict(since_ms) for name, since_ms in self.gaps.items()}
+        for name, keys in self.unfinished.items():
+            of = found.setdefault(name, {})
+            for key, since_ms in keys.items():
+                of[key] = min(since_ms, of.get(key, since_ms))
+        return found
 
     def forget_owed_payments(self) -> None:
         """Lines are missing: all funding up to the newest that is known counts as booked."""
@@ -176,12 +188,14 @@ def checkpoint(
     addresses: dict[str, str],
     *,
     unsure: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
+    unfinished: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
     mode: str = "",
 ) -> dict[str, Any]:
     """The facts of a checkpoint line: everything that recovery needs, so that it need read no further."""
     return {
         "mode": mode,
         "unsure": {name: dict(since_ms) for name, since_ms in unsure.items()},
+        "unfinished": {name: dict(since_ms) for name, since_ms in unfinished.items()},
         "addresses": addresses,
         "base_ms": base_ms,
         "book": [
@@ -212,7 +226,8 @@ def replay(body: dict[str, Any], into: Recovered) -> None:
         into.addresses = dict(body["addresses"])
         into.base_ms = dict(body["base_ms"])
         into.mode = body["mode"]
-        into.unsure = {name: dict(since_ms) for name, since_ms in body["unsure"].items()}
+        into.gaps = {name: dict(since_ms) for name, since_ms in body["unsure"].items()}
+        into.unfinished = {name: dict(keys) for name, keys in body.get("unfinished", {}).items()}
         into.memories = {(row["account"], row["key"]): _memory(row) for row in body["book"]}
     elif kind == "stated" and into.base_ms.get(body["account"]) != body["base_ms"]:
         # The account is watched anew; what was known of it by a former statement is history.
@@ -224,26 +239,27 @@ def replay(body: dict[str, Any], into: Recovered) -> None:
         _replay_doubt(body, into)
     elif kind in ("fill", "position_change", "funding"):
         if body.get("event") == "drift":
-            into.unsure.get(body["account"], {}).pop(body["key"], None)
+            into.gaps.get(body["account"], {}).pop(body["key"], None)
         _replay_change(body, into)
 
 
 def _replay_doubt(body: dict[str, Any], into: Recovered) -> None:
     """What is not known to be whole, and since when: a crash must not forget it."""
-    unsure = into.unsure.setdefault(body["account"], {})
-    key = body.get("key", "")
-    kind = body["type"]
+    kind, key = body["type"], body.get("key", "")
+    of = into.unfinished if kind in ("fetching", "fetched") else into.gaps
+    since_ms = of.setdefault(body["account"], {})
     if kind in ("gap", "fetching") or (kind == "feed" and not body["live"]):
         if body["since_ms"] is not None:
-            unsure[key] = min(body["since_ms"], unsure.get(key, body["since_ms"]))
+            since_ms[key] = min(body["since_ms"], since_ms.get(key, body["since_ms"]))
     else:
-        unsure.pop(key, None)
+        since_ms.pop(key, None)
 
 
 def _replay_change(body: dict[str, Any], into: Recovered) -> None:
     account, key, kind = body["account"], body["key"], body["type"]
-    since_ms = into.base_ms.get(account, 0)
-    old = into.memories.get((account, key)) or _flat(account, key, since_ms)
+    # Where not even the account's first statement is known, nothing from before this line is.
+    base_ms = into.base_ms.get(account, body.get("time_ms", 0))
+    old = into.memories.get((account, key)) or _flat(account, key, base_ms)
     position = _position(body["position"])
     known_ms, seen, payments = old.known_ms, old.seen, old.payments
     starts = kind == "position_change" and body["event"] == "start"
@@ -302,7 +318,7 @@ def _memory(row: dict[str, Any]) -> Memory:
             row.get("funding_floor_ms", row["last_funding_ms"]), tuple(row.get("fundings", ()))
         ),
         seen=seen,
-        # Former lines do not say it: to them what has no fills was as first stated.
+        # Checkpoints of older versions lack it; there no fills meant as first stated.
         is_first=row.get("is_first", not position.fills),
     )
 

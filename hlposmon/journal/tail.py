@@ -1,8 +1,9 @@
 """The living end of the audit's chain: lines are numbered and sealed here, wait, and are written in order.
 
-A line that has its number is written or kept: what the disk refuses waits, and what can wait no longer
-is let go from the oldest on, counted, and told of by a line of its own. What earlier files hold, and what
-waits for a number, is the journal's.
+A line that has its number is written or kept: what the disk refuses waits (and is numbered again where half
+of it was written, which has to be told first), and what can wait no longer is let go from the oldest on,
+counted, and told of by a line of its own. What earlier files hold, and what waits for a number, is the
+journal's.
 """
 
 from collections import deque
@@ -17,9 +18,9 @@ from hlposmon.journal.lines import CHECKPOINT_MARK, FIRST_PREV, event, open_line
 # What is handed to the disk at once: after a long failure the backlog is not copied at every attempt.
 _PIECE_BYTES = 1 << 20
 _DAY_MS = 86_400_000
-_OF_THE_CHAIN = frozenset(("seq", "prev", "hash"))
-# Lines that are numbered anew, in some hundredths of a second, so that one comes before them.
-_NUMBERED_ANEW = 10_000
+_CHAIN_FIELDS = frozenset(("seq", "prev", "hash"))
+# Lines that are numbered anew, in about a tenth of a second, so that one comes before them.
+_MAX_RENUMBERED = 10_000
 
 
 class Tail:
@@ -126,11 +127,13 @@ class Tail:
         self._file.end_half()
 
     def _add_first(self, day: str, body: dict[str, Any]) -> None:
-        """Add a line before those that wait, if they are few. None of them is in a file yet, so they are
-        numbered anew. At their end, behind a checkpoint, the line could be lost in a power cut, and nobody
-        would look for it again."""
+        """Add a line before those that wait, if they are not too many.
+
+        None of them is in a file yet, so they are numbered anew. At their end, behind a checkpoint, the line
+        could be lost in a power cut, and nobody would look for it again.
+        """
         waiting, now_day, since_checkpoint = [*self.pending], self.day, self.since_checkpoint
-        if waiting and len(waiting) <= _NUMBERED_ANEW:
+        if waiting and len(waiting) <= _MAX_RENUMBERED:
             first = open_line(waiting[0][1])
             self.seq, self.prev = first["seq"] - 1, first["prev"]
             self.pending.clear()
@@ -139,7 +142,7 @@ class Tail:
             waiting = []
         self.add(body)
         for self.day, line in waiting:
-            self.add({name: fact for name, fact in open_line(line).items() if name not in _OF_THE_CHAIN})
+            self.add({name: fact for name, fact in open_line(line).items() if name not in _CHAIN_FIELDS})
         self.day, self.since_checkpoint = now_day, since_checkpoint + 1
 
 

@@ -101,5 +101,6 @@ class Lifecycle:
             book.base_ms(),
             dict(self._engine.watched.addresses),
             unsure=book.unsure(),
+            unfinished=book.unfinished(),
             mode=self.settings.world,
         )

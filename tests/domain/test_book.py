@@ -430,6 +430,34 @@ def test_a_statement_of_the_size_before_a_drift_is_doubted_and_makes_no_drift_wh
     assert desk.size() == 1
 
 
+def test_no_size_that_a_drift_has_replaced_agrees_with_what_it_adopted():
+    """Two statements that lag make a drift; those of former sizes then are no agreement that comes late."""
+    desk = book_of("BTC long 1 @ 100")
+    desk.told(*chain("BTC 1: at 1 +1@100 at 2 -1@100"))
+    desk.stated("", at=3, fetched=-9999)
+    desk.stated("", at=6, fetched=-9999)
+    assert desk.size() == 0
+
+    for size, seconds in ((1, 7), (2, 7.5), (1, 8)):
+        desk.stated(f"BTC long {size} @ 100", at=seconds, fetched=-9999)
+        assert desk.judged()[0] != "proven"
+    assert desk.size() == 0
+    desk.stated("", at=9, fetched=-9999)
+    desk.told(fill("tid=9 buy 3 BTC @ 100 from 0 at 10"))
+    desk.stated("", at=11, fetched=-9999)
+    assert (desk.size(), desk.judged()[0]) == (3, "proven")  # of the new chain a former size may lag
+
+
+def test_statements_of_what_a_drift_replaced_confirm_nothing_while_they_may_lag():
+    desk = book_of("BTC long 1 @ 100")
+    desk.stated("BTC long 3 @ 100", at=10)
+    desk.stated("BTC long 3 @ 100", at=20, fetched=-9999)
+    assert kinds(desk.stated("BTC long 1 @ 100", at=29, fetched=-9999)) == ["Doubt"]
+
+    assert kinds(desk.stated("BTC long 1 @ 100", at=31.5, fetched=-9999)) == ["Doubt"]
+    assert kinds(desk.stated("BTC long 1 @ 100", at=34, fetched=-9999)) == ["Drift", "Adopted"]
+
+
 def test_what_two_lagging_statements_did_is_undone_by_those_that_do_not_lag():
     """They made a drift: the third is right, and so are those that follow."""
     desk = book_of("BTC long 1 @ 100")
@@ -451,7 +479,7 @@ def test_fills_that_are_not_listed_leave_all_unproven_until_a_statement_is_surel
     assert desk.judged()[0] == "proven"
 
     desk.unlisted(-10, 8, "lists few")
-    reason = "the venue no longer lists some fills, and has not stated the sizes after them yet"
+    reason = "some fills cannot be fetched, and the venue has not stated the sizes after them yet"
     assert desk.judged() == ("unproven", reason)
     desk.stated("BTC long 1 @ 100", at=17.9)
     assert desk.judged() == ("unproven", reason)
@@ -463,10 +491,10 @@ def test_statements_that_may_lag_behind_what_is_not_listed_confirm_no_drift():
     desk = book_of("BTC long 1 @ 100")
     desk.unlisted(-9999, 8, "lists few")
     desk.stated("", at=10)
-    desk.stated("", at=15, fetched=8.001)
+    desk.stated("", at=15, fetched=-9999)
     assert desk.size() == 1
 
-    desk.stated("", at=18, fetched=8.001)
+    desk.stated("", at=18, fetched=-9999)
 
     assert desk.size() == 0
 

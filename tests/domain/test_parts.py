@@ -33,7 +33,7 @@ def test_fills_are_wanted_from_the_first_that_it_brought_and_known_up_to_there()
 
     assert desk.book.doubtful() == [(ACCOUNT, ms(30))]
     assert desk.book.high_water_ms(ACCOUNT) == ms(30)
-    assert desk.book.unsure() == {ACCOUNT: {key("BTC"): ms(30)}}
+    assert desk.book.unfinished() == {ACCOUNT: {key("BTC"): ms(30)}}
     assert not desk.book.has_gap(ACCOUNT)
 
 
@@ -42,7 +42,7 @@ def test_with_a_gap_as_well_fills_are_wanted_since_the_earlier_of_the_two():
 
     desk.told_in_part(fills[0])
     desk.told_in_part(fills[3])
-    assert desk.book.unsure() == {ACCOUNT: {key("BTC"): ms(30)}}
+    assert desk.book.unfinished() == {ACCOUNT: {key("BTC"): ms(30)}}
     desk.told_in_part(fills[1], fills[2])
     assert desk.judged()[0] == "unproven"
     desk.told()

@@ -135,17 +135,31 @@ def test_the_last_part_is_journalled_before_the_end_and_a_fetch_of_one_part_with
     assert journalled(bench) == ["Filled"]
 
 
-def test_where_a_gap_ends_amid_a_fetch_the_journal_says_again_that_the_fetch_goes_on():
+def test_what_the_journal_says_of_a_fetch_follows_its_doubts():
     bench = quiet()
     first, second, third = (older(bench.fill("1", start), 30) for start in "012")
 
     bench.says(Fills("main", "fetch", (first, third)), Fills("main", "fetch", (second,)))
-
-    assert journalled(bench) == ["fetching", "Filled", "Filled", "Filled", "Healed", "fetching"]
+    assert journalled(bench) == ["fetching", "Filled", "Filled", "Filled", "Healed"]
+    # The venue's time of an even older one is before that of the doubt so far.
+    bench.says(Fills("main", "fetch", (older(bench.fill("1", "3"), 35),)))
     bench.engine.watch(replace(bench.watched(), addresses={}), bench.now)
     bench.engine.watch(bench.watched(), bench.now)
     bench.says(Fetched("main", 0, bench.s))
-    assert journalled(bench)[6:] == []
+    assert "fetched" not in journalled(bench)
+
+
+def test_a_live_fill_that_comes_very_late_is_journalled_as_part_of_a_fetch():
+    bench = quiet()
+    bench.passes(30)
+    for feed in ("fill", "fill-2"):
+        bench.goes_live(feed=feed)
+    bench.says(bench.statement())
+    bench.effects.clear()
+
+    bench.says(bench.live(older(bench.fill("1", "0"), 20)))
+
+    assert journalled(bench) == ["fetching", "Filled"]
 
 
 def test_a_fetch_in_parts_that_brings_nothing_new_leaves_all_proven():
@@ -207,7 +221,7 @@ def test_while_a_fetch_is_under_way_fills_are_known_up_to_what_it_changed():
     view = bench.engine.book.view("main", key_of("BTC"))
     assert (bench.engine.book.high_water_ms("main"), view.as_of_ms) == (up.time_ms, up.time_ms)
     assert before_ms != up.time_ms
-    assert bench.engine.book.unsure()["main"] == {key_of("BTC"): up.time_ms}
+    assert bench.engine.book.unfinished()["main"] == {key_of("BTC"): up.time_ms}
 
 
 def test_fills_that_a_first_statement_does_not_hold_are_not_passed_over_where_those_between_are_gone():

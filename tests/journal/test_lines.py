@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Doubt, Drift, Gap, Healed, VerdictChanged
-from hlposmon.domain.reports import Fill, Fills, Funding, Side, StatedPosition, Statement
+from hlposmon.domain.reports import FeedState, Fill, Fills, Funding, Side, StatedPosition, Statement
 from hlposmon.domain.verdict import Verdict
 from hlposmon.errors import WireError
 from hlposmon.journal.lines import FIRST_PREV, Recovered, body_of, checkpoint, event, open_line, replay, seal
@@ -131,7 +131,13 @@ def as_written(lines):
 def known(memories):
     """Memories by key; in which order fills of one millisecond are remembered is of no matter."""
     return {
-        (one.account, one.key): (one.position, one.known_ms, one.payments, frozenset(one.seen))
+        (one.account, one.key): (
+            one.position,
+            one.known_ms,
+            one.payments,
+            frozenset(one.seen),
+            one.is_first,
+        )
         for one in memories
     }
 
@@ -269,6 +275,51 @@ def test_a_fetch_that_had_not_ended_is_known_behind_a_crash():
 
     assert doubted(begun, other) == {BTC: T0 - 9, ETH: T0 - 5}
     assert doubted(begun, other, ended) == {ETH: T0 - 5}
+
+
+def test_a_gap_and_a_fetch_of_one_position_end_each_by_itself():
+    gap = ("gap", {"account": "main", "key": BTC, "since_ms": T0 - 5})
+    healed = ("healed", {"account": "main", "key": BTC})
+    begun = ("fetching", {"account": "main", "key": BTC, "since_ms": T0 - 9})
+    ended = ("fetched", {"account": "main", "key": BTC})
+
+    assert doubted(gap, begun) == {BTC: T0 - 9}
+    assert doubted(gap, begun, ended) == {BTC: T0 - 5}
+    assert doubted(begun, gap, healed) == {BTC: T0 - 9}
+    assert doubted(gap, begun, healed, ended) == {}
+    kept = checkpoint([], {}, ADDRESSES, unsure={"main": {BTC: T0}}, unfinished={"main": {BTC: T0 - 1}})
+    line = event("checkpoint", now_ms=T0, **kept)
+    assert replayed([line]).unsure == {"main": {BTC: T0 - 1}}
+    assert replayed([line, event(ended[0], now_ms=T0, **ended[1])]).unsure == {"main": {BTC: T0}}
+
+
+def test_a_fill_before_the_first_statement_is_known_begins_what_is_remembered():
+    """What is older is history: to take it up again would book it."""
+    teller = Teller()
+    one = teller.trade(BTC, Side.BUY, "1")
+    teller.book.feed(FeedState("main", "fill", True, 0.0))
+    teller.tell(teller.book.apply(Fills("main", "fill", (one,), heard_s=1.0)))
+    teller.state()
+    kinds = [line["type"] for line in teller.lines]
+    assert kinds == ["checkpoint", "fill", "stated"]
+
+    for lines in (teller.lines, teller.lines[:2]):
+        memory = replayed(as_written(lines)).memories["main", BTC]
+        assert memory.known_ms == one.time_ms
+
+
+def test_a_checkpoint_of_former_times_takes_what_has_no_fills_for_first_stated():
+    teller = Teller()
+    teller.ghost(BTC, "2")
+    teller.ghost(ETH, "3")
+    teller.state()
+    teller.hear(teller.trade(BTC, Side.BUY, "1"))
+    body = teller.checkpoint()
+    for row in body["book"]:
+        del row["is_first"]
+    memories = replayed([{**event("checkpoint", now_ms=teller.now_ms), **body}]).memories
+
+    assert {key: one.is_first for (_, key), one in memories.items()} == {BTC: False, ETH: True}
 
 
 def test_a_drift_that_was_told_and_not_adopted_before_a_crash_leaves_all_as_it_was():

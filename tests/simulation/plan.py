@@ -30,6 +30,7 @@ class Plan:
     faults_s: float = 25.0
     venue_clock_ms: int = 0
     horizon: int | None = None
+    is_hole_told: bool = False
     fsync: str = "each"
     interval_s: float = 60.0  # between statements that are asked for
     tick_s: float = 0.25
@@ -89,6 +90,7 @@ class Plan:
             faults_s=dice.choice((8.0, 15.0, 30.0)),
             venue_clock_ms=dice.choice((0, 0, 0, -3_600_000, 3_600_000)),
             horizon=dice.choice((5, 20)) if dice.random() < 0.1 else None,
+            is_hole_told=dice.random() < 0.5,
             fsync=dice.choice(("each", "batch", "off")),
             interval_s=dice.choice((5.0, 20.0, 60.0)),
             tick_s=dice.choice((0.25, 0.5)),

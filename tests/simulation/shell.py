@@ -357,6 +357,7 @@ class Shell:
             book.base_ms(),
             dict(self.engine.watched.addresses),
             unsure=book.unsure(),
+            unfinished=book.unfinished(),
             mode=MODE,
         )
 

@@ -27,6 +27,8 @@ from tests.simulation.scheduler import Scheduler
 
 NAMES = ("main", "alt", "third")
 HORIZON = "the exchange lists only its newest fills"
+# So long every fill is listed.
+LISTED_S = 20.0
 ZERO = Decimal(0)
 
 Name = tuple[str, str]  # account, key
@@ -162,13 +164,20 @@ class Venue:
     # ------------------------------------------------------------------ asked
 
     def since(self, name: str, from_ms: int) -> tuple[list[Fill], tuple[int, int, str] | None]:
-        """All fills from then on that are listed still; and the hole before them, if there is one."""
+        """All fills from then on that are listed still; and the hole before them, if it is told.
+
+        The exchange does not tell where its list ends. It lists the newest 10 000, so that none is gone after
+        seconds. A hole that it tells, a millisecond of more than two pages, may be of any time.
+        """
         fills = self.fills[name]
         found = fills[bisect_left(fills, from_ms, key=lambda fill: fill.time_ms) :]
         most = self.plan.horizon
         if most is None or len(fills) <= most or from_ms > fills[-most - 1].time_ms:
             return found, None
-        return fills[-most:], (from_ms, fills[-most].time_ms, HORIZON)
+        if self.plan.is_hole_told:
+            return fills[-most:], (from_ms, fills[-most].time_ms, HORIZON)
+        listed_ms = self.ms - int(LISTED_S * 1000)
+        return [fill for fill in found if fill.time_ms >= listed_ms or fill in fills[-most:]], None
 
     def statement(
         self, name: str, lag_s: float, asked_s: float, fetched_ms: int | None, *, pushed: bool
