@@ -27,8 +27,8 @@ APART_S = 2.0
 @dataclass(frozen=True, slots=True)
 class Suspicion:
     """A disagreement that was seen. `arrivals` counts the fills seen when it was, `gap` is the one that
-    was open then. `asked_s` is when the first statement that told it was asked for; None while only
-    pushes have: no fills were fetched after them."""
+    was open then. `asked_s` is when the first statement that told it was asked for; None while
+    none has that counts: no fills were fetched after a push, and one that is LATE proves nothing."""
 
     ours: Decimal
     theirs: Decimal
@@ -62,12 +62,14 @@ def compare(
 
     A push never confirms a drift, and takes the place of no suspicion that a statement can confirm. While
     one stands a size of former times proves nothing (flat is where most have been): fills have to explain
-    what was told, or the venue has to have our size.
+    what was told, or the venue has to have our size, and not in a statement from before that.
     """
     theirs = stated.size if stated else ZERO
     if agrees(ledger, theirs, statement.time_ms):
-        doubted = suspicion is not None and theirs != ledger.position.size
-        return Finding.WAIT if doubted else Finding.AGREES
+        if suspicion is None:
+            return Finding.AGREES
+        is_over = theirs == ledger.position.size and statement.time_ms >= suspicion.statement_ms
+        return Finding.AGREES if is_over else Finding.WAIT
     if ledger.gap is None and ledger.has_replaced(theirs, *_window_ms(statement.time_ms)):
         return Finding.LATE if suspicion is None else Finding.WAIT
     if statement.pushed:

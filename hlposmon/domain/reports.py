@@ -414,7 +414,7 @@ class Live:
     """The tracker to a feed that said it follows an account since `since_s`: it counts as live.
 
     `known_ms`: up to then all fills are journalled, and what came after the feed has brought or will bring.
-    None while a gap is open, behind which fills wait that no journal has.
+    None where the journal lacks some: a gap is open, or the first statement holds fills from shortly before.
     """
 
     account: str

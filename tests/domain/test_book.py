@@ -430,6 +430,17 @@ def test_a_statement_of_the_size_before_a_drift_is_doubted_and_makes_no_drift_wh
     assert desk.size() == 1
 
 
+def test_a_statement_from_before_the_one_that_was_doubted_ends_no_doubt():
+    """Answers and pushes come from different servers, and one may lag."""
+    desk = book_of("BTC long 1 @ 100")
+    desk.stated("BTC long 3 @ 100", at=10)
+
+    desk.stated("BTC long 1 @ 100", at=8, asked=11)
+    assert desk.judged()[0] == "unproven"
+    desk.stated("BTC long 1 @ 100", at=10, asked=12)
+    assert desk.judged()[0] == "proven"
+
+
 def test_no_size_that_a_drift_has_replaced_agrees_with_what_it_adopted():
     """Two statements that lag make a drift; those of former sizes then are no agreement that comes late."""
     desk = book_of("BTC long 1 @ 100")

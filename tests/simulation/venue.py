@@ -29,6 +29,7 @@ NAMES = ("main", "alt", "third")
 HORIZON = "the exchange lists only its newest fills"
 # So long every fill is listed.
 LISTED_S = 20.0
+MOST = 10**13
 ZERO = Decimal(0)
 
 Name = tuple[str, str]  # account, key
@@ -132,9 +133,10 @@ class Venue:
         return self._take(name, [self.world.settle(account, coin, price, "Settlement", self.ms)])
 
     def correct(self, name: str) -> None:
-        """A size changes, and no fill tells of it."""
+        """A size changes, and no fill tells of it. It stays within the 15 digits of the exchange's text."""
         account, coin = self.account(name), self._dice.choice(self.world.coins)
-        size = account.size(coin) + self._dice.choice((-1, 1)) * 40 * self.plan.unit
+        before, step = account.size(coin), self._dice.choice((-1, 1)) * 40 * self.plan.unit
+        size = before + step if abs(before + step) < MOST else before - step
         self.world.ghost(account, coin, size, self.ms)
         key = payloads.key_of(coin)
         self.corrected.add((name, key))
