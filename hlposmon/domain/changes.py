@@ -16,7 +16,8 @@ from hlposmon.domain.verdict import Verdict
 class Filled:
     """A fill was taken into the book for the first and only time.
 
-    `effect` is None for a fill that an adopted size holds: that of a drift is told behind it. `late` when it was put in before fills that the book had already taken.
+    `effect` is None for a fill that an adopted size holds: that of a drift is told behind it. `late` when it
+    was put in before fills that the book had already taken.
     """
 
     fill: Fill

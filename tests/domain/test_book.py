@@ -818,6 +818,16 @@ def test_a_book_that_took_a_drift_and_no_fill_is_not_as_first_stated_to_the_next
     assert (again.size(), again.filled()) == (9, dict.fromkeys(fills, 1))
 
 
+def test_it_is_known_up_to_when_the_first_statement_holds_fills():
+    desk = Desk()
+    desk.told(*chain("BTC 0: at 1 +1@100 at 2 +1@110"))
+    desk.stated("BTC long 2 @ 105", at=4)
+    assert desk.book.unreported_until_ms(ACCOUNT) == ms(2)
+
+    assert book_of("BTC long 1 @ 100").book.unreported_until_ms(ACCOUNT) == 0
+    assert desk.restarted().book.unreported_until_ms(ACCOUNT) == 0
+
+
 def test_fills_that_look_later_than_the_statement_that_holds_them_stay_in_it_when_others_follow():
     """The first statement is ahead of its time: it says 0, and is of 2."""
     desk = book_of("BTC long 3 @ 100", at=0)

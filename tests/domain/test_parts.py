@@ -28,8 +28,10 @@ def test_a_part_of_a_fetch_that_changed_a_size_is_in_doubt_until_the_fetch_has_e
 def test_fills_are_wanted_from_the_first_that_it_brought_and_known_up_to_there():
     desk, (up, down, again) = quiet(), chain("BTC 0: at 30 +2@100 -2@100 +1@100")
 
+    assert desk.book.partial(ACCOUNT) == {}
     desk.told_in_part(up)
     desk.told_in_part(down, again)
+    assert desk.book.partial(ACCOUNT) == {key("BTC"): ms(30)}
 
     assert desk.book.doubtful() == [(ACCOUNT, ms(30))]
     assert desk.book.high_water_ms(ACCOUNT) == ms(30)
