@@ -133,6 +133,17 @@ def test_what_a_push_said_while_a_fill_was_missing_is_not_forgotten_when_the_gap
     assert desk.size() == 9
 
 
+def test_one_push_amid_a_gap_and_amid_fills_is_enough():
+    desk = quiet("BTC long 1 @ 100")
+    up, down = chain("BTC 1: at 1 +2@110 -1@110")
+    desk.told(down)
+    push(desk, "BTC long 9 @ 100", at=2)
+
+    desk.told(up)
+
+    assert desk.judged()[0] == "unproven"
+
+
 def test_what_a_push_said_while_a_fill_was_missing_may_be_what_the_fill_leads_to():
     desk = quiet("BTC long 1 @ 100")
     up, down = chain("BTC 1: at 1 +2@110 -1@110")

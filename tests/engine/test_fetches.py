@@ -281,3 +281,19 @@ def test_a_feed_is_not_told_that_fills_are_known_which_only_the_first_statement_
     assert known_to_feed(bench) is None
 
     assert known_to_feed(quiet()) is not None
+
+
+def test_that_fills_cannot_be_fetched_is_seen_at_once_and_until_a_statement_is_surely_newer():
+    bench = quiet()
+    assert shown(bench) == (0, "proven")
+
+    bench.says(Unlisted("main", bench.now.ms - 9000, bench.now.ms, "a row could not be read"))
+    assert shown(bench) == (0, "unproven")
+    for _ in range(9):
+        bench.passes(1)
+        bench.says(Heard("fill", bench.s), bench.marks(BTC="100"))
+    bench.says(bench.statement())
+    assert shown(bench) == (0, "unproven")
+    bench.passes(1)
+    bench.says(bench.statement())
+    assert shown(bench) == (0, "proven")
