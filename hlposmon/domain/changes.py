@@ -16,8 +16,8 @@ from hlposmon.domain.verdict import Verdict
 class Filled:
     """A fill was taken into the book for the first and only time.
 
-    `effect` is None for a fill that an adopted size holds: that of a drift is told behind it. `late` when it
-    was put in before fills that the book had already taken.
+    `effect` is None for a fill that the size held already (the venue's size was adopted before the
+    fill was seen); `late` when it was put in before fills that the book had already taken.
     """
 
     fill: Fill
@@ -37,7 +37,8 @@ class AdoptionReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """The venue's figures were taken over; `before` is what the book had."""
+    """The venue's figures were taken over; `before` is what the book had. `holds_since_ms`: the time of the
+    first of the fills that it holds and that are told behind it; None where there are none."""
 
     account: str
     key: str
@@ -45,6 +46,7 @@ class Adopted:
     before: Position
     position: Position
     statement_ms: int
+    holds_since_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

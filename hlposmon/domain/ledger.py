@@ -220,11 +220,11 @@ class Ledger:
             return ([adopted] if theirs else []) + self._apply_waiting(self.waiting)
         self._replaced_size = self.position.size
         self.applied.clear()
-        # What the new size holds is told before it: a crash between the two finds these fills again, while
-        # behind the statement they would be history.
-        counted = self._count_included(unreported) + self._set_aside_included(self.waiting)
         adopted = self._restate(theirs, entry, time_ms, reason)
-        return [*counted, adopted, *self._apply_waiting(self.waiting)]
+        counted = self._count_included(unreported) + self._set_aside_included(self.waiting)
+        times = [change.fill.time_ms for change in counted if isinstance(change, Filled)]
+        adopted = replace(adopted, holds_since_ms=min(times, default=None))
+        return [adopted, *counted, *self._apply_waiting(self.waiting)]
 
     def _restate(
         self, theirs: Decimal, entry: Decimal | None, time_ms: int, reason: AdoptionReason

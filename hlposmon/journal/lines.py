@@ -68,6 +68,7 @@ def body_of(change: Change, *, now_ms: int) -> dict[str, Any] | None:
                 "before": _state(change.before),
                 "statement_time": time_text(change.statement_ms),
                 "statement_ms": change.statement_ms,
+                "holds_since_ms": change.holds_since_ms,
                 "position": _state(change.position),
             }
             kind = "position_change"
@@ -239,7 +240,7 @@ def replay(body: dict[str, Any], into: Recovered) -> None:
         _replay_doubt(body, into)
     elif kind in ("fill", "position_change", "funding"):
         if body.get("event") == "drift":
-            into.gaps.get(body["account"], {}).pop(body["key"], None)
+            _replay_drift(body, into)
         _replay_change(body, into)
 
 
@@ -253,6 +254,15 @@ def _replay_doubt(body: dict[str, Any], into: Recovered) -> None:
             since_ms[key] = min(body["since_ms"], since_ms.get(key, body["since_ms"]))
     else:
         since_ms.pop(key, None)
+
+
+def _replay_drift(body: dict[str, Any], into: Recovered) -> None:
+    """Fills that the size holds are told behind it, and then a checkpoint, which ends the doubt: where that
+    is missing, so may some of them be."""
+    since_ms = into.gaps.setdefault(body["account"], {})
+    since_ms.pop(body["key"], None)
+    if body.get("holds_since_ms") is not None:
+        since_ms[body["key"]] = body["holds_since_ms"]
 
 
 def _replay_change(body: dict[str, Any], into: Recovered) -> None:
@@ -274,6 +284,7 @@ def _replay_change(body: dict[str, Any], into: Recovered) -> None:
         # An entry price says nothing of fills: one from before the statement may still be on its way.
         if body["event"] != "entry":
             known_ms = max(known_ms, body["statement_ms"] - STATEMENT_BLUR_MS)
+            known_ms = min(known_ms, body.get("holds_since_ms") or known_ms)
     else:
         identity = _identity_of(body)
         if body["effect"] is not None and not seen:

@@ -279,7 +279,7 @@ def test_a_round_trip_given_from_its_midst_is_not_turned_to_another_size_than_th
     desk.told(*chain("BTC 0: at 6 -2@101 = +2@102"))
     desk.stated("", at=8, fetched=-9999)
 
-    assert kinds(desk.stated("", at=12, fetched=-9999)) == ["Drift", "Filled", "Filled", "Adopted"]
+    assert kinds(desk.stated("", at=12, fetched=-9999)) == ["Drift", "Adopted", "Filled", "Filled"]
     assert desk.size() == 0
 
 
@@ -524,10 +524,10 @@ def test_a_gap_that_nothing_can_close_is_ended_by_two_statements_and_no_fill_is_
 
     said = desk.stated("BTC long 7 @ 118", at=20, fetched=-9999)
 
-    assert kinds(said) == ["Drift", "Filled", "Filled", "Adopted"]
+    assert kinds(said) == ["Drift", "Adopted", "Filled", "Filled"]
     assert (said[0].ours, said[0].theirs) == (Decimal(1), Decimal(7))
     assert said[0].cause == "fills are missing that the venue no longer lists"
-    assert [change.effect for change in said[1:3]] == [None, None]
+    assert [change.effect for change in said[2:]] == [None, None]
     assert desk.position().entry_price == 118
     assert desk.position().fees == Decimal("0.003")
     assert desk.book.doubtful() == []
@@ -549,9 +549,9 @@ def test_a_gap_is_ended_too_when_the_venue_states_what_no_fill_leads_through():
 
     assert kinds(desk.stated("BTC long 9 @ 105", at=40, fetched=-9999)) == [
         "Drift",
-        "Filled",
-        "Filled",
         "Adopted",
+        "Filled",
+        "Filled",
     ]
     assert desk.size() == 9
 

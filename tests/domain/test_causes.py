@@ -92,7 +92,7 @@ def test_a_gap_beyond_the_horizon_ends_in_a_drift_that_says_so():
     desk.unlisted(-9999, 94, HORIZON)
 
     assert cause(desk, fetched=94.001) == HORIZON
-    assert kinds(desk.said[-3:]) == ["Drift", "Filled", "Adopted"]
+    assert kinds(desk.said[-3:]) == ["Drift", "Adopted", "Filled"]
     assert desk.size() == 3
 
 

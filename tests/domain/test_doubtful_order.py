@@ -31,9 +31,9 @@ def test_where_a_later_statement_says_what_they_lead_to_they_were_not_in_the_fir
 
     assert kinds(desk.stated("BTC short 4 @ 100", at=9, fetched=-9999)) == [
         "Drift",
-        "Filled",
-        "Filled",
         "Adopted",
+        "Filled",
+        "Filled",
     ]
     desk.stated("BTC short 4 @ 100", at=10)
     assert (desk.size(), desk.judged()) == (-4, ("proven", None))

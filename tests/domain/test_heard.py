@@ -251,8 +251,8 @@ def test_what_was_lost_before_the_first_statement_and_cannot_be_had_is_a_drift_a
     desk.heard(first, last)
     desk.stated("BTC long 3 @ 110", at=5)
 
-    assert kinds(desk.stated("BTC long 3 @ 110", at=10, fetched=-9999)) == ["Drift", "Filled", "Adopted"]
-    assert told(desk.said) == [(1, "opened", 1, False), (3, None, 1, False)]
+    assert kinds(desk.stated("BTC long 3 @ 110", at=10, fetched=-9999)) == ["Drift", "Adopted", "Filled"]
+    assert told(desk.said) == [(1, "opened", 1, False), (3, None, 3, False)]
     assert desk.position().entry_price == 110
 
 
@@ -353,8 +353,8 @@ def test_a_live_fill_of_which_nothing_could_be_said_is_booked_when_a_drift_ends_
     desk.stated("BTC long 5 @ 110", at=20)
     said = desk.stated("BTC long 5 @ 110", at=30, fetched=-9999)
 
-    assert kinds(said) == ["Drift", "Filled", "Adopted"]
-    assert told(said) == [(1, None, 3, False)]
+    assert kinds(said) == ["Drift", "Adopted", "Filled"]
+    assert told(said) == [(1, None, 5, False)]
     assert desk.position().fees == Decimal("0.5")
 
 

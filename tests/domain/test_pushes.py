@@ -114,7 +114,7 @@ def test_a_gap_is_rung_for_once_and_pushes_add_nothing_to_it():
     assert kinds(desk.stated("BTC long 2 @ 100", at=3)) == ["Doubt"]
     for at in (4, 5, 6):
         assert push(desk, "BTC long 9 @ 100", at=at) == []
-    assert kinds(desk.stated("BTC long 2 @ 100", at=7, fetched=-9999)) == ["Drift", "Filled", "Adopted"]
+    assert kinds(desk.stated("BTC long 2 @ 100", at=7, fetched=-9999)) == ["Drift", "Adopted", "Filled"]
 
 
 def test_what_a_push_said_while_a_fill_was_missing_is_not_forgotten_when_the_gap_closes():

@@ -322,26 +322,31 @@ def test_a_checkpoint_of_former_times_takes_what_has_no_fills_for_first_stated()
     assert {key: one.is_first for (_, key), one in memories.items()} == {BTC: False, ETH: True}
 
 
-def test_a_drift_that_was_told_and_not_adopted_before_a_crash_leaves_all_as_it_was():
-    """The fills that the new size holds are journalled in between."""
+def test_fills_that_a_drift_holds_are_wanted_until_all_their_lines_and_a_checkpoint_are_there():
     teller = Teller()
     teller.state()
     for one in teller.some_trades(5):
         teller.hear(one)
     teller.trade(BTC, Side.BUY, "1")
-    missed = teller.trade(BTC, Side.BUY, "1")
-    teller.hear(missed)
-    gap_at, gap = len(teller.lines) - 1, teller.lines[-1]
+    waits = teller.trade(BTC, Side.BUY, "1")
+    teller.hear(waits)
+    gap = teller.lines[-1]
     assert gap["type"] == "gap"
     teller.ghost(BTC, "7")
     teller.state(fills_from_ms=0)
     teller.state(fills_from_ms=0)
     bodies = as_written(teller.lines)
     at = next(index for index, line in enumerate(bodies) if line.get("event") == "drift")
-    assert {"drift", "fill"} <= {line["type"] for line in bodies[gap_at:at]}
+    assert [line["type"] for line in bodies[at - 1 : at + 2]] == ["drift", "position_change", "fill"]
+    assert bodies[at]["holds_since_ms"] == waits.time_ms
 
     assert replayed(bodies[:at]).unsure["main"] == {BTC: gap["since_ms"]}
-    assert replayed(bodies[: at + 1]).unsure["main"] == {}
+    for cut in (at + 1, at + 2):
+        found = replayed(bodies[:cut])
+        assert found.unsure["main"] == {BTC: waits.time_ms}
+        assert found.memories["main", BTC].known_ms <= waits.time_ms
+    whole = [*bodies, event("checkpoint", now_ms=teller.now_ms, **teller.checkpoint())]
+    assert replayed(whole).unsure.get("main", {}) == {}
 
 
 def test_an_entry_price_that_is_adopted_says_nothing_of_fills_on_their_way():
