@@ -176,7 +176,7 @@ def test_the_end_waits_for_the_disk_but_not_for_ever(tmp_path, disk):
     clerk = Clerk(tmp_path, fsync="batch")
     clerk.write(3)
     clerk.journal.close()
-    assert disk.synced == [size(tmp_path)]
+    assert disk.synced[-1] == size(tmp_path)
 
     clerk = Clerk(tmp_path, fsync="batch", now_ms=clerk.now_ms)
     clerk.write(3)
