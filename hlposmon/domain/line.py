@@ -55,6 +55,9 @@ class Line:
     agreed_ms: int | None = None
     matched_ms: int | None = None
     last_fill_ms: int | None = None
+    # The newest statement that told it, whatever came of it: its size, and its time.
+    told_size: Decimal = ZERO
+    told_ms: int = 0
     verdict: Verdict | None = None
     reason: str | None = None
     # The position with which a statement agreed last, in size and entry, and its entry price.
@@ -133,6 +136,8 @@ class Line:
         if not _is_same(stated, *self._confirmed):
             return False
         self.agreed_ms = self.matched_ms = statement.time_ms
+        if statement.time_ms >= self.told_ms:
+            self.told_size, self.told_ms = ledger.position.size, statement.time_ms
         if stated is not None:
             self.entry_agreed_ms = statement.time_ms
         if statement.pushed:
@@ -156,6 +161,8 @@ class Line:
         """Compare with what the venue states; `events` and `lost` may name the cause of a drift."""
         ledger = self.ledger
         theirs = stated.size if stated else ZERO
+        if statement.time_ms >= self.told_ms:
+            self.told_size, self.told_ms = theirs, statement.time_ms
         finding = compare(ledger, stated, statement, self.suspicion, lost)
         # Of fills that came in since the last push more may be on their way, but not after so long.
         in_flow = ledger.arrivals != self.arrivals_at_push and statement.time_ms <= ledger.known_ms + LAG_MS
@@ -292,6 +299,7 @@ class Line:
         if self.fetched_since_ms is None or self.fetched_since_ms < from_ms:
             return False
         self.fetched_since_ms = None
+        self.doubt_fetched()
         return True
 
     def note_fills(self) -> None:
@@ -302,6 +310,27 @@ class Line:
                 self.suspicion = None
             if self.hint is not None and is_explained(self.ledger, self.hint):
                 self.hint = None
+
+    def doubt_fetched(self) -> None:
+        """Doubt what a fetch that has ended has made of it, where the newest statement surely holds all of
+        these fills and says another size. A statement is compared when it comes, and the book had none then.
+
+        Example: flat, and a statement of :32 says so. A fetch brings 0 -> 3 of :15. The 3 may be right once
+        more, but no statement says so.
+        """
+        ledger = self.ledger
+        if self.suspicion is not None or ledger.gap is not None or not ledger.has_base:
+            return
+        if self.told_size == ledger.position.size or ledger.known_ms + LAG_MS > self.told_ms:
+            return
+        self.suspicion = Suspicion(
+            ours=ledger.position.size,
+            theirs=self.told_size,
+            arrivals=ledger.arrivals,
+            asked_s=None,
+            statement_ms=self.told_ms,
+            since_ms=max(0, ledger.known_ms - LAG_MS),
+        )
 
     @property
     def basis(self) -> tuple[object, ...]:

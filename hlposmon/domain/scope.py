@@ -99,6 +99,8 @@ class Scope:
             of_line = self.continuity.take(line, [fills.fills[index] for index in indexes], live=live)
             if is_part:
                 line.note_part(of_line)
+            elif of_line and not live:
+                line.doubt_fetched()
             changes += of_line
             self._note_change(key, line)
         if fills.from_ms is not None:
@@ -431,6 +433,7 @@ class Scope:
                 # The venue stated the scope without this coin: it was flat then.
                 line.ledger.start(Position(), self.base_ms)
                 line.agreed_ms = self.statement.time_ms if self.statement else None
+                line.told_ms = line.agreed_ms or 0
             self.lines[key] = line
             self._note_change(key, line)
         return line

@@ -39,6 +39,41 @@ def test_fills_are_wanted_from_the_first_that_it_brought_and_known_up_to_there()
     assert not desk.book.has_gap(ACCOUNT)
 
 
+def test_what_a_fetch_makes_of_a_position_is_held_against_a_statement_that_surely_holds_it():
+    """The venue closed the position in a way that no fill tells of, before the missing fills were fetched."""
+    desk = book_of("", at=0)
+    desk.stated("", at=32)
+
+    desk.told(*chain("BTC 0: at 15 +3@100"))
+    assert desk.judged() == ("unproven", "the venue states 0, the book has 3; asking again")
+    desk.stated("BTC long 3 @ 100", at=33)
+    assert desk.judged() == ("proven", None)
+
+
+def test_a_fetch_in_parts_is_held_against_the_statement_when_it_has_ended():
+    desk, (up, down) = book_of("ETH long 1 @ 10", at=0), chain("BTC 0: at 15 +3@100 -3@100")
+    desk.stated("ETH long 1 @ 10", at=32)
+
+    desk.told_in_part(up)
+    assert desk.judged()[1] == "older fills of it have come, and more may be on their way"
+    desk.told_in_part(down)
+    desk.told()
+    assert desk.judged() == ("proven", None)
+
+    desk.stated("ETH long 1 @ 10, BTC long 3 @ 100", at=50)
+    desk.told_in_part(chain("ETH 1: at 33 +1@10")[0])
+    desk.told()
+    assert desk.judged("ETH") == ("unproven", "the venue states 1, the book has 2; asking again")
+
+
+def test_what_a_fetch_brings_that_a_statement_may_lag_behind_is_not_doubted():
+    desk = book_of("", at=0)
+    desk.stated("", at=24)
+
+    desk.told(*chain("BTC 0: at 15 +3@100"))
+    assert desk.judged()[0] == "proven"
+
+
 def test_with_a_gap_as_well_fills_are_wanted_since_the_earlier_of_the_two():
     desk, fills = quiet(), chain("BTC 0: at 30 +1@100 +1@100 +1@100 +1@100")
 
@@ -48,6 +83,7 @@ def test_with_a_gap_as_well_fills_are_wanted_since_the_earlier_of_the_two():
     desk.told_in_part(fills[1], fills[2])
     assert desk.judged()[0] == "unproven"
     desk.told()
+    desk.stated("BTC long 4 @ 100", at=61)
     assert desk.judged()[0] == "proven"
 
 
@@ -95,4 +131,5 @@ def test_a_very_late_live_fill_is_in_doubt_also_where_it_is_plainly_the_next():
     assert (desk.size(), desk.judged()[0]) == (2, "unproven")
     assert desk.book.doubtful() == [(ACCOUNT, ms(40))]
     desk.told(one, two)
+    desk.stated("BTC long 2 @ 100", at=61)
     assert desk.judged()[0] == "proven"

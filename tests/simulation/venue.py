@@ -29,7 +29,8 @@ NAMES = ("main", "alt", "third")
 HORIZON = "the exchange lists only its newest fills"
 # So long every fill is listed.
 LISTED_S = 20.0
-MOST = 10**13
+# Of a size in the exchange's texts.
+DIGITS = 15
 ZERO = Decimal(0)
 
 Name = tuple[str, str]  # account, key
@@ -136,7 +137,8 @@ class Venue:
         """A size changes, and no fill tells of it. It stays within the 15 digits of the exchange's text."""
         account, coin = self.account(name), self._dice.choice(self.world.coins)
         before, step = account.size(coin), self._dice.choice((-1, 1)) * 40 * self.plan.unit
-        size = before + step if abs(before + step) < MOST else before - step
+        sizes = (before + step, before - step, Fraction(0), step)
+        size = next(size for size in sizes if size != before and _digits(size) <= DIGITS)
         self.world.ghost(account, coin, size, self.ms)
         key = payloads.key_of(coin)
         self.corrected.add((name, key))
@@ -312,3 +314,7 @@ def _fill(name: str, fact: Fact) -> Fill:
         crossed=order.crossed,
         liquidation=None if order.liquidation is None else order.liquidation["method"],
     )
+
+
+def _digits(size: Fraction) -> int:
+    return len(exact(size).normalize(CONTEXT).as_tuple().digits)
