@@ -159,9 +159,9 @@ class Engine:
         """Whether `revalue` has something to do."""
         return bool(self._moved)
 
-    def note_suspension(self, seconds: float) -> None:
-        """The machine was suspended: all that was heard is older by that."""
-        self.freshness.note_suspension(seconds)
+    def note_suspension(self, seconds: float, now: Now) -> None:
+        """The machine was suspended, as is noticed now: all that was heard is older by that."""
+        self.freshness.note_suspension(seconds, now.s)
 
     def recall(
         self,

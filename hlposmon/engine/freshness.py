@@ -42,6 +42,8 @@ class FreshnessOfFeeds:
         self._unpriced_s: dict[str, float | None] = {}
         self._behind, self._behind_until_s = _LATE, 0.0
         self._asked_at_s: float | None = None
+        # When the last suspension of the machine was noticed, and how long it was.
+        self._woken_s, self._suspended_for_s = 0.0, 0.0
         self._pushed_s: dict[str, float] = {}
         self._asked_s: dict[str, float] = {}
         # The newest statement of each account, asked for or pushed, and when it will be too old.
@@ -66,11 +68,13 @@ class FreshnessOfFeeds:
 
     def heard_statement(self, account: str, at_s: float, *, pushed: bool) -> None:
         """A statement came: `pushed`, or asked for at `at_s`."""
+        at_s = self._awake(at_s)
         heard = self._pushed_s if pushed else self._asked_s
         heard[account] = max(at_s, heard.get(account, at_s))
 
     def stated(self, account: str, at_s: float | None) -> None:
         """The newest statement that the book has taken of an account is of that time."""
+        at_s = None if at_s is None else self._awake(at_s)
         if at_s is not None and self._stated_s.get(account) != at_s:
             self._stated_s[account] = at_s
             self._expect_statement(account)
@@ -95,18 +99,22 @@ class FreshnessOfFeeds:
     def heard_feed(self, feed: str, at_s: float) -> None:
         """A feed of fills said something, be it that it lives, at `at_s` (monotonic seconds). An earlier time
         than the one known changes nothing."""
+        at_s = self._awake(at_s)
         self._feeds[feed] = max(at_s, self._feeds.get(feed, at_s))
 
     def heard_prices(self, at_s: float, missing: Iterable[str] = ()) -> None:
         """Prices came; `missing` are the accounts of whose coins they are not."""
+        at_s = self._awake(at_s)
         before = self._unpriced_s
         self._unpriced_s = {name: before.get(name, self._prices_s) for name in missing}
         if before or self._unpriced_s:
             self._changed.update(before.keys() ^ self._unpriced_s.keys())
         self._prices_s = max(at_s, self._prices_s or at_s)
 
-    def note_suspension(self, seconds: float) -> None:
-        """The machine was suspended, and the clock with it: all that was heard is older by that."""
+    def note_suspension(self, seconds: float, now_s: float) -> None:
+        """The machine was suspended, and the clock with it, as is noticed now: all that was heard is older by
+        that, and so is what was heard before and is still on its way here."""
+        self._woken_s, self._suspended_for_s = now_s, seconds
         for heard in (self._feeds, self._pushed_s, self._asked_s, self._stated_s):
             for name in heard:
                 heard[name] -= seconds
@@ -186,6 +194,10 @@ class FreshnessOfFeeds:
         return {feed: round(max(0.0, now_s - at_s), 3) for feed, at_s in sorted(self._feeds.items())}
 
     # ------------------------------------------------------------------ within
+
+    def _awake(self, at_s: float) -> float:
+        """A time at which something was heard, as if the clock had run on while the machine was suspended."""
+        return at_s - self._suspended_for_s if at_s < self._woken_s else at_s
 
     def _expect_statement(self, account: str) -> None:
         # A little later than the limit: at the limit itself a statement is not over it yet.

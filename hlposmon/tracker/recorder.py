@@ -100,9 +100,9 @@ class RecordedEngine(Engine):
         self._recording.write("revalue", now.s, now.ms, most)
         return super().revalue(now, most)
 
-    def note_suspension(self, seconds: float) -> None:
-        self._recording.write("suspended", seconds)
-        super().note_suspension(seconds)
+    def note_suspension(self, seconds: float, now: Now) -> None:
+        self._recording.write("suspended", now.s, now.ms, seconds)
+        super().note_suspension(seconds, now)
 
     def recall(
         self,

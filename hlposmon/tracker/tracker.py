@@ -215,7 +215,7 @@ class Tracker:
         if now.s < self._tick_s + TICK_S:
             return
         self._tick_s = now.s
-        self._look_for_sleep()
+        self._look_for_sleep(now)
         self._look_for_sockets(now)
         self._answers.reload_failure = self._reload_failure()
         self._outputs.carry_out(self._engine.tick(now), now)
@@ -225,12 +225,12 @@ class Tracker:
             self._renew_snapshot()
         self._snapshot.beat(self._subscribers.seq, self._answers.assess().status)
 
-    def _look_for_sleep(self) -> None:
-        now_s = asleep_s()
-        slept_s, self._asleep_s = now_s - self._asleep_s, now_s
+    def _look_for_sleep(self, now: Now) -> None:
+        in_all_s = asleep_s()
+        slept_s, self._asleep_s = in_all_s - self._asleep_s, in_all_s
         if slept_s > SLEPT_S:
             log.warning("this machine was suspended", extra=fields(seconds=round(slept_s)))
-            self._engine.note_suspension(slept_s)
+            self._engine.note_suspension(slept_s, now)
 
     def _look_for_sockets(self, now: Now) -> None:
         """A socket whose file was removed is bound again, and listened at beside the one before: that one may

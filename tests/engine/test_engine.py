@@ -179,10 +179,26 @@ def test_a_position_is_stale_once_what_it_rests_on_was_silent_for_too_long(silen
     assert after_s <= one.s - began_s <= after_s + 0.5
 
 
+def test_what_was_heard_before_a_suspension_and_comes_after_it_is_as_old():
+    """Prices wait in a queue while the machine sleeps: the clock that stamped them slept as well."""
+    one = Bench()
+    one.proven(BTC="1")
+    waiting = one.marks(BTC="100"), Heard("fill", one.s), one.statement(BTC="1")
+    one.passes(0.25)
+    one.engine.note_suspension(3600, one.now)
+    one.says(*waiting)
+    one.passes(0.25)
+    assert one.engine.book.view("main", key_of("BTC")).verdict is Verdict.STALE
+
+    one.says(one.marks(BTC="100"), Heard("fill", one.s), one.statement(BTC="1"))
+    one.passes(0.25)
+    assert one.engine.book.view("main", key_of("BTC")).verdict is Verdict.PROVEN
+
+
 def test_after_a_suspension_all_is_older():
     one = Bench()
     one.proven(BTC="1")
-    one.engine.note_suspension(3600)
+    one.engine.note_suspension(3600, one.now)
     [change] = [each.change for each in one.of(JournalChange, one.passes(0.25))]
 
     assert isinstance(change, VerdictChanged)
@@ -387,7 +403,7 @@ def test_a_statement_that_is_passed_over_is_not_journalled_and_makes_nothing_fre
     old = replace(one.statement(BTC="77"), time_ms=one.now.ms - 5000, pushed=True)
     one.passes(1)
     one.says(replace(one.statement(BTC="1"), pushed=True))
-    one.engine.note_suspension(3600)
+    one.engine.note_suspension(3600, one.now)
     one.passes(0.25)
 
     assert one.of(JournalStatement, one.says(old)) == []

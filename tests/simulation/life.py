@@ -297,7 +297,7 @@ class Life:
             worker.die(self.dice.uniform(0.3, 2.0))
 
     def _stall(self) -> None:
-        self._stalled_until_s = self.time.s + self.dice.uniform(1.0, 5.0)
+        self._stalled_until_s = self.time.mono_s + self.dice.uniform(1.0, 5.0)
         self.states.add("tracker kept from its work")
 
     def _be_away(self) -> None:
@@ -358,7 +358,7 @@ class Life:
     def wake_tracker(self) -> None:
         """Something waits for it."""
         if self._turn is None and self.shell is not None:
-            delay_s = max(self.dice.uniform(0.0005, 0.004), self._stalled_until_s - self.time.s)
+            delay_s = max(self.dice.uniform(0.0005, 0.004), self._stalled_until_s - self.time.mono_s)
             self._turn = self.time.after(delay_s, self._take_turn)
 
     def _take_turn(self) -> None:
@@ -371,8 +371,8 @@ class Life:
     def _tick(self, shell: Shell) -> None:
         if shell is not self.shell:
             return
-        if self.time.s < self._stalled_until_s:
-            self.time.after(self._stalled_until_s - self.time.s, self._tick, shell)
+        if self.time.mono_s < self._stalled_until_s:
+            self.time.after(self._stalled_until_s - self.time.mono_s, self._tick, shell)
             return
         self._do(Shell.tick)
         self.time.after(self.plan.tick_s, self._tick, shell)

@@ -92,7 +92,7 @@ def _recalled(change: Callable[[list[Memory], Any], tuple[list[Memory], Any]]) -
 @contextmanager
 def _sleep_is_ignored() -> Iterator[None]:
     note_suspension = Engine.note_suspension
-    Engine.note_suspension = lambda self, seconds: None  # type: ignore[method-assign]
+    Engine.note_suspension = lambda self, seconds, now: None  # type: ignore[method-assign]
     try:
         yield
     finally:

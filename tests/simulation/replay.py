@@ -67,8 +67,8 @@ class Replay:
             case _:
                 raise AssertionError(f"a call that no engine has: {name}")
 
-    def note_suspension(self, seconds: float) -> None:
-        self._engine.note_suspension(seconds)
+    def note_suspension(self, seconds: float, now: Now) -> None:
+        self._engine.note_suspension(seconds, now)
 
 
 def replay(path: Path, settings: Settings) -> None:
@@ -78,7 +78,7 @@ def replay(path: Path, settings: Settings) -> None:
     lived = Replay(settings, watched_of(watched), Now(s, ms))
     for name, *rest in rows:
         if name == "suspended":
-            lived.note_suspension(rest[0])
+            lived.note_suspension(rest[2], Now(rest[0], rest[1]))
         else:
             lived.call(name, Now(rest[0], rest[1]), rest[2:])
 

@@ -259,7 +259,7 @@ class Shell:
         now = self._time.now
         slept_s, self._slept_s = self._time.asleep_s - self._slept_s, self._time.asleep_s
         if slept_s > SLEPT_S:
-            self.engine.note_suspension(slept_s)
+            self.engine.note_suspension(slept_s, now)
         self._carry_out(self.engine.tick(now), now)
         self._outputs.commit(now)
 
