@@ -42,7 +42,7 @@ class FreshnessOfFeeds:
         self._unpriced_s: dict[str, float | None] = {}
         self._behind, self._behind_until_s = _LATE, 0.0
         self._asked_at_s: float | None = None
-        # When the last suspension of the machine was noticed, and how long it was.
+        # When the last suspension of the machine was noticed, and how long all were.
         self._woken_s, self._suspended_for_s = 0.0, 0.0
         self._pushed_s: dict[str, float] = {}
         self._asked_s: dict[str, float] = {}
@@ -114,7 +114,8 @@ class FreshnessOfFeeds:
     def note_suspension(self, seconds: float, now_s: float) -> None:
         """The machine was suspended, and the clock with it, as is noticed now: all that was heard is older by
         that, and so is what was heard before and is still on its way here."""
-        self._woken_s, self._suspended_for_s = now_s, seconds
+        self._woken_s = now_s
+        self._suspended_for_s += seconds
         for heard in (self._feeds, self._pushed_s, self._asked_s, self._stated_s):
             for name in heard:
                 heard[name] -= seconds
@@ -196,7 +197,8 @@ class FreshnessOfFeeds:
     # ------------------------------------------------------------------ within
 
     def _awake(self, at_s: float) -> float:
-        """A time at which something was heard, as if the clock had run on while the machine was suspended."""
+        """A time at which something was heard, as if the clock had run on while the machine was suspended. Of
+        several suspensions all count: what was heard between two of them is taken for older than it is."""
         return at_s - self._suspended_for_s if at_s < self._woken_s else at_s
 
     def _expect_statement(self, account: str) -> None:

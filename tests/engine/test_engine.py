@@ -186,6 +186,8 @@ def test_what_was_heard_before_a_suspension_and_comes_after_it_is_as_old():
     waiting = one.marks(BTC="100"), Heard("fill", one.s), one.statement(BTC="1")
     one.passes(0.25)
     one.engine.note_suspension(3600, one.now)
+    one.passes(0.25)
+    one.engine.note_suspension(2, one.now)  # once more, and it is an hour old still
     one.says(*waiting)
     one.passes(0.25)
     assert one.engine.book.view("main", key_of("BTC")).verdict is Verdict.STALE

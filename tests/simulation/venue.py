@@ -123,13 +123,15 @@ class Venue:
         return self._take(name, [self.world.trade(self.account(name), coin, change, price, order, block)])
 
     def close_by_force(self, name: str) -> list[Fill]:
-        """A liquidation of half, or the venue settles a position; nothing where none is held."""
+        """A liquidation of half, or all, or the venue settles a position; nothing where none is held."""
         account = self.account(name)
         if not account.positions:
             return []
         coin = self._dice.choice(sorted(account.positions))
         if self._dice.random() < 0.5:
-            return self._take(name, [self.world.liquidate(account, coin, Fraction(1, 2), self.ms)])
+            # Half of an odd number of units would have more digits, in the end, than the exchange's text.
+            share = Fraction(1) if account.size(coin) / 2 % self.plan.unit else Fraction(1, 2)
+            return self._take(name, [self.world.liquidate(account, coin, share, self.ms)])
         price = self._mark(coin)
         return self._take(name, [self.world.settle(account, coin, price, "Settlement", self.ms)])
 
