@@ -1,5 +1,6 @@
 """Faults of the disk: full, read-only, and files that were spoilt behind the monitor's back."""
 
+import os
 import random
 import resource
 import signal
@@ -80,6 +81,9 @@ def history_corrupted(trial: Trial, chance: random.Random) -> Act:
         trial.note("there is no history file")
     for path in paths:
         size = path.stat().st_size
+        if not os.access(path, os.W_OK):
+            trial.note("the history's file is on a disk that is read-only meanwhile")
+            continue
         with path.open("r+b") as file:
             file.seek(chance.randrange(max(1, size)) if chance.random() < 0.7 else 0)
             file.write(chance.randbytes(chance.choice((16, 512, 8192))))
