@@ -88,14 +88,16 @@ def positions(
     held = Counter(shown.symbol for shown in listed)
     has_double = len(held) < len(listed)
     return {
-        shown.key if has_double and held[shown.symbol] > 1 else shown.symbol: _encoded(
+        shown.key if has_double and held[shown.symbol] > 1 else shown.symbol: encoded_position(
             shown, updated_ms(shown.account, shown.key)
         )
         for shown in listed
     }
 
 
-def _encoded(shown: Rendered, updated_ms: int | None) -> Fragment:
+def encoded_position(shown: Rendered, updated_ms: int | None) -> Fragment:
+    """`position` as JSON, kept until the position changes: the message that tells a change and every summary
+    after it share it."""
     if shown.encoded is None or shown.encoded[0] != updated_ms:
         shown.encoded = updated_ms, fragment(position(shown, updated_ms))
     encoded: Fragment = shown.encoded[1]

@@ -71,7 +71,7 @@ class Publisher:
     def _update(self, event: str, view: View, now_ms: int, **more: Any) -> None:
         facts = {
             "event_type": event,
-            "position": messages.position(self._renderer.render(view), now_ms),
+            "position": messages.encoded_position(self._renderer.render(view), now_ms),
             "fill": None,
             **more,
         }

@@ -80,10 +80,12 @@ class Line:
         if not ledger.has_base:
             return None
         agreed_ms = self.agreed_ms or 0
-        if whole_ms is not None:
-            agreed_ms = min(agreed_ms, whole_ms)
+        if whole_ms is not None and whole_ms < agreed_ms:
+            agreed_ms = whole_ms
         known_ms = max(ledger.known_ms, self.last_fill_ms or 0, agreed_ms)
-        wanted_ms = self.wanted_ms if self.is_doubtful else None
+        if not self.is_doubtful:
+            return known_ms
+        wanted_ms = self.wanted_ms
         return known_ms if wanted_ms is None else min(known_ms, wanted_ms)
 
     def view(self, proof: Proof, whole_ms: int | None = None) -> View:
@@ -97,9 +99,12 @@ class Line:
             and shown.position is ledger.position
             and shown.mark is self.mark
             and self._shown_stated is self.stated
-            and (shown.verdict, shown.reason) == (self.verdict, self.reason)
-            and (shown.as_of_ms, shown.last_fill_ms) == (as_of_ms, self.last_fill_ms)
-            and (shown.in_doubt, shown.proof) == (self.is_doubtful, proof)
+            and shown.verdict is self.verdict
+            and shown.reason == self.reason
+            and shown.as_of_ms == as_of_ms
+            and shown.last_fill_ms == self.last_fill_ms
+            and shown.in_doubt == self.is_doubtful
+            and shown.proof is proof
         ):
             return shown
         stated = self.stated if ledger.position.size else None

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any
 
@@ -17,6 +19,7 @@ from hlposmon.config import Account
 from hlposmon.domain.reports import FeedState, Heard, Marks, StatedPosition
 from hlposmon.text import dumps, loads
 from tests.tracker.desk import ADDRESS, Desk, desk, until
+from tests.tracker.shell import Shell
 
 HELD = {"main": {"BTC": "1.5", "ETH": "-2"}, "hedge": {"BTC": "-0.5"}}
 MARKS = {"BTC": "50100", "ETH": "3000.5"}
@@ -163,3 +166,15 @@ def test_each_position_is_encoded_once_and_not_again_while_it_does_not_change(
     assert loads(same)["positions"] == answer["positions"]
     assert len(answer["positions"]) == count
     assert sum(len(account["positions"]) for account in answer["accounts"].values()) == count
+
+
+def test_a_summary_takes_the_text_of_a_position_from_the_message_that_told_its_change():
+    with TemporaryDirectory(prefix="hlp-") as folder:
+        here = Shell(Path(folder), 2, 3)
+        dumps(here.answers.summary(None))
+        here.moves_prices("200")
+        calls, raw = counted(lambda: dumps(here.answers.summary(None)))
+        here.close()
+
+    assert calls == {"encoded": 1}
+    assert {row["mark_price"] for row in loads(raw)["positions"].values()} == {"200"}

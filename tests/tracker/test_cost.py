@@ -4,7 +4,6 @@ The cost of a fill must not depend on how many accounts and positions there are,
 """
 
 import re
-import selectors
 import sys
 import threading
 import time
@@ -16,72 +15,12 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from hlposmon.api.publisher import Publisher
-from hlposmon.api.subscribers import Subscribers
-from hlposmon.config import Flags, Settings, load
-from hlposmon.domain.rendering import Renderer
-from hlposmon.engine.effects import Effect
-from hlposmon.ipc.queue import Queue, listen
-from hlposmon.metrics.measures import Counts
 from hlposmon.supervision.loop import Pulse
-from hlposmon.tracker.lifecycle import Lifecycle
-from hlposmon.tracker.outputs import Outputs
-from hlposmon.tracker.snapshot_output import SnapshotOutput
-from hlposmon.tracker.worker_queues import WorkerQueues
 from tests.docs.pages import ROOT
-from tests.engine.language import Bench
 from tests.tracker.desk import desk, until
+from tests.tracker.shell import Shell
 
 PACKAGE = Path(sys.modules["hlposmon"].__file__ or "").parent
-
-
-class Shell(Bench):
-    """An engine with the tracker's own outputs, and a worker's queue in the test's hand."""
-
-    def __init__(self, folder: Path, accounts: int, positions: int) -> None:
-        super().__init__(*(f"a{number}" for number in range(accounts)))
-        self.coins = [f"C{number}" for number in range(positions)]
-        self._listener = listen(folder / "q")
-        self._selector = selectors.DefaultSelector()
-        counts, renderer = Counts(), Renderer()
-        self.renderer = renderer
-        self.queues = WorkerQueues(self._listener, self._selector, dict(self.addresses), counts)
-        lifecycle = Lifecycle(settings_in(folder, self.addresses), self.engine)
-        lifecycle.recover(self.now)
-        self.snapshot = SnapshotOutput(renderer)
-        self.snapshot.renew(lifecycle.settings, [])
-        publisher = Publisher(Subscribers(1), renderer)
-        self.outputs = Outputs(lifecycle.journal, publisher, self.snapshot, self.queues, counts)
-        self._lifecycle = lifecycle
-        self.end = Queue.connect(folder / "q")
-        self.carries_out(self.join("reconcile"))
-        for name in self.addresses:
-            self.carries_out(self.goes_live(name))
-            self.carries_out(self.says(self.statement(name, **dict.fromkeys(self.coins, "1"))))
-        self.carries_out(self.says(self.marks(**dict.fromkeys(self.coins, "100"))))
-        self.carries_out(self.revalues())
-        self.carries_out(self.passes(1))
-
-    def carries_out(self, effects: list[Effect]) -> None:
-        self.outputs.carry_out(effects, self.now)
-
-    def close(self) -> None:
-        self.end.close()
-        self.queues.close()
-        self._selector.close()
-        self._listener.close()
-        self.snapshot.close()
-        self._lifecycle.leave(self.now, 0.0)
-
-
-def settings_in(folder: Path, addresses: dict[str, str]) -> Settings:
-    environ = {"XDG_STATE_HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
-    flags = Flags(
-        addresses=tuple(f"{name}={address}" for name, address in addresses.items()),
-        socket=folder / "m.sock",
-        log_dir=folder / "log",
-    )
-    return load(flags, environ)
 
 
 @pytest.fixture
@@ -120,15 +59,7 @@ def a_fill(one: Shell, size: str) -> Counter[str]:
     """From the datagram in the queue to the last output."""
     name = next(iter(one.addresses))
     assert one.end.put(one.live(one.fill("1", size, one.coins[0], account=name)), lambda: True)
-
-    def take() -> None:
-        one.queues.hear([key.fileobj for key, _ in one._selector.select(0)])
-        effects: list[Effect] = []
-        for report in one.queues.reports(most=10):
-            effects += one.engine.receive(report, one.now)
-        one.outputs.carry_out(effects, one.now)
-
-    return calls_of(take)
+    return calls_of(one.takes)
 
 
 def test_a_fill_costs_the_same_with_one_position_and_with_thousands(shell):
