@@ -154,7 +154,7 @@ def test_a_mistake_says_what_was_found_and_what_is_wanted(machine: Machine, text
 def test_a_named_config_that_is_not_there_is_a_mistake(machine: Machine):
     [mistake] = machine.mistakes(config="/nowhere/hl.toml")
 
-    assert "/nowhere/hl.toml: found No such file or directory, wanted a TOML file that can be read" == mistake
+    assert "/nowhere/hl.toml: there is no such file, wanted the TOML file that was named" == mistake
 
 
 @pytest.mark.parametrize(

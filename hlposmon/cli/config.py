@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
-from hlposmon.config import Flags, load, render
+from hlposmon.config import Flags, Settings, load, render
+from hlposmon.config.settings import MAINNET_API, TESTNET_API
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,8 +31,18 @@ def check(config: str | None, env_file: str | None, simulate: bool) -> int:
     for notice in settings.notices:
         click.echo(f"hlposmon: {notice}", err=True)
     watched = ", ".join(f"{account.name} {account.address}" for account in settings.hyperliquid.accounts)
-    click.echo(f"{settings.paths.config or 'no file'}: ok, {settings.mode}, {watched or 'no accounts'}")
+    where = settings.paths.config or "no configuration file"
+    click.echo(f"{where}: ok, {_kind(settings)}, {watched or 'no accounts'}")
     return 0
+
+
+def _kind(settings: Settings) -> str:
+    """The mode, and at which exchange it trades: the network, or the address where it is neither's."""
+    if settings.mode != "live":
+        return settings.mode
+    venue = settings.hyperliquid
+    networks = {MAINNET_API: "mainnet", TESTNET_API: "testnet"}
+    return f"live on {networks.get(venue.api_url, venue.api_url)}"
 
 
 @command.command("print")

@@ -5,6 +5,7 @@ what is printed about an error, and with which status the program ends, stands h
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -14,6 +15,7 @@ import click
 from hlposmon import __version__
 from hlposmon.cli import stdout
 from hlposmon.client.connection import RequestRefused
+from hlposmon.config.places import UNREAD_CONFIG, unread_config
 from hlposmon.errors import (
     ConfigError,
     HlposmonError,
@@ -89,7 +91,7 @@ class Program(click.Group):
         except click.Abort:
             code = INTERRUPTED
         except HlposmonError as error:
-            code = _explain(error)
+            code = _explain(error, given)
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             code = _say(f"{place}{error.strerror or error}", 1)
@@ -118,7 +120,7 @@ def _usage(error: click.UsageError, given: Sequence[str]) -> int:
     return _say(f"{message} See '{place} --help'.", UNKNOWN if "health" in given else USAGE)
 
 
-def _explain(error: HlposmonError) -> int:
+def _explain(error: HlposmonError, given: Sequence[str]) -> int:
     if isinstance(error, ConfigError):
         for mistake in error.mistakes:
             _say(mistake, 78)
@@ -126,6 +128,9 @@ def _explain(error: HlposmonError) -> int:
     if isinstance(error, RequestRefused):
         return _say(str(error), 75 if error.status == 503 else 1)
     code, hint = next((code, hint) for kind, code, hint in EXITS if isinstance(error, kind))
+    if isinstance(error, MonitorNotRunning) and not any(one.startswith("--socket") for one in given):
+        config = unread_config(None, os.environ)
+        hint = f"{UNREAD_CONFIG.format(config) if config else ''}{hint}"
     return _say(f"{error}{hint}", code)
 
 

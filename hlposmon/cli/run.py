@@ -3,6 +3,7 @@
 It reads what is wanted, makes the folders, forgets the secrets, and hands over to the service.
 """
 
+import errno
 import os
 import signal
 import stat
@@ -148,15 +149,19 @@ def prepare(settings: Settings) -> None:
             _make(folder)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
+            remedy = "mend its permissions or choose another" if _is_refusal(error) else "choose another"
             raise HlposmonError(
-                f"the {what} folder {folder} cannot be made: {reason}; mend its permissions or choose"
-                f" another with {flag}"
+                f"the {what} folder {folder} cannot be made: {reason}; {remedy} with {flag}"
             ) from error
         if not os.access(folder, os.W_OK | os.X_OK):
             raise HlposmonError(
                 f"the {what} folder {folder} is not writable for this user (uid {os.getuid()}); give it to"
                 f" this user with chown, or choose another with {flag}"
             )
+
+
+def _is_refusal(error: OSError) -> bool:
+    return isinstance(error, PermissionError) or error.errno == errno.EROFS
 
 
 def _make(folder: Path) -> None:

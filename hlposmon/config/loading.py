@@ -4,6 +4,7 @@ The order of reading is the order of the report: the `.env` file, the environmen
 to bottom, then what only the whole can show (no account, a socket path too long).
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -186,8 +187,11 @@ def _parse(path: Path, mistakes: list[str]) -> dict[str, Any] | None:
 
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        mistakes.append(f"{path}: there is no such file, wanted the TOML file that was named")
     except OSError as error:
-        mistakes.append(f"{path}: found {error.strerror or error}, wanted a TOML file that can be read")
+        reason = (error.strerror or str(error)).lower()
+        mistakes.append(f"{path}: cannot be read by this user (uid {os.getuid()}): {reason}")
     except UnicodeDecodeError as error:
         mistakes.append(f"{path}: found a byte that is no UTF-8 at {error.start}, wanted TOML in UTF-8")
     except RecursionError:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 ROOT = "/"
 SOCKET_NAME = "hlposmon.sock"
+UNREAD_CONFIG = " ({} cannot be read, so a socket that it names was not tried: see 'hlposmon config check')"
 
 
 def home(environ: Mapping[str, str]) -> str:
@@ -110,6 +111,24 @@ def configured_socket(config: str) -> str | None:
     except (OSError, ValueError):
         return None
     return value if isinstance(value, str) and value else None
+
+
+def unread_config(chosen: str | None, environ: Mapping[str, str], root: str = ROOT) -> str | None:
+    """The config file that may name the socket and cannot be read or is no TOML; None where there is none, or
+    something stronger names the socket. For who did not find a monitor: it may be up where that file says."""
+    if chosen or environ.get("HLPOSMON_SOCKET"):
+        return None
+    config = find_config(None, environ, root)
+    if config is None:
+        return None
+    import tomllib
+
+    try:
+        with open(config, "rb") as file:
+            tomllib.loads(file.read().decode())
+    except (OSError, ValueError, RecursionError):
+        return config
+    return None
 
 
 def _may_name_a_socket(text: bytes) -> bool:

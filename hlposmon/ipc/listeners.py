@@ -27,8 +27,9 @@ FileId = tuple[int, int]
 class Lock:
     """An exclusive lock on a small file that holds its owner's pid; the file goes with the lock."""
 
-    def __init__(self, path: Path, what: str) -> None:
-        """Take the lock; InUse with the owner's pid when it is taken."""
+    def __init__(self, path: Path, what: str, otherwise: str = "or choose another place") -> None:
+        """Take the lock; InUse with the owner's pid when it is taken. `what` is locked, `otherwise` is what
+        may be done besides stopping its owner."""
         self._path = path
         while True:
             try:
@@ -45,7 +46,7 @@ class Lock:
             except BlockingIOError as error:
                 owner = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
                 os.close(self._fd)
-                raise InUse(f"{what} is in use by {_holder(owner)}, or choose another place") from error
+                raise InUse(f"{what} is in use by {_holder(owner)}, {otherwise}") from error
             if _is_still_there(path, self._fd):
                 break
             os.close(self._fd)  # its owner took the file away between our open and our lock

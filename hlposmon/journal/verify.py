@@ -326,7 +326,10 @@ def _last_link(part: Part) -> Link | None:
 
 def _no_files(folder: Path, everything: Sequence[Part], since: str | None, until: str | None) -> str:
     if not everything:
-        return f"there are no audit files in {folder}; --log-dir names another folder"
+        missing = (
+            f"there are no audit files in {folder}" if folder.is_dir() else f"there is no folder {folder}"
+        )
+        return f"{missing}; give the log folder with --log-dir, or --simulate for the audit of simulated runs"
     days = f"from {since or 'the beginning'} to {until or 'now'}"
     reach = f"they reach from {everything[0].day} to {everything[-1].day}"
     return f"there are no audit files {days} in {folder}: {reach}"

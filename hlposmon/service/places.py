@@ -28,14 +28,19 @@ class Places:
 
 
 def lock(stack: contextlib.ExitStack, settings: Settings) -> None:
-    """Raises InUse when another monitor has the socket, a folder or the snapshot."""
+    """Raises InUse when another monitor has the socket, a folder or the snapshot; a second monitor needs a
+    place of its own for each, and the message says which option gives it."""
     paths = settings.paths
     socket_path = paths.socket
     check_folder(socket_path.parent)
-    stack.enter_context(Lock(socket_path.with_name(f".{socket_path.name}.lock"), str(socket_path)))
+    own = "or run this one with --socket, --state-dir and --log-dir in folders of its own"
+    lock_of_socket = socket_path.with_name(f".{socket_path.name}.lock")
+    stack.enter_context(Lock(lock_of_socket, str(socket_path), own))
     for folder, what in {paths.state_dir: "the state folder", paths.log_dir: "the log folder"}.items():
-        stack.enter_context(Lock(folder / ".lock", f"{what} {folder}"))
-    stack.enter_context(Lock(paths.snapshot.with_name(".snapshot.lock"), f"the snapshot {paths.snapshot}"))
+        stack.enter_context(Lock(folder / ".lock", f"{what} {folder}", own))
+    of_snapshot = "or choose a socket in another folder with --socket: the snapshot lies beside it"
+    lock_of_snapshot = paths.snapshot.with_name(".snapshot.lock")
+    stack.enter_context(Lock(lock_of_snapshot, f"the snapshot {paths.snapshot}", of_snapshot))
 
 
 def open_places(stack: contextlib.ExitStack, settings: Settings, *, simulated: bool) -> Places:

@@ -107,8 +107,13 @@ def test_a_wrong_command_line_is_two(hlposmon: Commands, tmp_path: Path):
 def test_where_there_are_no_files_it_says_where_it_looked(hlposmon: Commands, tmp_path: Path):
     result = hlposmon.run("audit", "verify", "--log-dir", str(tmp_path / "none"))
 
-    assert f"there are no audit files in {tmp_path}/none/trading; --log-dir" in result.stderr
+    assert f"there is no folder {tmp_path}/none/trading; give the log folder with --log-dir" in result.stderr
     assert (result.exit_code, result.stdout) == (1, "")
+
+    (tmp_path / "none/trading").mkdir(parents=True)
+    result = hlposmon.run("audit", "verify", "--log-dir", str(tmp_path / "none"))
+    assert f"there are no audit files in {tmp_path}/none/trading; give" in result.stderr
+    assert "--simulate" in result.stderr
 
 
 def test_no_permission_is_four(hlposmon: Commands, tmp_path: Path):

@@ -114,6 +114,24 @@ def test_quiet_is_silent_only_when_all_is_well(hlposmon: Commands, monitor: Moni
     assert "WARNING" in hlposmon.run("health", "--quiet").stdout
 
 
+@pytest.mark.parametrize("command", ["health", "status"])
+def test_that_the_config_cannot_be_read_is_said_where_no_monitor_is_found(
+    hlposmon: Commands, tmp_path: Path, command: str
+):
+    config = tmp_path / "hl.toml"
+    environ = {"HLPOSMON_CONFIG": str(config), "HLPOSMON_SOCKET": ""}
+    config.write_text('socket = "/nowhere/a.sock"\nfill_feeds = [\n')
+    result = hlposmon.run(command, **environ)
+
+    assert (
+        f"{config} cannot be read, so a socket that it names was not tried" in result.stdout + result.stderr
+    )
+
+    config.write_text('socket = "/nowhere/a.sock"\n')
+    result = hlposmon.run(command, **environ)
+    assert "cannot be read" not in result.stdout + result.stderr
+
+
 def test_no_monitor_is_critical(hlposmon: Commands):
     result = hlposmon.run("health")
 

@@ -16,6 +16,7 @@ from tests.cli.canned_monitor import Commands
 from tests.history.archivist import Clerk
 
 ONE = "0x" + "1" * 40
+LOCAL = 'api_url = "http://127.0.0.1:1"\nws_url = "ws://127.0.0.1:1/ws"'
 KEY = "0x" + "ab" * 32
 
 
@@ -123,7 +124,14 @@ def test_config_check_says_ok_or_every_mistake(hlposmon: Commands, tmp_path: Pat
     config = tmp_path / "c.toml"
     config.write_text(f'[[venues.hyperliquid.accounts]]\naddress = "{ONE}"\n')
     result = hlposmon.run("config", "check", "--config", str(config))
-    assert (0, f"{config}: ok, live, main {ONE}\n") == (result.exit_code, result.stdout)
+    assert (0, f"{config}: ok, live on mainnet, main {ONE}\n") == (result.exit_code, result.stdout)
+
+    for more, where in (("testnet = true", "testnet"), (LOCAL, "http://127.0.0.1:1")):
+        config.write_text(
+            f'[venues.hyperliquid]\n{more}\n[[venues.hyperliquid.accounts]]\naddress = "{ONE}"\n'
+        )
+        result = hlposmon.run("config", "check", "--config", str(config))
+        assert (0, f"{config}: ok, live on {where}, main {ONE}\n") == (result.exit_code, result.stdout)
 
     config.write_text("a = 1\nb = 2\n")
     result = hlposmon.run("config", "check", "--config", str(config))

@@ -13,8 +13,8 @@ from hlposmon.cli import stdout
 from hlposmon.cli.probe.line import details, error_line, plugin_line
 from hlposmon.cli.probe.verdict import CRITICAL, OK, UNKNOWN, Verdict, judge, needs_summary
 from hlposmon.client.api import Api
-from hlposmon.config.places import find_socket
-from hlposmon.errors import HlposmonError, NotPermitted, WireError
+from hlposmon.config.places import UNREAD_CONFIG, find_socket, unread_config
+from hlposmon.errors import HlposmonError, MonitorNotRunning, NotPermitted, WireError
 
 TYPE_CHECKING = False  # typing's, without typing
 if TYPE_CHECKING:
@@ -36,7 +36,11 @@ def run(values: dict[str, Any], before: str | None = None) -> int:
     except HlposmonError as error:
         # Who cannot look cannot say; but a monitor that does not answer is down for all who rely on it.
         code = UNKNOWN if isinstance(error, (NotPermitted, WireError)) else CRITICAL
-        health, verdict, lines = _unanswered(code, error)
+        said = str(error)
+        if isinstance(error, MonitorNotRunning):
+            config = unread_config(values["socket"] or before, os.environ)
+            said += UNREAD_CONFIG.format(config) if config else ""
+        health, verdict, lines = _unanswered(code, said)
     except Exception as error:  # noqa: BLE001 - a traceback would end in 1, which is WARNING
         health, verdict, lines = _unanswered(UNKNOWN, f"the check failed: {type(error).__name__}: {error}")
     if values["verbose"]:
