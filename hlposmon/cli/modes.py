@@ -1,7 +1,8 @@
-"""Whose files these are: a simulated run must not write among real ones, nor one of the test network.
+"""Checks which mode wrote the existing files: simulated and testnet runs must not write into live ones.
 
-Fills that were made up, once in a history, cannot be told from real ones by who adds them up. The journal and
-the history say which mode wrote them; files that cannot be read say nothing, and are the tracker's to judge.
+Once simulated fills are in a history, whoever adds them up cannot tell them from real ones. The journal and
+the history record the mode that wrote them. Files that cannot be read are passed over; the tracker handles
+them.
 """
 
 from collections.abc import Iterator

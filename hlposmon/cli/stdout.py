@@ -1,4 +1,4 @@
-"""What happens to our words outside: a reader who has had enough, a full disk, nothing there at all."""
+"""Writes to stdout and stderr that survive a closed pipe, a full disk, or a stream that is not there."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from hlposmon.domain.scope import Scope
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import AccountView
 
-# Where an account has to be looked at before nothing is known to be left out.
+# The places that must have been checked before an account counts as fully covered.
 LOOKS = frozenset({Place.DEXES, Place.SPOT})
 # What the venue takes an address for that has no account of its own; it answers as for an empty one.
 NO_ACCOUNT = ("missing", "agent")
@@ -103,7 +103,7 @@ class Account:
 
     @property
     def _unsettled(self) -> str | None:
-        """What is not known yet and has to be, before nothing is known to be left out."""
+        """What must still be learned before the account counts as fully covered; None if nothing."""
         if not self.elsewhere.keys() >= LOOKS:
             missing = ", ".join(sorted(LOOKS - self.elsewhere.keys()))
             return f"not looked yet at what else it holds ({missing})"

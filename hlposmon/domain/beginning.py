@@ -29,12 +29,13 @@ class Applied(NamedTuple):
 def cost_at_beginning(
     fills: Sequence[Fill], size: Decimal, entry: Decimal | None, time_ms: int
 ) -> tuple[Decimal, int | None]:
-    """The cost before these fills, which chain, by a statement of `size` at `entry` made at about `time_ms`.
+    """The cost before these chained fills, from a statement of `size` at `entry` at about `time_ms`.
 
-    Also after how many of them the position is the stated one, if the statement alone tells what it costs
-    there; None where the fills tell it as well, as they opened it. A size that the fills do not lead
-    through tells little: then the first fill that closed something tells the cost, by the venue's profit;
-    without one it is a guess, which a later statement corrects.
+    If the fills pass through `size`, the cost is worked back from there. The second value is then the number
+    of fills before that point; it is None if one of them opened, closed or flipped the position, since the
+    fills then determine the cost there by themselves. If the fills do not pass through `size`, the cost
+    follows from the `closed_pnl` of the first fill that reduced the position. Without such a fill it is a
+    guess, which a later statement corrects. The second value is None in both of these cases.
     """
     sizes = sizes_along(fills, fills[0].start_position)
     place = place_of(size, time_ms, [fills], lead_ms=STATEMENT_BLUR_MS)

@@ -1,8 +1,8 @@
-"""The book: all positions of all accounts, the one mutable thing, the domain's only door.
+"""The book: all positions of all accounts, all mutable state of the domain, and its only entry point.
 
-Told a report, it answers with the changes that follow. It does no I/O, reads no clock and logs
-nothing: the ages that a verdict needs are handed in by `set_freshness`. What a report costs does not
-depend on how many accounts and positions it leaves alone.
+Each report returns the changes that follow from it. The book does no I/O, reads no clock and logs nothing:
+`set_freshness` supplies the ages that a verdict needs. The cost of a report does not depend on the number of
+accounts and positions that it does not concern.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Set

@@ -42,12 +42,16 @@ def follows(fill: Fill, size: Decimal, last: Fill | None) -> bool:
 def thread(
     fills: Sequence[Fill], size: Decimal, last: Fill | None = None, *, rotate: bool = False
 ) -> tuple[list[Fill], list[Fill]]:
-    """The fills in the order in which they chain on from `size`, and those that do not chain.
+    """Split the fills into those that chain on from `size`, in that order, and those that do not.
 
-    Both in the order of time; at one time the order given is kept where it chains. A fill that does
-    not chain is passed over: what chains behind it is found all the same. But fills of one millisecond
-    that chain among themselves are not torn apart because one of them happens to fit; nor, if not told
-    to `rotate`, is a round trip begun in its midst that chains as it was given, from another size.
+    Both lists are in time order; within one millisecond the given order is kept where it chains. A fill that
+    does not chain is skipped, and later ones may still chain. Two exceptions concern fills of one
+    millisecond: if they chain among themselves from another size, none of them is taken, even if one happens
+    to fit; and a round trip that chains as given from another size is not entered in its middle, unless
+    `rotate` is set.
+
+    Example: `size` is 0, and -1 (1 -> 0), +1 (0 -> 1) are given for one millisecond. As given they chain from
+    1, so neither is taken. With `rotate` the +1 is taken first, then the -1.
     """
     chained: list[Fill] = []
     left: list[Fill] = []

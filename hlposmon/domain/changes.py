@@ -1,6 +1,6 @@
-"""Facts that go out: what the book has to say after it was told something. Frozen.
+"""Outgoing facts: the changes that the book returns for a report. Frozen.
 
-Each is journalled, published, or rung on the bell by the tracker; none knows JSON.
+The tracker journals or publishes each, or asks the reconcile worker to fetch because of it. None knows JSON.
 """
 
 from dataclasses import dataclass

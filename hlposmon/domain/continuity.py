@@ -119,7 +119,7 @@ class StatementOnly:
 
 
 def _differs(entry_price: Decimal | None, stated: StatedPosition) -> bool:
-    """Whether another entry price is stated; none that is stated is no other one."""
+    """Whether the stated entry price differs by more than the tolerance; False if either one is None."""
     if entry_price is None or stated.entry_price is None:
         return False
     return CONTEXT.subtract(entry_price, stated.entry_price).copy_abs() > stated.tolerance

@@ -1,18 +1,21 @@
-"""The ledger of one instrument of one account: its position, and the fills that it is made of.
+"""The ledger of one instrument of one account: its position and the fills that make it up.
 
-A fill is applied (it chains on, or is woven in before later ones), known already (seen, or older than all
-that is remembered: the chain up to there is whole, so the size holds it), included (a statement that the
-ledger began from holds it), or it waits behind a gap until the missing ones come. Example of a gap:
+Each fill is in one of four states:
 
-    we have 1; a fill comes that starts from 3: it waits, and Gap(expected 1, found 3) is said;
-    the shell fetches; a fill 1 -> 3 comes: both are applied in their order, and Healed(missing 1) is said.
+    applied   it chains on, or was inserted before fills that were applied earlier
+    known     it was seen before, or is older than all that is remembered; the size includes it already
+    included  the statement that the ledger started from includes it
+    waiting   fills before it are missing (a gap)
 
-Nothing is applied behind a gap, also where it happens to chain: flat is where most fills begin.
+Example of a gap: the size is 1, and a fill arrives that starts from 3. It waits, and the ledger reports
+Gap(expected 1, found 3). The shell fetches, and a fill 1 -> 3 arrives. Both are applied in order, and the
+ledger reports Healed(missing 1). Nothing is applied behind a gap, even if it happens to chain: most fills
+start from flat.
 
-Fills that came live are of our time, and so is all that was made after the first of them: each is reported
-once, also when the first statement holds it already. What is older is history, and is not reported.
+Live fills, and all fills made after the first live one, belong to this run: each is reported once, even if
+the first statement already includes it. Older fills are history and are not reported.
 
-What a statement means is decided in `reconcile` and `line`; asking for what is missing is the shell's work.
+`reconcile` and `line` decide what a statement means; the shell asks for missing fills.
 """
 
 from collections.abc import Sequence
@@ -31,14 +34,14 @@ from hlposmon.domain.seen import SeenFills
 from hlposmon.domain.views import window_ms
 from hlposmon.domain.weaving import weave
 
-# What is remembered, to know duplicates, to put a late fill in its place, and to recognise a statement
-# that lags behind the fills: the last fills, not for ever, and at any rate of flow those of the last
-# half minute, up to a number that bounds the memory.
+# Applied fills are remembered to detect duplicates, to place late fills, and to recognise a statement that
+# lags behind the fills: the last REMEMBERED_FILLS, or all of the last RECENT_MS if there are more, but never
+# more than RECENT_FILLS and none older than REMEMBERED_MS.
 REMEMBERED_FILLS = 256
 REMEMBERED_MS = 300_000
 RECENT_MS = 30_000
 RECENT_FILLS = 10_000
-# Fills that may wait behind a gap; beyond this the oldest go, to be fetched again or mended by a statement.
+# Limit of fills behind a gap. Beyond it the oldest are dropped; a fetch or a statement makes up for them.
 WAITING_FILLS = 20_000
 
 
@@ -110,9 +113,10 @@ class Ledger:
 
     @property
     def remembered_ms(self) -> int:
-        """What `start` wants as `at_ms` to take this ledger up again: a window behind the last fill, but
-        nothing from before the statement that it began from. That of a drift may be older than it says, and
-        what waits may be newer: such fills may come yet."""
+        """The `at_ms` with which `start` restores this ledger: the start of a window before the last fill,
+        but not before the statement that the ledger started from. A drift's statement may be older than its
+        time, so after a drift the limit is the earliest of that time less STATEMENT_BLUR_MS, the waiting
+        fills and the first applied fill: fills from then on may still arrive."""
         base, from_ms, last_ms = self._base, self._floor_ms, self._last[1]
         if base is not None and base.reason is AdoptionReason.START:
             if not self.applied:
@@ -268,10 +272,10 @@ class Ledger:
     # --------------------------------------------------- gaps that are none
 
     def close_gap_as_included(self) -> list[Change]:
-        """End a gap that is none, the venue's size being ours: what waits is in the base.
+        """Close a false gap when the venue's size equals ours: the base includes the waiting fills.
 
-        A first statement may hold fills that look later than it; and what was lost before a restart
-        has no place any more among the fills that were applied then.
+        A first statement may include fills that look later than it; and fills that were lost before a
+        restart no longer have a place among the fills that were applied then.
         """
         base = self._base
         if base is None or base.reason is AdoptionReason.DRIFT:
@@ -290,12 +294,12 @@ class Ledger:
         return self._prepend() + self._update_gap()
 
     def rotate_round_trip(self, theirs: Decimal) -> list[Change]:
-        """End a gap that is none: a round trip of one millisecond that was given from its midst on.
+        """Close a false gap: a round trip within one millisecond was listed from its middle on.
 
-        Asked for when no fetch brought a fill that is missing; it must lead to the venue's size.
-        Example: we have 0, and of one millisecond -1 (1 -> 0) and +1 (0 -> 1) were given, in this order. As
-        given they chain from 1, so that a fill to 1 seems to be missing. None is, if the venue states 0: the
-        trip began with the +1.
+        Call it when no fetch brought a missing fill. The rotated fills must lead to the venue's size.
+        Example: the size is 0, and -1 (1 -> 0), +1 (0 -> 1) were listed for one millisecond. As listed they
+        chain from 1, so a fill to 1 seems to be missing. If the venue states 0, none is: the trip began with
+        the +1.
         """
         last, since_ms = self._last
         chained, _ = thread(self.waiting, self.position.size, last, rotate=True)
@@ -557,11 +561,11 @@ class Ledger:
     # ------------------------------------------------------------------- gaps
 
     def _update_gap(self, among: Sequence[Fill] = ()) -> list[Change]:
-        """Say that a gap begins or ends, or reaches further back, as those `among` the waiting may tell.
+        """Report that a gap opens, closes or reaches further back; `among` are the fills that may change it.
 
-        Fills are wanted since the last one applied before the first that waits. Example: applied at 1 and 5;
-        one that waits of 7 wants all since 5; comes then one of 3 that does not fit in either, all since 1
-        are wanted: the same gap, said again.
+        Fills are wanted from the last applied fill before the first waiting one. Example: fills at 1 and 5
+        are applied, and one at 7 waits, so all since 5 are wanted. Then one at 3 arrives that does not fit
+        either, so all since 1 are wanted: this is the same gap, reported again.
         """
         if not self.waiting:
             if self.gap is None:

@@ -1,7 +1,7 @@
-"""A position beside what the venue says of it: compared, doubted, proven or adopted from.
+"""One position and what the venue states about it: compares them, raises doubts, adopts the venue's figures.
 
-Owned by the Book. What a statement means is decided in `reconcile`; here it is acted upon. No account
-as a whole, no feeds.
+Owned by the Book. `reconcile` decides what a statement means; this module acts on it. It knows no feeds and
+nothing about the account as a whole.
 """
 
 from collections.abc import Sequence
@@ -43,8 +43,8 @@ class Line:
     # From when fills are wanted, since the venue's entry price is another; and when it last was ours.
     entry_since_ms: int | None = None
     entry_agreed_ms: int | None = None
-    # The time of the first fill that changed it of a fetch that has not ended, or that came very late: what
-    # follows may be on its way.
+    # Time of the first fill that changed it and came from an unfinished fetch, or live but very late: fills
+    # after it may still be on their way.
     fetched_since_ms: int | None = None
     drift: str | None = None
     # Why the venue's last row of it could not be read: what it states now is not known.
@@ -129,8 +129,8 @@ class Line:
         return self._shown
 
     def is_confirmed_by(self, stated: StatedPosition | None, statement: Statement, *, newest: bool) -> bool:
-        """Whether a statement says once more what the last one said, which agreed, and nothing was doubted or
-        done since; if so that is noted. So most are: a state is pushed each second."""
+        """Whether a statement repeats the last one that agreed, with nothing changed or in doubt since; if
+        so, note it. This is the common case, since a state is pushed every second."""
         ledger = self.ledger
         if self._confirmed is None or self._confirmed[0] is not ledger.position:
             return False
@@ -203,8 +203,8 @@ class Line:
         return [] if said else [self._doubt(theirs)]
 
     def _compare_entry(self, stated: StatedPosition, statement: Statement) -> list[Change]:
-        """The size is the venue's; where the entry price is not, a round trip was lost: its fills are asked
-        for, and only when they cannot be had, or explain nothing, the venue's entry is taken over."""
+        """Compare entry prices where the sizes agree. A difference means that a round trip was lost: ask for
+        its fills, and adopt the venue's entry price only if they cannot be fetched or explain nothing."""
         ledger, doubted_ms = self.ledger, self.entry_since_ms
         differs = entry_differs(ledger, stated, statement)
         if not differs:
@@ -317,11 +317,11 @@ class Line:
                 self.hint = None
 
     def doubt_fetched(self) -> None:
-        """Doubt what a fetch that has ended has made of it, where the newest statement surely holds all of
-        these fills and says another size. A statement is compared when it comes, and the book had none then.
+        """Doubt the size after a fetch if the newest statement surely includes all its fills and states
+        another size. That statement was compared on arrival, when the book did not have these fills.
 
-        Example: flat, and a statement of :32 says so. A fetch brings 0 -> 3 of :15. The 3 may be right once
-        more, but no statement says so.
+        Example: the position is flat, and a statement of :32 says so. A fetch brings 0 -> 3 of :15. A size of
+        3 may be right again by now, but no statement says so.
         """
         ledger = self.ledger
         if self.suspicion is not None or ledger.gap is not None or not ledger.has_base:

@@ -1,8 +1,8 @@
-"""Which hours' funding is booked: each once, also when one comes after a later one, also over a restart."""
+"""Tracks which hourly funding payments are booked, so that each counts once, even late or after a restart."""
 
 from dataclasses import dataclass
 
-# Two days of hours: so far back one may come late.
+# Accept payments up to two days late: one payment an hour.
 REMEMBERED = 48
 
 

@@ -38,15 +38,15 @@ STATEMENT_BLUR_MS = 15_000
 class Base:
     """What a chain begins from: `size`, stated at about `time_ms`.
 
-    `reason` is START or DRIFT for a statement. None is for a position that this book had itself before
-    a restart: it holds all that came up to `time_ms` but what was lost then, and nothing after.
-    `is_settled`: a statement that is surely newer than all fills near it has said the same size, so that it
-    may hold what looks later.
-    `is_exact`: it is the size before the first fill of `time_ms`, by that fill and by no statement.
-    `holds_ms`: it holds all up to then, whatever their sizes. A drift ends a chain that was known up to a
-    time, and what comes late from before that time is no news to the size that was adopted. Example: we had
-    fills up to :10, of which others between them were missing, and adopt 2 at :14. A fill 2 -> 3 of :08 comes
-    then: it happens to fit, and is counted and not applied.
+    `reason` is START or DRIFT for a statement. None is for a position that this book itself had before a
+    restart: it includes all fills up to `time_ms` except those lost then, and none after.
+    `is_settled`: a statement that is surely newer than all fills near the base has confirmed the size, so the
+    base may include fills that look later than it.
+    `is_exact`: it is the size before the first fill of `time_ms`, stated by that fill and by no statement.
+    `holds_ms`: the base includes every fill up to this time, whatever its size. After a drift the adopted
+    size already includes fills that arrive late from before the end of the old chain. Example: we have fills
+    up to :10, with some missing in between, and adopt 2 at :14. Then a fill 2 -> 3 of :08 arrives. It happens
+    to fit, but it is only counted and not applied.
     """
 
     size: Decimal
@@ -114,7 +114,7 @@ def place_of(
                 continue
             leads_ms = part[count - 1].time_ms - time_ms if count else 0
             lags_ms = time_ms - part[count].time_ms if count < len(part) else 0
-            # A statement is made between two blocks: what came together is not torn apart.
+            # A statement is made between two blocks, so it does not split fills of one millisecond.
             amid = 0 < count < len(part) and part[count - 1].time_ms == part[count].time_ms
             if amid and (part[count - 1].identity not in held or part[count].identity in held):
                 continue

@@ -40,9 +40,9 @@ class Suspicion:
 
 
 class Finding(StrEnum):
-    """What a statement means for one position. WAIT: the suspicion stands, and is no older than it was.
-    LATE: it says what a drift has just replaced. It may be older than the drift, and confirms none; or the
-    drift was wrong."""
+    """What a statement means for one position. WAIT: the present suspicion stands unchanged. LATE: it states
+    the size that a drift has just replaced. Either it is older than the drift, or the drift was wrong; it
+    cannot confirm another drift."""
 
     AGREES = "agrees"
     SUSPECT = "suspect"
@@ -60,9 +60,9 @@ def compare(
 ) -> Finding:
     """What `statement` says of `ledger`; `stated` is its row there, None when it is flat there.
 
-    A push never confirms a drift, and takes the place of no suspicion that a statement can confirm. While
-    one stands a size of former times proves nothing (flat is where most have been): fills have to explain
-    what was told, or the venue has to have our size, and not in a statement from before that.
+    A push never confirms a drift and never replaces a suspicion that a requested statement can confirm. While
+    a suspicion stands, a match with a former size proves nothing (most positions have been flat before). It
+    ends when fills explain it, or when a statement no older than it states our present size.
     """
     theirs = stated.size if stated else ZERO
     if agrees(ledger, theirs, statement.time_ms):
@@ -125,9 +125,12 @@ def _is_fetched(statement: Statement, suspicion: Suspicion, lost: Sequence[Unlis
 
 
 def _is_before(ledger: Ledger, theirs: Decimal, statement_ms: int) -> bool:
-    """Whether a statement may be older than a gap. Fills go on behind one that no fill can close, and other
-    statements are of a size that they lead through, or will when all have come. Of our own size it says
-    nothing of fills that are newer than what it may hold: it may be older than them, and than the gap."""
+    """Whether a statement may be older than the gap, so that it proves nothing about the gap.
+
+    It is not older if the waiting fills lead through the stated size. If it states our own size, it may be
+    older as long as a waiting fill is newer than its time less LAG_MS. Any other size makes it older if the
+    book had that size around the statement's time.
+    """
     if ledger.waiting_lead_through(theirs):
         return False
     if theirs == ledger.position.size:

@@ -352,8 +352,8 @@ class HistoryRemark:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The first thing that a worker says on its queue: who it is, and which address it takes each account's
-    name for. A name may come to stand for another address while reports are under way."""
+    """A worker's first message: its name, its kind, and the address that each account name means to it. A
+    reload may give a name to another address while reports are under way."""
 
     worker: str
     kind: str
@@ -362,7 +362,7 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A worker's process is gone, and no other of that name has joined since. Its queue said it."""
+    """A worker's process is gone, as its closed queue shows, and no other of that name has joined since."""
 
     worker: str
     kind: str

@@ -21,7 +21,7 @@ from hlposmon.domain.verdict import UNHEARD, Evidence, Freshness, Verdict, judge
 from hlposmon.domain.views import Memory, ScopeView, View
 
 FAR_BEHIND_MS = 600_000
-# Of what happened the newest so many are kept, as the cause of a drift.
+# How many recent events are kept as possible causes of a drift.
 KEPT_EVENTS = 64
 
 Kept = TypeVar("Kept", AccountEvent, Unlisted)
@@ -70,21 +70,21 @@ class Scope:
     def take(self, fills: Fills) -> list[Change]:
         """Take fills in any order, with any repetition.
 
-        Of what is fetched each part is applied as it comes, and a part is not the truth: half of a round
-        trip that no feed brought would be a size that the venue no longer has, while the other half is on its
-        way. So what a part has changed is in doubt until the fetch has ended. Example: flat, and said to be
-        so by a statement of :60; the look at the fills brings
+        A fetch arrives in parts, and each part is applied on arrival. A part alone may mislead: half of a
+        round trip that no feed delivered gives a size that the venue no longer has, while the other half is
+        on its way. So every position that a part changed is in doubt until the fetch ends. Example: the
+        position is flat, as a statement of :60 says, and a fetch brings
 
             :61.0  part 1   0 -> 2 of :30         size 2, unproven: it is wanted since :30
             :61.1  part 2   2 -> 0 of :31         size 0, unproven still: there may be a third
             :61.1  the end  all since :20         proven again
 
-        If its worker dies in between, fills are asked for again from :30 on, and the end of that fetch ends
-        the doubt. The last part tells the end itself, so that a fetch of one part is never in doubt; nor is
-        what a part leaves as it was.
+        If the worker dies in between, fills are fetched again from :30 on, and the end of that fetch ends the
+        doubt. The last part marks the end, so a fetch of one part raises no doubt; neither does a part that
+        changes nothing.
 
-        A live fill that is far older than the newest statement is such a part, too: the statement has seen
-        what followed, and a feed that is so late may have that on its way still.
+        A live fill that is far older than the newest statement is treated like a part: the statement includes
+        later fills, and a feed that is so late may still have to deliver them.
         """
         live, late_ms = fills.heard_s is not None, self.late_ms
         if live and len(fills.fills) == 1 and (filled := self._take_next(fills.fills[0])) is not None:
@@ -192,8 +192,8 @@ class Scope:
         return self.push_ms is not None and statement.time_ms < self.push_ms
 
     def _is_far_behind(self, statement: Statement) -> bool:
-        """Whether it is from long before the last fill: a block's time never goes back, so that its server
-        is far behind the others, and what it says is no evidence of anything."""
+        """Whether it is more than FAR_BEHIND_MS older than the last fill. Block times never go back, so its
+        server is far behind the others and the statement is no evidence."""
         return self.known_ms is not None and self.known_ms > statement.time_ms + FAR_BEHIND_MS
 
     def _is_newest(self, statement: Statement) -> bool:

@@ -10,8 +10,8 @@ from hlposmon.domain.position import Position
 from hlposmon.domain.reports import SEVERE, Identity, Notice
 from hlposmon.domain.verdict import Proof, Verdict
 
-# How far behind its last fill a holding remembers over a restart: so far a round trip that no feed brought
-# is told from history when it is fetched. So many fills at most, that what is kept stays small.
+# Fills remembered over a restart: those within WINDOW_MS before the last fill, at most WINDOW_FILLS to bound
+# the memory. In this window a fetch can tell a round trip that no feed delivered from fills already counted.
 WINDOW_MS = 60_000
 WINDOW_FILLS = 200
 

@@ -1,14 +1,14 @@
 """Where fills that came late have their place among those that were taken. Pure.
 
-A chain that is whole has room in its midst only for what comes back to where it began, since the next fill
-says the size before it. Example, taken:
+Each fill states the size before it, so late fills fit into the middle of a complete chain only if they lead
+back to the size that they start from. Example. These fills are applied:
 
     10:00:00  +1   0 -> 1
     10:00:02  +2   1 -> 3
 
-Late come, both of 10:00:01, +1 (1 -> 2) and -1 (2 -> 1). They move nothing, and with them all chains:
-0, 1, 2, 1, 3. The position is then worked out anew from the first of them on. Had only the +1 come, nothing
-would fit: it waits for the other, and a fill is missing (a gap).
+Two late fills of 10:00:01 arrive: +1 (1 -> 2) and -1 (2 -> 1). Their sum is zero, and the whole chains as
+0, 1, 2, 1, 3. The position is then recomputed from the first late fill on. If only the +1 had arrived, it
+would not fit: it would wait for the other one, and there would be a gap.
 
 The end of the chain is open: of its last millisecond more fills may come, and lead to another size.
 """
@@ -22,9 +22,9 @@ from hlposmon.domain.reports import Fill
 
 
 def weave(late: Sequence[Fill], applied: Sequence[Applied]) -> tuple[int, list[Fill]] | None:
-    """From which of the applied fills on the chain is another with the late ones, and all fills from there
-    on in their order; None if they do not all fit in. There are some of both, and none of the late ones is
-    later than the last applied."""
+    """Insert late fills among the applied ones: the index of the first applied fill to replace, and all fills
+    from there on in chain order. None if the late fills do not all fit. Neither argument is empty, and no
+    late fill is newer than the last applied one."""
     last_ms = applied[-1].fill.time_ms
     with exactly():
         moved = sum((fill.signed_size for fill in late), ZERO)

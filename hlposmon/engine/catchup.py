@@ -1,9 +1,9 @@
-"""Which feeds follow an account and wait until what came before them is fetched; what they bring meanwhile.
+"""The feeds that follow an account but are not live yet, and the fills held for them.
 
-A feed is live once it follows an account and all fills from before are known. Those are fetched by the
-reconcile worker, once for all feeds that wait. Fills that come before that would only look like a gap, so
-they are held; but where they cannot be had, a fill that is shown late is worse than a gap that is shown.
-Pure: times are given.
+A feed is live once it follows an account and all earlier fills are known. The reconcile worker fetches those,
+once for all waiting feeds. Live fills that arrive before that would only look like a gap, so they are held.
+If the earlier fills cannot be fetched, the held ones are released: a visible gap is better than a late fill.
+Pure: the caller passes in all times.
 
     0.0 s  fill says that it follows main         -> a fetch is wanted 0.15 s later
     0.1 s  a fill comes                           -> held
@@ -22,11 +22,11 @@ from hlposmon.domain.reports import Fetched, Fills, Following
 FIRST_LOOK_MS = 300_000
 # While another feed is live, fetches for feeds that come up are at least this far apart.
 SPACING_S = 10.0
-# A fetch that is wanted is asked for again: the worker that heard of it may have died.
+# An unanswered fetch request is repeated after this long: the worker that got it may have died.
 AGAIN_S = 3.0
-# Feeds that come up together are waited for, so that one fetch is enough for them.
+# A fetch is delayed this long, so that feeds that come up together share one.
 TOGETHER_S = 0.15
-# No fill is held for longer, or when there are more.
+# Limits on held fills: how long the first one is held, and how many an account may have.
 HELD_S = 10.0
 HELD_FILLS = 20_000
 
@@ -80,7 +80,8 @@ class CatchUp:
             one.asked_s = None
 
     def holds(self, fills: Fills, now_s: float) -> bool:
-        """Keep fills that came before those from before them, unless they are waited for in vain."""
+        """Hold live fills until the earlier ones are fetched; False if they must be applied now, because
+        holding was given up or too many are held."""
         one = self._of(fills.account)
         count = sum(len(held.fills) for held in one.held)
         if count + len(fills.fills) > HELD_FILLS:
@@ -93,7 +94,8 @@ class CatchUp:
         return True
 
     def fetched(self, report: Fetched, wanted_ms: int | None) -> list[Following]:
-        """The feeds that are live now: all since `wanted_ms` was asked for after they began to follow."""
+        """Note a completed fetch; return the feeds that are live now. A feed is live if the fetch covers all
+        from `wanted_ms` on and its last page was requested after the feed began to follow."""
         one = self._of(report.account)
         if wanted_ms is None or report.from_ms > wanted_ms:
             one.asked_s = None  # it began too late: another is wanted
@@ -106,7 +108,7 @@ class CatchUp:
         return ready
 
     def failed(self, account: str) -> list[Following]:
-        """What is missing cannot be had now; the feeds that wait for it."""
+        """Note a failed fetch; if feeds wait for it, stop holding fills, and return those feeds."""
         one = self._of(account)
         one.open = one.open or bool(one.waiting)
         return list(one.waiting.values())
@@ -131,7 +133,7 @@ class CatchUp:
         return late
 
     def keep(self, accounts: Collection[str]) -> None:
-        """Of other names nothing is kept: they may come to stand for other accounts."""
+        """Drop all other accounts: their names may be reused for other addresses."""
         self._accounts = {name: one for name, one in self._accounts.items() if name in accounts}
 
     def _of(self, account: str) -> _Account:

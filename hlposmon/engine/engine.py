@@ -1,9 +1,9 @@
-"""The engine: all that the monitor decides, as a function of what it was told and when.
+"""The engine makes every decision of the monitor, as a function of the reports and their times.
 
-`receive` takes a report, `tick` what time alone changes, `revalue` the next of the positions whose price has
-moved; each answers with effects, which the shell carries out. The same reports at the same times give the
-same effects: no clock, no I/O, no logging, no randomness in here. It owns the book and everything that is
-known beside it: how fresh the feeds are, which feeds are live, what is asked of the workers, what is listed.
+`receive` handles a report, `tick` handles what changes with time alone, and `revalue` handles the next
+positions whose mark moved. Each returns effects, which the shell carries out. The same reports at the same
+times give the same effects: there is no clock, I/O, logging or randomness in here. The engine owns the book
+and the state around it: feed freshness, live feeds, requests to the workers, listed positions.
 """
 
 import logging
@@ -206,7 +206,8 @@ class Engine:
         self.listing.begin(self.book.views())
         self._effects.append(JournalCheckpoint(now.ms))
         new = addresses.keys() - same
-        # What workers of the new settings said of them before this was of strangers: they say it again.
+        # Reports about the new accounts that came before this call were ignored. The welcome makes workers
+        # that already run on the new settings repeat them.
         for joined in self._workers.values():
             if new and (not joined.addresses or any(self._is_same(joined, name) for name in new)):
                 self._tell(joined.worker, self._welcome(joined, new))
@@ -255,7 +256,7 @@ class Engine:
             if not isinstance(change, Doubt):
                 effects.append(JournalChange(change, at_ms))
         if any(isinstance(change, Adopted) for change in changes):
-            # Which fills the adopted size holds is known now, and could not be told from the lines alone.
+            # The lines alone cannot tell which fills the adopted size includes; a checkpoint does.
             effects.append(JournalCheckpoint(at_ms))
         for change in changes:
             view = views[whose(change)]
@@ -275,7 +276,7 @@ class Engine:
             effects.append(Show(view, at_ms))
 
     def _ask_about(self, change: Gap | Doubt, now: Now) -> None:
-        """A gap is fetched at once; a doubt may be over before the second look at it is due."""
+        """Ask for a fetch: at once for a gap, after SECOND_LOOK_S for a doubt, which may be over by then."""
         if isinstance(change, Gap):
             self._requests.rung(change.account, now.s)
             self._effects.append(Ring(Bell(change.account, change.since_ms, BellReason.GAP)))
@@ -384,22 +385,23 @@ class Engine:
             self._reconcile(held, now)
 
     def _journalled_until_ms(self, name: str) -> int | None:
-        """Up to when the next tracker will know all fills by the journal. None where that cannot be told:
-        no line tells of what waits behind a gap, or of what the first statement holds."""
+        """The time up to which a restarted tracker will know all fills from the journal. None if unknown:
+        fills behind a gap, and fills that the first statement includes, have no line."""
         known_ms = self.book.high_water_ms(name)
         if known_ms is None or self.book.has_gap(name):
             return None
         return known_ms if self.book.unreported_until_ms(name) < known_ms - OVERLAP_MS else None
 
     def _feed(self, state: FeedState, now: Now) -> None:
-        """A feed went down: what it is to be told again begins with its next word."""
+        """A feed went down; its catch-up starts over with its next `Following` report."""
         if state.feed not in self.watched.feeds:
             return  # a reload took it away
         self._catchup.lost(state.account, state.feed)
         self._feed_is(state, now)
 
     def _feed_is(self, state: FeedState, now: Now) -> None:
-        """Tell the book; whether an account's fills come in at all is journalled, and since when not."""
+        """Pass the state to the book; journal when the account's first feed comes up and when its last one
+        goes down, with the time up to which its fills are known."""
         was_live, known_ms = self.book.is_live(state.account), self.book.high_water_ms(state.account)
         self.book.feed(state)
         self.feeds.state(state, now.s)
@@ -474,7 +476,7 @@ class Engine:
         self._note_statement(statement, drifted, now)
         self._say(changes, now)
         if first and self.book.is_stated(name):
-            # It must follow the positions: one that a crash cut off would count as flat.
+            # This line must follow the positions: one that a crash cut off would be recovered as flat.
             self._event("stated", now, account=name, base_ms=self.book.base_ms()[name])
             if not any(isinstance(change, Adopted) for change in changes):
                 self._effects.append(JournalCheckpoint(now.ms))
@@ -483,8 +485,8 @@ class Engine:
             self._moved.update(dict.fromkeys((name, key) for key in self.book.keys(name)))
 
     def _note_statement(self, statement: Statement, drifted: set[str], now: Now) -> None:
-        """Journal each that was asked for; of the pushed ones, which come each second, those that agree where
-        the one before did not, or differ where it did not."""
+        """Journal every requested statement. Pushed ones come every second: journal one only if the set of
+        keys that differ from the book has changed."""
         name = statement.account
         differing = tuple(sorted(drifted | set(self.book.doubtful_keys(name))))
         before, self._differing[name] = self._differing.get(name), differing
@@ -546,7 +548,7 @@ class Engine:
     def _left(self, left: Left, now: Now) -> None:
         """A worker's process is dead: its feed is down, whatever it said last."""
         self._workers.pop(left.worker, None)
-        if left.kind == "history":  # that its process has ended is said of the process, and not of its file
+        if left.kind == "history":  # a dead process is not a failure of its file
             self.history = HistoryState(self.history.seq)
         if left.kind == "fill":
             for name in self.watched.addresses:
@@ -563,8 +565,8 @@ class Engine:
         return joined.addresses.get(name) == self.watched.addresses.get(name)
 
     def _welcome(self, joined: Joined, names: Collection[str]) -> Welcome:
-        """Up to when the fills are known; and what is known of an account, to whom the name stands for the
-        same address."""
+        """The high-water marks of these accounts; modes and roles only of accounts whose name means the same
+        address to the worker."""
         marks_ms = {name: self.book.high_water_ms(name) for name in names}
         modes = {name: mode for name, mode in self.book.modes().items() if self._is_same(joined, name)}
         roles = {name: role for name, role in self.book.roles().items() if self._is_same(joined, name)}

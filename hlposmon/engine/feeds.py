@@ -1,8 +1,8 @@
-"""What each feed of fills brought, and what it did not: where feeds diverge, it is counted and shown.
+"""Counts, for each fill feed, the fills that it delivered, delivered first, and missed.
 
-Losing a fill on one of two feeds costs nothing, since the other's copy counts; but a feed that loses
-fills is one that cannot be leaned on. A fill is missed by a feed that was live when the fill first came
-in, by whatever way, has been since, and has not brought it a few seconds later. Pure: `now_s` is given.
+Losing a fill on one of two feeds costs nothing, since the other's copy counts; but a feed that loses fills is
+unreliable. A feed missed a fill if it was live when the fill first arrived from any source, has been live
+since, and has not delivered it within GRACE_S. Pure: the caller passes in `now_s`.
 """
 
 from collections import OrderedDict
@@ -14,7 +14,7 @@ from hlposmon.domain.reports import FeedState, Fill, Identity
 # How long a feed may take to bring its copy, and how long copies are matched at all.
 GRACE_S, KEPT_S = 5.0, 15.0
 KEPT_FILLS = 20_000
-# What feeds brought is matched now and then, and not while a fill waits: at the latest after so many reports.
+# Deliveries are matched lazily, so that a fill does not wait for it: at the latest after this many reports.
 WAITING_REPORTS = 1000
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from hlposmon.domain.verdict import Age, Freshness
 from hlposmon.engine.deadlines import Deadlines
 
-# Fills that are taken so much later than they were heard make no size proven: this machine is too busy. And
-# for so long after the last such fill.
+# A fill processed more than BEHIND_S after it was received makes sizes unproven, as this machine is too busy;
+# they stay so for BEHIND_FOR_S after the last such fill.
 BEHIND_S, BEHIND_FOR_S = 2.0, 2.0
 _LATE = f"fills are taken more than {BEHIND_S:g} s after they were heard: this machine is too busy"
 _AWAY = f"the monitor did not run for more than {BEHIND_S:g} s: what came meanwhile is being read"
@@ -97,8 +97,8 @@ class FreshnessOfFeeds:
         return True
 
     def heard_feed(self, feed: str, at_s: float) -> None:
-        """A feed of fills said something, be it that it lives, at `at_s` (monotonic seconds). An earlier time
-        than the one known changes nothing."""
+        """A fill feed sent something, be it only a keep-alive, at `at_s` (monotonic seconds). A time before
+        the known one changes nothing."""
         at_s = self._awake(at_s)
         self._feeds[feed] = max(at_s, self._feeds.get(feed, at_s))
 
@@ -112,8 +112,8 @@ class FreshnessOfFeeds:
         self._prices_s = max(at_s, self._prices_s or at_s)
 
     def note_suspension(self, seconds: float, now_s: float) -> None:
-        """The machine was suspended, and the clock with it, as is noticed now: all that was heard is older by
-        that, and so is what was heard before and is still on its way here."""
+        """Age all known times by `seconds`: the machine was suspended and the monotonic clock stood still.
+        What was received before `now_s` and is reported later is aged too."""
         self._woken_s = now_s
         self._suspended_for_s += seconds
         for heard in (self._feeds, self._pushed_s, self._asked_s, self._stated_s):

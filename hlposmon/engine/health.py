@@ -13,9 +13,9 @@ from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import AccountView, View
 from hlposmon.engine.freshness import FreshnessLimits
 
-# Until then after a start, feeds that have said nothing yet are only late.
+# Startup grace: until then, feeds that have not been heard yet are late and not a reason for `unhealthy`.
 GRACE_S = 15.0
-# And what has to be known of an account before it is ready is only not known yet.
+# Startup grace: until then, an account that is not fully known yet (UNSETTLED) does not degrade health.
 SETTLED_S = 60.0
 
 
@@ -135,7 +135,7 @@ def assess(
 
 
 def _status(bad: Sequence[Reason], mild: Sequence[Reason], *, stopping: bool, is_young: bool) -> str:
-    """What only keeps it from being ready for a moment after a start degrades nothing."""
+    """The status. UNSETTLED reasons do not degrade it in the first SETTLED_S after a start."""
     if stopping:
         return "stopping"
     if bad:
@@ -202,7 +202,7 @@ def _late(ages: Ages, limits: FreshnessLimits) -> tuple[dict[str, str], list[str
 
 
 def _unchecked(ages: Ages, limits: FreshnessLimits, uptime_s: float) -> list[str]:
-    """Of the two ways by which the venue states an account, one may be lost while the other hides it."""
+    """Reasons for a lost source of statements: pushes and REST each hide the loss of the other."""
     said = []
     if ages.rest is None and ages.pushes is not None and uptime_s > SETTLED_S:
         said.append("no statement by REST yet: pushed states only")

@@ -1,7 +1,8 @@
-"""What went wrong since the start: gaps, their healing, drifts; and the drifts of late, to be seen.
+"""Counts of gaps, healed gaps and drifts since the start, and the recent drifts for health to name.
 
-Once the venue's size is adopted a drift is over with the next statement, a second later; who looks each
-minute would never hear of it. So health names it for a while. Pure: `now_s` is given.
+A drift ends with the first statement after the venue's size was adopted, about a second later, so a check
+that runs once a minute would miss it. Health therefore names it for NAMED_S. Pure: the caller passes in
+`now_s`.
 """
 
 from collections import Counter, defaultdict, deque
@@ -11,7 +12,7 @@ from hlposmon.domain.changes import Change, Drift, Gap, Healed
 from hlposmon.domain.rendering import number, symbol_of, time_text
 from hlposmon.domain.reports import Unlisted
 
-# As long as this a drift that is over is still named.
+# How long health still names a drift that is over.
 NAMED_S = 300.0
 _KEPT = 16
 KINDS = ("gap", "healed", "drift", "unlisted")

@@ -12,8 +12,8 @@ from hlposmon.engine.deadlines import Deadlines
 AGAIN_S = 3.0
 # Two statements must be this far apart to count as two.
 SECOND_LOOK_S = 2.2
-# What an account holds elsewhere is asked for by REST where no push has told it for so long; and no sooner
-# than this after the last time.
+# When to ask by REST what an account holds on other markets: UNSEEN_S after the account is added or SEEN_S
+# after the last push about it, and not within LOOK_AGAIN_S of the last such request.
 UNSEEN_S, LOOK_AGAIN_S = 5.0, 30.0
 SEEN_S = 180.0
 

@@ -1,16 +1,16 @@
-"""Fetches that have not ended, as the journal knows them: a crash must not take half of one for all of it.
+"""Unfinished fetches as the journal records them, so that recovery does not take half of one for all of it.
 
-What a part of a fetch has changed is in doubt until the fetch ends (`Scope.take`). The lines of these fills
-outlive a crash, and the doubt has to as well. Example: flat, and a fetch brings 0 -> 2 and, a page later,
-2 -> 0. The journal then has
+Whatever a part of a fetch changed is in doubt until the fetch ends (`Scope.take`). The lines of these fills
+survive a crash, so the doubt must survive it too. Example: the position is flat, and a fetch brings 0 -> 2
+and, a page later, 2 -> 0. The journal then has
 
     fetching  since :30      before the fills of the first page
     fill      0 -> 2
     fill      2 -> 0
     fetched                  behind those of the last
 
-If the tracker dies behind the second line, the next one begins with 2, unsure since :30: no feed that tells
-again what it has heard makes that proven, only a fetch. Pure; the engine makes the lines.
+If the tracker dies after the second line, its successor starts with size 2, in doubt since :30. Only a fetch
+can end that doubt; a feed that replays what it received cannot. Pure; the engine makes the lines.
 """
 
 from collections.abc import Mapping

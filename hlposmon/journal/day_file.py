@@ -1,8 +1,8 @@
-"""The journal's open file: whole lines are appended to it, all of a piece or none.
+"""The journal's open file, to which whole lines are appended: all lines of one write, or none.
 
-It follows the day that it is told, finds out when its name was taken away, and ends half a line that a
-crash left before it writes one of its own. When lines reach the disk, the syncer knows. It gives lines no
-numbers and keeps none back.
+It opens the file of the day that it is given, notices when that file was removed or renamed, and terminates a
+half-written line of a crash before it appends. The syncer decides when lines reach the disk. This module
+neither numbers lines nor buffers them.
 """
 
 import contextlib

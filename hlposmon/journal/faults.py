@@ -13,7 +13,7 @@ from operator import attrgetter
 from hlposmon.journal.lines import FIRST_PREV
 from hlposmon.journal.runs import Broken, Chain, Mark, Place, Run
 
-# A run's forerunner in the true order is looked for among so many runs before it.
+# How many runs back the predecessor of a run in the true order is searched for.
 _LOOK_BACK = 256
 _NOWHERE_BEFORE, _NOWHERE_BEHIND = Place(-2, 0), Place(1 << 60, 0)
 

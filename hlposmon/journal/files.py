@@ -23,10 +23,10 @@ from hlposmon.journal.lines import open_line
 # What reading a compressed file that is damaged raises, besides OSError.
 UNPACKABLE = (gzip.BadGzipFile, EOFError, zlib.error)
 _NAME = re.compile(r"audit-(\d{4}-\d{2}-\d{2})\.jsonl(?:[.-]\d[\d-]*)?(\.gz)?\Z")
-# A checkpoint, which begins a file, is some hundred kB at the most; what is no line has no end.
+# Read limit for a first line: a checkpoint has some hundred kB at most; other data may have no newline.
 _LONGEST_FIRST = 16 << 20
 _UNNUMBERED = 1 << 62
-# A line that the monitor is writing just now is whole after so long.
+# How long to wait for the monitor to finish a line that it is writing.
 _PATIENCE_S = 1.0
 _TELL_LINES = 2_000
 

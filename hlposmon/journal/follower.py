@@ -13,8 +13,8 @@ number and its hash.
 
 At each such search the journal's line of our number must have our hash, or, where it is not there any more,
 the next line must be chained to it: else this is another journal than the one that was followed
-(`Diverged`). A journal that ends before our number has lost its end, or is about to go on behind us: which
-of the two, its next line says.
+(`Diverged`). If the journal ends before our number, it has lost its end or will continue after our number;
+its next line tells which.
 """
 
 import os
@@ -35,7 +35,7 @@ MOST_BYTES = 128 << 10
 # A folder whose time of change is so near may have changed again within the same tick of the file system's
 # clock.
 _RACY_NS = 1_000_000_000
-# So many things that look wrong are looked at twice; where there are more, they are wrong.
+# This many suspect places are checked a second time; any beyond that count as wrong at once.
 _MOST_DOUBTS = 10_000
 
 

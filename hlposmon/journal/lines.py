@@ -257,8 +257,9 @@ def _replay_doubt(body: dict[str, Any], into: Recovered) -> None:
 
 
 def _replay_drift(body: dict[str, Any], into: Recovered) -> None:
-    """Fills that the size holds are told behind it, and then a checkpoint, which ends the doubt: where that
-    is missing, so may some of them be."""
+    """Mark the key as in doubt since the first fill that the adopted size includes. Lines of these fills
+    follow the drift, then a checkpoint ends the doubt; if the checkpoint is missing, some of them may be
+    missing too."""
     since_ms = into.gaps.setdefault(body["account"], {})
     since_ms.pop(body["key"], None)
     if body.get("holds_since_ms") is not None:

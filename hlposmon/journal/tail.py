@@ -1,9 +1,9 @@
-"""The living end of the audit's chain: lines are numbered and sealed here, wait, and are written in order.
+"""The open end of the audit's chain: numbers and seals lines, buffers them, and writes them in order.
 
-A line that has its number is written or kept: what the disk refuses waits (and is numbered again where half
-of it was written, which has to be told first), and what can wait no longer is let go from the oldest on,
-counted, and told of by a line of its own. What earlier files hold, and what waits for a number, is the
-journal's.
+A numbered line is written or stays pending. Lines that the disk refuses stay pending; if half of one was
+written, a `torn` line must come first, so the pending lines are numbered again. If too many are pending, the
+oldest are dropped and counted, and a `lost` line reports them. `Journal` handles what earlier files hold and
+the lines that have no number yet.
 """
 
 from collections import deque
@@ -48,8 +48,8 @@ class Tail:
 
     @property
     def written_seq(self) -> int:
-        """Up to this number every line is in a file, or will never be. Lines that had to be let go count
-        until a later one is written."""
+        """Every line up to this number is in a file or dropped for good. Dropped lines still count as pending
+        until a later line is written."""
         return self._let_go[0] - 1 if self._let_go is not None else self.seq - len(self.pending)
 
     def add(self, body: dict[str, Any]) -> None:

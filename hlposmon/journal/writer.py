@@ -80,8 +80,8 @@ class Journal:
 
     @property
     def written_seq(self) -> int:
-        """Up to this number every line is in a file, or will never be. Lines that had to be let go count
-        until a later one is written."""
+        """Every line up to this number is in a file or dropped for good. Dropped lines still count as pending
+        until a later line is written."""
         return self._tail.written_seq
 
     @property

@@ -1,6 +1,6 @@
-"""A child: what it is to run, what it is now, and since when. Only the supervisor changes it.
+"""A child: what it should run, its present state, and since when. Only the supervisor changes it.
 
-`ChildSpec` is the wish, `Child` the fact. How its process is made: `supervision.forking`.
+`ChildSpec` is the wanted state, `Child` the actual one. `supervision.forking` makes its process.
 Never in here: policy, or what a child works at.
 """
 
@@ -37,8 +37,8 @@ class ChildSpec:
     `keeps` are the descriptors among the arguments: every other one is closed in the child.
 
     Lower `stop_rank`s are stopped first. `reload` says what a reload does to it: a new process, a SIGHUP,
-    or nothing. `silent_s` of None takes the policy's. A `guard` that serves is not sent away by a reload
-    before the others of its kind that are wanted serve: they are replaced one after another.
+    or nothing. `silent_s` of None takes the policy's. A reload stops a serving `guard` only once the other
+    wanted guards of its kind serve, so that they are replaced one after another.
     """
 
     name: str

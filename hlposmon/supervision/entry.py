@@ -1,4 +1,4 @@
-"""The first thing a child runs: make it talk and hear, then do its work.
+"""Entry point of a child: sets up its log and its signal handlers, then runs its target.
 
 A child writes a traceback when aborted, and ends with 78 for a ConfigError, with
 1 for any other error.
@@ -53,7 +53,7 @@ def enter(
 
 
 def _trace_aborts() -> None:
-    # An abort is a question for a traceback; a core file of it would hold credentials.
+    # SIGABRT only asks for a traceback; a core file would contain credentials.
     if sys.stderr is not None:
         faulthandler.enable()
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]

@@ -1,4 +1,4 @@
-"""How a child comes to be: a fork of the supervisor, which has one thread and what every child needs loaded.
+"""Starts a child by forking the supervisor, which has one thread and all modules loaded that children need.
 
 The child shares the supervisor's memory until one of the two writes to it, and starts in milliseconds. It
 also begins inside the supervisor's call stack, with its signal handlers, its descriptors and its log. None of

@@ -67,7 +67,7 @@ class Pulse:
             self._stopping = True
 
     def beat(self) -> None:
-        """I am at work: one store, so that a loop may beat between any two pieces of work.
+        """Record a heartbeat. It is one memory store, so a loop may call it between any two pieces of work.
 
         Once a second it also notices that the supervisor is gone (then there is nobody to work for), and
         tries again to write what of the log could not be written. Once a minute the memory that is free is
@@ -93,7 +93,7 @@ class Pulse:
         self._garbage = Garbage(time.monotonic())
 
     def rest(self) -> None:
-        """I am about to sleep, with nothing left to do. `wait` says so by itself."""
+        """Call before sleeping with no work left: garbage is collected then. `wait` calls it itself."""
         if self._garbage is not None:
             self._garbage.collect_if_due(time.monotonic(), idle=True)
 

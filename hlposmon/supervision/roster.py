@@ -1,8 +1,8 @@
-"""The children, and everything that is done to them: the sentences that the supervisor's loop is made of.
+"""All children, and the operations on them that the supervisor's loop calls in turn.
 
-Each verb looks at every child once and never waits. What is wanted and what is are compared here; what a
-signal or systemd has to say is the supervisor's. Law: a rank is sent away only when every lower rank is
-gone or has been killed.
+Each operation visits every child once and never blocks. This module compares wanted and actual state; the
+supervisor handles signals and systemd. Invariant: a rank is stopped only when every lower rank has exited or
+was killed.
 """
 
 import logging
@@ -19,7 +19,7 @@ from hlposmon.supervision.logs import LogSettings, fields
 from hlposmon.supervision.states import Event, State
 
 EXIT_NOT_STARTED = 71  # sysexits(3) EX_OSERR: the system had no process for us
-# What no signal tells is looked for so often while it is awaited: a first beat, and that a guard serves.
+# Poll intervals for awaited events that no signal reports: a first beat, and a guard that starts to serve.
 FIRST_BEAT_LOOK_S, RELIEF_LOOK_S = 0.02, 0.1
 KILLED_S = 1.0  # how long the end waits for processes that it has killed
 
@@ -94,7 +94,7 @@ class Roster:
         return exits
 
     def notice_beats(self, now: float) -> None:
-        """A first beat makes a child UP; long health makes it forgiven."""
+        """Mark a child UP at its first beat; after `healthy_s` clear its backoff, flapping and `at_boot`."""
         for child in self._children.values():
             if child.state is State.STARTING and child.row.beat_ns:
                 child.step(Event.BEAT, now)
@@ -142,8 +142,8 @@ class Roster:
                 child.send(signal.SIGTERM)
 
     def _may_go(self, child: Child, now: float) -> bool:
-        """At a stop everybody may; a guard that serves when the others that are wanted serve too, or when
-        they have not come to it in time."""
+        """Whether the child may be stopped now. Always, except that on a reload a serving guard waits until
+        the other wanted guards of its kind serve, or `relief_s` is over."""
         kind = child.spec.kind
         if self._stop_by is not None or not child.spec.guard or not child.serving:
             return True

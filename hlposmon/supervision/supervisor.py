@@ -1,8 +1,8 @@
-"""Keeps what is wanted alive: one loop, read aloud in `_turn`.
+"""Keeps the wanted children alive: one loop, whose steps are listed in `_turn`.
 
-Signal handlers only note the signal. systemd hears READY when every child has beaten, and is fed while
-every wanted child beats or is in a bounded restart. Two places retry and no third; this is the one for
-processes. Never in here: what the children work at.
+Signal handlers only note the signal. systemd gets READY once every child has beaten, and its watchdog is fed
+while every wanted child beats or is in a bounded restart. Only requests, connections and processes are
+retried; this module retries processes. Never in here: what the children work at.
 """
 
 import faulthandler

@@ -1,9 +1,9 @@
-"""The files of the sockets that this service is reached by: one that was removed is bound again.
+"""Watches the socket files of this service, and binds a socket again if its file was removed.
 
-A listening socket lives on without its file, and nobody can reach it any more (`rm /run/hlposmon/*`, a
-tidying of temporary files). The supervisor binds the sockets; the tracker, which serves them, looks now and
-then whether their files are still those, and binds a new one where not. What another living monitor has put
-there is never touched: that is a reason in health, until it is gone.
+A listening socket outlives its file, but nobody can connect to it any more (`rm /run/hlposmon/*`, a cleanup
+of temporary files). The supervisor binds the sockets. The tracker serves them, so it checks once a second
+that their files are still the same, and binds a new socket where one is not. It never touches a socket of
+another live monitor; that is a reason in health until it is gone.
 
 The kernel keeps a bound socket's inode while the socket is open, so that no other file can have its number.
 """

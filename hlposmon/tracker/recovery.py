@@ -18,7 +18,7 @@ from hlposmon.journal.reader import line_at, lines_after
 from hlposmon.journal.tail import day_of
 from hlposmon.journal.writer import Journal
 
-# So many lines at the end of a journal may be lost and told again; where more are gone, a file is.
+# Up to this many missing lines are a lost end, to be fetched again; more mean that a file is missing.
 FORGET_LINES = 5_000
 
 

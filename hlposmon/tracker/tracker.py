@@ -45,7 +45,7 @@ REVALUED_AT_ONCE = 16
 REPORTS_A_TURN = 256
 # How long a turn may take reports before what was decided is carried out.
 TURN_S = 0.01
-# Descriptors that clients leave: sockets of workers and of the service, files, the snapshot's next one.
+# File descriptors kept free of clients: worker and service sockets, files, the snapshot's next file.
 KEPT_DESCRIPTORS = 96
 # Shutdown budget; must stay below the supervisor's per-rank grace, also when the ranks share its time.
 STOP_S = 2.5
@@ -128,7 +128,7 @@ class Tracker:
         self._lifecycle.recover(_now())
         self._renew_snapshot()
         if self._lifecycle.settings.tcp.listen:
-            self._answers.prepare_metrics()  # a Prometheus will come: not in the midst of fills
+            self._answers.prepare_metrics()  # Prometheus will scrape: load it now, not between fills
         try:
             while not self._pulse.stopping:
                 self._pulse.beat()
@@ -141,7 +141,7 @@ class Tracker:
                 self._tick()
                 self._take_reload()
         except BaseException:
-            self._is_broken = True  # its book is not to be believed: nothing more is decided with it
+            self._is_broken = True  # the book may be inconsistent: make no more decisions with it
             raise
         finally:
             self._stop()
@@ -168,10 +168,10 @@ class Tracker:
         return now
 
     def _take_reports(self) -> None:
-        """Everything but prices, live fills above all, until nothing waits or others must have their turn.
+        """Process all reports but prices, live fills first, until none is left or the turn's limit is hit.
 
-        What the first report says is carried out before the queues are asked for more, so that a lone fill
-        does not wait for that; what the others say, together.
+        The effects of the first report are carried out before the queues are read further, so that a single
+        fill is not delayed; the effects of the others are carried out together.
         """
         now = self._begin_turn()
         effects: list[Effect] = []
@@ -263,8 +263,8 @@ class Tracker:
         self._snapshot.renew(self._lifecycle.settings, shown)
 
     def _stop(self) -> None:
-        """The workers are gone: take what they left, say so, and tell the clients. What there is no time for
-        is fetched at the next start."""
+        """Shut down once the workers are gone: process their last reports, journal the stop, and tell the
+        clients. Reports that there is no time for are fetched at the next start."""
         until_s = time.monotonic() + STOP_S
         self._answers.stopping = True
         self._server.step(0)
@@ -305,7 +305,7 @@ def _outputs(
 
 
 def _room_for_clients() -> int:
-    """So many connections that workers, files and the snapshot find descriptors whatever clients do."""
+    """The limit of client connections; it leaves KEPT_DESCRIPTORS for workers, files and the snapshot."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = ServingLimits().max_connections
     return most if soft == resource.RLIM_INFINITY else max(8, min(most, soft - KEPT_DESCRIPTORS))

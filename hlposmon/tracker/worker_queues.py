@@ -85,15 +85,15 @@ class WorkerQueues:
     def reports(self, *, most: int) -> Iterator[Report]:
         """Up to `most` reports of all workers but those of prices.
 
-        Before each report of another worker the feeds of fills are looked at: whoever connected first and
-        however much a fetch has to say, a live fill is taken next. The others take turns, and who was not
-        reached goes first the next time. When nothing is left, those whose processes are gone are said to
-        have left: so that of two feeds that follow one another the second is known to be up before.
+        The queues of fill feeds are checked before each report of another worker, so a live fill is always
+        taken next, whatever the order of connection and the size of a fetch. The other queues take turns, and
+        one that was not reached goes first the next time. When nothing is left, workers whose process is gone
+        are reported as `Left`: if one feed replaces another, the new one is then known to be up first.
         """
         for _ in range(most):
             report = self._next_of(self._fill_queues)
             if report is None and (report := self._next_of(self._by_turns())) is not None:
-                self._ready.update(self._fill_queues)  # while that is decided on a fill may come
+                self._ready.update(self._fill_queues)  # a fill may arrive while this report is processed
             if report is None:
                 yield from self._departures()
                 return
@@ -197,8 +197,8 @@ class WorkerQueues:
         self._sort()
 
     def _departures(self) -> Iterator[Report]:
-        """Part with those that have ended, one by one, as nobody may ask for the next. A worker that has
-        joined again has not left."""
+        """Close the queues that have ended and yield `Left` for each, one at a time, since the caller may
+        stop early. A worker that has joined again has not left."""
         while self._ended:
             queue, joined = self._ended.pop(0)
             self._selector.unregister(queue)
@@ -214,7 +214,7 @@ def _name_of(joined: Joined | None) -> str:
 
 
 def _put(queue: Queue, ask: Ask) -> bool:
-    """Whether it was sent, or need not be, as the other end is gone: its end of file is read in its turn."""
+    """Send it; False if the queue is full. True also if the other end is gone: its end is read later."""
     try:
         return queue.put(ask)
     except QueueBroken:

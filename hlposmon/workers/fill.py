@@ -1,8 +1,9 @@
 """The fill worker: one connection that brings the fills and funding of all accounts, and nothing else.
 
-It asks nothing. Once the venue has acknowledged that it follows an account the worker says so; what came
-before that is fetched by the reconcile worker, once for all feeds, and the tracker answers `Live` when it has
-it. What this connection brought of late is kept: a new tracker can be told it again without a request.
+It makes no requests. Once the venue has acknowledged the subscription of an account, the worker reports
+`Following`. The reconcile worker fetches the earlier fills, once for all feeds, and the tracker answers
+`Live` when it has them. Recent fills of this connection are kept, to be replayed to a new tracker without a
+request.
 """
 
 import logging
@@ -152,7 +153,8 @@ class FillWorker:
         return self._feed.is_open and all(watch.live for watch in self._watches.values() if not watch.refused)
 
     def _tell_following(self) -> None:
-        """To a tracker that has said how far it knows: what is kept of the time since then, again."""
+        """Report `Following` to a tracker that has sent its high-water marks. If all fills since its mark are
+        kept, replay them first."""
         if self._high_water_ms is None:
             return
         for name, watch in self._watches.items():
@@ -168,8 +170,8 @@ class FillWorker:
             watch.is_told = self._link.put(following)
 
     def _tell_again(self, name: str, fills: list[Fill]) -> bool:
-        """Tell a new tracker what is kept, in one report: it is no part of a fetch. It claims nothing of the
-        time up to its last fill, and so ends no fetch: what this feed never had it cannot tell again."""
+        """Replay kept fills to a new tracker in one report, which is no part of a fetch. Its `from_ms` lies
+        after its last fill, so it ends no fetch: a feed cannot replay what it never received."""
         if not fills:
             return True
         newest_ms = max(fill.time_ms for fill in fills)

@@ -20,10 +20,10 @@ from hlposmon.workers.waiting import Waiter
 
 log = logging.getLogger(__name__)
 
-# Between two looks at the journal, and two words to the tracker.
+# Intervals between reads of the journal, and between reports to the tracker.
 LOOK_S = 0.5
 TELL_S = 1.0
-# The last lines are brought for so long at the end: less than the supervisor gives one rank.
+# Shutdown budget for importing the last lines; must stay below the supervisor's per-rank grace.
 STOP_S = 2.0
 _SENTENCES = {
     HistoryEvent.REBUILT: "the history is begun anew",

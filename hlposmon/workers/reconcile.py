@@ -1,12 +1,12 @@
 """The reconcile worker: asks for the venue's own statement of each account and hands it on.
 
-Every interval, at start, and early when the tracker rings: then all fills since the time that the bell
-names are fetched and handed on first, so that the statement behind them can be held against them, and the
-tracker is told that they were. It is the one that fetches: for feeds that have come up, for gaps and for
-doubts alike, so that what several want at once is asked for once. Where a statement was doubted, what else
-changed the account is asked for too. Once a minute the fills since the last look are fetched anyway: a round
-trip that no stream brought leaves every size as it was, and only the list of fills can tell. What is rung
-for may use the weight that is kept for heals, and nothing else does. It compares nothing.
+It does so every interval, at start, and early when the tracker sends a `Bell`. If the bell names a time, all
+fills since then are fetched and handed on first, so that the statement can be compared with them, and the
+tracker is told that they were. Only this worker fetches fills, for new feeds, gaps and doubts alike, so that
+one fetch serves all of them. After a doubt it also asks what else changed the account. Once a minute it
+fetches the fills since the last look in any case: a round trip that no stream delivered leaves every size
+unchanged, and only the list of fills shows it. Only what a bell asks for may use the request weight reserved
+for heals. The worker compares nothing.
 """
 
 import itertools
@@ -93,7 +93,8 @@ class ReconcileWorker:
         look_s: float = LOOK_S,
         reached_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`reached_s` tells when the venue last took a connection of anybody: then it is not away."""
+        """`reached_s` returns when the venue last accepted a connection of any process (monotonic seconds):
+        if that is after a failure, the venue is back."""
         self._pulse, self._interval_s, self._look_s = pulse, interval_s, look_s
         self._client = client = venue.client()
         self._reached_s = reached_s
@@ -148,11 +149,11 @@ class ReconcileWorker:
         for name, round_ in self._rounds.items():  # a new tracker: it needs a statement now
             round_.due_s = 0.0
             if name in welcome.high_water_ms:
-                # What the one before was told it may not have written down: this one rings for what it lacks.
+                # The last tracker may not have journalled what it got; the new one asks for what it lacks.
                 round_.fills_from_ms = round_.fetched_to_ms = None
                 round_.unread_tries = 0
             if round_.funded_hour is not None:
-                round_.funded_hour -= 1  # what the last one was told it may not have written down
+                round_.funded_hour -= 1  # the last payments may not have been journalled
 
     def _rung(self, bell: Bell) -> None:
         round_ = self._rounds.get(bell.account)

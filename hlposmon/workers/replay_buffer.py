@@ -1,8 +1,9 @@
-"""What one connection brought of late, kept to be said again when the tracker is new.
+"""Recent fills and funding of one connection, kept to be replayed to a new tracker.
 
-A fill is safe in the tracker's journal; until then the worker can say it again, which costs no request,
-and beyond that the exchange can. Only what is known to be whole is said again: from where the fetch
-that made the feed live began, as long as the connection has not been lost and nothing has been forgotten.
+A fill is safe once it is in the tracker's journal. Until then the worker can replay it without a request, and
+older fills can be fetched from the exchange. Only what is known to be complete is replayed: from the time up
+to which the tracker knew all fills when the feed went live, as long as the connection lasts and nothing was
+dropped.
 """
 
 from collections import deque
@@ -65,7 +66,7 @@ class ReplayBuffer:
 
     @property
     def whole_from_ms(self) -> int | None:
-        """From when on all is kept that a tracker may lack which knows all up to then; None if it is not."""
+        """A tracker that knows all up to this time misses nothing that is not kept here; None if unknown."""
         return self._whole_from_ms
 
     def fills_since(self, since_ms: int) -> list[Fill]:

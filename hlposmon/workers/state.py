@@ -31,7 +31,7 @@ from hlposmon.workers.waiting import Waiter
 
 log = logging.getLogger(__name__)
 
-# How often the venue pushes is nowhere said; the marks of what is held move each few seconds.
+# The push rate is undocumented; the marks of held coins move every few seconds.
 SILENT_S = 60.0
 # How often it is told again what is held on other dexes, nothing included: a tracker that hears no more of
 # it asks by REST, and what was traded there is named until this is told after it.

@@ -1,4 +1,4 @@
-"""How a worker sleeps: until something that it listens to speaks, it is woken, or its time has come."""
+"""A worker's wait: until its queue or feed is readable, a signal wakes it, or a timeout has passed."""
 
 import select
 from typing import NamedTuple

@@ -548,7 +548,7 @@ def test_a_tail_that_was_written_anew_shows_to_who_has_noted_a_line(tmp_path):
 
 
 def test_where_there_is_nothing_it_says_so(tmp_path):
-    with pytest.raises(HlposmonError, match="there is no folder .*; give the log folder with --log-dir"):
+    with pytest.raises(HlposmonError, match=r"there is no folder .*; give the log folder with --log-dir"):
         verify(tmp_path)
     Tampered(tmp_path)
     with pytest.raises(HlposmonError, match="they reach from 2026-11-20 to 2026-11-22"):
