@@ -26,7 +26,7 @@ def main() -> NoReturn:
     if found is not None:
         before, arguments = found
         try:
-            code = _swiftly(arguments, before)
+            code = _run_without_click(arguments, before)
         except KeyboardInterrupt:
             code = INTERRUPTED
         except Exception as error:  # noqa: BLE001 - a traceback would end in 1, which is WARNING
@@ -41,7 +41,7 @@ def main() -> NoReturn:
 def check() -> NoReturn:
     """`check_hlposmon`: `hlposmon health` as a monitoring plugin: never a status but 0 to 3."""
     try:
-        code = _swiftly(sys.argv[1:], None)
+        code = _run_without_click(sys.argv[1:], None)
         if code is None:
             from hlposmon.cli.health import explain_plugin
 
@@ -71,7 +71,7 @@ def health_arguments(arguments: Sequence[str]) -> tuple[str | None, Sequence[str
     return None
 
 
-def _swiftly(arguments: Sequence[str], before: str | None) -> int | None:
+def _run_without_click(arguments: Sequence[str], before: str | None) -> int | None:
     """The exit status, or None when click has to look at the command line."""
     from hlposmon.cli.probe.options import parse
 

@@ -70,8 +70,8 @@ class Book:
                 of.scopes[name] = scope
         self._prices.forget_others(self._accounts.keys() - {account})
         for scope in of.scopes.values():
-            for line in scope.lines.values():
-                self._prices.show_on(line)
+            for holding in scope.holdings.values():
+                self._prices.show_on(holding)
         self._judge_all()
 
     # ------------------------------------------------------------------ told
@@ -195,7 +195,7 @@ class Book:
     def view(self, account: str, key: str) -> View:
         """One position; KeyError when there is none."""
         for scope in self._accounts[account].scopes.values():
-            if key in scope.lines:
+            if key in scope.holdings:
                 return scope.view(key)
         raise KeyError(key)
 
@@ -210,7 +210,7 @@ class Book:
     def keys(self, name: str) -> list[str]:
         """The keys of an account's positions, flat ones too, in no order."""
         scopes = self._accounts[name].scopes.values()
-        return [key for scope in scopes for key, line in scope.lines.items() if line.ledger.has_base]
+        return [key for scope in scopes for key, holding in scope.holdings.items() if holding.ledger.has_base]
 
     def account(self, name: str) -> AccountView:
         """One account; KeyError when it is not watched."""
@@ -275,8 +275,8 @@ class Book:
     def unreported_until_ms(self, name: str, scope: str = FIRST_SCOPE) -> int:
         """The time of the newest fill that a first statement holds, 0 where none is known. Such fills are in
         no change that was told."""
-        lines = self._scope(name, scope).lines.values()
-        return max((line.ledger.unreported_until_ms for line in lines), default=0)
+        holdings = self._scope(name, scope).holdings.values()
+        return max((holding.ledger.unreported_until_ms for holding in holdings), default=0)
 
     def is_partly_unread(self, name: str) -> bool:
         """Whether something that the account holds is not known at all, as its row could not be read."""

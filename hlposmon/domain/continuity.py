@@ -12,13 +12,13 @@ from typing import Protocol
 
 from hlposmon.domain.amounts import CONTEXT, ZERO
 from hlposmon.domain.changes import AdoptionReason, Change
-from hlposmon.domain.line import Line
+from hlposmon.domain.holding import Holding
 from hlposmon.domain.reports import AccountEvent, Fill, StatedPosition, Statement, Unlisted
 from hlposmon.domain.verdict import Proof
 
 
 class Continuity(Protocol):
-    """One law. It keeps nothing: all that it knows of a position is in the line."""
+    """One law. It keeps nothing: all that it knows of a position is in the holding."""
 
     @property
     def proof(self) -> Proof:
@@ -28,18 +28,18 @@ class Continuity(Protocol):
     def rests_on_fills(self) -> bool:
         """Whether nothing is proven without a live feed of fills, and a statement since it came up."""
 
-    def take(self, line: Line, fills: Sequence[Fill], *, live: bool) -> list[Change]:
-        """What fills of the line's instrument, in any order, change. `live`: they came on a stream."""
+    def take(self, holding: Holding, fills: Sequence[Fill], *, live: bool) -> list[Change]:
+        """What fills of the holding's instrument, in any order, change. `live`: they came on a stream."""
 
     def reconcile(
         self,
-        line: Line,
+        holding: Holding,
         stated: StatedPosition | None,
         statement: Statement,
         events: Sequence[AccountEvent],
         lost: Sequence[Unlisted],
     ) -> list[Change]:
-        """What a statement changes; `stated` is the line's row in it, None where it is flat there. `events`
+        """What a statement changes; `stated` is the holding's row in it, None if it is flat there. `events`
         and `lost` may name the cause of a drift."""
 
 
@@ -49,15 +49,15 @@ class FillChain:
     proof = Proof.FILLS
     rests_on_fills = True
 
-    def take(self, line: Line, fills: Sequence[Fill], *, live: bool) -> list[Change]:
+    def take(self, holding: Holding, fills: Sequence[Fill], *, live: bool) -> list[Change]:
         """Put the fills into the chain; what that changes: nothing, a gap, or several fills at once."""
-        changes = line.ledger.take(fills, live=live)
-        line.note_fills()
+        changes = holding.ledger.take(fills, live=live)
+        holding.note_fills()
         return changes
 
     def reconcile(
         self,
-        line: Line,
+        holding: Holding,
         stated: StatedPosition | None,
         statement: Statement,
         events: Sequence[AccountEvent],
@@ -65,18 +65,18 @@ class FillChain:
     ) -> list[Change]:
         """Compare the venue's size with the chain's after any recent prefix: agreement, doubt, drift."""
         changes: list[Change] = []
-        is_start = not line.ledger.has_base
+        is_start = not holding.ledger.has_base
         # Where fills came live they tell the size, and the first statement is compared like any other.
-        is_compared = not is_start or line.ledger.has_live_fills
+        is_compared = not is_start or holding.ledger.has_live_fills
         if is_start:
-            changes += line.ledger.adopt(stated, statement.time_ms, AdoptionReason.START)
+            changes += holding.ledger.adopt(stated, statement.time_ms, AdoptionReason.START)
             if is_compared:
-                line.arrivals_at_push = line.ledger.arrivals  # a push that differs is doubted at once
+                holding.arrivals_at_push = holding.ledger.arrivals  # a push that differs is doubted at once
             else:
-                line.agreed_ms = statement.time_ms
+                holding.agreed_ms = statement.time_ms
         if is_compared:
-            changes += line.reconcile(stated, statement, events, lost)
-        line.note_fills()
+            changes += holding.reconcile(stated, statement, events, lost)
+        holding.note_fills()
         return changes
 
 
@@ -91,26 +91,26 @@ class StatementOnly:
     proof = Proof.STATEMENT
     rests_on_fills = False
 
-    def take(self, line: Line, fills: Sequence[Fill], *, live: bool) -> list[Change]:  # noqa: ARG002
+    def take(self, holding: Holding, fills: Sequence[Fill], *, live: bool) -> list[Change]:  # noqa: ARG002
         """Nothing: fills tell nothing that the venue's word does not hold."""
         return []
 
     def reconcile(
         self,
-        line: Line,
+        holding: Holding,
         stated: StatedPosition | None,
         statement: Statement,
         events: Sequence[AccountEvent],  # noqa: ARG002  # nothing drifts here
         lost: Sequence[Unlisted],  # noqa: ARG002
     ) -> list[Change]:
         """Take the venue's word over, unless it is older than the one before, or disputes it."""
-        ledger, time_ms = line.ledger, statement.time_ms
+        ledger, time_ms = holding.ledger, statement.time_ms
         ours, theirs = ledger.position, stated.size if stated else ZERO
-        if line.agreed_ms is not None and time_ms <= line.agreed_ms:
-            if time_ms == line.agreed_ms and theirs != ours.size:
-                line.disputed = f"two statements of one time differ: {ours.size:f} and {theirs:f}"
+        if holding.agreed_ms is not None and time_ms <= holding.agreed_ms:
+            if time_ms == holding.agreed_ms and theirs != ours.size:
+                holding.disputed = f"two statements of one time differ: {ours.size:f} and {theirs:f}"
             return []
-        line.agreed_ms, line.disputed = time_ms, None
+        holding.agreed_ms, holding.disputed = time_ms, None
         if ledger.has_base and theirs == ours.size and not (stated and _differs(ours.entry_price, stated)):
             return []
         return ledger.adopt(

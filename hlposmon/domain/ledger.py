@@ -15,7 +15,7 @@ start from flat.
 Live fills, and all fills made after the first live one, belong to this run: each is reported once, even if
 the first statement already includes it. Older fills are history and are not reported.
 
-`reconcile` and `line` decide what a statement means; the shell asks for missing fills.
+`reconcile` and `holding` decide what a statement means; the shell asks for missing fills.
 """
 
 from collections.abc import Sequence

@@ -162,7 +162,7 @@ class Funding:
 
 # Two coins' fills need not come in the order of their times: fills are fetched, and told again, from this far
 # before the time up to which they are known.
-OVERLAP_MS = 2_000
+REPLAY_OVERLAP_MS = 2_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from hlposmon.domain.changes import Change, Filled, Funded, VerdictChanged
 from hlposmon.domain.continuity import FILL_CHAIN, Continuity
+from hlposmon.domain.holding import Holding
 from hlposmon.domain.ledger import Ledger
-from hlposmon.domain.line import Line
 from hlposmon.domain.position import FillEffect, Position
 from hlposmon.domain.prices import Prices
 from hlposmon.domain.reconcile import LAG_MS
@@ -29,7 +29,7 @@ Kept = TypeVar("Kept", AccountEvent, Unlisted)
 
 @dataclass(slots=True, eq=False)
 class Scope:
-    """The lines of one scope by key, its feeds of fills, and what the venue last said of it."""
+    """The holdings of one scope by key, its feeds of fills, and what the venue last said of it."""
 
     account: str
     name: str
@@ -48,21 +48,21 @@ class Scope:
     feeds: dict[str, FeedState] = field(default_factory=dict)
     is_live: bool = False  # whether at least one of them is up
     live_since_s: float | None = None
-    lines: dict[str, Line] = field(default_factory=dict)
+    holdings: dict[str, Holding] = field(default_factory=dict)
     unlisted: list[Unlisted] = field(default_factory=list)
     # Keys (or "" for all) whose fills are not known to be whole since a time, in milliseconds.
     unsure: dict[str, int] = field(default_factory=dict)
     freshness: Freshness = UNHEARD
     verdict: Verdict | None = None
     reason: str | None = None
-    # Kept true by `_note_change`, so that no question walks all lines: those in doubt, and the latest time up
-    # to which the fills of one are known (None without a line).
-    doubtful: dict[str, Line] = field(default_factory=dict)
+    # Kept up to date by `_note_change`, so that no question walks all holdings: those in doubt, and the
+    # latest time up to which the fills of one are known (None without a holding).
+    doubtful: dict[str, Holding] = field(default_factory=dict)
     known_ms: int | None = None
-    _latest_known: Line | None = None
-    # Whether there is something to judge; which lines; and what the others were judged on.
+    _latest_known: Holding | None = None
+    # Whether there is something to judge; which holdings; and what the others were judged on.
     is_unjudged: bool = True
-    _changed: dict[str, Line] = field(default_factory=dict)
+    _changed: dict[str, Holding] = field(default_factory=dict)
     _judged_on: tuple[Evidence, tuple[str | None, ...]] | None = None
 
     # ------------------------------------------------------------------ fills
@@ -95,37 +95,37 @@ class Scope:
             by_key.setdefault(fill.key, []).append(index)
         changes: list[Change] = []
         for key, indexes in by_key.items():
-            line = self._line(key)
-            of_line = self.continuity.take(line, [fills.fills[index] for index in indexes], live=live)
+            holding = self._holding(key)
+            of_line = self.continuity.take(holding, [fills.fills[index] for index in indexes], live=live)
             if is_part:
-                line.note_part(of_line)
+                holding.note_part(of_line)
             elif of_line and not live:
-                line.doubt_fetched()
+                holding.doubt_fetched()
             changes += of_line
-            self._note_change(key, line)
+            self._note_change(key, holding)
         if fills.from_ms is not None:
             self.note_fetched(fills.from_ms)
         return changes
 
     def note_fetched(self, from_ms: int) -> None:
         """All fills from then on were handed on: of a fetch that began so early nothing is under way."""
-        for key, line in list(self.doubtful.items()):
-            if line.note_fetched(from_ms):
-                self._note_change(key, line)
+        for key, holding in list(self.doubtful.items()):
+            if holding.note_fetched(from_ms):
+                self._note_change(key, holding)
 
     def _take_next(self, fill: Fill) -> Filled | None:
-        """The short way of a live fill that is plainly the next one of its line; None for any other."""
-        line = self.lines.get(fill.key)
-        if line is None or fill.time_ms < self.late_ms or not self.continuity.rests_on_fills:
+        """The short way of a live fill that is plainly the next one of its holding; None for any other."""
+        holding = self.holdings.get(fill.key)
+        if holding is None or fill.time_ms < self.late_ms or not self.continuity.rests_on_fills:
             return None
-        filled = line.take_next(fill)
+        filled = holding.take_next(fill)
         if filled is None:
             return None
         if self.known_ms is None or fill.time_ms >= self.known_ms:
-            self.known_ms, self._latest_known = fill.time_ms, line
+            self.known_ms, self._latest_known = fill.time_ms, holding
         if filled.effect is FillEffect.OPENED or filled.effect is FillEffect.CLOSED:
             # Prices are wanted of what is open only; nothing else can have changed of what is judged.
-            self._changed[fill.key] = line
+            self._changed[fill.key] = holding
             self.is_unjudged = True
         return filled
 
@@ -133,7 +133,7 @@ class Scope:
         """Book a funding payment once; those from before the start are not ours."""
         if not self.stated or funding.time_ms <= self.base_ms:
             return []
-        ledger = self._line(funding.key).ledger
+        ledger = self._holding(funding.key).ledger
         if not ledger.payments.owes(funding.time_ms):
             return []
         ledger.payments = ledger.payments.paid(funding.time_ms)
@@ -161,22 +161,22 @@ class Scope:
         changes: list[Change] = []
         keys = {
             key
-            for key, line in self.lines.items()
-            if not line.is_confirmed_by(stated.get(key), statement, newest=newest)
+            for key, holding in self.holdings.items()
+            if not holding.is_confirmed_by(stated.get(key), statement, newest=newest)
         }
-        for key in sorted(keys.union(stated.keys() - self.lines.keys(), statement.unread)):
-            line = self._line(key)
-            before = line.basis
+        for key in sorted(keys.union(stated.keys() - self.holdings.keys(), statement.unread)):
+            holding = self._holding(key)
+            before = holding.basis
             if not is_confirmed:
-                line.expect_agreement()
-            line.unread = statement.unread.get(key)
-            if line.unread is None:
+                holding.expect_agreement()
+            holding.unread = statement.unread.get(key)
+            if holding.unread is None:
                 row = stated.get(key)
-                changes += self.continuity.reconcile(line, row, statement, events, self.unlisted)
+                changes += self.continuity.reconcile(holding, row, statement, events, self.unlisted)
                 if newest:
-                    line.keep_details(row, statement.asked_s)
-            if line.basis != before:
-                self._note_change(key, line)
+                    holding.keep_details(row, statement.asked_s)
+            if holding.basis != before:
+                self._note_change(key, holding)
         if first:
             self.stated, self.base_ms = True, statement.time_ms
             if self.continuity.rests_on_fills and not self.is_live:
@@ -270,19 +270,19 @@ class Scope:
     @property
     def gaps(self) -> dict[str, int]:
         """The keys whose fills wait behind a missing one, and since when one is missing."""
-        gaps = ((key, line.ledger.gap) for key, line in self.doubtful.items())
+        gaps = ((key, holding.ledger.gap) for key, holding in self.doubtful.items())
         return {key: gap.since_ms for key, gap in gaps if gap is not None}
 
     @property
     def missing(self) -> dict[str, int]:
         """As `gaps`, and the keys of which a fetch that has not ended brought fills."""
-        missing = ((key, line.missing_ms) for key, line in self.doubtful.items())
+        missing = ((key, holding.missing_ms) for key, holding in self.doubtful.items())
         return {key: since_ms for key, since_ms in missing if since_ms is not None}
 
     @property
     def partial(self) -> dict[str, int]:
         """The keys of which a fetch that has not ended brought fills, and since when."""
-        partial = ((key, line.fetched_since_ms) for key, line in self.doubtful.items())
+        partial = ((key, holding.fetched_since_ms) for key, holding in self.doubtful.items())
         return {key: since_ms for key, since_ms in partial if since_ms is not None}
 
     @property
@@ -296,19 +296,19 @@ class Scope:
     @property
     def wanted_ms(self) -> int | None:
         """From when on fills are wanted that may end what is in doubt; None when none are."""
-        wanted = (line.wanted_ms for line in self.doubtful.values())
+        wanted = (holding.wanted_ms for holding in self.doubtful.values())
         return min((since_ms for since_ms in wanted if since_ms is not None), default=None)
 
     @property
     def is_partly_unread(self) -> bool:
         """Whether something that it holds is not known at all, as its row could not be read."""
-        lines = self.doubtful.values()
-        return any(line.unread is not None and not line.ledger.has_base for line in lines)
+        holdings = self.doubtful.values()
+        return any(holding.unread is not None and not holding.ledger.has_base for holding in holdings)
 
     @property
     def doubtful_keys(self) -> list[str]:
         """The keys whose views are `in_doubt`."""
-        return [key for key, line in self.doubtful.items() if _is_shown(line)]
+        return [key for key, holding in self.doubtful.items() if _is_shown(holding)]
 
     # ---------------------------------------------------------------- judging
 
@@ -319,7 +319,7 @@ class Scope:
         self.freshness = freshness
 
     def judge(self) -> list[VerdictChanged]:
-        """Judge the scope, and of its lines those that changed: all, where what they share has changed."""
+        """Judge the scope, and of its holdings those that changed: all, where what they share has changed."""
         shared = self._evidence()
         doubt = None
         if self.doubtful:
@@ -328,14 +328,14 @@ class Scope:
         fresh = self.freshness
         self.verdict, self.reason = judge(replace(shared, doubt=doubt), fresh)
         basis = shared, fresh.decisive
-        lines = self._changed if basis == self._judged_on else self.lines
+        holdings = self._changed if basis == self._judged_on else self.holdings
         # What waits for the first statement is no position yet.
-        judged = [line.judge(shared, fresh) for line in lines.values() if line.ledger.has_base]
+        judged = [holding.judge(shared, fresh) for holding in holdings.values() if holding.ledger.has_base]
         self._judged_on, self._changed, self.is_unjudged = basis, {}, False
         return [change for change in judged if change is not None]
 
     def _evidence(self) -> Evidence:
-        """What all its lines share of what is known of them."""
+        """What all its holdings share of what is known of them."""
         if not self.continuity.rests_on_fills:
             # A statement from before a restart is none of now.
             is_told = self.statement is not None
@@ -354,32 +354,32 @@ class Scope:
             open=False,
         )
 
-    def _note_change(self, key: str, line: Line) -> None:
-        """A report has changed this line: it is to be judged, and what sums up all lines is kept true."""
-        self._changed[key] = line
+    def _note_change(self, key: str, holding: Holding) -> None:
+        """A report has changed this holding: mark it to be judged, and keep the totals over all true."""
+        self._changed[key] = holding
         self.is_unjudged = True
-        if line.is_doubtful:
-            self.doubtful[key] = line
+        if holding.is_doubtful:
+            self.doubtful[key] = holding
         else:
             self.doubtful.pop(key, None)
-        known_ms = line.ledger.known_ms
+        known_ms = holding.ledger.known_ms
         if self.known_ms is None or known_ms >= self.known_ms:
-            self.known_ms, self._latest_known = known_ms, line
-        elif line is self._latest_known:
+            self.known_ms, self._latest_known = known_ms, holding
+        elif holding is self._latest_known:
             # After a drift it may be known to an earlier time than before, and than others.
-            self._latest_known = max(self.lines.values(), key=lambda one: one.ledger.known_ms)
+            self._latest_known = max(self.holdings.values(), key=lambda one: one.ledger.known_ms)
             self.known_ms = self._latest_known.ledger.known_ms
 
     # ------------------------------------------------------------------ shown
 
     def view(self, key: str) -> View:
         """One position; KeyError when there is none."""
-        return self.lines[key].view(self.continuity.proof, self.whole_until_ms)
+        return self.holdings[key].view(self.continuity.proof, self.whole_until_ms)
 
     def views(self) -> list[View]:
         """All positions, flat ones too, in no order."""
         proof, whole_ms = self.continuity.proof, self.whole_until_ms
-        return [line.view(proof, whole_ms) for line in self.lines.values() if _is_shown(line)]
+        return [holding.view(proof, whole_ms) for holding in self.holdings.values() if _is_shown(holding)]
 
     def as_whole(self) -> ScopeView:
         """The scope itself."""
@@ -401,8 +401,8 @@ class Scope:
     def memories(self) -> list[Memory]:
         """All that is needed to take it up again."""
         found = []
-        for key, line in self.lines.items():
-            ledger = line.ledger
+        for key, holding in self.holdings.items():
+            ledger = holding.ledger
             if ledger.has_base:
                 known_ms = ledger.remembered_ms
                 seen = ledger.identities_since(known_ms)
@@ -416,27 +416,27 @@ class Scope:
         if base_ms is not None:
             self.stated, self.base_ms, self.is_unjudged = True, base_ms, True
         for memory in memories:
-            line = self._line(memory.key)
-            line.ledger.start(memory.position, memory.known_ms, memory.seen, is_first=memory.is_first)
-            line.ledger.payments = memory.payments
-            line.last_fill_ms = max((identity[0] for identity in memory.seen), default=None)
-            self._note_change(memory.key, line)
+            holding = self._holding(memory.key)
+            holding.ledger.start(memory.position, memory.known_ms, memory.seen, is_first=memory.is_first)
+            holding.ledger.payments = memory.payments
+            holding.last_fill_ms = max((identity[0] for identity in memory.seen), default=None)
+            self._note_change(memory.key, holding)
         if (known_ms := self.high_water_ms) is not None:
             self.unsure[""] = known_ms  # until a feed is live
 
-    def _line(self, key: str) -> Line:
-        line = self.lines.get(key)
-        if line is None:
-            line = Line(Ledger(self.account, key))
-            self.prices.show_on(line)
+    def _holding(self, key: str) -> Holding:
+        holding = self.holdings.get(key)
+        if holding is None:
+            holding = Holding(Ledger(self.account, key))
+            self.prices.show_on(holding)
             if self.stated and not (self.statement and key in self.statement.unread):
                 # The venue stated the scope without this coin: it was flat then.
-                line.ledger.start(Position(), self.base_ms)
-                line.agreed_ms = self.statement.time_ms if self.statement else None
-                line.told_ms = line.agreed_ms or 0
-            self.lines[key] = line
-            self._note_change(key, line)
-        return line
+                holding.ledger.start(Position(), self.base_ms)
+                holding.agreed_ms = self.statement.time_ms if self.statement else None
+                holding.told_ms = holding.agreed_ms or 0
+            self.holdings[key] = holding
+            self._note_change(key, holding)
+        return holding
 
 
 def keep(kept: list[Kept], one: Kept) -> bool:
@@ -448,6 +448,6 @@ def keep(kept: list[Kept], one: Kept) -> bool:
     return True
 
 
-def _is_shown(line: Line) -> bool:
+def _is_shown(holding: Holding) -> bool:
     """A row that never could be read is no position."""
-    return line.ledger.has_base or line.unread is None
+    return holding.ledger.has_base or holding.unread is None

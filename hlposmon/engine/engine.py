@@ -17,7 +17,7 @@ from hlposmon.domain.amounts import exactly
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, whose
 from hlposmon.domain.reports import (
-    OVERLAP_MS,
+    REPLAY_OVERLAP_MS,
     AccountEvent,
     AccountMode,
     AccountRole,
@@ -390,7 +390,7 @@ class Engine:
         known_ms = self.book.high_water_ms(name)
         if known_ms is None or self.book.has_gap(name):
             return None
-        return known_ms if self.book.unreported_until_ms(name) < known_ms - OVERLAP_MS else None
+        return known_ms if self.book.unreported_until_ms(name) < known_ms - REPLAY_OVERLAP_MS else None
 
     def _feed(self, state: FeedState, now: Now) -> None:
         """A feed went down; its catch-up starts over with its next `Following` report."""
@@ -423,7 +423,7 @@ class Engine:
         before the first statement; None until there is one."""
         known_ms = self.book.high_water_ms(name)
         if known_ms is not None:
-            return max(0, known_ms - OVERLAP_MS)
+            return max(0, known_ms - REPLAY_OVERLAP_MS)
         held = self._held.get(name)
         return None if held is None else max(0, held.time_ms - FIRST_LOOK_MS)
 

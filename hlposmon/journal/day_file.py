@@ -21,14 +21,14 @@ _LONGEST_HALF = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Half:
+class TornLine:
     """Half a line at a file's end: its bytes counted, and their SHA-256."""
 
     length: int
     digest: str
 
 
-class Refused(Exception):
+class PartialWrite(Exception):
     """The disk took only so many whole lines; `cause` says why."""
 
     def __init__(self, whole: int, cause: OSError) -> None:
@@ -60,7 +60,7 @@ class DayFile:
         return (found.st_dev, found.st_ino) == self._identity
 
     def open(self, day: str) -> bool:
-        """Open that day's file, or begin it; whether there is nothing in it. Then `end_half` is due."""
+        """Open or create the day's file; whether it is empty. Call `terminate_torn_line` next."""
         self.close()
         self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._fd = self._disk.open(self._path(day), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
@@ -69,7 +69,7 @@ class DayFile:
         self._identity = found.st_dev, found.st_ino
         return not found.st_size
 
-    def half(self) -> Half | None:
+    def half(self) -> TornLine | None:
         """What a crash or a full disk left at the end of the open file; None where that is no half line."""
         fd, size = self._open_fd(), self._size()
         if not size or os.pread(fd, 1, size - 1) == b"\n":
@@ -77,9 +77,9 @@ class DayFile:
         raw = os.pread(fd, _LONGEST_HALF, max(0, size - _LONGEST_HALF)).rpartition(b"\n")[2]
         if opened(raw) is not None:
             return None  # a whole line that lacks its newline alone
-        return Half(len(raw), hashlib.sha256(raw).hexdigest())
+        return TornLine(len(raw), hashlib.sha256(raw).hexdigest())
 
-    def end_half(self) -> None:
+    def terminate_torn_line(self) -> None:
         """After half a line, the next one begins on one of its own."""
         fd, size = self._open_fd(), self._size()
         if size and os.pread(fd, 1, size - 1) != b"\n":
@@ -88,7 +88,7 @@ class DayFile:
 
     def write(self, lines: Sequence[bytes]) -> None:
         """All of them or none: what a full disk took is cut off again. Where even that is refused, whole
-        lines that stand there count (Refused tells how many), and half a line stays behind them."""
+        lines that stand there count (PartialWrite tells how many), and half a line stays behind them."""
         fd, length = self._open_fd(), self._length
         self._length = None
         if length is None:
@@ -105,7 +105,7 @@ class DayFile:
                 written = len(raw) - len(view)
                 whole = _whole(lines, written)
                 self._syncer.wrote(b"".join(lines[:whole])[:written])
-                raise Refused(whole, error) from error
+                raise PartialWrite(whole, error) from error
             raise
         self._syncer.wrote(raw)
 
@@ -132,7 +132,7 @@ class DayFile:
 
 def _whole(lines: Sequence[bytes], written: int) -> int:
     """How many of the lines stand there, of so many bytes. One that lacks its newline alone does, too:
-    `end_half` ends it, and to write it once more would put it there twice."""
+    `terminate_torn_line` ends it, and to write it once more would put it there twice."""
     count = 0
     for line in lines:
         written -= len(line)

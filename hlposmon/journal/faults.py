@@ -63,10 +63,10 @@ class _Hole:
 
 def explain(chain: Chain, name: Callable[[Place], str]) -> Findings:
     """All faults in the order of their places. `name` tells a place to people."""
-    return _Detective(chain, name).findings
+    return _FaultFinder(chain, name).findings
 
 
-class _Detective:
+class _FaultFinder:
     def __init__(self, chain: Chain, name: Callable[[Place], str]) -> None:
         self._name, self._twins = name, chain.twins
         self.findings = Findings(order=_true_order(chain.runs))
@@ -79,7 +79,7 @@ class _Detective:
         broken = self._without_marked(chain)
         in_order = set(map(id, order))
         strangers = [run for run in chain.runs if id(run) not in in_order and not self._is_explained(run)]
-        left = [one for one in broken if not self._is_said_seq(one)]
+        left = [one for one in broken if not self._claims_missing_seq(one)]
         self._place_by_place(left, strangers)
         for hole in self._holes:
             self._tell_removed(hole)
@@ -172,7 +172,7 @@ class _Detective:
             self.findings.marked.append(Fault("torn", one.place, said, one.seq))
         return left
 
-    def _is_said_seq(self, one: Broken) -> bool:
+    def _claims_missing_seq(self, one: Broken) -> bool:
         """Whether an unsound line says that it is one of those that are missing."""
         if one.seq is None:
             return False

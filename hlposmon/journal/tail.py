@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from hlposmon.journal.day_file import DayFile, Refused
+from hlposmon.journal.day_file import DayFile, PartialWrite
 from hlposmon.journal.lines import CHECKPOINT_MARK, FIRST_PREV, event, open_line, seal
 
 # What is handed to the disk at once: after a long failure the backlog is not copied at every attempt.
@@ -105,10 +105,10 @@ class Tail:
                 length += len(line)
             try:
                 self._file.write(piece)
-            except Refused as refused:
-                self._wrote(refused.whole)
+            except PartialWrite as partial:
+                self._wrote(partial.whole)
                 self.is_marked = False
-                raise refused.cause from None
+                raise partial.cause from None
             self._wrote(len(piece))
 
     def _wrote(self, lines: int) -> None:
@@ -124,7 +124,7 @@ class Tail:
         if half is not None:
             self._add_first(day, event("torn", now_ms=self.now_ms, bytes=half.length, sha256=half.digest))
         self.is_marked = True
-        self._file.end_half()
+        self._file.terminate_torn_line()
 
     def _add_first(self, day: str, body: dict[str, Any]) -> None:
         """Add a line before those that wait, if they are not too many.

@@ -9,7 +9,7 @@ away from all that is there before the first fork.
 import gc
 import importlib
 
-from hlposmon.supervision.memory import keep_little
+from hlposmon.supervision.memory import disable_adaptive_malloc
 
 MODULES = (
     "hlposmon.tracker.tracker",
@@ -27,7 +27,7 @@ MODULES = (
 
 def preload() -> None:
     """Import what the children run, and set it aside from garbage collection; once, before the first fork."""
-    keep_little()
+    disable_adaptive_malloc()
     for name in MODULES:
         importlib.import_module(name)
     gc.collect()

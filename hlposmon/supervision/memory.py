@@ -43,7 +43,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 LARGE_BYTES = 128 << 10
 
 
-def keep_little() -> None:
+def disable_adaptive_malloc() -> None:
     """Let large blocks (a statement's text, a checkpoint's line) go back to the kernel once they are free.
 
     glibc begins so, but learns from each large block that was freed to keep those of its size: for good, with

@@ -40,7 +40,7 @@ class Policy:
     stop_total_s: float = 8.0  # for all of them: shared out among the ranks when they are slow
     flap_limit: int = 5
     flap_window_s: float = 60.0
-    relief_s: float = 15.0  # a guard that has to go waits for its relief no longer
+    handover_s: float = 15.0  # a guard that has to go waits for its relief no longer
     turn_s: float = 1.0  # the longest nap of the loop
 
 
@@ -55,7 +55,7 @@ class Roster:
         self._settings = settings
         self._children: dict[str, Child] = {}
         self._stop_by: float | None = None
-        self._relief_by: dict[str, float] = {}  # by kind of guard
+        self._handover_by: dict[str, float] = {}  # by kind of guard
         _check_names(specs)
         for spec in specs:
             self._adopt(spec, at_boot=True)
@@ -68,7 +68,7 @@ class Roster:
         for child in self._children.values():
             child.at_boot = False
             child.wanted = child.name in names
-        self._relief_by.clear()
+        self._handover_by.clear()
         for spec in specs:
             if spec.name in self._children:
                 self._children[spec.name].renew(spec)
@@ -143,7 +143,7 @@ class Roster:
 
     def _may_go(self, child: Child, now: float) -> bool:
         """Whether the child may be stopped now. Always, except that on a reload a serving guard waits until
-        the other wanted guards of its kind serve, or `relief_s` is over."""
+        the other wanted guards of its kind serve, or `handover_s` is over."""
         kind = child.spec.kind
         if self._stop_by is not None or not child.spec.guard or not child.serving:
             return True
@@ -152,11 +152,11 @@ class Roster:
             for other in self._children.values()
             if other.spec.guard and other.spec.kind == kind and other.wanted and not other.serving
         ]
-        if awaited and now < self._relief_by.setdefault(kind, now + self._policy.relief_s):
+        if awaited and now < self._handover_by.setdefault(kind, now + self._policy.handover_s):
             return False
         if awaited:
             log.warning("not relieved in time", extra=fields(child=child.name, by=",".join(awaited)))
-        self._relief_by[kind] = now + self._policy.relief_s
+        self._handover_by[kind] = now + self._policy.handover_s
         return True
 
     def kill_overdue(self, now: float) -> None:
@@ -209,7 +209,7 @@ class Roster:
         wanted = [child for child in self._children.values() if child.wanted]
         return sum(child.state is State.UP for child in wanted), len(wanted)
 
-    def in_hand(self, now: float) -> bool:
+    def is_under_control(self, now: float) -> bool:
         """Whether every wanted child beats or is in a bounded restart: what systemd's watchdog asks."""
         for child in self._children.values():
             if child.wanted and child.flapping:

@@ -206,7 +206,7 @@ class Supervisor:
         interval_s = self._notifier.watchdog_interval_s
         if interval_s is None or now - self._fed_at < interval_s:
             return
-        if self._roster.in_hand(now):
+        if self._roster.is_under_control(now):
             self._notifier.watchdog()
             self._fed_at = now
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hlposmon.config import Account
 from hlposmon.domain.reports import (
-    OVERLAP_MS,
+    REPLAY_OVERLAP_MS,
     FeedState,
     Fill,
     Fills,
@@ -50,7 +50,7 @@ ODD_MESSAGES, ODD_S = 3, 60.0
 class _Watch:
     """One account on the present connection. `since_s`: from when on all is handed to the present tracker,
     None while the venue does not follow it; `is_told` whether the tracker was told so; `refused` while the
-    venue will not follow it; `odd_s` when messages about it were not understood of late."""
+    venue will not follow it; `unreadable_at_s` when messages about it were not understood of late."""
 
     account: Account
     since_s: float | None = None
@@ -58,7 +58,7 @@ class _Watch:
     live: bool = False
     refused: bool = False
     due_s: float = 0.0
-    odd_s: deque[float] = field(default_factory=lambda: deque(maxlen=ODD_MESSAGES))
+    unreadable_at_s: deque[float] = field(default_factory=lambda: deque(maxlen=ODD_MESSAGES))
     # What this turn has read and not handed on, and when the first of it was heard.
     fills: list[Fill] = field(default_factory=list)
     heard_s: float | None = None
@@ -163,7 +163,7 @@ class FillWorker:
                 continue
             mark_ms, whole_from_ms = self._high_water_ms.get(name), watch.replay.whole_from_ms
             if mark_ms is not None and whole_from_ms is not None and whole_from_ms <= mark_ms:
-                again = watch.replay.fills_since(mark_ms - OVERLAP_MS)
+                again = watch.replay.fills_since(mark_ms - REPLAY_OVERLAP_MS)
                 if not (self._tell_again(name, again) and self._hand_on_fundings(watch.replay.fundings)):
                     return
             following = Following(name, self._pulse.name, watch.since_s, whole_from_ms)
@@ -188,8 +188,8 @@ class FillWorker:
 
     def _end_odd(self, watch: _Watch) -> None:
         """All was understood for a while."""
-        if watch.odd_s and time.monotonic() - watch.odd_s[-1] > ODD_S:
-            watch.odd_s.clear()
+        if watch.unreadable_at_s and time.monotonic() - watch.unreadable_at_s[-1] > ODD_S:
+            watch.unreadable_at_s.clear()
             self._notices.end(watch.account.name, NoticeCode.UNREADABLE)
 
     def _tell_heard(self) -> None:
@@ -264,8 +264,8 @@ class FillWorker:
     def _follow_anew(self, watch: _Watch, reason: str) -> None:
         """Something was lost on a connection that goes on: what came until now is fetched."""
         now_s = time.monotonic()
-        often = len(watch.odd_s) == ODD_MESSAGES and now_s - watch.odd_s[0] < ODD_S
-        watch.odd_s.append(now_s)
+        often = len(watch.unreadable_at_s) == ODD_MESSAGES and now_s - watch.unreadable_at_s[0] < ODD_S
+        watch.unreadable_at_s.append(now_s)
         if often:
             return
         self._down(watch, reason)

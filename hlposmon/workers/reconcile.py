@@ -49,7 +49,7 @@ FUNDING_AGAIN_S, FUNDING_AGAIN_MAX_S = 5.0, 60.0
 FUNDING_RETOLD_S = 75.0
 # How often the fills since the last look are fetched, and how far that reaches back over it.
 LOOK_S = 60.0
-OVERLAP_MS = 5_000
+LOOK_OVERLAP_MS = 5_000
 LOOK_PAGES = 2
 RETRY_S, RETRY_MAX_S = 1.0, 4.0
 # So often a fetch in which a row cannot be read is tried again, before it counts as lost.
@@ -235,7 +235,7 @@ class ReconcileWorker:
                 return self._fetch_wanted(round_, round_.fills_from_ms)
             if round_.looked_ms is not None and time.monotonic() >= round_.look_due_s:
                 round_.look_due_s = time.monotonic() + self._look_s
-                return self._look(round_, max(0, round_.looked_ms - OVERLAP_MS))
+                return self._look(round_, max(0, round_.looked_ms - LOOK_OVERLAP_MS))
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("fills not fetched", account=round_.account.name, reason=error)
             if round_.fills_from_ms is not None:

@@ -9,7 +9,7 @@ dropped.
 from collections import deque
 from collections.abc import Iterable
 
-from hlposmon.domain.reports import OVERLAP_MS, Fill, Funding
+from hlposmon.domain.reports import REPLAY_OVERLAP_MS, Fill, Funding
 
 FILLS = 250
 FUNDINGS = 250  # an hour's of every coin that there is, a day's of ten
@@ -28,7 +28,7 @@ class ReplayBuffer:
         for fill in fills:
             self._fills.append(fill)
             if len(self._fills) > FILLS:
-                self._forget(self._fills.popleft().time_ms + OVERLAP_MS)
+                self._forget(self._fills.popleft().time_ms + REPLAY_OVERLAP_MS)
 
     def add_fundings(self, fundings: Iterable[Funding]) -> list[Funding]:
         """Keep the newest; those of them that are new here."""
@@ -57,7 +57,7 @@ class ReplayBuffer:
             return
         self._whole_from_ms = max(known_ms, self._forgotten_ms)
         if len(self._fills) >= FILLS:
-            self._forget(self._fills[0].time_ms + OVERLAP_MS)
+            self._forget(self._fills[0].time_ms + REPLAY_OVERLAP_MS)
 
     def break_off(self) -> None:
         """The connection is gone, or said something that was not understood."""

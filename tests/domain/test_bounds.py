@@ -42,7 +42,7 @@ def flow(count: int, *, step_ms: int, first: int = 0) -> list[Fill]:
 
 
 def ledger_of(desk: Desk) -> Ledger:
-    return desk.book._accounts[ACCOUNT].scopes[""].lines[key("BTC")].ledger
+    return desk.book._accounts[ACCOUNT].scopes[""].holdings[key("BTC")].ledger
 
 
 def per_fill_us(began: float, count: int) -> float:

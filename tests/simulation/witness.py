@@ -8,7 +8,8 @@ A size that is shown as proven has to be one that the exchange had, and had no l
    last ten seconds agrees with the book (`domain.reconcile`), as it may lag behind the fills; so a fill that
    no feed brought may go unseen for these ten seconds. They count from the time that the statement gives:
    its contents may be newer by the plan's `answer_early_s`. An answer counts when it is told, a push when
-   another one is told after it: the first that differs may only be ahead of fills under way (`domain.line`).
+   another one is told after it: the first that differs may only be ahead of fills under way
+   (`domain.holding`).
    `tests.chaos` allows 3 s where no fault is under way: so does this once all was whole again.
 3. With feeds, prices and statements that were heard within the limits that the contract names.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hlposmon.domain.reports import (
-    OVERLAP_MS,
+    REPLAY_OVERLAP_MS,
     AccountMode,
     AccountRole,
     Ask,
@@ -312,7 +312,7 @@ class FeedWorker(Worker):
             mark_ms, whole_from_ms = self._high_water_ms.get(name), watch.recent.whole_from_ms
             if mark_ms is not None and whole_from_ms is not None and whole_from_ms <= mark_ms:
                 self.life.saw("a feed told a new tracker again")
-                again = watch.recent.fills_since(mark_ms - OVERLAP_MS)
+                again = watch.recent.fills_since(mark_ms - REPLAY_OVERLAP_MS)
                 if again:
                     newest_ms = max(fill.time_ms for fill in again)
                     self.put(Fills(name, "again", tuple(again), from_ms=newest_ms + 1))

@@ -89,14 +89,14 @@ def test_garbage_is_collected_at_rest_and_not_while_it_is_made(call):
 
 LARGE_BLOCKS = """
 import sys
-from hlposmon.supervision.memory import keep_little
+from hlposmon.supervision.memory import disable_adaptive_malloc
 
 def anonymous_kb():
     with open("/proc/self/smaps_rollup") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("Anonymous:"))
 
 if sys.argv[1] == "keep little":
-    keep_little()
+    disable_adaptive_malloc()
 largest = bytes(24 << 20)
 del largest  # glibc keeps up to this size from here on, unless it is told not to
 before = anonymous_kb()

@@ -305,7 +305,7 @@ def test_of_two_guards_the_second_stays_until_the_relief_of_the_first_serves(tmp
 
 
 def test_a_guard_that_is_not_relieved_in_time_goes(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    posts = Posts(tmp_path, relief_s=0.5)
+    posts = Posts(tmp_path, handover_s=0.5)
 
     def script(stage: Stage) -> Script:
         yield from posts.reload()
@@ -317,7 +317,7 @@ def test_a_guard_that_is_not_relieved_in_time_goes(tmp_path: Path, caplog: pytes
 
 
 def test_guards_that_do_not_serve_go_at_once(tmp_path: Path):
-    posts = Posts(tmp_path, relief_s=60.0)
+    posts = Posts(tmp_path, handover_s=60.0)
 
     def script(stage: Stage) -> Script:
         yield from posts.reload()
@@ -329,7 +329,7 @@ def test_guards_that_do_not_serve_go_at_once(tmp_path: Path):
 
 
 def test_a_guard_that_is_wanted_no_more_stays_until_the_others_serve(tmp_path: Path):
-    posts = Posts(tmp_path, before=2, after=1, relief_s=60.0)
+    posts = Posts(tmp_path, before=2, after=1, handover_s=60.0)
 
     def script(stage: Stage) -> Script:
         yield from posts.reload()
@@ -343,7 +343,7 @@ def test_a_guard_that_is_wanted_no_more_stays_until_the_others_serve(tmp_path: P
 
 
 def test_a_lone_guard_stays_until_one_that_is_new_serves(tmp_path: Path):
-    posts = Posts(tmp_path, before=1, after=2, relief_s=60.0)
+    posts = Posts(tmp_path, before=1, after=2, handover_s=60.0)
 
     def script(stage: Stage) -> Script:
         yield from posts.reload()
@@ -357,7 +357,7 @@ def test_a_lone_guard_stays_until_one_that_is_new_serves(tmp_path: Path):
 
 
 def test_a_stop_waits_for_no_relief(tmp_path: Path):
-    posts = Posts(tmp_path, relief_s=60.0, stop_grace_s=10.0, stop_total_s=30.0)
+    posts = Posts(tmp_path, handover_s=60.0, stop_grace_s=10.0, stop_total_s=30.0)
 
     def script(stage: Stage) -> Script:
         yield from posts.reload()

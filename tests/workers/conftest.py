@@ -12,7 +12,7 @@ import pytest
 
 from hlposmon.config import Account, PriceSettings
 from hlposmon.domain.reports import (
-    OVERLAP_MS,
+    REPLAY_OVERLAP_MS,
     Bell,
     BellReason,
     FeedState,
@@ -87,7 +87,7 @@ class Tracker:
                     self.catchup.follows(report, time.monotonic())
             case Fetched(account=account, from_ms=from_ms):
                 for following in self.catchup.fetched(report, self.wanted_ms(account)):
-                    self.known_ms[account] = self.known_ms.get(account) or from_ms + OVERLAP_MS
+                    self.known_ms[account] = self.known_ms.get(account) or from_ms + REPLAY_OVERLAP_MS
                     self.goes_live(following)
             case FeedState(account=account, feed=feed, live=False):
                 self.catchup.lost(account, feed)
@@ -108,7 +108,7 @@ class Tracker:
         """From when on fills are wanted for a feed that comes up."""
         known_ms = (self.known_ms or {}).get(account)
         if known_ms is not None:
-            return max(0, known_ms - OVERLAP_MS)
+            return max(0, known_ms - REPLAY_OVERLAP_MS)
         stated = [said.time_ms for said in self.statements() if said.account == account]
         return stated[-1] - FIRST_LOOK_MS if stated else None
 

@@ -30,7 +30,7 @@ QUIET_MARK_S = 15.0
 
 
 @dataclass(slots=True)
-class Line:
+class Holding:
     """A ledger, with what the venue says of the same position."""
 
     ledger: Ledger
