@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from hlposmon.cli import stdout
 from hlposmon.client.history import History, NoHistory
 from hlposmon.config import Flags, locate
 from hlposmon.errors import HlposmonError, NotPermitted
@@ -93,10 +94,14 @@ def check(
         report = verify(
             folder, since=first, until=last, expected=expected, expected_first=expected_first, tell=tell
         )
-    if as_json:
-        click.echo(json.dumps(_object(report)))
-    else:
-        _print(report)
+    try:
+        if as_json:
+            click.echo(json.dumps(_object(report)))
+        else:
+            _print(report)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head`: the status is that of the audit all the same
+        stdout.silence()
     return FAULTY if report.faults else INTACT
 
 

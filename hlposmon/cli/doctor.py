@@ -5,6 +5,7 @@ Needs no running monitor and changes nothing. Exit status 0 when nothing failed,
 
 import json
 import os
+import sys
 from dataclasses import asdict, replace
 
 import click
@@ -12,6 +13,7 @@ import click
 from hlposmon.checks import keys, machine, monitor, permissions, setup
 from hlposmon.checks.findings import FAIL, OK, WARN, Check, Finding, Place
 from hlposmon.checks.running import examine
+from hlposmon.cli import stdout
 from hlposmon.cli.options import given_socket, parse_addresses, socket_option
 from hlposmon.config import Flags, load, locate
 from hlposmon.errors import ConfigError
@@ -68,12 +70,16 @@ def command(
     findings = look(flags, offline=offline)
     failed = sum(finding.state == FAIL for finding in findings)
     warned = sum(finding.state == WARN for finding in findings)
-    if as_json:
-        click.echo(json.dumps({"ok": not failed, "findings": [asdict(finding) for finding in findings]}))
-        return 1 if failed else 0
-    for finding in findings:
-        show(finding)
-    click.echo(f"{failed or 'nothing'} failed, {warned or 'no'} warning{'' if warned == 1 else 's'}")
+    try:
+        if as_json:
+            click.echo(json.dumps({"ok": not failed, "findings": [asdict(finding) for finding in findings]}))
+        else:
+            for finding in findings:
+                show(finding)
+            click.echo(f"{failed or 'nothing'} failed, {warned or 'no'} warning{'' if warned == 1 else 's'}")
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head`: the status is that of the checks all the same
+        stdout.silence()
     return 1 if failed else 0
 
 

@@ -30,35 +30,52 @@ class Lock:
     def __init__(self, path: Path, what: str, otherwise: str = "or choose another place") -> None:
         """Take the lock; InUse with the owner's pid when it is taken. `what` is locked, `otherwise` is what
         may be done besides stopping its owner."""
-        self._path = path
+        self.path, self._what, self._otherwise = path, what, otherwise
+        self._fd = self._take()
+
+    def renew(self) -> bool:
+        """Take the lock anew where its file was removed or replaced; whether that was so.
+
+        InUse where another monitor has taken the new file meanwhile, NotPermitted where none can be made;
+        the lock on the file that is gone is kept then.
+        """
+        if _is_still_there(self.path, self._fd):
+            return False
+        before, self._fd = self._fd, self._take()
+        os.close(before)
+        return True
+
+    def _take(self) -> int:
+        """Open the file, lock it, and write our pid into it."""
         while True:
             try:
                 # No link is followed: in a folder that others can write it may lead to a file of ours.
-                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-                self._fd = os.open(path, flags, 0o600)
+                fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
                 # Who may open it may lock it, and keep us from starting: nobody of our group.
-                if os.fstat(self._fd).st_uid == os.geteuid():
-                    os.fchmod(self._fd, 0o600)
+                if os.fstat(fd).st_uid == os.geteuid():
+                    os.fchmod(fd, 0o600)
             except OSError as error:
-                raise NotPermitted(f"{path}: the lock cannot be made: {error.strerror}") from error
+                raise NotPermitted(f"{self.path}: the lock cannot be made: {error.strerror}") from error
             try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                owner = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
-                os.close(self._fd)
-                raise InUse(f"{what} is in use by {_holder(owner)}, {otherwise}") from error
-            if _is_still_there(path, self._fd):
+                owner = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+                os.close(fd)
+                said = f"{self._what} is in use by {_holder(owner)}, {self._otherwise}"
+                raise InUse(said) from error
+            if _is_still_there(self.path, fd):
                 break
-            os.close(self._fd)  # its owner took the file away between our open and our lock
+            os.close(fd)  # its owner took the file away between our open and our lock
         with contextlib.suppress(OSError):  # on a full disk the lock holds all the same, without a name in it
-            os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        return fd
 
     def release(self) -> None:
         """Let go of the lock, and take the file away."""
         with contextlib.suppress(OSError):
-            if _is_still_there(self._path, self._fd):
-                self._path.unlink()
+            if _is_still_there(self.path, self._fd):
+                self.path.unlink()
         os.close(self._fd)
 
     def __enter__(self) -> "Lock":

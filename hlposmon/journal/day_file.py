@@ -1,6 +1,6 @@
 """The journal's open file, to which whole lines are appended: all lines of one write, or none.
 
-It opens the file of the day that it is given, notices when that file was removed or renamed, and terminates a
+It opens the file of the day that it is given, notices when it was removed, renamed or emptied, and ends a
 half-written line of a crash before it appends. The syncer decides when lines reach the disk. This module
 neither numbers lines nor buffers them.
 """
@@ -47,9 +47,11 @@ class DayFile:
         self._name = ""
         self._identity = (0, 0)
         self._length: int | None = None  # as `is_for` has just found it
+        self._least = 0  # what was written by us, and must be there still
 
     def is_for(self, day: str) -> bool:
-        """Whether that day's file is open and still has its name: else lines would go to nobody."""
+        """Whether that day's file is open, still has its name, and is not shorter than we left it. Otherwise
+        lines would go to nobody, or behind what `logrotate` with `copytruncate` has emptied."""
         if self._fd is None or self._day != day:
             return False
         try:
@@ -57,7 +59,7 @@ class DayFile:
         except FileNotFoundError:
             return False
         self._length = found.st_size
-        return (found.st_dev, found.st_ino) == self._identity
+        return (found.st_dev, found.st_ino) == self._identity and found.st_size >= self._least
 
     def open(self, day: str) -> bool:
         """Open or create the day's file; whether it is empty. Call `terminate_torn_line` next."""
@@ -66,7 +68,7 @@ class DayFile:
         self._fd = self._disk.open(self._path(day), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
         self._day, self._name = day, os.fspath(self._path(day))
         found = os.fstat(self._fd)
-        self._identity = found.st_dev, found.st_ino
+        self._identity, self._least = (found.st_dev, found.st_ino), found.st_size
         return not found.st_size
 
     def half(self) -> TornLine | None:
@@ -107,6 +109,7 @@ class DayFile:
                 self._syncer.wrote(b"".join(lines[:whole])[:written])
                 raise PartialWrite(whole, error) from error
             raise
+        self._least = length + len(raw)
         self._syncer.wrote(raw)
 
     def close(self) -> None:

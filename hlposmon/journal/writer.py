@@ -188,7 +188,7 @@ class Journal:
                 self._file.close()
                 self._drop_oldest_beyond(BACKLOG_LINES)
         for name in self._tail.taken_away:
-            said = "the audit's file was removed or renamed: a new one is begun"
+            said = "the audit's file was removed, renamed or emptied: a new one is begun"
             self._remarks.append((said, {"folder": self.folder, "file": name}))
         self._tail.taken_away.clear()
         self._syncer.step(now_s)

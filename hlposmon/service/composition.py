@@ -9,6 +9,7 @@ import logging
 import os
 import resource
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from hlposmon.supervision.child import ChildSpec
 from hlposmon.supervision.heartbeat import Board
 from hlposmon.supervision.loop import Pulse
 from hlposmon.supervision.roster import Policy
+from hlposmon.supervision.signals import held_back
 from hlposmon.supervision.supervisor import Supervisor
 from hlposmon.supervision.systemd import Notifier
 from hlposmon.transport.quota import Quota, Share
@@ -68,7 +70,8 @@ def serve(
     log_settings = logs.LogSettings(settings.log_level, str(log_file) if log_file else None, fmt)
     logs.configure(log_settings.level, name="supervisor", file=log_settings.file, fmt=fmt)
     with contextlib.ExitStack() as stack:
-        lock(stack, settings)
+        stack.enter_context(held_back((signal.SIGTERM, signal.SIGINT, signal.SIGHUP)))
+        locks = lock(stack, settings)
         places = open_places(stack, settings, simulated=simulation is not None)
         if simulation is not None:
             simulation = _with_accounts(simulation)
@@ -83,6 +86,7 @@ def serve(
             on_reload=lambda: here.reload_from(reload),
             log_settings=log_settings,
             status_text=here.status_text,
+            on_tick=locks.look,
         )
         status = supervisor.run()
         log.info("stopped", extra=logs.fields(status=status))

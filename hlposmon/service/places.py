@@ -4,15 +4,22 @@ Opened in order and closed in reverse. Nothing in here knows what is said over a
 """
 
 import contextlib
+import logging
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hlposmon.config import Settings
-from hlposmon.errors import InUse
+from hlposmon.errors import HlposmonError, InUse
 from hlposmon.ipc import queue as queues
 from hlposmon.ipc.listeners import FileId, Lock, check_folder, file_of, open_door, remove_door
+from hlposmon.supervision.logs import Repeats, fields
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +34,46 @@ class Places:
     exchange: socket.socket | None
 
 
-def lock(stack: contextlib.ExitStack, settings: Settings) -> None:
+class Locks:
+    """The locks that this monitor holds; `look` makes those again whose file was removed.
+
+    A lock is on a file and not on its name: who removes `.lock` lets a second monitor into the folder, and
+    both would write one journal.
+    """
+
+    def __init__(self, locks: Sequence[Lock]) -> None:
+        self._locks, self._look_s, self._repeats = locks, 0.0, Repeats()
+
+    def look(self) -> None:
+        """Look once a second, however often it is called."""
+        now_s = time.monotonic()
+        if now_s < self._look_s:
+            return
+        self._look_s = now_s + LOOK_S
+        for one in self._locks:
+            try:
+                if one.renew():
+                    log.warning("a lock's file was gone: it is made again", extra=fields(path=one.path))
+            except (HlposmonError, OSError) as error:
+                said = "a lock's file was gone and cannot be made again"
+                self._repeats.log(log, logging.ERROR, said, now=now_s, key=one.path, reason=error)
+
+
+def lock(stack: contextlib.ExitStack, settings: Settings) -> Locks:
     """Raises InUse when another monitor has the socket, a folder or the snapshot; a second monitor needs a
     place of its own for each, and the message says which option gives it."""
     paths = settings.paths
     socket_path = paths.socket
     check_folder(socket_path.parent)
     own = "or run this one with --socket, --state-dir and --log-dir in folders of its own"
-    lock_of_socket = socket_path.with_name(f".{socket_path.name}.lock")
-    stack.enter_context(Lock(lock_of_socket, str(socket_path), own))
-    for folder, what in {paths.state_dir: "the state folder", paths.log_dir: "the log folder"}.items():
-        stack.enter_context(Lock(folder / ".lock", f"{what} {folder}", own))
-    of_snapshot = "or choose a socket in another folder with --socket: the snapshot lies beside it"
-    lock_of_snapshot = paths.snapshot.with_name(".snapshot.lock")
-    stack.enter_context(Lock(lock_of_snapshot, f"the snapshot {paths.snapshot}", of_snapshot))
+    beside = "or choose a socket in another folder with --socket: the snapshot lies beside it"
+    folders = {paths.state_dir: "the state folder", paths.log_dir: "the log folder"}
+    wanted = [
+        (socket_path.with_name(f".{socket_path.name}.lock"), str(socket_path), own),
+        *((folder / ".lock", f"{what} {folder}", own) for folder, what in folders.items()),
+        (paths.snapshot.with_name(".snapshot.lock"), f"the snapshot {paths.snapshot}", beside),
+    ]
+    return Locks([stack.enter_context(Lock(path, what, otherwise)) for path, what, otherwise in wanted])
 
 
 def open_places(stack: contextlib.ExitStack, settings: Settings, *, simulated: bool) -> Places:

@@ -4,10 +4,11 @@ The socket is what a selector watches, so that a signal between a check and a wa
 Only the main thread may enter here. Never in here: what a signal means.
 """
 
+import contextlib
 import select
 import signal
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType, TracebackType
 
 
@@ -55,8 +56,20 @@ class Wake:
         self._in.close()
 
 
+@contextlib.contextmanager
+def held_back(numbers: Iterable[signal.Signals]) -> Iterator[None]:
+    """Signals that come in the meantime wait until `Signals` hears them, or until this ends: one that came
+    while a program still starts would end it without a word, and leave its sockets and locks behind."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Signals:
-    """While entered, each of `heard` is handed to `note` and rings `wake`; `ignored` do nothing."""
+    """While entered, each of `heard` is handed to `note` and rings `wake`, even if it was held back before;
+    `ignored` do nothing."""
 
     def __init__(
         self,
@@ -72,6 +85,7 @@ class Signals:
         self._wake = wake
         self._before: list[tuple[signal.Signals, object]] = []
         self._fd_before = -1
+        self._mask_before: set[int] = set()
 
     def __enter__(self) -> "Signals":
         self.install()
@@ -84,6 +98,7 @@ class Signals:
             self._before.append((number, signal.signal(number, self._on_signal)))
         for number in self._ignored:
             self._before.append((number, signal.signal(number, signal.SIG_IGN)))
+        self._mask_before = signal.pthread_sigmask(signal.SIG_UNBLOCK, self._heard)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -91,7 +106,8 @@ class Signals:
         self.give_back()
 
     def give_back(self) -> None:
-        """Put the handlers back that were there before."""
+        """Put back the handlers that were there before, and what was held back."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._mask_before)
         while self._before:
             number, handler = self._before.pop()
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ another live monitor; that is a reason in health until it is gone.
 The kernel keeps a bound socket's inode while the socket is open, so that no other file can have its number.
 """
 
+import contextlib
 import logging
 import socket
 from collections.abc import Iterator, Mapping
@@ -60,6 +61,8 @@ class BoundSockets:
             sock.close()
 
     def _bind(self, path: Path) -> socket.socket:
+        with contextlib.suppress(OSError):  # it is there, or binding says why not
+            path.parent.mkdir(mode=0o700)
         if path == self._public:
             sock = open_door(path)
         elif is_served(path):

@@ -145,11 +145,13 @@ class Commands:
         with_these = {**gone, **self.environ, **environ}
         return CliRunner().invoke(program, list(arguments), env=with_these)
 
-    def start(self, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
+    def start(
+        self, *arguments: str, stdout: int = subprocess.PIPE, **environ: str
+    ) -> "subprocess.Popen[str]":
         """As a process."""
         return subprocess.Popen(
             [sys.executable, "-c", AS_A_PROCESS, *arguments],
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
             env={**self.environ, **environ},

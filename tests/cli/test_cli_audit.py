@@ -43,6 +43,20 @@ def test_each_fault_is_a_line_with_its_place_and_the_status_is_one(hlposmon: Com
     assert result.exit_code == 1
 
 
+def test_the_status_is_that_of_the_audit_when_nobody_reads_to_the_end(hlposmon: Commands, tmp_path: Path):
+    log = audit_of_two_days(tmp_path / "log")
+    path = files_in(log)[1]
+    path.write_bytes(path.read_bytes().replace(b'"quantity":"1"', b'"quantity":"9"', 1))
+    reader, writer = os.pipe()
+    os.close(reader)
+    verify = hlposmon.start("audit", "verify", "--log-dir", str(log), stdout=writer)
+    os.close(writer)
+
+    assert verify.wait(timeout=60) == 1
+    assert verify.stderr is not None and verify.stderr.read() == ""
+    verify.stderr.close()
+
+
 def test_json_is_one_object(hlposmon: Commands, tmp_path: Path):
     log = audit_of_two_days(tmp_path / "log")
     lines = lines_in(log)

@@ -375,3 +375,26 @@ def test_a_lock_that_no_monitor_holds_is_told_apart(tmp_path):
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(InUse, match=r"a process that is no monitor \(that one, pid 4194399, is gone\)"):
             Lock(path, "the folder")
+
+
+def test_a_lock_whose_file_was_removed_is_taken_again(tmp_path):
+    path = tmp_path / ".lock"
+    with Lock(path, "the folder") as lock:
+        assert not lock.renew()
+        path.unlink()
+        assert lock.renew()
+        assert path.read_text() == f"{os.getpid()}\n"
+        with pytest.raises(InUse, match=f"pid {os.getpid()}"):
+            Lock(path, "the folder")
+    assert not path.exists()
+
+
+def test_a_lock_whose_file_another_has_taken_meanwhile_is_not_taken_from_it(tmp_path):
+    path = tmp_path / ".lock"
+    lock = Lock(path, "the folder")
+    path.unlink()
+    with Lock(path, "the folder"):
+        with pytest.raises(InUse):
+            lock.renew()
+        lock.release()
+        assert path.exists(), "it is the other's"

@@ -179,6 +179,19 @@ def test_a_half_written_line_is_kept_and_marked(tmp_path, length):
     assert again.sizes() == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("half", [b'{"seq":\rgarbage', b"\r\r", b"\x0b\x0c\x1c\x85\r"])
+def test_half_a_line_ends_at_a_newline_and_at_no_other_control_character(tmp_path, half):
+    clerk = Clerk(tmp_path)
+    clerk.write(3)
+    with files_in(tmp_path)[0].open("ab") as file:
+        file.write(half)
+    again = Clerk(tmp_path, now_ms=clerk.now_ms)
+    again.write(2)
+
+    assert kinds(tmp_path) == ["checkpoint", "fill", "fill", "fill", "torn", "fill", "fill"]
+    assert verify(tmp_path / "trading").faults == []
+
+
 def test_a_line_that_lacks_only_its_newline_is_whole(tmp_path):
     clerk = Clerk(tmp_path)
     clerk.write(3)
@@ -647,7 +660,7 @@ def sound(path):
 # ------------------------------------------------------------------ files that go away
 
 
-@pytest.mark.parametrize("removed", ["deleted", "renamed", "with its folder"])
+@pytest.mark.parametrize("removed", ["deleted", "renamed", "emptied", "with its folder"])
 def test_a_file_that_is_taken_away_is_made_anew(tmp_path, removed):
     clerk = Clerk(tmp_path)
     clerk.write(2)
@@ -656,12 +669,14 @@ def test_a_file_that_is_taken_away_is_made_anew(tmp_path, removed):
         path.unlink()
     elif removed == "renamed":
         path.rename(path.with_suffix(".jsonl.1"))
+    elif removed == "emptied":  # as `copytruncate` does
+        os.truncate(path, 0)
     else:
         shutil.rmtree(path.parent)
 
     assert clerk.write(2)
     [(said, facts)] = clerk.journal.take_remarks()
-    assert "removed or renamed" in said
+    assert "removed, renamed or emptied" in said
     assert facts["file"] == path.name
     lines = file_lines(path)
     assert [line["position"]["size"] for line in lines if line["type"] == "fill"] == ["3", "4"]

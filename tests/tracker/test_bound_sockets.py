@@ -2,13 +2,16 @@
 
 import contextlib
 import json
+import shutil
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from http.client import HTTPResponse
 from typing import Any
 
 import pytest
 
+from hlposmon.client.api import Api
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.errors import HlposmonError
 from hlposmon.ipc.listeners import file_of, open_door
@@ -52,6 +55,21 @@ def test_a_socket_file_that_was_removed_is_bound_again_and_said(caplog: pytest.L
         said = [record for record in caplog.records if "it is bound again" in record.message]
 
     assert len(said) == 2
+
+
+def test_a_folder_that_was_removed_is_made_again_for_this_user_alone():
+    with desk() as here:
+        folder = here.folder / "run"
+        folder.mkdir()
+        paths = replace(here.settings.paths, socket=folder / "m.sock", snapshot=folder / "snapshot")
+        here.settings = replace(here.settings, paths=paths)
+        here.api = Api(paths.socket, timeout_s=10)
+        with here.running():
+            assert answers(here)
+            shutil.rmtree(folder)
+            until("it is reached again", lambda: answers(here))
+            until("the snapshot is there again", paths.snapshot.exists)
+            assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_who_was_connected_before_is_served_on():
