@@ -12,8 +12,11 @@ import os
 import sys
 import time
 
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect, unix_connect
+try:
+    from websockets.exceptions import ConnectionClosed, InvalidStatus
+    from websockets.sync.client import ClientConnection, connect, unix_connect
+except ModuleNotFoundError:
+    sys.exit("this example needs a library: pip install websockets")
 
 STREAM = "/api/v1/positions/stream"
 SILENCE_S = 45.0  # the monitor says ping after 30 s in which it had nothing to say

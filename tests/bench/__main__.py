@@ -14,7 +14,7 @@ from tests.bench.service import arguments, as_json, run
 from tests.bench.services import HERE
 
 # Parts on their own: each prints its figures.
-PARTS = ("snapshot", "history", "metrics", "health", "crowd", "many")
+PARTS = ("snapshot", "history", "metrics", "health", "crowd")
 
 
 def parts() -> dict[str, str]:

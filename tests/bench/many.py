@@ -1,11 +1,12 @@
 """What many accounts cost the tracker: `python -m tests.bench.many [--accounts 300] [--positions 50]`.
 
 The engine with the tracker's own outputs in this process, without clients; each figure is the median of
-seven. While a summary is made no fill is taken.
+seven. While a summary is made no fill is taken. It prints one JSON object.
 """
 
 import argparse
 import gc
+import json
 import statistics
 import tempfile
 import time
@@ -27,6 +28,30 @@ def median_ms(work: Callable[[], object]) -> float:
     return statistics.median(took_ms)
 
 
+def figures(here: Shell) -> dict[str, float]:
+    """Milliseconds each; `prices` is what each second costs in which every price moves."""
+    prices, sizes = iter(range(200, 1000)), iter(range(1, 1000))
+
+    def fill() -> None:
+        name, size = next(iter(here.addresses)), str(next(sizes))
+        assert here.end.put(here.live(here.fill("1", size, here.coins[0], account=name)), lambda: True)
+        here.takes()
+
+    def moves() -> None:
+        here.moves_prices(str(next(prices)))
+
+    fill()
+    moves()  # what is made once and kept is not the matter here
+    found = {
+        "fill ms": median_ms(fill),
+        "idle tick ms": median_ms(lambda: here.carries_out(here.passes(0.25))),
+        "prices ms": median_ms(moves),
+        "summary ms": median_ms(lambda: dumps(here.answers.summary(None))),
+        "health ms": median_ms(lambda: dumps(here.answers.health())),
+    }
+    return {**found, "summary MB": len(dumps(here.answers.summary(None))) / 1e6}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.many", description=__doc__)
     parser.add_argument("--accounts", type=int, default=300)
@@ -37,32 +62,7 @@ def main() -> None:
         gc.collect()
         gc.freeze()
         gc.disable()  # the tracker collects when it rests
-        prices = iter(range(200, 1000))
-        sizes = iter(range(1, 1000))
-
-        def fill() -> None:
-            name, size = next(iter(here.addresses)), str(next(sizes))
-            assert here.end.put(here.live(here.fill("1", size, here.coins[0], account=name)), lambda: True)
-            here.takes()
-
-        def ticks() -> None:
-            here.carries_out(here.passes(0.25))
-
-        def moves() -> None:
-            here.moves_prices(str(next(prices)))
-
-        def summary_after_prices() -> float:
-            moves()
-            return median_ms(lambda: dumps(here.answers.summary(None)))
-
-        print(f"{given.accounts} accounts of {given.positions} positions, milliseconds:")
-        print(f"  a fill, from its datagram to the last output: {median_ms(fill):.3f}")
-        print(f"  an idle tick (four a second): {median_ms(ticks):.3f}")
-        print(f"  every price moves, everything is shown: {median_ms(moves):.1f}")
-        print(f"  summary, welcome: {median_ms(lambda: dumps(here.answers.summary(None))):.1f}")
-        print(f"  the same after every price has moved: {summary_after_prices():.1f}")
-        print(f"  health: {median_ms(lambda: dumps(here.answers.health())):.2f}")
-        print(f"  size of the summary: {len(dumps(here.answers.summary(None))) / 1e6:.2f} MB")
+        print(json.dumps(figures(here)))
         here.close()
 
 

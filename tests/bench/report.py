@@ -32,6 +32,10 @@ LIMITS = (
     Limit("burst", "cpu s per 1000", most=0.5),
     Limit("hour", "cpu s per hour", most=72.0),
     Limit("memory-1", "pss MiB", most=110.0),
+    Limit("many", "fill, times that of one position", most=1.5),
+    Limit("many", "percent of a core, prices at 1 Hz", most=5.0),
+    Limit("many", "summary ms", most=50.0),
+    Limit("many", "health ms", most=50.0),
 )
 MORE_PER_100_MIB = 1.0
 # Figures that begin like those of one process.
@@ -85,6 +89,7 @@ def _lines(results: Results, parts: dict[str, str]) -> Iterator[str]:
     )
     yield from _table(of, CROWDS, ("p50 us", "p99 us", "cpu s per 1000"), "Fill to client, by clients")
     yield from _alone(of, "snapshot", "The snapshot, read under load")
+    yield from _alone(of, "many", "300 accounts of 50 positions, the tracker alone")
     yield from _alone(of, "start", "Start until proven")
     yield from _by_process(of, "burst", "cpu", "Processor s per 1000 fills of a burst, by process")
     yield from _by_process(

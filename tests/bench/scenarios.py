@@ -237,6 +237,31 @@ def starting(start: Start, plan: Plan) -> Figures:
     return found
 
 
+def many(_start: Start, plan: Plan) -> Figures:
+    """The tracker's own work with 300 accounts of 50 positions, in one process and without a service."""
+
+    def measured(accounts: int, positions: int) -> Figures:
+        command = [str(interpreter(plan.checkout)), "-m", "tests.bench.many"]
+        made = subprocess.run(
+            [*command, "--accounts", str(accounts), "--positions", str(positions)],
+            cwd=HERE,
+            env={"PYTHONPATH": f"{plan.checkout}:{HERE}"},
+            stdout=subprocess.PIPE,
+            check=False,
+        )
+        assert made.returncode == 0, f"tests.bench.many ended with {made.returncode}"
+        found: Figures = json.loads(made.stdout)
+        return found
+
+    of_one, of_many = measured(1, 1), measured(300, 50)
+    ticks_and_prices_ms = 4 * of_many["idle tick ms"] + of_many["prices ms"]
+    return {
+        **of_many,
+        "fill, times that of one position": of_many["fill ms"] / of_one["fill ms"],
+        "percent of a core, prices at 1 Hz": ticks_and_prices_ms / 10,
+    }
+
+
 def medians(rows: list[Figures]) -> Figures:
     """Of the rounds; what a round has not counts as nothing in it."""
     names = dict.fromkeys(name for row in rows for name in row)
@@ -275,5 +300,6 @@ SCENARIOS: dict[str, Scenario] = {
     "clients-100": Scenario("a fill each 200 ms, 100 clients of the stream", clients(100), WITH_SOCKET),
     "clients-1000": Scenario("a fill each 200 ms, 1000 clients of the stream", clients(1000), WITH_SOCKET),
     "snapshot": Scenario("shared memory read under load, 100 positions", snapshot, ("hlposmon",)),
+    "many": Scenario("300 accounts of 50 positions, the tracker alone", many, ("hlposmon",)),
     "start": Scenario("start until proven", starting),
 }
