@@ -1,4 +1,4 @@
-"""What the socket serves, as plain values in the contract's shapes: position, summary, fill, account."""
+"""The socket's messages as plain values in the shapes of docs/api.md: position, fill, account."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -23,9 +23,11 @@ T = TypeVar("T")
 
 
 def position(shown: Rendered, updated_ms: int | None) -> dict[str, Any]:
-    """A position as the summary and the stream show it, for `text.dumps`: money, prices and sizes are decimal
-    strings, times RFC 3339. What is not known is None. `updated_ms` is the wall-clock time of its last
-    change."""
+    """Return a position as the summary and the stream show it, for `text.dumps`.
+
+    Money, prices and sizes are decimal strings, times RFC 3339; an unknown value is None. `updated_ms` is the
+    wall-clock time of its last change in Unix milliseconds.
+    """
     view = shown.view
     held = view.position
     return {
@@ -63,8 +65,10 @@ def position(shown: Rendered, updated_ms: int | None) -> dict[str, Any]:
 
 
 def fill(one: Fill) -> dict[str, Any]:
-    """A fill as the stream shows it: `quantity` is unsigned, `side` is buy or sell, ids are strings but
-    `tid`."""
+    """Return a fill as the stream shows it, for `text.dumps`.
+
+    `quantity` is unsigned, `side` is buy or sell, and ids are strings except `tid`.
+    """
     return {
         "symbol": symbol_of(one.key),
         "side": str(one.side),
@@ -82,8 +86,11 @@ def fill(one: Fill) -> dict[str, Any]:
 def positions(
     views: Iterable[View], renderer: Renderer, updated_ms: Callable[[str, str], int | None]
 ) -> dict[str, Fragment]:
-    """The positions of one account by symbol, by key where a symbol would stand for two; each encoded, and
-    encoded anew only when it has changed."""
+    """Return the listed positions of one account, each encoded, by symbol, or by key if two share a symbol.
+
+    `updated_ms` returns the time of a position's last change (account, key). A position is encoded again
+    only when it has changed.
+    """
     listed = [renderer.render(view) for view in views if is_listed(view)]
     held = Counter(shown.symbol for shown in listed)
     has_double = len(held) < len(listed)
@@ -96,8 +103,10 @@ def positions(
 
 
 def encoded_position(shown: Rendered, updated_ms: int | None) -> Fragment:
-    """`position` as JSON, kept until the position changes: the message that tells a change and every summary
-    after it share it."""
+    """Return `position(shown, updated_ms)` as JSON, cached on `shown` until the position changes.
+
+    The message about a change and all later summaries share the encoded bytes.
+    """
     if shown.encoded is None or shown.encoded[0] != updated_ms:
         shown.encoded = updated_ms, fragment(position(shown, updated_ms))
     encoded: Fragment = shown.encoded[1]
@@ -105,13 +114,16 @@ def encoded_position(shown: Rendered, updated_ms: int | None) -> Fragment:
 
 
 def of_all(shown: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
-    """The positions of several accounts by `account/label`."""
+    """Return the positions of several accounts in one dict, by `account/label`."""
     return {f"{name}/{label}": row for name, rows in shown.items() for label, row in rows.items()}
 
 
 def account(view: AccountView, address: str | None) -> dict[str, Any]:
-    """What the summary says of an account besides its sums and positions. Equity, margin and what may be
-    withdrawn are None while they are not known, never 0; `equity_reason` says why."""
+    """Return the summary's fields of an account other than its sums and positions.
+
+    `equity`, `margin_used` and `withdrawable` are decimal strings; they are None while unknown, never 0, and
+    `equity_reason` says why.
+    """
     return {
         "address": address,
         "equity": money(view.equity),
@@ -128,15 +140,16 @@ def account(view: AccountView, address: str | None) -> dict[str, Any]:
     }
 
 
-# The fields of an announcement (gap, healed, drift) that its compact form has under other names, or not.
+# Fields of an announcement (gap, healed, drift) that its compact form renames or leaves out.
 _HEAD = ("type", "seq", "account", "key", "symbol", "timestamp")
 
 
 def compact_of(body: dict[str, Any]) -> dict[str, Any]:
-    """The compact form of a message: only what changed, about 100 bytes for a price.
+    """Return the compact form of a message: only what changed, about 100 bytes for a price.
 
-    `e` event, `a` account, `k` symbol, `m` mark, `u` unrealised P&L in USD, `s` size, `x` entry price, `r`
-    realised P&L, `t` as of when; of a fill `side`, `q` quantity, `p` price, `id`.
+    `e` event (`p` for a price), `a` account, `k` symbol, `m` mark price, `u` unrealised P&L in USD, `t` the
+    time as of which it holds, `s` size, `x` entry price, `r` realised P&L; of a verdict `v` and `why`; of a
+    fill `side`, `q` quantity, `p` price, `id`. Announcements keep the names of their other fields.
     """
     event = body.get("event_type", body["type"])
     short = {"seq": body["seq"], "e": event, "a": body["account"], "k": body["symbol"]}

@@ -1,6 +1,6 @@
-"""Changes as stream messages, each numbered. What is worth a message is decided by the engine.
+"""Turns changes into numbered stream messages. The engine decides which changes get one.
 
-`seq` counts published messages without holes.
+`seq` numbers the published messages without holes.
 """
 
 from typing import Any
@@ -23,19 +23,22 @@ class Publisher:
 
     @property
     def published(self) -> int:
-        """How many messages were sent."""
+        """How many messages this tracker has published."""
         return self._subscribers.seq - self._first_seq
 
     def flush(self) -> None:
-        """Send what was published since the last time, as far as there is time for it."""
+        """Send what was published since the last call, for at most about `subscribers.FLUSH_S`."""
         self._subscribers.flush()
 
     def price(self, view: View, now_ms: int) -> None:
-        """Unrealised P&L has moved."""
+        """Publish a `price_update` of a position: its mark price and unrealised P&L changed."""
         self._update("price_update", view, now_ms)
 
     def change(self, change: Change, view: View, now_ms: int) -> None:
-        """Say what the book said. `view` is of the position concerned, after it."""
+        """Publish a change of the book. `view` is the position after it, `now_ms` Unix milliseconds.
+
+        A Doubt gives no message of its own: the change of the verdict that follows reports it.
+        """
         match change:
             case Filled(fill=fill):
                 self._update("fill", view, now_ms, fill=messages.fill(fill))
@@ -66,7 +69,7 @@ class Publisher:
                 }
                 self._announce("drift", view, now_ms, cause=change.cause, **sizes)
             case Doubt():
-                pass  # the verdict that follows from it says so
+                pass  # the VerdictChanged that follows reports it
 
     def _update(self, event: str, view: View, now_ms: int, **more: Any) -> None:
         facts = {

@@ -1,6 +1,6 @@
-"""The public socket: HTTP and WebSocket over `serving`, in the contract's paths. It decides nothing.
+"""The public socket: HTTP and WebSocket on the paths of docs/api.md, on top of `serving`. It decides nothing.
 
-What to say comes from a Source; who subscribes to the stream, and what is kept for them, is Subscribers'.
+A Source gives the answers; Subscribers holds the stream's clients and the messages kept for them.
 """
 
 from collections import Counter
@@ -31,8 +31,8 @@ WORKERS = "/api/v1/workers"
 METRICS = "/metrics"
 PATHS = (SUMMARY, HEALTH, STREAM, WORKERS, METRICS)
 
-TURN_S = 0.02  # for those who lag, in one step
-LAST_TURN_S = 0.3  # for what clients lack at the end
+TURN_S = 0.02  # time budget of one step for subscribers that lag
+LAST_TURN_S = 0.3  # time budget at the end for messages that clients still lack
 _PING = text_frame(dumps({"type": "ping"}))
 _CODES = {
     400: "bad_request",
@@ -51,25 +51,28 @@ _CODES = {
 
 
 class Source(Protocol):
-    """Where the answers come from: the tracker."""
+    """Gives the answers; the tracker implements it. Dicts are for `text.dumps`."""
 
     def summary(self, account: str | None) -> dict[str, Any] | None:
-        """The summary of all accounts or of one; None when that one is not watched."""
+        """Return the summary of all accounts or of one; None if that one is not watched."""
 
     def health(self) -> dict[str, Any]:
-        """The health, every reason for it, and the ages behind them."""
+        """Return the health, all reasons for it, and the ages it was judged by."""
 
     def workers(self) -> dict[str, Any]:
-        """The processes, and what they have used of the exchange's allowance."""
+        """Return the state of the processes and their use of the exchange's rate limits."""
 
     def metrics(self, accept: str, traffic: "Traffic") -> tuple[str, bytes]:
-        """The content type that was agreed on by `accept`, and the figures in that form."""
+        """Return the content type, chosen by the Accept header `accept`, and the metrics encoded in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What the server has done since it began, and what it holds now. `requests` by path (those that are
-    none in one) and status."""
+    """Counters of the server since it started, and what it holds now.
+
+    `clients` are open streams, `connections` all open connections. `cut_off` counts clients that were closed
+    because they did not read. `requests` counts by path (all unknown ones as "other") and status.
+    """
 
     clients: int
     connections: int
@@ -91,7 +94,7 @@ class PublicServer:
         access: Access | None = None,
         refused: Callable[[Refusal], None] | None = None,
     ) -> None:
-        """`access` says which web pages may read over TCP; `refused` hears of every call turned away."""
+        """`access` says which web pages may read over TCP; `refused` is called for every refused request."""
         self._source = source
         self._access = access or Access()
         self._server = Server(self, limits or Limits(), refused=refused)
@@ -102,7 +105,7 @@ class PublicServer:
 
     @property
     def traffic(self) -> Traffic:
-        """What the server has done since it began, and holds now."""
+        """The server's counters since it started, and what it holds now."""
         server = self._server
         return Traffic(
             clients=len(self._subscribers),
@@ -114,12 +117,15 @@ class PublicServer:
         )
 
     def step(self, timeout: float = 0.0) -> None:
-        """Wait at most `timeout` seconds, hear who speaks, and send on to those who are behind."""
+        """Wait at most `timeout` seconds for requests, handle them, and send to subscribers that are behind.
+
+        Does not wait while the subscribers are owed messages.
+        """
         self._server.step(0.0 if self._subscribers.is_owed else timeout)
         self._subscribers.flush(TURN_S)
 
     def close(self) -> None:
-        """Send what is owed, as far as it is read, and say goodbye to everyone."""
+        """Send outstanding messages for up to LAST_TURN_S, then close all connections."""
         self._subscribers.flush(LAST_TURN_S)
         self._server.close()
 
@@ -129,7 +135,7 @@ class PublicServer:
         """Answer a request, and count it by path and status."""
         answer = self._admit(request)
         status = answer.status if isinstance(answer, Response) else 101
-        # The names of paths that are none are the client's to choose: they are not remembered.
+        # A client chooses the names of unknown paths: counting each would let it fill our memory.
         self._requests[request.path if request.path in PATHS else "other", status] += 1
         return answer
 
@@ -163,7 +169,7 @@ class PublicServer:
         return Response(200, body, content_type=content_type)
 
     def refuse(self, status: int, message: str) -> Response:
-        """A JSON error with this status: `{"error": {"code", "message"}}`."""
+        """Return a JSON error with this status: `{"error": {"code": ..., "message": ...}}`."""
         body = dumps({"error": {"code": _CODES.get(status, "error"), "message": message}})
         return Response(status, body, headers=GUARDS, reason=message)
 
@@ -185,22 +191,22 @@ class PublicServer:
     # ------------------------------------------------------------- the streams
 
     def welcome(self, peer: Peer, since: int | None) -> None:
-        """Greet a new client: what it missed, or the whole state."""
+        """Add a client to the stream: send what it missed after `since`, or the whole state."""
         query = peer.request.query
         filters = _listed(query.get("events")), _listed(query.get("accounts"))
         if not self._subscribers.join(Listener(peer, query.get("compact") == "1", *filters), since):
             self._send_state(peer, "initial_state")
 
     def drained(self, peer: Peer) -> None:
-        """What was sent to a client is gone."""
+        """Note that a client's send buffer is empty, so that more can be sent."""
         self._subscribers.drained(peer)
 
     def farewell(self, peer: Peer) -> None:
-        """A client is gone."""
+        """Remove a client whose connection is closed."""
         self._subscribers.leave(peer)
 
     def hear(self, peer: Peer, raw: str | bytes) -> None:
-        """Do what a client asks; anything else is answered with an error."""
+        """Handle a client's message: get_summary, ping or subscribe; answer anything else with an error."""
         try:
             asked = loads(raw)
         except WireError as error:

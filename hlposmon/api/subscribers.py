@@ -1,9 +1,12 @@
-"""The stream's subscribers, and the replay buffer: each message once, encoded, the same bytes for all.
+"""The stream's subscribers, and the replay buffer, which holds each message once, encoded, for all of them.
 
-Messages that a subscriber has not been sent live only in the shared replay buffer. `flush` sends each
-subscriber all that it lacks in one piece, those who have waited longest first, and stops when its time is
-over. Who lacks more than the buffer holds is cut off, never waited for. A question is answered when its
-subscriber has all messages that are older than the answer. No path, no request in here.
+Unsent messages live only in the shared replay buffer. `flush` sends each subscriber the messages that it
+lacks, joined in pieces, longest-waiting subscriber first, and stops when its time is over. A subscriber that
+lacks more than the buffer holds is cut off, never waited for. A question is answered once its subscriber has
+all messages older than the answer. This module knows no paths and no requests.
+
+    buffer 101…180, last 180. A was sent 180, B 150, C 90.
+    A is current. B gets 151…180 in pieces of SLICE_BYTES. C is cut off: 91…100 are gone.
 """
 
 import logging
@@ -20,23 +23,22 @@ from hlposmon.text import dumps, loads
 
 log = logging.getLogger(__name__)
 
-# What a client may come back for: the last so many messages, or bytes of them.
+# Limits of the replay buffer: how many messages, and how many bytes of frames.
 REPLAY_MESSAGES = 4096
 REPLAY_BYTES = 4 << 20
-# How long sending may keep the publisher from its work at once.
+# Default time budget of one `flush`, in seconds: the publisher does nothing else meanwhile.
 FLUSH_S = 0.01
-SLICE_BYTES = 16 * 1024  # of what a subscriber lacks, in one piece
-SLICES = 256  # kept in one flush for others
-INTERNAL_ERROR = 1011
-WAITING_QUESTIONS = 256  # of one subscriber
+SLICE_BYTES = 16 * 1024  # a piece sent to a subscriber ends with the message that reaches this size
+SLICES = 256  # pieces cached in one flush, for subscribers with the same position and filters
+INTERNAL_ERROR = 1011  # close code of RFC 6455, 7.4.1
+WAITING_QUESTIONS = 256  # the most unanswered questions of one subscriber
 
 Wanted = tuple[bool, frozenset[str], frozenset[str]]
 Slices = dict[tuple[int, Wanted], tuple[int, bytes]]
 
 
 class Published:
-    """One message of the stream as a frame. `event` and `account` are for filters; the compact form is made
-    when the first one wants it."""
+    """One message of the stream as a WebSocket frame; `event` and `account` are for filters."""
 
     __slots__ = ("_compact", "account", "event", "frame", "seq")
 
@@ -46,7 +48,7 @@ class Published:
 
     @property
     def compact(self) -> bytes:
-        """The frame with only what changed, made when somebody first wants it."""
+        """The frame of the compact form, encoded on first use."""
         if self._compact is None:
             self._compact = text_frame(dumps(compact_of(loads(payload_of(self.frame)))))
         return self._compact
@@ -54,7 +56,10 @@ class Published:
 
 @dataclass(slots=True, eq=False)
 class Listener:
-    """What one client asked for, and the number of the last message that it was sent or does not want."""
+    """One subscriber: its peer, its filters (empty: everything), and its unanswered `questions`.
+
+    `sent_seq` is the number of the last message that it was sent or that its filters exclude.
+    """
 
     peer: Peer
     compact: bool = False
@@ -65,11 +70,11 @@ class Listener:
 
     @property
     def wanted(self) -> Wanted:
-        """The same for those who are sent the same."""
+        """The form and the filters; subscribers with equal values are sent the same bytes."""
         return self.compact, self.events, self.accounts
 
     def frame(self, message: Published) -> bytes:
-        """What it is sent of a message; empty when it does not want it."""
+        """Return the bytes to send for a message; empty if the filters exclude it."""
         if self.events and message.event not in self.events:
             return b""
         if self.accounts and message.account not in self.accounts:
@@ -78,16 +83,16 @@ class Listener:
 
 
 class Subscribers:
-    """All listeners. `seq` is the number of the last message; those that are published have no hole."""
+    """All subscribers. `seq` is the number of the last message; numbers are published without holes."""
 
     def __init__(self, first_seq: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` counts seconds and never goes back."""
+        """The first message gets `first_seq` + 1. `clock` returns monotonic seconds."""
         self.seq = first_seq
-        # Whether there was no time for all: `flush` should be called again, soon.
+        # Whether the last flush ran out of time: call it again soon.
         self.is_owed = False
         self._clock = clock
         self._listeners: dict[Peer, Listener] = {}
-        self._current: dict[Peer, Listener] = {}  # those who were sent all
+        self._current: dict[Peer, Listener] = {}  # were sent everything up to the same message
         self._lagging: dict[Peer, Listener] = {}
         self._replay: deque[Published] = deque()
         self.replay_bytes = 0
@@ -97,11 +102,11 @@ class Subscribers:
 
     @property
     def replay_messages(self) -> int:
-        """How many are kept."""
+        """How many messages the replay buffer holds."""
         return len(self._replay)
 
     def publish(self, message: Published) -> None:
-        """Keep it for everyone; `flush` sends it."""
+        """Add a message to the replay buffer; `flush` sends it. The oldest messages make room."""
         self.seq = message.seq
         self._replay.append(message)
         self.replay_bytes += len(message.frame)
@@ -109,7 +114,10 @@ class Subscribers:
             self.replay_bytes -= len(self._replay.popleft().frame)
 
     def flush(self, most_s: float | None = None) -> None:
-        """Send everyone what it lacks, for FLUSH_S or so long; who is not reached is first next time."""
+        """Send subscribers what they lack, for at most about `most_s` seconds (default FLUSH_S).
+
+        Those that were not reached come first next time; `is_owed` then asks for another call.
+        """
         if self._current and next(iter(self._current.values())).sent_seq != self.seq:
             self._lagging |= self._current
             self._current.clear()
@@ -123,13 +131,16 @@ class Subscribers:
             left -= 1
             was_sent |= self._catch_up(listener, slices)
             if peer in self._lagging:
-                self._lagging[peer] = self._lagging.pop(peer)  # the others come before it
+                self._lagging[peer] = self._lagging.pop(peer)  # to the end of the queue
             if left and self._clock() >= until_s:
                 break
         self.is_owed = bool(left) or (was_sent and bool(self._lagging))
 
     def join(self, listener: Listener, since: int | None) -> bool:
-        """One more, who has had all up to `since`; False when that is not kept: it is sent the state then."""
+        """Add a subscriber that has all messages up to `since`, and send it the ones after.
+
+        False if the buffer does not reach back that far, or `since` is None: the caller then sends the state.
+        """
         self._listeners[listener.peer] = listener
         is_kept = since is not None and self._is_kept_since(since)
         listener.sent_seq = since if is_kept and since is not None else self.seq
@@ -141,13 +152,15 @@ class Subscribers:
         return True
 
     def leave(self, peer: Peer) -> None:
-        """It is gone."""
+        """Remove a subscriber; does nothing if it is not one."""
         for listeners in (self._listeners, self._current, self._lagging):
             listeners.pop(peer, None)
 
     def ask(self, peer: Peer, answer: Callable[[Listener], None]) -> None:
-        """It wants something: `answer` is called in a flush, when it has all messages that are older. Who
-        asks on and on while it does not read is cut off."""
+        """Queue a question: `answer` is called in a flush, once the subscriber has all older messages.
+
+        A subscriber with WAITING_QUESTIONS unanswered questions is cut off: it asks without reading.
+        """
         listener = self._listeners[peer]
         if len(listener.questions) >= WAITING_QUESTIONS:
             self._cut_off(listener)
@@ -158,14 +171,17 @@ class Subscribers:
         self.is_owed = True
 
     def drained(self, peer: Peer) -> None:
-        """What it was sent is gone: send on what it lacks."""
+        """Send a subscriber more of what it lacks, now that its send buffer is empty."""
         if (listener := self._lagging.get(peer)) is not None:
             self._catch_up(listener, {})
 
     # ------------------------------------------------------------------ within
 
     def _mark_current(self, listener: Listener) -> None:
-        """It was sent all. Those in `_current` have all come as far: one of them tells for all."""
+        """Move a subscriber that has every message to `_current`.
+
+        All in `_current` have the same `sent_seq`, so `flush` need look at only one of them.
+        """
         self._lagging.pop(listener.peer, None)
         if self._current and next(iter(self._current.values())).sent_seq != listener.sent_seq:
             self._lagging |= self._current
@@ -177,11 +193,11 @@ class Subscribers:
         listener.peer.cut_off()
 
     def _catch_up(self, listener: Listener, slices: Slices) -> bool:
-        """Send on what it lacks, until something has to wait; then answer it, and send it what is new.
-        Whether anything was done that may go on.
+        """Send what a subscriber lacks until its send buffer is in use, then answer one question.
 
-        `slices` has what was put together for others who have come as far and want the same. One question
-        is answered at a time: the others have their turn between.
+        Returns whether anything was sent or answered, so that another call may do more. `slices` caches
+        pieces for subscribers at the same position with the same filters. Only one question is answered per
+        call, so that one subscriber cannot hold up the others.
         """
         was_sent = False
         while listener.sent_seq != self.seq:
@@ -204,7 +220,7 @@ class Subscribers:
         return was_sent
 
     def _answer(self, listener: Listener, answer: Callable[[Listener], None]) -> None:
-        """What fails costs this client its connection, and nobody else anything."""
+        """Call `answer`; if it raises, close this subscriber's connection and leave the others alone."""
         try:
             answer(listener)
         except Exception:
@@ -213,7 +229,10 @@ class Subscribers:
             listener.peer.close(INTERNAL_ERROR, "internal error")
 
     def _pass_over(self, listener: Listener) -> None:
-        """Who wants few messages is not cut off for the others; looked at when half of those kept are new."""
+        """Advance a filtered subscriber over messages that it does not want, so that they do not cut it off.
+
+        Only done when it lacks more than half of the buffer, since it costs a look at each message.
+        """
         if not (listener.events or listener.accounts) or not self._replay:
             return
         begin = listener.sent_seq + 1 - self._replay[0].seq
@@ -224,13 +243,13 @@ class Subscribers:
                 listener.sent_seq = message.seq
 
     def _slice(self, listener: Listener, slices: Slices) -> tuple[int, bytes]:
-        """What comes next for it, many frames in one piece, and up to which message."""
+        """Return the number of the last message in a subscriber's next piece, and the joined frames."""
         sent_seq = listener.sent_seq
         name = sent_seq, listener.wanted
         if name not in slices:
             frames, size = [], 0
             for index in range(sent_seq + 1 - self._replay[0].seq, len(self._replay)):
-                message = self._replay[index]  # cheap near both ends, which is where it is looked for
+                message = self._replay[index]  # a deque is fast near its ends, where most subscribers are
                 frames.append(listener.frame(message))
                 sent_seq, size = message.seq, size + len(frames[-1])
                 if size >= SLICE_BYTES:
@@ -241,7 +260,7 @@ class Subscribers:
         return slices[name]
 
     def _is_kept_since(self, since: int) -> bool:
-        """Whether all behind this message is here; nothing is, behind the last one."""
+        """Return whether every message after `since` is in the buffer (for the last one, none is needed)."""
         if since == self.seq:
             return True
         return bool(self._replay) and self._replay[0].seq <= since + 1 <= self.seq

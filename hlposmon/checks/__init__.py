@@ -1,1 +1,1 @@
-"""What `hlposmon doctor` looks at. Each check reads, changes nothing, and says what to do."""
+"""The checks of `hlposmon doctor`. Each one only reads, and its findings say what to do."""

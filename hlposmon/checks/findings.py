@@ -1,4 +1,7 @@
-"""What a check says, and what it is given to look at. A finding never holds a key, only where one is."""
+"""The types that checks share: their input (Place) and their results (Finding).
+
+A finding about a private key names the file and line, and never contains the key.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ OK, WARN, FAIL, SKIPPED = "ok", "warn", "fail", "skipped"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: `state` is ok, warn, fail or skipped; `remedy` is what to do about it."""
+    """One line of the report. `state` is ok, warn, fail or skipped; `remedy` says what to do, if anything."""
 
     check: str
     state: str
@@ -21,7 +24,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What is looked at. `settings` is None when the configuration has mistakes; `root` stands for `/`."""
+    """The input of every check.
+
+    `settings` is None if the configuration has `mistakes`. `root` stands for `/`, so that a test can use
+    another folder.
+    """
 
     flags: Flags
     environ: Mapping[str, str]
@@ -41,7 +48,7 @@ Look = Callable[[Place], Iterable[Finding]]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A name, how to look, and whether it asks the exchange."""
+    """One check: `look` yields its findings; `asks` is whether it sends requests to the exchange."""
 
     name: str
     look: Look

@@ -1,7 +1,8 @@
-"""Private keys that lie around where a position monitor needs none. A key is never shown: file and line are.
+"""Searches for private keys, which a position monitor does not need. Findings name file and line, no key.
 
-What has the shape of a key (64 hexadecimal digits) may be a hash; in our own files there is no reason
-for one. Elsewhere it has to stand by itself. What was not looked at is said.
+64 hexadecimal digits may be a key or a hash. Our own files have no reason to hold a hash, so any 64 digits
+count there. In other files they must stand alone as a word and be a valid key of the curve. A file or folder
+that could not be searched in full is reported as skipped.
 """
 
 import os
@@ -32,7 +33,8 @@ _REMEDY = (
 
 
 def keys(place: Place) -> Iterator[Finding]:
-    """The environment, start-up files of shells, `.env` files, the configuration, credentials, the units."""
+    """Findings of keys in the environment, shell start-up files, `.env` files, configuration, credentials and
+    units: fail if other users may read the file, else warn."""
     found = 0
     if place.environ.get(KEY_NAME, "").strip():
         found += 1
@@ -53,10 +55,10 @@ def keys(place: Place) -> Iterator[Finding]:
 
 
 def _places(place: Place, left_out: dict[Path, str]) -> dict[Path, Callable[[str], bool]]:
-    """The files, each with what is a key in it."""
+    """The files to search, each with the function that decides whether a line of it holds a key."""
     ours = [*_settings(place), *_units(place, left_out), place.root / "etc/default/hlposmon"]
     ours += _listed(place.root / "etc/hlposmon", left_out)
-    # Of these we do not know that a hash has no business in them.
+    # These files may contain hashes for good reasons.
     others = [*_start_up(place, left_out), *_below(place.root / "etc/hlposmon/credentials", left_out)]
     found: dict[Path, Callable[[str], bool]] = {path.absolute(): _is_a_key_alone for path in others}
     return found | {path.absolute(): looks_like_a_key for path in ours}
@@ -74,7 +76,8 @@ def _settings(place: Place) -> list[Path]:
 
 
 def _units(place: Place, left_out: dict[Path, str]) -> list[Path]:
-    """Our units and their drop-ins, those of one instance and of all that begin alike too."""
+    """Our units and their drop-ins, including those of instances (`hlposmon@x`) and of a common prefix
+    (`hlposmon-.service.d`)."""
     found = []
     for folder in UNIT_FOLDERS:
         found += [path for path in _entries(place.root / folder, left_out) if _UNITS.fullmatch(path.name)]
@@ -83,7 +86,7 @@ def _units(place: Place, left_out: dict[Path, str]) -> list[Path]:
 
 
 def _start_up(place: Place, left_out: dict[Path, str]) -> list[Path]:
-    """What a login reads: the machine's files and the user's."""
+    """The files that a login reads: the machine's and the user's."""
     etc = place.root / "etc"
     found = [etc / "environment", etc / "profile", etc / "bash.bashrc", etc / "zsh/zshenv"]
     found += _listed(etc / "profile.d", left_out)
@@ -95,12 +98,12 @@ def _start_up(place: Place, left_out: dict[Path, str]) -> list[Path]:
 
 
 def _listed(folder: Path, left_out: dict[Path, str]) -> list[Path]:
-    """The files in a folder, no more than the first few."""
+    """The files in a folder, at most MAX_FILES."""
     return _first(folder, [path for path in _entries(folder, left_out) if not _is_folder(path)], left_out)
 
 
 def _below(folder: Path, left_out: dict[Path, str]) -> list[Path]:
-    """The files in a folder and in those below it; no link to a folder is followed."""
+    """The files in a folder and below it, at most MAX_FILES. Links to folders are not followed."""
     found: list[Path] = []
     folders = [folder]
     while folders and len(found) <= MAX_FILES:
@@ -125,7 +128,7 @@ def _entries(folder: Path, left_out: dict[Path, str]) -> list[Path]:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # it may not be looked at; to open it says so
+    except OSError:  # not accessible; opening it as a file reports that
         return False
 
 
@@ -152,12 +155,13 @@ def _lines_with_keys(path: Path, is_key: Callable[[str], bool], left_out: dict[P
 
 
 def _is_a_key_alone(line: str) -> bool:
-    """Whether a private key of the EVM stands there by itself: no part of a longer word, and on the curve."""
+    """Whether the line holds 64 hexadecimal digits that are no part of a longer word and a valid private key:
+    above 0 and below the order of secp256k1 (SEC 2)."""
     return any(0 < int(match[1], 16) < _CURVE_ORDER for match in _KEY_ALONE.finditer(line))
 
 
 def _names_one(line: str) -> bool:
-    """`HYPERLIQUID_PRIVATE_KEY=something`, whatever its shape, also as systemd's Environment=."""
+    """Whether the line sets HYPERLIQUID_PRIVATE_KEY to any value, also within systemd's Environment=."""
     name, equals, value = line.strip().removeprefix("export ").partition(f"{KEY_NAME}=")
     return bool(equals) and not name.lstrip().startswith("#") and bool(value.strip("\"' "))
 

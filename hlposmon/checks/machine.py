@@ -1,4 +1,4 @@
-"""The machine: its clock's keeper, descriptors, memory, and room on the disks."""
+"""Checks of the machine: clock synchronization, descriptors, memory, and disk space."""
 
 import ctypes
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from hlposmon.checks.findings import FAIL, OK, SKIPPED, WARN, Finding, Place
 
 _MIB = 1 << 20
-# Nine processes of 20 to 35 MB each, measured; twice that leaves room.
+# Measured: nine processes of 20 to 35 MB each. About twice that leaves room.
 NEEDED_MEMORY = 512 * _MIB
 NEEDED_DISK, SCARCE_DISK = 64 * _MIB, 512 * _MIB
 NEEDED_SHM = 4 * _MIB
@@ -20,7 +20,7 @@ _TIMEX_WORDS = 208 // 8
 
 
 def clock_keeper(place: Place) -> Iterator[Finding]:
-    """Whether somebody keeps the clock: the kernel's word (adjtimex), then timesyncd's stamp."""
+    """Whether the clock is synchronized, by the kernel (adjtimex(2)) or else by timesyncd's stamp file."""
     stamp = place.root / "run/systemd/timesync/synchronized"
     kept = _kernel_says()
     if kept or stamp.exists():
@@ -37,7 +37,8 @@ def clock_keeper(place: Place) -> Iterator[Finding]:
 
 
 def _kernel_says() -> bool | None:
-    """True when synchronised; None where the call is not allowed."""
+    """Whether the kernel says that the clock is synchronized (STA_UNSYNC, adjtimex(2)); None if the call is
+    not allowed."""
     try:
         libc = ctypes.CDLL(None, use_errno=True)
         timex = (ctypes.c_uint64 * _TIMEX_WORDS)()
@@ -54,7 +55,7 @@ def _kernel_says() -> bool | None:
 
 
 def limits(place: Place) -> Iterator[Finding]:
-    """Descriptors and memory."""
+    """Whether the limits of descriptors (RLIMIT_NOFILE) and of memory suffice."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < NEEDED_FILES:
         yield Finding(
@@ -76,7 +77,8 @@ def limits(place: Place) -> Iterator[Finding]:
 
 
 def _memory(root: Path) -> tuple[int | None, str]:
-    """The least of what the machine has free and what the cgroups above us allow."""
+    """The smallest of MemAvailable and the memory.max of our cgroup and those above it, in bytes, with its
+    source; (None, "") if neither can be read."""
     found: list[tuple[int, str]] = []
     try:
         for line in (root / "proc/meminfo").read_text().splitlines():
@@ -94,7 +96,7 @@ def _memory(root: Path) -> tuple[int | None, str]:
 
 
 def room(place: Place) -> Iterator[Finding]:
-    """Space and inodes where the state, the logs, the socket and the snapshot are."""
+    """Whether there is enough space, and enough inodes, for the state, the logs and the snapshot."""
     paths = place.paths
     for what, folder, least in (
         ("state", paths.state_dir, NEEDED_DISK),

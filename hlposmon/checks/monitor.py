@@ -1,4 +1,4 @@
-"""The monitor, when it runs: its health, its processes, and the weight that it uses."""
+"""Checks of a running monitor: its health, its notices, and the request weight that it uses."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,12 +7,12 @@ from hlposmon.checks.findings import FAIL, OK, SKIPPED, WARN, Finding, Place
 from hlposmon.client.api import Api
 from hlposmon.errors import HlposmonError, MonitorNotRunning, NotPermitted
 
-BUSY_WEIGHT = 0.8
+BUSY_WEIGHT = 0.8  # share of the weight limit above which another program is suspected
 TIMEOUT_S = 1.0
 
 
 def mode_at(socket: Path) -> str | None:
-    """The mode of the monitor that serves there: live or simulated; None where none answers."""
+    """The mode of the monitor that serves at this socket: live or simulated; None if none answers."""
     try:
         return str(Api(socket, timeout_s=TIMEOUT_S).health().get("mode"))
     except HlposmonError:
@@ -20,7 +20,7 @@ def mode_at(socket: Path) -> str | None:
 
 
 def monitor(place: Place) -> Iterator[Finding]:
-    """Asked over its socket like by anybody; nothing is wrong when there is none."""
+    """Findings from its API: health, notices of accounts, request weight. Skipped if no monitor runs."""
     api = Api(place.paths.socket, timeout_s=TIMEOUT_S)
     try:
         health = api.health()

@@ -1,4 +1,4 @@
-"""Who may read and write what: folders, socket, snapshot, configuration, credentials; and our groups."""
+"""Checks of permissions: folders, socket, snapshot, configuration, credentials, and the user's group."""
 
 import grp
 import os
@@ -10,14 +10,14 @@ from pathlib import Path
 from hlposmon.checks.findings import FAIL, OK, SKIPPED, WARN, Finding, Place
 from hlposmon.ipc.listeners import objection
 
-USER = GROUP = "hlposmon"  # of the service
+USER = GROUP = "hlposmon"  # user and group of the service
 _ALL = stat.S_IRWXO
 _NAME = "permissions"
 _SECRET_WORDS = ("KEY", "SECRET", "TOKEN", "PASS", "CREDENTIAL")
 
 
 def runtime(place: Place) -> Iterator[Finding]:
-    """The socket's folder, the socket and the snapshot."""
+    """Whether others may write in the socket's folder, or open the socket and the snapshot."""
     folder = place.runtime
     status = _status(folder)
     if status is None:
@@ -36,7 +36,7 @@ def runtime(place: Place) -> Iterator[Finding]:
 
 
 def _runner(owner: int) -> int:
-    """Whose monitor it is that would serve in a folder of this owner: the service's user's, or ours."""
+    """The uid under which a monitor would serve in a folder of this owner: the service's, or else ours."""
     try:
         service = pwd.getpwnam(USER).pw_uid
     except KeyError:
@@ -56,7 +56,7 @@ def _no_more_than(path: Path, most: int) -> Iterator[Finding]:
 
 
 def group(place: Place) -> Iterator[Finding]:
-    """Whether this user may ask the monitor."""
+    """Whether this user may open the monitor's socket."""
     path = place.paths.socket
     status = _status(path)
     if status is None:
@@ -80,7 +80,7 @@ def _outsider(text: str) -> Finding:
 
 
 def files(place: Place) -> Iterator[Finding]:
-    """The configuration, and what credentials there are."""
+    """Whether others may write the configuration, read credentials, or enter the state and log folders."""
     config = place.paths.config
     if config is not None and (status := _status(config, follow=True)) is not None:
         if status.st_mode & stat.S_IWOTH:

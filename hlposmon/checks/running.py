@@ -1,4 +1,4 @@
-"""All checks at once, each in a thread of its own with a time limit: what hangs is named, not waited for."""
+"""Runs all checks at once, each in its own thread. A check that exceeds the time limit counts as failed."""
 
 import time
 from collections.abc import Sequence
@@ -11,7 +11,11 @@ GRACE_S = 0.4  # for threads that notice their own limit
 
 
 def examine(checks: Sequence[Check], place: Place, *, offline: bool = False) -> list[Finding]:
-    """The findings in the order of the checks; takes no longer than the limit."""
+    """Run the checks and return their findings in the order of `checks`, after at most LIMIT_S + GRACE_S.
+
+    With `offline`, checks that ask the exchange are skipped. A check that raises or does not end in time
+    yields one finding that says so; nothing is raised.
+    """
     results: dict[str, list[Finding]] = {}
     threads = []
     for check in checks:

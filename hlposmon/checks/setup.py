@@ -1,4 +1,4 @@
-"""The configuration, and what the program stands on: Python, libraries, systemd and its unit."""
+"""Checks of the configuration, the accounts, Python, optional libraries, systemd and the unit."""
 
 import importlib.util
 import os
@@ -18,7 +18,7 @@ _VERSION = re.compile(r"libsystemd-shared-(\d+)")
 
 
 def configuration(place: Place) -> Iterator[Finding]:
-    """Whether it is valid, and which file it is."""
+    """Every mistake in the configuration, or which file is in use, with its notices."""
     for mistake in place.mistakes:
         yield Finding("config", FAIL, mistake, "mend it; 'hlposmon config check' looks again")
     if place.settings is None:
@@ -30,7 +30,7 @@ def configuration(place: Place) -> Iterator[Finding]:
 
 
 def accounts(place: Place) -> Iterator[Finding]:
-    """Whether there is anything to watch, and whether the exchange follows so many."""
+    """Whether there are accounts to watch, and not more than the exchange follows (`max_users`)."""
     if place.settings is None:
         yield Finding("accounts", SKIPPED, "the configuration is not valid")
         return
@@ -59,7 +59,7 @@ def accounts(place: Place) -> Iterator[Finding]:
 
 
 def program(_place: Place) -> Iterator[Finding]:
-    """Versions, and what is optional."""
+    """The versions of this program and of Python, and whether eth-account is installed."""
     python = ".".join(map(str, sys.version_info[:3]))
     yield Finding("program", OK, f"hlposmon {__version__} on Python {python}")
     if importlib.util.find_spec("eth_account") is not None:
@@ -69,7 +69,7 @@ def program(_place: Place) -> Iterator[Finding]:
 
 
 def unit(place: Place) -> Iterator[Finding]:
-    """systemd: its version; the unit: installed, enabled, of this program."""
+    """Whether systemd is recent enough, and its unit installed, enabled and as new as this program."""
     if not (place.root / "run/systemd/system").is_dir():
         yield Finding("systemd", SKIPPED, "systemd is not running here")
         return
@@ -119,7 +119,7 @@ def _unit_path(root: Path) -> Path | None:
 
 
 def _systemd_version(root: Path) -> int | None:
-    """By the name of its shared library: no program is started to ask."""
+    """systemd's version from the name of its shared library, without starting a program; None if unknown."""
     for folder in ("usr/lib/systemd", "lib/systemd", "usr/lib64/systemd"):
         path = root / folder
         names = os.listdir(path) if path.is_dir() else []  # noqa: PTH208

@@ -1,1 +1,1 @@
-"""One file a command: click, printing and exit codes; nothing else."""
+"""The command line: one module for each command, with click options, printing and exit codes only."""

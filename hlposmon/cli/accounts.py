@@ -1,7 +1,7 @@
-"""What each account has: equity, the margin in use, what may be withdrawn. Decides nothing, only shows.
+"""The table of accounts: equity, margin in use, and the amount that can be withdrawn. It shows values only.
 
-Where the columns do not fit, each account is told in lines: none of the three is left out, and no account
-without its verdict.
+If the columns do not fit the width, each account is printed as lines of text. These three values and the
+verdict are never left out.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from hlposmon.cli.formats import gain, money, plain
 
 Account = dict[str, Any]
 
-UNKNOWN = "unknown"  # null: the exchange has not said it, or it cannot be worked out
+UNKNOWN = "unknown"  # shown for null: the exchange has not stated the value, or it cannot be computed
 OWN = (("EQUITY", "equity"), ("MARGIN", "margin_used"), ("WITHDRAWABLE", "withdrawable"))
 COLUMNS = (
     Column("ACCOUNT", "left", 1),
@@ -24,12 +24,12 @@ COLUMNS = (
     Column("TOTAL", "right", 6),
     Column("VERDICT", "left", 2),
 )
-SUMS = 3  # the columns that tell of one account what the header tells of all
+SUMS = 3  # columns whose totals are in the header: not shown for one account, and dropped first
 VERDICT_STYLES = {"proven": "green", "unproven": "yellow", "drift": "bold red", "stale": "magenta"}
 
 
 class Accounts:
-    """A row for each account; `is_old` when the numbers are not of now."""
+    """A rich renderable with a row for each account of a summary; `is_old` shows every verdict as stale."""
 
     def __init__(self, accounts: dict[str, Account], *, is_old: bool) -> None:
         verdict = {"verdict": "stale"} if is_old else {}
@@ -73,6 +73,6 @@ def _parts(name: str, account: Account) -> list[Text]:
 
 
 def verdict_of(judged: dict[str, Any]) -> Text:
-    """The verdict on an account or a position; without one it is unproven."""
+    """The verdict on an account or a position as styled text; `unproven` if it has none."""
     verdict = plain(judged.get("verdict") or "unproven")
     return Text(verdict, style=VERDICT_STYLES.get(verdict, "bold red"))

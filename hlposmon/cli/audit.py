@@ -1,4 +1,4 @@
-"""`hlposmon audit verify`: whether the audit on disk is whole; if not, what was done to it and where."""
+"""`hlposmon audit`: `verify` finds faults in the hash chain on disk, `prune` removes old files."""
 
 import json
 import os
@@ -26,7 +26,7 @@ DAY = click.DateTime(formats=["%Y-%m-%d"])
 
 
 class ExpectedLine(click.ParamType[Expected]):
-    """`SEQ:HASH`, as `verify` printed it some time ago."""
+    """A click type for `SEQ:HASH`, as an earlier `audit verify` printed it."""
 
     name = "SEQ:HASH"
 
@@ -131,9 +131,11 @@ def prune_files(keep_days: int, log_dir: str | None, state_dir: str | None, simu
 
 
 def _history_seq(state_dir: Path) -> int | None:
-    """How far the history has come; None where there is none, which will begin with what is left.
+    """The number of the last line in the history. None if the state folder exists without a history: a new
+    one will begin with the files that are left.
 
-    HlposmonError where there is one that cannot be read: it is to be filled again from these files.
+    Raises HlposmonError if the history cannot be opened or the state folder is missing, since these files may
+    then be needed to fill it.
     """
     path = state_dir / HISTORY_FILE
     try:
@@ -150,7 +152,7 @@ def _history_seq(state_dir: Path) -> int | None:
 
 @contextmanager
 def _progress(length: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr, if somebody sees it."""
+    """A progress bar over `length` bytes if stderr is a terminal; yields the function that advances it."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

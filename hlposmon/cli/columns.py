@@ -1,4 +1,4 @@
-"""Tables and lines that fit the width they are given. They know no position and no account."""
+"""Tables and lines that fit a given width. Nothing here knows of positions or accounts."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ GAP = "  "
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`rank`: what does not fit is left out from the highest on."""
+    """One column. If the table is too wide, columns are dropped in order of `rank`, the highest first."""
 
     title: str
     justify: Literal["left", "right"]
@@ -22,14 +22,15 @@ class Column:
 
 
 def by_rank(columns: Sequence[Column]) -> list[int]:
-    """The places of the columns, the first to be left out first."""
+    """Indexes of the columns in the order in which they are dropped."""
     return sorted(range(len(columns)), key=lambda place: -columns[place].rank)
 
 
 def make_table(
     columns: Sequence[Column], rows: Sequence[Sequence[Text]], dropped: Collection[int] = ()
 ) -> Table:
-    """`rows` have a cell for each column, the dropped ones too."""
+    """A table without the columns whose indexes are in `dropped`. Each row has a cell for every column,
+    including the dropped ones."""
     table = Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0), header_style="bold")
     kept = [place for place in range(len(columns)) if place not in dropped]
     for place in kept:
@@ -40,12 +41,15 @@ def make_table(
 
 
 def fits(console: Console, options: ConsoleOptions, table: Table) -> bool:
-    """Whether no cell of it has to be cut."""
+    """Whether the table fits the width of `options` without cutting a cell."""
     return Measurement.get(console, options.update(max_width=10_000), table).maximum <= options.max_width
 
 
 def fold(parts: Sequence[Text], width: int, *, indent: str = "") -> Iterator[Text]:
-    """The parts in as few lines as they need; a line breaks between two of them only."""
+    """Lay the parts out in as few lines of at most `width` cells as possible, breaking only between parts.
+
+    Lines after the first are indented by GAP more than `indent`.
+    """
     line = Text(indent)
     for number, part in enumerate(parts):
         if number and line.cell_len + len(GAP) + part.cell_len > width:

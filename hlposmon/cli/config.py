@@ -1,4 +1,4 @@
-"""`hlposmon config check` and `config print`: what `run` would obey, before it does."""
+"""`hlposmon config check` validates the settings that `run` would use, and `config print` shows them."""
 
 import os
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def check(config: str | None, env_file: str | None, simulate: bool) -> int:
 
 
 def _kind(settings: Settings) -> str:
-    """The mode, and at which exchange it trades: the network, or the address where it is neither's."""
+    """The mode, and for live runs the network, or the API URL if it belongs to neither network."""
     if settings.mode != "live":
         return settings.mode
     venue = settings.hyperliquid

@@ -1,6 +1,6 @@
-"""`hlposmon doctor`: one line a check, of set-up, address, clock, limits, permissions, and keys lying around.
+"""`hlposmon doctor`: checks set-up, addresses, clock, limits, permissions and stray keys, one line a finding.
 
-Needs no running monitor and changes nothing. Exit status 0 when nothing failed, 1 otherwise.
+It needs no running monitor and changes nothing. Exit status 0 if nothing failed, 1 otherwise.
 """
 
 import json
@@ -84,7 +84,11 @@ def command(
 
 
 def look(flags: Flags, *, offline: bool) -> list[Finding]:
-    """All findings for what these flags and the environment name, or for the simulated run that is there."""
+    """Run all checks for the configuration that flags and environment select, and return their findings.
+
+    If the flags select nothing and the running monitor is a simulated one, its needs are checked. `offline`
+    skips the checks that ask the exchange.
+    """
     found = []
     socket = locate(flags, os.environ).socket
     if not _names_a_run(flags) and monitor.mode_at(socket) == "simulated":
@@ -110,14 +114,14 @@ def look(flags: Flags, *, offline: bool) -> list[Finding]:
 
 
 def _names_a_run(flags: Flags) -> bool:
-    """Whether the command line says what is to be checked. HLPOSMON_CONFIG does not: the simulated run may
-    have it, too."""
+    """Whether the command line selects a configuration to check. HLPOSMON_CONFIG does not count, since the
+    simulated run may have it too."""
     given = (flags.addresses, flags.api_url, flags.ws_url, flags.config, flags.env_file)
     return flags.simulate or any(given)
 
 
 def show(finding: Finding) -> None:
-    """`ok    name  text`, and below it what to do."""
+    """Print `STATE   CHECK: TEXT`, and for a warning or failure the remedy below it."""
     state = finding.state.ljust(8)
     if "NO_COLOR" not in os.environ:
         state = click.style(state, fg=_COLOURS[finding.state])

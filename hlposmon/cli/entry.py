@@ -1,8 +1,8 @@
 """The console scripts `hlposmon` and `check_hlposmon`.
 
-A health check must not pay for click: a command line of `health` that is understood without it is run
-without it. Everything else (help, mistakes, other commands) goes to click, which so stays the only one
-that explains.
+A health check runs every minute and must not load click: a `health` command line that can be parsed without
+click runs without it. Everything else (help, mistakes, other commands) goes to click, so that only click
+explains the command line.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PLUGIN = "check_hlposmon"
 
 
 def main() -> NoReturn:
-    """`hlposmon ...`; by a link of the plugin's name it is the plugin."""
+    """Entry point of `hlposmon`. Called through a link named `check_hlposmon`, it acts as that plugin."""
     if sys.argv[0].rpartition("/")[2] == PLUGIN:
         check()
     found = health_arguments(sys.argv[1:])
@@ -39,7 +39,7 @@ def main() -> NoReturn:
 
 
 def check() -> NoReturn:
-    """`check_hlposmon`: `hlposmon health` as a monitoring plugin: never a status but 0 to 3."""
+    """Entry point of `check_hlposmon`: `hlposmon health` as a plugin, with exit status 0 to 3 only."""
     try:
         code = _run_without_click(sys.argv[1:], None)
         if code is None:
@@ -54,7 +54,10 @@ def check() -> NoReturn:
 
 
 def health_arguments(arguments: Sequence[str]) -> tuple[str | None, Sequence[str]] | None:
-    """The socket given before `health` and what follows it; None when this is another command line."""
+    """Split `[--socket PATH] health ...` into the socket, or None, and the arguments after `health`.
+
+    Returns None for any other command line.
+    """
     socket, index = None, 0
     while index < len(arguments):
         argument = arguments[index]
@@ -72,7 +75,7 @@ def health_arguments(arguments: Sequence[str]) -> tuple[str | None, Sequence[str
 
 
 def _run_without_click(arguments: Sequence[str], before: str | None) -> int | None:
-    """The exit status, or None when click has to look at the command line."""
+    """Run the check and return its exit status, or return None if click has to handle the command line."""
     from hlposmon.cli.probe.options import parse
 
     values = parse(arguments)

@@ -1,6 +1,6 @@
 """`hlposmon fills`: the fills in the history, as a table, JSON lines or CSV, with the position after each.
 
-It reads the history's file and asks no monitor: one need not run. Rows go out as they are read.
+It reads the history's file, so no monitor has to run. Rows are written as they are read.
 """
 
 import csv
@@ -29,17 +29,17 @@ from hlposmon.history.schema import HISTORY_FILE
 from hlposmon.journal.files import written_below
 
 _BLOCK_ROWS = 500
-# The history's process looks at the journal twice a second, and commits what it has found: half a second or
-# so behind is no news.
+# Lag that is not worth a message: the history process imports the journal twice a second.
 _BEHIND_S = 3.0
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGO = re.compile(r"(\d{1,7})([smhdw])\Z", re.ASCII)
 _TITLES = ("TIME", "ACCOUNT", "COIN", "SIDE", "QUANTITY", "PRICE", "FEE", "CLOSED PNL", "POSITION", "ENTRY")
-_RIGHT = 4  # from this column on, numbers
+_RIGHT = 4  # columns from this one on are numbers, aligned to the right
 
 
 def parse_time(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
-    """A time on the command line as Unix milliseconds; a usage error for what is none."""
+    """Parse a time option into Unix milliseconds: a date, an ISO 8601 time (UTC unless it says otherwise), or
+    an age such as 90m. Raises click.BadParameter for anything else."""
     if text is None:
         return None
     if ago := _AGO.match(text):
@@ -119,8 +119,10 @@ def _open(path: Path) -> History:
 
 
 def _lag(history: History, journal: Path) -> Lag | None:
-    """How far the history was behind the journal before its rows were read; None where that cannot be told:
-    a history may be read where no journal is."""
+    """How far the history was behind the journal before its rows were read.
+
+    None if it was less than _BEHIND_S, or if it is unknown because there is no readable journal.
+    """
     try:
         lag = lag_of(journal, *history.end)
     except (OSError, HlposmonError):
@@ -129,7 +131,7 @@ def _lag(history: History, journal: Path) -> Lag | None:
 
 
 def _say_lag(lag: Lag) -> None:
-    """Last, so that it stands below the rows; they may be many."""
+    """Print the lag to stderr. Called last, so that it is visible below many rows."""
     age_s = time.time() - lag.since_ms / 1000
     click.echo(
         f"hlposmon: the history is {lag.lines} lines and {age_s:.0f} s behind the audit journal: fills since"
@@ -139,7 +141,7 @@ def _say_lag(lag: Lag) -> None:
 
 
 def _unknown(history: History, coin: str | None, account: str | None) -> str | None:
-    """A name that was never heard of is not the same as one without fills: it is misspelt."""
+    """A message if the history has never seen this coin or account, which is probably misspelt; else None."""
     if account is not None and not history.knows(account=account):
         known = ", ".join(map(_plain, history.accounts())) or "none yet"
         return f"the history knows no account {account!r}; it knows {known}"
@@ -186,7 +188,7 @@ def _write_csv(rows: Iterator[FillRow], write: Callable[[str], object]) -> int:
 
 
 def _write_table(rows: Iterator[FillRow], write: Callable[[str], object]) -> int:
-    """Columns as wide as the first rows need; the others follow as they come."""
+    """Write a table whose columns fit the first block of rows; a later block may widen them."""
     count, widths = 0, [len(title) for title in _TITLES]
     for block in _blocks(rows):
         cells = [_cells(row) for row in block]
@@ -222,7 +224,7 @@ def _cells(row: FillRow) -> tuple[str, ...]:
 
 
 def _object(row: FillRow) -> dict[str, Any]:
-    """The fields of the audit's line, and whose the account is."""
+    """The row as an object with the fields of its audit line, and the account's address and mode."""
     after = row.position
     return {
         "seq": row.seq,
@@ -272,7 +274,7 @@ CSV_COLUMNS = (
 
 
 def _flat(row: FillRow) -> dict[str, Any]:
-    """What stands in a row of CSV: an empty field is a value that there is none of."""
+    """The row as CSV fields by column name; a missing value is an empty field."""
     found = _object(row)
     found |= {f"position_{name}": value for name, value in found["position"].items()}
     found |= {"time": _time_text(row.time_ms), "heard": found["timestamp"]}
@@ -290,5 +292,5 @@ def _time_text(ms: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """What comes from outside does not steer the terminal."""
+    """Text from outside with non-printable characters replaced, so that it cannot control the terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)

@@ -1,24 +1,25 @@
-"""Amounts, prices and words as a person reads them on a terminal. Pure; the exact strings are in --json."""
+"""Formats amounts, prices and words for a terminal. Pure; the exact strings are in --json."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
-SIGNIFICANT = 5  # the digits in which the venue quotes prices
-SIGNIFICANT_ALONE = 8  # of a price that stands beside no mark
+SIGNIFICANT = 5  # significant digits in which the venue quotes prices
+SIGNIFICANT_ALONE = 8  # significant digits of a price that has no mark beside it
 
 
 def plain(value: object) -> str:
-    """Text from outside, without what a terminal would obey."""
+    """Text from outside with non-printable characters replaced by `?`; they may control the terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in str(value))
 
 
 def word(value: object) -> str:
+    """The value as plain text, `-` for None."""
     return "-" if value is None else plain(value)
 
 
 def money(amount: object, *, sign: bool = False, missing: str = "-") -> str:
-    """USD to the cent, rounded half-even."""
+    """A decimal string as USD to the cent, rounded half-even; `missing` if it is none."""
     value = decimal(amount)
     if value is None:
         return missing
@@ -26,7 +27,8 @@ def money(amount: object, *, sign: bool = False, missing: str = "-") -> str:
 
 
 def price(amount: object, places: int | None) -> str:
-    """A price to so many decimals, rounded half-even; None: to eight significant digits."""
+    """A decimal string as a price with `places` decimals, rounded half-even; with None, at most eight
+    significant digits. Text that is no decimal is returned as it is."""
     value = decimal(amount)
     if value is None:
         return word(amount)
@@ -37,10 +39,11 @@ def price(amount: object, places: int | None) -> str:
 
 
 def places_of(mark: object) -> int | None:
-    """The decimals in which prices beside this mark are shown; None without a mark.
+    """The number of decimals for prices shown beside this mark; None without a mark.
 
-    As many as the mark has, and no fewer than five significant digits of it take: marks come without their
-    trailing zeros, and one of 0.2 would round an entry of 0.1962 away.
+    It is the number of decimals of the mark, but at least what five significant digits of it need, since
+    marks come without trailing zeros. Example: a mark of 0.2 alone would show an entry of 0.1962 as 0.2; five
+    digits give five decimals, so it is shown as 0.19620.
     """
     value = decimal(mark)
     if value is None:
@@ -50,7 +53,7 @@ def places_of(mark: object) -> int | None:
 
 
 def aligned(texts: Sequence[str]) -> list[str]:
-    """The texts filled up with blanks to one width, their decimal points below each other."""
+    """The texts padded with blanks to the same width, so that their decimal points line up."""
     tails = [len(text) - text.index(".") if "." in text else 0 for text in texts]
     longest = max(tails, default=0)
     padded = [text + " " * (longest - tail) for text, tail in zip(texts, tails, strict=True)]
@@ -59,12 +62,13 @@ def aligned(texts: Sequence[str]) -> list[str]:
 
 
 def difference(received: object, paid: object) -> str | None:
+    """`received` less `paid`, all decimal strings; None if either is missing."""
     plus, minus = decimal(received), decimal(paid)
     return None if plus is None or minus is None else str(plus - minus)
 
 
 def gain(amount: object) -> str:
-    """The style of a profit or a loss; none for zero and for what is not known."""
+    """The rich style of an amount: green above zero, red below, none for zero or an unknown amount."""
     value = decimal(amount)
     if not value:
         return ""
@@ -72,7 +76,7 @@ def gain(amount: object) -> str:
 
 
 def decimal(amount: object) -> Decimal | None:
-    """The amount of a JSON string; None for anything that is none."""
+    """The amount in a decimal string of the API; None for anything else, and for NaN and infinity."""
     if not isinstance(amount, str):
         return None
     try:
@@ -83,6 +87,7 @@ def decimal(amount: object) -> Decimal | None:
 
 
 def time(text: str) -> datetime | None:
+    """The time in an ISO 8601 string; None for anything else."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:

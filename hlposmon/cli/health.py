@@ -1,7 +1,7 @@
-"""`hlposmon health` and `check_hlposmon` for click: their help, and what is wrong with a command line.
+"""`hlposmon health` and `check_hlposmon` as click commands: their help and the messages about mistakes.
 
-The options are made from the table of `probe.options`; a command line that it understands by itself never
-comes here (`cli.entry`). 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+The click options are built from the table in `probe.options`. A command line that `probe.options.parse`
+accepts never comes here (`cli.entry`). Exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ RANGE is as in monitoring plugins: 10 (0 to 10 is well), 10: (10 or more), ~:10 
 if TYPE_CHECKING:
     FloatType = click.ParamType[float]
 else:
-    FloatType = click.ParamType  # no generic in older ones of those allowed
+    FloatType = click.ParamType  # not generic in the older of the supported click versions
 
 
 class _Seconds(FloatType):
@@ -88,7 +88,11 @@ def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
 
 
 def explain_plugin(arguments: Sequence[str]) -> int:
-    """`check_hlposmon` with help, version or a mistake: UNKNOWN each, as the plugin guidelines want it."""
+    """Run `check_hlposmon` through click for help, version or a mistake; return the exit status.
+
+    That is UNKNOWN unless a check was run, as the plugin guidelines require
+    (https://www.monitoring-plugins.org/doc/guidelines.html).
+    """
     version = click.Option(
         ["-V", "--version"],
         is_flag=True,

@@ -1,4 +1,4 @@
-"""The live view: the table anew each second, through restarts of the monitor, until told to stop."""
+"""The live view: redraws the table every second until told to stop, also while the monitor restarts."""
 
 import os
 import threading
@@ -16,7 +16,7 @@ PERIOD_S = 1.0
 
 
 def make_console(*, width: int | None = None) -> Console:
-    """A console that does not cut what goes into a pipe: a terminal's width, else COLUMNS, else plenty."""
+    """A console with the terminal's width, else COLUMNS, else 200 columns: piped output is not cut."""
     console = Console(width=width, highlight=False, markup=False, emoji=False)
     if not console.is_terminal and width is None and "COLUMNS" not in os.environ:
         console.width = 200
@@ -24,7 +24,7 @@ def make_console(*, width: int | None = None) -> Console:
 
 
 def picture(api: Api, account: str | None) -> RenderableType:
-    """One look at the monitor. Raises what the Api raises."""
+    """The table for the monitor's present state. Raises what Api.summary raises."""
     return Overview(api.summary(account), _health(api), account=account)
 
 
@@ -32,11 +32,11 @@ def _health(api: Api) -> dict[str, object] | None:
     try:
         return api.health()
     except HlposmonError:
-        return None  # the summary came: the picture is shown without the judgement
+        return None  # the summary is there: show it without the health
 
 
 class Viewer:
-    """Keeps the last picture, so that an interruption shows old numbers with the reason why they are old."""
+    """Keeps the last summary, so that during an interruption the old numbers are shown with the reason."""
 
     def __init__(self, api: Api, account: str | None = None) -> None:
         self._api = api
@@ -44,7 +44,8 @@ class Viewer:
         self._summary: dict[str, object] | None = None
 
     def look(self) -> RenderableType:
-        """The picture now; never raises except NotPermitted, which will not mend itself."""
+        """The table for the present state, or for the last known one. Raises only NotPermitted, which waiting
+        does not resolve."""
         try:
             self._summary = self._api.summary(self._account)
         except NotPermitted:
@@ -57,20 +58,20 @@ class Viewer:
 
 
 class _Screenful:
-    """What knows to be short, in the height of the terminal: rich would cut off the foot of it."""
+    """Renders `inner` within the terminal's height; rich would otherwise cut off the bottom of the table."""
 
     def __init__(self, inner: RenderableType) -> None:
         self._inner = inner
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        height = max(1, options.size.height - 1)  # the cursor stands below
+        height = max(1, options.size.height - 1)  # the last line is for the cursor
         yield from console.render(self._inner, options.update(height=height))
 
 
 def watch(
     console: Console, look: Callable[[], RenderableType], stop: threading.Event, *, wipe: bool = False
 ) -> None:
-    """Show `look()` each second until `stop` is set; with `wipe`, leave nothing of it on the terminal."""
+    """Show `look()` every second until `stop` is set; with `wipe`, clear it from the terminal at the end."""
     if not console.is_terminal:
         while not stop.is_set():
             console.print(look())

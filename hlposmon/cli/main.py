@@ -1,7 +1,7 @@
-"""The command `hlposmon`: finds the command, turns errors into one line and an exit status.
+"""The program `hlposmon`: dispatches to a command, and turns errors into one line and an exit status.
 
-A command is imported only when it is called, so that `health` pays for itself alone. Commands raise;
-what is printed about an error, and with which status the program ends, stands here and nowhere else.
+A command is imported only when it is called, so that `health` loads nothing else. Commands raise; only this
+module decides what is printed about an error and which exit status it gives.
 """
 
 import importlib
@@ -42,7 +42,7 @@ COMMANDS = {
     "setup": "hlposmon.cli.setup",
 }
 
-# What to do about it, beside what is wrong; the first class that fits.
+# Exit status and hint for each error class; the first class that matches counts.
 EXITS: tuple[tuple[type[HlposmonError], int, str], ...] = (
     (ConfigError, 78, ""),
     (MonitorNotRunning, 3, "; start one with 'hlposmon run', or say where it is with --socket"),
@@ -54,7 +54,7 @@ EXITS: tuple[tuple[type[HlposmonError], int, str], ...] = (
 
 
 class Program(click.Group):
-    """The group of commands, each in a module of its own that holds it as `command`."""
+    """The group of commands; each is the attribute `command` of its module in COMMANDS."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
@@ -70,14 +70,14 @@ class Program(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             result = super().invoke(ctx)
-            if sys.stdout is not None:  # closed before we began
+            if sys.stdout is not None:  # None if it was closed before the start
                 sys.stdout.flush()
         except BrokenPipeError:
             stdout.silence()
             return 0
         return result
 
-    # click overloads it by standalone_mode; here there is one way out.
+    # click's version is overloaded by standalone_mode; this one always exits.
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         given = list(sys.argv[1:] if args is None else args)
         extra |= {"prog_name": "hlposmon", "standalone_mode": False}
@@ -95,23 +95,21 @@ class Program(click.Group):
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             code = _say(f"{place}{error.strerror or error}", 1)
-            stdout.write("")  # what is still buffered: it may be what failed, and would once more at the exit
+            stdout.write("")  # flush or drop the buffer now: if it caused this, it would fail again at exit
         sys.exit(code)
 
 
 def _say(message: str, code: int) -> int:
     from hlposmon.supervision.logs import is_journal
 
-    # The journal takes a line as an error when it is told so (sd-daemon(3)).
+    # The prefix <3> makes it an error in the journal (sd-daemon(3)).
     stdout.complain(f"{'<3>' if is_journal(sys.stderr) else ''}hlposmon: {message}")
     return code
 
 
 def _usage(error: click.UsageError, given: Sequence[str]) -> int:
-    """A wrong command line: 2, but for `health` 3, since monitoring systems read 2 as CRITICAL.
-
-    Said once, on stderr; `check_hlposmon`, as a plugin, says it on stdout.
-    """
+    """Report a wrong command line on stderr and return the exit status: 2, but 3 for `health`, since
+    monitoring systems read 2 as CRITICAL. (`check_hlposmon` reports it on stdout, as a plugin must.)"""
     if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # not before click 8.2
         click.echo(error.format_message(), err=True)
         return USAGE
@@ -147,5 +145,5 @@ def program(ctx: click.Context, socket: str | None) -> None:
 
 
 def main() -> NoReturn:
-    """Where `cli.entry` goes with all that is not a plain check."""
+    """Entry point for everything that `cli.entry` does not run itself."""
     program.main()

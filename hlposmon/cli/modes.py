@@ -1,8 +1,7 @@
 """Checks which mode wrote the existing files: simulated and testnet runs must not write into live ones.
 
-Once simulated fills are in a history, whoever adds them up cannot tell them from real ones. The journal and
-the history record the mode that wrote them. Files that cannot be read are passed over; the tracker handles
-them.
+Simulated fills in a history could not be told from real ones when they are added up. The journal and the
+history record the mode that wrote them. Files that cannot be read are skipped here; the tracker handles them.
 """
 
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from hlposmon.journal.recovery import read_back
 
 
 def refuse_another_mode(settings: Settings) -> None:
-    """Raises ConfigError (exit 78) where another mode has written."""
+    """Raises ConfigError (exit status 78) if the log or state folder has files of another mode or network."""
     paths = settings.paths
     mistakes = []
     for setting, folder, what, flag, modes in (
@@ -35,7 +34,7 @@ def refuse_another_mode(settings: Settings) -> None:
 
 
 def _advice(folder: Path, flag: str, theirs: str, ours: str) -> str:
-    """A simulated run has folders of its own unless it is told; the two networks share theirs."""
+    """What to do: a simulated run has its own folders by default, but mainnet and testnet share theirs."""
     return (
         f"name another, as {folder / ours}"
         if "testnet" in (theirs, ours)

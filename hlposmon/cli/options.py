@@ -1,4 +1,4 @@
-"""Options that several commands share, and the way from them to the monitor."""
+"""Options that several commands share, and the client that they lead to."""
 
 import os
 from collections.abc import Callable
@@ -13,12 +13,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def socket_option(function: F) -> F:
-    """`--socket PATH` after the command; it is stronger than the one before it."""
+    """Add `--socket PATH`. It takes precedence over a `--socket` before the command."""
     return click.option("--socket", metavar="PATH", help="The monitor's socket.")(function)
 
 
 def timeout_option(function: F) -> F:
-    """`--timeout S` for one answer."""
+    """Add `--timeout S`, the seconds to wait for one answer (0.05 to 3600, default 2)."""
     return click.option(
         "--timeout",
         "timeout_s",
@@ -31,19 +31,19 @@ def timeout_option(function: F) -> F:
 
 
 def given_socket(ctx: click.Context, socket: str | None) -> str | None:
-    """The socket of the command line, after the command or before it."""
+    """The socket given on the command line, after the command or else before it; None if there is none."""
     before = ctx.find_root().obj
     return socket or (before if isinstance(before, str) else None)
 
 
 def find_api(ctx: click.Context, socket: str | None, timeout_s: float = 2.0) -> Api:
-    """The monitor that this command line, the environment and the config point to."""
+    """A client for the monitor that the command line, the environment and the config select."""
     paths = locate(Flags(socket=given_socket(ctx, socket)), os.environ)
     return Api(paths.socket, timeout_s=timeout_s)
 
 
 def parse_addresses(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
-    """A malformed address is a usage error that names it."""
+    """A click callback that returns the addresses unchanged. Raises click.BadParameter for a wrong one."""
     for text in texts:
         try:
             named_account(text)
@@ -53,7 +53,7 @@ def parse_addresses(_ctx: click.Context, _param: click.Parameter, texts: tuple[s
 
 
 def simulation_options(function: F) -> F:
-    """What can be chosen about the simulated exchange."""
+    """Add `--seed`, `--pace` and `--coins` of the simulated exchange."""
     coins = click.option("--coins", type=click.IntRange(1, 200), help="Simulated: how many coins are traded.")
     pace = click.option("--pace", type=click.FloatRange(min=0), help="Simulated: fills per second.")
     seed = click.option("--seed", type=int, help="Simulated: the same seed gives the same trades.")
@@ -61,7 +61,7 @@ def simulation_options(function: F) -> F:
 
 
 def log_format_option(function: F) -> F:
-    """`--log-format` of what runs on and on."""
+    """Add `--log-format`, for commands that keep running."""
     return click.option(
         "--log-format", type=click.Choice(("text", "json")), help="Log lines as key=value or as JSON objects."
     )(function)

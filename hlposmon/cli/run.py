@@ -1,6 +1,6 @@
 """`hlposmon run`: the supervisor in the foreground, with a live table on a terminal.
 
-It reads what is wanted, makes the folders, forgets the secrets, and hands over to the service.
+It loads the settings, removes secrets from the environment, creates the folders, and starts the service.
 """
 
 import errno
@@ -102,7 +102,10 @@ def command(
 
 
 def load_for_run(flags: Flags) -> tuple[Settings, Callable[[], Settings]]:
-    """The settings, and how to read them again; from here on no secret is in the environment."""
+    """The settings, and a function that loads them again. Afterwards the environment holds no private key.
+
+    Raises ConfigError with all mistakes, as does the function.
+    """
     had_key = KEY_NAME in os.environ
     try:
         settings = load(flags, os.environ)
@@ -110,14 +113,14 @@ def load_for_run(flags: Flags) -> tuple[Settings, Callable[[], Settings]]:
         wipe(KEY_NAME)
         forget_secrets(os.environ)
     if had_key and _needs_key(flags):
-        # The key is gone at the next reading; the address it stood for is not.
+        # A reload no longer has the key, so it gets the derived address.
         derived = tuple(account.address for account in settings.hyperliquid.accounts)
         flags = replace(flags, derived_addresses=derived)
     return settings, lambda: load(flags, os.environ)
 
 
 def _needs_key(flags: Flags) -> bool:
-    """Whether nothing else names an account, now that the key is forgotten."""
+    """Whether no account is named without the key, which was removed from the environment before."""
     try:
         load(flags, os.environ)
     except ConfigError:
@@ -138,7 +141,8 @@ def _simulation(settings: Settings, seed: int | None, pace: float | None, coins:
 
 
 def prepare(settings: Settings) -> None:
-    """Make the folders of the socket, state and logs; HlposmonError names one that cannot be used."""
+    """Create the folders of the socket, the state and the logs. Raises HlposmonError for one that cannot be
+    created or written."""
     paths = settings.paths
     for folder, what, flag in (
         (paths.state_dir, "state", "--state-dir"),
@@ -165,8 +169,11 @@ def _is_refusal(error: OSError) -> bool:
 
 
 def _make(folder: Path) -> None:
-    """The folder with all above it. What is new is for this user alone, or for the group that the one above
-    is for: the service's has members who look."""
+    """Create a folder and its missing parents.
+
+    A new folder is for this user only, with mode 0700. If others may not enter its parent, it also gets the
+    parent's read and enter permissions for the group, since members of the service's group may read.
+    """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
         above = stat.S_IMODE(path.parent.stat().st_mode)
@@ -178,9 +185,9 @@ def _make(folder: Path) -> None:
 
 @contextmanager
 def _live_table(socket: Path, *, shown: bool) -> Iterator[None]:
-    """The same table as `status --watch`, beside the service; it asks over the socket like anyone else.
+    """Show the table of `status --watch` while the service runs; it asks over the socket like any client.
 
-    In a process of its own: the supervisor forks, so it has one thread, and need not load what draws tables.
+    It runs in its own process: the supervisor forks and so must have one thread, and need not load rich.
     """
     if not shown:
         yield
@@ -202,16 +209,16 @@ def _show_table(socket: Path) -> None:
         try:
             watch(make_console(), Viewer(Api(socket)).look, stop)
         except (HlposmonError, OSError):
-            pass  # the terminal is gone, or the socket is not ours: the service does not depend on being seen
+            pass  # the terminal is gone, or the socket is not ours: the service runs without its table
 
     thread = start_deaf(show, name="live-table")
-    signal.sigwait([signal.SIGTERM])  # all that may come is blocked: Ctrl-C is for the supervisor
+    signal.sigwait([signal.SIGTERM])  # `fork` left the signals blocked: Ctrl-C is for the supervisor
     stop.set()
     thread.join(timeout=TABLE_ENDS_S)
 
 
 def _end(table: int) -> None:
-    """Let the process draw its last picture and put the terminal in order."""
+    """End the table's process, giving it time to draw once more and restore the terminal."""
     give_up_s = time.monotonic() + 2 * TABLE_ENDS_S
     if exit_code(table) is not None:
         return

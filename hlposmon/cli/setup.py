@@ -1,4 +1,4 @@
-"""`hlposmon setup`: put units, configuration, cron, manual pages and completions into their places."""
+"""`hlposmon setup`: installs or removes units, configuration, cron file, manual pages and completions."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ def command(destdir: str, removing: bool, purge: bool) -> int:
     if live and os.geteuid() != 0:
         click.echo("hlposmon: setup writes to /etc and /usr/local: run it as root, with sudo", err=True)
         return NO_PERMISSION
-    os.umask(0o022)  # what belongs to the system is for everybody to read, whatever root's shell has
+    os.umask(0o022)  # system files are readable for everybody, whatever the umask of root's shell
     if removing or purge:
         remove(root, _say, purge=purge)
         _say(f"removed; the programs themselves are in {sys.prefix}")
@@ -62,13 +62,14 @@ def _say(line: str) -> None:
 
 
 def _prefix(root: Path) -> str:
-    """The environment as the system will see it: an installation below DESTDIR is moved later."""
+    """The environment's path on the installed system: without DESTDIR if it lies below that."""
     prefix = Path(sys.prefix).resolve()
     return f"/{prefix.relative_to(root)}" if prefix.is_relative_to(root) else str(prefix)
 
 
 def _sources() -> Path:
-    """Where the package's files are: in the environment, or the checkout itself."""
+    """The folder of the package's files: the checkout, or share/hlposmon in the environment. Raises
+    HlposmonError if there is none."""
     checkout = Path(__file__).parents[2]
     for folder in (checkout, Path(sys.prefix) / "share/hlposmon"):
         if (folder / "systemd" / SERVICE).is_file():

@@ -1,4 +1,4 @@
-"""`hlposmon simulate`: the simulated exchange alone, on a loopback port that it prints."""
+"""`hlposmon simulate`: runs only the simulated exchange, on a loopback port that it prints."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Writes to stdout and stderr that survive a closed pipe, a full disk, or a stream that is not there."""
+"""Writes to stdout and stderr that survive a closed pipe, a full disk, or a closed stream."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ if TYPE_CHECKING:
 
 
 def silence(stream: TextIO | None = None) -> None:
-    """What is still buffered goes nowhere, and nobody is told. Without a stream: of stdout."""
+    """Redirect the stream (default stdout) to /dev/null, so that flushing it at exit cannot fail."""
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, (stream or sys.stdout).fileno())
         os.close(null)
     except (OSError, ValueError, AttributeError):
-        pass  # it is no file, or not there: nothing is left to be flushed at exit
+        pass  # no file, or already closed: nothing will be flushed at exit
 
 
 def write(text: str) -> None:
-    """Print and flush, for a check, whose status must not depend on who reads.
+    """Print to stdout and flush, for a check, whose status must not depend on its reader.
 
-    What cannot be printed is lost without a word; what the terminal's encoding lacks is escaped.
+    Text that cannot be written is dropped silently; characters that the encoding lacks are escaped.
     """
     _put(sys.stdout, text)
 
 
 def complain(line: str) -> None:
-    """One line on stderr, or nowhere when nobody listens there."""
+    """Print one line to stderr; it is dropped if stderr is closed."""
     _put(sys.stderr, f"{line}\n")
 
 
 def _put(stream: TextIO | None, text: str) -> None:
-    if stream is None:  # it was closed before we began
+    if stream is None:  # it was closed before the start
         return
     try:
         try:

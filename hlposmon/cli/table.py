@@ -1,7 +1,7 @@
-"""The table of positions: what `status` prints and what `run` shows live. Decides nothing, only shows.
+"""The table of positions that `status` prints and `run` shows live. It shows values and decides nothing.
 
-Columns have a rank; what does not fit the width is left out from the least important on. Never a number
-without its verdict: that column stays to the last.
+Columns have a rank; those that do not fit the width are dropped, the least important first. The verdict is
+one of the KEPT columns that are never dropped: no number is shown without its verdict.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,14 +40,14 @@ COLUMNS = (
     Column("VERDICT", "left", 5),
 )
 PRICES = ("ENTRY", "MARK", "LIQ")
-KEPT = 5  # columns that stay, however narrow it is
+KEPT = 5  # number of columns that are never dropped
 STATUS_STYLES = {"healthy": "green", "degraded": "yellow", "unhealthy": "bold red", "stopping": "yellow"}
 
 
 class Overview:
-    """The whole picture: who and how, the positions, the accounts; `problem` tells why it is not new.
+    """A rich renderable of header, remarks, positions and accounts. `problem` is why the data is old.
 
-    In a limited height it shows as many positions and accounts as there is room for, and counts the others.
+    If the height is limited, it shows as many positions and accounts as fit, and counts the others.
     """
 
     def __init__(
@@ -86,21 +86,21 @@ def _lines(console: Console, options: ConsoleOptions, part: RenderableType) -> i
 
 
 def _positions(summary: dict[str, Any], account: str | None, *, is_old: bool) -> RenderableType:
-    """The table, or in one line why there is none."""
+    """The table of positions, or one line that says why there is none."""
     rows = _shown_positions(summary.get("positions") or {})
     if is_old:
-        # What was proven when it was seen is not proven now.
+        # A position that was proven then is not proven now.
         rows = [(name, {**position, "verdict": "stale"}) for name, position in rows]
     if rows:
         return _Positions(rows, str(summary.get("timestamp") or ""))
     if unknown := _unknown(summary):
-        # A venue that has not answered is not flat.
+        # Without an answer of the venue, an account may still have positions.
         return Text(f"positions unknown: {', '.join(unknown)} not stated by the exchange yet")
     return Text(f"no open positions{f' in {account}' if account else ''}")
 
 
 def _shown_positions(positions: dict[str, Position]) -> list[tuple[str, Position]]:
-    """A flat position is worth a row only while something about it is in doubt."""
+    """The positions to show: open ones, and flat ones that are not proven."""
     return [
         (name, position)
         for name, position in positions.items()
@@ -109,7 +109,10 @@ def _shown_positions(positions: dict[str, Position]) -> list[tuple[str, Position
 
 
 def _unknown(summary: dict[str, Any]) -> list[str]:
-    """The accounts that the venue has not stated yet. Equity may be unknown of one that it has stated."""
+    """Names of the accounts that the venue has not stated yet.
+
+    Unknown equity alone does not show that, so `stated` of the summary comes first.
+    """
     if summary.get("stated") is True:
         return []
     return [
@@ -120,7 +123,7 @@ def _unknown(summary: dict[str, Any]) -> list[str]:
 
 
 class _Header:
-    """Who and how in one line, or in as many as it takes without cutting a figure in two."""
+    """The header: mode, status, totals and ages, on one line if it fits, else folded between figures."""
 
     def __init__(self, summary: dict[str, Any], health: dict[str, Any] | None) -> None:
         self._sums, self._ages = _sums(summary, health), _ages(summary, health)
@@ -167,9 +170,9 @@ def _sums(summary: dict[str, Any], health: dict[str, Any] | None) -> list[Text]:
 
 
 def _remarks(summary: dict[str, Any], health: dict[str, Any] | None) -> list[str]:
-    """Every reason for doubt: the monitor's own list, and what the numbers carry that is not in it.
+    """All reasons for doubt: the monitor's own, then those of accounts, positions and feeds that it lacks.
 
-    Among them an address that the exchange does not know, or that is an agent's.
+    For example an address that the exchange does not know, or that is an agent's.
     """
     remarks = reasons_of(health or {})
     for whose, what, why in _doubts_of_accounts(summary.get("accounts") or {}):
@@ -187,13 +190,13 @@ def _remarks(summary: dict[str, Any], health: dict[str, Any] | None) -> list[str
         for name, counts in ((summary.get("feeds") or {}).get("fill_feeds") or {}).items()
         if counts.get("missed")
     ]
-    # What is the reason for a whole account is not said again of each of its positions.
+    # The reason for a whole account is not repeated for each of its positions.
     said = "\n".join(remarks)
     return remarks + [f"{what}: {why}" for what, why in others if why not in said]
 
 
 def _doubts_of_accounts(accounts: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Whose it is, what it is about, and the reason."""
+    """(account, prefix, reason) of each notice and each reason why equity is unknown."""
     for name, account in accounts.items():
         for notice in account.get("notices") or []:
             yield f"account {name}", "", str(notice)
@@ -202,7 +205,7 @@ def _doubts_of_accounts(accounts: dict[str, Any]) -> Iterator[tuple[str, str, st
 
 
 class _Positions:
-    """The table that fits itself to the width it is given, and to the height when that is limited."""
+    """The table of positions, which fits itself to the given width, and to the height if that is limited."""
 
     def __init__(self, rows: Sequence[tuple[str, Position]], timestamp: str) -> None:
         self._rows = rows
@@ -211,7 +214,7 @@ class _Positions:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         rows = self._rows
         if options.height is not None and len(rows) + 1 > options.height:
-            rows = rows[: max(1, options.height - 2)]  # the titles, and how many more there are
+            rows = rows[: max(1, options.height - 2)]  # less the titles and the count of the rest
         cells = [_cells(name, position, self._now) for name, position in rows]
         for table in _tables(cells):
             if fits(console, options, table):
@@ -222,7 +225,8 @@ class _Positions:
 
 
 def _tables(cells: list[list[Text]]) -> Iterator[Table]:
-    """The same table narrower and narrower: a column less each time, and before that, prices not lined up."""
+    """The same table, each one narrower than the last: first with prices lined up, then without, then the
+    same two with one more column dropped, and so on."""
     first_out = by_rank(COLUMNS)[:-KEPT]
     columns, lined_up = _lined_up(cells)
     for count in range(len(first_out) + 1):
@@ -231,11 +235,11 @@ def _tables(cells: list[list[Text]]) -> Iterator[Table]:
 
 
 def _lined_up(cells: list[list[Text]]) -> tuple[list[Column], list[list[Text]]]:
-    """Columns and cells with the decimal points of each column of prices below each other."""
+    """Columns and cells in which the decimal points of each price column line up."""
     columns, rows = list(COLUMNS), [list(row) for row in cells]
     for place, column in enumerate(COLUMNS):
         if column.title in PRICES:
-            # Justified here: to justify right, rich takes away the blanks that line the points up.
+            # Padded here: to justify right, rich would strip the blanks that line up the points.
             texts = aligned([row[place].plain for row in rows])
             width = max(map(len, [column.title, *texts]))
             columns[place] = replace(column, title=column.title.rjust(width), justify="left")

@@ -1,4 +1,4 @@
-"""`hlposmon tail`: the stream as JSON lines, across restarts of the monitor's parts."""
+"""`hlposmon tail`: prints the stream as JSON lines, and resumes it when the monitor restarts a part."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from hlposmon.client.connection import RequestRefused
 from hlposmon.client.websocket import Stream, StreamClosed
 from hlposmon.errors import MonitorNotRunning, TimedOut
 
-SILENCE_S = 75.0  # the monitor says ping after 30 s of silence; this is two of them missed
+SILENCE_S = 75.0  # the monitor pings after 30 s of silence, so two pings were missed
 RECONNECT_S = 30.0
 PAUSE_S = 0.2
 EVENTS = ("fill", "price_update", "position_change", "verdict", "gap", "healed", "drift")
@@ -60,7 +60,7 @@ def command(
 
 
 class _Tail:
-    """What is wanted of the stream, and where we are in it."""
+    """The filters of the stream, and the number of the last message printed (`since`)."""
 
     def __init__(
         self, api: Api, since: int | None, events: list[str], accounts: tuple[str, ...], *, compact: bool
@@ -73,7 +73,7 @@ class _Tail:
         self.was_connected = False
 
     def connect(self) -> Stream:
-        """The stream after the last message; a monitor that was there before is waited for."""
+        """Open the stream after the last message. Once connected, it retries for RECONNECT_S, then raises."""
         deadline = time.monotonic() + (RECONNECT_S if self.was_connected else 0)
         while True:
             try:
@@ -97,7 +97,7 @@ class _Tail:
             return stream
 
     def print_all(self, stream: Stream) -> str:
-        """Print until the connection ends; the reason why it did."""
+        """Print messages until the connection ends, and return the reason."""
         with stream:
             try:
                 for message in stream:

@@ -1,4 +1,4 @@
-"""`hlposmon wait --ready`: block until all is proven and nothing that an account holds is left out."""
+"""`hlposmon wait --ready`: blocks until all positions are proven and no holding of an account is left out."""
 
 import time
 

@@ -54,7 +54,7 @@ def _row(worker: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _end(code: object) -> str:
-    """A status as it is; a signal by number and name, as the log has it."""
+    """An exit status as a number; a signal as its negative number and its name, for example -9 (SIGKILL)."""
     if not isinstance(code, int) or code >= 0:
         return _word(code)
     try:
@@ -64,7 +64,8 @@ def _end(code: object) -> str:
 
 
 def usage(quota: dict[str, Any]) -> str:
-    """What was spent of the venue's allowance in the last minute; "" where it is not told."""
+    """A sentence on the request weight and connections spent in the last minute, from the API's `quota`;
+    empty if that is missing."""
     if "weight_used" not in quota:
         return ""
     said = f"weight {quota['weight_used']} of {quota['weight_limit']} a minute"
@@ -80,7 +81,7 @@ def _word(value: object) -> str:
 
 
 def age(seconds: float | None) -> str:
-    """Seconds as people say them: 0.4s, 12s, 3m, 2h, 5d."""
+    """Seconds in a short form: 0.4s, 12s, 3m, 2h, 5d; `-` for None. A unit is used from two of it on."""
     if seconds is None:
         return "-"
     if seconds < 10:

@@ -1,7 +1,7 @@
-"""For other programs and for the CLI: the socket, the snapshot, the history. Standard library only.
+"""The client library for other programs and the CLI: socket, snapshot, history. Standard library only.
 
-`from hlposmon.client import Api, History, Snapshot`. Each is imported when it is asked for, so that a
-program that wants one does not pay for the others.
+`from hlposmon.client import Api, History, Snapshot`. Each class is imported on first use, so that a program
+that needs one does not load the others.
 """
 
 TYPE_CHECKING = False  # typing's, without typing: a short command imports this package

@@ -1,7 +1,7 @@
-"""The monitor's socket for other programs and for the commands: questions with one deadline each.
+"""Client of the monitor's socket, for other programs and the commands: requests with one deadline each.
 
-Standard library alone, and of that nothing heavy: a health check must cost no more than it measures.
-Decimals stay the strings that the monitor sent; who computes with them makes them Decimal.
+Uses only light modules of the standard library: a health check must cost no more than what it checks.
+Decimals stay the strings that the monitor sent; convert them with decimal.Decimal before computing.
 
     api = Api("/run/hlposmon/hlposmon.sock")
     print(api.summary()["total_pnl"])
@@ -29,11 +29,12 @@ POSITIONS = "/api/v1/positions"
 
 
 class Api:
-    """Questions to the monitor at one socket. Holds no connection; safe to keep and to share.
+    """Requests to the monitor at one socket. Holds no connection; may be kept and shared between threads.
 
-    Every question is answered within `timeout_s` or raises TimedOut. While the monitor restarts one
-    of its parts, a refused or reset connection is tried again within that time. Raises
-    MonitorNotRunning, NotPermitted, TimedOut, WireError (no JSON came), RequestRefused (an error came).
+    Every request is answered within `timeout_s` seconds or raises TimedOut. A refused or reset connection is
+    tried again within that time, because the monitor may be restarting one of its parts. All methods raise
+    MonitorNotRunning, NotPermitted, TimedOut, WireError (the answer is not JSON), and RequestRefused (the
+    monitor answered with an error).
     """
 
     def __init__(self, socket_path: str | PathLike[str], *, timeout_s: float = 2.0) -> None:
@@ -41,7 +42,10 @@ class Api:
         self.timeout_s = timeout_s
 
     def summary(self, account: str | None = None) -> dict[str, Any]:
-        """All positions, or one account's; an account that is not watched raises RequestRefused (404)."""
+        """Return the summary of all accounts, or of one; its fields are in docs/api.md.
+
+        An account that is not watched raises RequestRefused (status 404).
+        """
         if account is None:
             return self.ask(f"{POSITIONS}/summary")
         from urllib.parse import quote
@@ -49,21 +53,22 @@ class Api:
         return self.ask(f"{POSITIONS}/summary?account={quote(account, safe='')}")
 
     def health(self) -> dict[str, Any]:
-        """The monitor's judgement of itself, also when it says unhealthy (status 503)."""
+        """Return the monitor's health object, also when the monitor is unhealthy (HTTP status 503)."""
         status, answer = self.get(f"{POSITIONS}/health")
         if "status" not in answer:
             raise refusal(status, answer)
         return answer
 
     def workers(self) -> list[dict[str, Any]]:
-        """One object for each process: name, kind, pid, state, restarts, ages in seconds, memory in bytes."""
+        """Return one object per process: name, pid, state, restarts, ages in seconds, memory in bytes, ..."""
         workers = self.ask("/api/v1/workers").get("workers")
         if not isinstance(workers, list):
             raise WireError("the monitor's answer about its workers holds no list of them")
         return workers
 
     def get(self, path: str) -> tuple[int, dict[str, Any]]:
-        """Status and JSON object of any path of the monitor's."""
+        """Request any path of the monitor; return the HTTP status and the JSON object. Raises no
+        RequestRefused."""
         request = (
             f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
         )
@@ -77,7 +82,7 @@ class Api:
         return status, json_object(body)
 
     def ask(self, path: str) -> dict[str, Any]:
-        """The JSON object at a path; anything but status 200 raises RequestRefused."""
+        """Return the JSON object at a path; any status but 200 raises RequestRefused."""
         status, answer = self.get(path)
         if status != 200:
             raise refusal(status, answer)
@@ -92,11 +97,12 @@ class Api:
         accounts: Sequence[str] = (),
         timeout_s: float | None = None,
     ) -> Stream:
-        """The stream of messages as an iterator of objects; use it in a `with`.
+        """Open the stream: an iterator of JSON objects, to be used in a `with` statement.
 
-        `since` resumes after that seq. `events` and `accounts` narrow it. `timeout_s` is the longest
-        silence to wait through for one message (TimedOut; the stream may then be asked again);
-        None waits for ever. Connecting is limited by the timeout of this Api.
+        `since` resumes after the message with that seq. `compact` asks for the short form of messages.
+        `events` and `accounts` restrict the messages; empty means all. `timeout_s` is the longest silence in
+        seconds before TimedOut, after which the stream can still be read; None waits for ever. Connecting is
+        limited by the time-out of this Api.
         """
         from hlposmon.client.websocket import Stream
 

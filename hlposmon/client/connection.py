@@ -1,9 +1,9 @@
-"""One connection to the monitor's Unix socket, with one deadline over everything that is done on it.
+"""One connection to the monitor's Unix socket, with one deadline for everything done on it.
 
-Nothing here waits longer than the deadline, and nothing is read without a cap. The standard library's
-http.client is not used: it imports ssl, which costs a short command a third of its time; nor are pathlib
-and typing, which cost it as much as its question. `_socket` is what `socket` wraps, without the selectors
-and enums that a connected Unix socket has no use for; they would cost as much again.
+Nothing waits longer than the deadline, and every read has a size limit. Imports are kept light for short
+commands: http.client imports ssl, a third of such a command's time; pathlib and typing cost as much as the
+request itself. `_socket` is the C module that `socket` wraps, without the selectors and enums that a
+connected Unix socket does not need; those would cost as much again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class RequestRefused(HlposmonError):
-    """The monitor answered, with an error: `status` is HTTP's, `code` the monitor's own word."""
+    """The monitor answered with an error: `status` is the HTTP status, `code` the monitor's error code."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -37,7 +37,10 @@ class RequestRefused(HlposmonError):
 
 
 class Connection:
-    """A connected socket, what was read ahead, and the monotonic time until when reading may last."""
+    """A connected socket, the bytes read ahead (`buffer`), and a deadline in monotonic seconds (None: none).
+
+    Methods raise TimeoutError once the deadline has passed, and OSError if the connection fails.
+    """
 
     def __init__(self, path: str | PathLike[str], deadline: float | None) -> None:
         self.deadline = deadline
@@ -55,19 +58,19 @@ class Connection:
         self._socket.close()
 
     def send(self, data: bytes) -> None:
-        """Send all of it within the time-out; OSError when that cannot be done."""
+        """Send all of `data`. Raises OSError, TimeoutError among them; part of it may then have been sent."""
         self._limit()
         self._socket.sendall(data)
 
     def read(self) -> bool:
-        """Read more into the buffer; False at the end of the stream."""
+        """Read up to 256 kB into the buffer; return False at the end of the stream."""
         self._limit()
         data = self._socket.recv(256 * 1024)
         self.buffer += data
         return bool(data)
 
     def take(self, count: int) -> bytes:
-        """Exactly this many bytes; an early end is a reset like any other."""
+        """Return exactly `count` bytes. Raises ConnectionResetError if the stream ends before."""
         while len(self.buffer) < count:
             if not self.read():
                 raise ConnectionResetError("the answer was cut short")
@@ -76,7 +79,10 @@ class Connection:
         return data
 
     def take_line(self) -> bytes:
-        """Up to and without the next CRLF."""
+        """Return the bytes before the next CRLF, and consume the CRLF.
+
+        Raises WireError if the line is longer than HEAD_BYTES, ConnectionResetError if the stream ends first.
+        """
         while (end := self.buffer.find(b"\r\n")) < 0:
             if len(self.buffer) > HEAD_BYTES:
                 raise WireError("the monitor's answer has a line without an end")
@@ -87,7 +93,10 @@ class Connection:
         return line
 
     def head(self) -> tuple[int, dict[str, str]]:
-        """The status and the header fields (lower-case names) of an HTTP answer."""
+        """Return the status and the header fields (lower-case names) of an HTTP response.
+
+        Raises WireError if it is not HTTP/1.x or the header is longer than HEAD_BYTES.
+        """
         version, _, rest = self.take_line().partition(b" ")
         if not version.startswith(b"HTTP/1.") or not rest[:3].isdigit():
             raise WireError("what answers at the socket does not speak HTTP")
@@ -102,7 +111,10 @@ class Connection:
         return int(rest[:3]), fields
 
     def body(self, fields: dict[str, str]) -> bytes:
-        """The body in any of its three framings: a length, chunks, or all until the end."""
+        """Return the body, framed by chunks, a length, or the end of the connection (RFC 9112, 6.3).
+
+        Raises WireError if it is longer than BODY_BYTES or its framing is broken.
+        """
         if "chunked" in fields.get("transfer-encoding", "").lower():
             return self._chunks()
         if "content-length" in fields:
@@ -121,7 +133,7 @@ class Connection:
         return bytes(body)
 
     def _limit(self) -> None:
-        """Give the next call to the kernel what is left of the time."""
+        """Set the socket's time-out to the time left. Raises TimeoutError if none is left."""
         if self.deadline is None:
             self._socket.settimeout(None)
             return
@@ -142,11 +154,11 @@ def _count(text: str, base: int) -> int:
 
 
 def attempt(path: str | PathLike[str], timeout_s: float, exchange: Callable[[Connection], T]) -> T:
-    """Connect and do `exchange`, again while the monitor refuses or resets, until the time is over.
+    """Connect, call `exchange`, and return its result; retry every RETRY_S while refused or reset.
 
-    The exchange must be one that may be done twice. The connection is closed afterwards unless the
-    exchange answers with the connection itself in its hand: then it is the exchange's to close.
-    Raises MonitorNotRunning, NotPermitted or TimedOut.
+    The exchange must be idempotent, because it may run more than once. The connection is closed afterwards,
+    unless the exchange returns the connection itself: the caller must close it then. Raises
+    MonitorNotRunning, NotPermitted, or TimedOut after `timeout_s` seconds, and what the exchange raises.
     """
     deadline = time.monotonic() + timeout_s
     failure: HlposmonError
@@ -157,7 +169,7 @@ def attempt(path: str | PathLike[str], timeout_s: float, exchange: Callable[[Con
             failure = MonitorNotRunning(f"no monitor answers at {path}: {_reason(error)}")
             failure.__cause__ = error
         except BlockingIOError as error:
-            # A Unix socket whose queue of connections is full says EAGAIN at once.
+            # connect() to a Unix socket whose backlog is full fails with EAGAIN at once (connect(2)).
             failure = TimedOut(f"the monitor at {path} takes no connection for {timeout_s:g} s")
             failure.__cause__ = error
         except TimeoutError as error:
@@ -191,10 +203,10 @@ def _reason(error: OSError) -> str:
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """What the monitor sent, decoded; WireError when it is no JSON object."""
+    """Decode what the monitor sent. Raises WireError unless it is a JSON object."""
     try:
         answer = json.loads(body)
-    except (ValueError, RecursionError) as error:  # brackets without end are no answer either
+    except (ValueError, RecursionError) as error:  # RecursionError: nested too deeply
         raise WireError(f"what the monitor sent is no JSON: {body[:40]!r}") from error
     if not isinstance(answer, dict):
         raise WireError(f"what the monitor sent is no JSON object: {body[:40]!r}")
@@ -202,7 +214,7 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def refusal(status: int, answer: dict[str, Any]) -> RequestRefused:
-    """The monitor's JSON error as an exception, to be raised."""
+    """Return the monitor's JSON error as an exception for the caller to raise."""
     error = answer.get("error")
     if not isinstance(error, dict):
         return RequestRefused(status, "unknown", f"the monitor answered with status {status}")

@@ -1,14 +1,13 @@
-"""A fill as the history tells of it, made of a row of its view. Standard library alone.
+"""A fill as the history's view `fills` holds it. Standard library only.
 
-The columns hold what somebody put there: what no monitor writes is refused, whatever it is, and never
-becomes a number that is shown.
+Somebody else may have edited the file: a value that no monitor writes is refused and never shown.
 """
 
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-# What a monitor may have written: amounts of so many digits, numbers of eight bytes, times to the year 9999.
+# Limits of what a monitor writes: characters of an amount, 8-byte integers, Unix milliseconds to year 9999.
 _AMOUNT_CHARS = 400
 _MOST = (1 << 63) - 1
 _LAST_MS = 253_402_300_799_999
@@ -23,7 +22,10 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class PositionAfter:
-    """The position after a fill. Money that a division made endless has ten decimals."""
+    """The position after a fill: `size` is signed, in base units; `entry_price` is None when flat.
+
+    An amount of money that a division made longer than that is rounded to ten decimals.
+    """
 
     size: Decimal
     entry_price: Decimal | None
@@ -36,8 +38,11 @@ class PositionAfter:
 
 @dataclass(frozen=True, slots=True)
 class FillRow:
-    """One fill. `seq` is the number of its line in the audit journal; times are Unix milliseconds, by
-    the venue (`time_ms`) and of the journal's line (`heard_ms`)."""
+    """One fill. `seq` is the number of its line in the audit journal.
+
+    `time_ms` is the venue's time of the fill and `heard_ms` the time of the journal's line, both in Unix
+    milliseconds. `quantity` is unsigned; `side` is buy or sell. `tid` is None for fills older than trade ids.
+    """
 
     seq: int
     time_ms: int
@@ -66,22 +71,22 @@ class FillRow:
 
     @property
     def fill_id(self) -> str:
-        """The trade id as text; for rows older than trade ids, order and time."""
+        """The trade id as text; for fills older than trade ids, `<order id>-<time in ms>`."""
         return str(self.tid) if self.tid is not None else f"{self.order_id}-{self.time_ms}"
 
     @property
     def coin(self) -> str:
-        """The coin of its key."""
+        """The coin of the fill's key."""
         return coin_of(self.key)
 
 
 def coin_of(key: str) -> str:
-    """The coin of a key `venue:type:coin`; a coin may hold colons itself."""
+    """Return the coin of a key `venue:type:coin`; a coin may contain colons itself (HIP-3)."""
     return key.split(":", 2)[-1]
 
 
 def _amount(value: Any) -> Decimal:
-    """An amount as text; one that would fill a memory when it is written out is none."""
+    """Convert a text to an amount; refuse exponents so large that writing it out would fill the memory."""
     if not isinstance(value, str) or len(value) > _AMOUNT_CHARS:
         raise ValueError("an amount that is not one")
     amount = Decimal(value)
@@ -103,7 +108,10 @@ def _text(value: Any) -> str:
 
 
 def fill_of(row: tuple[Any, ...]) -> FillRow:
-    """The fill that the view's columns spell; ValueError, TypeError or ArithmeticError if they spell none."""
+    """Return the fill of a row with the columns COLUMNS.
+
+    Raises ValueError, TypeError or ArithmeticError for a value that no monitor writes.
+    """
     seq, time_ms, heard_ms, account, address, mode, key, symbol, side, *rest = row
     quantity, price, fee, token, order_id, tid, start, closed, direction, *rest = rest
     crossed, liquidation, tx_hash, effect, late, size, entry, *money, fills = rest
@@ -146,7 +154,7 @@ def fill_of(row: tuple[Any, ...]) -> FillRow:
 
 
 def _hash(packed: Any) -> str:
-    """A transaction's hash as the venue writes it; a single zero byte stands for 32 of them."""
+    """Return a transaction hash as the venue writes it, empty if none; one byte stands for 32 zero bytes."""
     if packed is None or isinstance(packed, str):
         return packed or ""
     if not isinstance(packed, bytes) or len(packed) > _HASH_BYTES:

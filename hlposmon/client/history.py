@@ -1,7 +1,7 @@
-"""The history's reader: fills out of the monitor's SQLite file, with the standard library alone.
+"""The history's reader: reads fills from the monitor's SQLite file. Standard library only.
 
-It only reads, and may do so while the monitor writes: it takes a page of rows at a time, so that it never
-keeps the file from being tidied, however slowly its rows are used.
+It only reads, and may do so while the monitor writes. Rows are fetched in pages, so that a slow consumer
+never holds a read transaction open, which would keep SQLite from resetting its write-ahead log.
 """
 
 import contextlib
@@ -22,11 +22,14 @@ _BUSY_S = 2.0
 
 
 class NoHistory(HlposmonError):
-    """There is no history there, or none that this program can read."""
+    """There is no history at the path, or it is not one that this program can read."""
 
 
 class History:
-    """An open history. For one thread."""
+    """An open history; for use by one thread. Every method raises NoHistory if the file cannot be read.
+
+    `is_immutable`: the file is opened on the assumption that nobody writes it meanwhile.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -48,11 +51,11 @@ class History:
         coin: str | None = None,
         account: str | None = None,
     ) -> Iterator[FillRow]:
-        """The fills of `since_ms <= time < until_ms`, in the order of their time, lazily.
+        """Yield the fills with `since_ms <= time < until_ms` (Unix milliseconds), ordered by time.
 
-        `coin` is a coin (`BTC`, also in small letters), a symbol (`BTC-USD`) or a whole key; `account` a
-        name or an address (also in capitals). Fills that come in meanwhile are among them. NoHistory when
-        it cannot be read.
+        `coin` is a coin (`BTC`), a symbol (`BTC-USD`) or a whole key, in any case; `account` is a name (exact
+        case) or an address (any case). Fills that arrive meanwhile are included. Raises NoHistory if the file
+        cannot be read or holds a fill that no monitor writes.
         """
         where = self._filter(coin, account)
         until = 1 << 62 if until_ms is None else until_ms
@@ -69,23 +72,26 @@ class History:
             behind, at = rows[-1][0], rows[-1][1]
 
     def coins(self) -> list[str]:
-        """The coins of which anything is known."""
+        """Return the coins that the history has rows of, sorted."""
         return sorted({coin_of(str(key)) for (key,) in self._all("SELECT key FROM instruments")})
 
     def knows(self, *, coin: str | None = None, account: str | None = None) -> bool:
-        """Whether anything of that coin, and of that account, was ever heard; given as in `fills`."""
+        """Return whether the history knows the coin and the account, if given; both as in `fills`.
+
+        Says nothing about whether this account traded this coin.
+        """
         return not (
             (coin is not None and not self._instruments(coin))
             or (account is not None and not self._accounts(account))
         )
 
     def accounts(self) -> list[str]:
-        """The names of the accounts of which anything is known."""
+        """Return the names of the accounts that the history has rows of, sorted."""
         return sorted({str(name) for (name,) in self._all("SELECT name FROM accounts")})
 
     @property
     def seq(self) -> int:
-        """The number of the last line of the audit journal that is in it."""
+        """The number of the last line of the audit journal that the history holds."""
         [(seq,)] = self._all("SELECT journal_seq FROM meta")
         if not isinstance(seq, int):
             raise NoHistory(f"{self.path}: it does not say how far it has come")
@@ -93,13 +99,13 @@ class History:
 
     @property
     def end(self) -> tuple[int, str]:
-        """Number and hash of the last line of the audit journal that is in it; 0 before the first."""
+        """Number and hash of the last line of the audit journal that it holds; number 0 before the first."""
         [(seq, digest)] = self._all("SELECT journal_seq, journal_hash FROM meta")
         return int(seq), str(digest)
 
     @property
     def mode(self) -> str:
-        """Of which runs it is: live, simulated, or empty where nothing was written yet."""
+        """The mode of the runs it was written by: live or simulated; empty if nothing was written yet."""
         rows = self._all("SELECT mode FROM meta")
         return str(rows[0][0]) if rows else ""
 
@@ -118,7 +124,7 @@ class History:
     # ------------------------------------------------------------------ within
 
     def _filter(self, coin: str | None, account: str | None) -> str:
-        """What is asked for, as numbers: they are compared before any name is looked up."""
+        """Return SQL conditions on row ids for a coin and an account: compared before names are looked up."""
         where = ""
         if coin is not None:
             where += f" AND instrument_id IN ({', '.join(self._instruments(coin))})"
@@ -138,7 +144,7 @@ class History:
         ]
 
     def _fill(self, row: tuple[Any, ...]) -> FillRow:
-        """A row that no monitor writes is named, and nothing is made of it."""
+        """Convert a row; raise NoHistory that names it if no monitor writes such a row."""
         try:
             return fill_of(row)
         except (ValueError, TypeError, ArithmeticError, LookupError) as error:
@@ -157,7 +163,10 @@ def _is(wanted: str, key: str, symbol: str) -> bool:
 
 
 def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:
-    """A connection that was read from once, and whether the file was taken for one that nobody writes."""
+    """Return a connection that was read from successfully, and whether it was opened as immutable.
+
+    Raises NoHistory or NotPermitted.
+    """
     try:
         path.stat()
         readable = os.access(path, os.R_OK)
@@ -173,7 +182,7 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:
     try:
         return _looked_at(path, address), False
     except sqlite3.OperationalError as error:
-        # Where nobody writes and we may not either, there is no place for SQLite's own files beside it.
+        # No monitor has the file open, and we may not create SQLite's -wal and -shm files beside it.
         log = path.with_name(path.name + "-wal")
         with contextlib.suppress(OSError, sqlite3.Error):
             if not log.exists() or not log.stat().st_size:

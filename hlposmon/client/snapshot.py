@@ -1,8 +1,8 @@
-"""The snapshot's reader: positions out of shared memory, for any program, with the standard library alone.
+"""The snapshot's reader: reads positions from shared memory, for any program. Standard library only.
 
-It never writes, locks, removes or waits for the writer. A record that was torn is read again for a bounded
-time and never returned; a record whose writer is silent or gone comes out as stale, so that frozen data
-never looks healthy. When the monitor has been started anew the reader follows it by itself.
+It never writes, locks or removes anything, and never blocks the writer. A torn record is read again for a
+bounded time and never returned. A record whose writer is silent or gone is returned as stale, so that frozen
+data never looks healthy. After a restart of the monitor the reader switches to the new file by itself.
 """
 
 import mmap
@@ -34,21 +34,21 @@ from hlposmon.snapshot.layout import (
 T = TypeVar("T")
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_LOOK_ABOUT_S = 0.25  # a beat older than this is reason enough for the one stat() that finds a new file
-# A torn block is looked at again: a few times at once, since a write takes microseconds, then with pauses,
-# which leave the processor to a writer that was preempted in mid-write.
+_LOOK_ABOUT_S = 0.25  # if the last beat is older than this, one stat() checks for a new file
+# A torn block is read again: first without pauses, because a write takes microseconds, then with pauses,
+# which give the processor to a writer that was preempted during a write.
 _LOOKS_AT_ONCE = 16
 _PAUSE_S = 0.001
 _PATIENCE_WITH_THE_DEAD_S = 0.05
 
 
 class SnapshotStale(MonitorNotRunning):
-    """A record could not be read whole in the time allowed: its writer has died or stands in mid-write."""
+    """A block stayed torn for the time allowed: its writer died or was stopped during a write."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """The header at one moment, and why nothing under it may be believed (None: it may)."""
+    """The header at one moment, its age in seconds, and why its records are stale (None: they are not)."""
 
     header: Header
     age_s: float
@@ -58,14 +58,21 @@ class _Look:
 
 @dataclass(frozen=True, slots=True)
 class _Patience:
-    """How long a torn block is read again, counted in pauses and not by the clock: while this process was
-    itself kept from running, it has not looked, and the writer may not have run either."""
+    """How long a torn block is read again, in seconds of pauses.
+
+    Pauses are counted instead of measuring time: if this process did not run for a second, it did not look
+    either, and the writer may not have run. With 16 looks at once and pauses of 1 ms, a patience of 1 s is
+    over after 1016 looks.
+    """
 
     patience_s: float
     limit_s: float
 
     def is_over(self, looks: int, header: Header | None) -> bool:
-        """After so many looks at a block of the file that has this header (None: not read yet)."""
+        """Return whether to give up after `looks` reads; `header` is the file's (None: not read yet).
+
+        Gives up after 0.05 s already if the header shows that the writer is silent or its process gone.
+        """
         waited_s = (looks - _LOOKS_AT_ONCE) * _PAUSE_S
         if waited_s >= self.patience_s:
             return True
@@ -75,9 +82,10 @@ class _Patience:
 
 
 class Snapshot:
-    """The positions as the monitor shows them now. Each record is whole; the table is not one instant.
+    """The positions as the monitor shows them now. Each record is consistent; the whole table is not one
+    instant.
 
-    Not for several threads: open one each, it costs a mapping.
+    Not thread-safe: open one per thread; each costs one memory mapping.
     """
 
     def __init__(self, path: Path, *, limit_s: float, patience_s: float) -> None:
@@ -98,19 +106,20 @@ class Snapshot:
     def open(cls, path: Path | str, *, limit_s: float = 5.0, patience_s: float = 1.0) -> Self:
         """Map the snapshot at `path`.
 
-        A writer that has not beaten for `limit_s` is silent. A torn record is read again for `patience_s`:
-        on a busy machine a writer may be preempted in mid-write. It is given up after 0.05 s when the writer
-        is silent or its process is gone. Both count the pauses of a millisecond between two looks, so that
-        they are longer by as much as this process did not run.
-        Raises MonitorNotRunning (no file, or SnapshotStale: its header cannot be read), NotPermitted, and
+        A writer without a beat for `limit_s` seconds counts as silent. A torn record is read again for
+        `patience_s` seconds, because on a busy machine a writer may be preempted during a write; only for
+        0.05 s if the writer is silent or its process is gone. Both times count the pauses of 1 ms between
+        reads, so they are longer by the time that this process did not run.
+
+        Raises MonitorNotRunning (no file, or SnapshotStale: its header stays torn), NotPermitted, and
         WireError for the layout of another version.
         """
         return cls(Path(path), limit_s=limit_s, patience_s=patience_s)
 
     def positions(self, *, all: bool = False) -> list[PositionRecord]:
-        """Every position that is open or in doubt; with `all` also those that are proven flat.
+        """Return every position that is open or not proven; with `all`, also those that are proven flat.
 
-        An empty list carries no verdict: ask `state` as well. Raises SnapshotStale.
+        An empty list carries no verdict: check `state` as well. Raises SnapshotStale.
         """
 
         def read(look: _Look) -> list[PositionRecord]:
@@ -120,9 +129,9 @@ class Snapshot:
         return self._reading(read)
 
     def position(self, key: str, account: str | None = None) -> PositionRecord | None:
-        """The position of that key, flat or not; None if the monitor has never seen it.
+        """Return the position with this key, flat or not; None if the snapshot has none.
 
-        ValueError if several accounts hold the key and none is named. Raises SnapshotStale.
+        Raises ValueError if several accounts have the key and `account` is None, and SnapshotStale.
         """
 
         def read(look: _Look) -> PositionRecord | None:
@@ -142,7 +151,7 @@ class Snapshot:
 
     @property
     def state(self) -> str:
-        """live, closed (the monitor said good-bye) or stale (silent, dead in mid-write, not yet beating)."""
+        """live, closed (the monitor stopped) or stale (silent, dead during a write, or no beat yet)."""
         return self._look().state
 
     @property
@@ -152,21 +161,21 @@ class Snapshot:
 
     @property
     def status(self) -> str:
-        """What the monitor said of its health at its last beat; "starting" before the first."""
+        """The monitor's health at its last beat, as in `SnapshotWriter.beat`; "starting" before the first."""
         return self._look().header.status
 
     @property
     def seq(self) -> int:
-        """The last message that the monitor had published at its last beat."""
+        """The number of the last stream message that the monitor had published at its last beat."""
         return self._look().header.seq
 
     @property
     def pid(self) -> int:
-        """The writer's process, as it sees itself (another PID namespace may number it otherwise)."""
+        """The writer's pid in its own PID namespace, which may differ from ours."""
         return self._look().header.pid
 
     def close(self) -> None:
-        """Let go of the file; records that were read stay valid."""
+        """Unmap the file; records that were read stay valid."""
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -190,7 +199,7 @@ class Snapshot:
         return record if look.doubt is None else replace(record, verdict="stale", verdict_reason=look.doubt)
 
     def _index(self, used: int) -> None:
-        """Slots are never reused, so what was found once stays found."""
+        """Index new slots by key and account. A slot is never reused, so old entries stay valid."""
         for slot in range(self._indexed, used):
             record = self._file.read(1 + slot, decode_record)
             self._slots.setdefault(record.key, {})[record.account] = slot
@@ -226,9 +235,10 @@ class Snapshot:
         return _Look(header, max(age_s, 0.0), LIVE if doubt is None else "stale", doubt)
 
     def _follow(self) -> bool:
-        """Change over to the file that now bears the name; False if it is still ours, or cannot be read.
+        """Switch to the file that now has the name; return False if that is still ours or cannot be read.
 
-        A new monitor that is still starting is waited for: its empty table would look like no positions.
+        Do not switch to a new monitor that is still starting, whose empty table would look like no positions,
+        unless our file was itself starting or was replaced by a larger one.
         """
         try:
             if self._file.is_at(self._path):
@@ -275,7 +285,7 @@ class _MappedFile:
         self._known: dict[int, tuple[int, Any]] = {}  # what each block held at that sequence
 
     def is_at(self, path: Path) -> bool:
-        """Our mapping holds the inode, so its number cannot have been given to another file."""
+        """Return whether `path` is still our file. Our mapping keeps the inode, so its number stays ours."""
         status = path.stat()
         return (status.st_dev, status.st_ino) == self._identity
 
@@ -286,10 +296,15 @@ class _MappedFile:
         return header
 
     def read(self, index: int, decode: Callable[[bytes], T]) -> T:
-        """The block, whole; SnapshotStale when patience is over.
+        """Return a decoded block that is not torn. Raises SnapshotStale when patience is over.
 
-        The sequence before and after tells most tears cheaply; the checksum tells the others, also on
-        processors that reorder stores. Sequences only grow, so the same one is the same block as last time.
+        A seqlock: read the sequence word, copy the block, read the word again. If it was odd or changed, the
+        copy is torn. The checksum finds the remaining cases, also on processors that reorder stores.
+        Sequences only grow, so an unchanged one means that the block decoded last time is still valid.
+
+            word 4, copy, word 4, checksum right   decode it
+            word 4, copy, word 5                   a write began meanwhile: read again
+            word 5                                 a write is under way: read again
         """
         word, start = index * WORDS_PER_BLOCK, index * BLOCK_BYTES
         looks = 0
@@ -323,15 +338,15 @@ class _MappedFile:
 
 
 def _age_s(header: Header) -> float:
-    """Since the last beat, if it was in this boot."""
+    """Return the seconds since the last beat; meaningful only if it was in this boot."""
     return (time.clock_gettime_ns(time.CLOCK_MONOTONIC) - header.beat_ns) / 1e9
 
 
 def _may_run(pid: int) -> bool:
-    """Whether there is such a process, for all that can be seen from here.
+    """Return whether a process with this pid exists, as far as this process can see.
 
-    In another PID namespace the number may be nobody's or somebody else's: then patience is shorter or longer
-    than it need be, and what is read is right all the same.
+    In another PID namespace the number may belong to nobody or to another process. Patience is then shorter
+    or longer than necessary, but what is read is still right.
     """
     if not 0 < pid < 2**31:
         return False

@@ -1,7 +1,7 @@
-"""The client's side of RFC 6455, as much as a reader of the monitor's stream needs.
+"""The client's side of RFC 6455, as far as a reader of the monitor's stream needs it.
 
-Text messages only, no extensions. Frames are parsed from the buffer only when they are complete, so
-that a time-out in mid-frame loses nothing and the stream may be asked again. Not for use by two threads.
+No extensions. Frames are parsed only once they are complete in the buffer, so a time-out in the middle of a
+frame loses nothing and reading can be tried again. Not thread-safe.
 """
 
 import base64
@@ -21,11 +21,11 @@ from hlposmon.errors import HlposmonError, TimedOut, WireError
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 NORMAL, GOING_AWAY, PROTOCOL_ERROR, ABNORMAL, TOO_SLOW = 1000, 1001, 1002, 1006, 1013
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
-_QUIET = ("ping", "pong", "subscribed")  # of the conversation, not of the stream
+_QUIET = ("ping", "pong", "subscribed")  # types of JSON messages that are not part of the stream
 
 
 class StreamClosed(HlposmonError):
-    """The stream ended otherwise than in good order; `code` is the WebSocket's (1006: no word at all)."""
+    """The stream did not end normally; `code` is the WebSocket close code (1006: no close frame came)."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"the monitor's stream ended: {reason or 'no reason given'} (code {code})")
@@ -33,7 +33,10 @@ class StreamClosed(HlposmonError):
 
 
 class Stream:
-    """The messages of one connection, oldest first; ends when the monitor closes in good order."""
+    """The messages of one connection, oldest first; iteration ends when the monitor closes normally.
+
+    See `Api.stream` for the arguments. Connecting raises as `connection.attempt` does, and RequestRefused.
+    """
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class Stream:
             self.send(wish)
 
     def begin(self, connection: Connection) -> None:
-        """Read on from a connection on which the handshake is done; the stream's to close from now on."""
+        """Take over a connection whose handshake is done; `close` then closes it."""
         self._connection = connection
         self._message_so_far = bytearray()
         self._pieces = 0
@@ -81,7 +84,7 @@ class Stream:
         if self._ended:
             raise StopIteration
         while True:
-            # A ping is a sign of life like any message: the time counts from there.
+            # The monitor's JSON ping is a sign of life like any message: restart the time-out after it.
             deadline = None if self.timeout_s is None else time.monotonic() + self.timeout_s
             self._connection.deadline = deadline
             text = self._message()
@@ -92,23 +95,26 @@ class Stream:
                 return message
 
     def send(self, message: dict[str, Any]) -> None:
-        """Say something to the monitor, such as `{"action": "get_summary"}`."""
+        """Send a message to the monitor, such as `{"action": "get_summary"}`, within 2 s.
+
+        Raises TimedOut or StreamClosed.
+        """
         self._connection.deadline = time.monotonic() + 2.0
         self._write(TEXT, json.dumps(message).encode())
 
     def close(self) -> None:
-        """Say goodbye if that is still possible, and close; never waits, never raises."""
+        """Send a close frame if that is possible within 0.1 s, and close the connection. Never raises."""
         if not self._ended:
             self._ended = True
             self._connection.deadline = time.monotonic() + 0.1
             try:
                 self._write(CLOSE, struct.pack(">H", NORMAL))
             except (OSError, HlposmonError):
-                pass  # it is gone already: closing is what was wanted
+                pass  # the connection is gone already
         self._connection.close()
 
     def _message(self) -> bytes | None:
-        """The next whole message, its fragments joined; None when the monitor closed in good order."""
+        """Return the next whole message, its fragments joined; None if the monitor closed normally."""
         while True:
             final, opcode, payload = self._frame()
             if opcode == CLOSE:
@@ -146,7 +152,12 @@ class Stream:
         return frame
 
     def _complete_frame(self) -> tuple[bool, int, bytes] | None:
-        """One frame off the buffer, or None while it is not all there (RFC 6455, 5.2)."""
+        """Take one frame off the buffer, as (final, opcode, payload); None while it is incomplete.
+
+        RFC 6455, 5.2. The second byte holds the mask bit, which a server must not set, and the length: up to
+        125 itself, 126 for a 16-bit length after it, 127 for a 64-bit one. Example: 81 02 68 69 is the final
+        text frame "hi"; 81 7E 01 00 begins one of 256 bytes.
+        """
         buffer = self._connection.buffer
         if len(buffer) < 2:
             return None
@@ -171,7 +182,7 @@ class Stream:
         try:
             self._write(CLOSE, payload[:2])
         except (OSError, HlposmonError):
-            pass  # the monitor need not wait for our answer
+            pass  # the monitor does not wait for our answer
         self._ended = True
         if code not in (NORMAL, GOING_AWAY):
             reason = payload[2:].decode("utf-8", "replace")
@@ -186,7 +197,7 @@ class Stream:
         return WireError(f"the monitor's stream holds {what}")
 
     def _write(self, opcode: int, payload: bytes) -> None:
-        """One masked frame (RFC 6455, 5.3: a client always masks)."""
+        """Send one masked frame (RFC 6455, 5.3: a client always masks). Raises TimedOut or StreamClosed."""
         mask = os.urandom(4)
         size = len(payload)
         head = bytes([0x80 | opcode])
@@ -207,7 +218,7 @@ class Stream:
 
 
 def _upgrade(connection: Connection, target: str) -> Connection:
-    """From HTTP to WebSocket (RFC 6455, 4.1)."""
+    """Do the opening handshake (RFC 6455, 4.1) and return the connection."""
     key = base64.b64encode(os.urandom(16))
     connection.send(
         f"GET {target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

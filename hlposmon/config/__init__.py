@@ -1,10 +1,10 @@
-"""What this monitor shall do: settings from the command line, the environment and one TOML file.
+"""The settings of this monitor: from the command line, the environment and one TOML file.
 
-The only package that reads an environment, and even it is handed the mapping. `load` either returns
-settings that are right as a whole or raises ConfigError with every mistake it found. It never
-repeats a secret: a private key is used to derive an address, or refused, and in no message.
+No other package takes the monitor's settings from the environment, and this one is passed the mapping. `load`
+returns settings that are valid as a whole, or raises ConfigError with every mistake that it found. No message
+contains a secret: a private key is used only to derive an address, or is refused.
 
-Each name is imported when it is asked for: `health` needs `places` alone, and pays for no more.
+Each name is imported on first use, since `health` needs only `places` and must start fast.
 """
 
 TYPE_CHECKING = False  # typing's, without typing
@@ -47,7 +47,7 @@ __all__ = [
     "render",
 ]
 
-# Where each name lives; those not named here are settings.
+# The module of each name; names not listed here are in `settings`.
 _ROOMS = {
     "account_of": "accounts",
     "forget_secrets": "accounts",

@@ -1,6 +1,6 @@
-"""Accounts: text to checked addresses, and the one use of a private key.
+"""Parses account addresses, and derives an address from a private key.
 
-An address is public; a key is not. What looks like a key is never shown, not even inside a mistake.
+An address is public, a key is secret. Text that looks like a key never appears in a message.
 """
 
 import re
@@ -19,12 +19,12 @@ _WANTED = "0x and 40 hexadecimal digits"
 
 
 def looks_like_a_key(text: str) -> bool:
-    """Whether this text has the shape of a private key, and so must not be shown."""
+    """Whether the text contains 64 hexadecimal digits in a row, the shape of a private key."""
     return _PRIVATE_KEY.search(text) is not None
 
 
 def shown(value: object) -> str:
-    """A value as a mistake may show it: quoted, short, and never a private key."""
+    """The value as a message may show it: quoted, at most 80 characters, and never a private key."""
     text = str(value).lower() if isinstance(value, bool) else repr(value)
     if looks_like_a_key(text):
         return "what looks like a private key (not shown)"
@@ -32,7 +32,7 @@ def shown(value: object) -> str:
 
 
 def named_account(text: str) -> tuple[str, str]:
-    """`0x...` or `name=0x...` as (name or "", lower-case address); ValueError says what is wrong."""
+    """Parse `0x...` or `name=0x...` into (name or "", lower-case address). Raises ValueError."""
     name, equals, address = text.strip().rpartition("=")
     name, address = name.strip(), plain_address(address.strip())
     if equals and _NAME.fullmatch(name) is None:
@@ -41,7 +41,7 @@ def named_account(text: str) -> tuple[str, str]:
 
 
 def plain_address(text: str) -> str:
-    """The address in lower case; ValueError says what was found, unless it looks like a key."""
+    """The address in lower case. Raises ValueError unless it is 0x and 40 hexadecimal digits."""
     if _ADDRESS.fullmatch(text) is None:
         hint = "; give the address, never the key" if looks_like_a_key(text) else ""
         raise ValueError(f"found {shown(text)}, wanted {_WANTED}{hint}")
@@ -49,18 +49,22 @@ def plain_address(text: str) -> str:
 
 
 def account_of(text: str) -> Account:
-    """One `0x...` or `name=0x...`; without a name the account is `main`. Raises ValueError."""
+    """The account of `0x...` or `name=0x...`; without a name it is called `main`. Raises ValueError."""
     name, address = named_account(text)
     return Account(name or "main", address)
 
 
 def is_name(text: str) -> bool:
-    """Whether this may be an account's name."""
+    """Whether this is a valid account name: NAME_WANTED."""
     return _NAME.fullmatch(text) is not None
 
 
 def with_names(pairs: Iterable[tuple[str, str]], mistakes: list[str], where: str) -> tuple[Account, ...]:
-    """Accounts of (name or "", address): the missing names filled in, doubles added to the mistakes."""
+    """The accounts of (name or "", address) pairs, with missing names filled in.
+
+    One account without a name becomes `main`, the nth of several `account-n`. Duplicate names and addresses
+    are added to `mistakes`; `where` names their source.
+    """
     given = list(pairs)
     accounts: list[Account] = []
     for number, (name, address) in enumerate(given, start=1):
@@ -79,7 +83,10 @@ def with_names(pairs: Iterable[tuple[str, str]], mistakes: list[str], where: str
 
 
 def address_of_key(key: str) -> str:
-    """The address a private key stands for; ValueError says what to do, without the key."""
+    """The lower-case address of a private key, derived by eth-account.
+
+    Raises ValueError, without the key in its text, for an invalid key or if eth-account is not installed.
+    """
     replace = f"set HYPERLIQUID_ACCOUNT_ADDRESS to the account's 0x address and remove {KEY_NAME}"
     try:
         from eth_account import Account as KeyAccount
@@ -90,11 +97,11 @@ def address_of_key(key: str) -> str:
         ) from None
     try:
         address = KeyAccount.from_key(key.strip()).address
-    except Exception:  # noqa: BLE001  any error of the library may carry the key: its text and cause stay here
+    except Exception:  # noqa: BLE001  any error of the library may contain the key, so none is passed on
         raise ValueError(f"found something that is no private key (not shown); {replace}") from None
     return str(address).lower()
 
 
 def forget_secrets(environ: MutableMapping[str, str]) -> None:
-    """Take the private key out of the environment; call it before any child starts."""
+    """Remove the private key from the environment. Call it before any child starts."""
     environ.pop(KEY_NAME, None)

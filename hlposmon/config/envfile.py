@@ -1,6 +1,6 @@
-"""A `.env` file, read only when `--env-file` names it: NAME=value lines, `export`, quotes, comments.
+"""Reads a `.env` file that `--env-file` names: NAME=value lines, `export`, quotes, comments.
 
-Nothing is expanded or executed. A mistake names the line by its number alone: the line may hold a secret.
+Nothing is expanded or executed. A mistake gives only the line number, since the line may hold a secret.
 """
 
 import re
@@ -10,7 +10,7 @@ _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 
 
 def read_env_file(path: Path, mistakes: list[str]) -> dict[str, str]:
-    """The variables of the file; what cannot be read is added to the mistakes."""
+    """The variables of the file by name. Problems are added to `mistakes`; an unreadable file yields none."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -32,7 +32,7 @@ def read_env_file(path: Path, mistakes: list[str]) -> dict[str, str]:
 
 
 def _unquoted(text: str) -> str | None:
-    """The value without its quotes or trailing comment; None when a quote is not closed."""
+    """The value without quotes and trailing comment; None if a quote is not closed or text follows it."""
     if text[:1] in ("'", '"'):
         value, closing, rest = text[1:].partition(text[0])
         rest = rest.strip()

@@ -1,7 +1,8 @@
-"""Flags over environment over file over default, checked as a whole: settings, or every mistake.
+"""Loads the settings: flags take precedence over the environment, then the file, then defaults.
 
-The order of reading is the order of the report: the `.env` file, the environment, the TOML from top
-to bottom, then what only the whole can show (no account, a socket path too long).
+`load` returns settings that are valid as a whole, or raises every mistake. Mistakes are listed in the order
+of reading: the `.env` file first, then the file and the environment setting by setting. Some show only in the
+combination, such as a missing account or a socket path that is too long.
 """
 
 import os
@@ -43,7 +44,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 def load(flags: Flags, environ: Mapping[str, str], *, root: Path = ROOT) -> Settings:
-    """The settings for one run. Raises ConfigError with all mistakes; reads files, changes nothing."""
+    """The settings for one run. Raises ConfigError with all mistakes. Reads files, and changes nothing."""
     loading = _Loading(flags, environ, root)
     settings = loading.settings()
     if loading.mistakes:
@@ -61,7 +62,7 @@ class _Loading:
         self.environ = environ
         if flags.env_file:
             file = Surroundings(flags, environ, root).absolute(flags.env_file)
-            # What the process was given is stronger than what a file says.
+            # The real environment takes precedence over the file.
             self.environ = {**read_env_file(file, self.mistakes), **environ}
         self.around = Surroundings(flags, self.environ, root)
         self.config = find_config(self.around)
@@ -104,7 +105,7 @@ class _Loading:
         return Reader(str(self.config), table or {}, self.mistakes)
 
     def _mode(self, top: Reader) -> tuple[str, bool]:
-        """The execution mode, and whether the run is a simulated one."""
+        """The execution mode, and whether the run is simulated."""
         mode = top.text("execution_mode", "live", choices=("live", "backtest"))
         live = self._switch("ENABLE_LIVE_TRADING")
         simulated = self.flags.simulate or live is False
@@ -166,7 +167,7 @@ class _Loading:
         api_url, ws_url = read_urls(table, self.flags, testnet)
         fill_feeds = table.whole("fill_feeds", 2, least=1, most=8)
         max_users = table.whole("max_users", 10, least=1, most=1000)
-        # Of a file that could not be read nobody can say that it names no account.
+        # An unreadable file may name accounts: () instead of None avoids the mistake that there are none.
         configured = () if self.unread else read_accounts(table)
         table.done()
         venues.done()
@@ -197,7 +198,7 @@ def _parse(path: Path, mistakes: list[str]) -> dict[str, Any] | None:
     except RecursionError:
         mistakes.append(f"{path}: found brackets in brackets beyond all measure, wanted valid TOML")
     except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
-        # The message of tomllib may quote what stands there; a key must not come out that way.
+        # tomllib's message may quote the text of the file, which may be a key.
         text = "a syntax error (not shown)" if looks_like_a_key(str(error)) else str(error)
         mistakes.append(f"{path}: found {text}, wanted valid TOML")
     return None

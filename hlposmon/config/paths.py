@@ -1,8 +1,9 @@
-"""Where things are: flag, environment, config, systemd's directories, the system path, the user path.
+"""Resolves all paths. The first one given wins: flag, environment, config, systemd's directories, the
+system's folder, the user's folder. (systemd's directories come before the config for the state and log
+folders.)
 
-Nothing is created here. `locate` is for commands that only need to find a monitor: it reads no more
-than it needs, and a broken config never stops it. `root` stands for `/`, so that a test can stand
-elsewhere.
+Nothing is created here. `locate` is for commands that only need to find a monitor: it reads no more than it
+needs, and a broken config never stops it. `root` stands for `/`, so that a test can use another folder.
 """
 
 import os
@@ -14,8 +15,8 @@ from hlposmon.config import places
 from hlposmon.config.settings import Flags, Paths
 
 ROOT = Path("/")
-# sun_path holds 108 bytes with its closing zero (unix(7)); the workers' queue beside the socket, `.NAME.q`,
-# takes three more than the socket.
+# sun_path holds 108 bytes including the final zero (unix(7)). The workers' queue, `.NAME.q` beside the
+# socket, has a path three bytes longer than the socket's.
 SOCKET_BYTES = 107 - 3
 # Files of ours beside the socket; .lock is there when the state or the logs share its folder.
 OUR_NAMES = ("snapshot", ".snapshot.lock", ".lock")
@@ -23,46 +24,49 @@ OUR_NAMES = ("snapshot", ".snapshot.lock", ".lock")
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the resolution of paths depends on, in one hand."""
+    """The inputs of path resolution: flags, environment, and the folder that stands for `/`."""
 
     flags: Flags
     environ: Mapping[str, str]
     root: Path = ROOT
 
     def home(self) -> Path:
+        """The user's home folder (`places.home`)."""
         return Path(places.home(self.environ))
 
     def absolute(self, text: str | Path) -> Path:
-        """A path from a flag or the environment: `~/` and relative paths are meant as in a shell."""
+        """A path from a flag or the environment as absolute; `~/` and relative paths work as in a shell."""
         return Path(places.absolute(str(text), self.environ))
 
     def systemd(self, name: str) -> Path | None:
-        """The first folder of one of systemd's directory variables."""
+        """The first folder in one of systemd's directory variables, such as STATE_DIRECTORY, if any."""
         folder = places.systemd(name, self.environ)
         return None if folder is None else Path(folder)
 
     def user_state(self) -> Path:
+        """The state folder of a monitor that this user runs."""
         return Path(places.user_state(self.environ))
 
     def system_config(self) -> Path:
+        """The configuration file of the system service."""
         return self.root / "etc/hlposmon/hlposmon.toml"
 
 
 def named_config(around: Surroundings) -> Path | None:
-    """The config file that somebody named, whether or not it is there."""
+    """The config file named by --config or HLPOSMON_CONFIG, whether or not it exists; None without either."""
     named = around.flags.config or around.environ.get("HLPOSMON_CONFIG")
     return around.absolute(named) if named else None
 
 
 def find_config(around: Surroundings) -> Path | None:
-    """The config file to read; a file nobody named counts only when it is there and may be read."""
+    """The config file to read: the named one, else the first readable standard one, else None."""
     named = str(around.flags.config) if around.flags.config else None
     path = places.find_config(named, around.environ, str(around.root))
     return None if path is None else Path(path)
 
 
 def unreadable_config(around: Surroundings) -> Path | None:
-    """A system config that is there but that this user may not read: worth a notice."""
+    """The system config if it exists but this user may not read it, which deserves a notice; else None."""
     path = around.system_config()
     there = os.access(path.parent, os.X_OK) and path.exists()
     return path if there and not os.access(path, os.R_OK) else None
@@ -76,9 +80,10 @@ def resolve(
     *,
     reading: bool = False,
 ) -> Paths:
-    """All paths; `table` is the config's top level, of which only text is heeded here.
+    """Resolve all paths. `table` is the top level of the config; values that are not text are ignored.
 
-    `reading`: for who only looks, and is to be told that he may not where he may not.
+    `reading` is for commands that only read. For a user without a monitor of their own it selects the
+    system's folders even if they may not enter them, so that the command reports the missing permission.
     """
     socket = _socket(around, table)
     is_systems = _is_systems(around, config, socket)
@@ -91,7 +96,8 @@ def resolve(
 
 
 def socket_mistakes(paths: Paths) -> list[str]:
-    """What keeps a monitor from serving at this path, whoever starts it and whatever is there by then."""
+    """The mistakes that make this socket path impossible for any monitor: too long, a name of our own files,
+    or in the way of the state or log folder."""
     socket = paths.socket
     named = "with --socket, HLPOSMON_SOCKET or socket = in the config"
     found = []
@@ -116,7 +122,8 @@ def socket_mistakes(paths: Paths) -> list[str]:
 
 
 def _simulated_log(log: Path) -> Path:
-    """`.../hlposmon/log` -> `.../hlposmon/simulated/log`; any other folder gets a folder of its own."""
+    """The log folder of simulated runs: `.../hlposmon/log` becomes `.../hlposmon/simulated/log`, any other
+    folder F becomes `F/simulated`."""
     if log.name == "log" and log.parent.name == "hlposmon":
         return log.parent / "simulated" / "log"
     return log / "simulated"
@@ -135,12 +142,12 @@ def _socket(around: Surroundings, table: Mapping[str, object]) -> Path:
 
 
 def _is_systems(around: Surroundings, config: Path | None, socket: Path) -> bool:
-    """Whether the monitor in question is the system's: it is told by its socket, or by its config."""
+    """Whether the monitor is the system's, as its socket or its config shows."""
     return socket.parent == around.root / "run/hlposmon" or config == around.system_config()
 
 
 def _is_ours(around: Surroundings, system: Path, reading: bool) -> bool:
-    """Whether this user's monitor, or the one that he asks about, writes in the system's folder."""
+    """Whether this user's monitor, or with `reading` the one they ask about, uses the system's folder."""
     if os.access(system, os.R_OK | os.X_OK):
         return True
     return reading and system.is_dir() and not around.user_state().exists()
@@ -149,7 +156,7 @@ def _is_ours(around: Surroundings, system: Path, reading: bool) -> bool:
 def _state(
     around: Surroundings, is_systems: bool, table: Mapping[str, object], reading: bool
 ) -> tuple[Path, bool]:
-    """The state folder, and whether a person chose it for this very run."""
+    """The state folder, and whether it was chosen for this run, that is by a flag."""
     if around.flags.state_dir:
         return around.absolute(around.flags.state_dir), True
     given = around.systemd("STATE_DIRECTORY") or _text(table, "state_dir", around)
@@ -177,7 +184,7 @@ def _log(
 
 
 def locate(flags: Flags, environ: Mapping[str, str], *, root: Path = ROOT) -> Paths:
-    """Where the monitor is, for a command that only has to find it; raises nothing for a broken config."""
+    """The paths of the monitor, for a command that only has to find it. A broken config is ignored."""
     around = Surroundings(flags, environ, root)
     config = find_config(around)
     simulated = flags.simulate or environ.get("ENABLE_LIVE_TRADING", "").strip().lower() in FALSE

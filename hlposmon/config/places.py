@@ -1,7 +1,7 @@
-"""Where the socket and the config file are, as text: the one resolution, for all commands.
+"""Resolves the paths of the socket and the config file, as text, for all commands.
 
-`hlposmon health` runs each minute and imports this module of the package alone, so nothing may stand here
-that is slow to import: no pathlib, no dataclasses, no typing. `paths` builds on it. Nothing is created.
+`hlposmon health` runs every minute and imports only this module of the package. It must therefore import
+nothing slow: no pathlib, no dataclasses, no typing. `paths` builds on it. Nothing is created here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ UNREAD_CONFIG = " ({} cannot be read, so a socket that it names was not tried: s
 
 
 def home(environ: Mapping[str, str]) -> str:
-    """The home folder: `$HOME`, or what the system says of this user."""
+    """The home folder: `$HOME` if it is absolute, else the one in the password database."""
     given = environ.get("HOME", "")
     if given.startswith("/"):
         return given
@@ -25,13 +25,13 @@ def home(environ: Mapping[str, str]) -> str:
 
 
 def absolute(text: str, environ: Mapping[str, str]) -> str:
-    """A path from a flag or the environment: `~/` and relative paths are meant as in a shell."""
+    """A path from a flag or the environment as absolute; `~/` and relative paths work as in a shell."""
     first, _, rest = text.partition("/")
     return os.path.join(home(environ), rest.lstrip("/")) if first == "~" else os.path.join(os.getcwd(), text)
 
 
 def systemd(name: str, environ: Mapping[str, str]) -> str | None:
-    """The first folder of one of systemd's directory variables."""
+    """The first folder in a directory variable of systemd, such as STATE_DIRECTORY; None if there is none."""
     first = environ.get(name, "").split(":")[0]
     return first if first.startswith("/") else None
 
@@ -43,12 +43,13 @@ def xdg(name: str, default: str, environ: Mapping[str, str]) -> str:
 
 
 def user_state(environ: Mapping[str, str]) -> str:
-    """The state folder of a monitor that a person runs."""
+    """The state folder of a monitor that this user runs."""
     return os.path.join(xdg("XDG_STATE_HOME", ".local/state", environ), "hlposmon")
 
 
 def find_config(named: str | None, environ: Mapping[str, str], root: str = ROOT) -> str | None:
-    """The config file to read; a file nobody named counts only when it is there and may be read."""
+    """The config file to read: the named one, whether or not it exists; else the first readable one of
+    systemd's CONFIGURATION_DIRECTORY, /etc and the user's folder; else None."""
     named = named or environ.get("HLPOSMON_CONFIG")
     if named:
         return absolute(named, environ)
@@ -60,9 +61,10 @@ def find_config(named: str | None, environ: Mapping[str, str], root: str = ROOT)
 
 
 def find_socket(chosen: str | None, environ: Mapping[str, str], root: str = ROOT) -> str:
-    """Where the monitor answers, for who only has to find it; a broken config stops nobody.
+    """The socket of the monitor, for a command that only has to find it. A broken config is ignored.
 
-    The file is read only when nothing stronger says where, and parsed only when it may say so.
+    The config is read only if neither a flag nor the environment names the socket, and parsed only if it may
+    name one.
     """
     if chosen or environ.get("HLPOSMON_SOCKET"):
         return socket_path(chosen, environ, None, root)
@@ -72,7 +74,10 @@ def find_socket(chosen: str | None, environ: Mapping[str, str], root: str = ROOT
 
 
 def for_reader(found: str, environ: Mapping[str, str], root: str = ROOT) -> str:
-    """The installed service's socket, when it is down and this user has no monitor: that one is meant."""
+    """Replace `found` by the installed service's socket if this user has no monitor of their own.
+
+    Otherwise, while the service is down, the user would be told that no monitor runs in their own folder.
+    """
     own = _user_runtime(environ, root)
     installed = os.access(os.path.join(root, "etc/hlposmon/hlposmon.toml"), os.F_OK)
     if installed and found == os.path.join(own, SOCKET_NAME) and not os.path.isdir(own):
@@ -83,7 +88,8 @@ def for_reader(found: str, environ: Mapping[str, str], root: str = ROOT) -> str:
 def socket_path(
     chosen: str | None, environ: Mapping[str, str], configured: str | None, root: str = ROOT
 ) -> str:
-    """The socket by flag, environment, config, systemd, the system's place, the user's."""
+    """The socket path. The first one given wins: flag, HLPOSMON_SOCKET, config, systemd's RUNTIME_DIRECTORY,
+    the system's folder, the user's folder."""
     chosen = chosen or environ.get("HLPOSMON_SOCKET") or configured
     if chosen:
         return absolute(chosen, environ)
@@ -91,8 +97,8 @@ def socket_path(
     if runtime is not None:
         return os.path.join(runtime, SOCKET_NAME)
     folder = os.path.join(root, "run/hlposmon")
-    # Without the socket, the folder of a service that is restarting counts only for who may write there:
-    # tmpfiles.d may make it on machines where people run monitors of their own.
+    # If the socket is missing, for example during a restart of the service, the folder counts only for users
+    # who may write in it: tmpfiles.d also creates it on machines where people run monitors of their own.
     if _is_there(os.path.join(folder, SOCKET_NAME)) or os.access(folder, os.W_OK | os.X_OK):
         return os.path.join(folder, SOCKET_NAME)
     return os.path.join(_user_runtime(environ, root), SOCKET_NAME)
@@ -114,8 +120,8 @@ def configured_socket(config: str) -> str | None:
 
 
 def unread_config(chosen: str | None, environ: Mapping[str, str], root: str = ROOT) -> str | None:
-    """The config file that may name the socket and cannot be read or is no TOML; None where there is none, or
-    something stronger names the socket. For who did not find a monitor: it may be up where that file says."""
+    """The config file if it cannot be read or parsed, and nothing of higher precedence names the socket; else
+    None. For a command that found no monitor: one may be running at the socket that this file names."""
     if chosen or environ.get("HLPOSMON_SOCKET"):
         return None
     config = find_config(None, environ, root)
@@ -132,9 +138,8 @@ def unread_config(chosen: str | None, environ: Mapping[str, str], root: str = RO
 
 
 def _may_name_a_socket(text: bytes) -> bool:
-    """False when every line with the word is a comment: parsing TOML costs as much as all the rest.
-
-    A backslash could spell the key by an escape.
+    """False if the file certainly sets no `socket`, which saves parsing: that takes as long as the rest of
+    the check. A line with a backslash counts, since it could write the key with an escape.
     """
     lines = (line.lstrip() for line in text.splitlines())
     return any((b"socket" in line or b"\\" in line) and not line.startswith(b"#") for line in lines)
@@ -144,7 +149,7 @@ def _is_there(path: str) -> bool:
     try:
         os.stat(path)
     except PermissionError:
-        return True  # in a folder that is closed to this user: there, as far as can be told
+        return True  # in a folder that this user may not enter: assume that it exists
     except OSError:
         return False
     return True

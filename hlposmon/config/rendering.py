@@ -1,4 +1,4 @@
-"""The effective configuration as TOML that `load` reads back. There is no secret in Settings to leave out."""
+"""Renders the effective configuration as TOML for `load`. Settings contain no secrets to leave out."""
 
 import json
 from decimal import Decimal
@@ -9,7 +9,7 @@ Value = str | bool | int | float | Decimal | tuple[str, ...]
 
 
 def render(settings: Settings) -> str:
-    """Every option with the value in force; a comment says the mode and where the config came from."""
+    """TOML with the effective value of every option; comments give the mode, the file and the notices."""
     venue = settings.hyperliquid
     mode = "SIMULATED: no venue is contacted" if settings.simulated else settings.mode
     lines = [f"# mode: {mode}", f"# config: {settings.paths.config or 'none'}"]

@@ -1,4 +1,4 @@
-"""The settings as facts: frozen, complete, already checked. No reading, no defaults from outside."""
+"""The settings as frozen dataclasses, complete and already checked. Nothing is read here."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -9,7 +9,7 @@ MAINNET_WS = "wss://api.hyperliquid.xyz/ws"
 TESTNET_API = "https://api.hyperliquid-testnet.xyz"
 TESTNET_WS = "wss://api.hyperliquid-testnet.xyz/ws"
 
-# What is wanted in place of execution_mode = "backtest".
+# The "wanted" part of the message about execution_mode = "backtest".
 NO_BACKTEST = "live: there is no backtest source yet"
 
 
@@ -23,8 +23,8 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class HyperliquidSettings:
-    """`[venues.hyperliquid]`; `fill_feeds` independent connections carry the same fills, of `max_users`
-    accounts at most: the exchange follows so many for one IP address."""
+    """`[venues.hyperliquid]`. `fill_feeds` independent connections carry the same fills. `max_users` is how
+    many accounts they follow at most; the exchange limits it for each IP address."""
 
     enabled: bool = True
     testnet: bool = False
@@ -37,7 +37,7 @@ class HyperliquidSettings:
 
 @dataclass(frozen=True, slots=True)
 class PriceSettings:
-    """`[prices]`; `source` is auto, stream or poll."""
+    """`[prices]`. `interval_s` is the seconds between two batches; `source` is auto, stream or poll."""
 
     interval_s: float = 1.0
     source: str = "auto"
@@ -45,22 +45,23 @@ class PriceSettings:
 
 @dataclass(frozen=True, slots=True)
 class ReconcileSettings:
-    """`[reconcile]`; how often the venue's own statement is asked for."""
+    """`[reconcile]`. `interval_s` is the seconds between two requests for the venue's statement."""
 
     interval_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """`[stream]`; a price update is worth a message when P&L moved by this many USD."""
+    """`[stream]`. A price update is sent to subscribers once P&L has moved by `min_pnl_change` USD."""
 
     min_pnl_change: Decimal = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
 class TcpSettings:
-    """`[tcp]`; `listen` is `host:port`, or empty for no TCP at all. What a request may name as its host
-    beside this machine, and which web pages may read beside our own; all in lower case."""
+    """`[tcp]`. `listen` is `host:port`, or empty for no TCP. `allowed_hosts` are the host names that a
+    request may use besides this machine's, `allowed_origins` the web pages that may read besides our own; in
+    lower case."""
 
     listen: str = ""
     allow_remote: bool = False
@@ -70,14 +71,15 @@ class TcpSettings:
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
-    """`[audit]`; `fsync` is each, batch or off."""
+    """`[audit]`. `fsync` is each, batch or off."""
 
     fsync: str = "batch"
 
 
 @dataclass(frozen=True, slots=True)
 class SupervisionSettings:
-    """`[supervision]`; the first and longest wait before a restart, and the silence that is death."""
+    """`[supervision]`, in seconds: the first and the longest delay before a restart, and how long a process
+    may go without a beat before it is aborted."""
 
     backoff_s: float = 0.5
     backoff_max_s: float = 30.0
@@ -86,7 +88,7 @@ class SupervisionSettings:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Where things are; all absolute. `config` is None when there is no file."""
+    """The paths of one monitor, all absolute. `config` is None without a config file."""
 
     config: Path | None
     socket: Path
@@ -97,9 +99,9 @@ class Paths:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything `hlposmon run` obeys. `notices` are lines that the log must say at start.
+    """All settings of `hlposmon run`. `notices` are lines to log at start.
 
-    `execution_mode` is "backtest" only where the run is simulated and so asks no source of old data.
+    `execution_mode` is "backtest" only in a simulated run, which needs no source of historical data.
     """
 
     execution_mode: str
@@ -115,28 +117,28 @@ class Settings:
     log_level: str = "INFO"
     log_format: str = "text"
     notices: tuple[str, ...] = ()
-    record: Path | None = None  # where all that the tracker's engine is told is recorded
+    record: Path | None = None  # folder in which the input of the tracker's engine is recorded
 
     @property
     def mode(self) -> str:
-        """live, simulated or backtest: what every surface says."""
+        """live, simulated or backtest, as every output shows it."""
         return "simulated" if self.simulated else self.execution_mode
 
     @property
     def world(self) -> str:
-        """Whose fills these are: the mode, but `testnet` for what trades live on the test network.
+        """The mode, but `testnet` for a live run on the test network.
 
-        The same address has other positions there: what one world wrote is never taken up in another.
+        The same address has other positions there, so files that one world wrote are never used in another.
         """
         return "testnet" if self.mode == "live" and self.hyperliquid.testnet else self.mode
 
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What the command line gave; None or empty means not given.
+    """The command line's options; None or empty means not given.
 
-    `derived_addresses` is no flag: a reload passes the addresses that a private key stood for at
-    start, since the key itself is gone by then. They count only when nothing else names an account.
+    `derived_addresses` is not an option: a reload passes the addresses that were derived from a private key
+    at start, since the key is gone by then. They are used only if nothing else names an account.
     """
 
     addresses: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
-"""One TOML table read key by key: what is wrong is noted with file, key, what was found, what is wanted.
+"""Reads a TOML table key by key; each mistake gives the file, the key, the value found and the value wanted.
 
-A Reader never raises for a value: it notes the mistake and answers the default, so that one run
-finds all of them. Keys that nobody asked for are mistakes too; `done` names them.
+A Reader never raises for a wrong value: it notes the mistake and returns the default, so that one run finds
+all mistakes. Unknown keys are mistakes too; `done` reports them.
 """
 
 import math
@@ -24,7 +24,10 @@ _SECRET_WORDS = (
 
 
 class Reader:
-    """A table of one file, with its place (`venues.hyperliquid`) and the list of mistakes to add to."""
+    """Reads one table of a file. `place` is its name, such as `venues.hyperliquid`; empty for the top level.
+
+    Mistakes are appended to `mistakes`.
+    """
 
     def __init__(self, file: str, table: Mapping[str, Any], mistakes: list[str], place: str = "") -> None:
         self.file = file
@@ -34,7 +37,7 @@ class Reader:
         self._known: list[str] = []
 
     def key(self, name: str) -> str:
-        """The full name of a key, as a mistake says it."""
+        """The full name of a key, as messages show it."""
         return f"{self.place}.{name}" if self.place else name
 
     def wrong(self, name: str, found: str, wanted: str) -> None:
@@ -42,11 +45,12 @@ class Reader:
         self.mistakes.append(f"{self.file}: {self.key(name)}: found {found}, wanted {wanted}")
 
     def value(self, name: str) -> Any:
-        """The raw value, or None when left out (TOML has no null)."""
+        """The raw value, or None if the key is absent (TOML has no null). Marks the key as known."""
         self._known.append(name)
         return self._table.get(name)
 
     def text(self, name: str, default: str, *, choices: tuple[str, ...] = ()) -> str:
+        """A string, one of `choices` if there are any."""
         value = self.value(name)
         if value is None:
             return default
@@ -57,6 +61,7 @@ class Reader:
         return value
 
     def boolean(self, name: str, default: bool) -> bool:
+        """A TOML boolean."""
         value = self.value(name)
         if value is None:
             return default
@@ -66,7 +71,7 @@ class Reader:
         return value
 
     def number(self, name: str, default: float, *, least: float, most: float) -> float:
-        """A count of seconds or the like; never money."""
+        """A finite number from `least` to `most`, both included; for seconds and the like, not for money."""
         value = self.value(name)
         if value is None:
             return default
@@ -77,6 +82,7 @@ class Reader:
         return float(value)
 
     def whole(self, name: str, default: int, *, least: int, most: int) -> int:
+        """A whole number from `least` to `most`, both included."""
         value = self.value(name)
         if value is None:
             return default
@@ -86,7 +92,7 @@ class Reader:
         return value
 
     def money(self, name: str, default: Decimal) -> Decimal:
-        """An amount of zero or more, written as a string: a TOML float would not be exact."""
+        """A decimal amount of zero or more, written as a string, since a TOML float would not be exact."""
         value = self.value(name)
         if value is None:
             return default
@@ -97,7 +103,7 @@ class Reader:
         return amount
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """A list of strings; empty when left out."""
+        """A list of strings; empty if the key is absent."""
         value = self.value(name)
         if value is None:
             return ()
@@ -107,14 +113,14 @@ class Reader:
         return tuple(value)
 
     def table(self, name: str) -> "Reader":
-        """A table inside this one; an empty one when left out."""
+        """A reader of a table inside this one; of an empty table if the key is absent."""
         value = self.value(name)
         if value is not None and not isinstance(value, dict):
             self.wrong(name, shown(value), f"a table [{self.key(name)}]")
         return Reader(self.file, value if isinstance(value, dict) else {}, self.mistakes, self.key(name))
 
     def tables(self, name: str) -> list["Reader"]:
-        """A list of tables, `[[name]]`."""
+        """Readers of a list of tables, `[[name]]`; none if the key is absent."""
         value = self.value(name)
         if value is None:
             return []
@@ -127,11 +133,11 @@ class Reader:
         ]
 
     def done(self) -> None:
-        """Every key that was not asked for is a mistake; a secret is named without its value."""
+        """Note a mistake for each key that was not read; one that looks like a credential is not shown."""
         for name, value in self._table.items():
             if name in self._known:
                 continue
-            # In a mangled file the name itself may be the key.
+            # In a damaged file the name of a TOML key may itself be a private key.
             if any(word in name.lower() for word in _SECRET_WORDS) or looks_like_a_key(f"{name} {value}"):
                 place = "a key" if looks_like_a_key(name) else self.key(name)
                 self.mistakes.append(

@@ -1,7 +1,7 @@
-"""`[tcp]`: where it listens, and who may ask. Loopback, unless the file says otherwise in so many words.
+"""Reads `[tcp]`: where to listen (loopback only, unless `allow_remote` is set), and whom to answer.
 
-There is no password on it: what holds others off is that they cannot reach it, and for web pages in a
-browser on this machine the names of hosts and origins.
+TCP has no password. Other machines are kept out since they cannot reach a loopback address, and web pages in
+a browser on this machine by the checks of Host and Origin.
 """
 
 import ipaddress
@@ -17,7 +17,8 @@ _ORIGINS = re.compile(rf"https?://{_HOST}(?::\d{{1,5}})?")
 
 
 def read_tcp(table: Reader) -> TcpSettings:
-    """`host:port`, loopback unless `allow_remote = true` stands beside it; who is let in."""
+    """The settings in `[tcp]`. Notes a mistake for a malformed address, host or origin, and for one that is
+    not loopback without `allow_remote = true`."""
     listen = table.text("listen", "")
     allow_remote = table.boolean("allow_remote", False)
     hosts = _listed(table, "allowed_hosts", _HOSTS, 'names like "monitor.lan" or "monitor.lan:8000"')
@@ -39,7 +40,7 @@ def read_tcp(table: Reader) -> TcpSettings:
 
 
 def reachable_notice(tcp: TcpSettings) -> str | None:
-    """What must be said of a place that others can reach; None for loopback and for none."""
+    """The notice for an address that other machines can reach; None for loopback or without TCP."""
     host = tcp.listen.rpartition(":")[0].removeprefix("[").removesuffix("]")
     if not host or is_loopback(host):
         return None
@@ -50,7 +51,7 @@ def reachable_notice(tcp: TcpSettings) -> str | None:
 
 
 def _is_host(host: str) -> bool:
-    """Whether this is an address, or could be a name. Whether it resolves is a matter of the moment."""
+    """Whether this is an IP address or a valid host name. It is not resolved, since the answer may change."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -62,7 +63,7 @@ def _is_host(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it."""
+    """Whether only this machine can reach the host: a loopback address, or `localhost`."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,7 +1,7 @@
-"""What is watched, and where: addresses and URLs, each from its strongest source alone.
+"""Selects the accounts to watch and the venue's URLs, each from the source of the highest precedence.
 
-Sources are never mixed: accounts come from the flags, or the environment, or the file; one flag for
-a URL decides both, so that prices of one exchange never meet positions of another.
+Sources are never mixed. All accounts come from the flags, or from the environment, or from the file. A flag
+for one URL determines both, so that prices of one exchange are never combined with positions of another.
 """
 
 from collections.abc import Iterable
@@ -36,7 +36,7 @@ NO_ACCOUNT = (
 
 
 def read_accounts(table: Reader) -> tuple[Account, ...] | None:
-    """The accounts of the file; None when it names none, empty when all it names are wrong."""
+    """The accounts in the file: None if it names none, empty if all of them are invalid."""
     entries = table.tables("accounts")
     pairs = []
     for entry in entries:
@@ -61,7 +61,11 @@ def watched_accounts(
     mistakes: list[str],
     notices: list[str],
 ) -> tuple[Account, ...]:
-    """The accounts of the strongest source: flags, environment, file, then what a key stands for."""
+    """The accounts of the first source that names any: flags, environment, file, private key.
+
+    `configured` are those of the file (`read_accounts`). `needed` is False in a simulated run, which may have
+    no accounts. Problems are added to `mistakes`, remarks for the log to `notices`.
+    """
     named = _from_outside(around, mistakes)
     accounts = configured if named is None else named
     key = around.environ.get(KEY_NAME, "").strip()
@@ -78,7 +82,7 @@ def watched_accounts(
 
 
 def _from_outside(around: Surroundings, mistakes: list[str]) -> tuple[Account, ...] | None:
-    """Accounts of the flags or the environment; None when neither names one."""
+    """Accounts from the flags or the environment; None if neither names any."""
     flags = around.flags
     if flags.addresses or flags.simulate:
         # The simulated exchange of --simulate brings accounts of its own.
@@ -91,7 +95,7 @@ def _from_outside(around: Surroundings, mistakes: list[str]) -> tuple[Account, .
 def _derived(
     around: Surroundings, key: str, mistakes: list[str], notices: list[str]
 ) -> tuple[Account, ...] | None:
-    """The account that a private key stands for; without a key, what an earlier one stood for."""
+    """The account of the private key; without a key, those derived from it at start (`derived_addresses`)."""
     if key:
         try:
             address = address_of_key(key)
@@ -122,7 +126,11 @@ def _parsed(texts: Iterable[str], where: str, mistakes: list[str]) -> tuple[Acco
 
 
 def read_urls(table: Reader, flags: Flags, testnet: bool) -> tuple[str, str]:
-    """(api_url, ws_url): where one alone is given, the other is taken from it; neither: the network's."""
+    """(api_url, ws_url), without a trailing slash. If only one is given, the other is derived from it; if
+    none is, they are those of mainnet or `testnet`.
+
+    Example: http://localhost:80 and ws://localhost:80/ws belong together.
+    """
     api, ws = table.text("api_url", ""), table.text("ws_url", "")
     _check_url(table, "api_url", api, testnet)
     _check_url(table, "ws_url", ws, testnet)
@@ -157,7 +165,7 @@ def _url_wanted(schemes: tuple[str, ...]) -> str:
 
 
 def _check_url(table: Reader, key: str, url: str, testnet: bool) -> None:
-    """The file's URL: its form, and that it is not the other network's."""
+    """Note a mistake if a URL of the file is malformed or belongs to the other network."""
     schemes, mainnet, other = (
         (_HTTP, MAINNET_API, TESTNET_API) if key == "api_url" else (_WS, MAINNET_WS, TESTNET_WS)
     )

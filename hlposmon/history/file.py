@@ -1,8 +1,8 @@
-"""The history's file: opened, checked, brought up to date, moved aside when it is broken.
+"""The history's file: opens, checks and migrates it, and sets a broken one aside.
 
-A file that is no history, or a broken one, is never deleted and never written to: it is renamed, with what
-belongs to it, and a new one begun. One of a newer schema is left alone. Nobody waits for the process that
-this runs in, so SQLite moves its write-ahead log into the file where it commits.
+A file that is not a history, or is broken, is never deleted or written to: it is renamed, together with its
+write-ahead log, and a new one is created. A file of a newer schema is left alone. Nothing waits for the
+process that this runs in, so checkpoints of the write-ahead log simply run inside a commit.
 """
 
 import contextlib
@@ -16,19 +16,21 @@ from pathlib import Path
 
 from hlposmon.history.schema import APPLICATION_ID, STEPS, VERSION
 
-# Primary result codes (sqlite.org/rescode.html) that say: this file is not, or no longer, a sound history.
+# Primary result codes (sqlite.org/rescode.html) of a file that is not, or no longer, a sound history.
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _HELD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-# The magic at the head of a database, and the schema's version at byte 60.
+# The magic string of a database, and the user version at byte 60 (sqlite.org/fileformat.html, 1.3).
 _HEADER = struct.Struct(">16s44xI")
-# How long another program's lock is waited for.
+# Seconds to wait for another program's lock.
 PATIENCE_S = 1.0
-# Never OFF: a power cut could then leave old frames of a log that was begun anew, and pages of them.
+# Never OFF: after a power cut, a restarted log could then still hold frames of the old one, and the file
+# pages of them.
 _SYNCHRONOUS = {"each": "FULL", "batch": "NORMAL", "off": "NORMAL"}
-# A whole check may take so long: at 100 MB/s, 6 GB. What is left of it is found when it is read.
+# Time limit of a whole check: 6 GB at 100 MB/s. Damage beyond it is found when the pages are read.
 CHECK_S = 60.0
 _STEPS_BETWEEN_BEATS = 20_000
-# The log is moved into the file when it is so long; then it begins anew, and keeps its length on the disk.
+# The write-ahead log is checkpointed at this size and then overwritten from its beginning; the log's file
+# keeps its length.
 WAL_BYTES = 4 << 20
 _PAGE_BYTES = 4096
 
@@ -46,11 +48,11 @@ class Unwritable(Exception):
 
 
 class Held(Unwritable):
-    """Another program holds the file locked: that passes."""
+    """Another program holds a lock on the file; this is temporary."""
 
 
 def explain(path: Path, error: sqlite3.Error) -> Broken | Unwritable:
-    """What an error of SQLite means for the file."""
+    """Return the exception that says what an SQLite error means for the file: Broken, Held or Unwritable."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     missing = code == sqlite3.SQLITE_ERROR and str(error).startswith(("no such table", "no such column"))
     if code in _BROKEN or missing:
@@ -61,10 +63,10 @@ def explain(path: Path, error: sqlite3.Error) -> Broken | Unwritable:
 
 
 def connect(path: Path, fsync: str, go_on: Callable[[], bool]) -> sqlite3.Connection:
-    """A connection to a sound history of our version, made if there is none.
+    """Return a connection to a sound history of our version; create the file if there is none.
 
-    The whole file is checked, as long as `go_on`, which is called again and again, says so.
-    Raises Broken, TooNew or Unwritable.
+    `fsync` is each, batch or off. The whole file is checked, for at most CHECK_S; `go_on` is called
+    repeatedly meanwhile, and ends the check by returning False. Raises Broken, TooNew or Unwritable.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -88,7 +90,10 @@ def connect(path: Path, fsync: str, go_on: Callable[[], bool]) -> sqlite3.Connec
 
 
 def _look(path: Path) -> None:
-    """What the first bytes say (sqlite.org/fileformat.html), before SQLite may write a single one."""
+    """Check the file's header (sqlite.org/fileformat.html) before SQLite may write to it.
+
+    Raises Broken or TooNew.
+    """
     if path.exists() and not path.is_file():
         raise Broken("it is not a file")
     if not path.exists() or not path.stat().st_size:
@@ -114,7 +119,7 @@ def _make_ready(db: sqlite3.Connection, fsync: str, go_on: Callable[[], bool]) -
     until_s = time.monotonic() + CHECK_S
     if not is_empty:
         check(db, lambda: go_on() and time.monotonic() < until_s)
-    # each, batch or off, as the audit's; the last two are the same here, and sync nothing in a commit.
+    # The policies are the audit's; batch and off are the same here: a commit syncs nothing.
     db.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[fsync]}")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(f"PRAGMA wal_autocheckpoint = {WAL_BYTES // _PAGE_BYTES}")
@@ -123,7 +128,7 @@ def _make_ready(db: sqlite3.Connection, fsync: str, go_on: Callable[[], bool]) -
 
 
 def _identify(db: sqlite3.Connection) -> tuple[int, bool]:
-    """The schema's version, and whether the file is empty; Broken for a file that is not ours."""
+    """Return the schema's version, and whether the file is empty. Raises Broken if it is not ours."""
     [application_id] = db.execute("PRAGMA application_id").fetchone()
     [version] = db.execute("PRAGMA user_version").fetchone()
     [tables] = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -135,7 +140,10 @@ def _identify(db: sqlite3.Connection) -> tuple[int, bool]:
 
 
 def check(db: sqlite3.Connection, go_on: Callable[[], bool]) -> bool:
-    """Look the whole file through; False when `go_on` ended that. Broken says what is wrong in it."""
+    """Run SQLite's quick_check on the whole file; return False if `go_on` ended it early.
+
+    Raises Broken with the first problem found, or sqlite3.Error.
+    """
     db.set_progress_handler(lambda: int(not go_on()), _STEPS_BETWEEN_BEATS)
     try:
         [found] = db.execute("PRAGMA quick_check(1)").fetchone()
@@ -151,7 +159,7 @@ def check(db: sqlite3.Connection, go_on: Callable[[], bool]) -> bool:
 
 
 def migrate(db: sqlite3.Connection, version: int) -> None:
-    """Take the steps behind `version`, all or none."""
+    """Apply the schema steps after `version`, all or none. Raises sqlite3.Error."""
     if version == VERSION:
         return
     db.execute("BEGIN IMMEDIATE")
@@ -169,7 +177,10 @@ def migrate(db: sqlite3.Connection, version: int) -> None:
 
 
 def set_aside(path: Path, now_ms: int, label: str = "corrupt") -> Path:
-    """Rename a file, and its log with it; where it is now. `label` says why. OSError when it cannot be."""
+    """Rename a file and its write-ahead log, and return the new path. Raises OSError.
+
+    The name becomes `<name>.<label>-<UTC time>`; `label` gives the reason, `now_ms` is Unix milliseconds.
+    """
     moment = datetime.fromtimestamp(now_ms // 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
     aside = path.with_name(f"{path.name}.{label}-{moment}")
     number = 1
@@ -184,7 +195,7 @@ def set_aside(path: Path, now_ms: int, label: str = "corrupt") -> Path:
 
 
 def is_taken_away(path: Path, identity: tuple[int, int]) -> bool:
-    """Whether the file of that name is no longer the one that was opened: rows would go to nobody."""
+    """Return whether `path` no longer leads to the opened file, so that rows would go to a deleted one."""
     try:
         return file_identity(path) != identity
     except OSError:
@@ -192,5 +203,6 @@ def is_taken_away(path: Path, identity: tuple[int, int]) -> bool:
 
 
 def file_identity(path: Path) -> tuple[int, int]:
+    """Return device and inode of a file. Raises OSError."""
     found = path.stat()
     return found.st_dev, found.st_ino

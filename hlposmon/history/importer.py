@@ -1,9 +1,8 @@
-"""Brings the journal's lines into the history, in order and each once, from wherever the history stands.
+"""Imports the journal's lines into the history, in order and each once, from where the history ends.
 
-The history is the journal's lines once more, as rows. Where the journal has other lines than the history
-took (it lost its end in a power cut, its folder is another one), the journal is right: the history goes
-back to the last line that both have, or is set aside whole. What a person should hear of is kept in
-`remarks` until it is taken.
+The history holds the journal's lines as rows. If the journal's lines differ from those that were imported (it
+lost its end in a power cut, or its folder was exchanged), the journal is right: the history is rolled back to
+the last line that both have, or set aside completely. Remarks for people are kept until `take_remarks`.
 """
 
 from collections.abc import Mapping
@@ -17,9 +16,9 @@ from hlposmon.history.writer import History
 from hlposmon.journal.follower import Diverged, Follower, Hole, Line
 from hlposmon.journal.reader import line_at
 
-# Lines of one transaction.
+# The most lines of one transaction.
 PIECE_LINES = 1_000
-# Stretches of missing lines that are told one by one while the history is filled; the rest in one.
+# Ranges of missing lines reported one by one while the history catches up; the rest are combined.
 NAMED_HOLES = 20
 _READ_AGAIN_S = 1.0
 
@@ -27,7 +26,7 @@ Remark = tuple[HistoryEvent, Mapping[str, Any]]
 
 
 class Importer:
-    """`folder` is where the journal's files are."""
+    """Imports the journal in `folder` into `history`, piece by piece; call `step` repeatedly."""
 
     def __init__(self, folder: Path, history: History) -> None:
         self._remarks: list[Remark] = []
@@ -36,24 +35,28 @@ class Importer:
         # Why the journal could not be read, and when to try again.
         self._unread: str | None = None
         self._read_at_s = 0.0
-        # Which missing lines were told of, as long as it is the same history.
+        # Damaged files and missing lines that were reported already, for as long as the history is the same:
+        # names of files, how many ranges, their highest number, and the combined rest (first, last, count).
         self._damaged_told: set[str] = set()
         self._holes, self._holes_to = 0, 0
         self._more_holes: tuple[int, int, int] | None = None
 
     @property
     def failure(self) -> str | None:
-        """Why the history does not follow."""
+        """Why the history does not follow the journal; None if it does."""
         return self._history.failure or self._unread
 
     def step(self, now_s: float, now_ms: int) -> bool:
-        """Bring what was written since, up to PIECE_LINES; whether there may be more at once."""
+        """Import new lines, at most PIECE_LINES; return whether there may be more right now.
+
+        `now_s` is monotonic seconds, `now_ms` Unix milliseconds. Failures are in `failure` and retried.
+        """
         is_full = self._bring(now_s, now_ms)
         self._note_begun()
         return is_full
 
     def take_remarks(self) -> list[Remark]:
-        """What has happened to the history since this was last asked."""
+        """Return what happened to the history since the last call: events with their facts."""
         remarks, self._remarks = self._remarks, []
         return remarks
 
@@ -68,7 +71,7 @@ class Importer:
             return False
         if not self._history.open(now_s, now_ms):
             self._forget_place()
-            return bool(self._history.begun)  # a broken one is out of the way: the new one is begun at once
+            return bool(self._history.begun)  # a broken file was set aside: begin the new one at once
         if self._follower is None or self._follower.seq < self._history.seq:
             self._follower = Follower(self._folder, self._history.seq, self._history.hash)
         if self._history.begun:
@@ -104,7 +107,10 @@ class Importer:
         self._forget_place()
 
     def _go_back(self, found: str, now_s: float, now_ms: int) -> bool:
-        """To the newest mark that is a line of the journal; whether that is done."""
+        """Roll the history back to the newest mark that the journal has, or set it aside if there is none.
+
+        `found` is the hash that the journal has instead of ours. Returns False if this must be tried again.
+        """
         history, was = self._history, (self._history.seq, self._history.hash)
         marks = history.marks(now_s, now_ms)
         if marks is None:
@@ -130,8 +136,12 @@ class Importer:
         return True
 
     def _last_common(self, marks: list[Mark]) -> Mark | None:
-        """The newest that the journal has as it is. All before one that it has are its too, so they are
-        halved; one whose line is missing counts as not there."""
+        """Return the newest mark whose line the journal has with the same hash; None if there is none.
+
+        Binary search: if the journal has a mark, it has all earlier ones too. Of the marks 120, 250, 380 and
+        410, the journal lost what follows 300: 380 differs, 250 matches, so the result is 250. A mark whose
+        line is in no file counts as different.
+        """
         low, high = 0, len(marks)
         while low < high:
             middle = (low + high) // 2
@@ -161,7 +171,7 @@ class Importer:
         self._holes, self._holes_to, self._more_holes = 0, 0, None
 
     def _miss(self, hole: Hole) -> None:
-        """Say that there are no lines with these numbers, and which files were damaged before the next."""
+        """Report missing lines and damaged files, each once; after NAMED_HOLES ranges, combine the rest."""
         damaged = [one for one in hole.damaged if one[0] not in self._damaged_told]
         self._damaged_told.update(name for name, _ in damaged)
         is_new = hole.last > self._holes_to and hole.count > 0

@@ -1,9 +1,9 @@
-"""How far a history is behind the journal that it follows, told from the files alone. It only reads.
+"""Measures from the files alone how far a history is behind the journal that it follows. It only reads.
 
     the history ends with line 7, hash ab12; the journal's files have 7 (ab12), 8, 9, 10
     -> three lines behind, since the time of line 8
 
-A journal whose line 7 has another hash is another journal, and says nothing of this history.
+If the journal's line 7 has another hash, it is not the journal that this history follows: no lag is known.
 """
 
 from collections.abc import Iterator
@@ -15,24 +15,24 @@ from typing import Any
 from hlposmon.journal.files import UNPACKABLE, bounded, newest_first, opened
 from hlposmon.journal.reader import lines_after, seq_of, skip_to
 
-# Beyond any number of a line: `skip_to` then stands near the end of a file.
+# Larger than any line number: with it, `skip_to` seeks close to the end of a file.
 _BEYOND = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """So many `lines` of the journal are not in the history; the first of them is of `since_ms` (Unix
-    milliseconds, by the monitor's clock)."""
+    """How many `lines` of the journal the history lacks, and the time of the first of them in Unix
+    milliseconds, by the monitor's clock."""
 
     lines: int
     since_ms: int
 
 
 def lag_of(journal: Path, seq: int, digest: str) -> Lag | None:
-    """How far a history that ends with line `seq`, of that hash, is behind the files in the folder `journal`.
+    """Return how far a history that ends with line `seq` and hash `digest` is behind the files in `journal`.
 
-    None where it is not behind, and where the files cannot be seen to be those of the journal that it
-    follows. Raises OSError or NotPermitted for a file that cannot be read.
+    None if it is not behind, or if the files do not show that they are the journal that it follows. Raises
+    OSError or NotPermitted for a file that cannot be read.
     """
     newest = _newest_seq(journal)
     if newest is None or newest <= seq:
@@ -47,7 +47,7 @@ def lag_of(journal: Path, seq: int, digest: str) -> Lag | None:
 def _first_missing(
     lines: Iterator[tuple[dict[str, Any], str, bytes]], seq: int, digest: str
 ) -> dict[str, Any] | None:
-    """The line behind ours, if the journal is the one that we know up to there."""
+    """Return line `seq + 1` if it chains to our hash; line `seq`, where it still exists, must have it too."""
     for line, _, _ in lines:
         if line["seq"] == seq:
             if line["hash"] != digest:
@@ -60,7 +60,7 @@ def _first_missing(
 
 
 def _newest_seq(journal: Path) -> int | None:
-    """The number of the last line in the newest file that has one."""
+    """Return the highest line number of the newest file that has any; None if no file has."""
     for part in newest_first(journal):
         try:
             with opened(part.path) as file:

@@ -1,5 +1,4 @@
-"""What a history's file knows of the journal that it follows, for a restart that has lost its logs. It only
-reads."""
+"""Reads how far the journal had come from a history's file, for a restart that lost its logs."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -17,9 +16,13 @@ _WITH_CHECKPOINT = 4
 
 @dataclass(frozen=True, slots=True)
 class LastKnown:
-    """How far the history has come: number and hash of its last line; the last checkpoint before it (None
-    where the file has none); the newest mark up to a number that was asked for: a line's number and hash;
-    and when the last fill behind that number was heard of, in Unix milliseconds."""
+    """What a history knows of its journal.
+
+    `seq` and `hash` are those of its last line. `checkpoint` is the last checkpoint line up to there (None:
+    it has none), `mark` the number and hash of the newest mark up to the number asked for. `newest_fill_ms`
+    is when the fill with the newest exchange time was received, in Unix milliseconds; None unless its line
+    comes after the number asked for.
+    """
 
     seq: int
     hash: str
@@ -29,7 +32,10 @@ class LastKnown:
 
 
 def last_known(state_dir: Path, behind_seq: int) -> LastKnown | None:
-    """What the history in that folder knows; None where there is none, or none that can be read now."""
+    """Read the history in `state_dir`; `behind_seq` is the last line that the journal still has.
+
+    None if there is no history or it cannot be read now; never raises for a damaged one.
+    """
     path = state_dir / HISTORY_FILE
     if not path.is_file():
         return None
@@ -42,7 +48,7 @@ def last_known(state_dir: Path, behind_seq: int) -> LastKnown | None:
         finally:
             db.close()
     except (sqlite3.Error, WireError, UnicodeDecodeError, ValueError, TypeError):
-        return None  # the history's own process finds the same, and says it
+        return None  # the history's own process finds the same problem and reports it
 
 
 def _read(db: sqlite3.Connection, behind_seq: int) -> LastKnown | None:
@@ -51,7 +57,7 @@ def _read(db: sqlite3.Connection, behind_seq: int) -> LastKnown | None:
     if application_id != APPLICATION_ID or version > VERSION:
         return None
     seq, digest = db.execute("SELECT journal_seq, journal_hash FROM meta").fetchone()
-    # The newest by the venue's time, which the table is ordered by: a start must not read all fills.
+    # The newest by the venue's time, because the table is ordered by it: a start must not scan all fills.
     newest = db.execute("SELECT seq, time_ms + lag_ms FROM fill ORDER BY time_ms DESC LIMIT 1").fetchone()
     newest_ms = newest[1] if newest is not None and newest[0] > behind_seq else None
     checkpoint = mark = None

@@ -1,7 +1,7 @@
-"""The numbers of names, coins and recurring words in the history's file.
+"""Row ids of accounts, instruments and recurring words in the history's file.
 
-A name that stands for another address, or in another mode, is another account: which it stands for, the
-last checkpoint of the journal says.
+An account is a name with an address and a mode: the same name with another address, or in another mode, is
+another account. The journal's last checkpoint gives the current address and mode of each name.
 """
 
 import sqlite3
@@ -10,7 +10,10 @@ from hlposmon.domain.rendering import symbol_of
 
 
 class Names:
-    """Numbers are given as they are asked for, within the transaction of who asks."""
+    """Looks row ids up, and inserts a row for a new name within the caller's transaction.
+
+    Each method may raise sqlite3.Error.
+    """
 
     def __init__(self, db: sqlite3.Connection, mode: str, addresses: dict[str, str]) -> None:
         self._db = db
@@ -21,11 +24,11 @@ class Names:
         self._words = {word: number for number, word in db.execute("SELECT id, word FROM words")}
 
     def stand_for(self, mode: str, addresses: dict[str, str]) -> None:
-        """From here on names of accounts stand for these addresses, in runs of this mode."""
+        """Set the addresses (by account name) and the mode that `account` uses from now on."""
         self.mode, self.addresses = mode, dict(addresses)
 
     def account(self, name: str) -> int:
-        """The row id of an account of that name, address and mode; made where there is none."""
+        """Return the row id of the account with this name, at its current address; insert it if new."""
         who = (name, self.addresses.get(name, ""), self.mode)
         found = self._accounts.get(who)
         if found is None:
@@ -34,7 +37,7 @@ class Names:
         return found
 
     def instrument(self, key: str) -> int:
-        """The row id of a key; made where there is none."""
+        """Return the row id of an instrument's key (`venue:type:coin`); insert it if new."""
         found = self._instruments.get(key)
         if found is None:
             sql = "INSERT INTO instruments (key, symbol) VALUES (?, ?)"
@@ -42,7 +45,7 @@ class Names:
         return found
 
     def word(self, text: str) -> int:
-        """The row id of a word that repeats; made where there is none."""
+        """Return the row id of a recurring word, such as a fee token; insert it if new."""
         found = self._words.get(text)
         if found is None:
             found = self._words[text] = self._number("INSERT INTO words (word) VALUES (?)", (text,))

@@ -1,8 +1,8 @@
-"""A journal line as rows of the history. Pure.
+"""Converts a journal line to rows of the history. Pure.
 
-A line that is not understood raises WireError, and no row is made of it.
-Sizes keep all their digits; an entry price has ten significant ones and money that a division made
-endless ten decimals, as on every other surface.
+A line that is not understood raises WireError and gives no row. Sizes keep all digits. As on every other
+surface, an entry price has ten significant digits, and an amount that a division made longer than that has
+ten decimals.
 """
 
 from datetime import UTC, datetime
@@ -14,14 +14,14 @@ from hlposmon.errors import WireError
 from hlposmon.text import dumps
 
 Row = tuple[Any, ...]
-# A statement of SQL and what is put into it.
+# An SQL statement and its parameters.
 Write = tuple[str, Row]
 
 _INTEGERS = 1 << 63
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TEN_DECIMALS = Decimal(1).scaleb(-10)
 _WIDE = Context(prec=200, rounding=ROUND_HALF_EVEN)
-# A transaction hash of nothing but zeros (the venue gives one for a TWAP's slices).
+# Stands for a transaction hash of zeros only (the venue gives one for the slices of a TWAP order).
 NO_TRANSACTION = b"\x00"
 _HASH_BYTES = 32
 _ZEROS = "0x" + "0" * 64
@@ -46,7 +46,7 @@ _OUTAGE = _insert("outages (seq, heard_ms, account, since_ms, reason)", 5)
 _END_OUTAGE = "UPDATE outages SET ended_ms = ?, ended_seq = ? WHERE account = ? AND ended_ms IS NULL"
 _STATEMENT = _insert("statements", 8)
 _SET_BASE = "UPDATE accounts SET base_ms = ? WHERE id = ? AND base_ms IS NOT ?"
-# Undoes all lines behind a number, which is put in for each `?`.
+# Undoes all lines after a number; that number is the parameter of each statement.
 FORGET_BEHIND = (
     *(
         f"DELETE FROM {table} WHERE seq > ?"
@@ -58,8 +58,8 @@ FORGET_BEHIND = (
 
 
 class Ids(Protocol):
-    """The small numbers that stand for names. Which address an account's name stands for, and in which mode,
-    the last checkpoint says."""
+    """Row ids for names; `names.Names` implements it. `stand_for` sets the addresses and the mode from a
+    checkpoint, the others return the id of an account, an instrument's key or a word."""
 
     def stand_for(self, mode: str, addresses: dict[str, str]) -> None: ...
     def account(self, name: str) -> int: ...
@@ -68,7 +68,10 @@ class Ids(Protocol):
 
 
 def writes_of(line: dict[str, Any], ids: Ids) -> list[Write]:
-    """What a journal line adds to the history; nothing for one that is of no account."""
+    """Return the SQL statements that add a journal line to the history; none for a type it does not keep.
+
+    Raises WireError for a line whose fields are missing or invalid, or do not fit a column.
+    """
     make = _MAKERS.get(line["type"])
     try:
         writes = make(line, ids) if make is not None else []
@@ -144,7 +147,7 @@ def _healed(line: dict[str, Any], ids: Ids) -> list[Write]:
 
 
 def _drift(line: dict[str, Any], ids: Ids) -> list[Write]:
-    """Where the venue's size is adopted, a gap ends too: what was missing is in that size."""
+    """A drift also ends an open gap: the adopted size includes what was missing."""
     head = _head(line, ids)
     seq, heard_ms, account, instrument = head
     facts = (line["book_size"], line["venue_size"], line["cause"])
@@ -152,7 +155,7 @@ def _drift(line: dict[str, Any], ids: Ids) -> list[Write]:
 
 
 def _start(line: dict[str, Any], _ids: Ids) -> list[Write]:
-    """A tracker begins: what was missing in a gap is fetched anew with all else since then."""
+    """A start ends all open gaps: the tracker fetches everything since then again."""
     return [(_END_GAPS, (_heard_ms(line), line["seq"], "restart"))]
 
 
@@ -164,12 +167,12 @@ def _feed(line: dict[str, Any], ids: Ids) -> list[Write]:
 
 
 def _stated(line: dict[str, Any], ids: Ids) -> list[Write]:
-    """The exchange has stated the account for the first time: it is watched since then."""
+    """The account's first statement: it is watched since then."""
     return [_base(ids.account(line["account"]), line["base_ms"])]
 
 
 def _statement(line: dict[str, Any], ids: Ids) -> list[Write]:
-    """The digest is eight bytes; of pushed ones a line tells only what is new."""
+    """One row; the digest is eight bytes."""
     differing = line.get("differing")
     row = (
         ids.account(line["account"]),
@@ -185,7 +188,7 @@ def _statement(line: dict[str, Any], ids: Ids) -> list[Write]:
 
 
 def _checkpoint(line: dict[str, Any], ids: Ids) -> list[Write]:
-    """Under which addresses the accounts' names go from here on, and since when they are watched."""
+    """Sets the address of each account's name from here on, and since when the account is watched."""
     ids.stand_for(line["mode"], line["addresses"])
     base_ms = line["base_ms"]
     return [_base(ids.account(name), base_ms.get(name)) for name in line["addresses"]]
@@ -220,14 +223,15 @@ def _heard_ms(line: dict[str, Any]) -> int:
 
 
 def _money(text: str) -> str:
-    """At most ten decimals; what has fewer stays as it is."""
+    """Round to ten decimals; a text with fewer stays as it is."""
     if len(text) - text.find(".") - 1 <= 10 or "." not in text:
         return text
     return plain(Decimal(text).quantize(_TEN_DECIMALS, context=_WIDE).normalize(CONTEXT))
 
 
 def _packed(text: str) -> bytes | str | None:
-    """A transaction's hash as its bytes; what is not one stays text."""
+    """Return a transaction hash as 32 bytes, NO_TRANSACTION for zeros, None for an empty text; any other text
+    stays as it is."""
     if not text:
         return None
     if text == _ZEROS:

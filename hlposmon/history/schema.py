@@ -1,13 +1,13 @@
-"""The history's tables, as SQL: a new file is made by the same steps that bring an old one up to date.
+"""The history's tables as SQL steps: a new file is created by the same steps that migrate an old one.
 
-What each column means stands in docs/api.md, for readers in any language. Amounts are TEXT, decimals
-without exponent; names, coins and words that recur are kept once and pointed at. A step, once
-released, is never altered: what is to be another way becomes the next step.
+docs/api.md describes each column, for readers in any language. Amounts are TEXT, decimals without exponent.
+Recurring names, coins and words are stored once and referenced. A released step is never changed; a change
+becomes the next step.
 """
 
 # Its name in the monitor's state folder.
 HISTORY_FILE = "history.sqlite3"
-# "HLPM": what tells a history from any other SQLite file.
+# "HLPM": distinguishes a history from any other SQLite file.
 APPLICATION_ID = 0x484C504D
 
 _FIRST = (
@@ -164,19 +164,19 @@ _SECOND = (
         differing TEXT
     )""",
     "CREATE INDEX statements_by_age ON statements (heard_ms)",
-    # Journal lines that the log folder would not take: the journal writes them when it can.
+    # Journal lines that could not be written to the log folder, kept until they can.
     "CREATE TABLE unwritten (seq INTEGER PRIMARY KEY, day TEXT NOT NULL, line BLOB NOT NULL)",
 )
 
-# Funding may be booked out of order, and a restart must know which of it is.
+# Funding may be booked out of order, and a restart must know which payments are booked.
 _THIRD = (
     "ALTER TABLE holdings ADD COLUMN funding_floor_ms INTEGER",
     "ALTER TABLE holdings ADD COLUMN fundings TEXT NOT NULL DEFAULT '[]'",
 )
 
-# The history follows the journal's files. What a restart needs is the last checkpoint, not a second book; a
-# mark for each commit tells where the history left a journal that lost its end; and what ended a gap or an
-# outage has the number of its line, so that going back can undo it.
+# The history follows the journal's files. A restart needs the last checkpoint, not a second book. A mark per
+# commit shows where the history departs from a journal that lost its end. The end of a gap or an outage
+# has its line's number, so that a rollback can undo it.
 _FOURTH = (
     "DROP TABLE holdings",
     "DROP TABLE doubts",
@@ -193,6 +193,6 @@ _FOURTH = (
     "ALTER TABLE outages ADD COLUMN ended_seq INTEGER",
 )
 
-# By the version that a step ends at.
+# The steps by the schema version that each of them leads to.
 STEPS: dict[int, tuple[str, ...]] = {1: _FIRST, 2: _SECOND, 3: _THIRD, 4: _FOURTH}
 VERSION = max(STEPS)

@@ -1,13 +1,13 @@
-"""The history's rows: what the audit's lines say, written in one transaction with how far it has come.
+"""Writes the audit's lines as rows, in one transaction with the number and hash of the last line.
 
-An open, sound file of our version is given; what is taken and when is decided elsewhere. Errors of SQLite
-pass through: what they mean for the file is not known here.
+The caller gives an open, sound file of our version and decides which lines are written when. SQLite errors
+pass through; the caller knows what they mean for the file.
 
-Each transaction leaves a mark, the number and hash of its last line. Where the journal's line of the newest
-number is another one, the newest mark that the journal still has tells how far back to go:
+Each transaction leaves a mark: number and hash of its last line. If the journal's line of the newest mark
+differs, the newest mark that the journal still has shows how far to roll back:
 
-    marks 120, 250, 380; the journal lost what was behind 300 and went on otherwise 380 is not the journal's
-    any more, 250 is: the rows behind 250 are deleted, and its lines taken from 251 on
+    marks 120, 250, 380; the journal lost what follows 300 and continued with other lines:
+    its line 380 differs, 250 is the same: delete the rows after 250, then import from line 251 on
 """
 
 import sqlite3
@@ -25,14 +25,14 @@ from hlposmon.text import dumps, loads
 
 STATEMENTS_KEPT_MS = 30 * 86_400_000
 _PRUNE_MS = 3_600_000
-# At two commits a second, more than half an hour of a journal that is lost.
+# At two commits a second, enough to roll back more than half an hour of lost journal.
 MARKS_KEPT = 4096
 _PRUNE_MARKS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The last line of a transaction, and the number of the last checkpoint up to it (0: none is known)."""
+    """A transaction's last line, by number and hash, and the last checkpoint up to it (0: none known)."""
 
     seq: int
     hash: str
@@ -40,7 +40,11 @@ class Mark:
 
 
 class Rows:
-    """`seq` and `hash` are those of the last line that the file holds."""
+    """The rows of one history file.
+
+    `seq` and `hash` are those of the last line in the file. `repeated` counts fills that were in it already,
+    `skipped` lines that were not understood.
+    """
 
     def __init__(self) -> None:
         self.seq, self.hash = 0, FIRST_PREV
@@ -51,11 +55,15 @@ class Rows:
         self._marks = 0
 
     def begin_anew(self) -> None:
-        """There is nothing in the file."""
+        """Start from an empty file."""
         self.seq, self.hash = 0, FIRST_PREV
 
     def load(self, db: sqlite3.Connection) -> None:
-        """Read where the file stands. Raises Broken, and whatever a value that no history holds leads to."""
+        """Read how far the file has come.
+
+        Raises Broken or sqlite3.Error; values that no history holds may raise WireError, ValueError,
+        TypeError and the like.
+        """
         row = db.execute(
             "SELECT journal_seq, journal_hash, mode, addresses, repeated, skipped FROM meta"
         ).fetchone()
@@ -67,7 +75,10 @@ class Rows:
         self._checkpoint_seq = found[0] if found is not None else 0
 
     def transact(self, db: sqlite3.Connection, lines: Sequence[Line], now_ms: int) -> None:
-        """Write these lines: all or nothing."""
+        """Write these lines, with a mark, in one transaction; also prune old statements and marks.
+
+        `now_ms` is Unix milliseconds. Raises sqlite3.Error; the caller then rolls back and calls `load`.
+        """
         names = self._loaded()
         db.execute("BEGIN IMMEDIATE")
         checkpoint = self._write_lines(db, names, lines)
@@ -82,12 +93,14 @@ class Rows:
         self.seq, self.hash = seq, digest
 
     def marks(self, db: sqlite3.Connection) -> list[Mark]:
-        """Where one may go back to, the oldest first."""
+        """Return the marks that the file can be rolled back to, oldest first. Raises sqlite3.Error."""
         return [Mark(*row) for row in db.execute("SELECT seq, hash, checkpoint_seq FROM marks ORDER BY seq")]
 
     def go_back(self, db: sqlite3.Connection, mark: Mark, checkpoint: dict[str, Any] | None) -> None:
-        """Forget the lines behind a mark; `checkpoint` is the last before it, None where that is not
-        known."""
+        """Delete what the lines after `mark` added. Raises sqlite3.Error, as `transact`.
+
+        `checkpoint` is the line `mark.checkpoint_seq`, None if it is not known.
+        """
         names = self._loaded()
         db.execute("BEGIN IMMEDIATE")
         for sql in FORGET_BEHIND:
@@ -109,7 +122,7 @@ class Rows:
         return self._names
 
     def _write_lines(self, db: sqlite3.Connection, names: Names, lines: Sequence[Line]) -> Line | None:
-        """The last checkpoint among them."""
+        """Write the rows of all lines; return the last checkpoint among them, if any."""
         fills: list[Row] = []
         checkpoint = None
         for line in lines:
@@ -142,7 +155,7 @@ class Rows:
         )
 
     def _prune(self, db: sqlite3.Connection, now_ms: int) -> None:
-        """Let go of statements that are too old, once an hour, and of marks that are too far back."""
+        """Delete statements older than STATEMENTS_KEPT_MS, once an hour, and all but the newest marks."""
         if now_ms > self._pruned_ms + _PRUNE_MS:
             self._pruned_ms = now_ms
             db.execute("DELETE FROM statements WHERE heard_ms < ?", (now_ms - STATEMENTS_KEPT_MS,))

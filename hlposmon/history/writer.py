@@ -1,9 +1,8 @@
-"""The history's file as the one who writes it sees it: whatever becomes of it, lines go in once or are
-asked for again.
+"""Writes the history's file, whatever happens to the file: each line goes in once or is requested again.
 
-What cannot be written is not kept: the history is behind then (`seq`), and the lines are brought again out
-of the journal. A broken file is set aside and a new one begun; a full disk, another program's lock, a
-folder that may not be written are said (`failure`) and tried again.
+Lines that cannot be written are not kept: the history stays behind (`seq`), and the caller reads them from
+the journal again. A broken file is set aside and a new one created. A full disk, another program's lock or a
+folder without write permission is reported in `failure`, and writing is tried again.
 """
 
 import contextlib
@@ -32,35 +31,40 @@ from hlposmon.history.transaction import Mark, Rows
 from hlposmon.journal.follower import Line
 
 _RETRY_S = 1.0
-# Another program's transaction is over in a moment, or it is worth a word.
+# A lock of another program is reported only after this long: its transactions are usually short.
 HELD_S = 5.0
-# A file that a later version wrote does not change while we run.
+# A file of a later version is looked at rarely: it will not change while we run.
 _TOO_NEW_S = 60.0
-# A disk that breaks every new file at once is not given one after the other.
+# Minimum time between two files set aside, for a disk that breaks every new file at once.
 _ASIDE_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The file was begun anew: why, and where the old one is now (None: nobody knows)."""
+    """The file was begun again: the reason, and where the old one is (None: somebody else removed it)."""
 
     reason: str
     aside: Path | None
 
 
 class History:
-    """`<state_dir>/history.sqlite3`. `fsync` is each, batch or off; `go_on` is called while work is long, and
-    ends a check of the whole file when it says so."""
+    """The file `<state_dir>/history.sqlite3`.
+
+    `fsync` is each, batch or off. `go_on` is called repeatedly while the whole file is checked, and ends the
+    check by returning False. `begun` collects what was begun again until the caller takes it. Methods take
+    the monotonic clock in seconds and the wall clock in Unix milliseconds; they raise nothing for the file's
+    state but return False or None, and `failure` says why.
+    """
 
     def __init__(self, state_dir: Path, *, fsync: str, go_on: Callable[[], bool] = lambda: True) -> None:
-        # Where a link leads is where SQLite keeps its log.
+        # Resolve links, because SQLite keeps its log beside the file that a link leads to.
         self.path = Path(os.path.realpath(state_dir / HISTORY_FILE))
         self.begun: deque[Begun] = deque()
         self._rows = Rows()
         self._fsync, self._go_on = fsync, go_on
         self._db: sqlite3.Connection | None = None
         self._identity = (0, 0)
-        # Why the last attempt failed, since when another program holds the file, and when it was tried last.
+        # Why the last attempt failed, since when another program holds a lock, and the time of the last try.
         self._refusal: str | None = None
         self._held_since_s: float | None = None
         self._tried_s = 0.0
@@ -79,28 +83,29 @@ class History:
 
     @property
     def repeated(self) -> int:
-        """Fills that came a second time."""
+        """How many fills were in the file already when their line was written."""
         return self._rows.repeated
 
     @property
     def skipped(self) -> int:
-        """Lines that were not understood."""
+        """How many lines were not understood and gave no row."""
         return self._rows.skipped
 
     @property
     def failure(self) -> str | None:
-        """Why it cannot be written. That another program holds it counts once it has for some seconds."""
+        """Why the file cannot be written; None if it can. Another program's lock counts only after HELD_S."""
         passes = self._held_since_s is not None and self._tried_s < self._held_since_s + HELD_S
         return None if passes else self._refusal
 
     def open(self, now_s: float, now_ms: int) -> bool:
-        """Open the file, or begin one, and read where it stands; whether lines may be brought now."""
+        """Open or create the file and read how far it has come; return whether lines can be written now."""
         return self._try(lambda _: None, now_s, now_ms)
 
     def write(self, lines: Sequence[Line], now_s: float, now_ms: int) -> bool:
-        """Write lines that follow on what is there; False when nothing was written: then begin again behind
-        `seq`. Without lines it is tried whether there is still a failure, and nothing is done when there is
-        none."""
+        """Write the lines that follow `seq`. False means that nothing was written: start again after `seq`.
+
+        Without lines, test whether a failure persists; if there is none, do nothing.
+        """
         if not lines and self._refusal is None:
             return True
 
@@ -111,16 +116,19 @@ class History:
         return self._try(work, now_s, now_ms)
 
     def marks(self, now_s: float, now_ms: int) -> list[Mark] | None:
-        """Where it may go back to, the oldest first; None when that cannot be read now."""
+        """Return the marks that it can be rolled back to, oldest first; None if it cannot be read now."""
         found: list[Mark] = []
         return found if self._try(lambda db: found.extend(self._rows.marks(db)), now_s, now_ms) else None
 
     def go_back(self, mark: Mark, checkpoint: dict[str, Any] | None, now_s: float, now_ms: int) -> bool:
-        """Forget the lines behind a mark; False when that cannot be written."""
+        """Roll back to `mark`; `checkpoint` is the last one up to it, if known. False: not possible now."""
         return self._try(lambda db: self._rows.go_back(db, mark, checkpoint), now_s, now_ms)
 
     def leave(self, label: str, now_s: float, now_ms: int) -> Path | None:
-        """Set the file aside under a name that says why, and begin anew; where it is now."""
+        """Set the file aside under a name with `label`, and begin a new one at the next call.
+
+        Returns the new path, or None if the file cannot be set aside now.
+        """
         self._shut()
         aside = self._move_aside(label, label, now_s, now_ms)
         if aside is not None:
@@ -128,7 +136,7 @@ class History:
         return aside
 
     def close(self) -> None:
-        """Move the log into the file, and let go of it."""
+        """Checkpoint the write-ahead log into the file, if that is possible at once, and close the file."""
         if self._db is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("PRAGMA busy_timeout = 100")
@@ -138,13 +146,13 @@ class History:
     # ------------------------------------------------------------------ within
 
     def _try(self, work: Callable[[sqlite3.Connection], None], now_s: float, now_ms: int) -> bool:
-        """Open the file if need be and do something with it; False when that failed, or is not due again."""
+        """Open the file if needed and run `work` on it; False if that failed, or a retry is not due yet."""
         if self._refusal is not None and now_s < self._retry_at_s:
             return False
         self._tried_s = now_s
         try:
             work(self._opened())
-        except (Broken, UnicodeDecodeError) as error:  # a message or a text may be broken too
+        except (Broken, UnicodeDecodeError) as error:  # SQLite's message or a text may be undecodable
             self._is_broken(str(error), now_s, now_ms)
         except TooNew as error:
             self._fail(f"{self.path}: {error}", now_s + _TOO_NEW_S)
@@ -184,7 +192,7 @@ class History:
         self._held_since_s = since_s
 
     def _fail(self, why: str, retry_at_s: float) -> None:
-        """Stand where the file stands."""
+        """Note the failure, roll back, and read again how far the file has come."""
         self._refusal, self._retry_at_s, self._held_since_s = why, retry_at_s, None
         if self._db is None:
             return

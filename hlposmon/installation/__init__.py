@@ -1,5 +1,5 @@
-"""What belongs to the system around a virtual environment: units, configuration, cron, manual pages.
+"""Installs the system files around a virtual environment: units, configuration, cron, manual pages.
 
-`layout` says what goes where, `changes` decides what is to be done, `system` does it. Standard library
-alone, and nothing of the monitor itself: an installation that is broken must still be removable.
+`layout` is the table of files, `changes` decides what to do, `system` does it. It uses only the standard
+library and no other part of the monitor but its errors: a broken installation must still be removable.
 """

@@ -1,4 +1,4 @@
-"""`python -m hlposmon.installation remove|purge`: what make does when the command itself may be broken."""
+"""`python -m hlposmon.installation remove|purge`: used by make, since the command itself may be broken."""
 
 import argparse
 import sys
@@ -9,7 +9,7 @@ from hlposmon.installation.system import remove
 
 
 def main() -> int:
-    """0 done, 1 failed and said why."""
+    """Remove or purge the installation. Return 0, or 1 after writing the reason of a failure to stderr."""
     parser = argparse.ArgumentParser(prog="hlposmon.installation", description="Remove an installation.")
     parser.add_argument("what", choices=("remove", "purge"))
     parser.add_argument("--root", type=Path, default=Path("/"))

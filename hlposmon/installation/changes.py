@@ -1,6 +1,9 @@
-"""What an installation, an upgrade or a removal changes: decided before anything is touched.
+"""Decides what an installation, an upgrade or a removal changes, before any file is touched.
 
-A file that the administrator has edited, or removed, since it was put there is his: it stays as it is.
+A file that the administrator may edit (`Place.edited`), and has edited or removed since its installation, is
+left as it is. The record (`layout.RECORD`) has the SHA-256 of each file as installed. Example: the record
+says A, the file on disk has B and the package brings C. It was edited, so it is kept. If the file still has
+A, or has C already, it is written.
 """
 
 import hashlib
@@ -24,13 +27,13 @@ from hlposmon.installation.layout import (
     Place,
 )
 
-# The service sees neither (ProtectHome=, PrivateTmp=), and /root is closed to its user.
+# Folders that the service cannot use: ProtectHome= and PrivateTmp= (systemd.exec(5)) hide them.
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Put these bytes there, in one step."""
+    """Write `content` to `target` atomically, with this mode."""
 
     target: str
     content: bytes
@@ -47,7 +50,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Left as it is; `why` is for the administrator."""
+    """A file that is left as it is; `why` tells the administrator the reason."""
 
     target: str
     why: str
@@ -58,10 +61,10 @@ Change = Write | Link | Kept
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """What is to be installed: its files, the environment it runs from, and what was made for it.
+    """The package to install.
 
-    `sources` is the folder of systemd/, etc/ and man/; `prefix` the environment as the system will see
-    it; `completions` the text for each shell.
+    `sources` is the folder that holds systemd/, etc/ and man/. `prefix` is the path of the virtual
+    environment on the installed system. `completions` is the completion script by shell.
     """
 
     sources: Path
@@ -71,9 +74,9 @@ class Package:
 
 
 def check_prefix(prefix: str, interpreter: str) -> None:
-    """Raise HlposmonError when the service's user could not run a program from there.
+    """Raises HlposmonError if the service's user could not run a program from `prefix`.
 
-    `interpreter` is where the environment's own Python leads to in the end.
+    `interpreter` is the environment's Python with all symbolic links resolved.
     """
     for what, path in (("this installation", prefix), ("its Python", interpreter)):
         if any(path == hidden or path.startswith(hidden + "/") for hidden in HIDDEN):
@@ -92,7 +95,8 @@ def check_prefix(prefix: str, interpreter: str) -> None:
 
 
 def _closed(path: Path) -> Path | None:
-    """The first place that others may not enter on the way to a path, or not read in it."""
+    """The first folder on the way to `path` that others may not enter, or one in it that they may not read;
+    None if there is none."""
     entered = [(folder, stat.S_IXOTH) for folder in reversed(path.parents)]
     used = [(place, stat.S_IXOTH | stat.S_IROTH) for place in (path, path / "bin", path / "lib")]
     for place, wanted in entered + used:
@@ -102,7 +106,7 @@ def _closed(path: Path) -> Path | None:
 
 
 def installation(package: Package, root: Path) -> list[Change]:
-    """All that is to be done below `root`, the record of it last."""
+    """The changes that install `package` below `root`; the record is the last one."""
     recorded = read_record(root)
     changes: list[Change] = []
     hashes: dict[str, str] = {}
@@ -128,7 +132,7 @@ def installation(package: Package, root: Path) -> list[Change]:
 
 
 def removal(root: Path) -> list[str]:
-    """Every file that an installation has put below `root`; a link only if it leads to us."""
+    """The installed files below `root`, as system paths; links only if they lead into our environment."""
     targets = [place.target for place in FILES] + list(COMPLETIONS.values())
     found = [target for target in targets if below(root, target).is_symlink() or below(root, target).exists()]
     prefix = _recorded(root, "prefix")
@@ -138,12 +142,12 @@ def removal(root: Path) -> list[str]:
         for target, path in links
         if path.is_symlink() and str(path.readlink()).startswith(f"{prefix or PREFIX}/")
     ]
-    # Last: a removal that is broken off knows by it what is left.
+    # The record goes last: a removal that was interrupted needs it to continue.
     return found + [RECORD] * below(root, RECORD).exists()
 
 
 def administrators(root: Path) -> list[str]:
-    """The files below `root` that only the administrator has written: they survive a removal."""
+    """The files below `root` that the administrator has written or edited; a removal saves them."""
     recorded = read_record(root)
     ours = {place.target: place for place in FILES}
     found = [place.target for place in FILES if place.edited and below(root, place.target).is_file()]
@@ -160,18 +164,18 @@ def administrators(root: Path) -> list[str]:
 
 
 def below(root: Path, target: str) -> Path:
-    """Where a path of the system is when the system's root is `root`."""
+    """The system path `target` below another root: `/etc/x` is `ROOT/etc/x`."""
     return root / target.lstrip("/")
 
 
 def read_record(root: Path) -> dict[str, str]:
-    """The hash of each file as it was put there last; empty when nothing was, or it cannot be read."""
+    """SHA-256 in hex of each file as last installed, by system path; empty without a readable record."""
     files = _recorded(root, "files")
     return {str(target): str(digest) for target, digest in files.items()} if isinstance(files, dict) else {}
 
 
 def made_folders(root: Path) -> list[str]:
-    """The folders that an installation made, the innermost first."""
+    """The folders that an installation created, innermost first."""
     folders = _recorded(root, "folders")
     return sorted(map(str, folders), reverse=True) if isinstance(folders, list) else []
 
@@ -184,7 +188,7 @@ def _recorded(root: Path, what: str) -> object:
 
 
 def _folders(targets: Sequence[str], root: Path) -> list[str]:
-    """What has to be made for them, and what was made for them before."""
+    """The folders to create for these files, and those that an earlier installation created."""
     parents = {str(parent) for target in (*targets, RECORD) for parent in Path(target).parents}
     return sorted({one for one in parents if not below(root, one).exists()} | set(made_folders(root)))
 

@@ -1,7 +1,7 @@
-"""What of the package goes to which place of the system. A table, and nothing that touches a disk.
+"""Where each file of the package goes on the system. A table; nothing here touches a disk.
 
-Units and what the administrator may edit stand in /etc, the rest in /usr/local: this is software that an
-administrator installs by hand, beside the distribution's own (FHS 3.0, 4.9).
+Units and files that the administrator may edit go to /etc, all others to /usr/local, the place for software
+that an administrator installs beside the distribution's own (FHS 3.0, 4.9).
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ PREFIX = "/opt/hlposmon"
 RECORD = "/usr/local/share/hlposmon/installed.json"
 CONFIG_FOLDER, CONFIG = "/etc/hlposmon", "/etc/hlposmon/hlposmon.toml"
 STATE, LOGS, RUNTIME = "/var/lib/hlposmon", "/var/log/hlposmon", "/run/hlposmon"
-# Beside the state and not in it: root brings back what is there, and the state is the service's user's.
+# Not inside the state folder: root restores files from here, and the service's user could change them there.
 SAVED = "/var/lib/hlposmon-saved"
 NAGIOS = "/usr/lib/nagios/plugins"
 UNITS = "/etc/systemd/system"
@@ -23,7 +23,8 @@ TIMER = "hlposmon-health.timer"
 class Place:
     """One file: `source` within the package's files, `target` on the system.
 
-    `edited`: the administrator may change it, and then it is his. `source` is None for what is made.
+    `edited`: the administrator may change it, and an upgrade then leaves it alone. `source` is None for a
+    file that is not copied from the package.
     """
 
     source: str | None
@@ -47,23 +48,23 @@ FILES = (
     Place("man/hlposmon.toml.5", "/usr/local/share/man/man5/hlposmon.toml.5"),
 )
 
-# Where each shell looks for completions that are not the distribution's.
+# Where each shell looks for locally installed completions.
 COMPLETIONS = {
     "bash": "/usr/local/share/bash-completion/completions/hlposmon",
     "zsh": "/usr/local/share/zsh/site-functions/_hlposmon",
     "fish": "/usr/local/share/fish/vendor_completions.d/hlposmon.fish",
 }
 
-# What is on the path, and the program of the environment that it stands for.
+# Commands on the PATH, and the programs in the environment that they link to.
 LINKS = {"/usr/local/bin/hlposmon": "hlposmon", "/usr/local/bin/check_hlposmon": "check_hlposmon"}
 
-# What only the administrator writes.
+# Files that only the administrator writes.
 DEFAULTS = "/etc/default/hlposmon"
 DROP_INS = tuple(
     f"{UNITS}/{unit}.d" for unit in (SERVICE, "hlposmon-health.service", TIMER, "hlposmon-alert@.service")
 )
 
-# Folders that are ours alone, the innermost first: removed when they are empty.
+# Folders that only this package uses, innermost first; removed when they are empty.
 OWN_FOLDERS = (
     "/usr/local/lib/hlposmon",
     "/usr/local/share/hlposmon",

@@ -1,6 +1,6 @@
-"""Does what `changes` decided, and tells systemd. Everything is said through `say`, one line a fact.
+"""Carries out what `changes` decided, and informs systemd. Messages go through `say`, one line each.
 
-`root` other than `/` is a folder that a package is put together in: then no command is run.
+A `root` other than `/` is the folder in which a package is built; no command is run then.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ CHECK = "hlposmon config check"
 
 
 def apply(changes: Sequence[Change], root: Path, say: Say) -> None:
-    """Carry them out in order; HlposmonError names the file that could not be written."""
+    """Carry out the changes in order. Raises HlposmonError, naming the file, if one cannot be written."""
     for change in changes:
         path = below(root, change.target)
         if isinstance(change, Kept):
@@ -58,9 +58,10 @@ def apply(changes: Sequence[Change], root: Path, say: Say) -> None:
 
 
 def acquaint(root: Path, say: Say) -> bool:
-    """Make the user and the folders, have systemd read the units, and start anew what was running.
+    """Create the user and the folders, reload systemd's units, and restart the service if it was running.
 
-    True when the service runs: it has come up as this version, so its configuration names an account.
+    Returns True if the service runs, now as this version. Does nothing and returns False below another root.
+    Raises HlposmonError if a command fails.
     """
     if root != Path("/"):
         return False
@@ -70,7 +71,7 @@ def acquaint(root: Path, say: Say) -> bool:
         say("systemd does not run here: the units are in place and will be read at the next boot")
         return False
     _run(["systemctl", "daemon-reload"], say)
-    _succeeds(["systemctl", "reset-failed", SERVICE])  # or the next start may be one too many
+    _succeeds(["systemctl", "reset-failed", SERVICE])  # else the next start may exceed the start limit
     if not _succeeds(["systemctl", "--quiet", "is-active", SERVICE]):
         return False
     say(f"restarting {SERVICE}, so that all of it runs what is installed now")
@@ -79,9 +80,9 @@ def acquaint(root: Path, say: Say) -> bool:
 
 
 def next_steps(*, runs: bool) -> list[str]:
-    """What is left to be done by a person after an installation; nothing for a service that is at work.
+    """Lines that tell the administrator what is left to do after an installation.
 
-    The first line goes on from "hlposmon X is set up".
+    `runs` is what `acquaint` returned. The first line continues the sentence "hlposmon X is set up".
     """
     enabled = systemd_runs() and _succeeds(["systemctl", "--quiet", "is-enabled", SERVICE])
     if runs:
@@ -95,9 +96,10 @@ def next_steps(*, runs: bool) -> list[str]:
 
 
 def remove(root: Path, say: Say, *, purge: bool = False) -> None:
-    """Take away everything but state and logs; with `purge` those too, and the user.
+    """Remove everything but state and logs; with `purge` remove these too, and the user.
 
-    What the administrator wrote into /etc is moved beside the state; an installation brings it back.
+    Without `purge`, files of the administrator in /etc are moved to SAVED, from where `restore` brings them
+    back. Raises HlposmonError if a command fails and OSError if a file cannot be removed.
     """
     live = root == Path("/")
     if live and systemd_runs():
@@ -113,7 +115,7 @@ def remove(root: Path, say: Say, *, purge: bool = False) -> None:
         path = below(root, folder)
         if purge and folder == CONFIG_FOLDER:
             shutil.rmtree(path, ignore_errors=True)
-        with contextlib.suppress(OSError):  # not there, or somebody else's things are in it
+        with contextlib.suppress(OSError):  # it does not exist, or holds files of others
             path.rmdir()
     if live and systemd_runs():
         _run(["systemctl", "daemon-reload"], say)
@@ -122,7 +124,7 @@ def remove(root: Path, say: Say, *, purge: bool = False) -> None:
 
 
 def systemd_runs() -> bool:
-    """sd_booted(3)."""
+    """Whether the machine was booted with systemd (sd_booted(3))."""
     return BOOTED.is_dir()
 
 
@@ -134,14 +136,14 @@ def _purge(root: Path, say: Say, *, live: bool) -> None:
             _clear(path, say)
     below(root, DEFAULTS).unlink(missing_ok=True)
     if live and _succeeds(["getent", "passwd", USER]):
-        # Its group goes with it when nobody else is in it; otherwise it says so, and the group is next.
+        # userdel removes the group too if it has no other member. Otherwise it says so, and groupdel follows.
         _run(["userdel", USER], lambda line: None if f"group {USER} not removed" in line else say(line))
     if live and _succeeds(["getent", "group", USER]):
         _run(["groupdel", USER], say)
 
 
 def _clear(path: Path, say: Say) -> None:
-    """A folder and all in it; of a mount or a link what is in it, and the place stays."""
+    """Remove a folder and its contents; of a mount point or a link only the contents."""
     for one in path.iterdir():
         if one.is_dir() and not one.is_symlink():
             shutil.rmtree(one)
@@ -154,7 +156,7 @@ def _clear(path: Path, say: Say) -> None:
 
 
 def _save(root: Path, say: Say) -> None:
-    """Move what is the administrator's beside the state: the removed package leaves nothing in /etc."""
+    """Move the administrator's files to SAVED, so that the removed package leaves nothing in /etc."""
     for target in administrators(root):
         there = below(root, SAVED + target)
         below(root, SAVED).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -164,7 +166,7 @@ def _save(root: Path, say: Say) -> None:
 
 
 def restore(root: Path, say: Say) -> None:
-    """Bring back what a removal has saved, where nothing stands in its place."""
+    """Move back the files that a removal has saved, unless their place is taken."""
     saved = below(root, SAVED)
     for path in sorted(path for path in saved.rglob("*") if path.is_symlink() or not path.is_dir()):
         target = "/" + str(path.relative_to(saved))
@@ -187,11 +189,14 @@ def _write(path: Path, change: Write) -> None:
 
 
 def _replace(path: Path, put: Callable[[Path], None]) -> None:
-    """Whoever looks finds the old file or the new one, never half of one. OSError names the file."""
+    """Replace `path` atomically by the file that `put` writes: a reader finds the old file or the new one.
+
+    Raises HlposmonError, naming the file, if it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_name(f".{path.name}.hlposmon-new")
-        new.unlink(missing_ok=True)  # of one that was killed
+        new.unlink(missing_ok=True)  # left over from a run that was killed
         try:
             put(new)
             new.replace(path)
@@ -205,7 +210,7 @@ def _replace(path: Path, put: Callable[[Path], None]) -> None:
 
 
 def _move(source: Path, target: Path) -> None:
-    """With owner and mode, to another file system too; what is there already stays under another name."""
+    """Move a file with its owner and mode, also across file systems; first rename a file at `target`."""
     if target.is_symlink() or target.exists():
         number = 1
         while target.with_name(f"{target.name}.{number}").exists():
@@ -225,7 +230,8 @@ def _copy(source: str, target: str) -> None:
 
 
 def _run(command: Sequence[str], say: Say) -> None:
-    """Raises HlposmonError with what the program said when it fails."""
+    """Run a command and pass its output to `say`. Raises HlposmonError if it is missing, fails or takes
+    longer than COMMAND_S."""
     try:
         done = subprocess.run(
             command,

@@ -1,7 +1,8 @@
-"""Reports to the bytes that a queue carries, and back, exactly.
+"""Encodes reports and asks as bytes for a queue, and decodes them without loss.
 
-One JSON array a report: its kind, then its fields in the order of the class. Decimals are strings.
-Both ends are of one installation, so there is no version; a strange datagram raises WireError.
+A message is one JSON array: its kind, then the fields in the order of the class. Decimals are strings:
+`["funding","main","hyperliquid:Perp:BTC",1764000000000,"1.2","0.5","0.0000125"]`. Both ends belong to one
+installation, so there is no version number.
 """
 
 import sys
@@ -54,11 +55,13 @@ _Reader = Callable[..., Report | Ask]
 
 
 def encode(report: Report | Ask) -> bytes:
+    """Return a report or ask as the bytes of one message. Raises KeyError for a class that is neither."""
     kind, fields_of = _WRITERS[type(report)]
     return dumps([kind, *fields_of(report)])
 
 
 def decode(raw: bytes) -> Report | Ask:
+    """Return the report or ask that `encode` made these bytes of. Raises WireError for any other bytes."""
     body = loads(raw)
     try:
         return _READERS[body[0]](*body[1:])
@@ -95,7 +98,7 @@ def _fill_row(fill: Fill) -> list[Any]:
 def _fill_of(row: list[Any]) -> Fill:
     account, key, time_ms, side, size, price, start, fee, fee_token, closed_pnl, *rest = row
     order_id, trade_id, digest, direction, crossed, liquidation = rest
-    # Thousands of fills are remembered: what is the same in all of them is there once.
+    # Thousands of fills stay in memory: equal texts and amounts share one object.
     return Fill(
         sys.intern(account),
         sys.intern(key),
@@ -191,13 +194,13 @@ def _number(text: str) -> Decimal:
     return value
 
 
-# Of the amounts of a burst of fills about half are spelled as one before.
+# In a burst of fills, about half of the amounts repeat an earlier one.
 _repeated = lru_cache(maxsize=1024)(_number)
 _SIDES = {side.value: side for side in Side}
 
 
 def _prices_of(texts: dict[str, str]) -> dict[str, Decimal]:
-    """As `_number` for each, in three sweeps: there are hundreds each second."""
+    """Convert all prices as `_number` does, but in three bulk passes: there are hundreds a second."""
     if not {*map(type, texts.values())} <= {str}:
         raise ValueError("a price is no text")
     prices = dict(zip(texts, map(Decimal, texts.values()), strict=True))
@@ -211,11 +214,11 @@ def _maybe(text: str | None) -> Decimal | None:
 
 
 def _plain(kind: str, of: type[Any], *names: str) -> tuple[str, type[Any], _Writer, _Reader]:
-    """A kind of report whose fields, by these names and in the order of the class, are plain values."""
+    """Return the table's row for a class of plain values; `names` are its fields in the class's order."""
     return kind, of, attrgetter(*names), of
 
 
-# Each kind of report: its name on the wire, its class, its fields as a row, and the report of such a row.
+# One row per class: its kind on the wire, the class, a function from an object to its fields, and one back.
 _KINDS: tuple[tuple[str, type[Any], _Writer, _Reader], ...] = (
     (
         "fills",

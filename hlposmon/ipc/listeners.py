@@ -1,8 +1,8 @@
-"""The places that a monitor holds while it lives: its public socket, and the locks on its folders.
+"""The public socket of a monitor, and the locks on its folders.
 
-A monitor never replaces the socket of a living one. Whether one lives is asked of the socket itself
-(the kernel names the process that listens); the lock beside it keeps two that start at once apart, and
-dies with its holder. What a dead monitor left is replaced.
+A monitor never replaces the socket of another live monitor. It finds out by connecting to the socket: the
+kernel names the listening process. The lock beside the socket decides between two monitors that start at the
+same time, and the kernel releases it when its holder dies. Files of a dead monitor are replaced.
 """
 
 import contextlib
@@ -20,24 +20,28 @@ from hlposmon.system.processes import is_running
 SOCKET_MODE = 0o660
 BACKLOG = 512
 
-# A file's device and inode: which file it is, whatever its name leads to now.
+# Device and inode: identify a file, whatever its name leads to now.
 FileId = tuple[int, int]
 
 
 class Lock:
-    """An exclusive lock on a small file that holds its owner's pid; the file goes with the lock."""
+    """An exclusive lock (flock) on a small file that holds its owner's pid; `release` removes the file."""
 
     def __init__(self, path: Path, what: str, otherwise: str = "or choose another place") -> None:
-        """Take the lock; InUse with the owner's pid when it is taken. `what` is locked, `otherwise` is what
-        may be done besides stopping its owner."""
+        """Take the lock without waiting.
+
+        For the message, `what` names the locked thing and `otherwise` an alternative to stopping its owner.
+        Raises InUse, with the owner's pid, if another process holds it, and NotPermitted if the file cannot
+        be created.
+        """
         self.path, self._what, self._otherwise = path, what, otherwise
         self._fd = self._take()
 
     def renew(self) -> bool:
-        """Take the lock anew where its file was removed or replaced; whether that was so.
+        """Lock a new file if ours was removed or replaced; return whether it was.
 
-        InUse where another monitor has taken the new file meanwhile, NotPermitted where none can be made;
-        the lock on the file that is gone is kept then.
+        Raises InUse if another monitor has locked the new file, NotPermitted if none can be created; the lock
+        on the removed file is kept then.
         """
         if _is_still_there(self.path, self._fd):
             return False
@@ -49,9 +53,9 @@ class Lock:
         """Open the file, lock it, and write our pid into it."""
         while True:
             try:
-                # No link is followed: in a folder that others can write it may lead to a file of ours.
+                # Follow no link: in a folder that others can write, it could lead to a file of ours.
                 fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-                # Who may open it may lock it, and keep us from starting: nobody of our group.
+                # Whoever can open the file can lock it and keep us from starting: exclude our group too.
                 if os.fstat(fd).st_uid == os.geteuid():
                     os.fchmod(fd, 0o600)
             except OSError as error:
@@ -65,14 +69,14 @@ class Lock:
                 raise InUse(said) from error
             if _is_still_there(self.path, fd):
                 break
-            os.close(fd)  # its owner took the file away between our open and our lock
+            os.close(fd)  # its owner removed the file between our open and our lock: try again
         with contextlib.suppress(OSError):  # on a full disk the lock holds all the same, without a name in it
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         return fd
 
     def release(self) -> None:
-        """Let go of the lock, and take the file away."""
+        """Release the lock and remove the file, unless another file has replaced it."""
         with contextlib.suppress(OSError):
             if _is_still_there(self.path, self._fd):
                 self.path.unlink()
@@ -88,22 +92,22 @@ class Lock:
 
 
 def _holder(owner: str) -> str:
-    """Who holds a lock whose file names this pid, and what to do about it."""
+    """Return who holds a lock whose file names this pid, and what to do about it, for a message."""
     if owner.isdigit() and not Path(f"/proc/{owner}").exists():
         return f"a process that is no monitor (that one, pid {owner}, is gone): end what 'lslocks' names"
     return f"a live monitor, pid {owner}: stop that one"
 
 
 def objection(folder: Path, uid: int) -> tuple[str, str] | None:
-    """Why the monitor of this user must not serve in this folder, and what to do; None where it may.
+    """Return why a monitor of this user must not serve in `folder`, and a remedy; None if it may.
 
-    Its owner could put a socket or snapshot of his in the place of ours, and so could whoever made a link
-    that leads there, and anybody where all may write and take away.
+    Three kinds of users could replace our socket or snapshot by their own: the folder's owner, the owner of
+    a symbolic link to it, and everybody if it is world-writable without the sticky bit. Root is trusted.
     """
     try:
         status = folder.lstat()
     except OSError:
-        return None  # there is no such folder for us: to bind there says so
+        return None  # the folder does not exist or is not accessible: binding the socket reports that
     if stat.S_ISLNK(status.st_mode):
         return (
             f"the socket's folder {folder} is a symbolic link",
@@ -122,14 +126,14 @@ def objection(folder: Path, uid: int) -> tuple[str, str] | None:
 
 
 def check_folder(folder: Path) -> None:
-    """Raises NotPermitted where another user could put a socket or snapshot of his in the place of ours."""
+    """Raise NotPermitted if another user could replace a socket or snapshot in `folder`; see `objection`."""
     found = objection(folder, os.geteuid())
     if found is not None:
         raise NotPermitted(": ".join(found))
 
 
 def file_of(path: Path) -> FileId | None:
-    """Which file stands at `path`; None where none does, or none that we may see."""
+    """Return device and inode of the file at `path`, following no link; None if it is not accessible."""
     try:
         status = path.lstat()
     except OSError:
@@ -138,15 +142,16 @@ def file_of(path: Path) -> FileId | None:
 
 
 def remove_door(path: Path) -> None:
-    """Remove a socket's file that nobody listens at any more; another monitor's stays."""
+    """Remove the socket at `path` if no live process listens there. Never raises."""
     with contextlib.suppress(InUse, NotPermitted, OSError):
         _make_way(path)
 
 
 def open_door(path: Path) -> socket.socket:
-    """A listening Unix socket at `path`; hold the lock on it first.
+    """Return a listening Unix stream socket at `path` with mode SOCKET_MODE; take the lock beside it first.
 
-    Raises InUse when a living process listens there, NotPermitted when it cannot be made.
+    Raises InUse if a live process listens there or the file is not a socket, NotPermitted if the socket
+    cannot be created or the folder is not safe (`check_folder`).
     """
     check_folder(path.parent)
     _make_way(path)
@@ -164,14 +169,14 @@ def open_door(path: Path) -> socket.socket:
 
 
 def _make_way(path: Path) -> None:
-    """Remove what a dead monitor left at `path`."""
+    """Remove the socket that a dead monitor left at `path`. Raises InUse or NotPermitted if it must stay."""
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         probe.settimeout(1.0)
         probe.connect(os.fspath(path))
         pid = caller_of(probe).pid or 0
         if pid and not is_running(pid):
-            # Who made it is dead; its children, who inherited it, have yet to notice and will.
+            # Its creator is dead; children that inherited the socket have not noticed yet, but will end.
             path.unlink(missing_ok=True)
             return
     except FileNotFoundError:
@@ -184,7 +189,7 @@ def _make_way(path: Path) -> None:
     except PermissionError as error:
         raise NotPermitted(f"{path}: another user's socket stands there") from error
     except (TimeoutError, BlockingIOError):
-        pid = 0  # it listens, and is too busy to take us
+        pid = 0  # it listens, but is too busy to accept us
     except OSError as error:
         raise NotPermitted(f"{path}: cannot be looked at: {error.strerror or error}") from error
     finally:

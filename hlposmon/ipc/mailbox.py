@@ -1,9 +1,9 @@
-"""A way to one other process for a value that replaces the one before: whoever looks finds the newest.
+"""A mailbox between two processes that holds one value, the newest.
 
-One datagram is one value, and at most one waits: what nobody has taken yet makes room for what is newer,
-so that a reader who sleeps or is dead never blocks the writer. The writer makes it and hands it to each
-reader as it is forked, with the value of that moment. One reader lives at a time. Values are pickled:
-both ends are ours.
+Each value is one datagram, and at most one is in the socket: the writer removes a value that was not read
+before it sends a newer one, so that a reader that sleeps or is dead never blocks it. The writer creates the
+mailbox; each reader inherits it when it is forked, with the value of that moment. Only one reader lives at a
+time. Values are pickled, which is safe because both ends are our own.
 """
 
 import pickle
@@ -12,19 +12,19 @@ from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 
-# More than a datagram can hold: the kernel refuses to send one that is longer than its send buffer.
+# Larger than any datagram: the kernel refuses to send one that exceeds the send buffer.
 _MOST_BYTES = 1 << 20
 
 
 class Newest(Generic[Value]):
-    """`put` on the one side, `get` on the other; neither ever waits."""
+    """The mailbox: the writer calls `put`, the reader `get`; neither ever waits."""
 
     def __init__(self, value: Value) -> None:
         self._value = value
         self._sender, self._receiver = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
     def put(self, value: Value) -> None:
-        """The value from now on. OSError when it is too large to be sent, and nothing changed."""
+        """Replace the value. Raises OSError if it is too large to be sent; the old value then stays."""
         raw = pickle.dumps(value)
         waiting = self._take()
         try:
@@ -36,7 +36,7 @@ class Newest(Generic[Value]):
         self._value = value
 
     def get(self) -> Value:
-        """The value now."""
+        """Return the newest value."""
         raw = self._take()
         if raw is not None:
             self._value = pickle.loads(raw)
@@ -44,7 +44,7 @@ class Newest(Generic[Value]):
 
     @property
     def ends(self) -> tuple[socket.socket, socket.socket]:
-        """What a process that is to use it must keep open."""
+        """Both sockets, sender and receiver; a process that uses the mailbox must keep them open."""
         return self._sender, self._receiver
 
     def close(self) -> None:

@@ -1,11 +1,15 @@
 """The queue between one worker and the tracker: safe when either end is killed at any instant.
 
-A message is one datagram of a Unix SOCK_SEQPACKET connection (a long one: several, in order), so the
-kernel keeps the bounds: no lock that a dead process could hold, no feeder thread that could lose
-what it was handed, no semaphore to leak. The worker connects to the tracker's listening socket,
-which the supervisor owns; when either end dies the other sees the end of file, and the worker
-connects again. The queue is never the store: a fill is safe when it is in the journal, and until
-then it can be asked for again. It carries reports and asks and understands none of them.
+A message is one datagram of a Unix SOCK_SEQPACKET connection (a long one: several, in order), so the kernel
+keeps message boundaries. There is no lock that a dead process could hold, no feeder thread that could lose
+a message, and no semaphore to leak. The worker connects to the tracker's listening socket, which the
+supervisor owns; when either end dies, the other reads an end of file, and the worker connects again. The
+queue is not a store: a fill is safe once it is in the journal, and can be requested again until then. The
+queue does not interpret the reports and asks that it carries.
+
+The first byte of each datagram is a mark. A message of 100 kB is sent as 48 kB, 48 kB and 4 kB with the
+marks _FIRST, 0 and _LAST; a short one as one datagram with both bits. A datagram with _FIRST discards an
+unfinished message before it.
 """
 
 import contextlib
@@ -26,18 +30,18 @@ from hlposmon.serving.callers import caller_of
 
 # One datagram must fit the socket's send buffer (208 kB by default); this leaves room for several.
 PIECE_BYTES = 48_000
-# The first byte of a datagram: whether it begins a message, and whether it ends one.
+# Bits of the mark: the datagram begins a message, it ends one.
 _FIRST, _LAST = 1, 2
-# What is wrong with us rather than with the peer: try again when something was closed.
+# Errors of accept() that mean our own resources are exhausted: try again later.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class QueueBroken(HlposmonError):
-    """The other end is gone. Throw this queue away and connect again."""
+    """The other end is gone. Discard this queue and connect again."""
 
 
 class Queue:
-    """One end: `put`, `get`, `empty`, `close`, and `fileno` for a selector."""
+    """One end of the connection. Its socket is non-blocking; `fileno` is for a selector."""
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -47,11 +51,11 @@ class Queue:
 
     @classmethod
     def connect(cls, path: Path) -> "Queue":
-        """Connect to the tracker's socket; QueueBroken when nobody listens there."""
+        """Connect to the tracker's socket without waiting. Raises QueueBroken if that is not possible now."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-            sock.setblocking(False)  # a tracker that hangs lets its backlog fill up: do not wait with it
+            sock.setblocking(False)  # do not wait for a tracker that hangs and whose backlog is full
             sock.connect(os.fspath(path))
         except OSError as error:
             sock.close()
@@ -59,12 +63,11 @@ class Queue:
         return cls(sock)
 
     def put(self, message: Report | Ask, waiting: Callable[[], bool] | None = None) -> bool:
-        """Send one message; False when it was not sent.
+        """Send one message; return False if it was not sent.
 
-        While the queue is full `waiting` is called several times a second, and its answer says whether
-        to go on waiting. Without it a full queue is not waited for: the message is dropped.
-        A message given up halfway is thrown away by the other end. Raises QueueBroken when the other
-        end is gone.
+        While the queue is full, `waiting` is called about five times a second and returns whether to go on
+        waiting. Without it, a message that does not fit is dropped at once. The other end discards a message
+        that was given up halfway. Raises QueueBroken if the other end is gone.
         """
         raw = encode(message)
         pieces = [raw[at : at + PIECE_BYTES] for at in range(0, len(raw), PIECE_BYTES)]
@@ -77,14 +80,18 @@ class Queue:
         return True
 
     def get(self) -> Report | Ask | None:
-        """The next message, or None when there is none now. Raises QueueBroken at the end."""
+        """Return the next message, or None if there is none now.
+
+        Raises QueueBroken once the other end is gone and everything it sent was read, and WireError for a
+        message that is neither a report nor an ask; the next call returns the message after it.
+        """
         while True:
             try:
                 piece = self._sock.recv(PIECE_BYTES + 1)
             except BlockingIOError:
                 return None
             except ConnectionResetError as error:
-                # It died with our messages unread; what it had sent before can be read all the same.
+                # It died without reading our messages; what it sent before can still be read.
                 if self._was_reset:
                     raise QueueBroken("the other end is gone") from error
                 self._was_reset = True
@@ -102,8 +109,10 @@ class Queue:
                 return decode(raw)
 
     def waiting_bytes(self) -> int:
-        """What the other end has sent and nobody has got yet, as the kernel counts it; what it could not
-        send for want of room is not in it."""
+        """Return the bytes that the other end sent and `get` has not read yet (FIONREAD); 0 if closed.
+
+        What the other end could not send because the queue was full is not included.
+        """
         waiting = bytearray(4)
         try:
             fcntl.ioctl(self._sock, termios.FIONREAD, waiting)
@@ -112,7 +121,7 @@ class Queue:
         return int.from_bytes(waiting, sys.byteorder)
 
     def empty(self) -> bool:
-        """Whether nothing can be got right now."""
+        """Return whether there is nothing to read now; an end of file counts as something."""
         return not _poll(self._sock, select.POLLIN, 0)
 
     def fileno(self) -> int:
@@ -140,9 +149,10 @@ def _poll(sock: socket.socket, event: int, timeout_s: float) -> bool:
 
 
 def listen(path: Path) -> socket.socket:
-    """A listening socket for workers at `path` (mode 0600); whoever stood there before is replaced.
+    """Return a listening socket for workers at `path` (mode 0600), in place of any file there.
 
-    The supervisor keeps it open, so that a worker can connect while the tracker is being replaced.
+    The supervisor keeps it open, so that workers can connect while the tracker is being replaced. Raises
+    NotPermitted if it cannot be created.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     before = os.umask(0o177)
@@ -160,7 +170,7 @@ def listen(path: Path) -> socket.socket:
 
 
 def is_served(path: Path) -> bool:
-    """Whether somebody listens for workers at `path`; not one whose process is gone."""
+    """Return whether a process listens for workers at `path`; also True if that cannot be determined."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     sock.setblocking(False)
     try:
@@ -168,14 +178,17 @@ def is_served(path: Path) -> bool:
     except (FileNotFoundError, ConnectionRefusedError):
         return False
     except OSError:
-        return True  # another user's, no socket, or too busy to take us
+        return True  # it is another user's, not such a socket, or too busy to accept us
     finally:
         sock.close()
     return True
 
 
 def accept(listener: socket.socket) -> Queue | None:
-    """The next worker that connected; None when none waits or it belongs to another user."""
+    """Return the queue of the next worker that connected; None if none waits or it is another user's.
+
+    Also None when this process is out of descriptors or memory. Raises OSError for other failures.
+    """
     try:
         sock, _ = listener.accept()
     except (BlockingIOError, ConnectionAbortedError):

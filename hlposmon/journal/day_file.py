@@ -1,8 +1,8 @@
-"""The journal's open file, to which whole lines are appended: all lines of one write, or none.
+"""The journal's open file: appends whole lines, all lines of one write or none.
 
-It opens the file of the day that it is given, notices when it was removed, renamed or emptied, and ends a
-half-written line of a crash before it appends. The syncer decides when lines reach the disk. This module
-neither numbers lines nor buffers them.
+It opens the file of a given day, detects when that file was removed, renamed or truncated, and terminates a
+line that a crash left half written before it appends. The syncer decides when lines reach the disk. This
+module neither numbers lines nor buffers them.
 """
 
 import contextlib
@@ -16,20 +16,21 @@ from hlposmon.journal.fsync import Syncer
 from hlposmon.journal.recovery import opened
 from hlposmon.system.disk import Disk
 
-# More than the longest line that a failed write has left half of.
+# Bytes read back from the end of a file to find a torn line; longer than any line the monitor writes.
 _LONGEST_HALF = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class TornLine:
-    """Half a line at a file's end: its bytes counted, and their SHA-256."""
+    """A partial line at the end of a file: its length in bytes and the SHA-256 of those bytes, in hex."""
 
     length: int
     digest: str
 
 
 class PartialWrite(Exception):
-    """The disk took only so many whole lines; `cause` says why."""
+    """A write failed midway and could not be undone: the first `whole` lines are in the file. `cause` is the
+    OSError of the write."""
 
     def __init__(self, whole: int, cause: OSError) -> None:
         super().__init__(whole)
@@ -37,7 +38,7 @@ class PartialWrite(Exception):
 
 
 class DayFile:
-    """`<folder>/audit-YYYY-MM-DD.jsonl`, of one day at a time."""
+    """The file `<folder>/audit-YYYY-MM-DD.jsonl` of one UTC day at a time, opened for appending."""
 
     def __init__(self, folder: Path, syncer: Syncer, disk: Disk | None = None) -> None:
         self.folder = folder
@@ -46,12 +47,14 @@ class DayFile:
         self._day = ""
         self._name = ""
         self._identity = (0, 0)
-        self._length: int | None = None  # as `is_for` has just found it
-        self._least = 0  # what was written by us, and must be there still
+        self._length: int | None = None  # the file's size as `is_for` just found it; used by one `write`
+        self._least = 0  # size after our last write; a smaller file was truncated by somebody else
 
     def is_for(self, day: str) -> bool:
-        """Whether that day's file is open, still has its name, and is not shorter than we left it. Otherwise
-        lines would go to nobody, or behind what `logrotate` with `copytruncate` has emptied."""
+        """Return whether the file of `day` is open, still has its name, and is not shorter than we left it.
+
+        Otherwise lines would go to a deleted file, or to one that `logrotate` emptied (`copytruncate`).
+        """
         if self._fd is None or self._day != day:
             return False
         try:
@@ -62,7 +65,10 @@ class DayFile:
         return (found.st_dev, found.st_ino) == self._identity and found.st_size >= self._least
 
     def open(self, day: str) -> bool:
-        """Open or create the day's file; whether it is empty. Call `terminate_torn_line` next."""
+        """Open or create the file of `day` (YYYY-MM-DD) and return whether it is empty. Raises OSError.
+
+        Call `terminate_torn_line` before the first `write`.
+        """
         self.close()
         self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._fd = self._disk.open(self._path(day), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
@@ -72,25 +78,34 @@ class DayFile:
         return not found.st_size
 
     def half(self) -> TornLine | None:
-        """What a crash or a full disk left at the end of the open file; None where that is no half line."""
+        """Return the partial line that a crash or a full disk left at the end of the open file, or None.
+
+        A sound line that lacks only its newline counts as whole. Raises OSError.
+        """
         fd, size = self._open_fd(), self._size()
         if not size or os.pread(fd, 1, size - 1) == b"\n":
             return None
         raw = os.pread(fd, _LONGEST_HALF, max(0, size - _LONGEST_HALF)).rpartition(b"\n")[2]
         if opened(raw) is not None:
-            return None  # a whole line that lacks its newline alone
+            return None  # a whole line that lacks only its newline
         return TornLine(len(raw), hashlib.sha256(raw).hexdigest())
 
     def terminate_torn_line(self) -> None:
-        """After half a line, the next one begins on one of its own."""
+        """Write a newline if the file does not end with one, and register the file with the syncer.
+
+        The next line then starts on a line of its own. Raises OSError.
+        """
         fd, size = self._open_fd(), self._size()
         if size and os.pread(fd, 1, size - 1) != b"\n":
             self._disk.write(fd, b"\n")
         self._syncer.opened(fd, self._path(self._day))
 
     def write(self, lines: Sequence[bytes]) -> None:
-        """All of them or none: what a full disk took is cut off again. Where even that is refused, whole
-        lines that stand there count (PartialWrite tells how many), and half a line stays behind them."""
+        """Append all `lines`, or none: after a failed write the file is truncated to its former length.
+
+        Raises OSError when nothing was appended. If the truncation fails too, raises PartialWrite: its
+        `whole` lines count as written, and part of the next one may follow them in the file.
+        """
         fd, length = self._open_fd(), self._length
         self._length = None
         if length is None:
@@ -113,7 +128,7 @@ class DayFile:
         self._syncer.wrote(raw)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file; the syncer still syncs what was written to it. Does nothing when none is open."""
         if self._fd is not None:
             self._syncer.left()
             with contextlib.suppress(OSError):
@@ -134,8 +149,11 @@ class DayFile:
 
 
 def _whole(lines: Sequence[bytes], written: int) -> int:
-    """How many of the lines stand there, of so many bytes. One that lacks its newline alone does, too:
-    `terminate_torn_line` ends it, and to write it once more would put it there twice."""
+    """Return how many of `lines` are complete when `written` bytes of them reached the file.
+
+    A line that lacks only its newline counts: `terminate_torn_line` adds the newline, and writing the line
+    again would duplicate it. Example: of three lines of 10 bytes, 19 written bytes hold two.
+    """
     count = 0
     for line in lines:
         written -= len(line)

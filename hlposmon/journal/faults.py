@@ -1,8 +1,13 @@
-"""What was done to an audit, worked out from its runs and its unsound lines. Pure.
+"""Explains what was done to an audit, from its runs (`journal.runs`) and its unsound lines. Pure.
 
-The true order is the row of runs with rising numbers that holds the most lines. A run beside it was
-moved if it fits into a hole there, stood before already, or came from elsewhere. An unsound line is
-what is left of a missing one, half a line that the monitor has marked, or was put in.
+The true order is the sequence of runs with rising numbers that holds the most lines. Numbers that it lacks
+are holes. A run outside the true order was moved if it fits a hole, is a duplicate if its numbers occur
+already, and was inserted otherwise. An unsound line was altered if a number is missing where it stands, was
+torn if it is incomplete, and was inserted otherwise. Torn lines that the monitor marked are no fault.
+
+    file order 1 3 4 5 2 6     runs 1, 3-5, 2, 6
+    true order 1, 3-5, 6       five lines; the alternative 1, 2, 6 has only three
+    hole       2               run 2 chains to 1 and 3 chains to it: line 2 was moved, "reordered"
 """
 
 from collections.abc import Callable, Sequence
@@ -13,14 +18,18 @@ from operator import attrgetter
 from hlposmon.journal.lines import FIRST_PREV
 from hlposmon.journal.runs import Broken, Chain, Mark, Place, Run
 
-# How many runs back the predecessor of a run in the true order is searched for.
+# The predecessor of a run in the true order is searched among this many runs before it.
 _LOOK_BACK = 256
 _NOWHERE_BEFORE, _NOWHERE_BEHIND = Place(-2, 0), Place(1 << 60, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`lines` lines from `place` on; their numbers in the chain, where they have any."""
+    """One fault: `lines` lines from `place` on (0: none, they are missing before `place`).
+
+    `kind` is the word that `verify` reports, `seq` and `seq_last` are the first and last number concerned,
+    None where the lines have none. `message` is for people.
+    """
 
     kind: str
     place: Place
@@ -32,7 +41,8 @@ class Fault:
 
 @dataclass(slots=True)
 class Findings:
-    """`marked` are half lines of which the audit itself tells: no faults. `order` is the true order."""
+    """The result of `explain`. `marked` are torn and lost lines that the audit itself reports: no faults.
+    `order` is the true order."""
 
     faults: list[Fault] = field(default_factory=list)
     marked: list[Fault] = field(default_factory=list)
@@ -41,17 +51,18 @@ class Findings:
 
 @dataclass(slots=True)
 class _Hole:
-    """Numbers that nothing in the true order has, and the places between which they belong."""
+    """Numbers that the true order lacks (`ranges`, both ends included), and the places between which their
+    lines belong."""
 
     after: Place
     before: Place
     ranges: list[tuple[int, int]]
-    # Whether something is known to be gone here; the open ends before the first and behind the last line
-    # may as well never have had a line.
+    # Whether lines are known to be missing here. Before the first line and after the last one there may
+    # never have been any.
     certain: bool = True
 
     def take(self, first: int, last: int) -> bool:
-        """Fill these numbers, if all of them are missing."""
+        """Remove `first` to `last` from the missing numbers; False, and no change, unless all are missing."""
         for at, (low, high) in enumerate(self.ranges):
             if low <= first and last <= high:
                 self.ranges[at : at + 1] = [
@@ -62,7 +73,7 @@ class _Hole:
 
 
 def explain(chain: Chain, name: Callable[[Place], str]) -> Findings:
-    """All faults in the order of their places. `name` tells a place to people."""
+    """Return all faults of `chain`, sorted by place. `name` formats a place for messages."""
     return _FaultFinder(chain, name).findings
 
 
@@ -107,7 +118,10 @@ class _FaultFinder:
 
     @staticmethod
     def _is_bad_itself(order: Sequence[Run], index: int) -> bool:
-        """A single line that fits neither before nor behind was altered itself: told at the next link."""
+        """Return whether the run at `index` is a single line that chains neither back nor forward.
+
+        Such a line was altered itself; the check of its next link reports it.
+        """
         if index + 1 >= len(order) or order[index].lines > 1:
             return False
         one, two = order[index].last, order[index + 1].first
@@ -116,10 +130,10 @@ class _FaultFinder:
     # ---------------------------------------------------------- beside the order
 
     def _is_explained(self, run: Run) -> bool:
-        """Whether a run beside the order was moved, or is a copy."""
+        """Report a run outside the true order as moved or as a copy; False if it is neither."""
         first, last = run.first, run.last
         before, behind = self._hashes.get(first.seq - 1), self._prevs.get(last.seq + 1)
-        # In an open end only a link that holds says that it belongs there.
+        # Before the first and after the last line, only a link that holds shows that the run belongs there.
         linked = before == first.prev or behind == last.hash
         fits = before in (None, first.prev) and behind in (None, last.hash)
         hole = next(
@@ -143,12 +157,12 @@ class _FaultFinder:
         return False
 
     def _second(self, run: Run) -> Place:
-        """Of two copies the later one is the copy."""
+        """Return the place of the later of two equal runs: that one counts as the copy."""
         twin = (one.first.place for one in self.findings.order if one.first.hash == run.first.hash)
         return max(run.first.place, next(twin, run.first.place))
 
     def _allow_losses(self, chain: Chain) -> None:
-        """Numbers that a `lost` line behind them names were never written; it is in the chain itself."""
+        """Close the holes that a later `lost` line explains: the monitor never wrote those numbers."""
         for loss in chain.losses:
             for hole in self._holes:
                 if hole.certain and hole.before <= loss.place and hole.take(loss.first, loss.last):
@@ -159,7 +173,11 @@ class _FaultFinder:
     # ------------------------------------------------------------ unsound lines
 
     def _without_marked(self, chain: Chain) -> list[Broken]:
-        """The unsound lines of which no `torn` line tells; each tells of the last before it that fits."""
+        """Return the unsound lines that no `torn` line explains.
+
+        Each `torn` line explains the nearest unsound line before it with its length and digest. One that
+        explains nothing is a fault: the partial line was removed.
+        """
         left = list(chain.broken)
         for mark in chain.marks:
             at = next((at for at in range(len(left) - 1, -1, -1) if _tells_of(mark, left[at])), None)
@@ -173,7 +191,7 @@ class _FaultFinder:
         return left
 
     def _claims_missing_seq(self, one: Broken) -> bool:
-        """Whether an unsound line says that it is one of those that are missing."""
+        """Report an unsound line as altered if the number it claims is missing; else return False."""
         if one.seq is None:
             return False
         for hole in self._holes:
@@ -224,10 +242,19 @@ class _FaultFinder:
 
 
 def _true_order(runs: Sequence[Run]) -> list[Run]:
-    """The row of runs with rising numbers that holds the most lines; of two such, the better linked."""
+    """Return the sequence of runs with rising numbers that holds the most lines.
+
+    Weighted longest increasing subsequence by dynamic programming: `best[i]` is the score of the best
+    sequence that ends with run `i`, and the index of its previous run (-1: none). A run scores one point a
+    line, and half a point if it chains to its predecessor, so that links decide between near-equal counts.
+    Only the last _LOOK_BACK runs are tried as predecessors, which bounds the cost for a shredded file.
+
+    Example: runs 1, 3-5, 2, 6 score 1, 1 + 3 = 4, 1 + 0.5 + 1 = 2.5 (2 chains to 1), and for 6 the better
+    of 4 + 0.5 + 1 (after 3-5, chained) and 2.5 + 1 (after 2): 5.5. Walking back from 6 gives 1, 3-5, 6.
+    """
     best: list[tuple[float, int]] = []
     for at, run in enumerate(runs):
-        # Of two that are as good, the one with the lower numbers: a number may be any that a forger liked.
+        # Of two equal scores take the lower number: a forger may have chosen an arbitrarily high one.
         found = (0.0, 1, 1)
         for before in range(max(0, at - _LOOK_BACK), at):
             last = runs[before].last
@@ -270,7 +297,7 @@ def _tells_of(mark: Mark, one: Broken) -> bool:
 
 
 def _lowest(hole: _Hole, count: int) -> tuple[int, int]:
-    """Fill up to `count` of the lowest missing numbers of one range."""
+    """Take up to `count` of the lowest missing numbers from the hole's first range; return first and last."""
     low, high = hole.ranges[0]
     last = min(high, low + count - 1)
     hole.take(low, last)

@@ -1,20 +1,19 @@
-"""The audit's lines as they are written, read by another process: over days, rotation, compression, crashes.
+"""Follows the audit from another process while it is written: across days, rotation, compression, crashes.
 
-The newest file is kept open and read on from where its last whole line ended. Everything else (a new day, a
-file that was renamed, compressed, removed, or cut off behind a failed write) is one case: the place is
-found again by the number of the last line taken. Nothing is written here, and nothing is kept but that
-number and its hash.
+The newest file stays open and is read on from the end of its last whole line. Every other event (a new day,
+a file renamed, compressed, removed, or truncated after a failed write) is handled in one way: the follower
+searches the files for the number of the last line it took. It writes nothing, and its only position is that
+number and the line's hash.
 
     taken up to 7; audit-20.jsonl is renamed to audit-20.jsonl.1, and audit-21.jsonl begins with line 10
 
-    the open file is read to its end (8), since the journal may have written there until it saw the rename;
-    then the folder is listed: the files that may hold lines behind 8 are …-20.jsonl.1 and …-21.jsonl. In the
-    first, line 8 is found with our hash, then 9; in the second, 10. That one stays open.
+    read the open file to its end (8): the journal may have written there until it noticed the rename; then
+    list the folder: …-20.jsonl.1 and …-21.jsonl may hold lines after 8. The first one holds line 8 with our
+    hash, then 9; the second one holds 10 and stays open.
 
-At each such search the journal's line of our number must have our hash, or, where it is not there any more,
-the next line must be chained to it: else this is another journal than the one that was followed
-(`Diverged`). If the journal ends before our number, it has lost its end or will continue after our number;
-its next line tells which.
+At each search, the journal's line of our number must have our hash; if that line is gone, the next line must
+chain to our hash. Otherwise this is not the journal that was followed (`Diverged`). If the journal ends
+before our number, either it lost its end or it will continue after our number; its next line tells which.
 """
 
 import os
@@ -30,18 +29,18 @@ from hlposmon.journal.lines import open_line
 from hlposmon.journal.reader import parts_behind, seq_of, skip_to
 
 _CHUNK_BYTES = 1 << 18
-# What is taken at once is held in memory: lines, and bytes (a checkpoint may be long).
+# `take` stops after this many bytes, because it holds what it returns in memory (a checkpoint may be long).
 MOST_BYTES = 128 << 10
-# A folder whose time of change is so near may have changed again within the same tick of the file system's
-# clock.
+# A folder that changed less than this long ago may change again within the same tick of the file system's
+# clock, without a new time of change (the "racy git" problem).
 _RACY_NS = 1_000_000_000
-# This many suspect places are checked a second time; any beyond that count as wrong at once.
+# This many suspicious places are read a second time; beyond that, what looks wrong is believed at once.
 _MOST_DOUBTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A sound line: its number and hash, the object, and its length in bytes."""
+    """A sound line: its number and hash, its JSON object, and its length in bytes, newline included."""
 
     seq: int
     hash: str
@@ -51,8 +50,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """The files hold no line from `first` to `last`; none is known to be missing where `last` is smaller.
-    `damaged` are files there that cannot be read as a whole: name, and why."""
+    """Lines `first` to `last` are in no file; if `last` is smaller than `first`, none is known to be missing.
+    `damaged` are the files there that could not be read completely: name and reason."""
 
     first: int
     last: int
@@ -60,11 +59,16 @@ class Hole:
 
     @property
     def count(self) -> int:
+        """How many lines are missing; 0 when the hole only reports damaged files."""
         return self.last - self.first + 1
 
 
 class Diverged(Exception):
-    """The journal's lines are others than those that were taken; `found` is the hash that it has instead."""
+    """The journal's lines differ from those that were taken.
+
+    `found` is the hash that the journal has for our last line; empty when the journal lost its end and went
+    on with numbers that were taken already.
+    """
 
     def __init__(self, found: str) -> None:
         super().__init__(found)
@@ -72,7 +76,8 @@ class Diverged(Exception):
 
 
 class Follower:
-    """`seq` and `hash` are those of the last line taken; 0 where nothing was."""
+    """Follows the journal in `folder`. `seq` and `hash` are those of the last line taken; `seq` is 0 before
+    the first one."""
 
     def __init__(self, folder: Path, seq: int, digest: str) -> None:
         self.folder, self.seq, self.hash = folder, seq, digest
@@ -80,20 +85,21 @@ class Follower:
         self._tail: BinaryIO | None = None
         self._offset = 0
         self._folder_ns: int | None = None
-        self._is_lost = False  # the place in the open file is not to be trusted
-        # Whether our own last line was found; up to which number the journal came where it ended before that.
+        self._is_lost = False  # the offset in the open file cannot be trusted: search again
+        # Whether our last line was found in the journal; if the journal ended before it, its last number.
         self._is_anchored = False
         self._ends_at: int | None = None
         self._last_number = 0
-        # Looked at twice before it is believed.
+        # Suspicious places seen once: (inode, offset) of a bad line or (first, last) of a hole.
         self._doubted: set[tuple[int, int | None]] = set()
         self._damaged: list[tuple[str, str]] = []
         self._damaged_told: set[str] = set()
 
     def take(self, most: int) -> list[Line | Hole]:
-        """What comes next, up to so many and to MOST_BYTES; nothing when nothing was written since.
+        """Return the next lines and holes: at most `most` items, and no more once MOST_BYTES are reached.
 
-        Raises Diverged, and OSError or NotPermitted for a file that cannot be read; then nothing was taken.
+        The list is empty when nothing was written since. Raises Diverged; raises OSError or NotPermitted for
+        a file that cannot be read, in which case nothing was taken.
         """
         taken: list[Line | Hole] = []
         left = MOST_BYTES
@@ -119,7 +125,7 @@ class Follower:
     # ------------------------------------------------------------------ within
 
     def _follow(self) -> Iterator[Line | Hole | None]:
-        """All lines; None whenever there is none for now."""
+        """Yield all lines and holes, and None whenever there is no new line yet."""
         while True:
             self._folder_ns = self._changed_ns()
             self._is_lost = False
@@ -127,18 +133,21 @@ class Follower:
             while not self._is_lost:
                 yield None
                 has_moved = self._has_moved()
-                yield from self._appended()  # to its end, also where another comes after it
+                yield from self._appended()  # read to its end even if a newer file exists
                 if has_moved:
                     break
 
     def _has_moved(self) -> bool:
-        """Whether the place has to be found again: one look at the folder, one at the open file."""
+        """Return whether a new search is needed. Costs one stat of the folder and one of the open file."""
         if self._is_lost or self._folder_ns == -1 or self._changed_ns() != self._folder_ns:
             return True
         return self._tail is not None and os.fstat(self._tail.fileno()).st_size < self._offset
 
     def _changed_ns(self) -> int | None:
-        """When a file last came to the folder or left it; -1 for just now, None where there is no folder."""
+        """Return when a file was last added to the folder or removed from it, in Unix nanoseconds.
+
+        -1 means less than _RACY_NS ago, too recent to be trusted; None means that there is no folder.
+        """
         try:
             changed_ns = self.folder.stat().st_mtime_ns
         except FileNotFoundError:
@@ -146,7 +155,7 @@ class Follower:
         return -1 if abs(time.time_ns() - changed_ns) < _RACY_NS else changed_ns
 
     def _search(self) -> Iterator[Line | Hole]:
-        """Find our last line in the files, and give what comes behind it; the newest file stays open."""
+        """Find our last line in the files and yield the lines after it; the newest file stays open."""
         self._leave()
         self._is_anchored, self._last_number = self.seq == 0, 0
         pruned = pruned_in(self.folder)
@@ -187,7 +196,7 @@ class Follower:
             self._is_damaged(part.name, str(error))
 
     def _appended(self, *, begins: bool = False) -> Iterator[Line | Hole]:
-        """What the open file holds behind the last whole line that was read."""
+        """Yield the lines of the open file after the last whole line that was read."""
         if self._tail is None:
             return
         fd, size = self._tail.fileno(), _CHUNK_BYTES
@@ -195,7 +204,7 @@ class Follower:
             whole, has, _ = raw.rpartition(b"\n")
             if not has:
                 if len(raw) < size:
-                    break  # half a line: the rest is being written, or never comes
+                    break  # a partial line: the rest is being written, or will never come
                 if size >= LONGEST_LINE:
                     self._offset += len(raw)
                 size = min(size * 4, LONGEST_LINE)
@@ -210,9 +219,12 @@ class Follower:
             self._compare_ends()
 
     def _read(self, raw: bytes, *, begins: bool, at: int | None = None) -> Iterator[Line | Hole]:
-        """The line, if it is sound and new. What looks wrong is looked for once more before it is believed:
-        a line that is none (a failed write was cut off behind us), a hole between two files (one was renamed
-        while they were listed)."""
+        """Yield the line if it is sound and new, after the hole before it if there is one.
+
+        Two findings may be transient and are believed only when a second search finds them again: an unsound
+        line (a failed write was truncated while we read it) and a hole at the start of a file (a file was
+        renamed while the folder was listed). The first time, `_is_lost` is set and nothing is yielded.
+        """
         number = seq_of(raw)
         try:
             body = open_line(raw) if number is not None else None
@@ -240,14 +252,17 @@ class Follower:
         yield Line(number, self.hash, body, len(raw))
 
     def _anchor(self, digest: str) -> None:
-        """The journal has this as the hash of our last line."""
+        """Compare `digest`, the hash that the journal has for our last line, with ours. Raises Diverged."""
         if digest != self.hash:
             raise Diverged(digest)
         self._is_anchored, self._ends_at = True, None
 
     def _compare_ends(self) -> None:
-        """Where the journal ends before our number: it lost its end if it goes on with numbers that we
-        have."""
+        """Detect a journal that lost its end.
+
+        It ended before our number (say at 300 of 380). If it then grows with numbers that we already have
+        (301), its lines differ from ours: raise Diverged. If it continues after 380, nothing is wrong.
+        """
         if self._is_anchored or self._last_number >= self.seq:
             self._ends_at = None
             return

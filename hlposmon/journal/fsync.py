@@ -1,11 +1,12 @@
-"""When what was written reaches the disk: `each` at once, `batch` once a second by a thread, `off` never.
+"""Decides when written lines are synced: `each` after every write, `batch` once a second in a thread, `off`
+never.
 
-`os.write` puts lines into the kernel's memory, where a crash of ours cannot reach them; only a power cut
-can. A disk may take seconds to sync, and the tracker must not wait for it: the thread has descriptors of
-its own, and one sync is under way at a time. After a failed sync the kernel may call pages clean that
-never reached the disk, so that the next sync succeeds and proves nothing (fsyncgate, 2018). What was
-written since the last good sync is therefore kept in memory, and after a failure written again, to the same
-place, through a new descriptor, before it is synced again.
+`os.write` puts lines into the kernel's page cache: they survive a crash of this process, but not a power cut.
+A sync may take seconds, and the tracker must not wait for it, so a thread does it on descriptors of its own,
+one sync at a time. After a failed sync the kernel may mark pages clean that never reached the disk, so that
+the next sync succeeds and proves nothing (fsyncgate, 2018: https://lwn.net/Articles/752063/). The bytes
+written since the last good sync are therefore kept in memory; after a failure they are written again, to the
+same offsets, through a new descriptor, and only then synced again.
 """
 
 import errno
@@ -24,15 +25,16 @@ from hlposmon.system.threads import start_deaf
 
 BATCH_S = 1.0
 RETRY_S = 1.0
-# What is kept to be written again: at 500 fills a second more than a minute of a disk that stands still.
+# Bytes kept for rewriting: at 500 fills a second, more than a minute during which the disk does not respond.
 KEPT_BYTES = 32 << 20
-# How long the end waits for the disk; after it, only a power cut could lose the rest.
+# How long `close` waits for the disk; only a power cut could lose what is not synced by then.
 CLOSE_TIMEOUT_S = 1.5
 
 
 @dataclass(slots=True)
 class _Tail:
-    """One file: up to `good` it is on the disk, up to `end` it was written; `kept` is what lies between."""
+    """One file: synced up to offset `good`, written up to `end`. `kept` holds the bytes between, as (offset,
+    bytes); `dropped` counts bytes that no longer fitted KEPT_BYTES. `leaving`: nothing more is written."""
 
     path: Path
     fd: int
@@ -48,7 +50,7 @@ class _Tail:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """Bring a tail to the disk up to `end`; with `again`, write that first."""
+    """One sync of a tail up to `end`; with `again`, those bytes are first written again at their offsets."""
 
     tail: _Tail
     end: int
@@ -57,7 +59,8 @@ class _Job:
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """A sync that had failed has succeeded; `unsure` bytes could not be written again before it."""
+    """A sync succeeded after it had failed for `reason`. From `offset` on, `rewritten` bytes were written
+    again; `unsure` bytes were no longer in memory and could not be."""
 
     path: Path
     reason: str
@@ -67,24 +70,24 @@ class Mended:
 
 
 class Background(Protocol):
-    """Where a sync runs that nobody waits for: one at a time, in the order in which they were handed over."""
+    """Runs syncs in the background, one at a time, in the order in which they were submitted."""
 
     def submit(self, work: Callable[[], None]) -> None:
-        """Have this done soon, after what was submitted before; never waits."""
+        """Queue `work` and return at once."""
 
     def close(self, *, within_s: float) -> None:
-        """Nothing more comes; wait for what is under way, for so long."""
+        """Accept no more work, and wait up to `within_s` seconds for what was submitted."""
 
 
 class SyncThread:
-    """A thread of its own, started with the first work."""
+    """A Background that uses one daemon thread, started by the first `submit`."""
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def submit(self, work: Callable[[], None]) -> None:
-        """Have this done soon, after what was submitted before; never waits."""
+        """Queue `work` and return at once."""
         if self._thread is None:
             self._thread = start_deaf(self._work, name="syncer")
         self._jobs.put(work)
@@ -100,7 +103,11 @@ class SyncThread:
 
 
 class Syncer:
-    """Is told what was opened and written, and the time. `failure` stands until a sync is good again."""
+    """Syncs the journal's files by `policy` (each, batch or off).
+
+    The caller reports each file opened (`opened`), the bytes written (`wrote`) and the end of a file
+    (`left`), and calls `step` with the time. Syncs that fail are retried every RETRY_S.
+    """
 
     def __init__(
         self, policy: str, *, disk: Disk | None = None, background: Background | None = None
@@ -117,25 +124,25 @@ class Syncer:
 
     @property
     def failure(self) -> str | None:
-        """Why something written may not be on the disk."""
+        """Why written lines may not be on the disk; None once a sync has succeeded again."""
         for tail in self._tails:
             if tail.error is not None:
                 return f"{tail.path}: not synced: {tail.error.strerror}"
         return None
 
     def take_mended(self) -> list[Mended]:
-        """What has come right since this was last asked."""
+        """Return the syncs that recovered from a failure since the last call."""
         mended, self._mended = self._mended, []
         return mended
 
     def opened(self, fd: int, path: Path) -> None:
-        """Lines go to this file from here on."""
+        """Register the file that lines are written to from now on; ends the one before. Raises OSError."""
         self.left()
         size = os.fstat(fd).st_size
         self._tails.append(_Tail(path, self._disk.dup(fd), size, size))
 
     def wrote(self, raw: bytes) -> None:
-        """This stands at the end of the file that was opened last."""
+        """Record that `raw` was appended to the file that was opened last."""
         tail = self._tails[-1]
         if self.policy != "off":
             tail.kept.append((tail.end, raw))
@@ -147,12 +154,15 @@ class Syncer:
         tail.end += len(raw)
 
     def left(self) -> None:
-        """Nothing more goes to the file that was opened last."""
+        """Record that the file opened last is finished; it is synced once more and then closed."""
         if self._tails:
             self._tails[-1].leaving = True
 
     def step(self, now_s: float) -> None:
-        """Take up what is done and begin what is due; with `each`, wait for it."""
+        """Collect a finished sync and start the next one that is due; with `each`, sync here and wait.
+
+        `now_s` is monotonic seconds. A failed sync is not raised: it is in `failure` and tried again.
+        """
         self._collect(now_s)
         if self.policy == "off":
             self._let_go()
@@ -170,7 +180,7 @@ class Syncer:
                 self._begin(tail, now_s)
 
     def close(self, *, within_s: float = CLOSE_TIMEOUT_S) -> None:
-        """Bring all to the disk, within so many seconds."""
+        """Sync what is left within about `within_s` seconds, then stop. Gives up at the first failure."""
         self.left()
         deadline = time.monotonic() + within_s
         self._retry_at_s = 0.0
@@ -241,7 +251,7 @@ class Syncer:
         self._tails.remove(tail)
 
     def _let_go(self) -> None:
-        """Nothing is synced any more: not by a policy of `off`, and not after the end."""
+        """Forget what is not synced: with the policy `off`, and after `close`."""
         for tail in list(self._tails):
             if self._is_used(tail):
                 continue
@@ -252,7 +262,7 @@ class Syncer:
 
 
 def _bring(job: _Job, disk: Disk) -> tuple[OSError | None, int | None]:
-    """Sync a tail; what went wrong, and the descriptor that takes the place of the failed one."""
+    """Sync a tail. Return the error, if any, and the new descriptor that replaces one whose sync failed."""
     fd: int | None = None
     try:
         if job.again is None:
@@ -268,8 +278,11 @@ def _bring(job: _Job, disk: Disk) -> tuple[OSError | None, int | None]:
 
 
 def _written_again(job: _Job, disk: Disk) -> int | None:
-    """A new descriptor through which all that is kept was written to where it stands; None for a file that
-    has no name any more, since nobody will look for it."""
+    """Write the kept bytes again at their offsets through a new descriptor, and return that descriptor.
+
+    None if the file lost its name (removed or replaced): nobody will read it. Raises OSError, also (EIO) when
+    the file is shorter than what was written to it.
+    """
     try:
         fd = disk.open(job.tail.path, os.O_WRONLY | os.O_CLOEXEC)  # not O_APPEND: that would append
     except FileNotFoundError:

@@ -1,8 +1,12 @@
-"""The audit journal's lines: changes as JSON objects, chained by hashes; and what recovery reads back.
+"""The audit journal's lines: changes as JSON objects, chained by hashes; and the state rebuilt from them.
 
 A line is one object. Its last two fields are `prev`, the hash of the line before, and `hash`, the
-SHA-256 (hex) of the line's own bytes up to and without `,"hash":…`. So whoever alters, removes or
-moves a line breaks the chain, across days too. No float is ever in it.
+SHA-256 (hex) of the line's own bytes up to, but without, `,"hash":…`:
+
+    {"seq":8,"timestamp":…,"type":"fill",…,"prev":"<hash of line 7>","hash":"<SHA-256 of all before this>"}
+
+Altering, removing or moving a line therefore breaks the chain, across days too. Amounts are decimal strings:
+a line never holds a float.
 """
 
 import hashlib
@@ -39,14 +43,14 @@ _HASH_FIELD = b',"hash":"'
 
 
 def seal(body: dict[str, Any], *, seq: int, prev: str) -> tuple[bytes, str]:
-    """Line number `seq` behind the line whose hash is `prev`, newline included, and its own hash."""
+    """Return line `seq` as bytes, newline included, and its hash; `prev` is the hash of the line before."""
     raw = dumps({"seq": seq, **body, "prev": prev})
     digest = hashlib.sha256(raw[:-1]).hexdigest()
     return raw[:-1] + _HASH_FIELD + digest.encode() + b'"}\n', digest
 
 
 def open_line(line: bytes) -> dict[str, Any]:
-    """The object of a whole, unaltered line; WireError for any other."""
+    """Return the JSON object of a line. Raises WireError unless the line is whole and has the right hash."""
     body, mark, rest = line.rstrip(b"\n").rpartition(_HASH_FIELD)
     if not mark or rest[-2:] != b'"}' or hashlib.sha256(body).hexdigest().encode() != rest[:-2]:
         raise WireError(f"a line whose hash is not that of its bytes: {line[:80]!r}")
@@ -57,7 +61,10 @@ def open_line(line: bytes) -> dict[str, Any]:
 
 
 def body_of(change: Change, *, now_ms: int) -> dict[str, Any] | None:
-    """The journal's object for a change; None for one that is not journalled (a first doubt)."""
+    """Return the journal's object for a change, or None for a Doubt, which is not journalled.
+
+    `now_ms` is the wall clock in Unix milliseconds. Amounts are decimal strings.
+    """
     match change:
         case Filled():
             facts = _fill_facts(change)
@@ -145,7 +152,7 @@ def _fill_facts(change: Filled) -> dict[str, Any]:
 
 
 def event(kind: str, *, now_ms: int, **facts: Any) -> dict[str, Any]:
-    """An object that is about no position: start, stop, checkpoint."""
+    """Return the journal's object for an event that is not a change of a position, for example a start."""
     return {"timestamp": time_text(now_ms), "type": kind, **facts}
 
 
@@ -154,21 +161,29 @@ def event(kind: str, *, now_ms: int, **facts: Any) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Recovered:
-    """What the lines since the last checkpoint say: the book's memories, the accounts' starts."""
+    """The state that the lines since the last checkpoint add up to.
+
+    `seq` and `prev` are number and hash of the last line; `addresses` and `base_ms` (time of the first
+    statement, Unix milliseconds) are by account, `memories` by account and key.
+    """
 
     seq: int = 0
     prev: str = FIRST_PREV
     addresses: dict[str, str] = field(default_factory=dict)
     base_ms: dict[str, int] = field(default_factory=dict)
     memories: dict[tuple[str, str], Memory] = field(default_factory=dict)
-    # Where a fill is missing or no feed was live, and where a fetch has not ended: each ends by itself.
+    # By account and key ("" for the whole account), since when in Unix milliseconds: `gaps` where a fill is
+    # missing or no feed was live, `unfinished` where a fetch has not ended. Each is closed by its own line.
     gaps: dict[str, dict[str, int]] = field(default_factory=dict)
     unfinished: dict[str, dict[str, int]] = field(default_factory=dict)
     mode: str = ""
 
     @property
     def unsure(self) -> dict[str, dict[str, int]]:
-        """By account, the keys ("" for all) whose fills are not known to be whole, and since when."""
+        """By account, the keys whose fills may be incomplete, since the earlier of `gaps` and `unfinished`.
+
+        The key "" stands for the whole account; times are Unix milliseconds.
+        """
         found = {name: dict(since_ms) for name, since_ms in self.gaps.items()}
         for name, keys in self.unfinished.items():
             of = found.setdefault(name, {})
@@ -177,7 +192,7 @@ class Recovered:
         return found
 
     def forget_owed_payments(self) -> None:
-        """Lines are missing: all funding up to the newest that is known counts as booked."""
+        """Count all funding up to the newest known payment as booked; call when lines are missing."""
         self.memories = {
             name: replace(one, payments=Payments(one.payments.last_ms)) for name, one in self.memories.items()
         }
@@ -192,7 +207,11 @@ def checkpoint(
     unfinished: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
     mode: str = "",
 ) -> dict[str, Any]:
-    """The facts of a checkpoint line: everything that recovery needs, so that it need read no further."""
+    """Return the facts of a checkpoint line: all that recovery needs, so that it reads nothing older.
+
+    `base_ms` and `addresses` are by account; `unsure` and `unfinished` as in `Recovered`, in Unix
+    milliseconds. `replay` reads the same fields back.
+    """
     return {
         "mode": mode,
         "unsure": {name: dict(since_ms) for name, since_ms in unsure.items()},
@@ -217,10 +236,10 @@ def checkpoint(
 
 
 def replay(body: dict[str, Any], into: Recovered) -> None:
-    """Take one opened line into account. Lines come in order, the first one being a checkpoint.
+    """Apply one opened line to `into`. Lines must come in order, the first one being a checkpoint.
 
-    A checkpoint may be ahead of the lines behind it, as it holds all that one report changed: what it
-    knows already is passed over.
+    A checkpoint may be ahead of the lines that follow it, because it holds everything that one report
+    changed. Lines whose effect it already holds are skipped.
     """
     kind = body["type"]
     if kind == "checkpoint":
@@ -231,7 +250,7 @@ def replay(body: dict[str, Any], into: Recovered) -> None:
         into.unfinished = {name: dict(keys) for name, keys in body.get("unfinished", {}).items()}
         into.memories = {(row["account"], row["key"]): _memory(row) for row in body["book"]}
     elif kind == "stated" and into.base_ms.get(body["account"]) != body["base_ms"]:
-        # The account is watched anew; what was known of it by a former statement is history.
+        # The account has a new first statement: what was known from the former one no longer counts.
         had_base = body["account"] in into.base_ms
         into.base_ms[body["account"]] = body["base_ms"]
         if had_base:
@@ -245,7 +264,7 @@ def replay(body: dict[str, Any], into: Recovered) -> None:
 
 
 def _replay_doubt(body: dict[str, Any], into: Recovered) -> None:
-    """What is not known to be whole, and since when: a crash must not forget it."""
+    """Open or close a gap, outage or fetch: a restart must still know that fills may be missing."""
     kind, key = body["type"], body.get("key", "")
     of = into.unfinished if kind in ("fetching", "fetched") else into.gaps
     since_ms = of.setdefault(body["account"], {})
@@ -268,7 +287,7 @@ def _replay_drift(body: dict[str, Any], into: Recovered) -> None:
 
 def _replay_change(body: dict[str, Any], into: Recovered) -> None:
     account, key, kind = body["account"], body["key"], body["type"]
-    # Where not even the account's first statement is known, nothing from before this line is.
+    # Without a first statement of the account, nothing before this line is known.
     base_ms = into.base_ms.get(account, body.get("time_ms", 0))
     old = into.memories.get((account, key)) or _flat(account, key, base_ms)
     position = _position(body["position"])
@@ -282,14 +301,14 @@ def _replay_change(body: dict[str, Any], into: Recovered) -> None:
     elif starts:
         known_ms, seen = body["statement_ms"], ()
     elif kind == "position_change":
-        # An entry price says nothing of fills: one from before the statement may still be on its way.
+        # An adopted entry price says nothing about fills: one from before the statement may still arrive.
         if body["event"] != "entry":
             known_ms = max(known_ms, body["statement_ms"] - STATEMENT_BLUR_MS)
             known_ms = min(known_ms, body.get("holds_since_ms") or known_ms)
     else:
         identity = _identity_of(body)
         if body["effect"] is not None and not seen:
-            known_ms = min(known_ms, identity[0])  # the statement before it lagged
+            known_ms = min(known_ms, identity[0])  # the statement lagged: it did not hold this fill yet
         if identity not in seen:
             seen = (*seen, identity)
         known_ms = window_ms((one[0] for one in seen), known_ms)
@@ -298,7 +317,7 @@ def _replay_change(body: dict[str, Any], into: Recovered) -> None:
 
 
 def _flat(account: str, key: str, since_ms: int) -> Memory:
-    """What the first statement did not name."""
+    """Return the memory of a key that the account's first statement did not name: a flat position."""
     return Memory(account, key, Position(), since_ms, Payments(), (), is_first=True)
 
 
@@ -325,12 +344,12 @@ def _memory(row: dict[str, Any]) -> Memory:
         key=row["key"],
         position=position,
         known_ms=row["known_ms"],
-        # Older lines know the newest payment alone.
+        # Older checkpoints hold only the time of the newest payment.
         payments=Payments(
             row.get("funding_floor_ms", row["last_funding_ms"]), tuple(row.get("fundings", ()))
         ),
         seen=seen,
-        # Checkpoints of older versions lack it; there no fills meant as first stated.
+        # Checkpoints of older versions lack it; in those, a position without fills is as first stated.
         is_first=row.get("is_first", not position.fills),
     )
 

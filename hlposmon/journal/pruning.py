@@ -1,9 +1,9 @@
-"""The audit's oldest files removed, and what is known of them afterwards.
+"""Removes the audit's oldest files and notes where the chain now begins.
 
-The chain then begins in the midst. So that this is not taken for a beginning that somebody cut off, the last
-line that was removed is noted in `pruned.json` beside the files, before the first of them goes. Nothing is
-removed that is not intact, nor what a restart may need. The note has no seal: who can remove files can write
-it too, and only a number and hash that were noted elsewhere tell that apart.
+After pruning, the chain no longer begins with line 1. To tell this from a beginning that somebody cut off,
+number and hash of the last removed line are written to `pruned.json` beside the files before the first file
+is removed. Files that are not intact, or that a restart may need, are never removed. The note itself is not
+protected: whoever can remove files can forge it, and only a number and hash noted elsewhere would show that.
 """
 
 import contextlib
@@ -29,13 +29,14 @@ from hlposmon.journal.lines import open_line
 from hlposmon.journal.verify import Report, verify
 from hlposmon.system.files import replace_file
 
-# A restart reads back to the last checkpoint, which stands in one of these.
+# The newest files that always stay: a restart needs the last checkpoint, which is in one of these.
 KEPT_FILES = 2
 
 
 @dataclass(slots=True)
 class Result:
-    """What was removed, and how far the files are gone now; `report` is of the files that were looked at."""
+    """Names of the removed files, the note as it is now (None: nothing was ever removed), and the report of
+    `verify` on the files to be removed (None: there were none)."""
 
     removed: list[str] = field(default_factory=list)
     pruned: Pruned | None = None
@@ -43,16 +44,18 @@ class Result:
 
 
 def prune(folder: Path, *, keep_days: int, today: date, behind_seq: int | None = None) -> Result:
-    """Remove the files of days before the last `keep_days`; `behind_seq` is how far the history has come.
+    """Remove the files of days more than `keep_days` before `today`, but never the newest KEPT_FILES.
 
-    Raises HlposmonError, and removes nothing, when the files to go are not intact, are not in the history
-    yet, or do not chain to those that stay; NotPermitted for what may not be read.
+    `behind_seq` is the last line that the history holds; None if there is no history to wait for. Raises
+    HlposmonError, and removes nothing, if the files to be removed are not intact, are not in the history
+    yet, or do not chain to those that stay; NotPermitted for what may not be read; OSError when a file
+    cannot be removed.
     """
     before = (today - timedelta(days=keep_days)).isoformat()
     with readable(folder):
         everything, _ = parts_in(folder)
         leaving = [part for part in everything if part.day < before][: max(0, len(everything) - KEPT_FILES)]
-        # Of one day all files go or none: their days are what `verify` is given.
+        # Remove all files of a day or none, because `verify` selects files by day.
         while leaving and len(leaving) < len(everything) and everything[len(leaving)].day == leaving[-1].day:
             leaving.pop()
         if not leaving:
@@ -98,6 +101,7 @@ def _first_line(part: Part) -> dict[str, Any] | None:
 
 
 def _note(folder: Path, pruned: Pruned) -> None:
-    """Whole or not at all, and on the disk before a file goes; for the monitor to read, whoever prunes."""
+    """Write the note atomically and sync it before any file is removed. The folder's owner gets the file, so
+    that the monitor can read it also when root pruned."""
     text = json.dumps(asdict(pruned)) + "\n"
     replace_file(folder / PRUNED_NAME, text, mode=0o640, durable=True, handed_over=True)

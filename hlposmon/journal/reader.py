@@ -1,7 +1,7 @@
-"""The audit's lines behind a number, in order, over all of its files, whatever rotation made of them.
+"""Reads the audit's lines after a given number, in order, across all files, rotated and compressed ones too.
 
-Which files there are, `journal.files` knows. Lines that a crash cut short or that were altered are passed
-over: finding those is another's task. Nothing is written here.
+`journal.files` finds the files. Lines that a crash cut short or that were altered are skipped; `verify` finds
+those. This module only reads.
 """
 
 import io
@@ -20,10 +20,11 @@ _SEQ = re.compile(rb'\{"seq":(\d{1,18}),')
 def lines_after(
     folder: Path, seq: int, damaged: Callable[[str, str], object]
 ) -> Iterator[tuple[dict[str, Any], str, bytes]]:
-    """The lines behind number `seq` that are in the files, in order: the object, its day, its bytes.
+    """Yield the sound lines after number `seq`, in order: JSON object, day of the file, raw bytes.
 
-    `damaged` hears the name of a compressed file that cannot be unpacked from some place on, and why, before
-    the next file's lines come. Raises OSError or NotPermitted for a file that cannot be read.
+    `damaged` is called with the name of a compressed file that is broken from some point on, and the reason,
+    before the lines of the next file; also for lines that were pruned. Raises OSError or NotPermitted for a
+    file that cannot be read.
     """
     pruned = pruned_in(folder)
     if pruned is not None and pruned.seq > seq:
@@ -45,8 +46,10 @@ def lines_after(
 
 
 def parts_behind(folder: Path, seq: int) -> list[Part]:
-    """The files that may hold lines behind that number: the newest ones, as far back as is needed. What
-    cannot be unpacked at all was compressed first, and so is the oldest of its day."""
+    """Return the files that may hold lines after number `seq`, oldest first; older files are not opened.
+
+    A compressed file without a readable line sorts first in its day: the oldest file is compressed first.
+    """
     parts = []
     for part in newest_first(folder):
         parts.append(part)
@@ -58,7 +61,7 @@ def parts_behind(folder: Path, seq: int) -> list[Part]:
 
 
 def line_at(folder: Path, seq: int) -> dict[str, Any] | None:
-    """The line of that number; None where the files have none that is sound. Raises as `lines_after`."""
+    """Return the object of line `seq`, or None if no file holds it sound. Raises as `lines_after`."""
     for line, _, _ in lines_after(folder, seq - 1, lambda _name, _reason: None):
         return line if line["seq"] == seq else None
     return None
@@ -71,15 +74,18 @@ def _raw_after(part: Part, seq: int) -> Iterator[bytes]:
 
 
 def seq_of(raw: bytes) -> int | None:
-    """The number that a line begins with, be it sound or not."""
+    """Return the number at the beginning of a raw line, sound or not; None if there is none."""
     match = _SEQ.match(raw)
     return int(match[1]) if match else None
 
 
 def skip_to(file: BinaryIO, seq: int) -> None:
-    """Stand at a line's start, not far before the first line behind `seq`: numbers only grow in a file."""
+    """Seek to the start of a line at most about 64 kB before the first line after `seq`.
+
+    Binary search over byte offsets: numbers only grow within a file. A compressed file is left at its start.
+    """
     if not isinstance(file, io.BufferedReader):
-        return  # a compressed file is read from its beginning
+        return  # compressed: seeking would unpack everything before it anyway
     low, high = 0, file.seek(0, io.SEEK_END)
     while high - low > 1 << 16:
         middle = (low + high) // 2

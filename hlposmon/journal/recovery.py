@@ -1,7 +1,7 @@
-"""Reading the audit back at a start: from the last checkpoint that is sound, to the last line.
+"""Reads the audit back at a start: from the last sound checkpoint to the last line.
 
-Nothing before is read. Half a line at the end is what a crash leaves: the caller marks it. Any other
-line that is not sound was altered: it is not believed, and named. Only reading; the journal writes.
+Nothing older is read. A partial line at the end was left by a crash; the caller marks it. Any other unsound
+line was altered: it is reported and not believed. This module only reads; the journal writes.
 """
 
 import gzip
@@ -22,7 +22,8 @@ _REACH_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Unsound:
-    """A line whose hash is not that of its bytes; `end` is where it ends, for its number to be counted."""
+    """A line whose hash does not match its bytes. `end` is the offset of its end in the file, `length` its
+    bytes without the newline, `digest` their SHA-256 in hex."""
 
     path: Path
     end: int
@@ -31,7 +32,7 @@ class Unsound:
 
     @property
     def line(self) -> int:
-        """Its number in its file, from 1."""
+        """The line's number in its file, from 1; counted by reading the file up to it. Raises OSError."""
         with self.path.open("rb") as file:
             left, count = self.end - self.length, 1
             while left > 0 and (raw := file.read(min(left, 1 << 20))):
@@ -42,10 +43,13 @@ class Unsound:
 
 @dataclass(slots=True)
 class ReadBack:
-    """`day` is that of the newest file, which is `headless` when no sound line is in it. `torn` ends it;
-    `damaged` stands before sound lines. `anew`: there are lines and no sound checkpoint, so the book is
-    not known. `is_whole`: a checkpoint was found, whose number is `checkpoint_seq`, and every line behind
-    it."""
+    """What the files hold, as `read_back` found it.
+
+    `found` is the recovered state. `day` (YYYY-MM-DD) is that of the newest file, `headless` means that this
+    file has no sound line. `torn` are the unsound lines at the very end, `damaged` those before a sound line.
+    `anew`: there are lines but no sound checkpoint, so the book is unknown. `is_whole`: a checkpoint was
+    found (its number is `checkpoint_seq`), and no line after it is missing.
+    """
 
     found: Recovered = field(default_factory=Recovered)
     day: str = ""
@@ -58,7 +62,14 @@ class ReadBack:
 
 
 def read_back(folder: Path) -> ReadBack:
-    """What the files know. Raises OSError when there are some that cannot be read."""
+    """Read the files in `folder` back to the last sound checkpoint and replay the lines after it.
+
+    Example: the older file has a checkpoint at line 5 and ends with 7; of the newer one, the checkpoint 8 was
+    altered, 9 is sound, and 10 is half written. The newer file is read whole, the older one from 5 on; 5, 6,
+    7 and 9 are replayed, 8 is `damaged`, 10 is `torn`, and `is_whole` is False since 8 is missing.
+
+    Raises OSError for a file that cannot be read, and NotPermitted for the folder.
+    """
     back = ReadBack()
     wanted: list[tuple[Part, bytes, int]] = []
     is_found = False
@@ -82,7 +93,7 @@ def read_back(folder: Path) -> ReadBack:
                 back.torn.append(Unsound(part.path, end, len(text), hashlib.sha256(text).hexdigest()))
                 continue
             if body.get("type") == "torn":
-                # A crash may have left some marks of those that a start had to make, and not all.
+                # A start that crashed may have marked only some of the torn lines.
                 _match_mark(back.torn, body) or _match_mark(unsound, body)
             else:
                 unsound, back.torn = [*unsound, *back.torn], []
@@ -93,7 +104,7 @@ def read_back(folder: Path) -> ReadBack:
                     back.checkpoint_seq = body["seq"]
             back.found.seq, back.found.prev = body["seq"], body["hash"]
     if is_found and not back.is_whole:
-        # A payment may have been in a line that is lost, and is in the sums of the next.
+        # A lost line may have held a payment; the sums of the next line include it already.
         back.found.forget_owed_payments()
     back.damaged = unsound
     back.headless = bool(wanted) and not wanted[0][0].is_numbered
@@ -102,7 +113,7 @@ def read_back(folder: Path) -> ReadBack:
 
 
 def opened(line: bytes) -> dict[str, Any] | None:
-    """A sound line's object; None for any other."""
+    """Return the JSON object of a sound line; None for any other. As `open_line`, without an exception."""
     try:
         return open_line(line)
     except WireError:
@@ -110,7 +121,7 @@ def opened(line: bytes) -> dict[str, Any] | None:
 
 
 def _newest_first(folder: Path, back: ReadBack) -> Iterator[Part]:
-    """The files from the newest on. Of the compressed ones only those that hold lines count."""
+    """Yield the files, newest first; skip compressed files without a sound line. Sets the day of `back`."""
     for part in newest_first(folder):
         if part.is_packed and not part.is_numbered:
             continue
@@ -119,7 +130,7 @@ def _newest_first(folder: Path, back: ReadBack) -> Iterator[Part]:
 
 
 def _match_mark(unsound: list[Unsound], mark: dict[str, Any]) -> bool:
-    """A `torn` line tells of the last half line before it that fits."""
+    """Remove the nearest unsound line before the `torn` line `mark` that it describes; False if none fits."""
     for at in range(len(unsound) - 1, -1, -1):
         one = unsound[at]
         if one.length == mark.get("bytes") and mark.get("sha256") in (None, one.digest):
@@ -129,7 +140,10 @@ def _match_mark(unsound: list[Unsound], mark: dict[str, Any]) -> bool:
 
 
 def _from_last_checkpoint(part: Part) -> tuple[bytes, int, bool]:
-    """The file from its last sound checkpoint on, its offset, True; or all of it, 0, False if it has none."""
+    """Return the file's bytes from its last sound checkpoint on, their offset, and True.
+
+    If it has none: all its bytes, 0, and False. An uncompressed file is read backwards in growing pieces.
+    """
     if part.is_packed:
         try:
             with gzip.open(part.path, "rb") as packed:
@@ -153,7 +167,7 @@ def _from_last_checkpoint(part: Part) -> tuple[bytes, int, bool]:
 
 
 def _checkpoint_in(raw: bytes, *, is_whole: bool) -> int | None:
-    """Where the last sound checkpoint begins; the first line counts only if it is whole."""
+    """Return the offset of the last sound checkpoint; `is_whole`: the first line of `raw` is not cut off."""
     end = len(raw)
     while (mark := raw.rfind(CHECKPOINT_MARK, 0, end)) >= 0:
         start = raw.rfind(b"\n", 0, mark) + 1

@@ -1,8 +1,14 @@
-"""An audit's lines cut into runs that chain, in one pass, and what is no sound line beside them. Pure.
+"""Splits an audit's lines, in one pass, into runs of lines that chain, and collects the unsound ones. Pure.
 
-In an intact audit there is one run. Whatever is done to it ends a run: a line that is gone, that came
-from elsewhere, that was sealed anew. What it was, `journal.faults` works out from the runs. Only the
-lines of late are kept, so an audit may be of any length.
+An intact audit is one run. Every manipulation ends a run; `journal.faults` works out from the runs which one
+it was. Of lines 1 to 6, after a change to line 4:
+
+    removed                            runs 1-3, 5-6
+    altered, old hash                  runs 1-3, 5-6, and 4 in `broken`
+    altered, new hash                  runs 1-4, 5-6: 5 is chained to the old 4
+    copied to the end with a new hash  runs 1-3, 4-6, 4: the first run is cut where the last one forks off
+
+Memory is bounded: only the most recent lines are kept, so an audit may be of any length.
 """
 
 import hashlib
@@ -13,23 +19,23 @@ from typing import Any, NamedTuple
 from hlposmon.errors import WireError
 from hlposmon.journal.lines import open_line
 
-# A copy of a line that stands further behind than this is known by its number only.
+# A copy that is more than this many lines after its original is recognised by its number only.
 KNOWN_LINES = 20_000
-# Beyond so many, unreadable lines are told in blocks.
+# Beyond this many, adjacent unsound lines without a number are combined into one `Broken`.
 BROKEN_APART = 10_000
 _SEQ = re.compile(rb'\{"seq":(\d{1,18}),')
 _HASH = b',"hash":"'
 
 
 class Place(NamedTuple):
-    """Where a line stands: the number of its file, from 0, and of the line in it, from 1."""
+    """The position of a line: the index of its file, from 0, and its number in that file, from 1."""
 
     part: int
     line: int
 
 
 class Link(NamedTuple):
-    """A sound line."""
+    """A sound line: its number, the hash of the line before, its own hash, and its place."""
 
     seq: int
     prev: str
@@ -39,19 +45,24 @@ class Link(NamedTuple):
 
 @dataclass(slots=True)
 class Run:
-    """Lines each of which is chained to the one before."""
+    """Consecutive lines, each chained to the one before."""
 
     first: Link
     last: Link
 
     @property
     def lines(self) -> int:
+        """How many lines the run has."""
         return self.last.seq - self.first.seq + 1
 
 
 @dataclass(slots=True)
 class Broken:
-    """A line, or some in a row, whose hash is not that of its bytes. `seq` is what it says of itself."""
+    """One or more adjacent lines whose hash does not match their bytes.
+
+    `seq` is the number that the first one claims (None: none is legible), `length` its bytes without the
+    newline, `digest` their SHA-256. `whole`: it ends as a line does, with a hash field.
+    """
 
     place: Place
     seq: int | None
@@ -59,12 +70,12 @@ class Broken:
     digest: str
     whole: bool
     lines: int = 1
-    # How many lines may have been in it: more than one when newlines were taken out.
+    # How many original lines it may contain: more than one if newlines were removed.
     held: int = 1
 
 
 class Mark(NamedTuple):
-    """A `torn` line: the monitor has found half a line of that many bytes."""
+    """A `torn` line: the monitor reports a partial line of `length` bytes with this SHA-256."""
 
     place: Place
     seq: int
@@ -73,7 +84,7 @@ class Mark(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """A `lost` line: the monitor itself had to let lines with these numbers go, unwritten."""
+    """A `lost` line: the monitor reports that it had to drop lines `first` to `last` unwritten."""
 
     place: Place
     seq: int
@@ -83,10 +94,11 @@ class Loss(NamedTuple):
 
 @dataclass(slots=True)
 class Chain:
-    """Give it every line in the order of the files. `anchor` is the line before the first, if it is known;
-    `known_lines` is how many of late are kept.
+    """Builds the runs; call `take` with every line, in the order of the files.
 
-    `head` is the first sound line that was taken.
+    `anchor` is the line before the first one, if it is known: it then begins the first run. `known_lines` is
+    how many recent lines are kept, to recognise copies. `lines` counts the lines taken, `head` is the first
+    sound one.
     """
 
     anchor: Link | None = None
@@ -97,7 +109,7 @@ class Chain:
     losses: list[Loss] = field(default_factory=list)
     lines: int = 0
     head: Link | None = None
-    # Numbers that two lines have: whether they are the same line.
+    # For each number that occurred twice: whether both lines have the same hash.
     twins: dict[int, bool] = field(default_factory=dict)
     _known: dict[int, Link] = field(default_factory=dict)
 
@@ -106,7 +118,7 @@ class Chain:
             self._begin(self.anchor)
 
     def take(self, raw: bytes, place: Place) -> dict[str, Any] | None:
-        """One line as it stands in its file; its object if it is sound."""
+        """Add one raw line of the files. Return its JSON object if it is sound, else None."""
         self.lines += 1
         try:
             body = open_line(raw)
@@ -133,7 +145,11 @@ class Chain:
         return body
 
     def _begin(self, link: Link) -> None:
-        """A new run. Where it goes back into the one before, that is cut there: one of the two is false."""
+        """Begin a new run with `link`.
+
+        If its number lies inside the previous run, that run is cut there, since one of the two continuations
+        is false: run 1-5 followed by another 4 becomes the runs 1-3, 4-5 and 4.
+        """
         rival, before = self._known.get(link.seq), self._known.get(link.seq - 1)
         run = self.runs[-1] if self.runs else None
         if run and rival and before and run.first.seq < link.seq <= run.last.seq:

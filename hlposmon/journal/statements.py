@@ -1,6 +1,6 @@
-"""What the journal says of a statement: a digest of the sizes, and where book and venue differ. Pure.
+"""The journal's line for a statement: a digest of its sizes, and the keys where book and venue differ. Pure.
 
-A line is about 330 bytes: 0.5 MB a day for an account that is asked each minute.
+A line is about 330 bytes: 0.5 MB a day for an account that is queried once a minute.
 """
 
 import hashlib
@@ -15,7 +15,10 @@ _DIGEST_BYTES = 8
 
 
 def statement_line(statement: Statement, differing: Sequence[str], *, now_ms: int) -> dict[str, Any]:
-    """The journal's object for a statement, with the keys in which it and the book differ."""
+    """Return the journal's object for a statement; `differing` are the keys where the book disagrees.
+
+    `now_ms` is the wall clock in Unix milliseconds.
+    """
     return event(
         "statement",
         now_ms=now_ms,
@@ -29,7 +32,10 @@ def statement_line(statement: Statement, differing: Sequence[str], *, now_ms: in
 
 
 def digest_of(statement: Statement) -> bytes:
-    """A short hash of the sizes that a statement holds: equal for equal sizes, whatever their order."""
+    """Return the first 8 bytes of the SHA-256 over all nonzero sizes of a statement, sorted by key.
+
+    Equal sizes give equal digests: neither order nor trailing zeros matter.
+    """
     held = sorted(
         f"{one.key}={plain(one.size.normalize(CONTEXT))}" for one in statement.positions if one.size
     )

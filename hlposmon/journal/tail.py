@@ -15,34 +15,38 @@ from typing import Any
 from hlposmon.journal.day_file import DayFile, PartialWrite
 from hlposmon.journal.lines import CHECKPOINT_MARK, FIRST_PREV, event, open_line, seal
 
-# What is handed to the disk at once: after a long failure the backlog is not copied at every attempt.
+# Bytes of one write: after a long failure, the whole backlog must not be copied at every attempt.
 _PIECE_BYTES = 1 << 20
 _DAY_MS = 86_400_000
 _CHAIN_FIELDS = frozenset(("seq", "prev", "hash"))
-# Lines that are numbered anew, in about a tenth of a second, so that one comes before them.
+# Up to this many pending lines are renumbered to insert one before them; it takes about 0.1 s.
 _MAX_RENUMBERED = 10_000
 
 
 class Tail:
-    """`checkpoint` gives the whole book."""
+    """The end of the chain, and the lines that are not in a file yet (`pending`: day and bytes of each).
+
+    `checkpoint` returns the facts of a checkpoint, the whole book. `seq` and `prev` are number and hash of
+    the last numbered line, `day` (YYYY-MM-DD) that of the newest file, `now_ms` the time given to lines that
+    are added here, in Unix milliseconds; `lost` counts the lines dropped unwritten.
+    """
 
     def __init__(self, file: DayFile, *, checkpoint: Callable[[], dict[str, Any]]) -> None:
         self._file = file
         self._book = checkpoint
-        # The last line that has a number; the day of the newest file; the time that lines are given.
         self.seq, self.prev = 0, FIRST_PREV
         self.day = ""
         self.now_ms = 0
         self.since_checkpoint = 0
         self.pending: deque[tuple[str, bytes]] = deque()
         self.lost = 0
-        # Whether half a line at the end of the file was told of already.
+        # Whether a `torn` line already reports the partial line at the end of the file, if there is one.
         self.is_marked = False
         self._let_go: tuple[int, int] | None = None
-        # Names of files that were no longer there when lines were to be appended.
+        # Names of files that were gone or empty when lines were to be appended.
         self.taken_away: list[str] = []
-        # Numbers of lines that are not in the folder, found at the start; and whether what was
-        # recovered rests on all lines since a checkpoint.
+        # First and last number of lines that are not in the folder, found at the start; and whether the
+        # recovered state includes every line since a checkpoint.
         self.missing: tuple[int, int] | None = None
         self.is_whole = False
 
@@ -53,20 +57,23 @@ class Tail:
         return self._let_go[0] - 1 if self._let_go is not None else self.seq - len(self.pending)
 
     def add(self, body: dict[str, Any]) -> None:
-        """Give a line its number and its place in the chain; `write` writes it."""
+        """Number and seal a line, and add it to the pending ones; `write` writes it."""
         self.seq += 1
         self.since_checkpoint += 1
         line, self.prev = seal(body, seq=self.seq, prev=self.prev)
         self.pending.append((self.day, line))
 
     def checkpoint(self) -> dict[str, Any]:
-        """A checkpoint line's body; the next one is a long way off."""
+        """Return the body of a checkpoint line, and restart the count of lines since the last one."""
         self.day = max(day_of(self.now_ms), self.day)
         self.since_checkpoint = 0
         return event("checkpoint", now_ms=self.now_ms, **self._book())
 
     def write(self) -> None:
-        """Write all that waits, and then tell of what was let go. Raises OSError."""
+        """Write all pending lines, then a `lost` line if some were dropped. Raises OSError.
+
+        Lines that were not written stay pending.
+        """
         self._write_waiting()
         if self._let_go is not None:
             first, last = self._let_go
@@ -76,7 +83,7 @@ class Tail:
             self._write_waiting()
 
     def drop_oldest_beyond(self, most: int) -> None:
-        """Keep so many lines at the most: the oldest are let go."""
+        """Drop the oldest pending lines until at most `most` are left, and count them in `lost`."""
         while len(self.pending) > most:
             self.pending.popleft()
             self.lost += 1
@@ -84,7 +91,10 @@ class Tail:
             self._let_go = (self._let_go[0] if self._let_go else last, last)
 
     def advance_to(self, floor: tuple[int, str] | None) -> None:
-        """Go on behind that number and hash, if that is further on."""
+        """Continue the chain after `floor` (number and hash) if that is further than the last line.
+
+        The numbers in between become `missing`.
+        """
         if floor is not None and floor[0] > self.seq:
             first = self.missing[0] if self.missing else self.seq + 1
             self.missing = (first, floor[0])
@@ -119,7 +129,7 @@ class Tail:
         is_empty = self._file.open(day)
         if is_empty and not any(CHECKPOINT_MARK in line for _, line in self.pending):
             self.taken_away.append(f"audit-{day}.jsonl")
-            self.add(self.checkpoint())  # the one before was taken away, and its checkpoints too
+            self.add(self.checkpoint())  # the previous file was removed, and its checkpoints with it
         half = None if self.is_marked else self._file.half()
         if half is not None:
             self._add_first(day, event("torn", now_ms=self.now_ms, bytes=half.length, sha256=half.digest))
@@ -127,10 +137,11 @@ class Tail:
         self._file.terminate_torn_line()
 
     def _add_first(self, day: str, body: dict[str, Any]) -> None:
-        """Add a line before those that wait, if they are not too many.
+        """Add a line before the pending ones, or after them if they are more than _MAX_RENUMBERED.
 
-        None of them is in a file yet, so they are numbered anew. At their end, behind a checkpoint, the line
-        could be lost in a power cut, and nobody would look for it again.
+        None of the pending lines is in a file yet, so they can be renumbered: with 8, 9 and 10 pending, the
+        new line becomes 8 and they become 9, 10 and 11. At the end, after a checkpoint, the line could be
+        lost in a power cut, and recovery, which starts at the checkpoint, would never look for it.
         """
         waiting, now_day, since_checkpoint = [*self.pending], self.day, self.since_checkpoint
         if waiting and len(waiting) <= _MAX_RENUMBERED:
@@ -147,7 +158,7 @@ class Tail:
 
 
 def day_of(now_ms: int) -> str:
-    """The UTC day whose file a line of that time is for."""
+    """Return the UTC day (YYYY-MM-DD) of a time in Unix milliseconds: the file that its lines belong to."""
     return _day_text(now_ms // _DAY_MS)
 
 

@@ -1,8 +1,8 @@
-"""The audit's files, read again from beginning to end: is the chain whole, and where not?
+"""Reads the audit's files from beginning to end and reports where the chain is broken.
 
-`verify` reads files one line at a time, whatever their size, also those that were compressed or renamed
-by rotation, and also while the monitor writes. It changes nothing. What breaks in a chain is worked out
-in `journal.runs` and `journal.faults`; here are files, days, and what can be said of the first and last line.
+`verify` reads one line at a time, so files may be of any size; it handles files that rotation compressed or
+renamed, and works while the monitor writes. It changes nothing. `journal.runs` and `journal.faults` analyse
+the chain; this module checks files, days, and the first and last line.
 """
 
 import time
@@ -17,22 +17,25 @@ from hlposmon.journal.files import UNPACKABLE, Part, is_in, lines_of, parts_in, 
 from hlposmon.journal.lines import open_line
 from hlposmon.journal.runs import KNOWN_LINES, Chain, Link, Place
 
-# Lines of a later day than their file's: so many are remembered.
+# How many lines with a later day than their file's are remembered.
 _LATE_LINES = 1_000
-# Rotation may rename a file while the list of files is read through: then it is read anew.
+# Rotation may rename a file after it was listed; everything is then read again, after this many seconds.
 _TRIES, _AGAIN_S = 50, 0.1
-# `rejoined` lines that are remembered, and lines beyond all measure that are told one by one.
+# How many `rejoined` lines are remembered, and how many overlong lines are reported one by one.
 _REJOINED, _LONG_LINES = 1_000, 100
-# What the first line of a file may be: the monitor begins each with its whole book, unless a crash has
-# left an empty or half-written file behind.
+# Types that the first line of a file may have: the monitor begins each file with a checkpoint, unless a crash
+# left an empty or half-written file.
 _HEADS = ("checkpoint", "start", "torn", "audit_damaged", "audit_unread")
-# What a start has to say of the newest file stands at its end, on whatever day.
+# A start appends these to the newest file, whatever the day: their day may be later than the file's.
 _OF_A_START = ("torn", "audit_damaged", "audit_unread")
 
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A fault, or a half line that the audit itself tells of, in its file."""
+    """A fault, or a torn or lost line that the audit itself reports, with the place in its file.
+
+    `line` counts from 1; `lines`, `seq`, `seq_last` and `message` are as in `faults.Fault`.
+    """
 
     kind: str
     file: str
@@ -45,7 +48,12 @@ class Located:
 
 @dataclass(slots=True)
 class Report:
-    """What was read, and what was found; `first` and `last` are number and hash of lines."""
+    """The result of `verify`.
+
+    `files` are the names read, `lines` how many lines they have, `first` and `last` number and hash of the
+    chain's first and last line (None: no sound line). `faults` is empty if the audit is intact; `marked` are
+    torn and lost lines that the audit itself reports, `notes` remarks for people; neither is a fault.
+    """
 
     folder: Path
     files: list[str] = field(default_factory=list)
@@ -59,7 +67,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A line that was noted down elsewhere: the chain must hold it, with this hash."""
+    """A line that was recorded elsewhere: the chain must hold line `seq` with this hash."""
 
     seq: int
     hash: str
@@ -67,7 +75,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """A line that is looked at for its day and type: the first sound one of a file, or one of a later day."""
+    """A line whose day and type are checked: the first sound line of a file, or one of a later day."""
 
     place: Place
     seq: int
@@ -85,17 +93,20 @@ def verify(
     tell: Callable[[int], None] = lambda _: None,
     known_lines: int = KNOWN_LINES,
 ) -> Report:
-    """Read the files of the days from `since` to `until` (YYYY-MM-DD); `tell` hears how many bytes were read.
-    A copy of a line that stands more than `known_lines` before it is known by its number only.
-    `expected_first` is the line with which the files are to begin, where lines before it were removed.
+    """Check the files of the days `since` to `until` (YYYY-MM-DD, both included) and return a report.
 
-    Raises NotPermitted for a file that this user may not read, HlposmonError when there is none.
+    `expected` is a line that the files must hold; `expected_first` is the line that they must begin with,
+    after older ones were removed. `tell` is called with the bytes read since its last call. A copy more than
+    `known_lines` after its original is recognised by its number only.
+
+    Raises NotPermitted for a file that this user may not read, HlposmonError if there are no files, and
+    FileNotFoundError if files keep disappearing for _TRIES attempts.
     """
     for _ in range(_TRIES):
         try:
             return _verified(folder, since, until, expected, expected_first, tell, known_lines)
         except FileNotFoundError:
-            time.sleep(_AGAIN_S)  # rotation has just renamed it, and may be at the next one
+            time.sleep(_AGAIN_S)  # rotation renamed it, and may be about to rename the next one
     return _verified(folder, since, until, expected, expected_first, tell, known_lines)
 
 
@@ -123,7 +134,7 @@ def _verified(
 
 
 class _Reading:
-    """One pass over the files."""
+    """One pass over the files; `before` is the last file before them, whose end anchors the chain."""
 
     def __init__(
         self,
@@ -202,13 +213,17 @@ class _Reading:
             self._fault("unreadable", Place(index, number + 1), f"cannot be unpacked from here on: {error}")
 
     def _take(self, faults: Sequence[Fault]) -> None:
-        """What the chain says, and what the days and the heads of files say besides; each once."""
+        """Report the chain's faults, and those of days and first lines; each manipulation only once.
+
+        A file renamed to another day (a "stray") also puts its lines out of order, and every line of it has
+        the wrong day: it is reported once, as a wrong day.
+        """
         strays = {head.place.part for head in self._heads if self._is_stray(head)}
         taken: set[Place] = set()
         moved: set[int | None] = set()
         for fault in faults:
             if fault.kind == "reordered":
-                # A file under another day's name is out of order for that alone, or others are.
+                # A file under another day's name puts itself or its neighbours out of order.
                 if strays and fault.place.line == 1:
                     continue
                 moved.add(fault.seq_last)
@@ -238,7 +253,8 @@ class _Reading:
             self._fault("removed", first.place, said, first.seq - 1)
 
     def _explain_beginning(self, first: Link) -> None:
-        """Why there is nothing before the first line: it is the first of all, or something tells of those."""
+        """Explain why the files begin with line `first`: it is line 1, or older ones were pruned, not asked
+        for, or missing at a restart (`rejoined`). Without an explanation, report them as removed."""
         place, expected = first.place, self.expected_first
         if expected is not None:
             if self._seen_first == expected.hash:
@@ -313,7 +329,7 @@ class _Reading:
 
 
 def _last_link(part: Part) -> Link | None:
-    """The last line of a file, when it is sound."""
+    """Return the last line of a file, or None if it is not sound or the file is empty or damaged."""
     raw, number = b"", 0
     try:
         for raw in lines_of(part, is_last=False, tell=lambda _: None):  # noqa: B007 - the last is wanted

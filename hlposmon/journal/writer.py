@@ -1,10 +1,10 @@
-"""The audit journal: one file a UTC day, one JSON object a line, chained by hashes across days.
+"""The audit journal: one file per UTC day, one JSON object per line, chained by hashes across days.
 
-What the book says is appended here before anybody is told. Each file, each start and every so many lines
-begin with a checkpoint that holds the whole book, so recovery reads from the last checkpoint on and nothing
-before. When a line cannot be written (disk full, folder read-only) it is kept in order and written when it
-can be; `failure` says so meanwhile. Nothing is claimed to be written that is not. As long as older files
-cannot be read nothing is appended: the chain would fork. It knows lines, not what they mean.
+Changes of the book are appended here before they are published. A checkpoint with the whole book begins each
+file, follows each start, and is repeated every CHECKPOINT_LINES, so that recovery reads nothing older than
+the last one. Lines that cannot be written (disk full, folder read-only) stay in order and are written later;
+`failure` gives the reason meanwhile. While older files cannot be read nothing is appended, because the chain
+would fork. This module does not know what a line means.
 """
 
 import contextlib
@@ -24,16 +24,20 @@ from hlposmon.journal.tail import Tail, day_of
 from hlposmon.system.disk import Disk
 
 CHECKPOINT_LINES = 5_000
-# Lines kept while the disk refuses, about 1 kB each, and 2 kB while they have no number: what a machine with
-# 512 MB has to spare. Beyond that the oldest are let go, and counted.
+# Lines kept while the disk refuses writes, about 1 kB each, or 2 kB while they have no number: what a machine
+# with 512 MB can spare. Beyond that, the oldest are dropped and counted.
 BACKLOG_LINES = 50_000
 _RETRY_S = 1.0
-# Lines of altered bytes that a start names one by one.
+# How many altered lines a start reports one by one.
 _NAMED_DAMAGES = 20
 
 
 class Journal:
-    """Appends lines to `<log_dir>/trading/audit-YYYY-MM-DD.jsonl`. `fsync` is each, batch or off."""
+    """Appends lines to `<log_dir>/trading/audit-YYYY-MM-DD.jsonl`.
+
+    Call `recover` first; then, each turn, `begin_turn`, any number of `append`, and `commit`. Failures are
+    not raised: they are in `failure`, and `commit` tries again.
+    """
 
     def __init__(
         self,
@@ -44,16 +48,20 @@ class Journal:
         disk: Disk | None = None,
         background: Background | None = None,
     ) -> None:
-        """`disk` and `background` are the system's own, and a thread, where nothing else is given."""
+        """`fsync` is each, batch or off. `checkpoint` returns the facts of a checkpoint, the whole book.
+
+        `disk` and `background` default to the operating system's calls and a thread.
+        """
         self.folder = written_below(log_dir)
         self._refusal: str | None = None
         self._syncer = Syncer(fsync, disk=disk, background=background)
         self._remarks: list[tuple[str, dict[str, Any]]] = []
-        # Why older files could not be read, and what waits until they can: it has no number before.
+        # Why older files could not be read, since when (Unix ms), and the lines that wait for it: they get
+        # their numbers only once the chain's end is known.
         self._unread: str | None = None
         self._unread_since_ms = 0
         self._unsealed: deque[tuple[str, dict[str, Any]]] = deque()
-        # How far the chain had come elsewhere.
+        # Number and hash that the chain must continue after, as another copy of it says.
         self._floor: tuple[int, str] | None = None
         self._retry_at_s = 0.0
         self._lost_before = 0
@@ -75,7 +83,7 @@ class Journal:
 
     @property
     def day(self) -> str:
-        """The day of the newest file."""
+        """The day of the newest file (YYYY-MM-DD); empty before the first one."""
         return self._tail.day
 
     @property
@@ -86,7 +94,7 @@ class Journal:
 
     @property
     def lost(self) -> int:
-        """Lines that had to be let go, unwritten, since the start."""
+        """How many lines were dropped unwritten since the start."""
         return self._tail.lost
 
     @property
@@ -96,17 +104,17 @@ class Journal:
 
     @property
     def is_whole(self) -> bool:
-        """Whether what was recovered rests on all lines since a checkpoint."""
+        """Whether the recovered state includes every line since a checkpoint."""
         return self._tail.is_whole
 
     @property
     def backlog(self) -> int:
-        """Lines that are not in the file yet."""
+        """How many lines are not in a file yet."""
         return len(self._tail.pending) + len(self._unsealed)
 
     @property
     def failure(self) -> str | None:
-        """Why lines are not in the file, or may not be on the disk."""
+        """Why lines are not in a file, or may not be on the disk; None if all is well."""
         if self._refusal is not None and self.lost > self._lost_before:
             return f"{self._refusal}; {self.lost - self._lost_before} lines had to be let go"
         return self._refusal or self._syncer.failure
@@ -121,16 +129,16 @@ class Journal:
         self._syncer.policy = policy
 
     def take_remarks(self) -> list[tuple[str, dict[str, Any]]]:
-        """What was found wrong with the files since this was last asked: a sentence, and its facts."""
+        """Return what was found wrong with the files since the last call: log sentences with facts."""
         remarks, self._remarks = self._remarks, []
         return remarks
 
     def recover(self, now_ms: int) -> Recovered:
-        """Read what the files know since the last checkpoint and go on behind the last line; call once,
-        first.
+        """Recover the state from the last checkpoint on and continue after the last line; call once, first.
 
-        A line that a crash left half written stays where it is; the line after it says so. When there are
-        files that cannot be read nothing is recovered, and `commit` tries again: `failure` says why.
+        `now_ms` is Unix milliseconds. A line that a crash left half written stays; a `torn` line after it
+        reports it. If files cannot be read, an empty state is returned, `failure` gives the reason, and
+        `commit` tries again.
         """
         self._tail.now_ms = self._unread_since_ms = now_ms
         try:
@@ -140,41 +148,48 @@ class Journal:
             return Recovered()
 
     def continue_after(self, seq: int, digest: str) -> None:
-        """The line of that number and hash was written elsewhere: the next one chains to it."""
+        """Chain the next line to line `seq` with this hash, known from elsewhere, if it is further on."""
         self._floor = seq, digest
         if self._unread is None:
             self._tail.advance_to(self._floor)
 
     def begin_turn(self, now_ms: int) -> None:
-        """Call before anything is decided that `append` will be given: a checkpoint that is due is added now,
-        while the book is exactly what the lines so far say."""
+        """Add a checkpoint if one is due. Call before deciding anything that will be appended.
+
+        Only then is the book exactly the state that the lines so far describe.
+        """
         self._tail.now_ms = now_ms
         is_due = self._is_wanted or self._tail.since_checkpoint >= CHECKPOINT_LINES
         if self._unread is None and (is_due or day_of(now_ms) > self._tail.day):
             self.append_checkpoint(now_ms)
 
     def want_checkpoint(self) -> None:
-        """The lines do not tell all of the book: the next turn begins with a checkpoint."""
+        """Begin the next turn with a checkpoint, because the lines do not describe all of the book."""
         self._is_wanted = True
 
     def append(self, body: dict[str, Any], now_ms: int) -> None:
-        """Add a line; `commit` writes it. A new day's file begins with a checkpoint."""
+        """Add a line of the time `now_ms` (Unix milliseconds), after a checkpoint if it begins a new day.
+
+        `commit` writes it.
+        """
         self._tail.now_ms = now_ms
         day = day_of(now_ms)
-        # The clock may be set back: a file once left is not returned to.
+        # The clock may be set back: the journal never returns to the file of an earlier day.
         if day > self._tail.day:
             self._tail.day = day
             self.append_checkpoint(now_ms)
         self._add(body)
 
     def append_checkpoint(self, now_ms: int) -> None:
-        """Add a checkpoint line."""
+        """Add a checkpoint line; `commit` writes it."""
         self._tail.now_ms, self._is_wanted = now_ms, False
         self._add(self._tail.checkpoint())
 
     def commit(self, now_s: float) -> bool:
-        """Write all that was appended; whether nothing is left over. After a failure it is tried again
-        once a second."""
+        """Write all appended lines and run the syncer; return whether no line is left over.
+
+        `now_s` is monotonic seconds. After a failure, writing is tried again once a second.
+        """
         if (self._tail.pending or self._unread) and (self._refusal is None or now_s >= self._retry_at_s):
             try:
                 if self._unread is not None:
@@ -205,7 +220,7 @@ class Journal:
         return not self.backlog
 
     def close(self, *, within_s: float = CLOSE_TIMEOUT_S) -> None:
-        """Write what can be written, and let go of the file; the disk is waited for so long."""
+        """Write what can be written, close the file, and wait up to `within_s` seconds for the sync."""
         with contextlib.suppress(OSError, NotPermitted):
             if self._unread is not None:
                 self._read_again()
@@ -216,7 +231,7 @@ class Journal:
     # ------------------------------------------------------------------ within
 
     def _tell_lost(self) -> None:
-        """Lines that were let go are in no file: a person should hear of it, when it is over as well."""
+        """Add a remark about dropped lines once writing works again: they are in no file."""
         if self.lost > self._lost_before:
             said = "audit lines had to be let go while they could not be written"
             facts = {"lines": self.lost - self._lost_before, "backlog_lines": BACKLOG_LINES}
@@ -224,12 +239,12 @@ class Journal:
             self._lost_before = self.lost
 
     def _read_back(self) -> ReadBack:
-        # A folder that cannot even be made may be one that is not mounted yet, with files of ours in it.
+        # If the folder cannot be created, its file system may not be mounted yet, with our files on it.
         self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         return read_back(self.folder)
 
     def _take_up(self, back: ReadBack) -> Recovered:
-        """Seal from here on, behind the last line; first what is to be said of the files themselves."""
+        """Continue the chain after the last line read back; first append what was found wrong with files."""
         self._tail.seq, self._tail.prev = back.found.seq, back.found.prev
         self._tail.is_whole = back.is_whole
         day, self._tail.day = self._tail.day, back.day or self._tail.day
@@ -253,7 +268,7 @@ class Journal:
         self._add(event("audit_damaged", now_ms=self._tail.now_ms, reason=said, **facts))
 
     def _read_again(self) -> None:
-        """Read now what could not be read at the start; then all that has waited gets its number."""
+        """Read the files that could not be read at the start, then number the lines that waited for it."""
         back = self._read_back()
         reason, self._unread = self._unread, None
         unsealed, self._unsealed = self._unsealed, deque()

@@ -1,1 +1,1 @@
-"""Prometheus figures: what is counted, and their exposition."""
+"""Prometheus metrics: counters kept while the tracker works, and their exposition."""

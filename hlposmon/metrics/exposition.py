@@ -1,8 +1,8 @@
-"""Every figure for Prometheus, made when it is asked for: the money, what is true, the machine.
+"""All Prometheus metrics, built at each scrape: money, verdicts and failures, feeds, storage, processes.
 
-Names follow https://prometheus.io/docs/practices/naming: base units, `_total` for what only grows, ages as
-the time of the last event. What is a counter here begins at zero with the tracker; restarts are the
-supervisor's, and begin with it.
+Names follow https://prometheus.io/docs/practices/naming: base units, `_total` for counters, and for ages the
+time of the last event. Counters start at zero with the tracker, except the restarts, which the supervisor
+counts from its own start.
 """
 
 import platform
@@ -24,13 +24,13 @@ STATUSES = ("healthy", "degraded", "unhealthy", "stopping")
 
 
 def exposition(given: MetricsInput, accept: str = "") -> tuple[str, bytes]:
-    """The content type and the text of all figures."""
+    """Return the content type and the encoded metrics; `accept` is the request's Accept header."""
     parts = (_positions, _accounts, _truth, _fills, _feeds, _keeping, _serving, _workers, _about)
     return exposition_of((metric for part in parts for metric in part(given)), accept)
 
 
 def _positions(given: MetricsInput) -> Iterator[Metric]:
-    """Of every position that was ever held; what is stated of an open one only while it is open."""
+    """Every position that was ever held; some values exist only while it is open."""
     shown = [((view.account, view.key), view, view.figures) for view in given.views]
 
     def each(name: str, text: str, value: Callable[[View, Figures], Decimal | float | None]) -> Metric:
@@ -56,8 +56,10 @@ def _positions(given: MetricsInput) -> Iterator[Metric]:
 
 
 def _accounts(given: MetricsInput) -> Iterator[Metric]:
-    """Sums over an account's positions, flat ones included, and what the exchange states of it. Before it has
-    stated the account nothing is known of either."""
+    """Sums over an account's positions, flat ones included, and the exchange's own figures for the account.
+
+    Before the exchange's first statement of the account, neither is known and neither is shown.
+    """
     held: dict[str, list[View]] = {account.account: [] for account in given.accounts if account.stated}
     for view in given.views:
         if view.account in held:
@@ -91,7 +93,7 @@ def _accounts(given: MetricsInput) -> Iterator[Metric]:
 
 
 def _truth(given: MetricsInput) -> Iterator[Metric]:
-    """What may be claimed, how old it is, and what went wrong."""
+    """Verdicts and proofs, the time of the last news of each kind, incidents, and health."""
     listed = [view for view in given.views if is_listed(view)]
     text = "1 for the verdict in force, of positions that are open or in doubt."
     rows = (((one.account, one.key, v.value), one.verdict is v) for one in listed for v in Verdict)
@@ -146,7 +148,7 @@ def _fills(given: MetricsInput) -> Iterator[Metric]:
 
 
 def _feeds(given: MetricsInput) -> Iterator[Metric]:
-    """The connections for fills, each by itself; reconnects of all workers."""
+    """Each connection for fills separately, and the reconnects of all workers."""
     tallies = sorted(given.feeds.tallies.items())
     for name, text, rows in (
         ("fills", "Fills that a feed brought.", [((f,), one.fills) for f, one in tallies]),
@@ -200,7 +202,7 @@ def _serving(given: MetricsInput) -> Iterator[Metric]:
 
 
 def _workers(given: MetricsInput) -> Iterator[Metric]:
-    """The processes, what waits between them, and what they spent of the exchange's allowance."""
+    """The processes, the bytes waiting in their queues, and their share of the exchange's rate limits."""
     rows = given.workers["workers"]
     yield counter("hlposmon_worker_restarts", "Restarts of a process.", WORKER, _of(rows, "restarts"))
     up = (((row["name"],), row["state"] == "up") for row in rows)

@@ -1,7 +1,7 @@
-"""Families of figures as Prometheus wants them, and their text. prometheus_client's door.
+"""Builds and encodes metric families; the only module that imports prometheus_client.
 
-Here alone, as the last step of display, an amount becomes a float. A figure that is not known has no row:
-nothing is said of it rather than a zero.
+Only here, as the last step of display, does an amount become a float. An unknown value (None) gets no sample:
+a missing sample is better than a wrong zero.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,6 +22,7 @@ OPENMETRICS = "application/openmetrics-text"
 
 
 def gauge(name: str, text: str, labels: tuple[str, ...], rows: Iterable[Row]) -> Metric:
+    """Return a gauge with the help `text` and one sample per row (label values, value); None is skipped."""
     family = GaugeMetricFamily(name, text, labels=labels)
     for label, value in rows:
         if value is not None:
@@ -30,7 +31,7 @@ def gauge(name: str, text: str, labels: tuple[str, ...], rows: Iterable[Row]) ->
 
 
 def counter(name: str, text: str, labels: tuple[str, ...], rows: Iterable[Row]) -> Metric:
-    """`name` without its `_total`, which is added."""
+    """Return a counter, as `gauge` does; `name` comes without the suffix `_total`, which is added."""
     family = CounterMetricFamily(name, text, labels=labels)
     for label, value in rows:
         if value is not None:
@@ -39,16 +40,17 @@ def counter(name: str, text: str, labels: tuple[str, ...], rows: Iterable[Row]) 
 
 
 def single(name: str, text: str, value: Value) -> Metric:
-    """A gauge without labels."""
+    """Return a gauge without labels, with one sample, or none if `value` is None."""
     return gauge(name, text, (), [((), value)])
 
 
 def histogram(name: str, text: str, spread: Spread) -> Metric:
+    """Return a histogram of `spread`, in seconds, without labels."""
     return HistogramMetricFamily(name, text, buckets=spread.buckets(), sum_value=spread.sum_s)
 
 
 def process() -> Iterator[Metric]:
-    """The standard figures of this process: processor time, memory, descriptors, start time."""
+    """Yield the standard `process_*` metrics of this process: CPU time, memory, descriptors, start time."""
     yield from ProcessCollector(registry=None).collect()
 
 
@@ -61,8 +63,11 @@ class _Families:
 
 
 def exposition_of(metrics: Iterable[Metric], accept: str) -> tuple[str, bytes]:
-    """The content type and the text, as `accept` wants it: OpenMetrics 1.0.0, or the text format 0.0.4."""
-    # Not handed on as it came: the library puts a version that it names into the answer's header.
+    """Encode the metrics; return the content type and the text.
+
+    `accept` is the request's Accept header: OpenMetrics 1.0.0 if it names that, else the text format 0.0.4.
+    """
+    # Do not pass `accept` on: the library copies a version that it names into the response header.
     wanted = f"{OPENMETRICS}; version=1.0.0" if OPENMETRICS in accept.lower() else ""
     encode, content_type = choose_encoder(wanted)
     registry = CollectorRegistry()

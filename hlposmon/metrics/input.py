@@ -1,4 +1,4 @@
-"""What the tracker is at one instant, as metrics are made of it. Plain values and pictures, no text."""
+"""The tracker's state at one instant, from which the metrics are built."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +16,13 @@ from hlposmon.metrics.measures import Counts
 
 @dataclass(frozen=True, slots=True)
 class MetricsInput:
-    """`now_s` is of the monotonic clock and `wall_s` of the wall clock, at the same instant. `workers` is
-    what the socket answers of them; `published` counts messages of the stream."""
+    """The input of `exposition`.
+
+    `now_s` is monotonic seconds and `wall_s` Unix seconds of the same instant. `ages` (by kind of news; None:
+    never) and `feed_ages` (by feed) are seconds. `written_ms` is when journal lines were last written, in
+    Unix milliseconds. `workers` is the answer of the socket's workers path, `usage` the use of the exchange's
+    rate limits, `waiting_bytes` by worker, and `published` the number of stream messages.
+    """
 
     now_s: float
     wall_s: float

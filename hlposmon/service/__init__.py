@@ -1,1 +1,1 @@
-"""The monitor as a whole: its places, its processes, and who gets what."""
+"""Assembles the monitor: its locks and sockets, its processes, and what each process is given."""

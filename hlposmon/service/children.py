@@ -1,7 +1,7 @@
-"""What runs in each process.
+"""The entry functions of all processes: each builds its worker and runs it until the pulse is stopping.
 
-Each function imports what it needs when it runs: to name it in a ChildSpec costs nothing, and the simulated
-exchange is loaded only where it runs. What is loaded before the first fork is `service.preload`'s choice.
+Each function imports its modules when it runs, so naming it in a ChildSpec costs nothing, and the simulated
+exchange is loaded only where it runs. `service.preload` chooses the modules loaded before the first fork.
 """
 
 import socket
@@ -27,13 +27,16 @@ if TYPE_CHECKING:
 VENUE = "hyperliquid"
 
 
-# All feeds are sent a fill at the same instant. Those beside the first read it this much later: with two
-# processors the copies would keep the tracker from taking the first one. Far less than connections differ by.
+# The exchange sends a fill to all feeds at the same time. All feeds but the first read it this much later,
+# since on two processors the copies would delay the tracker. Connections differ by far more than this.
 STANDBY_S = 0.002
 
 
 def party(name: str) -> int:
-    """A worker's own place in the quota: the same one through all restarts and reloads."""
+    """A worker's party number in the quota: price 0, state 1, reconcile 2, the Nth fill feed 2 + N.
+
+    It stays the same through restarts and reloads. Raises KeyError for a process that makes no requests.
+    """
     kind, _, number = name.partition("-")
     return {"price": 0, "state": 1, "reconcile": 2, "fill": 2}[kind] + (int(number or 1) * (kind == "fill"))
 
@@ -48,6 +51,11 @@ def run_tracker(
     board: Board,
     quota: Quota,
 ) -> None:
+    """Run the tracker on the workers' queue and the public sockets (`doors`).
+
+    `files` are the device and inode of each socket's file, `board` and `quota` the shared memory that the API
+    reports from.
+    """
     from hlposmon.tracker.tracker import Tracker
 
     Tracker(
@@ -65,6 +73,7 @@ def run_tracker(
 
 
 def run_fill(pulse: Pulse, needs: FillNeeds, queue: Path, share: Share) -> None:
+    """Run one feed of fills. Every feed but the first reads STANDBY_S later."""
     from hlposmon.workers.fill import FillWorker
 
     FillWorker(
@@ -78,6 +87,7 @@ def run_fill(pulse: Pulse, needs: FillNeeds, queue: Path, share: Share) -> None:
 
 
 def run_price(pulse: Pulse, needs: PriceNeeds, queue: Path, share: Share) -> None:
+    """Run the worker that reports mark prices."""
     from hlposmon.workers.price import PriceWorker
 
     PriceWorker(
@@ -90,6 +100,7 @@ def run_price(pulse: Pulse, needs: PriceNeeds, queue: Path, share: Share) -> Non
 
 
 def run_state(pulse: Pulse, needs: StateNeeds, queue: Path, share: Share) -> None:
+    """Run the worker that reports pushed statements."""
     from hlposmon.workers.state import StateWorker
 
     StateWorker(
@@ -98,6 +109,7 @@ def run_state(pulse: Pulse, needs: StateNeeds, queue: Path, share: Share) -> Non
 
 
 def run_reconcile(pulse: Pulse, needs: ReconcileNeeds, queue: Path, share: Share) -> None:
+    """Run the worker that requests statements, fills and funding by REST."""
     from hlposmon.workers.reconcile import ReconcileWorker
 
     ReconcileWorker(
@@ -111,6 +123,7 @@ def run_reconcile(pulse: Pulse, needs: ReconcileNeeds, queue: Path, share: Share
 
 
 def run_history(pulse: Pulse, needs: HistoryNeeds, queue: Path) -> None:
+    """Run the worker that imports the journal into the history."""
     from hlposmon.journal.files import written_below
     from hlposmon.workers.history import HistoryWorker
 
@@ -124,6 +137,7 @@ def run_history(pulse: Pulse, needs: HistoryNeeds, queue: Path) -> None:
 
 
 def run_simulator(pulse: Pulse, options: "Options", listener: socket.socket) -> None:
+    """Run the simulated exchange on a listening TCP socket."""
     from hlposmon.simulator.exchange import Exchange
 
     exchange = Exchange(options, listener)
@@ -136,7 +150,7 @@ def run_simulator(pulse: Pulse, options: "Options", listener: socket.socket) -> 
 
 
 def _venue(pulse: Pulse, share: Share, **urls: str) -> "Venue":
-    """The venue as one worker uses it, at those of its URLs that this worker needs."""
+    """The venue for one worker, with the URLs that this worker needs and its share of the rate limit."""
     from hlposmon.venues.registry import create_venue
 
     return create_venue(VENUE, urls, share=share, deadline=pulse)
@@ -155,7 +169,7 @@ def _usage(quota: Quota) -> dict[str, float]:
 
 
 def _spent(quota: Quota, name: str) -> int | None:
-    """The weight that a worker spent in the last minute; None for a process that asks nothing."""
+    """Request weight that a worker spent in the last minute; None for a process that makes no requests."""
     if name in ("tracker", "history", "simulator"):
         return None
     return quota.weight.used(time.monotonic(), party(name))

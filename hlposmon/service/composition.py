@@ -1,7 +1,7 @@
-"""The composition root: who lives here. Makes the sockets, names the children, hands them over.
+"""The composition root: opens the sockets, lists the children, and passes each what it needs.
 
-At run time the supervisor stands over the workers; in the import graph it stands under them, and this
-module over both. No loops, and no decisions but who gets what.
+At run time the supervisor is above the workers. In the import graph it is below them, and this module is
+above both. No loops here, and no decisions except which process gets what.
 """
 
 import contextlib
@@ -40,13 +40,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SIMULATED_ACCOUNT = "simulated"
-# The tracker, the history, the simulated exchange, three workers and as many feeds of fills as may be
-# configured, 8.
+# Enough for the tracker, the history, the simulated exchange, three workers and the maximum of 8 fill feeds.
 BOARD_ROWS = 16
-# How long a disk may hold the history up before its process counts as hung. Nobody waits for it, but rows
-# that do not come should not look well for long.
+# How long the history may be blocked by a slow disk before its process counts as hung. No process waits for
+# it, but missing rows should not look healthy for long.
 HISTORY_SILENT_S = 20.0
-# A file may have any number of mistakes; all of them are in the log.
+# Limit of the reload failure shown to users; the log has all mistakes of the file.
 FAILURE_CHARS = 1000
 
 Needs = TypeVar("Needs")
@@ -59,13 +58,14 @@ def serve(
     simulation: "Options | None",
     log_file: Path | None,
 ) -> int:
-    """Run the monitor until it is told to stop; the exit status.
+    """Run the monitor until it is told to stop; return the exit status (`Supervisor.run`).
 
-    `simulation` brings up the simulated exchange and watches its accounts instead of a real venue's.
-    Raises InUse or NotPermitted before anything is started.
+    `reload` reads the settings again on SIGHUP. `simulation` starts the simulated exchange and watches its
+    accounts instead of a real venue's. `log_file` None logs to stderr. Raises InUse or NotPermitted before
+    any process is started.
     """
     _raise_descriptor_limit()
-    os.umask(os.umask(0o077) | 0o027)  # whatever we were given: nothing of ours is for everybody
+    os.umask(os.umask(0o077) | 0o027)  # tighten the inherited umask: no file of ours is open to others
     fmt: logs.Format = "json" if settings.log_format == "json" else "text"
     log_settings = logs.LogSettings(settings.log_level, str(log_file) if log_file else None, fmt)
     logs.configure(log_settings.level, name="supervisor", file=log_settings.file, fmt=fmt)
@@ -94,29 +94,29 @@ def serve(
 
 
 class Composition:
-    """Who is wanted, for the settings of now."""
+    """The wanted children for the current settings, and the shared memory and mailboxes that they use."""
 
     def __init__(self, places: Places, simulation: "Options | None", settings: Settings) -> None:
         self._places, self._simulation = places, simulation
         self.settings = self.effective(settings)
-        # The tracker stays over a reload and is handed the settings, and so is each one after it.
+        # The tracker survives a reload and receives the settings here, as does each tracker after it.
         self._handed = Newest(self.settings)
         self._reload_failure: str | None = None
         self._told_failure = Newest[str | None](None)
         self.board = Board([], spare=BOARD_ROWS)
         self._quota = Quota.shared()
-        # One for each worker: a process is left alone by a reload when it is given what it was given.
+        # One for each worker, kept across reloads: a reload replaces each process whose arguments differ.
         self._shares: dict[str, Share] = {}
 
     def close(self) -> None:
-        """Let go of what the children shared; they are gone."""
+        """Release the shared memory and mailboxes. Call it once all children have ended."""
         self.board.close()
         self._quota.close()
         self._handed.close()
         self._told_failure.close()
 
     def effective(self, settings: Settings) -> Settings:
-        """The settings as they are meant here: on the simulated exchange, its address and accounts."""
+        """The settings, in a simulated run with the URLs and accounts of the simulated exchange filled in."""
         if self._simulation is None or self._places.exchange is None:
             return settings
         port = self._places.exchange.getsockname()[1]
@@ -142,8 +142,11 @@ class Composition:
         )
 
     def reload_from(self, read: Callable[[], Settings]) -> list[ChildSpec]:
-        """`reload` with the settings that `read` gives. Where it fails all goes on as before, and the tracker
-        says so, as does `systemctl status`, until one succeeds."""
+        """Call `reload` with the settings that `read` returns, and raise what either raises.
+
+        After a failure everything goes on as before. The tracker and `systemctl status` report the failure
+        until a reload succeeds.
+        """
         try:
             specs = self.reload(read())
         except ConfigError as error:
@@ -167,7 +170,11 @@ class Composition:
         return status if failure is None else f"{status}; not reloaded: {failure}"
 
     def reload(self, settings: Settings) -> list[ChildSpec]:
-        """The children for new settings; the tracker, which stays, is handed them."""
+        """Take new settings, pass them to the tracker, and return the children that they want.
+
+        Logs a warning for each changed setting that needs a restart. Raises ConfigError for another mode or
+        network.
+        """
         kept = as_it_runs(self.settings, settings)
         for name in needing_restart(self.settings, settings):
             log.warning("needs a restart, not a reload", extra=logs.fields(setting=name))
@@ -176,7 +183,7 @@ class Composition:
         return self.specs()
 
     def specs(self) -> list[ChildSpec]:
-        """All children that the settings want, in the order in which they are started."""
+        """The children that the current settings want, in start order."""
         places, settings = self._places, self.settings
         fill, feeds = FillNeeds.of(settings), settings.hyperliquid.fill_feeds
         specs = [
@@ -201,8 +208,8 @@ class Composition:
             self._worker("price", children.run_price, PriceNeeds.of(settings)),
             self._worker("state", children.run_state, StateNeeds.of(settings)),
             self._worker("reconcile", children.run_reconcile, ReconcileNeeds.of(settings)),
-            # Behind the tracker, so that the journal is closed. A disk that stands still is no fault of the
-            # process that waits for it: nobody waits for the history.
+            # It stops after the tracker, when the journal is closed. Its `silent_s` is longer, since a
+            # blocked disk is not a fault of the process, and no process waits for the history.
             ChildSpec(
                 "history",
                 children.run_history,
@@ -229,14 +236,15 @@ class Composition:
     def _worker(
         self, kind: str, run: Callable[[Pulse, Needs, Path, Share], None], needs: Needs, number: int = 1
     ) -> ChildSpec:
-        """The feeds of fills are guards: a position is proven as long as one of them serves."""
+        """The spec of one worker. Fill feeds are guards: positions stay proven while one of them serves."""
         name = kind if number == 1 else f"{kind}-{number}"
         share = self._shares.setdefault(name, self._quota.share(children.party(name)))
         return ChildSpec(name, run, (needs, self._places.queue_path, share), kind=kind, guard=kind == "fill")
 
 
 def _raise_descriptor_limit() -> None:
-    """Clients must not take the descriptors that the audit needs: as many as the system grants."""
+    """Raise the soft limit of descriptors to 8192 or the hard limit, so that clients cannot take those that
+    the audit needs."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = min(8192, hard) if hard != resource.RLIM_INFINITY else 8192
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -244,7 +252,8 @@ def _raise_descriptor_limit() -> None:
 
 
 def _with_accounts(options: "Options") -> "Options":
-    """An account whose address is made anew: what an earlier world journalled is not taken for its own."""
+    """The options with a random address if they name no account, so that the records of an earlier simulation
+    are not taken for this one's."""
     if options.accounts:
         return options
     return replace(options, accounts=("0x" + secrets.token_hex(20),))
@@ -277,9 +286,9 @@ def _say_start(settings: Settings) -> None:
 
 
 def _status(snapshot: Path) -> str:
-    """One line for `systemctl status`."""
+    """One line for `systemctl status`, read from the snapshot; the reason if it cannot be read."""
     try:
-        with Snapshot.open(snapshot, patience_s=0.05) as opened:  # the supervisor may not be kept
+        with Snapshot.open(snapshot, patience_s=0.05) as opened:  # it must not block the supervisor
             records = opened.positions()
             doubtful = sum(record.verdict != "proven" for record in records)
             return f"{opened.status}: {len(records)} positions, {doubtful or 'none'} not proven"

@@ -1,7 +1,7 @@
-"""What is fixed when the monitor starts: its sockets, folders and locks, its logs, its patience.
+"""Settings that are fixed at start: sockets, folders, locks, log format and level, supervision limits.
 
-A reload leaves that as it runs, for the tracker and for every process that is started later, and says
-what the configuration wants otherwise, each time that it does.
+A reload keeps their values, for the tracker and for every process started later, and logs each one that the
+configuration would change.
 """
 
 from dataclasses import replace
@@ -11,8 +11,10 @@ from hlposmon.errors import ConfigError
 
 
 def as_it_runs(running: Settings, wanted: Settings) -> Settings:
-    """`wanted`, but for what is fixed. ConfigError for another mode: its accounts are no others of ours,
-    but those of another world."""
+    """`wanted`, with the fixed settings of `running`.
+
+    Raises ConfigError for another mode or network (`Settings.world`), where an address has other positions.
+    """
     if wanted.world != running.world:
         setting = "execution_mode" if wanted.mode != running.mode else "testnet"
         raise ConfigError([f"{setting}: found {wanted.world}, but {running.world} runs: restart instead"])
@@ -27,7 +29,7 @@ def as_it_runs(running: Settings, wanted: Settings) -> Settings:
 
 
 def needing_restart(running: Settings, wanted: Settings) -> list[str]:
-    """The settings that are fixed and wanted otherwise, by the names that they have in the file."""
+    """Names, as in the file, of the fixed settings that differ between `running` and `wanted`."""
     pairs = {
         "log_level": (running.log_level, wanted.log_level),
         "log_format": (running.log_format, wanted.log_format),

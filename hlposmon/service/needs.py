@@ -1,5 +1,7 @@
-"""What each kind of worker needs of the settings, and nothing else: a worker is replaced by a reload when
-this is another than it was, and left alone otherwise."""
+"""The settings that each kind of worker needs, and no others.
+
+A reload replaces a worker only if its needs have changed, so an extra field here would cost restarts.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,7 @@ from hlposmon.config import Account, PriceSettings, Settings
 
 @dataclass(frozen=True, slots=True)
 class FillNeeds:
-    """Of the accounts the first `max_users` are followed, and the others are named."""
+    """Settings of a fill feed. It follows the first `max_users` accounts and sends notices for the others."""
 
     accounts: tuple[Account, ...]
     max_users: int
@@ -17,13 +19,14 @@ class FillNeeds:
 
     @classmethod
     def of(cls, settings: Settings) -> "FillNeeds":
+        """Select them from all settings."""
         venue = settings.hyperliquid
         return cls(venue.accounts, venue.max_users, venue.ws_url)
 
 
 @dataclass(frozen=True, slots=True)
 class PriceNeeds:
-    """Where the stream is silent, the accounts' statements tell the prices."""
+    """Settings of the price worker. It polls the accounts' statements while the stream is silent."""
 
     accounts: tuple[Account, ...]
     prices: PriceSettings
@@ -32,38 +35,43 @@ class PriceNeeds:
 
     @classmethod
     def of(cls, settings: Settings) -> "PriceNeeds":
+        """Select them from all settings."""
         venue = settings.hyperliquid
         return cls(venue.accounts, settings.prices, venue.api_url, venue.ws_url)
 
 
 @dataclass(frozen=True, slots=True)
 class StateNeeds:
-    """The accounts whose states are pushed: as many as the exchange follows."""
+    """Settings of the state worker: the first `max_users` accounts, as many as the exchange pushes."""
 
     accounts: tuple[Account, ...]
     ws_url: str
 
     @classmethod
     def of(cls, settings: Settings) -> "StateNeeds":
+        """Select them from all settings."""
         venue = settings.hyperliquid
         return cls(venue.accounts[: venue.max_users], venue.ws_url)
 
 
 @dataclass(frozen=True, slots=True)
 class ReconcileNeeds:
+    """Settings of the reconcile worker; `interval_s` is the seconds between two statements of an account."""
+
     accounts: tuple[Account, ...]
     interval_s: float
     api_url: str
 
     @classmethod
     def of(cls, settings: Settings) -> "ReconcileNeeds":
+        """Select them from all settings."""
         venue = settings.hyperliquid
         return cls(venue.accounts, settings.reconcile.interval_s, venue.api_url)
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryNeeds:
-    """Where the journal is, where its rows go, and what is synced."""
+    """Settings of the history worker: the folders of journal and history, and `fsync` as in `[audit]`."""
 
     log_dir: Path
     state_dir: Path
@@ -71,5 +79,6 @@ class HistoryNeeds:
 
     @classmethod
     def of(cls, settings: Settings) -> "HistoryNeeds":
+        """Select them from all settings."""
         paths = settings.paths
         return cls(paths.log_dir, paths.state_dir, settings.audit.fsync)

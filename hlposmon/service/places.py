@@ -1,6 +1,6 @@
-"""What the supervisor holds for its children, so that it outlives any one of them: locks and sockets.
+"""The locks and sockets that the supervisor holds, so that they outlive any one of its children.
 
-Opened in order and closed in reverse. Nothing in here knows what is said over a socket.
+They are opened in order and closed in reverse. Never in here: the protocols of the sockets.
 """
 
 import contextlib
@@ -24,8 +24,8 @@ LOOK_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The public doors, the workers' queue, the files that these were bound to, and the simulated exchange's
-    socket."""
+    """The public sockets (`doors`), the workers' queue, device and inode of the files that they are bound to,
+    and the listening socket of the simulated exchange; None in a live run."""
 
     doors: tuple[socket.socket, ...]
     queue: socket.socket
@@ -35,17 +35,17 @@ class Places:
 
 
 class Locks:
-    """The locks that this monitor holds; `look` makes those again whose file was removed.
+    """The locks that this monitor holds; `look` takes a lock again if its file was removed.
 
-    A lock is on a file and not on its name: who removes `.lock` lets a second monitor into the folder, and
-    both would write one journal.
+    A lock belongs to a file and not to its name. If somebody removes `.lock`, a second monitor could lock the
+    folder, and both would write one journal.
     """
 
     def __init__(self, locks: Sequence[Lock]) -> None:
         self._locks, self._look_s, self._repeats = locks, 0.0, Repeats()
 
     def look(self) -> None:
-        """Look once a second, however often it is called."""
+        """Check all lock files, at most once every LOOK_S. Logs failures and never raises them."""
         now_s = time.monotonic()
         if now_s < self._look_s:
             return
@@ -60,8 +60,11 @@ class Locks:
 
 
 def lock(stack: contextlib.ExitStack, settings: Settings) -> Locks:
-    """Raises InUse when another monitor has the socket, a folder or the snapshot; a second monitor needs a
-    place of its own for each, and the message says which option gives it."""
+    """Lock the socket, the state and log folders and the snapshot; the stack releases them.
+
+    Raises InUse if another monitor holds one of them; the message names the option that gives this one
+    another place. Raises NotPermitted if a lock file cannot be created or the socket's folder is unsafe.
+    """
     paths = settings.paths
     socket_path = paths.socket
     check_folder(socket_path.parent)
@@ -77,17 +80,20 @@ def lock(stack: contextlib.ExitStack, settings: Settings) -> Locks:
 
 
 def open_places(stack: contextlib.ExitStack, settings: Settings, *, simulated: bool) -> Places:
-    """Raises InUse or NotPermitted; what was opened is closed with the stack."""
+    """Open the public sockets, the workers' queue, and with `simulated` the exchange's socket.
+
+    The stack closes them and removes their files and the snapshot. Raises InUse or NotPermitted.
+    """
     path = settings.paths.socket
     door = open_door(path)
-    stack.callback(remove_door, path)  # the tracker may have bound it anew, and another monitor after that
+    stack.callback(remove_door, path)  # not a plain unlink: another process may have bound the path since
     doors = [_open(stack, door)]
     if settings.tcp.listen:
         doors.append(_listen_tcp(stack, settings.tcp.listen))
     queue_path = path.with_name(f".{path.name}.q")
     queue = _open(stack, queues.listen(queue_path), queue_path)
     exchange = _open(stack, socket.create_server(("127.0.0.1", 0), backlog=128)) if simulated else None
-    # The tracker removes its snapshot; one that was killed could not.
+    # The tracker removes its snapshot, unless it was killed.
     stack.callback(settings.paths.snapshot.unlink, missing_ok=True)
     files = {one: file for one in (path, queue_path) if (file := file_of(one)) is not None}
     return Places(tuple(doors), queue, queue_path, files, exchange)

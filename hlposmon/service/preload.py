@@ -1,9 +1,9 @@
-"""What the supervisor loads before its first fork, so that its children share the memory of it.
+"""Imports modules in the supervisor before its first fork, so that its children share their memory.
 
-A module that a child imports by itself is a copy of its own in each, and takes its time at each start. What
-is loaded here is there once: pages are copied when somebody writes to them, and counting a reference is
-writing, so some are. gc.freeze keeps the garbage collector, which writes to every object that it looks at,
-away from all that is there before the first fork.
+A module that a child imports itself takes memory in each child and time at each start. One loaded here exists
+once: the kernel copies a page only when a process writes to it. Counting references writes, so some pages are
+copied. gc.freeze keeps the garbage collector, which writes to every object it visits, away from all objects
+created before the first fork.
 """
 
 import gc
@@ -26,7 +26,8 @@ MODULES = (
 
 
 def preload() -> None:
-    """Import what the children run, and set it aside from garbage collection; once, before the first fork."""
+    """Import MODULES and exclude all present objects from garbage collection. Call it once, before the first
+    fork."""
     disable_adaptive_malloc()
     for name in MODULES:
         importlib.import_module(name)

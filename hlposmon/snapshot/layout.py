@@ -1,14 +1,18 @@
-"""One position in 1024 bytes, and the header before it: the layout of the shared-memory snapshot.
+"""The layout of the shared-memory snapshot: a header and one position per block of 1024 bytes.
 
-The file is a row of blocks of 1024 bytes: block 0 is the header, blocks 1 to `capacity` are slots, of
-which the first `used` hold a position each. Every block is guarded alike. It begins with a sequence word
-of 8 bytes, even at rest and odd while the writer is inside; it ends with the CRC-32 (zlib's) of the 1020
-bytes before it, the even sequence word included. A copy whose sequence is odd, or whose checksum is wrong,
-was torn: read again. Integers are in the machine's own byte order, since both ends are on one machine.
-Texts are UTF-8 padded with NUL, and a full field has no NUL at its end. A decimal is ASCII in 32 bytes,
-without exponent; an empty field means none. What is reserved is zero. docs/api.md has it byte by byte.
+Block 0 is the header, blocks 1 to `capacity` are slots, of which the first `used` hold a position each. Each
+block begins with a sequence word of 8 bytes, even at rest and odd while the writer changes the block. It ends
+with the CRC-32 (zlib's) of the 1020 bytes before it, which include the even sequence word. A copy with an odd
+sequence or a wrong checksum is torn: read it again. Integers are in the machine's own byte order, since both
+ends are on one machine. Texts are UTF-8 padded with NUL; a full field has no NUL at its end. A decimal is
+ASCII in 32 bytes, without exponent; an empty field means none. Reserved bytes are zero. docs/api.md describes
+the layout byte by byte.
 
-Nothing here opens, maps or waits, and nothing here needs more than the standard library.
+    block 1 at rest   [word 4][fields ...][crc over word 4 and fields]
+    during a store    [word 5][some fields old, some new]   the word is odd: torn
+    after it          [word 6][fields ...][crc over word 6 and fields]
+
+This module opens and maps nothing, never waits, and needs only the standard library.
 """
 
 import struct
@@ -35,7 +39,7 @@ VERDICTS = ("proven", "unproven", "drift", "stale")
 PROOFS = ("fills", "trades", "statement")
 
 # sequence, last_updated_ms, last_fill_ms, fills, account, key, symbol, verdict, reason, eleven decimals,
-# as_of_ms, block, proof. The last three were reserved once: zero there, of an older writer, means none.
+# as_of_ms, block, proof. Older writers left the last three reserved: zero means none.
 _RECORD = struct.Struct("=QqqQ32s64s48s16s96s" + 11 * "32s" + "QQ16s" + "348x")
 # sequence, magic, layout, block size, capacity, used, pid, (pad), beat_ns, beat_wall_ms, seq,
 # mode, state, status, boot id
@@ -46,7 +50,7 @@ assert _RECORD.size == _HEADER.size == _GUARDED_BYTES
 
 _NO_TIME = -1
 _REASON_BYTES = 96
-# What the layout has to hold as a number; the other decimals may be empty.
+# Decimals that must hold a number; the other ones may be empty.
 _REQUIRED = ("size", "realized_pnl", "fees", "funding")
 _OPTIONAL = (
     "entry_price",
@@ -58,20 +62,21 @@ _OPTIONAL = (
     "liquidation_price",
 )
 _EXACT = ("size", "entry_price")
-_LARGEST = Decimal("9" * (DECIMAL_BYTES - 1))  # the byte that is left is for a minus
+_LARGEST = Decimal("9" * (DECIMAL_BYTES - 1))  # the remaining byte is for a minus sign
 _WIDE = Context(prec=80, rounding=ROUND_HALF_EVEN)  # wider than any number that can reach quantize
 
 
 class DecodeError(WireError):
-    """A block is torn or damaged: its sequence is odd or its checksum is wrong. Read it again."""
+    """A block is torn or damaged: its checksum is wrong, as it is with an odd sequence word, or its length.
+    Read it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class PositionRecord:
     """A position as the snapshot shows it. Times are Unix milliseconds; money is in the quote currency.
 
-    `proof` is empty, and `as_of_ms` and `block` are None, where they are not known, as in the file of a
-    monitor from before there were these fields.
+    `size` is signed and in base units; unknown decimals are None. `proof` is empty, and `as_of_ms` and
+    `block` are None, if unknown, as in files of monitors that did not have these fields yet.
     """
 
     account: str
@@ -111,13 +116,18 @@ class PositionRecord:
 
     @property
     def quantity(self) -> Decimal:
-        """The size without its sign (copied, not computed: no context rounds it)."""
+        """The size without its sign (copied, so that no decimal context rounds it)."""
         return self.size.copy_abs()
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Who writes, how far, and when last. `beat_ns` is CLOCK_MONOTONIC and means nothing on another boot."""
+    """The header: the writer, its state, and its last heartbeat.
+
+    `capacity` and `used` count slots. `beat_ns` is CLOCK_MONOTONIC in nanoseconds, valid only in the boot
+    `boot_id`; `beat_wall_ms` is Unix milliseconds. `seq` is the last published message at that beat, `status`
+    the monitor's health in a word.
+    """
 
     mode: str
     state: str
@@ -132,11 +142,12 @@ class Header:
 
 
 def encode_record(record: PositionRecord, sequence: int) -> bytes:
-    """The whole block, as it is once `sequence` (even) has been stored.
+    """Return the block of 1024 bytes with this even sequence word.
 
-    A name that is longer than its field, or a size or entry price that does not fit exactly, is a
-    ValueError, and so is a number too large to be rounded (`fitted` makes them fit, and says so); any other
-    number is rounded half-even to fit; a long reason is cut.
+    Decimals other than size and entry price are rounded half-even to fit their field, and a long reason is
+    cut. Raises ValueError for a name longer than its field, an unknown verdict or proof, a size or entry
+    price that does not fit exactly, a number too large for its field even if rounded, and a time or count
+    outside the field's range. `fitted` makes the decimals fit and says so.
     """
     assert sequence % 2 == 0, "a block at rest has an even sequence"
     if record.verdict not in VERDICTS:
@@ -183,7 +194,7 @@ def _pack(key: str, *fields: Any) -> bytes:
 
 
 class RecordTexts(NamedTuple):
-    """A position whose numbers are texts already, as shown elsewhere; the fields are PositionRecord's."""
+    """A PositionRecord whose decimals are texts already, as rendered for the other outputs."""
 
     account: str
     key: str
@@ -209,7 +220,7 @@ class RecordTexts(NamedTuple):
     block: int | None
 
     def record(self) -> PositionRecord:
-        """The same with numbers."""
+        """Return the same record with Decimals."""
         numbers = {name: Decimal(getattr(self, name)) for name in _REQUIRED}
         texts = {name: getattr(self, name) for name in _OPTIONAL}
         maybe = {name: None if text is None else Decimal(text) for name, text in texts.items()}
@@ -217,7 +228,7 @@ class RecordTexts(NamedTuple):
 
 
 def encode_texts(texts: RecordTexts, sequence: int) -> bytes:
-    """As `encode_record`, of texts: where each fits its field as it is, nothing has to be worked out."""
+    """Encode as `encode_record` does, but copy the texts: the fast path if all of them fit their fields."""
     decimals = texts[5:16]
     if any(text is not None and len(text) > DECIMAL_BYTES for text in decimals):
         return encode_record(texts.record(), sequence)
@@ -244,12 +255,12 @@ def encode_texts(texts: RecordTexts, sequence: int) -> bytes:
 
 
 def fitted(record: PositionRecord) -> PositionRecord:
-    """What is shown in the place of a record that `encode_record` refuses for its numbers: never proven.
+    """Return a record that can be shown instead of one whose numbers `encode_record` refuses; never proven.
 
-    A number is rounded half-even to the digits that fit. One that is too large even so is left empty, or is
-    the largest that fits where the field may not be empty, so that a long position stays long. The reason
-    begins with the numbers that would have been refused. Names are as they were: a name that was cut could
-    be another position's.
+    A number is rounded half-even to the digits that fit. If it is too large even so, an optional field is
+    left empty, and a required one gets the largest number that fits, with the same sign, so that a long
+    position stays long. The reason begins with the names of these fields. Names are not cut: a cut name could
+    be that of another position.
     """
     refused: dict[str, Decimal | None] = {}
     for field in (*_REQUIRED, *_OPTIONAL):
@@ -267,7 +278,10 @@ def fitted(record: PositionRecord) -> PositionRecord:
 
 
 def decode_record(block: bytes) -> PositionRecord:
-    """The position in a block; DecodeError if the block is torn or damaged."""
+    """Return the position in a block of 1024 bytes.
+
+    Raises DecodeError if the block is torn or damaged, WireError if its fields hold no valid text or number.
+    """
     _check(block)
     (_, updated, last_fill, fills, account, key, symbol, verdict, reason, size, *rest) = _RECORD.unpack_from(
         block
@@ -301,7 +315,8 @@ def decode_record(block: bytes) -> PositionRecord:
 
 
 def encode_header(header: Header, sequence: int) -> bytes:
-    """The header's block, as it is once `sequence` (even) has been stored."""
+    """Return the header's block of 1024 bytes with this even sequence word. Raises ValueError for a name
+    longer than its field."""
     assert sequence % 2 == 0, "a block at rest has an even sequence"
     assert header.state in STATES, header.state
     return _sealed(
@@ -325,7 +340,7 @@ def encode_header(header: Header, sequence: int) -> bytes:
 
 
 def decode_header(block: bytes) -> Header:
-    """The header in a block; DecodeError if torn or damaged, WireError if it is another layout than ours."""
+    """Return the header in a block. Raises DecodeError if torn or damaged, WireError for another layout."""
     _check(block)
     _, magic, layout, size, capacity, used, pid, beat_ns, wall_ms, seq, *texts = _HEADER.unpack_from(block)
     if (magic, layout, size) != (MAGIC, LAYOUT, BLOCK_BYTES):
@@ -374,7 +389,7 @@ def _text(field: bytes) -> str:
 
 
 def _exact(field: str, value: Decimal | None) -> bytes:
-    """For what is counted rather than derived: rounding a size would show a position nobody holds."""
+    """Encode a number that must not be rounded: a rounded size would show a position that nobody holds."""
     encoded = _rounded(field, value)
     if value is not None and Decimal(encoded.decode()) != value:
         raise ValueError(
@@ -406,7 +421,11 @@ def _nearest(field: str, value: Decimal) -> Decimal | None:
 
 
 def _shortened(field: str, value: Decimal) -> str:
-    """Without exponent, with as many decimals as fit; rounding up may cost a place more."""
+    """Return the number without exponent, rounded to as many decimals as fit into DECIMAL_BYTES.
+
+    The loop tries fewer and fewer decimals, because rounding up may add a digit. In a field of 4 bytes, 9.999
+    is too long with 3 decimals (9.999) and with 2 (10.00), and fits with 1 (10.0).
+    """
     exponent = value.as_tuple().exponent
     assert isinstance(exponent, int), "finite, as the caller checked"
     if value and value.adjusted() < DECIMAL_BYTES:

@@ -1,8 +1,9 @@
-"""The snapshot's writer: one file on tmpfs, mapped, one block a position, one owner.
+"""The snapshot's writer: one mapped file on tmpfs, one block per position, one writing process.
 
-A block is written in place between an odd and an even sequence word, so that an update costs the same at
-any number of positions and no reader is ever waited for. A file is complete before it bears its name: it
-is built beside it and renamed over. Nothing here decides what a position is worth or whether it is proven.
+A block is written in place between an odd and an even sequence word, so an update costs the same for any
+number of positions, and the writer never waits for a reader. A new file is built beside the old one and
+renamed over it, so that readers only ever see complete files. This module does not judge a position's value
+or proof.
 """
 
 import contextlib
@@ -34,14 +35,18 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class SnapshotWriter:
-    """Writes positions where any process in the group may read them without asking.
+    """Writes positions to shared memory, where any process of the group can read them without a request.
 
-    Not for several threads. A position keeps its slot for the life of the writer, also when it is flat.
-    Until the first beat readers call everything stale: a file that is still being filled proves nothing.
+    Not thread-safe. A position keeps its slot for the life of the writer, also when it is flat. Readers
+    report everything as stale until the first `beat`, because the file may not be complete before.
     """
 
     def __init__(self, path: Path, *, mode: str, capacity: int = 1024, permissions: int = 0o640) -> None:
-        """Build the file and put it in the place of any older one; OSError if there is no room for it."""
+        """Build the file and rename it over any older one.
+
+        `mode` is live, simulated or backtest; `capacity` is the number of slots, `permissions` the file's
+        mode bits. Raises ValueError for another mode or no slots, OSError if there is no room for the file.
+        """
         if mode not in MODES:
             raise ValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
         if capacity < 1:
@@ -66,14 +71,14 @@ class SnapshotWriter:
         self._file.publish()
 
     def has_room_for(self, account: str, key: str) -> bool:
-        """Whether that position can be written without a larger file."""
+        """Return whether this position can be written without growing the file."""
         return (account, key) in self._slots or self._header.used < self._header.capacity
 
     def write(self, record: PositionRecord | RecordTexts) -> None:
-        """Show this record from now on.
+        """Write a position's record, in place or in a new slot; grow the file if it is full.
 
-        ValueError if it does not fit its block, OSError if there is no room for the larger file that a new
-        position needs: nothing has changed then, and the file goes on with the positions that it has.
+        Raises ValueError if the record does not fit its block, and OSError if there is no room for the larger
+        file that a new position needs. The file then keeps what it has.
         """
         name = (record.account, record.key)
         slot = self._slots.get(name)
@@ -90,10 +95,10 @@ class SnapshotWriter:
         self._store_header(replace(self._header, used=slot + 1))
 
     def beat(self, *, wall_ms: int, seq: int, healthy: int | str) -> None:
-        """Say that the writer lives and what it last published.
+        """Write a heartbeat: the writer is alive, and `seq` is the last message it published.
 
-        `wall_ms` is Unix milliseconds, `seq` the last published message, `healthy` a status in a word
-        ("healthy", "degraded", "unhealthy", "stopping") or true or false for the first and the third.
+        `wall_ms` is Unix milliseconds. `healthy` is a status ("healthy", "degraded", "unhealthy",
+        "stopping"), or True for the first and False for the third.
         """
         status = healthy if isinstance(healthy, str) else ("healthy" if healthy else "unhealthy")
         now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
@@ -102,7 +107,7 @@ class SnapshotWriter:
         )
 
     def mark_stale(self, account: str, key: str, reason: str) -> None:
-        """Say that nobody updates that position any more; nothing if it was never written."""
+        """Mark a position as stale for `reason`: nobody updates it any more. Ignored if never written."""
         slot = self._slots.get((account, key))
         if slot is None:
             return
@@ -112,11 +117,11 @@ class SnapshotWriter:
 
     @property
     def names(self) -> set[tuple[str, str]]:
-        """Account and key of every position that was written."""
+        """Account and key of every position that has a slot."""
         return set(self._slots)
 
     def close(self) -> None:
-        """Tell the readers, and take the file away unless a newer writer's stands there. Twice is once."""
+        """Mark the file as closed; remove it unless a newer writer replaced it. May be called twice."""
         if self._header.state == CLOSED:
             return
         self._store_header(replace(self._header, state=CLOSED))
@@ -128,7 +133,10 @@ class SnapshotWriter:
         self._header = header
 
     def _grow(self) -> None:
-        """Twice the room: all is copied before the rename, and only then are the old readers sent on."""
+        """Double the capacity: copy everything, rename, and only then send the old file's readers on.
+
+        The header of the old file gets the state REPLACED, at which its readers open the new one.
+        """
         old, header = self._file, self._header
         grown = replace(header, capacity=2 * header.capacity)
         new = _MappedFile(self._path, grown.capacity, self._permissions)
@@ -141,7 +149,7 @@ class SnapshotWriter:
 
 
 class _MappedFile:
-    """A file of blocks, built as `<path>.new`; it has its name once it is published."""
+    """A mapped file of blocks, built as `<path>.new` and renamed to `path` by `publish`."""
 
     def __init__(self, path: Path, capacity: int, permissions: int) -> None:
         self._path = path
@@ -150,7 +158,7 @@ class _MappedFile:
         fd = os.open(self._new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             length = (1 + capacity) * BLOCK_BYTES
-            # Reserved now, so that a full tmpfs is an OSError here and not a SIGBUS at some later store.
+            # Reserve the space now: a full tmpfs then raises OSError here, not SIGBUS at a later store.
             os.posix_fallocate(fd, 0, length)
             os.fchmod(fd, permissions)
             self._memory = mmap.mmap(fd, length)
@@ -164,7 +172,7 @@ class _MappedFile:
         self._words = self._bytes.cast("Q")
 
     def next_sequence(self, index: int) -> int:
-        """The next even number, also after a store that an exception cut short."""
+        """Return the block's next even sequence: 4 gives 6, and so does 5, left by an interrupted store."""
         return (self._words[index * WORDS_PER_BLOCK] | 1) + 1
 
     def store_header(self, header: Header) -> None:
@@ -172,7 +180,11 @@ class _MappedFile:
         self.store(0, sequence, encode_header(header, sequence))
 
     def store(self, index: int, sequence: int, block: bytes) -> None:
-        """The words through the cast view, each one store; struct.pack_into would show zeros in between."""
+        """Write a block between an odd and an even sequence word.
+
+        Words go through the cast view, which stores all eight bytes at once; struct.pack_into would let a
+        reader see a zero in between.
+        """
         start = index * BLOCK_BYTES
         self._words[index * WORDS_PER_BLOCK] = sequence - 1
         self._bytes[start + WORD_BYTES : start + BLOCK_BYTES] = block[WORD_BYTES:]
@@ -186,7 +198,7 @@ class _MappedFile:
         self._bytes[slots] = other._bytes[slots]
 
     def publish(self) -> None:
-        """Put it in the place of the older one; what cannot be published is taken away again."""
+        """Rename the file over the older one. On OSError remove and unmap it, and raise."""
         try:
             self._new.rename(self._path)
         except OSError:
@@ -199,9 +211,10 @@ class _MappedFile:
             self._new.unlink()
 
     def unlink(self) -> None:
-        """Only what is ours: our mapping keeps our inode's number from being given to another file.
+        """Remove the file at `path` if it is ours, by device and inode.
 
-        A file that cannot be removed does no harm: it says that it is closed.
+        Our mapping keeps the inode alive, so its number cannot belong to another file. A file that cannot be
+        removed does no harm, because its header says that it is closed.
         """
         with contextlib.suppress(OSError):
             if _identity(self._path.stat()) == self._identity:
@@ -224,7 +237,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 def _boot_id() -> str:
-    """Which boot CLOCK_MONOTONIC counts from; empty where the kernel does not say."""
+    """Return the id of this boot, which CLOCK_MONOTONIC counts from; empty if the kernel does not say."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:

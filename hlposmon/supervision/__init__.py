@@ -1,1 +1,1 @@
-"""Keeps children alive. No word of trading."""
+"""Process supervision: forks children, restarts them, and writes their logs. Knows nothing of trading."""

@@ -1,7 +1,8 @@
-"""A child: what it should run, its present state, and since when. Only the supervisor changes it.
+"""One supervised process: `ChildSpec` is the wanted state, `Child` the actual one.
 
-`ChildSpec` is the wanted state, `Child` the actual one. `supervision.forking` makes its process.
-Never in here: policy, or what a child works at.
+Only the supervisor changes a child. `supervision.forking` creates the process, `supervision.states` says
+which transitions exist, and `supervision.roster` decides when to make them.
+Never in here: policy, or the work of a child.
 """
 
 import logging
@@ -25,20 +26,20 @@ log = logging.getLogger(__name__)
 
 
 class HasDescriptor(Protocol):
-    """A socket, or what else stands for a descriptor."""
+    """Anything with a file descriptor, for example a socket."""
 
     def fileno(self) -> int: ...
 
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """What to run: `target(pulse, *args)`, with what the arguments are at the moment of the start.
+    """What to run: `target(pulse, *args)`, with the values that the arguments have when the process starts.
 
-    `keeps` are the descriptors among the arguments: every other one is closed in the child.
-
-    Lower `stop_rank`s are stopped first. `reload` says what a reload does to it: a new process, a SIGHUP,
-    or nothing. `silent_s` of None takes the policy's. A reload stops a serving `guard` only once the other
-    wanted guards of its kind serve, so that they are replaced one after another.
+    `keeps` are the objects whose descriptors the child keeps; it closes all others. Children with a lower
+    `stop_rank` are stopped first. `reload` says how a reload treats the process: replace it if `target` or
+    `args` changed, send it SIGHUP, or leave it alone. `silent_s` is the longest time between two beats in
+    seconds; None means the policy's. A reload stops a serving `guard` only once the other wanted guards of
+    its `kind` serve, so that guards are replaced one at a time.
     """
 
     name: str
@@ -53,22 +54,22 @@ class ChildSpec:
 
 
 class Child:
-    """One child and its present process, if any. Times are seconds of CLOCK_MONOTONIC."""
+    """One child and its current process, if any. Times are seconds of CLOCK_MONOTONIC."""
 
     def __init__(self, spec: ChildSpec, row: Row, backoff: Backoff, *, at_boot: bool) -> None:
         self.spec = spec
         self.row = row
         self.backoff = backoff
         self.wanted = True
-        self.outdated = False  # its process runs an older spec: it must go, and a new one come
-        self.at_boot = at_boot  # not yet proven: a bad configuration found now is the service's
+        self.outdated = False  # its process runs an older spec and must be replaced
+        self.at_boot = at_boot  # not healthy yet since boot: exit status 78 now stops the whole service
         self.state = State.DOWN
-        self.since = 0.0  # when it came into this state
-        self.deadline = 0.0  # when BACKOFF is due, or ABORTING and STOPPING overdue
+        self.since = 0.0  # when it entered this state
+        self.deadline = 0.0  # when BACKOFF ends, or when ABORTING or STOPPING is overdue
         self.restarts = 0
         self.restarted_at: deque[float] = deque()
         self.flapping = False
-        self.pid: int | None = None  # its process, while there is one that has not been reaped
+        self.pid: int | None = None  # None once the process has been reaped
         row.label(spec.kind)
 
     @property
@@ -78,16 +79,16 @@ class Child:
 
     @property
     def serving(self) -> bool:
-        """Whether it does what it is there for, as it says itself."""
+        """Whether it is UP and reports that it serves (`Pulse.serves`)."""
         return self.state is State.UP and self.row.serving
 
     @property
     def leaving(self) -> bool:
-        """Whether its process has to go."""
+        """Whether its process must end: the child is not wanted, or its process is outdated."""
         return not self.wanted or self.outdated
 
     def step(self, event: Event, now: float) -> None:
-        """Let `event` happen; Impossible, and nothing changed, when it cannot."""
+        """Apply `event` at `now`. Raises Impossible, and changes nothing, if the state does not allow it."""
         state = after(self.state, event)
         log.debug("child changed", extra=fields(child=self.name, was=self.state.name, now=state.name))
         self.state = state
@@ -95,7 +96,7 @@ class Child:
         self.row.write(heartbeat.STATE, state)
 
     def start(self, settings: LogSettings) -> bool:
-        """Start a process for a child that is STARTING; False when the system refused to."""
+        """Fork a process for a child that is STARTING. Return False, and log why, if the fork failed."""
         assert self.state is State.STARTING and self.pid is None
         self.outdated = False
         self.row.starting()
@@ -110,7 +111,7 @@ class Child:
         return True
 
     def reap(self) -> int | None:
-        """The exit code of a process that has ended, whose last traces are then gone; else None."""
+        """Reap the process if it has ended and return its exit code (`forking.exit_code`); else None."""
         code = exit_code(self.pid) if self.pid is not None else None
         if code is not None:
             self.pid = None
@@ -118,13 +119,15 @@ class Child:
         return code
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to its process. It is not reaped yet, so the pid cannot be anyone else's."""
+        """Send a signal to its process, if any. An unreaped pid cannot have been reused."""
         if self.pid is not None:
             os.kill(self.pid, number)
 
     def renew(self, spec: ChildSpec) -> None:
-        """A reload has a new spec for it; what that does to the process is the spec's
-        choice. A process whose spec is what it was is left alone."""
+        """Take the spec of a reload and treat the process as `spec.reload` says.
+
+        A "respawn" child is replaced only if its target or arguments changed.
+        """
         assert spec.name == self.name
         changed = (spec.target, spec.args) != (self.spec.target, self.spec.args)
         self.spec = spec
@@ -136,18 +139,21 @@ class Child:
             self.send(signal.SIGHUP)
 
     def count_restart(self, now: float) -> deque[float]:
-        """One more; the times of all that are remembered, oldest first."""
+        """Count a restart. Return the remembered restart times, oldest first; the caller drops old ones."""
         self.restarts += 1
         self.row.write(heartbeat.RESTARTS, self.restarts)
         self.restarted_at.append(now)
         return self.restarted_at
 
     def mark_flapping(self, *, flapping: bool) -> None:
-        """Say on the board whether it keeps dying."""
+        """Record, here and on the board, whether the child keeps dying."""
         self.flapping = flapping
         self.row.write(heartbeat.FLAPPING, int(flapping))
 
     def quiet_s(self, now: float, awake_since: float) -> float:
-        """How long it has not beaten while the supervisor was watching."""
+        """Seconds since the last beat, counted only while the supervisor itself was awake (`awake_since`).
+
+        A STARTING child counts from its start.
+        """
         beat = self.row.beat_ns / heartbeat.NS
         return now - max(beat, awake_since, self.since if self.state is State.STARTING else 0.0)

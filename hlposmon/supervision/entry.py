@@ -1,7 +1,6 @@
 """Entry point of a child: sets up its log and its signal handlers, then runs its target.
 
-A child writes a traceback when aborted, and ends with 78 for a ConfigError, with
-1 for any other error.
+A child writes a traceback on SIGABRT. It exits with 78 for a ConfigError and with 1 for any other error.
 """
 
 import faulthandler
@@ -32,7 +31,11 @@ def enter(
     target: Callable[..., None],
     args: tuple[Any, ...],
 ) -> None:
-    """Run `target(pulse, *args)` in a process that has just been forked."""
+    """Run `target(pulse, *args)` in a process that has just been forked.
+
+    `parent_pid` is the supervisor's: the pulse stops once that process is gone. Raises SystemExit with
+    EXIT_CONFIG for a ConfigError and with EXIT_FAILED for any other exception, after logging it.
+    """
     _trace_aborts()
     logs.configure(settings.level, name=name, file=settings.file, fmt=settings.fmt)
     pulse = Pulse(name, row, parent_pid)
@@ -53,7 +56,7 @@ def enter(
 
 
 def _trace_aborts() -> None:
-    # SIGABRT only asks for a traceback; a core file would contain credentials.
+    # SIGABRT is meant to produce a traceback; a core file would contain credentials.
     if sys.stderr is not None:
         faulthandler.enable()
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]

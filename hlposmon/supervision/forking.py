@@ -1,13 +1,15 @@
 """Starts a child by forking the supervisor, which has one thread and all modules loaded that children need.
 
 The child shares the supervisor's memory until one of the two writes to it, and starts in milliseconds. It
-also begins inside the supervisor's call stack, with its signal handlers, its descriptors and its log. None of
-that may be used or unwound: the locks and socket files are the supervisor's to remove. So the child closes
-every descriptor that it was not handed, and ends by os._exit without leaving the function that it runs.
+begins inside the supervisor's call stack, with the supervisor's signal handlers, descriptors and log. It must
+not use or unwind any of these: only the supervisor may remove its locks and socket files. The child therefore
+closes every descriptor that it was not given, and ends with os._exit without returning from the function that
+it runs.
 
-A descriptor that is closed here still has its Python object in the supervisor's frames. Nothing closes it a
-second time, when the number may be another file's: those frames are never left, and no finalizer runs.
-Never in here: which children there are.
+A descriptor closed here still has a Python object in the supervisor's frames. If that object were finalized,
+it would close the number again, which may belong to another file by then. This cannot happen: the child never
+leaves those frames, and os._exit runs no finalizer.
+Never in here: which children exist.
 """
 
 import ctypes
@@ -30,15 +32,16 @@ COMM_BYTES = 15
 
 
 def fork(work: Callable[[], None], *, name: str, keeping: Iterable[int] = ()) -> int:
-    """Run `work` in a new process that ends with it, and dies with us; the new process's pid.
+    """Fork a process that runs `work` and is killed when this process dies; return its pid.
 
-    `keeping` are the descriptors that it is handed, beside the standard streams. `name` is what ps and top
-    show. It begins with HELD_BACK blocked, without a log, and ends with 0 when `work` returns, with the
-    status of a SystemExit, else with 1. Raises OSError when the system has no process for us. Main thread
-    only: the death signal of a child follows the thread that made it.
+    The child keeps the descriptors in `keeping` and the standard streams. `name` is what ps and top show, cut
+    to 15 bytes. The child starts with HELD_BACK blocked and without a log. It exits with 0 when `work`
+    returns, with the status of a SystemExit, or else with 1. Raises OSError if the fork fails. Call it from
+    the main thread only: the kernel kills the child when the thread that forked it ends (PR_SET_PDEATHSIG,
+    prctl(2)).
     """
     assert threading.current_thread() is threading.main_thread(), "PDEATHSIG follows the thread"
-    _settle_std_streams()  # what they still hold would be written by both processes
+    _settle_std_streams()  # otherwise both processes would write the buffered text
     parent_pid = os.getpid()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
     try:
@@ -51,19 +54,19 @@ def fork(work: Callable[[], None], *, name: str, keeping: Iterable[int] = ()) ->
 
 
 def exit_code(pid: int) -> int | None:
-    """The exit code of a child that has ended, which is then gone; None while it runs.
+    """Reap the child if it has ended and return its exit code; return None while it runs.
 
-    Minus the number of the signal that ended it, as subprocess has it.
+    The code is minus the signal number if a signal ended it, as in subprocess.
     """
     try:
         found, status = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:  # somebody else has taken it
+    except ChildProcessError:  # something else has reaped it
         return EXIT_FAILED
     return os.waitstatus_to_exitcode(status) if found else None
 
 
 def signal_of(code: int) -> dict[str, str]:
-    """The name of the signal that an exit code tells of, as a field of a log line; none for a status."""
+    """The log field that names the signal behind a negative exit code; empty for an exit status."""
     try:
         return {"signal": signal.Signals(-code).name} if code < 0 else {}
     except ValueError:  # a realtime signal has no name
@@ -71,7 +74,7 @@ def signal_of(code: int) -> dict[str, str]:
 
 
 def _be_child(work: Callable[[], None], kept: set[int], name: str, parent_pid: int) -> None:
-    """Never returns, whatever happens."""
+    """Run `work` as the child and exit. Never returns and never raises."""
     code = EXIT_FAILED
     try:
         _tie_to_parent(name, parent_pid)
@@ -98,17 +101,20 @@ def _tie_to_parent(name: str, parent_pid: int) -> None:
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(PR_SET_NAME, name.encode()[:COMM_BYTES], 0, 0, 0)
     if os.getppid() != parent_pid:
-        sys.exit(EXIT_FAILED)  # the parent died before the kernel knew whom to tell
+        sys.exit(EXIT_FAILED)  # the parent died before PR_SET_PDEATHSIG took effect
 
 
 def _standard() -> set[int]:
-    """The standard streams that there were when Python started; else their numbers are other files'."""
+    """The descriptors of the standard streams that were open when Python started.
+
+    The number of one that was closed may belong to another file.
+    """
     streams = (sys.__stdin__, sys.__stdout__, sys.__stderr__)
     return {fd for fd, stream in enumerate(streams) if stream is not None}
 
 
 def _renew_std_streams() -> None:
-    """What stands in their place may be a file of the parent's, which is closed here."""
+    """Reopen stdout and stderr: the parent may have replaced them by a file that the child has closed."""
     for fd, name in ((1, "stdout"), (2, "stderr")):
         stream = None
         if fd in _standard():
@@ -120,17 +126,17 @@ def _renew_std_streams() -> None:
 def _close_all_but(kept: set[int]) -> None:
     for fd in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
         if fd not in kept:
-            with suppress(OSError):  # the one that listed them
+            with suppress(OSError):  # the descriptor that listed the folder is closed already
                 os.close(fd)
 
 
 def _settle_std_streams() -> None:
-    """Flush the standard streams, and give up those that can no longer be written: nobody reads the log any
-    more, or its disk is full."""
+    """Flush the standard streams; replace by /dev/null one that fails, for example because its reader is gone
+    or its disk is full."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         try:
             if stream is not None:
                 stream.flush()
         except (OSError, ValueError):
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - in the place of the stream, for good
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - stays open in its place

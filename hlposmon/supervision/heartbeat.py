@@ -2,8 +2,8 @@
 
 A row is 200 bytes: nine 8-byte words
 (taken, beat, pid, state, restarts, started, last exit + 256, flapping, serving), the name in 96 bytes of
-UTF-8 and the kind in 32, both padded with zeros. `beat` and `serving` are written by the child, everything
-else by the supervisor alone, which also clears those two before each start; times are CLOCK_MONOTONIC in ns.
+UTF-8 and the kind in 32, both padded with zeros. The child writes `beat` and `serving`; the supervisor writes
+everything else and clears these two before each start. Times are nanoseconds of CLOCK_MONOTONIC.
 """
 
 import time
@@ -20,13 +20,17 @@ ROW_BYTES = 200
 NAME_AT, NAME_BYTES = 72, 96
 KIND_AT, KIND_BYTES = 168, 32
 NS = 1_000_000_000
-SILENT_NS = NS  # who has not beaten for so long is looked for among the processes
+SILENT_NS = NS  # after this long without a beat, a reader checks whether the process exists
 EXIT_BIAS = 256  # exit codes go down to -64 (killed by a signal); the word 0 means "never exited"
 
 
 @dataclass(frozen=True, slots=True)
 class RowView:
-    """One child as it was at the moment of asking; a beat age of None means no beat since its start."""
+    """One child at the time of the call. Ages are seconds; `beat_age_s` is None before the first beat.
+
+    `state` is a State's name in lower case. `last_exit` is the last exit code (negative for a signal), or
+    None if no process of this child has ended.
+    """
 
     name: str
     kind: str
@@ -40,9 +44,9 @@ class RowView:
 
 
 class Board:
-    """A fixed number of rows; spare ones let a reload add children without new shared memory.
+    """A fixed number of rows: one for each of `names` and `spare` ones, so that a reload can add children.
 
-    The children that are forked afterwards share its memory.
+    Processes forked after its creation share its memory.
     """
 
     def __init__(self, names: Sequence[str], spare: int = 16) -> None:
@@ -53,7 +57,7 @@ class Board:
             self.assign(name)
 
     def assign(self, name: str, kind: str = "") -> "Row":
-        """Give a free row to a new child; ValueError when it does not fit, and nothing changed."""
+        """Give a new child a free row. Raises ValueError, and changes nothing, if it does not fit."""
         self.check_room({name})
         index = min(set(range(self._capacity)) - set(self._names().values()))
         row = Row(self, index)
@@ -63,7 +67,10 @@ class Board:
         return row
 
     def check_room(self, names: Iterable[str]) -> None:
-        """ValueError when not all of these new children can be assigned a row."""
+        """Raises ValueError unless all of these new children can be given a row.
+
+        The reasons are an empty or duplicate name, a name over 96 bytes, or too few free rows.
+        """
         new, taken = list(names), self._names()
         for name in new:
             _padded(name, NAME_BYTES)
@@ -75,23 +82,24 @@ class Board:
             )
 
     def release(self, name: str) -> None:
-        """Take the row from a child that is gone for good."""
+        """Free the row of a child that was removed. Raises KeyError if it has none."""
         row = self.row(name)
         for word in range(WORDS):
             row.write(word, 0)
 
     def row(self, name: str) -> "Row":
-        """The row of that child; KeyError when it has none."""
+        """The row of that child. Raises KeyError if it has none."""
         return Row(self, self._names()[name])
 
     def rows(self) -> list[RowView]:
-        """Every child, in the order of its row; one whose process is gone is down, whatever the row says."""
+        """All children in row order. A silent child whose process is gone is reported as down, even if the
+        supervisor, which may hang, has not recorded it."""
         now = time.monotonic_ns()
         views = (self._view(index, now) for index in range(self._capacity))
         return [view for view in views if view is not None]
 
     def close(self) -> None:
-        """Let go of the memory; rows of this board must not be used afterwards."""
+        """Unmap the memory. Rows of this board must not be used afterwards."""
         self._shared.close()
 
     def _names(self) -> dict[str, int]:
@@ -103,11 +111,11 @@ class Board:
         words = self._words[at : at + WORDS].tolist()
         name, kind = self._text(index, NAME_AT, NAME_BYTES), self._text(index, KIND_AT, KIND_BYTES)
         if not words[TAKEN] or self._words[at + TAKEN] != words[TAKEN]:
-            return None  # free, or given to another child while we read
+            return None  # free, or reassigned to another child during the read
         pid, state = words[PID] or None, State(words[STATE])
         silent = now - max(words[BEAT], words[STARTED]) > SILENT_NS
         if pid and silent and state in (State.STARTING, State.UP) and not is_running(pid):
-            pid, state = None, State.DOWN  # the supervisor would have noticed: it hangs
+            pid, state = None, State.DOWN  # a supervisor that does not hang would have recorded this
         return RowView(
             name=name,
             kind=kind,
@@ -130,7 +138,7 @@ class Board:
 
 
 class Row:
-    """One child's place on the board. The child beats; all else is the supervisor's."""
+    """One child's row. The child writes `beat` and `serving`; the supervisor writes everything else."""
 
     __slots__ = ("_at", "_board", "_index", "_words")
 
@@ -141,37 +149,37 @@ class Row:
         self._at = index * ROW_BYTES // 8
 
     def beat(self) -> int:
-        """I am at work; the time that was written, in ns of CLOCK_MONOTONIC."""
+        """Record a beat and return its time in ns of CLOCK_MONOTONIC."""
         now_ns = time.monotonic_ns()
         self._words[self._at + BEAT] = now_ns
         return now_ns
 
     @property
     def beat_ns(self) -> int:
-        """When the child beat last; 0 when it has not since it was started."""
+        """Time of the last beat in ns of CLOCK_MONOTONIC; 0 if there was none since the start."""
         return self._words[self._at + BEAT]
 
     @property
     def serving(self) -> bool:
-        """Whether the child last said that it does what it is there for."""
+        """Whether the child last reported that it serves (`Pulse.serves`)."""
         return bool(self._words[self._at + SERVING])
 
     def write(self, word: int, value: int) -> None:
-        """Store one word of the row."""
+        """Store one word of the row; `word` is an index such as PID or STATE."""
         self._words[self._at + word] = value
 
     def label(self, kind: str) -> None:
-        """Say what kind of child it is, for people."""
+        """Store the kind of the child. Raises ValueError if it is over 32 bytes of UTF-8."""
         self._board._put(self._index, KIND_AT, _padded(kind, KIND_BYTES))
 
     def starting(self) -> None:
-        """A new process is about to start: it has no pid and has not beaten."""
+        """Record that a process is about to be started: clear its beat and `serving`, note the start time."""
         self.write(BEAT, 0)
         self.write(SERVING, 0)
         self.write(STARTED, time.monotonic_ns())
 
     def exited(self, code: int) -> None:
-        """The process is gone; negative codes name the signal that ended it."""
+        """Record that the process has ended; a negative code is minus the signal that ended it."""
         self.write(EXIT, code + EXIT_BIAS)
         self.write(PID, 0)
 

@@ -1,12 +1,12 @@
-"""Log lines: one fact a line, `key=value`, to stderr or appended to a file.
+"""Log lines: one fact a line, as `key=value` text or as JSON, to stderr or appended to a file.
 
     2026-11-20T10:00:00.123Z INFO fill connected url=wss://...
 
-Who reads too slowly, or not at all, is not waited for (`supervision.overflow`).
-Under the journal (JOURNAL_STREAM names our stderr) a line carries systemd's <N> priority and, as text, no
-time: the journal has its own. The same facts as JSON for machines. What comes from outside cannot forge a
-line, steer a terminal, or outgrow the journal's LineMax (48 KiB, journald.conf(5)); what an address may hold
-of a credential is cut out. Never in here: what is worth saying.
+Logging never waits for a slow or absent reader (`supervision.overflow`). Under the journal (JOURNAL_STREAM
+names our stderr) a line carries systemd's <N> priority, and a text line has no time, since the journal adds
+its own. Text from outside cannot forge a line, send control characters to a terminal, or exceed the journal's
+LineMax (48 KiB, journald.conf(5)). The user and the query of a URL are removed, as they may be credentials.
+Never in here: the decision what to log.
 """
 
 import json
@@ -25,17 +25,17 @@ from hlposmon.supervision import overflow
 
 Format = Literal["text", "json"]
 REMEMBERED = 256
-# Characters of a message or value, of a whole line, and lines of a traceback: what is beyond is counted.
+# Limits: characters of a message or value, characters of a line, lines of a traceback. The excess is counted.
 VALUE_CHARS = 2_000
 LINE_CHARS = 8_000
 TRACE_LINES = 60
-# The user and the query of an address may be a password or a key.
+# The user part and the query of a URL may contain a password or a key.
 _CREDENTIALS = re.compile(r"(?<=://)[^\s/?#@\"']*@|(?<=[^\s\"']\?)[^\s?\"'<>]*=[^\s\"'<>]*")
 
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """How every process of the service logs; `file` of None is stderr."""
+    """How every process of the service logs. `level` is a logging level's name; `file` None is stderr."""
 
     level: str = "INFO"
     file: str | None = None
@@ -50,9 +50,10 @@ def configure(
     file: str | os.PathLike[str] | None = None,
     fmt: Format = "text",
 ) -> None:
-    """Send this process's log to `file`, else to `stream`, else to stderr. `name` is the process's.
+    """Send this process's log to `file`, else to `stream`, else to stderr. `name` is the name of the process.
 
-    Raises ValueError for a level that does not exist and OSError for a file that cannot be opened.
+    Replaces all earlier handlers. Raises ValueError for an unknown level and OSError for a file that cannot
+    be opened.
     """
     handler: logging.Handler
     if file is not None:
@@ -70,7 +71,7 @@ def configure(
 
 
 def forget() -> None:
-    """Let go of the log in a fork: what its parent has not written yet is the parent's to write."""
+    """Drop the log handlers in a forked child. The parent writes the lines that are still held."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, overflow.Overflow):
             handler.forget()
@@ -78,7 +79,7 @@ def forget() -> None:
 
 
 def finish() -> None:
-    """Wait a moment for the last lines, before a process ends that runs no finalizers."""
+    """Flush the last lines, waiting up to `overflow.PATIENCE_S`; for a process that ends with os._exit."""
     for handler in logging.getLogger().handlers:
         handler.flush()
 
@@ -96,14 +97,15 @@ def fields(**values: Any) -> dict[str, dict[str, Any]]:
 
 
 def pair(key: str, value: Any) -> str:
-    """`key=value`; quoted when it holds a space, a quote, an equals sign or a control character."""
+    """`key=value`, cleaned by `clean`. The value is quoted if it is empty or holds a space, a quote, an
+    equals sign, a backslash or a control character."""
     text = "" if value is None else clean(str(value))
     plain = text.isprintable() and not any(c in ' "=\\' for c in text)
     return f"{key}={text if plain and text else _escaped(json.dumps(text, ensure_ascii=False))}"
 
 
 def clean(text: str, most: int = VALUE_CHARS) -> str:
-    """Without what may be a credential, and of a bounded length."""
+    """The text with URL credentials replaced by `...` and cut to `most` characters."""
     return _cut(_CREDENTIALS.sub("...", text[: 2 * most]), most, len(text))
 
 
@@ -112,14 +114,14 @@ def _cut(text: str, most: int, length: int) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Nothing that ends a line, steers a terminal or turns the direction of writing."""
+    """Escape line ends, terminal control characters and marks that reverse the writing direction."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _trace(lines: list[str]) -> list[str]:
-    """The lines of a traceback; of a long one its beginning and its end."""
+    """The lines of a traceback; a long one is reduced to its beginning and its end."""
     if len(lines) > TRACE_LINES:
         half = TRACE_LINES // 2
         lines = [*lines[:half], f"... {len(lines) - 2 * half} lines ...", *lines[-half:]]
@@ -141,7 +143,7 @@ class TextLines(logging.Formatter):
         line = " ".join([*head, record.levelname, self._name, said, *facts])
         lines = [_cut(_escaped(line), LINE_CHARS, len(line))]
         if record.exc_info:
-            # Split as the journal does: any other end of a line is escaped.
+            # Split at "\n" only, as the journal does; other line ends are escaped.
             lines += ["  " + line for line in _trace(self.formatException(record.exc_info).split("\n"))]
         return "\n".join(_mark(record, journal=self._journal) + _escaped(line) for line in lines)
 
@@ -182,21 +184,26 @@ def _mark(record: logging.LogRecord, *, journal: bool) -> str:
 
 
 class Repeats:
-    """Keeps a repeated fault from filling the log: said at first, then at most once in `every_s`."""
+    """Rate limit for repeated messages: log the first one, then at most one every `every_s` seconds.
+
+    The count of suppressed ones goes with the next one logged. With `every_s` = 60 and a fault at 0, 10, 20
+    and 70 s, the lines at 0 and 70 s are logged, the second with `repeated=2`.
+    """
 
     def __init__(self, every_s: float = 60.0) -> None:
         self._every_s = every_s
         self._said: dict[Hashable, tuple[float, int]] = {}
 
     def admit(self, key: Hashable, now: float) -> int | None:
-        """How often it happened unsaid since it was last said, when it is to be said now; else None."""
+        """Return how many events with this key were suppressed since the last admitted one, if this one may
+        be logged; else count it and return None. `now` is in seconds of a monotonic clock."""
         said_at, unsaid = self._said.pop(key, (float("-inf"), 0))
         if now - said_at < self._every_s:
             self._said[key] = (said_at, unsaid + 1)
             return None
         self._said[key] = (now, 0)
         if len(self._said) > REMEMBERED:
-            del self._said[next(iter(self._said))]  # the one that has been quiet the longest
+            del self._said[next(iter(self._said))]  # the key that has been quiet longest
         return unsaid
 
     def log(
@@ -209,7 +216,10 @@ class Repeats:
         key: Hashable = None,
         **values: Any,
     ) -> None:
-        """Log `message` if it is its turn; the line counts the repetitions that were not said."""
+        """Log `message` if `admit` allows it, with the number of suppressed repetitions as `repeated`.
+
+        Messages are counted by `key`, or by their text if it is None.
+        """
         unsaid = self.admit(message if key is None else key, now)
         if unsaid is not None:
             logger.log(level, message, extra=fields(**values, **({"repeated": unsaid} if unsaid else {})))
@@ -227,8 +237,9 @@ def _priority(level: int) -> int:
 
 
 def is_journal(stream: TextIO) -> bool:
-    """Whether what is written there goes to systemd's journal (JOURNAL_STREAM in systemd.exec(5))."""
-    # systemd sets the variable for the whole unit; a stream that was redirected since is not the journal
+    """Whether the stream goes to systemd's journal (JOURNAL_STREAM, systemd.exec(5))."""
+    # systemd sets the variable for the whole unit, so a redirected stream has to be told apart by device and
+    # inode.
     try:
         status = os.fstat(stream.fileno())
     except (OSError, ValueError, AttributeError):

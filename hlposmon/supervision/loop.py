@@ -1,11 +1,12 @@
-"""What a child's work loop is handed: a Pulse to beat with, and to hear from.
+"""The Pulse that a child's work loop is given: it sends heartbeats and receives stop and reload requests.
 
     while not pulse.stopping:
         pulse.beat()
         ...one bounded piece of work, or pulse.wait(seconds)...
 
-A child beats from its work loop and never from a helper thread: a beat says that work goes on. SIGINT is
-ignored (a terminal sends it to everybody; the supervisor decides), SIGTERM and SIGHUP are flags.
+A child beats from its work loop and never from a helper thread, since a beat means that the work advances.
+A child ignores SIGINT, which a terminal sends to the whole process group, and leaves the decision to the
+supervisor. SIGTERM and SIGHUP only set flags.
 """
 
 import os
@@ -20,14 +21,14 @@ from hlposmon.supervision.signals import Signals, Wake
 LONGEST_NAP_S = 1.0
 LOOK_NS = NS  # once a second
 GIVE_BACK_S = 60.0
-FIRST_GIVE_BACK_S = 5.0  # what a start took
+FIRST_GIVE_BACK_S = 5.0  # soon after the start, to release the memory that the start needed
 
 
 class Pulse:
-    """The thread between a child and its supervisor.
+    """A child's connection to its supervisor: heartbeats out, stop and reload requests in.
 
-    `name` is the child's. Made by the supervisor's side of a child; `Pulse.alone` is for tests and for
-    programs that run a work loop by themselves.
+    `name` is the name of the child. `supervision.entry` creates it in the forked process; `Pulse.alone` is
+    for tests and for programs that run a work loop without a supervisor.
     """
 
     def __init__(self, name: str, row: Row, parent_pid: int) -> None:
@@ -44,7 +45,7 @@ class Pulse:
 
     @classmethod
     def alone(cls, name: str, *, signals: bool = False) -> "Pulse":
-        """A pulse without a supervisor; with `signals`, SIGINT and SIGTERM both ask it to stop."""
+        """A pulse without a supervisor; with `signals`, both SIGINT and SIGTERM stop it."""
         pulse = cls(name, Board([name], spare=0).row(name), os.getppid())
         if signals:
             pulse.listen(stop=(signal.SIGTERM, signal.SIGINT), ignored=())
@@ -56,7 +57,7 @@ class Pulse:
         stop: tuple[signal.Signals, ...] = (signal.SIGTERM,),
         ignored: tuple[signal.Signals, ...] = (signal.SIGINT,),
     ) -> None:
-        """Take this process's signals from here on; main thread only."""
+        """Handle this process's signals from now on: `stop` and SIGHUP set flags. Main thread only."""
         self._signals = Signals((*stop, signal.SIGHUP), self._note, self._wake, ignored=ignored)
         self._signals.install()
 
@@ -69,9 +70,8 @@ class Pulse:
     def beat(self) -> None:
         """Record a heartbeat. It is one memory store, so a loop may call it between any two pieces of work.
 
-        Once a second it also notices that the supervisor is gone (then there is nobody to work for), and
-        tries again to write what of the log could not be written. Once a minute the memory that is free is
-        given back.
+        Once a second it also sets `stopping` if the supervisor is gone, retries held log lines, and collects
+        garbage if that is overdue. Once a minute it returns free memory to the kernel.
         """
         now_ns = self._row.beat()
         if now_ns >= self._look_ns:
@@ -89,35 +89,35 @@ class Pulse:
             give_back()
 
     def manage_garbage(self) -> None:
-        """From now on this process collects garbage when it rests, or in a beat where it never does."""
+        """Collect this process's garbage in `rest` from now on, or in `beat` if the loop never rests."""
         self._garbage = Garbage(time.monotonic())
 
     def rest(self) -> None:
-        """Call before sleeping with no work left: garbage is collected then. `wait` calls it itself."""
+        """Collect garbage if it is due. Call it before sleeping with no work left; `wait` does so itself."""
         if self._garbage is not None:
             self._garbage.collect_if_due(time.monotonic(), idle=True)
 
     def serves(self, *, now: bool) -> None:
-        """Whether what this child is there for is being done at present: a guard says so."""
+        """Report to the supervisor whether this child serves now; it matters for a guard (`ChildSpec`)."""
         self._row.write(SERVING, int(now))
 
     @property
     def serving(self) -> bool:
-        """What was last said by `serves`."""
+        """The value last given to `serves`; False before that."""
         return self._row.serving
 
     @property
     def stopping(self) -> bool:
-        """Asked to stop: finish the piece at hand and return from the target."""
+        """Whether the loop was asked to stop: finish the current piece of work and return from the target."""
         return self._stopping
 
     @property
     def beat_ns(self) -> int:
-        """When it beat last, CLOCK_MONOTONIC; 0 before the first beat."""
+        """Time of the last beat in ns of CLOCK_MONOTONIC; 0 before the first."""
         return self._row.beat_ns
 
     def take_reload(self) -> bool:
-        """Whether a reload was asked for since this was last called."""
+        """Whether a reload was requested since the last call; clears the request."""
         if not self._reload:
             return False
         self._reload = False
@@ -125,17 +125,17 @@ class Pulse:
 
     @property
     def wake_fd(self) -> int:
-        """Readable when a signal came; for selectors. Call `drain_wake` after it was."""
+        """A descriptor for selectors that is readable after a signal, until `drain_wake` is called."""
         return self._wake.fileno()
 
     def drain_wake(self) -> None:
-        """Make `wake_fd` quiet again; the flags stay."""
+        """Read `wake_fd` empty; the stop and reload flags stay set."""
         self._wake.drain()
 
     def wait(self, timeout_s: float) -> bool:
-        """Sleep until a signal (True) or the timeout (False), beating at least each second.
+        """Sleep until a signal (True) or until `timeout_s` seconds are over (False), beating every second.
 
-        Returns at once when stopping, whoever has drained the wake-up: a stop is never slept through.
+        Returns True at once if a stop was requested, even if `wake_fd` was drained already.
         """
         until = time.monotonic() + timeout_s
         self.rest()
@@ -162,7 +162,7 @@ class Pulse:
         self._wake.ring()
 
     def close(self) -> None:
-        """Give the signals back and close `wake_fd`; for a pulse that is alone. A child just ends."""
+        """Restore the signal handlers and close `wake_fd`. Only for `Pulse.alone`; a child just exits."""
         if self._signals is not None:
             self._signals.give_back()
         self._wake.close()

@@ -1,26 +1,27 @@
-"""When a child's memory is tidied: garbage while nothing waits, free memory once a minute.
+"""When a child collects garbage (while idle) and returns free memory to the kernel (once a minute).
 
-Python collects garbage when enough was allocated, which is in the midst of a fill: 0.1 to 3 ms, for one
-fill in twenty. A child that says when it is idle collects then, and at no other time.
+Python's own collector runs when enough was allocated, which is often in the middle of a fill: 0.1 to 3 ms,
+for one fill in twenty. A child that reports when it is idle collects then instead.
 
-glibc keeps what was freed for the next time: after one large answer of a venue (2000 fills are 1 MB of text
-and several MB of objects) a worker stays larger by that, for good. malloc_trim(3) gives back whole pages,
-also from amid what is in use; it takes up to a millisecond, and some microseconds when there is nothing.
+glibc keeps freed memory for reuse: after one large answer of a venue (2000 fills are 1 MB of text and
+several MB of objects) a worker stays larger by that amount. malloc_trim(3) returns whole free pages to the
+kernel, also from the middle of the heap. It takes up to a millisecond, and a few microseconds if there is
+nothing to return.
 """
 
 import ctypes
 import gc
 import sys
 
-# How often young garbage is collected, and how much later at the most where a child is never idle.
+# Interval between collections of young objects, and how much later one is forced in a child that never rests.
 COLLECT_S, OVERDUE_S = 1.0, 10.0
-# Old garbage is collected too when memory in use has grown by a quarter since the last time, as in Python,
-# and in any case this often.
+# A full collection runs when the number of allocated blocks has grown by a quarter since the last one (the
+# ratio that CPython uses for its oldest generation), and at least this often.
 GROWTH, COLLECT_ALL_S = 1.25, 600.0
 
 
 class Garbage:
-    """Collects this process's garbage when there is time for it, in the place of Python's own rule."""
+    """Collects this process's garbage while it is idle; creating one turns Python's own collector off."""
 
     def __init__(self, now_s: float) -> None:
         gc.disable()
@@ -28,7 +29,9 @@ class Garbage:
         self._blocks = sys.getallocatedblocks()
 
     def collect_if_due(self, now_s: float, *, idle: bool) -> None:
-        """`idle`: nothing waits. Call it as often as you like: it is done once a second."""
+        """Collect garbage if it is due: COLLECT_S after the last time if `idle` (no work waits), else
+        OVERDUE_S later. `now_s` is monotonic seconds. Calling it more often costs nothing.
+        """
         if now_s < self._due_s + (0.0 if idle else OVERDUE_S):
             return
         self._due_s = now_s + COLLECT_S
@@ -44,10 +47,10 @@ LARGE_BYTES = 128 << 10
 
 
 def disable_adaptive_malloc() -> None:
-    """Let large blocks (a statement's text, a checkpoint's line) go back to the kernel once they are free.
+    """Make glibc return large blocks (a statement's text, a checkpoint's line) to the kernel when freed.
 
-    glibc begins so, but learns from each large block that was freed to keep those of its size: for good, with
-    holes in it. Once, before the first fork: children inherit it.
+    This is glibc's initial behaviour, but freeing a large block raises its thresholds (mallopt(3)): blocks of
+    that size then stay in the heap and fragment it. Call it once, before the first fork; children inherit it.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -56,7 +59,7 @@ def disable_adaptive_malloc() -> None:
 
 
 def give_back() -> None:
-    """Give the kernel what is free."""
+    """Return free memory to the kernel (malloc_trim(3)); does nothing without glibc."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none, and keeps less
     if trim is not None:
         trim(0)

@@ -1,13 +1,14 @@
-"""A log that nobody reads must not stop who writes it: what cannot be written now is held, then dropped.
+"""A log handler that never blocks the writer: lines that cannot be written now are held, then dropped.
 
-A pipe, a socket or a terminal may stand full for ever; a write to it would then wait for ever, in the
-middle of the work. Here nothing waits and no thread is needed: each write takes what there is room for, and
-the rest is held for the next line or the next `settle`, which each work loop calls with its beat. When too
-much is held lines are dropped and counted, and the count is said in the place where they are missing.
+A pipe, a socket or a terminal that nobody reads can stay full for ever, and a blocking write to it would stop
+the work. This handler needs no thread: each write takes what there is room for, and the rest is held for the
+next line or the next `settle`, which each work loop calls with its beat. Once HELD_BYTES are held, further
+lines are dropped and counted until all held lines are out. Then a line with the count takes their place. For
+example, if lines 1 to 3 are held and 4 and 5 dropped, the reader gets 1, 2, 3, a line with lines=2, and 6.
 
-O_NONBLOCK belongs to the open file, which we share with the shell and with whatever else writes there. So
-a pipe or terminal is opened once more, for us, and a socket is told at each send. Files are written to
-directly.
+O_NONBLOCK belongs to the open file description, which we share with the shell and other writers. A pipe or
+terminal is therefore opened once more for this process, and a socket is sent to with MSG_DONTWAIT. Regular
+files are written to directly.
 """
 
 import logging
@@ -21,15 +22,15 @@ from collections import deque
 from contextlib import suppress
 from typing import TextIO
 
-# About a megabyte of lines at the most: longer ones count for more.
+# Limit of held lines, in bytes.
 HELD_BYTES = 1 << 20
-# How long the end of a process waits for its last lines to be taken.
+# How long a process that ends waits for its last lines to be read.
 PATIENCE_S = 0.5
 _all: "weakref.WeakSet[Overflow]" = weakref.WeakSet()
 
 
 def handler_for(stream: TextIO) -> logging.Handler:
-    """The handler that suits a stream: one that may be full of unread lines is never waited for."""
+    """The handler for a stream: Overflow for a pipe, socket or terminal, else a plain StreamHandler."""
     try:
         mode = os.fstat(stream.fileno()).st_mode
     except (OSError, ValueError, AttributeError):
@@ -39,13 +40,13 @@ def handler_for(stream: TextIO) -> logging.Handler:
 
 
 def settle() -> None:
-    """Write what is held and can be written now."""
+    """Write as much of the held lines of all handlers as there is room for."""
     for handler in _all:
         handler.settle()
 
 
 class Overflow(logging.Handler):
-    """Writes lines to what `fd` leads to, without ever waiting; `fd` stays the caller's."""
+    """Writes lines to a descriptor without blocking; `fd` is not closed, it stays the caller's."""
 
     def __init__(self, fd: int) -> None:
         super().__init__()
@@ -56,7 +57,7 @@ class Overflow(logging.Handler):
         _all.add(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the line, or hold it, or count it."""
+        """Write the line, or hold it, or drop and count it."""
         try:
             raw = (self.format(record) + "\n").encode("utf-8", "backslashreplace")
         except Exception:  # noqa: BLE001 - as every handler does: logging must not raise
@@ -72,9 +73,9 @@ class Overflow(logging.Handler):
         self._write()
 
     def settle(self) -> None:
-        """Write what is held and can be written now."""
+        """Write as much of the held lines as there is room for."""
         if not self._held and not self._dropped:
-            return  # nearly always: this is called with every beat
+            return  # the usual case: each work loop calls this about once a second
         self.acquire()
         try:
             self._write()
@@ -82,12 +83,12 @@ class Overflow(logging.Handler):
             self.release()
 
     def forget(self) -> None:
-        """What is held is another process's to write: this one is its fork."""
+        """Discard the held lines in a forked child; the parent writes them."""
         self._held.clear()
         self._held_bytes = self._dropped = 0
 
     def flush(self) -> None:
-        """Wait a moment for what is held."""
+        """Write the held lines, waiting up to PATIENCE_S for room."""
         deadline = time.monotonic() + PATIENCE_S
         self.settle()
         while (self._held or self._dropped) and (left_s := deadline - time.monotonic()) > 0:
@@ -95,7 +96,7 @@ class Overflow(logging.Handler):
             self.settle()
 
     def close(self) -> None:
-        """Wait a moment for what is held, and let go."""
+        """Flush, then close the descriptor that was opened here."""
         self.flush()
         self._file.close()
         super().close()
@@ -110,14 +111,14 @@ class Overflow(logging.Handler):
             except BlockingIOError:
                 return
             except OSError:
-                count = len(raw)  # nobody will read it any more: lost, as on a full disk
+                count = len(raw)  # the reader is gone: the line is lost
             self._held_bytes -= count
             if count < len(raw):
                 self._held[0] = raw[count:]
                 return
             self._held.popleft()
         if self._dropped:
-            # All that was held is out, so it flows again: now comes what is missing.
+            # All held lines are out: report the dropped ones here, where they are missing.
             dropped, self._dropped = self._dropped, 0
             self._held.append(self._loss(dropped))
             self._held_bytes += len(self._held[0])
@@ -132,7 +133,7 @@ class Overflow(logging.Handler):
 
 
 class _Unwaited:
-    """A pipe, terminal or socket, written to without waiting."""
+    """A pipe, terminal or socket, written to without blocking."""
 
     def __init__(self, fd: int) -> None:
         self._socket: socket.socket | None = None
@@ -145,17 +146,18 @@ class _Unwaited:
         try:
             self._own = self._fd = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
         except OSError:
-            # Another user's (after su, say): then all who write there find it so.
+            # It belongs to another user (after su, for example): set the shared description non-blocking.
             os.set_blocking(fd, False)
 
     def write(self, raw: bytes) -> int:
-        """How many bytes there was room for. BlockingIOError for none, another OSError when it is broken."""
+        """Write and return the number of bytes written. Raises BlockingIOError if there is no room, another
+        OSError if the reader is gone."""
         if self._socket is not None:
             return self._socket.send(raw, socket.MSG_DONTWAIT)
         return os.write(self._fd, raw)
 
     def wait(self, timeout_s: float) -> None:
-        """Until there is room, at most so long."""
+        """Wait until there is room, for at most `timeout_s` seconds."""
         room = select.poll()
         room.register(self._fd, select.POLLOUT)
         room.poll(timeout_s * 1000)

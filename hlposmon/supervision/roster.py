@@ -18,17 +18,22 @@ from hlposmon.supervision.heartbeat import Board
 from hlposmon.supervision.logs import LogSettings, fields
 from hlposmon.supervision.states import Event, State
 
-EXIT_NOT_STARTED = 71  # sysexits(3) EX_OSERR: the system had no process for us
+EXIT_NOT_STARTED = 71  # sysexits(3) EX_OSERR: the fork failed
 # Poll intervals for awaited events that no signal reports: a first beat, and a guard that starts to serve.
 FIRST_BEAT_LOOK_S, RELIEF_LOOK_S = 0.02, 0.1
-KILLED_S = 1.0  # how long the end waits for processes that it has killed
+KILLED_S = 1.0  # how long `end_all` waits for the processes that it has killed
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Policy:
-    """How patient the supervisor is; all in seconds but `flap_limit`."""
+    """Limits of the supervisor, in seconds except `flap_limit` (restarts within `flap_window_s`).
+
+    `silent_s` is the longest time between beats of a child that is UP, `starting_s` the longest until its
+    first beat. `abort_grace_s` is the time from SIGABRT to SIGKILL. After `healthy_s` UP, a child's backoff
+    is reset.
+    """
 
     backoff_s: float = 0.5
     backoff_max_s: float = 30.0
@@ -37,11 +42,11 @@ class Policy:
     abort_grace_s: float = 2.0
     starting_s: float = 20.0
     stop_grace_s: float = 4.0  # for one rank
-    stop_total_s: float = 8.0  # for all of them: shared out among the ranks when they are slow
+    stop_total_s: float = 8.0  # for all ranks: slow ones share what is left of it
     flap_limit: int = 5
     flap_window_s: float = 60.0
-    handover_s: float = 15.0  # a guard that has to go waits for its relief no longer
-    turn_s: float = 1.0  # the longest nap of the loop
+    handover_s: float = 15.0  # longest wait of a leaving guard for the other guards of its kind to serve
+    turn_s: float = 1.0  # longest sleep of the loop
 
 
 class Roster:
@@ -61,7 +66,8 @@ class Roster:
             self._adopt(spec, at_boot=True)
 
     def apply(self, specs: Sequence[ChildSpec]) -> None:
-        """A reload: these are wanted now. ValueError, and nothing changed, when the board has no room."""
+        """Make `specs` the wanted children, after a reload. Raises ValueError, and changes nothing, for two
+        equal names or if the board has no room."""
         _check_names(specs)
         names = {spec.name for spec in specs}
         self._board.check_room(names - self._children.keys())
@@ -76,7 +82,7 @@ class Roster:
                 self._adopt(spec, at_boot=False)
 
     def want_none(self, stop_by: float) -> None:
-        """Everything is to go; whatever is left at `stop_by` is killed."""
+        """Stop all children, rank by rank. Those left at `stop_by` (monotonic seconds) are killed."""
         self._stop_by = stop_by
         for child in self._children.values():
             child.wanted = False
@@ -84,7 +90,7 @@ class Roster:
                 child.deadline = min(child.deadline, stop_by)
 
     def reap(self, now: float) -> list[tuple[Child, int]]:
-        """Take the exit codes of those that ended."""
+        """Reap the children that ended, and return each with its exit code (`forking.exit_code`)."""
         exits = []
         for child in self._children.values():
             code = child.reap()
@@ -105,7 +111,7 @@ class Roster:
                 child.mark_flapping(flapping=False)
 
     def kill_silent(self, now: float, awake_since: float) -> None:
-        """Abort those that have not beaten for too long; SIGKILL follows when they are overdue."""
+        """Send SIGABRT to children that have not beaten for too long; `kill_overdue` sends SIGKILL later."""
         for child in self._children.values():
             if child.state not in (State.STARTING, State.UP):
                 continue
@@ -117,10 +123,15 @@ class Roster:
                 child.step(Event.SILENT, now)
                 child.deadline = now + self._policy.abort_grace_s
                 child.send(signal.SIGABRT)
-                child.send(signal.SIGCONT)  # one that was stopped can say where only once it continues
+                child.send(signal.SIGCONT)  # a stopped process writes its traceback only once it continues
 
     def retire(self, now: float) -> None:
-        """Send away what has to go, the lowest rank first, and of guards what is replaced before the rest."""
+        """Send SIGTERM to the leaving children of the lowest rank that still runs; outdated ones come before
+        unwanted ones.
+
+        Example: on shutdown the workers (rank 0) get SIGTERM at once, the tracker (rank 1) once every
+        worker has exited or was sent SIGKILL, and the history (rank 2) likewise after the tracker.
+        """
         going = [child for child in self._children.values() if child.leaving]
         going.sort(key=lambda child: not child.wanted)
         for child in going:
@@ -170,7 +181,7 @@ class Roster:
                 child.send(signal.SIGKILL)
 
     def start_due(self, now: float) -> None:
-        """Start what is wanted and not there; forget what is neither."""
+        """Start the wanted children that are down and due; forget the unwanted ones that are down."""
         for child in list(self._children.values()):
             if not child.wanted:
                 if child.state is State.DOWN and self._stop_by is None:
@@ -185,7 +196,7 @@ class Roster:
                 self._start(child, now)
 
     def end_all(self) -> None:
-        """SIGKILL whatever still runs, and reap it; for the way out, whatever happened."""
+        """Kill and reap every process that still runs, waiting up to KILLED_S. The supervisor's last step."""
         running = [child for child in self._children.values() if child.pid is not None]
         for child in running:
             child.send(signal.SIGKILL)
@@ -195,36 +206,37 @@ class Roster:
             time.sleep(0.005 if running else 0.0)
 
     def all_down(self) -> bool:
-        """Whether no child has a process or is due for one."""
+        """Whether no child has a process or waits for a restart."""
         return all(child.state is State.DOWN for child in self._children.values())
 
     def missing(self) -> list[str]:
-        """Those that are wanted and not UP, by name."""
+        """Names of the wanted children that are not UP, or that still run an outdated process."""
         return [
             c.name for c in self._children.values() if c.wanted and (c.outdated or c.state is not State.UP)
         ]
 
     def counts(self) -> tuple[int, int]:
-        """How many are up, and how many are wanted."""
+        """(UP, wanted): how many of the wanted children are UP, and how many are wanted."""
         wanted = [child for child in self._children.values() if child.wanted]
         return sum(child.state is State.UP for child in wanted), len(wanted)
 
     def is_under_control(self, now: float) -> bool:
-        """Whether every wanted child beats or is in a bounded restart: what systemd's watchdog asks."""
+        """Whether systemd's watchdog may be fed: no wanted child is flapping, and no process has survived
+        SIGKILL for longer than the policy's `silent_s`."""
         for child in self._children.values():
             if child.wanted and child.flapping:
                 return False
             if child.state is State.KILLING and now - child.since > self._policy.silent_s:
-                return False  # SIGKILL does not end it: only the machine can
+                return False  # SIGKILL does not end it, for example in an uninterruptible system call
         return True
 
     def nap_s(self, now: float, awake_since: float) -> float:
-        """How long nothing can be due, apart from exits and signals; at most the policy's `turn_s`."""
+        """Seconds until the next timer can fire, at most `turn_s`. Exits and signals wake the loop anyway."""
         waits = [self._policy.turn_s, *(self._wait_s(c, now, awake_since) for c in self._children.values())]
         return max(0.0, min(waits))
 
     def _wait_s(self, child: Child, now: float, awake_since: float) -> float:
-        """How long nothing can be due for one child."""
+        """Seconds until a timer of this child can fire."""
         if child.state in (State.BACKOFF, State.ABORTING, State.STOPPING):
             return child.deadline - now
         if child.state is State.STARTING:
@@ -235,7 +247,7 @@ class Roster:
         return min(silent_in_s, RELIEF_LOOK_S) if child.leaving else silent_in_s
 
     def _silent_s(self, child: Child) -> float:
-        """How long it may be silent in its state."""
+        """How many seconds the child may stay silent in its present state."""
         if child.state is State.STARTING:
             return self._policy.starting_s
         return child.spec.silent_s or self._policy.silent_s
@@ -260,7 +272,7 @@ class Roster:
         if child.leaving or was_asked:
             log.info("child stopped", extra=fields(child=child.name, code=code, **named, was=was))
         if was_asked:
-            child.deadline = now  # a second reload wants it again: it has not failed
+            child.deadline = now  # a later reload wants it again: restart at once, it has not failed
         if child.leaving or was_asked:
             return
         delay_s = child.backoff.next()

@@ -1,7 +1,7 @@
-"""Signals, noted and nothing more: the handler remembers the number, a socket wakes the loop.
+"""Signal handlers that only note the number and wake the loop through a socket.
 
-The socket is what a selector watches, so that a signal between a check and a wait is never missed.
-Only the main thread may enter here. Never in here: what a signal means.
+A selector watches the socket, so a signal between a check and a wait is never missed.
+Only the main thread may use this module. Never in here: the meaning of a signal.
 """
 
 import contextlib
@@ -23,27 +23,27 @@ class Wake:
         self._poll.register(self._out, select.POLLIN)
 
     def fileno(self) -> int:
-        """What a selector watches for reading."""
+        """The descriptor that a selector watches for reading."""
         return self._out.fileno()
 
     @property
     def ringer_fd(self) -> int:
-        """What signal.set_wakeup_fd is given."""
+        """The descriptor to pass to signal.set_wakeup_fd."""
         return self._in.fileno()
 
     def ring(self) -> None:
-        """Make it readable; a full socket is readable already."""
+        """Make it readable. Never blocks: a full socket is readable already."""
         try:
             self._in.send(b"\0")
         except BlockingIOError:
             pass
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether it was rung, or is within the time; it stays readable."""
+        """Wait up to `timeout_s` seconds and return whether it was rung; it stays readable."""
         return bool(self._poll.poll(max(0.0, timeout_s) * 1000))
 
     def drain(self) -> None:
-        """Make it quiet again."""
+        """Read it empty, so that it is no longer readable."""
         try:
             while self._out.recv(4096):
                 pass
@@ -58,8 +58,10 @@ class Wake:
 
 @contextlib.contextmanager
 def held_back(numbers: Iterable[signal.Signals]) -> Iterator[None]:
-    """Signals that come in the meantime wait until `Signals` hears them, or until this ends: one that came
-    while a program still starts would end it without a word, and leave its sockets and locks behind."""
+    """Block these signals until `Signals` handles them or the context ends.
+
+    Without it, a signal during the start would end the program and leave its sockets and locks behind.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
@@ -68,8 +70,10 @@ def held_back(numbers: Iterable[signal.Signals]) -> Iterator[None]:
 
 
 class Signals:
-    """While entered, each of `heard` is handed to `note` and rings `wake`, even if it was held back before;
-    `ignored` do nothing."""
+    """While entered, passes each signal of `heard` to `note` and rings `wake`; those in `ignored` do nothing.
+
+    Entering unblocks `heard`, so signals that `held_back` kept pending arrive then.
+    """
 
     def __init__(
         self,
@@ -92,7 +96,7 @@ class Signals:
         return self
 
     def install(self) -> None:
-        """Take the signals, until they are given back."""
+        """Install the handlers and unblock `heard`; `give_back` undoes it."""
         self._fd_before = signal.set_wakeup_fd(self._wake.ringer_fd, warn_on_full_buffer=False)
         for number in self._heard:
             self._before.append((number, signal.signal(number, self._on_signal)))
@@ -106,7 +110,7 @@ class Signals:
         self.give_back()
 
     def give_back(self) -> None:
-        """Put back the handlers that were there before, and what was held back."""
+        """Restore the earlier handlers, wake-up descriptor and blocked signals."""
         signal.pthread_sigmask(signal.SIG_BLOCK, self._mask_before)
         while self._before:
             number, handler = self._before.pop()

@@ -1,8 +1,8 @@
-"""What a child can be, what can happen to it, and what it is then.
+"""The state machine of a child: states, events, and the table of transitions.
 
-The table is the whole truth: a pair that is not in it is a bug; it raises and changes nothing. What is
-wanted of a child is not its state: the supervisor compares the two and sends WANTED and UNWANTED.
-Never in here: processes, clocks, signals.
+The table is complete: a pair that is not in it is a bug in the supervisor, raises Impossible and changes
+nothing. Whether a child is wanted is not part of its state; the supervisor compares the two and sends WANTED
+and UNWANTED. Never in here: processes, clocks, signals.
 """
 
 from enum import Enum, IntEnum
@@ -10,14 +10,14 @@ from types import MappingProxyType
 
 
 class State(IntEnum):
-    """What a child is. The numbers are written to shared memory."""
+    """The state of a child. The numbers are written to shared memory."""
 
-    DOWN = 0  # no process, and none is owed
+    DOWN = 0  # no process, and no restart is scheduled
     STARTING = 1  # a process that has not beaten yet
     UP = 2  # beating
-    BACKOFF = 3  # no process; the next one is due later
-    ABORTING = 4  # silent: asked for a traceback by SIGABRT
-    STOPPING = 5  # asked to go by SIGTERM
+    BACKOFF = 3  # no process; a restart is scheduled
+    ABORTING = 4  # silent; SIGABRT sent, for a traceback
+    STOPPING = 5  # SIGTERM sent
     KILLING = 6  # SIGKILL sent, not yet reaped
 
 
@@ -51,16 +51,16 @@ NEXT = MappingProxyType(
         (State.BACKOFF, Event.UNWANTED): State.DOWN,
         (State.ABORTING, Event.EXITED): State.BACKOFF,
         (State.ABORTING, Event.OVERDUE): State.KILLING,
-        (State.ABORTING, Event.UNWANTED): State.KILLING,  # it did not beat: it would not hear SIGTERM
+        (State.ABORTING, Event.UNWANTED): State.KILLING,  # it hangs, so it would not handle SIGTERM
         (State.STOPPING, Event.EXITED): State.DOWN,
         (State.STOPPING, Event.OVERDUE): State.KILLING,
-        (State.KILLING, Event.EXITED): State.BACKOFF,  # UNWANTED takes it on to DOWN
+        (State.KILLING, Event.EXITED): State.BACKOFF,  # a following UNWANTED moves it to DOWN
     }
 )
 
 
 def after(state: State, event: Event) -> State:
-    """The state that follows; raises Impossible for a pair that is not in the table."""
+    """The next state. Raises Impossible for a pair that is not in the table."""
     try:
         return NEXT[state, event]
     except KeyError:

@@ -1,8 +1,8 @@
 """Keeps the wanted children alive: one loop, whose steps are listed in `_turn`.
 
-Signal handlers only note the signal. systemd gets READY once every child has beaten, and its watchdog is fed
-while every wanted child beats or is in a bounded restart. Only requests, connections and processes are
-retried; this module retries processes. Never in here: what the children work at.
+Signal handlers only note the signal. systemd gets READY once every wanted child has beaten, and its watchdog
+is fed while every wanted child beats or is in a bounded restart. Only requests, connections and processes are
+retried; this module retries processes. Never in here: the work of the children.
 """
 
 import faulthandler
@@ -28,8 +28,8 @@ from hlposmon.supervision.systemd import Notifier
 
 __all__ = ["Policy", "Supervisor"]
 
-ASLEEP_S = 2.0  # a turn this late means that we were stopped or starved, and the children with us
-STATUS_EVERY_S = 1.0  # of what the children are; what the service says of itself is asked for less often
+ASLEEP_S = 2.0  # a turn this late means that the supervisor was stopped or starved, and the children with it
+STATUS_EVERY_S = 1.0  # interval of the status line while children are missing; the other is for all up
 SERVICE_STATUS_EVERY_S = 5.0
 DEFAULT_POLICY = Policy()
 DEFAULT_LOG = LogSettings()
@@ -40,9 +40,9 @@ log = logging.getLogger(__name__)
 class Supervisor:
     """Starts the children of `specs`, keeps them alive, and stops them in the order of their ranks.
 
-    `on_reload` is asked for new specs on SIGHUP; None, or a ConfigError from it, keeps everything.
-    `on_tick` is called once a turn, at least each `policy.turn_s`, in the supervisor's own thread; it must
-    not block. `status_text` is what `systemctl status` shows once everything is up.
+    `on_reload` returns new specs on SIGHUP; if it returns None or raises, the children stay as they are.
+    `on_tick` is called once a turn, at least every `policy.turn_s`, in the supervisor's own thread; it must
+    not block. `status_text` returns what `systemctl status` shows once everything is up.
     """
 
     def __init__(
@@ -69,13 +69,14 @@ class Supervisor:
         self._was_ready = False
         self._owes_ready = True
         self._owes_word = "ready"
-        self._awake_since = self._due_at = 0.0  # when the loop last woke late, and when its next turn is due
+        self._awake_since = self._due_at = 0.0  # when the loop last woke late; when its next turn is due
         self._had_terminal = _has_terminal()
         self._fed_at = self._status_at = float("-inf")
         self._status, self._was_settled = "", False
 
     def run(self) -> int:
-        """Supervise until told to stop; the exit status: 0 stopped, 78 bad configuration, 1 gave up."""
+        """Supervise until told to stop, and return the exit status: 0 after a stop, 78 if a child refused
+        the configuration at boot, 1 after an error in the supervisor itself. Main thread only."""
         assert threading.current_thread() is threading.main_thread(), "PDEATHSIG follows the thread"
         if not faulthandler.is_enabled() and sys.__stderr__ is not None:
             faulthandler.enable(sys.__stderr__)  # systemd's watchdog sends SIGABRT
@@ -117,7 +118,7 @@ class Supervisor:
     def _note_time(self) -> float:
         now = time.monotonic()
         if now - self._due_at > ASLEEP_S:
-            # Ctrl-Z, a paused machine: that the children are silent is not their fault
+            # Ctrl-Z or a paused machine: the children were silent for the same reason
             log.warning("was asleep", extra=fields(for_s=round(now - self._due_at, 1)))
             self._awake_since = now
         return now
@@ -127,7 +128,7 @@ class Supervisor:
         while self._noted:
             number = signal.Signals(self._noted.popleft())
             if number is signal.SIGCHLD:
-                continue  # whoever it was is reaped in this turn
+                continue  # it only wakes the loop; this turn reaps
             if self._stopping:
                 if number is signal.SIGINT:
                     log.warning("stopping at once")
@@ -138,7 +139,7 @@ class Supervisor:
                 self._stop(now, number.name)
 
     def _hung_up(self) -> bool:
-        # the same signal says "reload" to a service and "the terminal is gone" to a program on one
+        # SIGHUP means "reload" to a service, and "the terminal is gone" to a program started from one
         return self._had_terminal and not _has_terminal()
 
     def _stop(self, now: float, reason: str) -> None:
@@ -151,8 +152,8 @@ class Supervisor:
         log.info("reloading")
         if self._was_ready:
             self._notifier.reloading()
-        self._owes_ready = True  # systemd waits for it, also when nothing came of the reload
-        self._status_at = float("-inf")  # and what came of it is in the status line at once
+        self._owes_ready = True  # systemd waits for READY, even if the reload fails
+        self._status_at = float("-inf")  # update the status line at once
         try:
             specs = self._on_reload() if self._on_reload is not None else None
         except ConfigError as error:
@@ -217,7 +218,8 @@ class Supervisor:
         wake.wait(nap_s)
 
     def _feed_in_s(self, now: float) -> float:
-        """How long until systemd's watchdog is to be fed; infinite when it is not, or starved."""
+        """Seconds until systemd's watchdog is due; infinite without a watchdog, or if feeding is overdue
+        because it is withheld (another turn soon would not change that)."""
         interval_s = self._notifier.watchdog_interval_s
         if interval_s is None or now >= self._fed_at + interval_s:
             return float("inf")

@@ -1,7 +1,7 @@
-"""Talking to systemd: ready, status, watchdog, stopping, reloading. The only door to sdnotify.
+"""Messages to systemd: ready, status, watchdog, stopping, reloading. The only module that uses sdnotify.
 
-Nothing here blocks or raises: a manager that does not listen must not stop the service. Only the
-supervisor speaks; the variables are taken out of the environment so that no child speaks for it.
+Nothing here blocks or raises: a manager that does not read must not stop the service. Only the supervisor
+notifies; the variables are removed from the environment so that no child can.
 """
 
 import os
@@ -11,10 +11,11 @@ import sdnotify
 
 
 class Notifier:
-    """Speaks sd_notify when NOTIFY_SOCKET is set, and does nothing otherwise.
+    """Sends sd_notify(3) messages if NOTIFY_SOCKET is set, and does nothing otherwise.
 
-    Make it before the first child starts. `watchdog_interval_s` is how often to call `watchdog`: half of
-    WATCHDOG_USEC, or None when no watchdog watches this process.
+    Create it before the first child starts. `watchdog_interval_s` is how often to call `watchdog`, in
+    seconds: half of WATCHDOG_USEC, as sd_watchdog_enabled(3) recommends, or None if systemd does not watch
+    this process.
     """
 
     def __init__(self) -> None:
@@ -26,39 +27,39 @@ class Notifier:
 
     @property
     def is_heard(self) -> bool:
-        """Whether anybody is told."""
+        """Whether there is a systemd socket to notify."""
         return self._link is not None
 
     def ready(self) -> None:
-        """Everything is up; also ends a reload."""
+        """Report that everything is up; also ends a reload."""
         self._owe("READY=1")
 
     def reloading(self) -> None:
-        """A reload began; `ready` ends it."""
+        """Report that a reload began; `ready` ends it."""
         self._owe(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """The service goes down."""
+        """Report that the service is stopping."""
         self._owe("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """One line for `systemctl status`; what is not ASCII is shown as a question mark."""
+        """Set the line in `systemctl status`; characters outside ASCII become question marks."""
         line = " ".join(text.split())
         self._send("STATUS=" + line.encode("ascii", "replace").decode("ascii"))
 
     def watchdog(self) -> None:
-        """All is well, for another interval."""
+        """Feed the watchdog for another interval."""
         self._send("WATCHDOG=1")
 
     def close(self) -> None:
-        """Let go of the socket; everything afterwards does nothing."""
+        """Close the socket; later calls do nothing."""
         if self._link is not None:
             self._link.socket.close()
             self._link = None
 
     def _owe(self, message: str) -> None:
-        # A change of state that met a full socket is said again with the next message: a lost READY=1
-        # would have systemd end a healthy service.
+        # A state change that met a full socket is sent again before the next message: after a lost READY=1
+        # systemd would kill a healthy service.
         self._owed = message
         self._settle()
 

@@ -1,7 +1,7 @@
-"""The system calls that change files durably, wrapped once: whoever writes a journal is handed a Disk.
+"""The system calls that change files durably, behind one class: code that writes a journal is given a Disk.
 
-Another Disk than this one loses what was not synced, refuses a call, or ends the process in the midst of
-one: so recovery is tried at every byte, without a machine that is switched off.
+Tests pass another Disk, which loses what was not synced, fails a call, or ends the process during one. That
+way recovery is tested at every byte, without cutting the power of a machine.
 """
 
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class Disk:
-    """The operating system's own calls, by the same names. Each raises OSError as it does."""
+    """The operating system's calls, under the names of the module os. Each raises OSError."""
 
     def open(self, path: Path, flags: int, mode: int = 0o640) -> int:
         """As os.open."""
@@ -24,7 +24,7 @@ class Disk:
         os.close(fd)
 
     def write(self, fd: int, data: bytes | memoryview) -> int:
-        """As os.write: how many bytes were written, maybe fewer than given."""
+        """As os.write: return how many bytes were written, possibly fewer than given."""
         return os.write(fd, data)
 
     def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> int:

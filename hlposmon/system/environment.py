@@ -1,15 +1,15 @@
-"""The environment as the kernel keeps it.
+"""Erases a variable from the initial environment block, which the kernel shows.
 
-A process starts with its variables in a block of memory that /proc/PID/environ shows for as long as it lives,
-and so do those that are forked from it. To unset a variable takes it from what the process itself looks up,
-and leaves it there.
+/proc/PID/environ shows the memory block of variables that a process started with, for as long as it lives,
+and for the processes forked from it as well (proc(5)). Unsetting a variable removes it from lookups, but its
+value stays in that block.
 """
 
 import ctypes
 
 
 def wipe(name: str) -> None:
-    """Overwrite the value of a variable with zeros where it lies, if there is one; unset it afterwards."""
+    """Overwrite the value of a variable with zeros in place, if it is set; the caller must unset it then."""
     libc = ctypes.CDLL(None)
     libc.getenv.restype = ctypes.c_void_p
     at = libc.getenv(name.encode())

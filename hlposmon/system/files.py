@@ -1,7 +1,8 @@
-"""A file put in the place of another at once: who reads has the old one or the new one, never half of one.
+"""Replaces a file atomically: a reader sees the old content or the new one, never a part of either.
 
-The new one is made beside it under a name with our pid. No link is followed on the way: in a folder that
-another user can write, one that he planted would have root write to a file of his choosing.
+The new file is written beside the old one, under a name with our pid, and renamed. Symbolic links are not
+followed: in a folder that another user can write, a planted link could make root write to a file of that
+user's choice.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 def replace_file(
     path: str | Path, text: str, *, mode: int, durable: bool = False, handed_over: bool = False
 ) -> None:
-    """Write `text` in the place of the file, with this mode whatever the umask. Raises OSError.
+    """Replace the file at `path` by one with this text (UTF-8) and mode, whatever the umask. Raises OSError.
 
-    `durable`: it is on the disk before the old one goes, and so is its name when this returns.
-    `handed_over`: when root writes, the file is its folder's owner's, who is to read it afterwards.
+    `durable`: the content is synced before the old file is replaced, and the rename before this returns.
+    `handed_over`: if root writes, the file is given to the owner of its folder, who must be able to read it.
     """
     folder, name = os.path.split(path)
     handle = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -31,7 +32,7 @@ def replace_file(
 
 def _replace_in(folder: int, name: str, text: str, mode: int, *, durable: bool, handed_over: bool) -> None:
     beside = f"{name}.{os.getpid()}"
-    # A file left by a killed process of the same number is in the way; O_EXCL follows no link.
+    # A killed process with the same pid may have left its file; O_EXCL, which follows no link, would fail.
     try:
         os.unlink(beside, dir_fd=folder)
     except FileNotFoundError:
@@ -56,4 +57,4 @@ def _replace_in(folder: int, name: str, text: str, mode: int, *, durable: bool, 
         try:
             os.fsync(folder)
         except OSError:
-            pass  # not every file system can; the file itself is there
+            pass  # not every file system can sync a folder; the file itself is synced

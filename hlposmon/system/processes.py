@@ -1,10 +1,10 @@
-"""Whether a process runs: the kernel's word, whoever says otherwise."""
+"""Asks the kernel whether a process runs."""
 
 from pathlib import Path
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is such a process, and not only what is left of one that was not waited for."""
+    """Return whether a process with this pid exists and is no zombie (proc(5), states Z and X)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (OSError, IndexError):

@@ -1,6 +1,6 @@
-"""How a thread of ours is started: as a daemon that takes no signals.
+"""Starts threads as daemons that receive no signals.
 
-They are for the main thread, which may be waiting for one. Never in here: what a thread does.
+Signals are for the main thread, which may be waiting for one.
 """
 
 import signal
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 def start_deaf(work: Callable[[], object], *, name: str) -> threading.Thread:
-    """Start `work` in a thread of that name."""
+    """Run `work` in a new daemon thread with this name and all signals blocked; return the started thread."""
     thread = threading.Thread(target=work, name=name, daemon=True)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:

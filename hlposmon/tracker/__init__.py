@@ -1,1 +1,1 @@
-"""The one owner of the book: queues in; journal, snapshot and stream out. No network."""
+"""The process that owns the book: reports in by queues; journal, snapshot and stream out. No network."""

@@ -1,4 +1,4 @@
-"""What the socket answers, made from the engine at that moment: summary, health, workers, metrics."""
+"""Builds the socket's answers from the current state: summary, health, workers, metrics."""
 
 import os
 import time
@@ -25,10 +25,10 @@ from hlposmon.tracker.worker_queues import WorkerQueues
 
 
 class Answers:
-    """What others may see of the tracker. It changes nothing.
+    """The public view of the tracker; implements `api.server.Source`. It changes nothing.
 
-    `board` gives the processes, `usage` what is used of the exchange's allowance, `spent` what one process
-    has used of it; all three are the supervisor's.
+    Three functions of the supervisor: `board` returns the processes, `usage` the use of the exchange's rate
+    limits, and `spent` the request weight that one process, by name, used in the last minute.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Answers:
     ) -> None:
         self.settings = settings
         self.stopping = False
-        # Why the socket cannot be reached, and why the last reload changed nothing; None where all is well.
+        # Why the socket cannot be reached, and why the last reload failed; None if it can, or did not.
         self.socket_failure: str | None = None
         self.reload_failure: str | None = None
         self._engine, self._book = engine, engine.book
@@ -62,9 +62,9 @@ class Answers:
         self._began_ms = now_ms()
 
     def summary(self, account: str | None) -> dict[str, Any] | None:
-        """The summary of all accounts or of one, for `text.dumps`; None when it is not watched.
+        """Return the summary of all accounts or of one, for `text.dumps`; None if that one is not watched.
 
-        A position stands in it twice, at the top and in its account: it is made and encoded once.
+        Each position occurs twice, at the top and in its account, but is encoded only once.
         """
         if account is not None and account not in self._book.accounts:
             return None
@@ -100,8 +100,10 @@ class Answers:
         }
 
     def health(self) -> dict[str, Any]:
-        """The health for `text.dumps`: status and reasons, counts, and ages in seconds (None: never). Counts
-        and sums are None until every account is stated."""
+        """Return the health for `text.dumps`: status, reasons, counts, and ages in seconds (None: never).
+
+        Counts of positions and sums are None until the exchange has stated every account.
+        """
         health = self.assess()
         is_whole = not any(map(self._book.is_partly_unread, self._book.accounts))
         is_stated = all(map(self._book.is_stated, self._book.accounts))
@@ -121,7 +123,7 @@ class Answers:
             "late": health.late,
             "accounts": len(self._book.accounts),
             "positions": totals["active_positions"],
-            # What is listed and not open: with it the positions are as many as there are verdicts.
+            # Listed positions that are not open, so that open ones and these add up to the verdicts.
             "flat_in_doubt": sum(health.verdicts.values()) - sums.count if is_stated else None,
             "stated": is_stated,
             "unrealized_pnl": totals["unrealized_pnl"],
@@ -149,8 +151,10 @@ class Answers:
         }
 
     def workers(self) -> dict[str, Any]:
-        """The supervisor, a row for each process, and the allowance in use. Ages are in seconds, memory in
-        bytes, weight of the last minute."""
+        """Return the supervisor, one row per process, and the use of the exchange's rate limits (`quota`).
+
+        Ages are in seconds, memory in bytes; `weight_used` is the request weight of the last minute.
+        """
         rows = [
             {
                 "name": row.name,
@@ -171,13 +175,13 @@ class Answers:
         return {"supervisor": supervisor, "workers": rows, "quota": self._usage()}
 
     def prepare_metrics(self) -> Callable[[MetricsInput, str], tuple[str, bytes]]:
-        """Load what metrics are made by: some 5 MB, and a pause in which no fill is taken."""
+        """Import and return `exposition`. The import takes about 5 MB and a pause without fills."""
         from hlposmon.metrics.exposition import exposition
 
         return exposition
 
     def metrics(self, accept: str, traffic: Traffic) -> tuple[str, bytes]:
-        """The content type and the text of all figures."""
+        """Return the content type and the encoded metrics; `accept` is the request's Accept header."""
         exposition = self.prepare_metrics()
         now_s = time.monotonic()
         return exposition(
@@ -206,7 +210,7 @@ class Answers:
         )
 
     def assess(self) -> Health:
-        """The health now: what the engine knows, with the state of processes, files and sockets."""
+        """Return the health now, from the engine's state and that of processes, files and sockets."""
         board, engine, now_s = self._board(), self._engine, time.monotonic()
         return assess(
             engine.listing.doubtful(self._book),
@@ -228,7 +232,7 @@ class Answers:
         )
 
     def ages(self) -> Ages:
-        """Seconds since each kind of news was heard; None for never."""
+        """Return the seconds since each kind of news was last received; None for never."""
         now_s, freshness = time.monotonic(), self._engine.freshness
         fills = freshness.fills_age(now_s)
         return Ages(
@@ -241,7 +245,10 @@ class Answers:
         )
 
     def _last_fill_age(self) -> float | None:
-        """Seconds since the newest fill in the book, by the exchange's time; maybe one of the run before."""
+        """Return the seconds since the newest fill in the book, by the exchange's time; None without fills.
+
+        The fill may be from before this start, so only wall clocks can be compared.
+        """
         times = [view.last_fill_ms for view in self._book.views() if view.last_fill_ms is not None]
         return max(0.0, (now_ms() - max(times)) / 1000) if times else None
 
@@ -256,7 +263,7 @@ class Answers:
         }
 
     def _fill_feeds(self) -> dict[str, dict[str, int]]:
-        """By feed: the fills that it brought, brought first, and missed."""
+        """Return, by feed, how many fills it brought, brought first, and missed."""
         return {
             name: {"fills": one.fills, "first": one.first, "missed": one.missed}
             for name, one in sorted(self._engine.feeds.tallies.items())

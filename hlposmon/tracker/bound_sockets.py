@@ -22,13 +22,16 @@ from hlposmon.supervision.logs import Repeats, fields
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
-# After one that could not be bound: to ask a socket whether its owner lives may take a second.
+# Seconds to the next check after a failed bind: asking a socket whether its owner lives may take a second.
 RETRY_S = 2.0
 
 
 class BoundSockets:
-    """`files` are the files that the sockets were bound to, by path; `public` is the clients' socket, the
-    others are the workers'. `failure` says why one cannot be reached."""
+    """Watches socket files and rebinds lost ones.
+
+    `files` are device and inode of the sockets' files, by path. `public` is the clients' socket; any other
+    one is the workers'. `failure` says why a socket cannot be reached; None if all can.
+    """
 
     def __init__(self, files: Mapping[Path, FileId], public: Path) -> None:
         self.failure: str | None = None
@@ -38,8 +41,11 @@ class BoundSockets:
         self._repeats = Repeats()
 
     def look(self, now_s: float) -> Iterator[tuple[Path, socket.socket, socket.socket | None]]:
-        """Where a file was gone: the path, the socket that listens there now, and the one that did before if
-        it was made here; the caller closes that one. Looks once a second however often it is called."""
+        """Yield, for each file that was gone, its path, the new listening socket, and the former one.
+
+        The former socket is None unless it was bound here; the caller must close it. `now_s` is monotonic
+        seconds; the files are checked once every LOOK_S, however often this is called.
+        """
         if now_s < self._look_s:
             return
         self._look_s, self.failure = now_s + LOOK_S, None
@@ -61,7 +67,7 @@ class BoundSockets:
             sock.close()
 
     def _bind(self, path: Path) -> socket.socket:
-        with contextlib.suppress(OSError):  # it is there, or binding says why not
+        with contextlib.suppress(OSError):  # it exists, or binding reports why it cannot
             path.parent.mkdir(mode=0o700)
         if path == self._public:
             sock = open_door(path)

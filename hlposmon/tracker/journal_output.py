@@ -1,6 +1,6 @@
-"""The journal as the tracker keeps it: effects become lines, and what hinders that is logged.
+"""Writes the tracker's journal: converts effects to lines, and logs what prevents writing.
 
-The journal is written here and nowhere else, once for all that was decided in a turn.
+Lines are committed once a turn, for all effects that were decided in it.
 """
 
 import logging
@@ -18,7 +18,8 @@ JOURNALLED = (JournalChange, JournalEvent, JournalStatement, JournalCheckpoint)
 
 
 class JournalOutput:
-    """`written_ms` is when lines were last written, in Unix milliseconds."""
+    """The journal as an output. `written_ms` is when lines were last written, in Unix milliseconds; None:
+    not yet."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
@@ -27,19 +28,22 @@ class JournalOutput:
         self._repeats = Repeats()
 
     def begin_turn(self, now: Now) -> None:
-        """Call before the engine decides anything."""
+        """Add a checkpoint if one is due. Call before the engine decides anything."""
         self.journal.begin_turn(now.ms)
 
     def append(self, effect: Journalled) -> None:
-        """Add the effect's line; `commit` writes it. A checkpoint comes at the beginning of the next turn:
-        now it would hold what later lines of this turn say."""
+        """Add the effect's line; `commit` writes it.
+
+        A requested checkpoint is added at the beginning of the next turn: now it would already include
+        changes whose lines come later in this turn.
+        """
         if isinstance(effect, JournalCheckpoint):
             self.journal.want_checkpoint()
         else:
             self.journal.append(_line(effect), effect.at_ms)
 
     def commit(self, now: Now) -> None:
-        """Write what was appended, and say whether that could be done."""
+        """Write what was appended; log remarks of the journal, and the beginning and end of a failure."""
         journal = self.journal
         written = journal.written_seq
         journal.commit(now.s)
@@ -50,7 +54,7 @@ class JournalOutput:
         reason, was_failing = journal.failure, self._is_failing
         self._is_failing = reason is not None
         if reason is not None:
-            said, key = "the audit cannot be written", reason.split(";")[0]  # not how much waits behind it
+            said, key = "the audit cannot be written", reason.split(";")[0]  # without the count of lost lines
             self._repeats.log(log, logging.ERROR, said, now=now.s, key=key, reason=reason)
         elif was_failing:
             self._repeats = Repeats()  # the next failure is another one

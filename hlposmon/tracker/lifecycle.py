@@ -1,4 +1,4 @@
-"""A tracker's start, reload and end: what its engine begins with, watches, and leaves behind."""
+"""The tracker's start, reload and end: recovers the engine's state, and journals start and stop."""
 
 import logging
 from typing import Any
@@ -19,7 +19,11 @@ log = logging.getLogger(__name__)
 
 
 def watched_by(settings: Settings) -> Watched:
-    """What these settings have watched. A feed is late after 5 intervals, stale after 15."""
+    """Return what to watch with these settings: addresses, feeds, and when news is late or stale, in seconds.
+
+    Fills are late after 5 s and stale after 15 s. Prices: 5 and 15 intervals, at least as long. Reconciling:
+    2 and 5 intervals, at least 120 s and 300 s.
+    """
     price_s, reconcile_s = settings.prices.interval_s, settings.reconcile.interval_s
     others = (f"fill-{number}" for number in range(2, settings.hyperliquid.fill_feeds + 1))
     return Watched(
@@ -35,7 +39,7 @@ def watched_by(settings: Settings) -> Watched:
 
 
 class Lifecycle:
-    """`settings` are those of now."""
+    """Owns the journal from start to end; `settings` are the current ones."""
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self.settings, self._engine = settings, engine
@@ -45,7 +49,11 @@ class Lifecycle:
         self.journal = JournalOutput(self._journal)
 
     def recover(self, now: Now) -> None:
-        """Take up what outlived the tracker before; call once, first."""
+        """Recover the book from the journal and the history, and journal the start; call once, first.
+
+        Only accounts that still have the same address are recovered, and none from a run in another world
+        (simulated or live).
+        """
         beginning = recover(self._journal, self.settings.paths.state_dir, now.ms)
         found, addresses = beginning.found, self._engine.watched.addresses
         self._engine.history = HistoryState(beginning.history_seq)
@@ -79,13 +87,14 @@ class Lifecycle:
         log.info("tracker up", extra=fields(recovered=recovered, audit=self._journal.folder))
 
     def reload(self, settings: Settings) -> Watched:
-        """The settings from now on, and what they have watched."""
+        """Apply new settings and return what to watch with them."""
         self.settings = settings
         self._journal.fsync = settings.audit.fsync
         return watched_by(settings)
 
     def leave(self, now: Now, until_s: float) -> None:
-        """Say that it ends, and write what can be written until then, in monotonic seconds."""
+        """Journal the stop and close the journal; `until_s` limits the wait for the disk, in monotonic
+        seconds."""
         self._journal.begin_turn(now.ms)
         self._journal.append(event("stop", now_ms=now.ms, backlog=self._journal.backlog), now.ms)
         self._journal.close(within_s=max(0.5, until_s - now.s))
@@ -94,7 +103,7 @@ class Lifecycle:
             log.error(said, extra=fields(lines=self._journal.backlog, reason=self._journal.failure))
 
     def _checkpoint(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the book."""
+        """Return the facts of a checkpoint of the book as it is now."""
         book = self._engine.book
         return checkpoint(
             book.memories(),

@@ -1,4 +1,4 @@
-"""What the log says of a change: its name, its level, and its fields. Says nothing itself."""
+"""Name, level and fields of a change's log line. Logs nothing itself."""
 
 import logging
 
@@ -6,18 +6,21 @@ from hlposmon.domain.changes import Adopted, AdoptionReason, Change, Drift, Gap,
 
 
 def level_of(change: Change) -> int:
-    """Who reads only warnings must see that fills are missing, and that book and venue disagreed."""
+    """Return WARNING for a gap, a drift and an adoption after a drift, else INFO.
+
+    Somebody who reads only warnings must see that fills are missing or that book and venue disagreed.
+    """
     drifted = isinstance(change, Adopted) and change.reason is AdoptionReason.DRIFT
     return logging.WARNING if drifted or isinstance(change, Gap | Drift) else logging.INFO
 
 
 def name_of(change: Change) -> str:
-    """What the log calls a change."""
+    """Return the name of a change in the log: its class in lower case, or "verdict"."""
     return "verdict" if isinstance(change, VerdictChanged) else type(change).__name__.lower()
 
 
 def facts_of(change: Change) -> dict[str, object]:
-    """A change as the facts of a log line."""
+    """Return the fields of a change's log line: account, key, and its own attributes."""
     account, key = whose(change)
     if isinstance(change, Adopted):
         return {

@@ -1,7 +1,7 @@
-"""Carries out what the engine decided, in the order of the law: journal, stream, snapshot, workers, log.
+"""Carries out the engine's effects in a fixed order: journal, stream, snapshot, workers, log.
 
-All effects of one turn are carried out together: the journal is written once, before anybody is told.
-It decides nothing.
+The effects of a turn are carried out together: the journal is written once, before anything is published.
+This module decides nothing.
 """
 
 import logging
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Outputs:
-    """The ways out of the tracker."""
+    """All outputs of the tracker: journal, stream, snapshot, workers' queues, log, and counters."""
 
     def __init__(
         self,
@@ -39,11 +39,14 @@ class Outputs:
         self._repeats = Repeats()
 
     def begin_turn(self, now: Now) -> None:
-        """Call before the engine decides what is to be carried out."""
+        """Let the journal add a checkpoint that is due. Call before the engine decides anything."""
         self._journal.begin_turn(now)
 
     def carry_out(self, effects: Sequence[Effect], now: Now) -> None:
-        """Journal, publish, show, tell and log, each for all of these effects before the next."""
+        """Carry out all `effects`: first journal, then publish, then show, then tell workers and log.
+
+        Of several Show effects for a position only the newest is shown.
+        """
         messages: list[Publish | PublishPrice] = []
         shown: dict[tuple[str, str], Show] = {}  # of each position the newest
         told: list[Effect] = []
@@ -68,7 +71,7 @@ class Outputs:
             self._tell(told)
 
     def commit(self, now: Now) -> None:
-        """Write what waits in the journal."""
+        """Write the journal's pending lines, also after an earlier failure, and run its syncer."""
         self._journal.commit(now)
 
     # ------------------------------------------------------------------ within

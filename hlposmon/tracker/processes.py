@@ -1,4 +1,4 @@
-"""The processes as the tracker sees them: a row of the supervisor's board, and what the kernel says."""
+"""The processes as the tracker sees them: rows of the supervisor's board, and their memory."""
 
 import os
 from typing import Protocol
@@ -7,7 +7,11 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Worker(Protocol):
-    """One row of the supervisor's board."""
+    """One row of the supervisor's board: a worker process.
+
+    `state` is "up" while it works. `beat_age_s` (since its last heartbeat) and `uptime_s` are seconds, None
+    if unknown. `flapping`: it restarts again and again. `last_exit` is the exit status of its predecessor.
+    """
 
     @property
     def name(self) -> str: ...
@@ -30,7 +34,7 @@ class Worker(Protocol):
 
 
 def memory_bytes(pid: int | None) -> int | None:
-    """Resident memory of a process in bytes; None when it is gone."""
+    """Return the resident memory of a process in bytes (proc(5), statm); None if there is no such process."""
     if not pid:
         return None
     try:

@@ -1,19 +1,19 @@
-"""`hlposmon run --record DIR`: every call of the engine, with its times, so that a run can be lived again.
+"""`hlposmon run --record DIR`: records every call of the engine and its times, so that it can be replayed.
 
-One file for each tracker, one JSON array a line, in the order of the calls; the first two values behind the
-name are the monotonic clock in seconds and the wall clock in Unix milliseconds:
+One file per tracker, one JSON array per line, in the order of the calls. After the name come the monotonic
+clock in seconds and the wall clock in Unix milliseconds:
 
     ["begin",s,ms,{"addresses":{...},"feeds":[...],"limits":[...],"min_pnl_change":"0.01"}]
-    ["recall",s,ms]                 the engine takes up what the journal says
+    ["recall",s,ms]                 the engine starts from the state recovered from the journal
     ["receive",s,ms,[...]]          a report, as `ipc.codec` encodes it
-    ["tick",s,ms]  ["revalue",s,ms,16]  ["watch",s,ms,{...}]  ["suspended",seconds]
-    ["turn",s,ms]                   the journal had something of its own to say at the beginning of a turn
+    ["tick",s,ms]  ["revalue",s,ms,16]  ["watch",s,ms,{...}]  ["suspended",s,ms,seconds]
+    ["turn",s,ms]                   the journal added a line of its own at the beginning of a turn
     ["carry_out",s,ms]              all effects since the last one of these were carried out
     ["commit",s,ms]  ["stop",s,ms]
 
-The same calls on a new engine, over the journal as it was before, give the same journal, byte for byte. It
-holds what the journal and the workers' queues hold, and no secret. A recording that cannot be written ends,
-and nothing else does.
+The same calls on a new engine, starting from the same earlier journal, give the same journal, byte for byte.
+The file holds what the journal and the workers' queues hold, and no secrets. If it cannot be written, the
+recording ends and the tracker goes on.
 """
 
 import logging
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class Recording:
-    """The file of one tracker, new in `folder`."""
+    """A new recording file in `folder`, named after the time and the pid; failures are logged, not raised."""
 
     def __init__(self, folder: Path, now: Now) -> None:
         self.path = folder / f"tracker-{now.ms}-{os.getpid()}.jsonl"
@@ -48,14 +48,15 @@ class Recording:
             self._fail(error)
 
     def write(self, *row: Any) -> None:
-        """One call; `flush` brings it to the file."""
+        """Add one call: its name, the two times, and its arguments. Buffered until `flush`."""
         self._write(dumps(row))
 
     def write_report(self, report: Report, now: Now) -> None:
+        """Add a call of `receive` with the report as `ipc.codec` encodes it. Buffered until `flush`."""
         self._write(dumps(("receive", now.s, now.ms))[:-1] + b"," + encode(report) + b"]")
 
     def flush(self) -> None:
-        """What was written is in the file from here on, whatever becomes of this process."""
+        """Hand everything written so far to the kernel, so that it survives a crash of this process."""
         if self._file is not None:
             try:
                 self._file.flush()
@@ -81,7 +82,7 @@ class Recording:
 
 
 class RecordedEngine(Engine):
-    """An engine whose calls are recorded, each before it is made."""
+    """An engine that records each call before making it."""
 
     def __init__(self, watched: Watched, now: Now, recording: Recording) -> None:
         self._recording = recording
@@ -120,7 +121,7 @@ class RecordedEngine(Engine):
 
 
 class RecordedOutputs(Outputs):
-    """Outputs that mark in the recording when they carried effects out."""
+    """Outputs that record when effects are carried out."""
 
     def __init__(self, recording: Recording, *outputs: Any) -> None:
         super().__init__(*outputs)

@@ -1,10 +1,12 @@
-"""What a tracker's book begins with: what the journal says; where its files are lost, the history's last
-checkpoint.
+"""Recovers the book at a start: from the journal, or from the history's last checkpoint if files are lost.
 
-The journal is enough as long as it is whole. Where the folder is empty, or lacks its newest files, or no
-sound checkpoint is in it, the history's file is opened for a moment. What came behind its last checkpoint
-is replayed as far as the journal still has it; the rest the exchange is asked for, like anything that
-happened while nobody ran.
+The journal is enough if it is whole. If its folder is empty, lacks the newest files, or holds no sound
+checkpoint, the last checkpoint of the history is used. Lines after it are replayed as far as the journal
+still has them; the rest is fetched from the exchange, like everything that happened while no monitor ran.
+
+    journal whole up to 900, history at 880       use the journal
+    journal whole up to 900, history at 905       lost its end: use the journal, fetch the missing fills again
+    journal empty, history at 905, checkpoint 870 start from 870 and continue the chain after 905
 """
 
 from dataclasses import dataclass
@@ -18,27 +20,30 @@ from hlposmon.journal.reader import line_at, lines_after
 from hlposmon.journal.tail import day_of
 from hlposmon.journal.writer import Journal
 
-# Up to this many missing lines are a lost end, to be fetched again; more mean that a file is missing.
+# Up to this many missing lines count as a lost end, to be fetched again; more mean that a file is missing.
 FORGET_LINES = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What is known of the book, and how far the history had come (0: there is none that can be read)."""
+    """The recovered state, and the last line that the history holds (0: no history that can be read)."""
 
     found: Recovered
     history_seq: int
 
 
 def recover(journal: Journal, state_dir: Path, now_ms: int) -> Beginning:
-    """Read the journal back, and the history in `state_dir` where that knows more; the journal goes on behind
-    whichever came further. Call once, before anything is appended."""
+    """Recover from the journal, and from the history in `state_dir` if that knows more.
+
+    The journal may be set to continue after the history's last line. Call once, before anything is appended;
+    `now_ms` is Unix milliseconds.
+    """
     found = journal.recover(now_ms)
     known = last_known(state_dir, journal.seq)
     if known is None:
         return Beginning(found, 0)
     if known.mark is not None and not _has(journal, *known.mark):
-        return Beginning(found, known.seq)  # it followed another journal
+        return Beginning(found, known.seq)  # the history followed another journal
     is_ahead = known.seq > journal.seq
     if journal.is_whole and (not is_ahead or _lost_its_end(journal, known.seq, known.newest_fill_ms)):
         return Beginning(found, known.seq)
@@ -51,7 +56,7 @@ def recover(journal: Journal, state_dir: Path, now_ms: int) -> Beginning:
 
 
 def _has(journal: Journal, seq: int, digest: str) -> bool:
-    """Whether the journal's line of that number has that hash; one that is missing is no contradiction."""
+    """Return whether line `seq` of the journal has this hash; also True if it is missing or unreadable."""
     try:
         line = line_at(journal.folder, seq)
     except (OSError, HlposmonError):
@@ -60,15 +65,18 @@ def _has(journal: Journal, seq: int, digest: str) -> bool:
 
 
 def _lost_its_end(journal: Journal, seq: int, newest_fill_ms: int | None) -> bool:
-    """Whether only the last lines are missing, as after a power cut, and not a file: then the journal goes on
-    where it ends, the exchange is asked for those fills again, and the history goes back by itself."""
+    """Return whether only the last lines are missing, as after a power cut, rather than a whole file.
+
+    The journal then continues where it ends, the fills are fetched from the exchange again, and the history
+    rolls back by itself.
+    """
     if seq - journal.seq > FORGET_LINES:
         return False
     return newest_fill_ms is None or day_of(newest_fill_ms) == journal.day
 
 
 def _from_checkpoint(checkpoint: dict[str, Any], folder: Path, until_seq: int) -> Recovered:
-    """The book of a checkpoint, with the lines behind it that the journal's files still have."""
+    """Return the state of a checkpoint plus the lines after it that the journal's files still have."""
     found = Recovered()
     replay(checkpoint, found)
     seq, is_whole = checkpoint["seq"], True
@@ -80,7 +88,7 @@ def _from_checkpoint(checkpoint: dict[str, Any], folder: Path, until_seq: int) -
     except (OSError, HlposmonError):
         is_whole = False
     if not is_whole and seq > checkpoint["seq"]:
-        # A payment may have been in a line that is lost, and is in the sums of the next.
+        # A lost line may have held a payment; the sums of the next line include it already.
         found.forget_owed_payments()
     found.seq = max(seq, until_seq)
     return found

@@ -1,7 +1,7 @@
-"""The snapshot in shared memory, as the tracker keeps it: written to, beaten, and made anew.
+"""Keeps the snapshot in shared memory: writes positions and heartbeats, and builds new files.
 
-No fault of it ends the tracker. `failure` says why there is no snapshot, or why positions are missing in it,
-until making it anew has succeeded. `complaints` name the positions that it cannot show as they are.
+No failure of the snapshot ends the tracker. `failure` says why there is no snapshot, or why it lacks
+positions, until a new file has been built. `complaints` name positions that it cannot show exactly.
 """
 
 import logging
@@ -23,7 +23,7 @@ LEAST_CAPACITY = 1024
 
 
 class SnapshotOutput:
-    """The snapshot's file."""
+    """The snapshot as an output; it has no file before the first `renew`."""
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
@@ -36,20 +36,20 @@ class SnapshotOutput:
 
     @property
     def complaints(self) -> list[tuple[str, str]]:
-        """The account of each position that is not shown as it is, and what health repeats of it."""
+        """For each position that is not shown exactly, its account and the text for health."""
         return [(account, said) for (account, _), said in self._complaints.items()]
 
     def show(self, view: View, updated_ms: int) -> None:
-        """Show the position from now on; what hinders that is in `failure` or `complaints`.
+        """Write a position to the snapshot; problems are in `failure` or `complaints`, never raised.
 
-        `updated_ms` is when it last changed, in Unix milliseconds.
+        `updated_ms` is when the position last changed, in Unix milliseconds.
         """
         writer, name = self._writer, (view.account, view.key)
-        shown = self._renderer.render(view)  # the sums are of what was rendered, with a snapshot or without
+        shown = self._renderer.render(view)  # also without a snapshot: the sums add up what was rendered
         if writer is None:
             return
         if self.failure is not None and not writer.has_room_for(*name):
-            return  # `renew` tries for more room: once in a tick, and not at each fill
+            return  # only `renew` tries to get more room, once a tick, not at every fill
         try:
             complaint = _show(writer, _record(shown, updated_ms))
         except OSError as error:
@@ -63,10 +63,10 @@ class SnapshotOutput:
         self._repeats.log(log, logging.ERROR, message, now=time.monotonic(), key=name, reason=said)
 
     def renew(self, settings: Settings, shown: Iterable[tuple[View, int]]) -> None:
-        """A new file in the place of the old one, with what is watched now and nothing else.
+        """Replace the file by a new one that holds only the positions in `shown`.
 
-        `shown` are the positions and when each last changed. Without room for the new file the old one is
-        kept, and says of what is no longer watched that it is stale.
+        `shown` are the watched positions, each with the time of its last change in Unix milliseconds. If
+        there is no room for a new file, the old one is kept and its other positions are marked stale.
         """
         old, shown = self._writer, list(shown)
         for view, _ in shown:
@@ -91,13 +91,13 @@ class SnapshotOutput:
             old.close()
 
     def beat(self, seq: int, status: str) -> None:
-        """Say that it is kept; the number of the last message, and health's status in a word."""
+        """Write a heartbeat with the number of the last stream message and the status of the health."""
         self._beaten = seq, status
         if self._writer is not None:
             self._writer.beat(wall_ms=now_ms(), seq=seq, healthy=status)
 
     def close(self) -> None:
-        """Say in the snapshot that its writer is gone, and remove it."""
+        """Mark the snapshot as closed and remove its file."""
         if self._writer is not None:
             self._writer.close()
 
@@ -108,7 +108,10 @@ class SnapshotOutput:
 
 
 def _show(writer: SnapshotWriter, record: RecordTexts) -> str | None:
-    """Write the record, or the nearest that fits; then say why. OSError for want of room."""
+    """Write the record, or if it does not fit, the nearest one that does; return the complaint, if any.
+
+    If nothing fits, mark the position stale. Raises OSError if there is no room for a new position.
+    """
     try:
         writer.write(record)
         return None
@@ -123,7 +126,10 @@ def _show(writer: SnapshotWriter, record: RecordTexts) -> str | None:
 
 
 def _capacity_for(count: int) -> int:
-    """Slots for so many positions in one file, which then need not grow while it is being filled."""
+    """Return the slots for `count` positions: a power of two, at least LEAST_CAPACITY.
+
+    The file then need not grow while it is being filled.
+    """
     return max(LEAST_CAPACITY, 1 << (count - 1).bit_length())
 
 

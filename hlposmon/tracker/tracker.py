@@ -1,8 +1,8 @@
-"""The tracker: the shell round the engine. Reports in by queues; journal, stream and snapshot out.
+"""The tracker's main loop: feeds reports from the queues to the engine and carries out its effects.
 
-Each turn takes what waits, fills before all else, lets the engine decide, and carries its effects out.
-Prices are shown a few positions at a time, with a look at the fills between. No network but the Unix sockets
-that it was handed.
+Each turn takes the waiting reports, fills first, lets the engine decide, and carries out the effects:
+journal, stream, snapshot. New prices are applied to a few positions at a time, and fills are checked in
+between. The tracker uses no network, only the listening sockets that it is given.
 """
 
 import logging
@@ -43,9 +43,9 @@ log = logging.getLogger(__name__)
 TICK_S = 0.25
 REVALUED_AT_ONCE = 16
 REPORTS_A_TURN = 256
-# How long a turn may take reports before what was decided is carried out.
+# How many seconds a turn may process reports before their effects are carried out.
 TURN_S = 0.01
-# File descriptors kept free of clients: worker and service sockets, files, the snapshot's next file.
+# File descriptors that clients may not use: for worker and service sockets, files, the snapshot's next file.
 KEPT_DESCRIPTORS = 96
 # Shutdown budget; must stay below the supervisor's per-rank grace, also when the ranks share its time.
 STOP_S = 2.5
@@ -54,8 +54,13 @@ SLEPT_S = 2.0
 
 
 class Tracker:
-    """`sockets` listen already: they belong to the supervisor and outlive this process. `files` are those
-    that they and the queue were bound to, `reload_failure` is why the last reload changed nothing."""
+    """The tracker process; `run` does everything.
+
+    `queue` (for workers) and `sockets` (for clients) already listen; they belong to the supervisor and
+    outlive this process. `files` are device and inode of the socket files, by path. `reload` returns the new
+    settings, `reload_failure` why the last reload changed nothing. For `board`, `usage` and `spent` see
+    `Answers`.
+    """
 
     def __init__(
         self,
@@ -79,7 +84,7 @@ class Tracker:
         self._lifecycle = Lifecycle(settings, engine)
         journal = self._lifecycle.journal
         self._queues = queues = WorkerQueues(queue, self._selector, dict(engine.watched.addresses), counts)
-        # Beyond the numbers of the tracker before, so that no client resumes a stream that is gone.
+        # Start above the numbers of the previous tracker, so that no client resumes that tracker's stream.
         self._subscribers = subscribers = Subscribers(now_ms())
         self._renderer = renderer = Renderer()
         self._publisher = publisher = Publisher(subscribers, renderer)
@@ -124,7 +129,11 @@ class Tracker:
     # ---------------------------------------------------------------- the loop
 
     def run(self) -> None:
-        """Recover, and work until told to stop; then leave journal, clients and snapshot in order."""
+        """Recover, work until told to stop, and shut journal, clients and snapshot down.
+
+        Each round of the loop beats the pulse, waits, takes reports and then prices, serves clients, ticks
+        every TICK_S, and reloads if asked to. An exception ends it without further decisions.
+        """
         self._lifecycle.recover(_now())
         self._renew_snapshot()
         if self._lifecycle.settings.tcp.listen:
@@ -147,7 +156,7 @@ class Tracker:
             self._stop()
 
     def _wait(self) -> list[object]:
-        """Who can be read. Sleeps until somebody speaks or a tick is due, but not while work is left."""
+        """Return the readable objects. Sleeps until one is readable or a tick is due, unless work is left."""
         has_work = self._engine.has_moved or self._subscribers.is_owed or self._queues.has_more
         sleep_s = 0.0
         if not has_work:
@@ -162,7 +171,7 @@ class Tracker:
         return [key.fileobj for key, _ in self._selector.select(within_s)]
 
     def _begin_turn(self) -> Now:
-        """The time of a turn: all that is decided in it is decided at once."""
+        """Begin a turn and return its time: everything decided in a turn has the same time."""
         now = _now()
         self._outputs.begin_turn(now)
         return now
@@ -184,11 +193,14 @@ class Tracker:
                     self._outputs.carry_out(done, now)
                 if time.monotonic() - now.s >= TURN_S:
                     break
-        finally:  # what was decided before a fault is carried out; what the fault left half done is not
+        finally:  # carry out what was decided before an exception, but not what it interrupted
             self._outputs.carry_out(effects, now)
 
     def _take_prices(self) -> None:
-        """Prices are decided on at once, and shown a few positions at a time while no fill waits."""
+        """Give the newest prices to the engine at once; revalue REVALUED_AT_ONCE positions at a time.
+
+        Revaluation stops while a fill waits or after TURN_S, and continues in the next round.
+        """
         marks = self._queues.latest_marks()
         if marks is not None:
             now = self._begin_turn()
@@ -199,7 +211,7 @@ class Tracker:
             self._outputs.carry_out(self._engine.revalue(now, REVALUED_AT_ONCE), now)
 
     def _refused(self, refusal: Refusal) -> None:
-        """A call at the public socket was turned away: said once a minute for each user and status."""
+        """Log a refused call at the public socket, once a minute for each user and status."""
         caller = refusal.caller
         unsaid = self._refusals.admit((caller.party, refusal.status), time.monotonic())
         if unsaid is not None:
@@ -233,15 +245,17 @@ class Tracker:
             self._engine.note_suspension(slept_s, now)
 
     def _look_for_sockets(self, now: Now) -> None:
-        """A socket whose file was removed is bound again, and listened at beside the one before: that one may
-        have somebody waiting still."""
+        """Listen on sockets that were bound again because their file was removed.
+
+        A socket that the supervisor bound stays open beside the new one: callers may still wait there.
+        """
         for path, sock, before in self._bound.look(now.s):
             server = self._server if path == self._lifecycle.settings.paths.socket else self._queues
             server.listen(sock)
             if before is not None:
                 server.unlisten(before)
                 before.close()
-            if not self._lifecycle.settings.paths.snapshot.exists():  # whatever removed the one took both
+            if not self._lifecycle.settings.paths.snapshot.exists():  # the same cleanup removed it too
                 self._renew_snapshot()
         self._answers.socket_failure = self._bound.failure
 

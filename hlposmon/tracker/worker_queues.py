@@ -1,4 +1,4 @@
-"""The tracker's ends of the workers' queues: who has joined, what they bring, live fills before all else."""
+"""The tracker's ends of the workers' queues: accepts workers and takes their reports, live fills first."""
 
 import logging
 import selectors
@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 class WorkerQueues:
     """The queues of all workers.
 
-    `addresses` are those that are watched now, by account name. A report is passed over when its worker
-    takes the name for another address: a name may have come to stand for another one since.
+    `addresses` are the watched addresses, by account name. A report is dropped if its worker knows another
+    address for the account's name: a reload may have changed it since.
     """
 
     def __init__(
@@ -36,15 +36,15 @@ class WorkerQueues:
         self.listen(listener)
         self._queues: dict[Queue, Joined | None] = {}
         self._ended: list[tuple[Queue, Joined | None]] = []
-        self._ready: set[Queue] = set()  # those that may have something
-        self._served: dict[Queue, int] = {}  # when each had its last turn
+        self._ready: set[Queue] = set()  # may have a message to read
+        self._served: dict[Queue, int] = {}  # number of the last report taken from each
         self._turn = 0
         self._fill_queues: list[Queue] = []
         self._price_queues: list[Queue] = []
         self._other_queues: list[Queue] = []
 
     def waiting_bytes(self) -> dict[str, int]:
-        """By worker: what it has sent and was not taken yet."""
+        """Return, by worker, the bytes that it sent and that were not taken yet."""
         waiting: dict[str, int] = {}
         for queue, joined in self._queues.items():
             name = _name_of(joined)
@@ -52,7 +52,7 @@ class WorkerQueues:
         return waiting
 
     def hear(self, ready: Iterable[object]) -> None:
-        """These of the selector's objects can be read; a worker that waits to be let in is let in."""
+        """Note which of the selector's objects are readable, and accept workers that are waiting."""
         for one in ready:
             if isinstance(one, Queue) and one in self._queues:  # and has not ended
                 self._ready.add(one)
@@ -60,13 +60,13 @@ class WorkerQueues:
                 self._accept_all()
 
     def listen(self, listener: socket.socket) -> None:
-        """Let workers in by this socket, too."""
+        """Accept workers on this listening socket, too."""
         listener.setblocking(False)
         self._listeners.append(listener)
         self._selector.register(listener, selectors.EVENT_READ)
 
     def unlisten(self, listener: socket.socket) -> None:
-        """Let in who waits there, and nobody by it any more."""
+        """Accept the workers waiting on this socket, then stop listening on it; the caller closes it."""
         self._accept_all()
         self._listeners.remove(listener)
         self._selector.unregister(listener)
@@ -100,7 +100,7 @@ class WorkerQueues:
             yield report
 
     def latest_marks(self) -> Marks | None:
-        """All waiting prices as one batch: of several for a coin the newest."""
+        """Return all waiting prices merged into one report, the newest for each coin; None if none wait."""
         merged: dict[str, Decimal] = {}
         newest: Marks | None = None
         for _ in range(1000):
@@ -113,28 +113,31 @@ class WorkerQueues:
         return None if newest is None else replace(newest, prices=merged)
 
     def has_fills(self) -> bool:
-        """Whether a feed of fills has something now."""
+        """Return whether the queue of any fill feed has something to read now."""
         return any(not queue.empty() for queue in self._fill_queues)
 
     @property
     def has_more(self) -> bool:
-        """Whether something that can be read was left for the next turn."""
+        """Whether readable messages or ended queues were left for the next turn."""
         return bool(self._ready or self._ended)
 
     def tell(self, worker: str, ask: Ask) -> None:
-        """Say something to one worker; nobody hears it when it is gone."""
+        """Send an ask to one worker, by name; it is dropped if the worker is gone.
+
+        If the worker's queue is full, its connection is ended, so that it connects again.
+        """
         for queue, joined in list(self._queues.items()):
             if joined is not None and joined.worker == worker and not _put(queue, ask):
-                self._end(queue)  # it would wait for this in vain: let it connect again
+                self._end(queue)  # the worker would wait for this ask in vain: let it connect again
 
     def ring(self, bell: Bell) -> None:
-        """Ring at the workers that reconcile."""
+        """Send a bell to all workers that reconcile; dropped where the queue is full."""
         for queue, joined in list(self._queues.items()):
             if joined is not None and joined.kind == "reconcile":
                 _put(queue, bell)
 
     def close(self) -> None:
-        """Close the connections of all workers; the listening sockets stay their owners'."""
+        """Close the connections of all workers; the listening sockets are left to their owners."""
         for queue in (*self._queues, *(queue for queue, _ in self._ended)):
             self._selector.unregister(queue)
             queue.close()
@@ -144,7 +147,7 @@ class WorkerQueues:
     # ------------------------------------------------------------------ within
 
     def _sort(self) -> None:
-        """By what they bring; one that is new is asked what it is with the others."""
+        """Sort the queues by kind of worker; one that has not joined yet is among the others."""
         kinds = {queue: "" if joined is None else joined.kind for queue, joined in self._queues.items()}
         self._fill_queues = [queue for queue, kind in kinds.items() if kind == "fill"]
         self._price_queues = [queue for queue, kind in kinds.items() if kind == "price"]
@@ -155,7 +158,10 @@ class WorkerQueues:
         return sorted(ready, key=lambda queue: self._served.get(queue, 0)) if len(ready) > 1 else ready
 
     def _next_of(self, queues: Iterable[Queue]) -> Report | None:
-        """The first report that waits in one of these, and is of an account as it is watched now."""
+        """Return the first waiting report of these queues; drop those of addresses that are not watched.
+
+        Handles Joined and Connected on the way; Joined is returned too.
+        """
         for queue in queues:
             while queue in self._ready and (report := self._next(queue)) is not None:
                 self._turn += 1

@@ -1,1 +1,1 @@
-"""Listen or ask at one venue and put facts into a queue. No arithmetic."""
+"""Worker processes: each reads one venue and reports facts to the tracker over a queue. No arithmetic."""

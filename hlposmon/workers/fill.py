@@ -1,9 +1,13 @@
-"""The fill worker: one connection that brings the fills and funding of all accounts, and nothing else.
+"""The fill worker: one connection that carries the fills and funding of all accounts, and nothing else.
 
 It makes no requests. Once the venue has acknowledged the subscription of an account, the worker reports
 `Following`. The reconcile worker fetches the earlier fills, once for all feeds, and the tracker answers
-`Live` when it has them. Recent fills of this connection are kept, to be replayed to a new tracker without a
-request.
+`Live` when it has them. The worker keeps recent fills of this connection, to replay them to a new tracker
+without a request.
+
+Example: the venue acknowledges an account at 100.0 s, so the worker reports Following(since_s=100.0). The
+tracker has the older fills fetched and answers Live(since_s=100.0, known_ms=K). The account is live. If the
+connection breaks before that answer arrives, `since_s` no longer matches, and the late Live is ignored.
 """
 
 import logging
@@ -40,17 +44,22 @@ from hlposmon.workers.waiting import Waiter, Woken
 
 log = logging.getLogger(__name__)
 
-# After a message that was not understood, fills are not asked for again sooner than this; and no more often
-# than so many times in a while: beyond that a lost fill is found by the chain, and the feed stays up.
+# After a message that was not understood, the feed waits this long before it reports Following again, so that
+# the missed fills are fetched. It does so at most ODD_MESSAGES times in ODD_S; beyond that the feed stays up,
+# and a lost fill shows as a break in the chain of start positions.
 RETRY_S = 1.0
 ODD_MESSAGES, ODD_S = 3, 60.0
 
 
 @dataclass(slots=True)
 class _Watch:
-    """One account on the present connection. `since_s`: from when on all is handed to the present tracker,
-    None while the venue does not follow it; `is_told` whether the tracker was told so; `refused` while the
-    venue will not follow it; `unreadable_at_s` when messages about it were not understood of late."""
+    """One account on the current connection. Times are monotonic seconds.
+
+    `since_s` is the time from which on every fill goes to the current tracker; None while the venue does not
+    follow the account. `is_told`: `Following` was sent for it. `live`: the tracker answered `Live`.
+    `refused`: the venue will not follow it. `due_s` is the earliest time for the next `Following`.
+    `unreadable_at_s` are the times of the last messages about it that were not understood.
+    """
 
     account: Account
     since_s: float | None = None
@@ -59,13 +68,15 @@ class _Watch:
     refused: bool = False
     due_s: float = 0.0
     unreadable_at_s: deque[float] = field(default_factory=lambda: deque(maxlen=ODD_MESSAGES))
-    # What this turn has read and not handed on, and when the first of it was heard.
+    # Fills read in this turn and not sent yet, and when the first of them was received.
     fills: list[Fill] = field(default_factory=list)
     heard_s: float | None = None
     replay: ReplayBuffer = field(default_factory=ReplayBuffer)
 
 
 class FillWorker:
+    """Follows the fills and funding of its accounts, and reports them to the tracker through `queue`."""
+
     def __init__(
         self,
         pulse: Pulse,
@@ -76,8 +87,11 @@ class FillWorker:
         max_users: int = 10,
         standby_s: float = 0.0,
     ) -> None:
-        """Of the accounts the first `max_users` are followed, and the others are named. `standby_s`: how much
-        later than another feed this one reads what comes, so that both do not compete for a processor."""
+        """Follow the first `max_users` accounts, and send a notice for each of the others.
+
+        `standby_s` is how many seconds this feed waits before it reads a message, so that it does not compete
+        with another feed for a processor.
+        """
         self._pulse, self._standby_s = pulse, standby_s
         self._link = TrackerLink(queue, pulse, "fill", accounts)
         self._notices = Notices(self._link, pulse.name)
@@ -93,11 +107,12 @@ class FillWorker:
         self._waiter = Waiter(pulse, self._link, self._feed)
 
     def run(self) -> None:
+        """Work until the pulse is stopping, then close the feed and the queue."""
         try:
             woken = Woken(link=True, feed=True)
             while not self._pulse.stopping:
                 self._pulse.beat()
-                if woken.feed:  # before all else: a fill that waits here waits for everybody
+                if woken.feed:  # first, since every subscriber waits for these fills
                     self._hear_venue()
                 if woken.link:
                     self._hear_tracker()
@@ -115,7 +130,7 @@ class FillWorker:
 
     def _hear_tracker(self) -> None:
         if self._link.fileno() is None:
-            self._tracker_is_gone()  # found out by telling it something: poll connects to the next one
+            self._tracker_is_gone()  # a `put` failed since the last turn; `poll` connects to the next tracker
         for ask in self._link.poll():
             if isinstance(ask, Welcome):
                 self._welcomed(ask)
@@ -125,14 +140,14 @@ class FillWorker:
             self._tracker_is_gone()
 
     def _welcomed(self, welcome: Welcome) -> None:
-        """A new tracker names all its accounts, one that has come to watch more names those."""
+        """Take the high-water marks: of all accounts from a new tracker, of added ones after a reload."""
         self._notices.repeat()
         self._high_water_ms = (self._high_water_ms or {}) | welcome.high_water_ms
         for name in welcome.high_water_ms.keys() & self._watches.keys():
             watch = self._watches[name]
             watch.is_told = watch.live = False
             if watch.since_s is not None:
-                watch.since_s = time.monotonic()  # what was heard before, this tracker was not told
+                watch.since_s = time.monotonic()  # this tracker did not get what was received earlier
 
     def _tracker_is_gone(self) -> None:
         self._high_water_ms = None
@@ -142,19 +157,24 @@ class FillWorker:
     def _is_live(self, answer: Live) -> None:
         watch = self._watches.get(answer.account)
         if watch is None or watch.since_s != answer.since_s:
-            return  # of a connection, or a message, that was lost since
+            return  # it answers a Following that a lost connection or message has made obsolete
         watch.replay.mark_known(answer.known_ms)
         watch.live = True
         self._feed.reset_backoff()
         log.info("feed live", extra=fields(account=answer.account, known_ms=answer.known_ms))
 
     def _is_serving(self) -> bool:
-        """Whether all accounts are live that the exchange follows for us: the other feed may be replaced."""
+        """Whether every account that the exchange does not refuse is live: the other feed may stop then."""
         return self._feed.is_open and all(watch.live for watch in self._watches.values() if not watch.refused)
 
     def _tell_following(self) -> None:
-        """Report `Following` to a tracker that has sent its high-water marks. If all fills since its mark are
-        kept, replay them first."""
+        """Report `Following` to a tracker that has sent its high-water marks.
+
+        If the replay buffer is complete since the mark, replay first, so that nothing has to be fetched.
+        Example: the tracker knows all fills up to mark 5000 and the buffer is complete from 4200 ms: the
+        fills from 3000 ms on (the mark less REPLAY_OVERLAP_MS) are replayed. With a buffer complete only from
+        6000 ms, the worker replays nothing, and the tracker has the missing fills fetched.
+        """
         if self._high_water_ms is None:
             return
         for name, watch in self._watches.items():
@@ -170,15 +190,18 @@ class FillWorker:
             watch.is_told = self._link.put(following)
 
     def _tell_again(self, name: str, fills: list[Fill]) -> bool:
-        """Replay kept fills to a new tracker in one report, which is no part of a fetch. Its `from_ms` lies
-        after its last fill, so it ends no fetch: a feed cannot replay what it never received."""
+        """Replay kept fills to a new tracker in one report.
+
+        Its `from_ms` lies after its last fill, so the tracker does not take it for the end of a fetch: a feed
+        cannot replay fills that it never received.
+        """
         if not fills:
             return True
         newest_ms = max(fill.time_ms for fill in fills)
         return self._link.put(Fills(name, "again", tuple(fills), from_ms=newest_ms + 1))
 
     def _due_in_s(self) -> float:
-        """How long nothing has to be done but what is asked for from outside."""
+        """Seconds until a `Following` is due; everything else is triggered from outside."""
         if self._high_water_ms is None:
             return LONGEST_NAP_S
         waiting = [
@@ -187,7 +210,7 @@ class FillWorker:
         return min((watch.due_s - time.monotonic() for watch in waiting), default=LONGEST_NAP_S)
 
     def _end_odd(self, watch: _Watch) -> None:
-        """All was understood for a while."""
+        """End the notice once every message was understood for ODD_S."""
         if watch.unreadable_at_s and time.monotonic() - watch.unreadable_at_s[-1] > ODD_S:
             watch.unreadable_at_s.clear()
             self._notices.end(watch.account.name, NoticeCode.UNREADABLE)
@@ -199,7 +222,7 @@ class FillWorker:
             self._link.put_newest(Heard(self._pulse.name, heard_s))
 
     def _hand_on_fills(self) -> None:
-        """What this turn has read, as one report an account; without a tracker it is told again later."""
+        """Send the fills read in this turn, by account. Those read without a tracker are replayed later."""
         has_told = False
         for name, watch in self._watches.items():
             if watch.fills:
@@ -216,14 +239,14 @@ class FillWorker:
     # -------------------------------------------------------------------- venue
 
     def _hear_venue(self) -> None:
-        for _ in range(256):  # then look at the tracker again
+        for _ in range(256):  # a bound, so that the tracker is polled again soon
             event = self._feed.next()
             if isinstance(event, PushedFills):
                 self._fills(event)
                 if not self._feed.has_unread:
-                    self._hand_on_fills()  # before the socket is asked for more
+                    self._hand_on_fills()  # before the next read from the socket
                 continue
-            self._hand_on_fills()  # all is told in the order in which it came
+            self._hand_on_fills()  # reports keep the order of the messages
             match event:
                 case PushedFundings():
                     self._fundings(event)
@@ -262,7 +285,7 @@ class FillWorker:
             self._follow_anew(watch, "a message was not understood")
 
     def _follow_anew(self, watch: _Watch, reason: str) -> None:
-        """Something was lost on a connection that goes on: what came until now is fetched."""
+        """Have the fills up to now fetched: something was lost, but the connection goes on."""
         now_s = time.monotonic()
         often = len(watch.unreadable_at_s) == ODD_MESSAGES and now_s - watch.unreadable_at_s[0] < ODD_S
         watch.unreadable_at_s.append(now_s)
@@ -283,7 +306,7 @@ class FillWorker:
             self._notices.end(watch.account.name, NoticeCode.FEED_REFUSED)
 
     def _refused(self, refused: Refused) -> None:
-        """Those that the venue does not follow are named, and the others are followed all the same."""
+        """Send a notice for each account that the venue refuses; the others are followed all the same."""
         self._warn("the exchange refused", text=refused.text)
         for name in refused.accounts:
             self._watches[name].refused = True
@@ -291,7 +314,7 @@ class FillWorker:
             self._notices.say(name, NoticeCode.FEED_REFUSED, text)
 
     def _fundings(self, pushed: PushedFundings) -> None:
-        """Hand on what is new; the tracker books each payment once, and none from before its start."""
+        """Send the new payments. The tracker books each payment once, and none from before its start."""
         watch = self._watches[pushed.account]
         newest = sorted(watch.replay.add_fundings(pushed.payments), key=lambda one: one.time_ms)
         self._hand_on_fundings(newest)
@@ -299,7 +322,8 @@ class FillWorker:
             self._unread(watch, pushed.unread)
 
     def _fills(self, pushed: PushedFills) -> None:
-        """Keep them for the end of the turn; with what is odd beside them the turn of fills ends here."""
+        """Collect the fills for the end of the turn; send them first if the message also holds unwatched
+        coins or unreadable rows."""
         watch = self._watches[pushed.account]
         watch.replay.add(pushed.fills)
         if self._high_water_ms is not None and pushed.fills:
@@ -315,7 +339,7 @@ class FillWorker:
             self._unread(watch, pushed.unread)
 
     def _unread(self, watch: _Watch, texts: Sequence[str]) -> None:
-        """A row is set aside and asked for once more, of this account alone."""
+        """Report rows that could not be read, and have the fills of this account fetched again."""
         self._warn("not understood", account=watch.account.name, reason=texts[0])
         self._notices.say(watch.account.name, NoticeCode.UNREADABLE, texts[0])
         self._follow_anew(watch, texts[0])

@@ -1,7 +1,7 @@
-"""The history's process: it follows the journal's files and makes rows of their lines, asynchronously.
+"""The history worker: follows the journal's files and imports their lines as rows, asynchronously.
 
-Nobody waits for it. It tells the tracker how far it is and what happened to it, and is stopped after the
-tracker, so that it brings the last lines too.
+No process waits for it. It reports its progress and its faults to the tracker. The supervisor stops it after
+the tracker, so that it imports the last lines too.
 """
 
 import logging
@@ -34,7 +34,11 @@ _SENTENCES = {
 
 
 class HistoryWorker:
-    """`journal` is the folder of the journal's files; `fsync` is each, batch or off."""
+    """Imports the journal into the history until told to stop.
+
+    `journal` is the folder of the journal's files, `state_dir` that of the history. `fsync` is each, batch or
+    off, as in `[audit]`.
+    """
 
     def __init__(self, pulse: Pulse, *, journal: Path, state_dir: Path, fsync: str, queue: Path) -> None:
         self._pulse = pulse
@@ -51,6 +55,7 @@ class HistoryWorker:
         self._failure: str | None = None
 
     def run(self) -> None:
+        """Import until the pulse is stopping, then import the last lines within STOP_S and close."""
         try:
             while self._goes_on():
                 if any(isinstance(ask, Welcome) for ask in self._link.poll()):
@@ -70,7 +75,7 @@ class HistoryWorker:
         return not self._pulse.stopping
 
     def _look(self, now_s: float) -> None:
-        """Bring a piece of what was written; the next at once while there is more."""
+        """Import the next lines, note remarks, and schedule the next look: at once if there is more."""
         is_more = self._importer.step(now_s, now_ms())
         self._look_at_s = now_s + (0.0 if is_more else LOOK_S)
         failure = self._importer.failure
@@ -89,7 +94,7 @@ class HistoryWorker:
         self._skipped = self._history.skipped
 
     def _tell(self, now_s: float) -> None:
-        """A remark waits until there is a tracker that takes it."""
+        """Report remarks and state. Remarks are kept until a tracker has taken them."""
         if not self._is_welcome:
             return
         while self._remarks and self._link.put(self._remarks[0]):
@@ -100,7 +105,7 @@ class HistoryWorker:
             self._told, self._tell_at_s = state, now_s + TELL_S
 
     def _finish(self) -> None:
-        """The tracker has ended: bring the last lines, within STOP_S."""
+        """Import the last lines after the tracker has ended, within STOP_S."""
         until_s = time.monotonic() + STOP_S
         while self._importer.step(time.monotonic(), now_ms()) and time.monotonic() < until_s:
             self._pulse.beat()

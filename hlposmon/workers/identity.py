@@ -1,10 +1,10 @@
-"""What an address is, and how its balances are kept: asked for now and then, of one account at a time.
+"""Asks for each account's role (user, vault, agent, ...) and mode (how its balances are kept).
 
-The mode is asked first, since no equity is shown before it is known, and again every few minutes, as it can
-change at any time. Asking for a role may cost many times what a statement does, and its answer is final; an
-account that seems to hold nothing comes first, since a mistyped address looks like that. What is asked here
-is within a budget of its own and in the order of what was waited for longest, so that no account is left
-out however many there are. It compares no figures.
+The mode is asked first, since no equity is shown before it is known, and again every few minutes, since it
+can change at any time. A role request may cost many times the weight of a statement, and most answers are
+final; an account that seems to hold nothing comes first, since a mistyped address looks like that. Requests
+are made one at a time, within a budget of their own and in the order of their due times, so that no account
+is left out however many there are. This module compares no figures.
 """
 
 import logging
@@ -30,11 +30,11 @@ from hlposmon.workers.tracker_link import TrackerLink
 
 log = logging.getLogger(__name__)
 
-# Request weight: how much of the venue's 1200 a minute is spent here: at once up to BURST, and 300 a minute.
+# Budget of request weight: a token bucket of BURST, refilled by PER_S (300 of the venue's 1200 a minute).
 BURST, PER_S = 200.0, 5.0
-# How often it is asked how an account's balances are kept, at the least; and a role that is not final.
+# Longest interval between requests for a mode, and interval between requests for a role that is not final.
 MODE_S, ROLE_S = 300.0, 600.0
-# The role of an account that holds something can wait: whoever restarts often asks for none.
+# Delay of the role request for an account that holds something, so that frequent restarts cost no weight.
 ROLE_LATER_S = 60.0
 AGAIN_S = 15.0
 _REFUSED = "the exchange does not say how its balances are kept (account mode)"
@@ -42,7 +42,11 @@ _REFUSED = "the exchange does not say how its balances are kept (account mode)"
 
 @dataclass(slots=True)
 class _Identity:
-    """`empty`: its statement is that of an address which the exchange does not know."""
+    """What is known of one account. Times ending in `_s` are monotonic seconds.
+
+    `stated_ms` is the time of its last statement; None before the first. `empty`: that statement has neither
+    positions nor equity, as for an address that the exchange does not know.
+    """
 
     account: Account
     stated_ms: int | None = None
@@ -55,7 +59,7 @@ class _Identity:
 
 
 class Identities:
-    """Those of all accounts of one worker."""
+    """The modes and roles of all accounts of one worker."""
 
     def __init__(
         self,
@@ -71,7 +75,7 @@ class Identities:
         self._was_mode = False
 
     def welcome(self, welcome: Welcome) -> None:
-        """A new tracker is told what is known here; what it knows itself need not be asked for at once."""
+        """Send a new tracker the known modes and roles, and take over those that it knows already."""
         now_s = time.monotonic()
         for name, one in self._of.items():
             if one.mode is not None:
@@ -85,7 +89,7 @@ class Identities:
                 self._take_role(one, AccountRole(name, *role), now_s)
 
     def stated(self, statement: Statement) -> None:
-        """A statement came: only then its account is asked after."""
+        """Note a statement; an account's mode and role are requested only after its first one."""
         one, empty = self._of[statement.account], not statement.positions and not statement.equity
         if one.role is None and empty and not one.empty:
             one.role_due_s = 0.0
@@ -94,12 +98,16 @@ class Identities:
         one.stated_ms, one.empty = statement.time_ms, empty
 
     def want_mode(self, account: str) -> None:
-        """It may have changed."""
+        """Request the mode soon, as it may have changed: at once, or AGAIN_S after the last request."""
         one = self._of[account]
         one.mode_due_s = min(one.mode_due_s, one.mode_asked_s + AGAIN_S)
 
     def ask_one(self) -> bool:
-        """Make the request that was due first, if there is weight for it; whether one was made."""
+        """Make at most one due request, if the budget allows it; return whether one was made.
+
+        Unknown modes come first, the longest due one before the others. After them, roles of empty accounts
+        come before the regular refresh of modes; other roles and modes alternate.
+        """
         now_s = time.monotonic()
         self._budget = min(BURST, self._budget + (now_s - self._filled_s) * PER_S)
         self._filled_s = now_s
@@ -116,7 +124,10 @@ class Identities:
         return False
 
     def ask_mode(self, account: Account) -> None:
-        """How its balances are kept, now: it explains what no fill does."""
+        """Request the mode now and report a change as an event: it may be why a statement drifts.
+
+        Raises what `Client.mode` raises.
+        """
         one = self._of[account.name]
         mode, was = self._client.mode(account), one.mode
         one.mode_due_s = time.monotonic() + MODE_S
@@ -138,10 +149,10 @@ class Identities:
         if self._budget < weight:
             return False
         self._budget -= weight
-        self._was_mode = for_mode  # modes and roles that are both due take turns
+        self._was_mode = for_mode  # modes and roles alternate while both are due
         try:
             if for_mode:
-                one.mode_asked_s, one.mode_due_s = now_s, now_s + AGAIN_S  # the others have their turn first
+                one.mode_asked_s, one.mode_due_s = now_s, now_s + AGAIN_S  # if it fails, others come first
                 self.ask_mode(one.account)
             else:
                 one.role_due_s = now_s + AGAIN_S
@@ -157,7 +168,7 @@ class Identities:
         return True
 
     def _not_known(self, one: _Identity, error: RequestNotKnown, now_s: float, *, for_mode: bool) -> None:
-        """The server does not know this request: what it would tell stays unknown, and is said so."""
+        """Report that the mode or role stays unknown, since the server does not know the request."""
         name = one.account.name
         if for_mode:
             one.mode_due_s = now_s + MODE_S
@@ -167,7 +178,8 @@ class Identities:
             self._link.put(one.role)
 
     def _take_role(self, one: _Identity, role: AccountRole, now_s: float) -> None:
-        """A missing address may become an account with its first deposit; the other answers are final."""
+        """Take a role and report it. A missing address can become an account by a deposit, so it is requested
+        again; every other role is final."""
         one.role = role
         one.role_due_s = now_s + ROLE_S if role.role == "missing" else float("inf")
         self._link.put(role)

@@ -1,4 +1,4 @@
-"""What a worker has to say of accounts to their owner: said to each tracker, until its cause is gone."""
+"""A worker's notices about accounts, repeated to each new tracker until their cause is gone."""
 
 import logging
 
@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 
 class Notices:
-    """One worker's. The tracker forgets them when the worker joins anew."""
+    """The notices of one worker, by account and code. The tracker drops them when the worker joins again."""
 
     def __init__(self, link: TrackerLink, source: str) -> None:
         self._link, self._source = link, source
@@ -18,7 +18,7 @@ class Notices:
         self._ended: set[tuple[str, NoticeCode]] = set()
 
     def say(self, account: str, code: NoticeCode, text: str) -> None:
-        """Say it now and to each tracker from now on; a newer text of the same code takes its place."""
+        """Report the notice to this and each later tracker; a newer text replaces one of the same code."""
         notice = Notice(account, code, text, self._source)
         if self._said.get((account, code)) == notice:
             return
@@ -27,7 +27,8 @@ class Notices:
         self._link.put(notice)
 
     def end(self, account: str, code: NoticeCode) -> None:
-        """Its cause is gone: that of the process before too, whose last words may have come late."""
+        """End the notice. The first call for an account and code is reported even if nothing was said here,
+        since the previous process of this worker may have left such a notice."""
         said = self._said.pop((account, code), None) is not None
         if said:
             log.info("notice ended", extra=fields(account=account, code=code))
@@ -36,6 +37,6 @@ class Notices:
             self._link.put(Notice(account, code, "", self._source))
 
     def repeat(self) -> None:
-        """There is a new tracker: it is told all."""
+        """Report all current notices to a new tracker."""
         for notice in self._said.values():
             self._link.put(notice)

@@ -1,7 +1,7 @@
-"""What an account holds that is not watched: on spot, and on other dexes.
+"""Finds what an account holds that is not watched: on spot, and on other dexes.
 
-Spot is looked at with the statements. The states of all dexes are pushed to the state worker for nothing;
-only where no push tells them does the tracker ring for them, and each dex is asked for its state.
+Spot is requested with the statements. The states of other dexes reach the state worker by push, at no request
+weight. Only where no push brings them does the tracker send a Bell, and each dex is asked in turn.
 """
 
 import logging
@@ -26,8 +26,8 @@ AGAIN_S = 5.0
 
 @dataclass(slots=True)
 class _Looks:
-    """When an account is due to be looked at. `dexes` are those still to be asked, where no push tells what
-    other dexes hold, and None while nothing is wanted of them; `coins` is what they hold so far."""
+    """The pending requests for one account. `dexes` are those still to be asked; None while no Bell asked for
+    them. `coins` are the coins found on the dexes asked so far."""
 
     account: Account
     spot_due_s: float = 0.0
@@ -37,7 +37,8 @@ class _Looks:
 
 
 class OtherMarkets:
-    """The looks of one worker at its accounts."""
+    """Requests what the accounts of one worker hold on spot and on other dexes. `interval_s` is that of the
+    statements."""
 
     def __init__(
         self,
@@ -56,20 +57,20 @@ class OtherMarkets:
         self._dexes_due_s = self._again_s = 0.0
 
     def welcome(self) -> None:
-        """There is a new tracker: it is told what was seen last."""
+        """Report the last known spot holdings to a new tracker."""
         for one in self._of.values():
             if one.spot is not None:
                 self._link.put(one.spot)
 
     def rung(self, account: str, *, dexes: bool) -> None:
-        """The tracker wants to know soon what an account holds on spot, and with `dexes` on other dexes."""
+        """Schedule a request for what an account holds on spot, and with `dexes` also on other dexes."""
         one = self._of[account]
         one.spot_due_s = 0.0
         if dexes and one.dexes is None:
             one.dexes, one.coins = self._all_dexes(), []
 
     def look_at_spot(self, account: Account) -> None:
-        """If it is due; what cannot be had now is asked for the next time."""
+        """Request and report the spot holdings if they are due; a failed request is repeated next time."""
         one, now_s = self._of[account.name], time.monotonic()
         if now_s < one.spot_due_s:
             return
@@ -88,7 +89,11 @@ class OtherMarkets:
         self._link.put(one.spot)
 
     def ask_one(self) -> bool:
-        """Ask one dex for the state of one account that is looked at; whether a request was made."""
+        """Ask one dex for one account; return False if there was nothing to do.
+
+        A dex that refuses or answers nonsense counts as holding `DEX:?`. If the venue is unavailable, the
+        same dex is asked again after AGAIN_S.
+        """
         one = next((one for one in self._of.values() if one.dexes is not None), None)
         if one is None or one.dexes is None or time.monotonic() < self._again_s:
             return False
@@ -110,8 +115,7 @@ class OtherMarkets:
         return True
 
     def _all_dexes(self) -> list[str] | None:
-        """All dexes but the first; None while they cannot be had. A server that does not know the request has
-        no others."""
+        """All dexes but the first; None if the request fails, empty if the server does not know it."""
         now_s = time.monotonic()
         if now_s >= self._dexes_due_s:
             try:

@@ -23,13 +23,15 @@ from hlposmon.workers.waiting import Waiter
 
 log = logging.getLogger(__name__)
 
-# A stream that has said no price for this long is silent: poll meanwhile. Marks move each 3 s or so.
+# A stream without a price for this long counts as silent, and polling starts. Marks move about every 3 s.
 SILENT_S = 7.0
-# Polling keeps within this weight a minute, evenly: to use it up at once would leave prices to go stale.
+# Polling spends at most this weight a minute, evenly spaced: spending it at once would let prices go stale.
 POLL_WEIGHT = 180
 
 
 class PriceWorker:
+    """Reports mark prices to the tracker, from the stream or by polling statements (`settings.source`)."""
+
     def __init__(
         self,
         pulse: Pulse,
@@ -57,6 +59,7 @@ class PriceWorker:
         self._repeats = Repeats()
 
     def run(self) -> None:
+        """Work until the pulse is stopping, then close the feed, the client and the queue."""
         try:
             while not self._pulse.stopping:
                 self._pulse.beat()
@@ -88,7 +91,7 @@ class PriceWorker:
                 case Refused(text=text):
                     self._warn("the exchange refused", text=text)
                 case NotUnderstood(reason=reason):
-                    # It told changes that are not told again: a new subscription begins with all prices.
+                    # Its changes are not sent again; a new subscription begins with all prices.
                     self._warn("message not understood", reason=reason)
                     self._feed.lose(f"a message was not understood: {reason}")
                 case Opened():
@@ -114,7 +117,7 @@ class PriceWorker:
         if not wanted or now_s < self._next_poll_s:
             return
         self._next_poll_s = now_s + self._poll_every_s
-        # One account that cannot be asked, or read, costs the prices of no other.
+        # An account whose request fails must not cost the others their prices.
         asked = {account.name: self._ask(account, now_s) for account in self._accounts}
         statements = [one for one in asked.values() if one is not None]
         if statements or not asked:
@@ -123,7 +126,7 @@ class PriceWorker:
             self._take_streamed()
             self._take(marks_of(statements))
             if self._feed is not None:
-                self._feed.forget()  # what it says next is newer, whether it has said it before or not
+                self._feed.forget()  # its next price is newer than the polled one, even if it is a repetition
 
     def _ask(self, account: Account, now_s: float) -> Statement | None:
         try:
@@ -140,7 +143,7 @@ class PriceWorker:
         if now_s < self._next_batch_s or self._heard_s <= self._told_s:
             return
         self._take_streamed()
-        # An empty batch still says that the feed is alive.
+        # An empty batch still shows that the feed is alive.
         if self._link.put_newest(Marks(self._fresh, self._heard_s, self._missing)):
             self._fresh, self._told_s = {}, self._heard_s
         self._next_batch_s = now_s + self._settings.interval_s
@@ -154,7 +157,7 @@ class PriceWorker:
         self._take(prices)
 
     def _wait(self) -> None:
-        """Nothing is handed on before the next batch is due, so nothing need be read before it either."""
+        """Sleep. Before the next batch is due nothing is sent, so the feed need not be read either."""
         now_s = time.monotonic()
         batch_s = self._next_batch_s - now_s
         if batch_s > 0:
@@ -168,7 +171,7 @@ class PriceWorker:
 
 
 def marks_of(statements: Iterable[Statement]) -> dict[str, Decimal]:
-    """The mark prices that statements imply, exact where the venue's are."""
+    """The mark prices in these statements, by key; positions without a mark price are left out."""
     return {
         position.key: position.mark_price
         for statement in statements

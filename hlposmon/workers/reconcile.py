@@ -1,12 +1,16 @@
-"""The reconcile worker: asks for the venue's own statement of each account and hands it on.
+"""The reconcile worker: requests the venue's own statement of each account and reports it.
 
-It does so every interval, at start, and early when the tracker sends a `Bell`. If the bell names a time, all
-fills since then are fetched and handed on first, so that the statement can be compared with them, and the
-tracker is told that they were. Only this worker fetches fills, for new feeds, gaps and doubts alike, so that
-one fetch serves all of them. After a doubt it also asks what else changed the account. Once a minute it
-fetches the fills since the last look in any case: a round trip that no stream delivered leaves every size
-unchanged, and only the list of fills shows it. Only what a bell asks for may use the request weight reserved
-for heals. The worker compares nothing.
+It does so every interval, at start, and early when the tracker sends a `Bell`. If the Bell names a time, the
+worker first fetches and reports all fills since then, so that the statement can be compared with them, and
+then reports `Fetched`. Only this worker fetches fills, for new feeds, gaps and doubts alike, so that one
+fetch serves all of them. After a doubt it also asks for other events that changed the account. Once a minute
+it fetches the fills since the last look in any case: a round trip that no stream delivered leaves every size
+unchanged, and only the list of fills shows it. Only requests caused by a Bell may use the weight reserved for
+heals. The worker compares nothing.
+
+Example: a Bell asks for fills since 1000 ms. The worker fetches them page by page and reports each page, the
+last with from_ms=1000, then Fetched(from_ms=1000), then a statement with fills_from_ms=1000. If the fetch
+fails after a page that ends at 4000 ms, the next attempt continues there (`fetched_to_ms`).
 """
 
 import itertools
@@ -41,31 +45,38 @@ from hlposmon.workers.waiting import Waiter
 
 log = logging.getLogger(__name__)
 
-# Statements of one account are not asked for more often than this, however the bell rings.
+# Shortest time between two statement requests for one account, however many Bells arrive.
 SPACING_S = 0.5
 HOUR_MS, FUNDING_LAG_MS = 3_600_000, 60_000
 FUNDING_AGAIN_S, FUNDING_AGAIN_MAX_S = 5.0, 60.0
-# A new tracker is told the last payments again; where one follows another, they are asked for once.
+# Delay before funding is requested for a new tracker; trackers that follow one another share one request.
 FUNDING_RETOLD_S = 75.0
-# How often the fills since the last look are fetched, and how far that reaches back over it.
+# Interval of the look (the regular fetch of fills), and how far it reaches back before the previous one.
 LOOK_S = 60.0
 LOOK_OVERLAP_MS = 5_000
 LOOK_PAGES = 2
 RETRY_S, RETRY_MAX_S = 1.0, 4.0
-# So often a fetch in which a row cannot be read is tried again, before it counts as lost.
+# How often a fetch with an unreadable row is repeated before the row counts as lost.
 UNREAD_TRIES = 5
 
 
 @dataclass(slots=True)
 class _Round:
-    """When an account is due, and from when fills are wanted with it."""
+    """The schedule of one account: when its statement is due, and since when fills are wanted with it.
+
+    Times ending in `_ms` are the venue's, those ending in `_s` monotonic seconds. `fills_from_ms`: fetch all
+    fills since then; None if none are wanted. `fetched_to_ms`: how far that fetch has come. `looked_ms`:
+    where the next look begins, less LOOK_OVERLAP_MS; None before the first statement. `not_before_s`: end of
+    the backoff. `funded_hour`: the hour (Unix time) up to which funding is reported. `given_up`: rows
+    reported as lost.
+    """
 
     account: Account
     due_s: float
     backoff: Backoff
     fills_from_ms: int | None = None
     fetched_to_ms: int | None = None
-    is_fetched: bool = False  # what is wanted was handed on, and only the statement behind it is lacking
+    is_fetched: bool = False  # the wanted fills were reported, but the statement after them failed
     looked_ms: int | None = None
     look_due_s: float = 0.0
     asked_s: float = 0.0
@@ -74,14 +85,16 @@ class _Round:
     urgent: bool = False
     doubted: bool = False
     stated_ms: int = 0
-    answered: bool = False  # the last time that it was asked for
+    answered: bool = False  # whether the last statement request succeeded
     funded_hour: int | None = None
-    funding_wanted: bool = False  # at once, since a fetch reaches back over the hour
+    funding_wanted: bool = False  # request it at once, since a fetch reaches back before this hour
     unread_tries: int = 0
     given_up: dict[UnreadFill, None] = field(default_factory=dict)
 
 
 class ReconcileWorker:
+    """Requests statements, fills, funding, modes, roles and unwatched holdings, and reports them."""
+
     def __init__(
         self,
         pulse: Pulse,
@@ -93,8 +106,11 @@ class ReconcileWorker:
         look_s: float = LOOK_S,
         reached_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`reached_s` returns when the venue last accepted a connection of any process (monotonic seconds):
-        if that is after a failure, the venue is back."""
+        """`interval_s` and `look_s` are the seconds between statements and between looks.
+
+        `reached_s` returns when the venue last accepted a connection of any process (monotonic seconds): if
+        that is after a failure, the venue is back, and a Bell ends the backoff.
+        """
         self._pulse, self._interval_s, self._look_s = pulse, interval_s, look_s
         self._client = client = venue.client()
         self._reached_s = reached_s
@@ -113,6 +129,7 @@ class ReconcileWorker:
         )
 
     def run(self) -> None:
+        """Work until the pulse is stopping, then close the client and the queue."""
         try:
             while not self._pulse.stopping:
                 self._pulse.beat()
@@ -149,7 +166,7 @@ class ReconcileWorker:
         for name, round_ in self._rounds.items():  # a new tracker: it needs a statement now
             round_.due_s = 0.0
             if name in welcome.high_water_ms:
-                # The last tracker may not have journalled what it got; the new one asks for what it lacks.
+                # The last tracker may not have journalled all it received; the new one asks for the rest.
                 round_.fills_from_ms = round_.fetched_to_ms = None
                 round_.unread_tries = 0
             if round_.funded_hour is not None:
@@ -160,7 +177,7 @@ class ReconcileWorker:
         if round_ is None:
             return
         now_s = time.monotonic()
-        # However it rings, what failed is tried again in its own time, or when the venue is back.
+        # A Bell does not shorten the backoff after a failure, unless the venue has been reached since.
         not_before_s = 0.0 if self._reached_s() > round_.failed_s else round_.not_before_s
         round_.due_s = min(round_.due_s, max(now_s, round_.asked_s + SPACING_S, not_before_s))
         if bell.reason is BellReason.MODE:
@@ -183,7 +200,7 @@ class ReconcileWorker:
     def _ask(self, round_: _Round) -> None:
         account = round_.account
         if not self._welcomed:
-            return  # nobody to tell
+            return  # there is no tracker to report to
         since_ms = self._fetch(round_)
         try:
             round_.answered = False
@@ -196,7 +213,7 @@ class ReconcileWorker:
                 urgent=round_.urgent,
             )
         except (VenueUnavailable, VenueRefused, WireError) as error:
-            # Where statements alone are refused, the same fills are not fetched each time.
+            # If only the statement fails, the retry must not fetch the same fills again.
             round_.is_fetched |= since_ms is not None and since_ms == round_.fills_from_ms
             self._again(round_)
             self._warn("no statement", account=account.name, reason=error)
@@ -205,7 +222,7 @@ class ReconcileWorker:
         round_.urgent, round_.answered, round_.stated_ms = False, True, statement.time_ms
         self._identities.stated(statement)
         if round_.fills_from_ms is not None and since_ms is None:
-            # Fills that are wanted still are asked for again soon; the statement did not wait for them.
+            # The fetch failed but the statement did not: retry the fetch soon.
             self._again(round_)
         else:
             round_.backoff.reset()
@@ -224,13 +241,14 @@ class ReconcileWorker:
         round_.due_s = round_.not_before_s = round_.failed_s + min(round_.backoff.next(), self._interval_s)
 
     def _fetch(self, round_: _Round) -> int | None:
-        """Fetch and hand on the fills that are wanted; since when, or None if not all could be had.
+        """Fetch and report the fills that are wanted or due by a look. Return since when all fills were
+        reported, or None if nothing was fetched or not everything could be fetched or read.
 
-        How far it came is kept, so that a long fetch does not begin anew each time that it is broken off.
+        `fetched_to_ms` keeps the progress, so that a long fetch continues after an interruption.
         """
         try:
             if round_.is_fetched:
-                return None  # it is fetched once more when a statement can be had
+                return None  # they are fetched once more after the next statement that succeeds
             if round_.fills_from_ms is not None:
                 return self._fetch_wanted(round_, round_.fills_from_ms)
             if round_.looked_ms is not None and time.monotonic() >= round_.look_due_s:
@@ -243,11 +261,16 @@ class ReconcileWorker:
         return None
 
     def _fetch_wanted(self, round_: _Round, since_ms: int) -> int | None:
-        """All fills from then on, told as fetched; None while some of them cannot be read."""
+        """Fetch and report all fills since `since_ms`, then report `Fetched`; return `since_ms`.
+
+        Returns None if the tracker is gone, or if a row cannot be read and is to be tried again. After
+        UNREAD_TRIES the row is reported as `Unlisted`, over its own time if it has one, else over the whole
+        span up to the last statement, and the fetch counts as complete.
+        """
         name = round_.account.name
         asked_s, unread = self._fetch_all(round_, since_ms)
         if self._link.fileno() is None:
-            return None  # the tracker is gone, and was not told all
+            return None  # the tracker is gone and did not receive everything
         if unread and round_.unread_tries < UNREAD_TRIES:
             round_.unread_tries, round_.fetched_to_ms = round_.unread_tries + 1, None
             self._link.put(NotFetched(name, unread[0].text))
@@ -258,7 +281,7 @@ class ReconcileWorker:
             self._link.put(Unlisted(name, *hole, one.text))
             round_.given_up[one] = None
         round_.unread_tries = 0
-        self._notices.end(name, NoticeCode.UNREADABLE)  # what was given up is named as lost
+        self._notices.end(name, NoticeCode.UNREADABLE)  # the rows given up are reported as lost instead
         hour = since_ms // HOUR_MS
         if not round_.stated_ms or hour < round_.stated_ms // HOUR_MS:
             round_.funded_hour = hour if round_.funded_hour is None else min(hour, round_.funded_hour)
@@ -268,7 +291,8 @@ class ReconcileWorker:
         return since_ms
 
     def _fetch_all(self, round_: _Round, since_ms: int) -> tuple[float, list[UnreadFill]]:
-        """When the last page was asked for, and what could not be read."""
+        """Fetch and report all pages. Return when the last one was requested (monotonic seconds), and the
+        rows that could not be read."""
         count, asked_s = 0, time.monotonic()
         unread: list[UnreadFill] = []
         for page in self._client.fills_since(round_.account, round_.fetched_to_ms or since_ms):
@@ -279,7 +303,7 @@ class ReconcileWorker:
             count += len(page.fills)
             if self._link.fileno() is None:
                 break
-            if page.fills and not unread:  # a page with a row that could not be read is asked for again
+            if page.fills and not unread:  # a page with an unreadable row is fetched again
                 round_.fetched_to_ms = page.fills[-1].time_ms
             asked_s = page.asked_s
         self._repeats.log(
@@ -289,32 +313,35 @@ class ReconcileWorker:
         return asked_s, unread
 
     def _not_given_up(self, round_: _Round, page: Page) -> list[UnreadFill]:
-        """What could not be read of a page; what was told as lost before is no news."""
+        """The unreadable rows of a page, without those already reported as lost; sends a notice for them."""
         unread = [one for one in page.unread if one not in round_.given_up]
         if unread:
             self._notices.say(round_.account.name, NoticeCode.UNREADABLE, unread[0].text)
         return unread
 
     def _look(self, round_: _Round, since_ms: int) -> int | None:
-        """A few pages: of an account that trades more than that a minute, a look would cost too much."""
+        """Fetch up to LOOK_PAGES pages since `since_ms`. Return `since_ms` if these were all, else None.
+
+        An account with more fills than that a minute would cost too much weight.
+        """
         pages = self._client.fills_since(round_.account, since_ms, urgent=False)
         for number, page in enumerate(itertools.islice(pages, LOOK_PAGES)):
             unread = self._not_given_up(round_, page)
             is_end = page.last and not unread
             self._hand_on(round_, page, from_ms=since_ms if is_end else None, first=not number)
             if unread:
-                # From now on it is tried again, and the tries are counted.
+                # Turn it into a wanted fetch, whose tries are counted.
                 round_.fills_from_ms, round_.fetched_to_ms = since_ms, None
                 return None
             if page.last:
                 return since_ms
-        # The rest of this minute is not looked at: the next look begins with what is new by then.
+        # Skip the rest of this span: the next look begins at the last statement.
         round_.looked_ms = max(round_.looked_ms or 0, round_.stated_ms)
         self._warn("too many fills for a look each minute", account=round_.account.name)
         return None
 
     def _ask_events(self, round_: _Round, since_ms: int) -> None:
-        """Where a statement was doubted: what may be the cause of a drift."""
+        """After a doubt, report the account events and the mode, which may be the cause of a drift."""
         if not round_.doubted:
             return
         try:
@@ -326,10 +353,12 @@ class ReconcileWorker:
             self._warn("causes not asked", account=round_.account.name, reason=error)
 
     def _ask_funding_of_one(self) -> None:
-        """Once an hour, a minute after it began: what was paid and what no stream may have brought.
+        """Request the funding payments of one account that is due: once an hour, FUNDING_LAG_MS after it
+        began, in case no stream delivered them.
 
-        Of one account at a time, of one that answers, and never with the weight that is kept for heals: no
-        statement waits for it.
+        It asks only an account whose last statement succeeded, and never uses the weight kept for heals, so
+        no statement waits for it. Example: with `funded_hour` 10 and a statement from 11:00:30, the lag is
+        not over; one from 11:01:05 makes the account due, and payments since 09:00 are requested.
         """
         now_s = time.monotonic()
         for round_ in self._rounds.values():
@@ -359,7 +388,7 @@ class ReconcileWorker:
             round_.funded_hour, round_.funding_wanted = hour, False
 
     def _hand_on(self, round_: _Round, page: Page, *, from_ms: int | None, first: bool) -> None:
-        """Hand a page on; `from_ms` with the last one: all since then were handed on with it."""
+        """Report one page. `from_ms` goes with the last page: all fills since then are reported by then."""
         self._pulse.beat()
         name = round_.account.name
         if page.hole is not None:
@@ -373,5 +402,5 @@ class ReconcileWorker:
 
     def _wait(self) -> None:
         due_s = min((round_.due_s for round_ in self._rounds.values()), default=time.monotonic() + 1)
-        # With nobody to tell, what is due waits for somebody.
+        # Without a tracker, nothing is requested.
         self._waiter.wait(due_s - time.monotonic() if self._welcomed else LONGEST_NAP_S)

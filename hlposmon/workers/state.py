@@ -1,8 +1,8 @@
-"""The state worker: the venue's own statement of each account, pushed over a connection for nothing else.
+"""The state worker: receives the venue's pushed statement of each account over a connection of its own.
 
-A push costs no request weight and comes about each second, so what no fill tells is seen at once. Where the
-venue pushes no state of an account that is said: REST each interval is left. Pushes conflate: a newer one
-replaces an older one. It compares nothing.
+A push costs no request weight and comes about every second, so changes that no fill shows are seen at once.
+If the venue refuses to push an account, the worker sends a notice; statements by REST each interval remain.
+Pushes conflate: a newer one replaces an older one. The worker compares nothing.
 """
 
 import logging
@@ -33,22 +33,23 @@ log = logging.getLogger(__name__)
 
 # The push rate is undocumented; the marks of held coins move every few seconds.
 SILENT_S = 60.0
-# How often it is told again what is held on other dexes, nothing included: a tracker that hears no more of
-# it asks by REST, and what was traded there is named until this is told after it.
+# How often the holdings on other dexes are repeated, even if there are none: a tracker that hears nothing
+# asks by REST, and it keeps naming the coins traded there until it gets a newer report.
 OTHERS_S = 5.0
-# At most so often is one account handed on, however often it is pushed.
+# Shortest time between two reports of one account, however often it is pushed.
 SPACING_S = 0.4
 
 
 @dataclass(slots=True)
 class _Watch:
-    """One account on the present connection. `acked_s`: since when the venue pushes it."""
+    """One account on the current connection, in monotonic seconds. `acked_s` is when the venue acknowledged
+    the subscription, `newest` a statement not reported yet, `told_s` when one was last reported."""
 
     account: Account
     acked_s: float | None = None
     newest: Statement | None = None
     told_s: float = 0.0
-    # When it was pushed last, and whether it held something then: what is flat may be silent.
+    # Time of the last push, and whether it held positions: a flat account may be silent.
     pushed_s: float = 0.0
     is_open: bool = True
     others: tuple[str, ...] | None = None
@@ -56,6 +57,11 @@ class _Watch:
 
 
 class StateWorker:
+    """Reports the pushed statements of its accounts to the tracker through `queue`.
+
+    The connection is given up after `silent_s` seconds without a push for an account with positions.
+    """
+
     def __init__(
         self,
         pulse: Pulse,
@@ -73,6 +79,7 @@ class StateWorker:
         self._repeats = Repeats()
 
     def run(self) -> None:
+        """Work until the pulse is stopping, then close the feed and the queue."""
         try:
             while not self._pulse.stopping:
                 self._pulse.beat()
@@ -102,7 +109,7 @@ class StateWorker:
                 case Refused() as refused:
                     self._refused(refused)
                 case NotUnderstood(reason=reason):
-                    self._warn("message not understood", reason=reason)  # the next push says it all again
+                    self._warn("message not understood", reason=reason)  # the next push repeats everything
                 case Opened():
                     self._opened()
                 case Lost(reason=reason, retry_s=retry_s):
@@ -133,7 +140,7 @@ class StateWorker:
         self._feed.reset_backoff()
 
     def _tell_others(self, watch: _Watch, time_ms: int, coins: tuple[str, ...]) -> None:
-        """What is held on other dexes is not watched, and may be why equity moves."""
+        """Report the coins held on other dexes: they are not watched, but may be why equity moves."""
         now_s = time.monotonic()
         if coins == watch.others and now_s < watch.others_due_s:
             return
@@ -146,7 +153,8 @@ class StateWorker:
             self._link.put(AccountEvent(name, time_ms, AccountEventKind.ELSEWHERE, ", ".join(coins)))
 
     def _give_up_if_silent(self) -> None:
-        """Pongs say that the connection lives, and not that states are pushed on it."""
+        """Give the connection up if an account with positions was not pushed for `silent_s`; pongs alone do
+        not show that states are pushed."""
         now_s = time.monotonic()
         for watch in self._watches.values():
             if watch.acked_s is None or not watch.is_open or not self._feed.is_open:
@@ -167,7 +175,7 @@ class StateWorker:
                 watch.newest = None
 
     def _due_in_s(self) -> float:
-        """How long until a state that waits for its turn may be handed on."""
+        """Seconds until a statement held back by SPACING_S may be reported."""
         if self._link.fileno() is None:
             return LONGEST_NAP_S
         waiting = (watch.told_s for watch in self._watches.values() if watch.newest is not None)

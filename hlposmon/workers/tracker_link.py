@@ -1,7 +1,7 @@
-"""A worker's end of its queue to the tracker, made anew whenever the tracker is.
+"""A worker's end of its queue to the tracker; it reconnects whenever there is a new tracker.
 
-A fill waits for room, beating; anything that a newer message replaces may be dropped. What is lost
-with a dead tracker is not missed: the new one says how far it knows, and the worker begins there.
+`put` waits for room and keeps beating; `put_newest` drops a report that a newer one will replace. Reports
+lost with a dead tracker do no harm: the new one says up to when it knows all fills; the worker starts there.
 """
 
 import logging
@@ -16,15 +16,16 @@ from hlposmon.supervision.loop import Pulse
 
 log = logging.getLogger(__name__)
 
-# Fills a report: of those that are fetched fewer, so that a live one does not wait for long.
+# Fills in one report. Fetched fills go in smaller pieces, so that live fills do not wait long behind them.
 PIECE_FILLS, PIECE_LIVE_FILLS = 100, 500
 
 
 class TrackerLink:
-    """`poll` what the tracker asks, `put` what it should know."""
+    """Connects one worker to the tracker: `poll` returns what the tracker asks, `put` sends a report."""
 
     def __init__(self, path: Path, pulse: Pulse, kind: str, accounts: Sequence[Account]) -> None:
-        """`accounts` are those that are told of, under the names that they have here."""
+        """`path` is the tracker's queue socket. `kind` and `accounts` are sent with `Joined`, the address of
+        each account under its name."""
         self._path, self._pulse = path, pulse
         self._joined = Joined(pulse.name, kind, {account.name: account.address for account in accounts})
         self._queue: Queue | None = None
@@ -32,10 +33,11 @@ class TrackerLink:
         self._failed = False
 
     def fileno(self) -> int | None:
+        """The descriptor of the queue for a poller; None while there is no connection."""
         return self._queue.fileno() if self._queue is not None else None
 
     def poll(self) -> list[Ask]:
-        """What the tracker asks now; connects first if need be."""
+        """Return what the tracker asks, connecting first if necessary; empty if that fails."""
         if self._queue is None and not self._connect():
             return []
         asks: list[Ask] = []
@@ -47,7 +49,8 @@ class TrackerLink:
         return asks
 
     def put(self, report: Report) -> bool:
-        """Hand a report on, waiting for room as long as it takes; False when the tracker is gone."""
+        """Send a report, waiting for room and beating. Return False if the tracker is gone or this worker
+        stops."""
         return self._put(report, wait=True)
 
     def put_fills(
@@ -58,8 +61,11 @@ class TrackerLink:
         heard_s: float | None = None,
         from_ms: int | None = None,
     ) -> bool:
-        """Hand fills on in pieces, so that one message stays small; False when the tracker is gone. With the
-        last of them all since `from_ms` were handed on; None if not, or if that is not known."""
+        """Send fills in pieces, so that one message stays small; return False as `put` does.
+
+        `heard_s` is when a stream delivered them (monotonic seconds); None for fetched ones. `from_ms` goes
+        with the last piece: with it all fills since then were sent. None if that is not so, or not known.
+        """
         piece = PIECE_FILLS if heard_s is None else PIECE_LIVE_FILLS
         for at in range(0, len(fills), piece):
             end_ms = from_ms if at + piece >= len(fills) else None
@@ -68,11 +74,11 @@ class TrackerLink:
         return True
 
     def put_newest(self, report: Report) -> bool:
-        """Hand a report on if there is room: a newer one will come."""
+        """Send a report that a newer one will replace, if there is room; return whether it was sent."""
         return self._put(report, wait=False)
 
     def connected(self, count: int) -> None:
-        """Tell this tracker, and each one after it, how many connections the feed has had."""
+        """Report to this tracker, and to each later one, how many connections the feed has had."""
         self._connected = Connected(self._pulse.name, count)
         self.put_newest(self._connected)
 

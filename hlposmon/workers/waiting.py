@@ -1,4 +1,4 @@
-"""A worker's wait: until its queue or feed is readable, a signal wakes it, or a timeout has passed."""
+"""Lets a worker sleep until its queue or feed is readable, a signal arrives, or a timeout has passed."""
 
 import select
 from typing import NamedTuple
@@ -7,19 +7,19 @@ from hlposmon.supervision.loop import LONGEST_NAP_S, Pulse
 from hlposmon.venues.port import Connection
 from hlposmon.workers.tracker_link import TrackerLink
 
-# A queue or a connection that is not there yet cannot wake us: look again as soon as this.
+# A queue or a connection that does not exist yet cannot wake the worker, so it looks again after this time.
 _ABSENT_S = 0.2
 
 
 class Woken(NamedTuple):
-    """Whether the link to the tracker, or the feed, has something; both when time has gone by."""
+    """Whether the link to the tracker, or the feed, is worth reading; both are True after a timeout."""
 
     link: bool
     feed: bool
 
 
 class Waiter:
-    """One worker's sleep. It polls the queue to the tracker, the feed if there is one, and signals."""
+    """Polls one worker's queue to the tracker, its feed if there is one, and its signals."""
 
     def __init__(self, pulse: Pulse, link: TrackerLink, feed: Connection | None = None) -> None:
         self._pulse, self._link, self._feed = pulse, link, feed
@@ -27,8 +27,12 @@ class Waiter:
         self._polled: set[int] = set()
 
     def wait(self, most_s: float, *, for_feed: bool = True) -> Woken:
-        """Sleep for at most `most_s` seconds: less where the feed or a connection to be made needs it, and
-        never longer than a beat may take. Without `for_feed` what it says waits in the kernel's buffer."""
+        """Sleep for at most `most_s` seconds, and return what woke the worker.
+
+        The sleep is shorter if the feed has a timer or something has to be connected, and never longer than
+        LONGEST_NAP_S, so that beats go on. Without `for_feed`, messages of the feed stay in the kernel's
+        buffer.
+        """
         self._pulse.rest()
         idle_s, feed = min(most_s, LONGEST_NAP_S), self._feed if for_feed else None
         if self._link.fileno() is None or (feed is not None and not feed.is_open):

@@ -1,5 +1,6 @@
-"""What `hlposmon health` and `check_hlposmon` do, as light as can be: they run each minute.
+"""The implementation of `hlposmon health` and `check_hlposmon`, which run every minute and must start fast.
 
-Standard library alone, and of that nothing slow: no click, pathlib, dataclasses or typing on the way of
-a plain check. What only an option needs (thresholds, the text file, the ping) is imported for it.
+It uses only the standard library, and no slow part of it: a plain check imports no click, pathlib,
+dataclasses or typing. Modules that only one option needs (thresholds, the text file, the ping) are imported
+for that option.
 """

@@ -1,8 +1,7 @@
-"""One check: ask the monitor, judge, tell whoever is to be told. 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+"""One check: ask the monitor, judge its answer, report. Exit status 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
 
-The status is the check's alone: a text file that cannot be written or a ping that does not arrive is
-said on stderr and changes neither the status nor stdout. Both come before the line is printed, which
-a full disk may refuse.
+A text file that cannot be written or a ping that fails is reported on stderr and changes neither the status
+nor stdout. Both are done before the line is printed, since printing may fail on a full disk.
 """
 
 from __future__ import annotations
@@ -23,9 +22,10 @@ if TYPE_CHECKING:
 
 
 def run(values: dict[str, Any], before: str | None = None) -> int:
-    """Check by these options (`options.parse`), print, and answer with the exit status.
+    """Check with these options (`options.parse`), print the result, and return the exit status.
 
-    `before` is the socket that was given before the command; the one after it is stronger.
+    `before` is the socket given before the command; one in `values` takes precedence. Never raises for an
+    error of the check itself: that is UNKNOWN.
     """
     thresholds = values["thresholds"]
     try:
@@ -34,7 +34,8 @@ def run(values: dict[str, Any], before: str | None = None) -> int:
         verdict = judge(health, _summary(api) if needs_summary(thresholds) else None, thresholds)
         lines = [plugin_line(health, verdict, thresholds)]
     except HlposmonError as error:
-        # Who cannot look cannot say; but a monitor that does not answer is down for all who rely on it.
+        # Without permission, or with an unreadable answer, the state is unknown. A monitor that does not
+        # answer is down for all its users.
         code = UNKNOWN if isinstance(error, (NotPermitted, WireError)) else CRITICAL
         said = str(error)
         if isinstance(error, MonitorNotRunning):
@@ -56,7 +57,7 @@ def run(values: dict[str, Any], before: str | None = None) -> int:
 
 
 def _summary(api: Api) -> dict[str, Any] | None:
-    """None when the monitor answers this question with an error: what rests on it is then not known."""
+    """The summary, or None if the monitor answers with an error; metrics that need it are then unknown."""
     try:
         return api.summary()
     except HlposmonError:

@@ -21,7 +21,10 @@ AGES = (
 
 
 class Figure:
-    """`read` takes the health, or with `is_summed` the summary, which is then asked for, too."""
+    """A metric. `read` extracts it from the health, or from the summary if `is_summed` (one more request).
+
+    `unit` and `least` are its perfdata unit and minimum.
+    """
 
     __slots__ = ("is_summed", "least", "read", "unit")
 
@@ -36,7 +39,7 @@ class Figure:
         self.read, self.unit, self.least, self.is_summed = read, unit, least, is_summed
 
     def value(self, health: dict[str, Any], summary: dict[str, Any] | None) -> Decimal | None:
-        """The figure exactly, or None."""
+        """The exact value, or None if it is not known."""
         from decimal import Decimal, InvalidOperation
 
         answer = summary if self.is_summed else health
@@ -61,13 +64,13 @@ def _of(room: str, key: str) -> Figure:
 
 
 def position_count(health: dict[str, Any]) -> int | None:
-    """How many positions there are; None when nothing is known of them."""
+    """The number of open positions; None if the exchange has not stated them yet."""
     count = int(health.get("positions") or 0)
     return count if health.get("stated", True) or count else None
 
 
 def flat_in_doubt(health: dict[str, Any]) -> int:
-    """How many coins are listed without a position, as their flatness is in doubt."""
+    """The number of coins that are listed as flat but not proven to be flat."""
     return int(health.get("flat_in_doubt") or 0)
 
 
@@ -80,7 +83,7 @@ def _equity(summary: dict[str, Any]) -> Decimal | None:
 
 
 def _margin_ratio(summary: dict[str, Any]) -> Decimal | None:
-    """Margin used in percent of equity, all accounts together."""
+    """Margin used in percent of equity, over all accounts, to 0.01; None if unknown or without equity."""
     margin, equity = _sum(summary, "margin_used"), _sum(summary, "equity")
     return None if margin is None or not equity else _rounded(100 * margin / equity)
 
@@ -95,7 +98,7 @@ def _sum(summary: dict[str, Any], key: str) -> Decimal | None:
 
 
 def _weight(summary: dict[str, Any]) -> Decimal | None:
-    """Request weight of the last minute, in percent of what the exchange allows."""
+    """Request weight of the last minute in percent of the exchange's limit, to 0.01; None if unknown."""
     from decimal import Decimal
 
     quota = summary.get("quota") or {}

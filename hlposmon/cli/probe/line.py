@@ -1,4 +1,4 @@
-"""What a monitoring system reads: the line with its perfdata, and with `-v` the lines after it. Pure.
+"""The output for a monitoring system: one line with perfdata, and with `-v` further lines. Pure.
 
 https://www.monitoring-plugins.org/doc/guidelines.html
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Thresholds = dict[str, dict[str, Range]]
 
-# A pager shows one line: what does not fit there is counted, and told in full with -v.
+# A pager shows one line. Reasons that do not fit are counted; -v shows all of them in full.
 REASONS, REASON_CHARS, LINE_CHARS = 3, 160, 400
 
 
@@ -31,7 +31,7 @@ def plugin_line(health: dict[str, Any], verdict: Verdict, thresholds: Thresholds
         parts.append("positions unknown")  # an exchange that has not answered is not flat
     else:
         parts.append(f"{count} position{'' if count == 1 else 's'}")
-        # Each of them has a verdict, too: without them the counts of verdicts would not add up.
+        # These have verdicts too; without them the counts of verdicts would not add up.
         parts += [f"{flats} flat in doubt"] if (flats := flat_in_doubt(health)) else []
         parts += _profit(health.get("unrealized_pnl"))
     parts += _verdicts(health.get("verdicts") or {})
@@ -40,12 +40,12 @@ def plugin_line(health: dict[str, Any], verdict: Verdict, thresholds: Thresholds
 
 
 def error_line(code: int, error: object) -> str:
-    """The line when there is no answer to show."""
+    """The line for a check that got no answer, or failed."""
     return f"HLPOSMON {WORDS[code]} - {_cut(plain(error), LINE_CHARS)}"
 
 
 def details(verdict: Verdict, thresholds: Thresholds) -> list[str]:
-    """Each reason whole, then each threshold with what it was held against."""
+    """The lines of `-v`: each reason in full, then each metric with a threshold, its value and its ranges."""
     lines = [plain(reason) for reason in verdict.reasons]
     for metric, levels in thresholds.items():
         value = verdict.values.get(metric)
@@ -55,7 +55,7 @@ def details(verdict: Verdict, thresholds: Thresholds) -> list[str]:
 
 
 def plain(reason: object) -> str:
-    """One line without the bar that begins the perfdata, and without what moves a terminal's cursor."""
+    """The text on one line, with the bar that separates perfdata and non-printable characters replaced."""
     text = " ".join(str(reason).replace("|", "/").split())
     return "".join(char if char.isprintable() else "?" for char in text)
 
@@ -92,7 +92,7 @@ def _perfdata(health: dict[str, Any], verdict: Verdict, thresholds: Thresholds) 
 
 
 def _others(verdict: Verdict, thresholds: Thresholds, shown: set[str]) -> list[str]:
-    """Metrics that are there for the threshold on them."""
+    """Perfdata of the metrics that are shown only because they have a threshold."""
     data = []
     for metric, levels in thresholds.items():
         if metric not in shown:
@@ -103,7 +103,8 @@ def _others(verdict: Verdict, thresholds: Thresholds, shown: set[str]) -> list[s
 
 
 def _limits(levels: dict[str, Range] | None, warn: str, critical: str) -> str:
-    """`warn;critical`: those given, and a default only where it is still in force."""
+    """`warn;critical`: the given ranges. A default stays only for a level that no given range replaces; `-w`
+    drops the critical default too."""
     if not levels:
         return f"{warn};{critical}"
     if "warning" in levels:
@@ -112,7 +113,7 @@ def _limits(levels: dict[str, Range] | None, warn: str, critical: str) -> str:
 
 
 def _short(number: float) -> str:
-    """At most one digit after the point, and none that says nothing: 0.8, 21."""
+    """The number with one decimal, without a trailing `.0`: 0.8, 21."""
     return f"{number:.1f}".removesuffix(".0")
 
 

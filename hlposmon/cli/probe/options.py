@@ -1,7 +1,7 @@
-"""The options of `hlposmon health`: one table for click's help and mistakes, and for doing without click.
+"""The options of `hlposmon health`: one table, used by click and by a parser that does without click.
 
-`parse` takes what it is sure of and answers None to everything else (help, `--`, anything wrong), which
-click then takes or explains. So the two cannot differ in what they accept: tests hold them to it.
+`parse` accepts only command lines that it is sure of, and returns None for everything else (help, `--`, any
+mistake), which click then accepts or explains. Tests ensure that both agree.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MIN_S, MAX_S = 0.05, 3600.0
 
 
 class Option:
-    """One option; `name` is that of its value, `metavar` stands in the help (`a|b` are the choices)."""
+    """One option. `name` is the key of its value; `metavar` is shown in the help (`a|b` for a CHOICE)."""
 
     __slots__ = ("default", "flags", "help", "kind", "metavar", "name")
 
@@ -57,7 +57,7 @@ _BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags}
 
 
 def parse(arguments: Sequence[str]) -> dict[str, Any] | None:
-    """The value of every option by name, or None when click has to look at it."""
+    """The value of every option by name, with `thresholds`; None if click has to handle the command line."""
     values = {option.name: option.default for option in OPTIONS}
     rest = list(arguments)
     while rest:
@@ -75,7 +75,7 @@ def parse(arguments: Sequence[str]) -> dict[str, Any] | None:
 
 
 def _converted(values: dict[str, Any]) -> dict[str, Any]:
-    """At the end, since of an option that is given twice only the last counts."""
+    """Convert the values, last, since of a repeated option only the last counts. Raises ValueError."""
     for option in OPTIONS:
         value = values[option.name]
         if option.kind == SECONDS and isinstance(value, str):
@@ -86,7 +86,7 @@ def _converted(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def checked(values: dict[str, Any]) -> dict[str, Any]:
-    """The same, with `thresholds` made of what was given; raises ValueError that says what is wrong."""
+    """The values with `thresholds` parsed from `warning` and `critical`. Raises ValueError for a mistake."""
     textfile = values["textfile"]
     if textfile is not None and not textfile.endswith(".prom"):
         raise ValueError(f"--textfile {textfile!r}: node_exporter reads only files that end in .prom")
@@ -98,12 +98,12 @@ def checked(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def seconds(text: str) -> float:
-    """A time-out; raises ValueError that says what is wrong."""
+    """Parse a time-out in seconds. Raises ValueError unless it is from MIN_S to MAX_S."""
     try:
         value = float(text)
     except ValueError:
         raise ValueError(f"{text!r} is not a valid float") from None
-    if not MIN_S <= value <= MAX_S:  # also of what is no number at all: nan
+    if not MIN_S <= value <= MAX_S:  # also rejects nan
         raise ValueError(f"{text} is not in the range {MIN_S:g}<=x<={MAX_S:g}")
     return value
 
@@ -123,7 +123,7 @@ def _long(given: str, rest: list[str], values: dict[str, Any]) -> bool:
 
 
 def _shorts(letters: str, rest: list[str], values: dict[str, Any]) -> bool:
-    """`-q`, `-qv`, `-w fills_age=5`, `-qwfills_age=5`."""
+    """Parse short options, combined or with a value: `-q`, `-qv`, `-w fills_age=5`, `-qwfills_age=5`."""
     for index, letter in enumerate(letters):
         option = _BY_FLAG.get(f"-{letter}")
         if option is None:

@@ -1,8 +1,8 @@
-"""The dead man's switch: tell a URL how the check went, so that silence is noticed elsewhere.
+"""The dead man's switch: reports each check to a URL, so that the other side notices when reports stop.
 
-As healthchecks.io wants it (https://healthchecks.io/docs/http_api/): `URL` for success, `URL/STATUS` for a
-failure, the plugin's line as the body of a POST. The URL is a secret: who knows it can keep the switch
-quiet. So it comes from a file, and of it only scheme and host are ever said.
+It follows healthchecks.io (https://healthchecks.io/docs/http_api/): a POST to `URL` for success or
+`URL/STATUS` for a failure, with the plugin's line as body. The URL is a secret, since anyone who knows it
+could keep reporting success. It is therefore read from a file, and messages show only its scheme and host.
 """
 
 from __future__ import annotations
@@ -23,16 +23,19 @@ from hlposmon import __version__
 
 TOTAL_S, ATTEMPT_S, PAUSE_S, ATTEMPTS = 5.0, 2.0, 0.3, 3
 FILE_BYTES, BODY_BYTES = 8192, 10_000
-# As curl's --retry has it: these may pass.
+# Statuses worth a retry, as for curl's --retry.
 TRANSIENT = (408, 429, 500, 502, 503, 504)
 
 
 class NoPing(Exception):
-    """Nobody was told; the message says why and holds no secret."""
+    """The ping failed. The message says why and contains no secret."""
 
 
 def send(file: str, status: int, text: str, say: Callable[[str], None]) -> None:
-    """Ping the URL in this file with a status (0 is success), within five seconds. Says what went wrong."""
+    """Ping the URL in `file` with a status (0 is success), within TOTAL_S. Never raises NoPing.
+
+    `text` is the body, cut to BODY_BYTES. Failures are passed to `say`, one sentence each.
+    """
     try:
         url, mode = read_url(file)
         if mode & stat.S_IROTH:
@@ -43,9 +46,13 @@ def send(file: str, status: int, text: str, say: Callable[[str], None]) -> None:
 
 
 def read_url(file: str) -> tuple[SplitResult, int]:
-    """The first line that is neither blank nor a comment, and the file's mode. Raises NoPing."""
+    """The URL in the first line of the file that is neither blank nor a comment, and the file's mode
+    (st_mode).
+
+    Raises NoPing if the file cannot be read or the line is no http or https URL without credentials.
+    """
     try:
-        # O_NONBLOCK: a pipe that nobody writes to must not hold up the check.
+        # O_NONBLOCK: a pipe without a writer must not block the check.
         with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as opened:
             mode = os.fstat(opened.fileno()).st_mode
             raw = opened.read(FILE_BYTES) or b""
@@ -68,18 +75,18 @@ def read_url(file: str) -> tuple[SplitResult, int]:
 
 
 def target(url: SplitResult, status: int) -> str:
-    """The URL to call: as it is for success, with the status after its path for a failure."""
+    """The URL to call: unchanged for success, with `/STATUS` appended to its path for a failure."""
     path = url.path if status == 0 else f"{url.path.rstrip('/')}/{status}"
     return urlunsplit((url.scheme, url.netloc, path, url.query, ""))
 
 
 def place(url: SplitResult) -> str:
-    """What may be said of the URL."""
+    """The part of the URL that messages may show: scheme and host."""
     return f"{url.scheme}://{url.hostname}"
 
 
 def _ping(url: SplitResult, status: int, body: bytes) -> None:
-    """A few attempts; raises NoPing when none was taken."""
+    """Make up to ATTEMPTS attempts within TOTAL_S. Raises NoPing if none succeeds."""
     deadline = time.monotonic() + TOTAL_S
     for attempt in range(1, ATTEMPTS + 1):
         left_s = deadline - time.monotonic()
@@ -119,12 +126,12 @@ def _post(url: str, body: bytes, timeout_s: float) -> None:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows as a POST, with its body, whatever the status; and never from https to http."""
+    """Follows redirects of any status with the same POST and body, but never from https to http."""
 
     max_redirections = 3
 
     def http_error_302(self, req, fp, code, msg, headers):  # type: ignore[no-untyped-def]
-        """urllib reads the body of a redirect, whatever its size, before it goes on."""
+        """Follow the redirect without its body, which urllib would read whole, whatever its size."""
         fp.read = lambda *_: b""
         return super().http_error_302(req, fp, code, msg, headers)
 
@@ -147,7 +154,10 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def _within(total_s: float, where: str, call: Callable[[], None]) -> None:
-    """In a thread, given up when its time is over: the look-up of a name knows no time-out."""
+    """Run `call` in a thread and abandon it after `total_s` seconds, since a name look-up has no time-out.
+
+    Raises NoPing if it fails or does not end in time.
+    """
     failure: list[Exception] = []
     done = threading.Event()
 
@@ -166,7 +176,7 @@ def _within(total_s: float, where: str, call: Callable[[], None]) -> None:
 
 
 def _reason(error: object) -> str:
-    """What went wrong, without texts that may quote the URL."""
+    """A description of the error that cannot contain the URL."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, OSError) and error.strerror:

@@ -1,7 +1,7 @@
-"""The check's figures for node_exporter's textfile collector, also of a monitor that does not answer.
+"""Writes the result of a check for node_exporter's textfile collector, also if the monitor does not answer.
 
-Written by hand, since prometheus_client would cost more than the check. All names begin with
-`hlposmon_health_`, so that none is one of the monitor's own `/metrics`.
+The format is written by hand, since importing prometheus_client would take longer than the check. All names
+begin with `hlposmon_health_`, so that they cannot collide with the monitor's own `/metrics`.
 https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
@@ -21,7 +21,8 @@ Samples = Iterable[tuple[Mapping[str, str], object]]
 
 
 def exposition(health: Mapping[str, Any], code: int, now_s: float) -> str:
-    """The text of the file; `now_s` is wall-clock seconds. What is not known is left out, never zero."""
+    """The text of the file. `code` is the exit status, `now_s` the Unix time in seconds. Unknown values are
+    left out, never written as zero."""
     answered = health.get("status") != "unknown"
     families = [
         _family(
@@ -69,7 +70,7 @@ def _known(health: Mapping[str, Any], figure: str) -> Samples:
 
 
 def _family(name: str, kind: str, text: str, samples: Samples) -> str:
-    """One metric with its samples, or nothing when none of them is known."""
+    """The lines of one metric family with its known samples; empty if none is known."""
     full = f"hlposmon_health_{name}"
     lines = [f"{full}{_labels(labels)} {value}\n" for labels, value in samples if value is not None]
     return "".join([f"# HELP {full} {text}\n# TYPE {full} {kind}\n", *lines]) if lines else ""
@@ -85,9 +86,9 @@ def _escaped(value: str) -> str:
 
 
 def write(path: str, text: str) -> None:
-    """Put the text in the place of the file at once: node_exporter never sees half of it. Raises OSError.
+    """Replace the file atomically, so that node_exporter never reads half of it. Raises OSError.
 
-    The name beside it does not end in .prom, or it would be read too. The mode is for node_exporter, which
-    is another user.
+    The temporary file must not end in .prom, or node_exporter would read it too. Mode 0644 lets
+    node_exporter, which runs as another user, read the file.
     """
     replace_file(path, text, mode=0o644)

@@ -1,4 +1,5 @@
-"""Thresholds in the syntax of monitoring plugins. Pure; Decimal, so that 0.1 is 0.1.
+"""Parses thresholds in the syntax of monitoring plugins; each range below is followed by what breaks it.
+Pure. Bounds are Decimal, so that 0.1 is exact.
 
     10      below 0 or above 10        10:     below 10         ~:10    above 10
     10:20   below 10 or above 20       @10:20  from 10 to 20, both included
@@ -21,12 +22,12 @@ LEVELS = ("warning", "critical")
 
 
 class Range:
-    """What is all right, or with `inside` what is not; a bound that is None is none. `text` is as given."""
+    """A range of good values, or of bad ones if `inside`. A bound of None is infinite. `text` is as given."""
 
     __slots__ = ("high", "inside", "low", "text")
 
     def __init__(self, text: str) -> None:
-        """Raises ValueError when the text is no range."""
+        """Parse the text. Raises ValueError if it is no range, or begins above its end."""
         match = _RANGE.fullmatch(text)
         start, colon, end = match.group(2, 3, 4) if match else (None, None, None)
         if match is None or (start is None and end is None) or len(text) > LONGEST:
@@ -36,7 +37,7 @@ class Range:
             )
         self.text = text
         self.inside = bool(match.group(1))
-        # No colon: from zero. No start before it: from zero, too.
+        # Without a start, with or without a colon, the range begins at zero.
         self.low = None if start == "~" else Decimal(start or 0)
         self.high = Decimal(end) if end is not None else None
         if self.low is not None and self.high is not None and self.low > self.high:
@@ -52,9 +53,9 @@ class Range:
 
 
 def read_thresholds(warning: Sequence[str], critical: Sequence[str]) -> dict[str, dict[str, Range]]:
-    """By metric and level (`warning`, `critical`), in the order given; of the same one the last counts.
+    """Parse METRIC=RANGE texts into ranges by metric and level (`warning`, `critical`), in the order given.
 
-    Raises ValueError that names the metrics there are.
+    The last one counts for a repeated metric. Raises ValueError for a wrong form, an unknown metric or range.
     """
     found: dict[str, dict[str, Range]] = {}
     for level, texts in zip(LEVELS, (warning, critical), strict=True):

@@ -1,8 +1,12 @@
-"""From the monitor's judgement of itself and the thresholds given: one status and its reasons. Pure.
+"""Combines the monitor's own health and the given thresholds into one status and its reasons. Pure.
 
-Thresholds add to what the monitor says. They take away one thing only: a warning (`-w`) on the age of a feed
-stands in place of the monitor's own, up to the age from which on what rests on the feed is stale.
-What is stale, in drift or not proven is never talked away: frozen data must not look healthy.
+Thresholds add reasons to the monitor's own. They replace only one kind: a warning (`-w`) on the age of a feed
+replaces the monitor's own warning about it, up to the age at which data of this feed counts as stale. Stale,
+drifting or unproven data is always reported: frozen data must not look healthy.
+
+Example: the monitor is degraded because prices are 8 s old (its limits are 5 and 15 s), and for
+no other reason. With `-w price_age=10` the status is OK; at 12 s it is WARNING by the given threshold, and at
+16 s the monitor's own reason counts again.
 """
 
 from __future__ import annotations
@@ -19,12 +23,15 @@ if TYPE_CHECKING:
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 STATUSES = {"healthy": OK, "degraded": WARNING, "unhealthy": CRITICAL, "stopping": CRITICAL}
-# What is known to be bad outweighs what is not known, and that outweighs what is middling.
+# From the mildest to the worst: a known failure outweighs an unknown state, which outweighs a warning.
 SEVERITY = (OK, WARNING, UNKNOWN, CRITICAL)
 
 
 class Verdict:
-    """`reasons` the worst first; `values` of the metrics with a threshold; `breaches` for programs."""
+    """The result of a check: exit status `code`, and `reasons`, the worst first.
+
+    `values` has the metrics with a threshold (None if unknown), `breaches` the broken thresholds for --json.
+    """
 
     __slots__ = ("breaches", "code", "reasons", "values")
 
@@ -37,7 +44,8 @@ class Verdict:
 def judge(
     health: dict[str, Any], summary: dict[str, Any] | None, thresholds: dict[str, dict[str, Range]]
 ) -> Verdict:
-    """What is to be said of a monitor that answered. `summary` is needed only by metrics that are in it."""
+    """The verdict on a monitor that answered. `summary` may be None if `needs_summary` is False; otherwise
+    the metrics in it are unknown."""
     code, own = _own(health, thresholds)
     found = [(code, reason) for reason in own]
     verdict = Verdict(code, own)
@@ -53,12 +61,12 @@ def judge(
 
 
 def needs_summary(thresholds: dict[str, dict[str, Range]]) -> bool:
-    """Whether a threshold is on a metric that the health does not hold."""
+    """Whether a threshold is set on a metric that only the summary has."""
     return any(FIGURES[metric].is_summed for metric in thresholds)
 
 
 def reasons_of(health: dict[str, Any]) -> list[str]:
-    """The monitor's reasons, each with the account that it is about, where `details` tells of one."""
+    """The monitor's reasons, each prefixed by its account if `details` names one and the text does not."""
     accounts: dict[str, list[Any]] = {}
     for detail in health.get("details") or []:
         accounts.setdefault(str(detail.get("text")), []).append(detail.get("account"))
@@ -82,14 +90,17 @@ def _own(health: dict[str, Any], thresholds: dict[str, dict[str, Range]]) -> tup
         if "warning" in thresholds.get(label, ()) and key in late and age is not None and age <= stale_s:
             replaced.append(late[key])
     left = [reason for reason in reasons if reason not in replaced]
-    # A monitor that gives no reason for being degraded is degraded all the same.
+    # A monitor that is degraded without giving a reason stays a warning.
     return (OK if reasons and not left else WARNING), left
 
 
 def _broken(
     metric: str, value: Decimal | None, levels: dict[str, Range], breaches: list[dict[str, Any]]
 ) -> list[tuple[int, str]]:
-    """The worst level that this value breaks, as status and reason; none or one."""
+    """Status and reason of the worst level that the value breaks, in a list; empty if it breaks none.
+
+    An unknown value is UNKNOWN. Adds to `breaches`.
+    """
     if value is None:
         breaches.append({"metric": metric, "value": None, "level": "unknown", "range": None})
         return [(UNKNOWN, f"{metric} is not known")]
