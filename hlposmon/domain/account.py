@@ -1,6 +1,6 @@
-"""An account: its scopes, and what is known of it as a whole: notices, mode, role, what happened to it.
+"""An account as a whole: its scopes, notices, account mode, role, and events.
 
-Owned by the Book. Positions, statements and feeds are the scopes'.
+Owned by the Book. Positions, statements and feeds belong to the scopes.
 """
 
 from dataclasses import dataclass, field
@@ -21,19 +21,19 @@ from hlposmon.domain.views import AccountView
 
 # The places that must have been checked before an account counts as fully covered.
 LOOKS = frozenset({Place.DEXES, Place.SPOT})
-# What the venue takes an address for that has no account of its own; it answers as for an empty one.
+# Roles of an address that has no account of its own; the venue answers for it as for an empty account.
 NO_ACCOUNT = ("missing", "agent")
 _NOT_WATCHED = "not watched: only perpetuals of the first dex are"
 
 
 @dataclass(slots=True)
 class Account:
-    """One account. Its scopes stand in the order in which they were named, the first one first."""
+    """One account. Its scopes are in the order in which they were named."""
 
     scopes: dict[str, Scope]
     notices: dict[tuple[str, NoticeCode], Notice] = field(default_factory=dict)
-    # What it holds and is not watched, by where that was looked at; and the coins of fills that are not
-    # watched, each with the places that were looked at since.
+    # Unwatched holdings by the place where they were found; and the coins of unwatched fills, each with the
+    # places that have been checked since.
     elsewhere: dict[Place, tuple[str, ...]] = field(default_factory=dict)
     traded: dict[str, set[Place]] = field(default_factory=dict)
     mode: AccountMode | None = None
@@ -43,17 +43,18 @@ class Account:
 
     @property
     def statements(self) -> list[Statement]:
-        """The newest of each scope that was stated."""
+        """The newest statement of each scope that has one."""
         return [scope.statement for scope in self.scopes.values() if scope.statement is not None]
 
     def note_equity(self, before: Statement | None, after: Statement | None) -> None:
-        """A scope's newest statement is another one."""
+        """Note a scope's new newest statement: the mode is in doubt if equity fell to zero."""
         if before and after and before.equity and not after.equity and self._is_plain:
             # It may be withdrawn, or kept elsewhere from now on: the mode can change at any time.
             self.is_mode_in_doubt = True
 
     def take_notice(self, notice: Notice) -> bool:
-        """Keep it in the place of the one before, or end that; whether anything changed."""
+        """Replace the notice of the same source and code, or remove it if this one has no text; whether that
+        changed anything."""
         name = notice.source, notice.code
         before = self.notices.pop(name, None)
         if notice.text:
@@ -78,7 +79,7 @@ class Account:
         self.mode, self.is_mode_in_doubt = mode, False
 
     def _left_out(self) -> list[str]:
-        """What it holds or trades and is not watched, as notices say it."""
+        """The texts of notices about what it holds or trades and is not watched."""
         held = [f"{one} is held but {_NOT_WATCHED}" for found in self.elsewhere.values() for one in found]
         return held + [f"{coin} is traded but {_NOT_WATCHED}" for coin in sorted(self.traded)]
 
@@ -88,7 +89,7 @@ class Account:
 
     @property
     def _equity_reason(self) -> str | None:
-        """Why the figures of its statements are not those of the whole account; None when they are."""
+        """Why the figures of its statements do not cover the whole account; None if they do."""
         if not self.statements:
             return "no statement from the venue yet"
         if self.role is not None and self.role.role in NO_ACCOUNT:
@@ -114,7 +115,7 @@ class Account:
 
     @property
     def _verdict(self) -> tuple[Verdict, str | None]:
-        """That of the first scope that is not proven."""
+        """The verdict and reason of the first scope that is not proven."""
         for scope in self.scopes.values():
             if scope.verdict is None:
                 return Verdict.UNPROVEN, "not judged yet"

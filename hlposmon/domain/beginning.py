@@ -1,8 +1,7 @@
-"""What a position was before fills that lead up to a known one: worked back from it. Pure.
+"""Computes what a position had cost before the fills that led to a known position. Pure.
 
-The size needs no working out, as each fill tells the size before it; here is what it had cost. Example:
-a statement has 3 @ 110, which is 330, and the last fill before it was +1 @ 120, from 2: so the 2 had cost
-330 - 120 = 210.
+The size before them is known, since each fill states it. The cost is worked back. Example: a statement has
+3 @ 110, a cost of 330, and the last fill before it was +1 @ 120, from 2. So the 2 had cost 330 - 120 = 210.
 """
 
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from hlposmon.domain.reports import Fill
 
 
 class Applied(NamedTuple):
-    """A fill that was taken, and the position before it (of which size, cost and realised count)."""
+    """An applied fill, and the position before it, of which only size, cost and realised are used."""
 
     fill: Fill
     before: Position
@@ -50,7 +49,7 @@ def cost_at_beginning(
 
 
 def stated_cost(size: Decimal, entry: Decimal | None) -> Decimal:
-    """What `size` costs at `entry`, which only what is flat may lack."""
+    """The cost of `size` at `entry`, which may be None only for a size of zero."""
     with exactly():
         return size * entry if size and entry is not None else ZERO
 
@@ -58,9 +57,9 @@ def stated_cost(size: Decimal, entry: Decimal | None) -> Decimal:
 def lead_up(
     fills: Sequence[Fill], applied: Sequence[Applied], position: Position
 ) -> tuple[list[Applied], list[Filled]]:
-    """All applied fills with these, which chain up to the first of them, before it; and what that says.
+    """Put `fills`, which chain up to the first applied one, before it: all applied fills, and the changes.
 
-    Size and cost of `position`, the one after all, stay: what these fills earned and paid is added.
+    `position` is the one after all fills. Its size and cost stay; what `fills` earned and paid is added.
     """
     first, is_late = (applied[0].before, True) if applied else (position, False)
     before = replace(first, size=fills[0].start_position, cost=_worked_back(fills, first.cost))
@@ -90,5 +89,5 @@ def _worked_back(fills: Sequence[Fill], cost: Decimal) -> Decimal:
 
 
 def _is_opened(before: Decimal, after: Decimal) -> bool:
-    """Whether a fill alone tells what is held after it: it opened, closed or flipped."""
+    """Whether a fill alone determines the cost after it, because it opened, closed or flipped."""
     return not before or not after or (before > 0) != (after > 0)

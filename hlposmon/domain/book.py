@@ -35,9 +35,9 @@ _FIRST = {FIRST_SCOPE: FILL_CHAIN}
 class Book:
     """Positions by account and key. Accounts are named at the start and by `watch`.
 
-    An account has one scope, proven by its chain of fills, unless `watch_scopes` says otherwise. What takes
-    a `scope` is about that one alone; KeyError where there is none of that name. Reports of an account or a
-    scope that is not watched change nothing.
+    An account has one scope, proven by its chain of fills, unless `watch_scopes` says otherwise. A method
+    with a `scope` parameter concerns that scope only, and raises KeyError if there is none of that name.
+    Reports about an account or a scope that is not watched change nothing.
     """
 
     def __init__(self, accounts: Iterable[str]) -> None:
@@ -53,7 +53,7 @@ class Book:
         return tuple(self._accounts)
 
     def watch(self, accounts: Iterable[str]) -> None:
-        """Watch these accounts from now on; those not named are let go."""
+        """Watch these accounts from now on, and forget all others."""
         before, self._accounts = self._accounts, {}
         for name in accounts:
             self._accounts[name] = before.get(name) or Account(self._scopes_of(name, _FIRST))
@@ -61,8 +61,8 @@ class Book:
         self._judge_all()
 
     def watch_scopes(self, account: str, scopes: Mapping[str, Continuity]) -> None:
-        """Watch these scopes of an account from now on, each proven by its law; those not named are let go,
-        and one that is to be proven by another law than before begins anew."""
+        """Watch these scopes of an account from now on, each proven by its law, and forget all others. A
+        scope whose law has changed starts anew."""
         of = self._accounts[account]
         before, of.scopes = of.scopes, self._scopes_of(account, scopes)
         for name, scope in before.items():
@@ -77,27 +77,27 @@ class Book:
     # ------------------------------------------------------------------ told
 
     def apply(self, fills: Fills) -> list[Change]:
-        """Take fills of one account, in any order, with any repetition.
+        """Take fills of one account, in any order and with any repetition; the changes that follow.
 
-        Those with `heard_s` are live: of what came before a scope's first statement the chain begins
-        with the first live one, and what is older is history.
+        Fills with `heard_s` are live. If live ones arrive before a scope's first statement, the chain begins
+        with the first of them, and older fills are history.
         """
         scope = self._find(fills.account, fills.scope)
         return [] if scope is None else self._marked(scope, scope.take(fills))
 
     def fetched(self, account: str, from_ms: int, scope: str = FIRST_SCOPE) -> None:
-        """All fills of an account from then on were fetched: of such a fetch nothing is under way."""
+        """Note that a fetch of all fills of an account from `from_ms` on has ended."""
         of = self._find(account, scope)
         if of is not None:
             of.note_fetched(from_ms)
             self._marked(of, [])
 
     def mark(self, marks: Marks) -> list[tuple[str, str]]:
-        """Take mark prices; the (account, key) of the open positions whose price moved."""
+        """Take mark prices; (account, key) of each open position whose price moved."""
         return self._prices.mark(marks)
 
     def takes(self, statement: Statement) -> bool:
-        """Whether a statement says anything of what is watched; if not, `reconcile` passes it over."""
+        """Whether `reconcile` would use this statement; it ignores old ones and those of unwatched scopes."""
         scope = self._find(statement.account, statement.scope)
         return scope is not None and scope.takes(statement)
 
@@ -113,7 +113,7 @@ class Book:
         return self._marked(scope, changes)
 
     def apply_funding(self, funding: Funding) -> list[Change]:
-        """Book a funding payment once; those from before the start are not ours."""
+        """Book a funding payment once; payments from before the scope's start are ignored."""
         scope = self._find(funding.account, funding.scope)
         return [] if scope is None else self._marked(scope, scope.apply_funding(funding))
 
@@ -125,7 +125,7 @@ class Book:
             self._unjudged[scope] = None
 
     def forget_feeds(self, gone: Set[str]) -> None:
-        """These feeds of fills are wanted no more: nothing of them counts."""
+        """Forget these feeds of fills: their states and notices no longer count."""
         for account in self._accounts.values():
             for scope in account.scopes.values():
                 scope.forget_feeds(gone)
@@ -133,7 +133,7 @@ class Book:
         self._judge_all()
 
     def unlist(self, unlisted: Unlisted) -> bool:
-        """Keep that some fills cannot be fetched any more; whether it is news."""
+        """Note that some fills cannot be fetched any more; whether this was new."""
         scope = self._find(unlisted.account, unlisted.scope)
         if scope is None or not scope.unlist(unlisted):
             return False
@@ -146,12 +146,12 @@ class Book:
         return account is not None and account.take_notice(notice)
 
     def forget_notices(self, source: str) -> None:
-        """A worker begins anew: it says again what still holds."""
+        """Forget the notices of a worker that has restarted: it repeats those that still hold."""
         for account in self._accounts.values():
             account.notices = {name: one for name, one in account.notices.items() if name[0] != source}
 
     def not_watched(self, report: NotWatched) -> bool:
-        """Note what an account holds elsewhere; whether that changes what is told of it."""
+        """Note what an account holds in markets that are not watched; whether that changes its notices."""
         account = self._accounts.get(report.account)
         return account is not None and account.take_not_watched(report)
 
@@ -161,21 +161,21 @@ class Book:
             self._accounts[mode.account].take_mode(mode)
 
     def role(self, role: AccountRole) -> None:
-        """Note what the venue takes an account's address for."""
+        """Note the role that the venue gives an account's address."""
         if role.account in self._accounts:
             self._accounts[role.account].role = role
 
     def record_event(self, happened: AccountEvent) -> bool:
-        """Keep what happened to an account, as the cause of a drift to come; whether it is news."""
+        """Keep an account event as a possible cause of a later drift; whether it was new."""
         account = self._accounts.get(happened.account)
         return account is not None and keep(account.events, happened)
 
     # ---------------------------------------------------------------- judged
 
     def set_freshness(self, account: str, freshness: Freshness, scope: str = FIRST_SCOPE) -> None:
-        """Keep how old the feeds of a scope are; it is judged anew only where a verdict may differ for it.
+        """Note how old the feeds of a scope are. It is judged again only if that may change a verdict.
 
-        Before the first time nothing counts as heard.
+        Until the first call, no feed counts as heard.
         """
         of = self._scope(account, scope)
         of.set_freshness(freshness)
@@ -183,8 +183,8 @@ class Book:
             self._unjudged[of] = None
 
     def judge(self) -> list[VerdictChanged]:
-        """Judge what may have changed since the last time: positions that a report changed, and all of a
-        scope whose feeds or freshness did. The verdicts that are others than they were."""
+        """Judge what may have changed since the last call: positions that a report changed, and whole scopes
+        whose feeds or freshness changed. Returns the verdicts that differ from before."""
         if not self._unjudged:
             return []
         unjudged, self._unjudged = self._unjudged, {}
@@ -221,9 +221,9 @@ class Book:
         return [scope.as_whole() for scope in self._accounts[name].scopes.values()]
 
     def is_stated(self, name: str, scope: str = FIRST_SCOPE) -> bool:
-        """Whether the venue has stated this scope of the account since it is watched, or a journal says that
-        it had. Until then nothing is known of it, and what is listed is no count. KeyError for an account
-        that is not watched."""
+        """Whether the venue has stated this scope of the account since it is watched, or had done so
+        according to the journal. Until then its positions are unknown, and a count of them means nothing.
+        Raises KeyError for an account that is not watched."""
         return self._scope(name, scope).stated
 
     def statement_asked_s(self, name: str, scope: str = FIRST_SCOPE) -> float | None:
@@ -249,22 +249,21 @@ class Book:
         return self._scope(name, scope).high_water_ms
 
     def unsure(self, scope: str = FIRST_SCOPE) -> dict[str, dict[str, int]]:
-        """By account, the keys ("" for all) whose fills are not known to be whole, and since when; but for
-        those of `partial`."""
+        """By account: the keys ("" for all) that may lack fills, and since when. Keys that are listed only by
+        `partial` are not included."""
         return {name: of.unsure | of.gaps for name, of in self._of_name(scope)}
 
     def unfinished(self, scope: str = FIRST_SCOPE) -> dict[str, dict[str, int]]:
-        """By account, the keys of which a fetch that has not ended brought fills, and since when."""
+        """By account: the keys for which an unfinished fetch has brought fills, and since when."""
         return {name: partial for name, of in self._of_name(scope) if (partial := of.partial)}
 
     def partial(self, name: str, scope: str = FIRST_SCOPE) -> dict[str, int]:
-        """The keys of which a fetch that has not ended brought fills, and since when."""
+        """The keys for which an unfinished fetch has brought fills, and since when."""
         of = self._scope(name, scope)
         return of.partial if of.doubtful else {}
 
     def has_recalled_gap(self, name: str, scope: str = FIRST_SCOPE) -> bool:
-        """Whether a fill was missing when the scope was taken up, or a fetch had not ended, and no feed has
-        been live since."""
+        """Whether it was restored with a gap or an unfinished fetch, and no feed has been live since."""
         return any(self._scope(name, scope).unsure.keys() - {""})
 
     def has_gap(self, name: str, scope: str = FIRST_SCOPE) -> bool:
@@ -273,13 +272,13 @@ class Book:
         return bool(of.doubtful) and bool(of.gaps)
 
     def unreported_until_ms(self, name: str, scope: str = FIRST_SCOPE) -> int:
-        """The time of the newest fill that a first statement holds, 0 where none is known. Such fills are in
-        no change that was told."""
+        """The time of the newest fill that a first statement includes and that no change reports; 0 if
+        none is known."""
         holdings = self._scope(name, scope).holdings.values()
         return max((holding.ledger.unreported_until_ms for holding in holdings), default=0)
 
     def is_partly_unread(self, name: str) -> bool:
-        """Whether something that the account holds is not known at all, as its row could not be read."""
+        """Whether a position of the account is entirely unknown, because its row could not be read."""
         return any(scope.is_partly_unread for scope in self._accounts[name].scopes.values())
 
     def modes(self) -> dict[str, str]:
@@ -299,7 +298,7 @@ class Book:
     # -------------------------------------------------------------- recovery
 
     def memories(self, scope: str = FIRST_SCOPE) -> list[Memory]:
-        """All that is needed to take the scopes of this name up again."""
+        """Everything that is needed to restore the scopes of this name."""
         return [memory for _, of in self._of_name(scope) for memory in of.memories()]
 
     def recall(
@@ -309,8 +308,8 @@ class Book:
         unsure: Mapping[str, Mapping[str, int]] | None = None,
         scope: str = FIRST_SCOPE,
     ) -> None:
-        """Take the scopes of this name up again; `base_ms` holds the accounts of which it had been stated,
-        and since when, and `unsure` what was not known to be whole then."""
+        """Restore the scopes of this name. `base_ms` has the accounts for which it had been stated, and since
+        when they are watched; `unsure` has the keys that may have lacked fills then, and since when."""
         by_account: dict[str, list[Memory]] = {}
         for memory in memories:
             by_account.setdefault(memory.account, []).append(memory)

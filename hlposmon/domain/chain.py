@@ -65,9 +65,9 @@ def thread(
 
 
 def unbroken(fills: Sequence[Fill], size: Decimal, last: Fill | None = None) -> tuple[list[Fill], list[Fill]]:
-    """As `thread`, but no further than the first millisecond in which a fill does not chain; and the rest.
+    """As `thread`, but chains no fill after the first millisecond in which one does not chain.
 
-    What lies behind a gap may chain by chance: flat is where most fills begin.
+    Fills behind a gap may chain by chance, since most fills start from flat.
     """
     chained, left = thread(fills, size, last)
     gap_ms = min((fill.time_ms for fill in left), default=None)
@@ -76,7 +76,7 @@ def unbroken(fills: Sequence[Fill], size: Decimal, last: Fill | None = None) -> 
 
 
 def segments(fills: Sequence[Fill]) -> list[list[Fill]]:
-    """The fills as chains, each as long as can be, in the order of time."""
+    """Split the fills into chains, each as long as possible, in time order."""
     parts: list[list[Fill]] = []
     size = ZERO
     for group in _by_time(fills):
@@ -102,7 +102,7 @@ def sizes_along(fills: Sequence[Fill], size: Decimal) -> list[Decimal]:
 
 
 def leads_to(part: Sequence[Fill]) -> Decimal:
-    """The size after fills that chain, which are some."""
+    """The size after these chained fills, of which there is at least one."""
     return sizes_along(part, part[0].start_position)[-1]
 
 
@@ -114,7 +114,7 @@ def _by_time(fills: Sequence[Fill]) -> list[list[Fill]]:
 def _onward(
     group: Sequence[Fill], size: Decimal, last: Fill | None, *, rotate: bool = False
 ) -> tuple[list[Fill], list[Fill]]:
-    """As `_arrange`, but none of a millisecond whose fills all chain from somewhere else."""
+    """As `_arrange`, with the two exceptions of `thread`: such a millisecond is not entered at all."""
     ordered, rest = _arrange(group, size, last)
     if ordered and rest and not _arrange(group, _beginning(group), None)[1]:
         return [], list(group)
@@ -130,7 +130,8 @@ def _chains_as_given(group: Sequence[Fill]) -> bool:
 
 
 def _arrange(group: Sequence[Fill], size: Decimal, last: Fill | None) -> tuple[list[Fill], list[Fill]]:
-    """Fills of one millisecond as they chain on from `size`: all if that can be, else as many as come."""
+    """Order the fills of one millisecond so that they chain on from `size`: all of them if possible, else
+    those that `_walk` reaches; and the rest."""
     ordered, rest = _walk(group, size, last)
     if not rest or not ordered:
         return ordered, rest

@@ -16,8 +16,8 @@ from hlposmon.domain.verdict import Verdict
 class Filled:
     """A fill was taken into the book for the first and only time.
 
-    `effect` is None for a fill that the size held already (the venue's size was adopted before the
-    fill was seen); `late` when it was put in before fills that the book had already taken.
+    `effect` is None for a fill that the size included already (the venue's size was adopted before the
+    fill was seen). `late`: it was inserted before fills that the book had already applied.
     """
 
     fill: Fill
@@ -32,13 +32,13 @@ class AdoptionReason(StrEnum):
     START = "start"
     DRIFT = "drift"
     ENTRY = "entry"
-    STATED = "stated"  # where the venue's word is all there is
+    STATED = "stated"  # in a scope whose sizes rest on statements alone
 
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """The venue's figures were taken over; `before` is what the book had. `holds_since_ms`: the time of the
-    first of the fills that it holds and that are told behind it; None where there are none."""
+    """The venue's figures were adopted; `before` is what the book had. `holds_since_ms`: the time of the
+    first fill that they include and that is reported after this change; None if there is none."""
 
     account: str
     key: str
@@ -59,8 +59,8 @@ class Funded:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A fill does not chain: at least one fill before it is missing, from `since_ms` on. Told
-    `again` when one that came late shows that more is missing, from an earlier time: the same gap."""
+    """A fill does not chain: at least one fill before it is missing, from `since_ms` on. `again`: the same
+    gap, reported once more because a late fill shows that fills are missing from an earlier time on."""
 
     account: str
     key: str
@@ -107,7 +107,7 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class VerdictChanged:
-    """What may be claimed of a position is not what it was."""
+    """The verdict of a position, or its reason, has changed."""
 
     account: str
     key: str

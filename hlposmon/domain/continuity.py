@@ -18,18 +18,18 @@ from hlposmon.domain.verdict import Proof
 
 
 class Continuity(Protocol):
-    """One law. It keeps nothing: all that it knows of a position is in the holding."""
+    """One law. It has no state of its own: everything about a position is in the holding."""
 
     @property
     def proof(self) -> Proof:
-        """What positions under this law say that they rest on."""
+        """The proof that views of positions under this law name."""
 
     @property
     def rests_on_fills(self) -> bool:
         """Whether nothing is proven without a live feed of fills, and a statement since it came up."""
 
     def take(self, holding: Holding, fills: Sequence[Fill], *, live: bool) -> list[Change]:
-        """What fills of the holding's instrument, in any order, change. `live`: they came on a stream."""
+        """Take fills of its instrument, in any order; the changes. `live`: they came on a stream."""
 
     def reconcile(
         self,
@@ -39,8 +39,8 @@ class Continuity(Protocol):
         events: Sequence[AccountEvent],
         lost: Sequence[Unlisted],
     ) -> list[Change]:
-        """What a statement changes; `stated` is the holding's row in it, None if it is flat there. `events`
-        and `lost` may name the cause of a drift."""
+        """Compare with a statement; the changes. `stated` is the holding's row in it, None if it is flat
+        there. `events` and `lost` may name the cause of a drift."""
 
 
 class FillChain:
@@ -50,7 +50,7 @@ class FillChain:
     rests_on_fills = True
 
     def take(self, holding: Holding, fills: Sequence[Fill], *, live: bool) -> list[Change]:
-        """Put the fills into the chain; what that changes: nothing, a gap, or several fills at once."""
+        """Put the fills into the chain; the changes: none, a gap, or several fills at once."""
         changes = holding.ledger.take(fills, live=live)
         holding.note_fills()
         return changes
@@ -66,7 +66,7 @@ class FillChain:
         """Compare the venue's size with the chain's after any recent prefix: agreement, doubt, drift."""
         changes: list[Change] = []
         is_start = not holding.ledger.has_base
-        # Where fills came live they tell the size, and the first statement is compared like any other.
+        # If live fills came, they determine the size, and the first statement is compared like any other.
         is_compared = not is_start or holding.ledger.has_live_fills
         if is_start:
             changes += holding.ledger.adopt(stated, statement.time_ms, AdoptionReason.START)
@@ -81,8 +81,8 @@ class FillChain:
 
 
 class StatementOnly:
-    """The venue's newest word is the position. Two words of one time that differ dispute each other, until
-    there is a newer one.
+    """The venue's newest statement is the position. Two different statements of the same time dispute each
+    other until there is a newer one.
 
     Example: at 10 the venue states 1, at 12 it states 3: the position is 3, as of 12. Another answer, also of
     12, that states 2 leaves it at 3, but unproven; one of 13 that states 2 makes it 2, and proven.
@@ -92,7 +92,7 @@ class StatementOnly:
     rests_on_fills = False
 
     def take(self, holding: Holding, fills: Sequence[Fill], *, live: bool) -> list[Change]:  # noqa: ARG002
-        """Nothing: fills tell nothing that the venue's word does not hold."""
+        """Ignore the fills: statements include all of them."""
         return []
 
     def reconcile(
@@ -103,7 +103,7 @@ class StatementOnly:
         events: Sequence[AccountEvent],  # noqa: ARG002  # nothing drifts here
         lost: Sequence[Unlisted],  # noqa: ARG002
     ) -> list[Change]:
-        """Take the venue's word over, unless it is older than the one before, or disputes it."""
+        """Adopt the statement, unless it is older than the one before, or disputes it."""
         ledger, time_ms = holding.ledger, statement.time_ms
         ours, theirs = ledger.position, stated.size if stated else ZERO
         if holding.agreed_ms is not None and time_ms <= holding.agreed_ms:

@@ -40,7 +40,7 @@ class Holding:
     # A push that disagreed while fills were coming in: it may only be ahead of those under way.
     hint: Suspicion | None = None
     arrivals_at_push: int = 0
-    # From when fills are wanted, since the venue's entry price is another; and when it last was ours.
+    # The time from which fills are wanted because entry prices differ; and when they last agreed.
     entry_since_ms: int | None = None
     entry_agreed_ms: int | None = None
     # Time of the first fill that changed it and came from an unfinished fetch, or live but very late: fills
@@ -55,7 +55,7 @@ class Holding:
     agreed_ms: int | None = None
     matched_ms: int | None = None
     last_fill_ms: int | None = None
-    # The newest statement that told it, whatever came of it: its size, and its time.
+    # Size and time of the newest statement about it, whatever the outcome was.
     told_size: Decimal = ZERO
     told_ms: int = 0
     verdict: Verdict | None = None
@@ -89,10 +89,8 @@ class Holding:
         return known_ms if wanted_ms is None else min(known_ms, wanted_ms)
 
     def view(self, proof: Proof, whole_ms: int | None = None) -> View:
-        """What may be shown of it: proven by the law `proof`; no fills known to be whole after `whole_ms`.
-
-        The same object as the last time where nothing has changed.
-        """
+        """The position as it may be shown. `proof` is the law that proves it; after `whole_ms`, if given,
+        fills may be missing. Returns the same object as last time if nothing has changed."""
         ledger, as_of_ms, shown = self.ledger, self.as_of_ms(whole_ms), self._shown
         if (
             shown is not None
@@ -152,8 +150,8 @@ class Holding:
         return True
 
     def expect_agreement(self) -> None:
-        """The next statement is the first since a feed came up, and confirms only what it agrees with: a push
-        that differs is doubted at once, though it may be ahead of fills under way."""
+        """Have the next statement, the first since a feed came up, compared strictly: a push that differs is
+        doubted at once, even though it may be ahead of fills under way."""
         self.arrivals_at_push = self.ledger.arrivals
 
     def reconcile(
@@ -273,8 +271,8 @@ class Holding:
         return Doubt(self.ledger.account, self.ledger.key, suspicion.ours, theirs, suspicion.since_ms)
 
     def keep_details(self, stated: StatedPosition | None, asked_s: float) -> None:
-        """Keep what the venue says beside the size. The price feed tells changes only: where it has long
-        been silent about a coin, the mark that the statement implies is the newer one."""
+        """Keep what the venue states besides the size. The price feed sends changes only: if it has long been
+        silent about a coin, the mark that the statement implies is the newer one."""
         self.stated = stated
         if stated is None or stated.mark_price is None:
             return
@@ -284,7 +282,7 @@ class Holding:
             self.mark, self.marked_s = stated.mark_price, asked_s
 
     def take_next(self, fill: Fill) -> Filled | None:
-        """Apply a live fill that is plainly the next one, and that explains nothing; None for any other."""
+        """Apply a live fill that is plainly the next, while no disagreement is open; else None."""
         if self.suspicion is not None or self.hint is not None:
             return None
         filled = self.ledger.take_next(fill)
@@ -293,14 +291,14 @@ class Holding:
         return filled
 
     def note_part(self, changes: Sequence[Change]) -> None:
-        """Note what fills changed that were fetched, more of the same fetch being under way."""
+        """Note the changes from one part of a fetch that has not ended."""
         times = [change.fill.time_ms for change in changes if isinstance(change, Filled) and change.effect]
         if times:
             known_ms = self.fetched_since_ms
             self.fetched_since_ms = min(times if known_ms is None else [known_ms, *times])
 
     def note_fetched(self, from_ms: int) -> bool:
-        """All fills from then on were handed on; whether that ends a doubt."""
+        """Note that a fetch of all fills from `from_ms` on has ended; whether that ends a doubt."""
         if self.fetched_since_ms is None or self.fetched_since_ms < from_ms:
             return False
         self.fetched_since_ms = None
@@ -339,7 +337,7 @@ class Holding:
 
     @property
     def basis(self) -> tuple[object, ...]:
-        """All that a statement may change of what is judged: while it is equal, so is the verdict."""
+        """All that a statement can change in the input of `judge`: if equal, so is the verdict."""
         ledger = self.ledger
         return (
             ledger.has_base,
@@ -366,7 +364,7 @@ class Holding:
 
     @property
     def wanted_ms(self) -> int | None:
-        """From when on fills are wanted that may end what is in doubt; None when none are."""
+        """The time from which fills are wanted that may end the doubt; None if none are."""
         missing_ms, suspicion, wanted = self.missing_ms, self.suspicion, []
         if missing_ms is not None:
             wanted.append(missing_ms)
@@ -378,14 +376,14 @@ class Holding:
 
     @property
     def missing_ms(self) -> int | None:
-        """Since when a fill is missing, or may be as a fetch has not ended; None when none is."""
+        """The time since which a fill is missing, or may be while a fetch has not ended; None if none is."""
         gap, fetched_ms = self.ledger.gap, self.fetched_since_ms
         if gap is None or fetched_ms is None:
             return fetched_ms if gap is None else gap.since_ms
         return min(gap.since_ms, fetched_ms)
 
     def judge(self, evidence: Evidence, freshness: Freshness) -> VerdictChanged | None:
-        """Judge it by what holds for its scope, `evidence`, and what is known of itself."""
+        """Judge the position by its scope's `evidence` and its own state; the verdict if it has changed."""
         gap, doubt = self.doubts()
         found = Evidence(
             stated=evidence.stated,
@@ -406,7 +404,7 @@ class Holding:
         return VerdictChanged(self.ledger.account, self.ledger.key, verdict, reason, before)
 
     def doubts(self) -> tuple[str | None, str | None]:
-        """Why it is in doubt: by its fills, by a statement."""
+        """The reason of a gap, and the reason of any other doubt; each None if there is none."""
         gap = doubt = None
         if (broken := self.ledger.gap) is not None:
             gap = f"a fill is missing: the next starts at {broken.found:f}, the book has {broken.expected:f}"

@@ -46,7 +46,8 @@ WAITING_FILLS = 20_000
 
 
 class Ledger:
-    """`has_base` is False until a statement or a recovery gave a start: all fills wait until then."""
+    """The position of one instrument of one account, and its fills. `has_base` is False until a statement or
+    a recovery gives a start; all fills wait until then."""
 
     __slots__ = (
         "_base", "_floor_ms", "_included", "_latest_ms", "_live_since_ms", "_missing", "_replaced_size",
@@ -71,9 +72,9 @@ class Ledger:
         self._searched: list[Fill] | None = None
         # The size that a drift has replaced.
         self._replaced_size: Decimal | None = None
-        # What is older counts as known.
+        # Fills older than this count as known.
         self._floor_ms = 0
-        # Not all that waits is in it: what is older than the floor is forgotten here.
+        # Some waiting fills are not in it: those older than the floor are forgotten here.
         self._seen = SeenFills()
         # The time of the first fill that came live, as long as it is of use.
         self._live_since_ms: int | None = None
@@ -85,7 +86,7 @@ class Ledger:
 
     @property
     def known_ms(self) -> int:
-        """Up to when the fills are known to be whole: the last one applied, or shortly before the start."""
+        """The time up to which no fill is missing: the last one applied, or shortly before the start."""
         return self.applied[-1].fill.time_ms if self.applied else self._start_ms
 
     @property
@@ -100,8 +101,8 @@ class Ledger:
 
     @property
     def unreported_until_ms(self) -> int:
-        """The time of the newest fill that the first statement is thought to hold, 0 where there is none. No
-        line of the journal tells of these."""
+        """The time of the newest fill that the first statement is thought to include, 0 if there is none. The
+        journal has no lines for these."""
         return max((fill.time_ms for fill in self._included), default=0) if self._is_first else 0
 
     @property
@@ -121,13 +122,13 @@ class Ledger:
         if base is not None and base.reason is AdoptionReason.START:
             if not self.applied:
                 return base.time_ms
-            # It may hold what looks later.
+            # The statement may include fills that look later than it.
             stated_ms = max([base.time_ms, *(fill.time_ms + 1 for fill in self._included)])
             from_ms = max(from_ms, min(stated_ms, self.applied[0].fill.time_ms))
         elif base is not None and base.reason is AdoptionReason.DRIFT:
             open_ms = [fill.time_ms for fill in self.waiting] + [one.fill.time_ms for one in self.applied[:1]]
             from_ms = max(from_ms, min([base.time_ms - STATEMENT_BLUR_MS, *open_ms]))
-        # Where a clock was put back there are fills with times to come.
+        # If a clock was set back, some fills have times in the future.
         taken = (identity[0] for identity in self.identities_since(from_ms))
         return window_ms((at for at in taken if at <= last_ms), from_ms)
 
@@ -162,9 +163,9 @@ class Ledger:
         return max((fill.time_ms for fill in self.waiting), default=0)
 
     def waiting_lead_through(self, size: Decimal) -> bool:
-        """Whether fills that wait behind the last one that was applied lead through `size`.
+        """Whether the fills that wait behind the last applied one lead through `size`.
 
-        What waits with a place before it tells of former sizes only. Example: 1 -> 2 of :09 is applied, and
+        Fills that wait and are older than it tell former sizes only. Example: 1 -> 2 of :09 is applied, and
         2 -> 1 of :08 comes late and waits, as it does not fit in. The size is 2; 1 was before.
         """
         since_ms = self._last[1]
@@ -316,8 +317,8 @@ class Ledger:
     def take_next(self, fill: Fill) -> Filled | None:
         """Apply one live fill if it is plainly the next: nothing waits, and it chains on behind the last one.
 
-        So most fills are, and for these it does what `take` does, at a cost that no memory of others adds to.
-        None for any other; nothing has changed then.
+        Most fills are like this, and for them it does what `take` does, at a cost that does not grow with the
+        fills remembered. None for any other fill, and then nothing has changed.
         """
         if not self.applied or self.waiting or self._included is not self._searched:
             return None
@@ -335,7 +336,7 @@ class Ledger:
         return self._apply(fill)
 
     def take(self, fills: Sequence[Fill], *, live: bool = False) -> list[Change]:
-        """Take fills in any order, with any repetition; what came of it. `live`: they came on a stream."""
+        """Take fills in any order, with any repetition; the changes. `live`: they came on a stream."""
         fresh: list[Fill] = []
         is_earlier = live and self._note_live(fills)
         for fill in fills:

@@ -68,10 +68,11 @@ class Base:
         return fill.time_ms >= self.time_ms - STATEMENT_BLUR_MS
 
     def contained(self, held: Sequence[Fill], fills: Sequence[Fill]) -> list[Fill]:
-        """Those of the fills, and of those thought to be held so far, that the base holds already.
+        """The fills, out of `fills` and of those considered included so far (`held`), that the base includes.
 
-        What a first statement holds is history from before our time, and is taken back when more fills
-        show that it was placed wrongly. A drift's is booked for good: what is not certain stays outside.
+        Fills that a first statement includes are history from before our time, and are released again if more
+        fills show that the statement was placed wrongly. Those of a drift are booked for good, so uncertain
+        ones are left out.
         """
         if self.is_exact:
             return [fill for fill in (*held, *fills) if fill.time_ms < self.time_ms]

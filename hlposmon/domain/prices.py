@@ -19,13 +19,13 @@ class Prices:
         self._holdings: dict[str, dict[str, Holding]] = {}
 
     def show_on(self, holding: Holding) -> None:
-        """Let a new holding have the mark of its key, now and from now on."""
+        """Give a new holding the mark of its key, now and whenever it changes."""
         ledger = holding.ledger
         holding.mark = self._marks.get(ledger.key)
         self._holdings.setdefault(ledger.key, {})[ledger.account] = holding
 
     def forget_others(self, accounts: Container[str]) -> None:
-        """Let go the holdings of all accounts but these."""
+        """Forget the holdings of all accounts except these."""
         for holdings in self._holdings.values():
             for name in [name for name in holdings if name not in accounts]:
                 del holdings[name]

@@ -98,7 +98,7 @@ def side_of(size: Decimal) -> str:
 
 
 class Rendered:
-    """A position's figures as text, each made anew only when what it follows from is another.
+    """A position's figures as text, each formatted again only when its input has changed.
 
     One object serves one position: stream messages, the summary and the snapshot show the same digits.
     """
@@ -117,11 +117,11 @@ class Rendered:
         self._render_value(view)
         self._render_stated(view)
         self.view = view
-        # Room for whoever encodes it whole: of when that is, and as what.
+        # A cache for the encoder of the whole position: the time of the encoded update, and its encoding.
         self.encoded: tuple[int | None, Any] | None = None
 
     def update(self, view: View) -> None:
-        """The position is like this now."""
+        """Update the texts to this view of the position."""
         before, self.view, self.encoded = self.view, view, None
         if view.position is not before.position:
             self._render_held(view)
@@ -155,15 +155,15 @@ class Rendered:
 
 
 class Renderer:
-    """The rendered positions, by account and key, and the sums over each account's: kept as positions change,
-    so that nobody has to add up thousands of them to be told a sum."""
+    """The rendered positions, by account and key, and the sums over each account. Sums are updated with each
+    position, so that a question for one does not add up thousands of positions."""
 
     def __init__(self) -> None:
         self._rendered: dict[tuple[str, str], Rendered] = {}
         self._sums: dict[str, Sums] = {}
 
     def render(self, view: View) -> Rendered:
-        """The position as text; the object is the same the next time, and changed then."""
+        """The position as text. The next call for this position updates and returns the same object."""
         found = self._rendered.get((view.account, view.key))
         if found is None:
             found = self._rendered[view.account, view.key] = Rendered(view)
@@ -192,15 +192,15 @@ def fill_id(one: Fill) -> str:
 
 
 def is_listed(view: View) -> bool:
-    """Open positions are listed, and flat ones while their flatness is in doubt."""
+    """Whether a position is listed: while it is open, and while it is flat and in doubt or in drift."""
     return not view.position.is_flat or view.in_doubt or view.verdict is Verdict.DRIFT
 
 
 class Sums:
-    """Sums over positions, flat ones included: what was earned on them stays.
+    """Sums over positions, including flat ones, whose earnings still count.
 
-    They are exact, so that a position may be taken out again and nothing is left of it. While an open
-    position has no mark (`unmarked` counts these), the sums that need one are of a part only.
+    They are exact, so that taking a position out leaves no residue. `unmarked` counts open positions without
+    a mark; while there are any, the sums that need a mark are incomplete.
     """
 
     __slots__ = ("count", "exposure", "fees", "funding", "realized", "unmarked", "unrealized")
@@ -213,7 +213,7 @@ class Sums:
             self.change(None, view)
 
     def change(self, before: View | None, now: View) -> None:
-        """A position is like `now`; it was like `before`, or was not in the sums."""
+        """Replace a position's part in the sums: from `before` (None if it had none) to `now`."""
         add, subtract = _WIDE.add, _WIDE.subtract
         held, was = now.position, None if before is None else before.position
         if held is not was:
@@ -243,7 +243,7 @@ class Sums:
             self.exposure = add(self.exposure, of.notional)
 
     def add(self, other: "Sums") -> None:
-        """Take the sums over other positions in."""
+        """Add the sums over other positions."""
         add = _WIDE.add
         self.count += other.count
         self.unmarked += other.unmarked
@@ -255,16 +255,16 @@ class Sums:
 
     @property
     def total(self) -> Decimal:
-        """What was earned, over all that have a mark or need none."""
+        """Realised - fees + funding + unrealised; the last without `unmarked` positions."""
         booked = _WIDE.add(_WIDE.subtract(self.realized, self.fees), self.funding)
         return _WIDE.add(booked, self.unrealized)
 
     def shown(self, *, is_whole: bool = True, is_stated: bool = True) -> dict[str, Any]:
         """The sums as they are shown.
 
-        A part of a sum is no sum: without a mark for all, or where something that is held could not be read
-        (not `is_whole`), those that need marks are None. All are None where an account that they are over is
-        not stated yet: nothing is known of it.
+        Incomplete sums are not shown: those that need marks are None if an open position has no mark or if a
+        position could not be read (not `is_whole`). All are None if one of the accounts has not been stated
+        yet (not `is_stated`).
         """
         is_marked = not self.unmarked and is_whole and is_stated
         return {

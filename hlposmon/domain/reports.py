@@ -100,8 +100,8 @@ class Fills:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Mark prices by key, of one instant. `missing` are the accounts of whose coins they are not: where
-    prices are polled, those that could not be asked."""
+    """Mark prices by key, of one instant. `missing` are accounts whose coins they do not cover: when prices
+    are polled, those whose request failed."""
 
     prices: dict[str, Decimal]
     heard_s: float
@@ -378,9 +378,9 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The tracker's answer to Joined: up to when the fills of each account are known, None for not
-    at all. Said again of the accounts that it has come to watch. `modes` and `roles` (with the owner
-    of an agent or a sub-account) are what it knows already, which need not be asked for again soon."""
+    """The tracker's answer to Joined: the time up to which each account's fills are known, None if not at
+    all. It is sent again for accounts that are added later. `modes` and `roles` (with the owner of an agent
+    or a sub-account) are known already, and need not be requested again soon."""
 
     high_water_ms: dict[str, int | None]
     modes: dict[str, str] = field(default_factory=dict)

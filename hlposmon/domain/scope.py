@@ -39,9 +39,9 @@ class Scope:
     base_ms: int = 0
     # The time of the newest statement that was taken while a feed of fills was live.
     whole_ms: int = 0
-    # A fill from before this comes so late that the newest statement is of a later size.
+    # A fill older than this is so late that the newest statement states a later size.
     late_ms: int = 0
-    # The newest told; when the newest that was asked for was; and the time of the newest pushed.
+    # The newest statement; when the newest requested one was requested; and the time of the newest push.
     statement: Statement | None = None
     answer_asked_s: float | None = None
     push_ms: int | None = None
@@ -60,7 +60,7 @@ class Scope:
     doubtful: dict[str, Holding] = field(default_factory=dict)
     known_ms: int | None = None
     _latest_known: Holding | None = None
-    # Whether there is something to judge; which holdings; and what the others were judged on.
+    # Whether there is something to judge; the holdings to judge; and the evidence for the other verdicts.
     is_unjudged: bool = True
     _changed: dict[str, Holding] = field(default_factory=dict)
     _judged_on: tuple[Evidence, tuple[str | None, ...]] | None = None
@@ -130,7 +130,7 @@ class Scope:
         return filled
 
     def apply_funding(self, funding: Funding) -> list[Change]:
-        """Book a funding payment once; those from before the start are not ours."""
+        """Book a funding payment once; payments from before the start are ignored."""
         if not self.stated or funding.time_ms <= self.base_ms:
             return []
         ledger = self._holding(funding.key).ledger
@@ -235,7 +235,7 @@ class Scope:
             self.unsure[""] = known_ms
 
     def unlist(self, unlisted: Unlisted) -> bool:
-        """Keep that some fills cannot be fetched any more; whether it is news."""
+        """Note that some fills cannot be fetched any more; whether this was new."""
         self.is_unjudged = True
         return keep(self.unlisted, unlisted)
 
@@ -252,7 +252,7 @@ class Scope:
         return self.statement is None or self.statement.time_ms < until_ms + LAG_MS
 
     def forget_feeds(self, gone: Set[str]) -> None:
-        """Nothing of these feeds counts any more."""
+        """Forget these feeds: their states no longer count."""
         self.is_unjudged = True
         self._set_feeds({name: state for name, state in self.feeds.items() if name not in gone})
 
@@ -261,8 +261,8 @@ class Scope:
 
     @property
     def whole_until_ms(self) -> int | None:
-        """Since when fills may have been missed, no feed of them being live; None while one is, and where
-        nothing rests on them."""
+        """The time since which fills may have been missed because no feed is live; None while one is, or if
+        sizes do not rest on fills."""
         if self.is_live or not self.continuity.rests_on_fills:
             return None
         return max(self.whole_ms, self.unsure.get("", self.base_ms))
@@ -275,13 +275,13 @@ class Scope:
 
     @property
     def missing(self) -> dict[str, int]:
-        """As `gaps`, and the keys of which a fetch that has not ended brought fills."""
+        """As `gaps`, with the keys for which an unfinished fetch has brought fills."""
         missing = ((key, holding.missing_ms) for key, holding in self.doubtful.items())
         return {key: since_ms for key, since_ms in missing if since_ms is not None}
 
     @property
     def partial(self) -> dict[str, int]:
-        """The keys of which a fetch that has not ended brought fills, and since when."""
+        """The keys for which an unfinished fetch has brought fills, and since when."""
         partial = ((key, holding.fetched_since_ms) for key, holding in self.doubtful.items())
         return {key: since_ms for key, since_ms in partial if since_ms is not None}
 
@@ -295,13 +295,13 @@ class Scope:
 
     @property
     def wanted_ms(self) -> int | None:
-        """From when on fills are wanted that may end what is in doubt; None when none are."""
+        """The time from which fills are wanted that may end the doubt; None if none are."""
         wanted = (holding.wanted_ms for holding in self.doubtful.values())
         return min((since_ms for since_ms in wanted if since_ms is not None), default=None)
 
     @property
     def is_partly_unread(self) -> bool:
-        """Whether something that it holds is not known at all, as its row could not be read."""
+        """Whether one of its positions is entirely unknown, because its row could not be read."""
         holdings = self.doubtful.values()
         return any(holding.unread is not None and not holding.ledger.has_base for holding in holdings)
 
@@ -313,13 +313,14 @@ class Scope:
     # ---------------------------------------------------------------- judging
 
     def set_freshness(self, freshness: Freshness) -> None:
-        """Keep how old the feeds are; it is judged anew only where a verdict may differ for it."""
+        """Note how old the feeds are. The scope is judged again only if that may change a verdict."""
         if self.freshness.decisive != freshness.decisive:
             self.is_unjudged = True
         self.freshness = freshness
 
     def judge(self) -> list[VerdictChanged]:
-        """Judge the scope, and of its holdings those that changed: all, where what they share has changed."""
+        """Judge the scope and its changed holdings, or all of them if the evidence that they share has
+        changed; the verdicts that differ from before."""
         shared = self._evidence()
         doubt = None
         if self.doubtful:
@@ -335,9 +336,9 @@ class Scope:
         return [change for change in judged if change is not None]
 
     def _evidence(self) -> Evidence:
-        """What all its holdings share of what is known of them."""
+        """The evidence that all its holdings share."""
         if not self.continuity.rests_on_fills:
-            # A statement from before a restart is none of now.
+            # A statement from before a restart confirms nothing.
             is_told = self.statement is not None
             return Evidence(stated=self.stated, confirmed=is_told, rests_on_fills=False, open=False)
         down = None
@@ -366,7 +367,7 @@ class Scope:
         if self.known_ms is None or known_ms >= self.known_ms:
             self.known_ms, self._latest_known = known_ms, holding
         elif holding is self._latest_known:
-            # After a drift it may be known to an earlier time than before, and than others.
+            # After a drift its known time may be earlier than before, and than that of others.
             self._latest_known = max(self.holdings.values(), key=lambda one: one.ledger.known_ms)
             self.known_ms = self._latest_known.ledger.known_ms
 
@@ -399,7 +400,7 @@ class Scope:
     # --------------------------------------------------------------- recovery
 
     def memories(self) -> list[Memory]:
-        """All that is needed to take it up again."""
+        """Everything that is needed to restore the scope."""
         found = []
         for key, holding in self.holdings.items():
             ledger = holding.ledger
@@ -412,7 +413,7 @@ class Scope:
         return found
 
     def recall(self, memories: Iterable[Memory], base_ms: int | None) -> None:
-        """Take it up again, stated since `base_ms` (None: not yet)."""
+        """Restore the scope, watched and stated since `base_ms` (None: not stated yet)."""
         if base_ms is not None:
             self.stated, self.base_ms, self.is_unjudged = True, base_ms, True
         for memory in memories:
@@ -440,7 +441,7 @@ class Scope:
 
 
 def keep(kept: list[Kept], one: Kept) -> bool:
-    """Keep the newest; whether it is news."""
+    """Add `one` unless it is there, and keep the newest KEPT_EVENTS; whether it was new."""
     if one in kept:
         return False
     kept.append(one)
@@ -449,5 +450,5 @@ def keep(kept: list[Kept], one: Kept) -> bool:
 
 
 def _is_shown(holding: Holding) -> bool:
-    """A row that never could be read is no position."""
+    """Whether the holding is shown as a position: not if its row has never been readable."""
     return holding.ledger.has_base or holding.unread is None

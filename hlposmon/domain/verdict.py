@@ -46,21 +46,21 @@ class Age:
         """Why the feed of this name is stale; None while it is not."""
         if self.seconds is None:
             return f"no {name} yet"
-        # The figure would change the reason each second; the limit says as much and stays still.
+        # With the age itself the reason would change every second; the limit stays the same.
         return f"no {name} for more than {self.limit_s:g} s" if self.over else None
 
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """The ages of the three feeds that a position of one account rests on. `behind` says by how much fills
-    are taken later than they were heard, where that is too much to call a size proven."""
+    """The ages of the three feeds that a position of one account rests on. `behind` is the reason why fills
+    are processed too late for a size to be proven, if they are."""
 
     fills: Age
     prices: Age
     statement: Age
     behind: str | None = None
 
-    # All that a verdict and its reason take from the ages: while it is equal, so are they.
+    # Everything that a verdict and its reason take from the ages: if it is equal, so are they.
     decisive: tuple[str | None, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

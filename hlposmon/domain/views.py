@@ -1,4 +1,4 @@
-"""What the book shows and what it must remember: frozen pictures, never without a verdict."""
+"""Frozen views of what the book shows, never without a verdict, and of what it must remember."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -45,9 +45,9 @@ def figures_of(position: Position, mark: Decimal | None) -> Figures:
 class View:
     """One position as it may be shown: never without its verdict.
 
-    `in_doubt`: a fill is missing, or the venue states another size; then it is shown though it be flat.
+    `in_doubt`: a fill is missing, or the venue states another size; then it is shown even if it is flat.
     `as_of_ms`: the venue's time up to which the position is known, never later; None while nothing is known.
-    `block`: of which block the statement is that it rests on; None where the venue has no blocks.
+    `block`: the block of the statement that it rests on; None for a venue without blocks.
     """
 
     account: str
@@ -103,7 +103,7 @@ class AccountView:
 
     @property
     def severe(self) -> tuple[Notice, ...]:
-        """The notices that say that the account is not watched as its owner means it."""
+        """The notices that mean that the account is not watched as its owner intends."""
         return tuple(notice for notice in self.notices if notice.code in SEVERE)
 
 

@@ -23,13 +23,13 @@ class Deadlines(Generic[Key]):
         return key in self._due_s
 
     def set(self, key: Key, due_s: float) -> None:
-        """This key is due then, whatever was said of it before."""
+        """Set the deadline of a key, in place of an earlier one."""
         if self._due_s.get(key) != due_s:
             self._due_s[key] = due_s
             heapq.heappush(self._heap, (due_s, next(self._order), key))
 
     def clear(self, key: Key) -> None:
-        """This key is not due any more."""
+        """Remove the deadline of a key."""
         self._due_s.pop(key, None)
 
     def take(self, now_s: float) -> list[Key]:

@@ -84,7 +84,7 @@ class Show:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Say something to one worker; nobody hears it when it is gone."""
+    """Send a message to one worker; it is lost if the worker is gone."""
 
     worker: str
     ask: Ask

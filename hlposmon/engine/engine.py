@@ -76,8 +76,8 @@ Name = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What is watched: accounts' addresses by name, the feeds of fills by name, limits, and by how much
-    unrealised P&L has to move to be told (USD)."""
+    """What is watched: accounts' addresses by name, the names of the feeds of fills, the freshness limits,
+    and the smallest change of unrealised P&L (USD) that is published."""
 
     addresses: Mapping[str, str]
     feeds: tuple[str, ...]
@@ -101,9 +101,9 @@ class Engine:
         self._watched_s = dict.fromkeys(watched.addresses, now.s)
         self._unfinished = UnfinishedFetches()
         self._held: dict[str, Statement] = {}  # first statements that wait for a feed of fills
-        self._differing: dict[str, tuple[str, ...]] = {}  # where an account's last statement and the book did
+        self._differing: dict[str, tuple[str, ...]] = {}  # by account: keys unlike its last statement
         self._workers: dict[str, Joined] = {}
-        self.history = HistoryState(0)  # as its process last said
+        self.history = HistoryState(0)  # as its process last reported it
         self._told_pnl: dict[Name, Decimal | None] = {}
         self._updated_ms: dict[Name, int] = {}
         self._moved: dict[Name, None] = {}  # in the order in which their prices moved
@@ -113,7 +113,7 @@ class Engine:
     # ------------------------------------------------------------------ told
 
     def receive(self, report: Report, now: Now) -> list[Effect]:
-        """Take a report; what follows from it."""
+        """Handle a report; the effects that follow. One about an account that is not watched has none."""
         if self.freshness.note_call(now.s):
             self._refresh(now)
         account = getattr(report, "account", None)
@@ -125,7 +125,7 @@ class Engine:
         return self._take_effects()
 
     def tick(self, now: Now) -> list[Effect]:
-        """What time alone changes; call it a few times a second."""
+        """Handle what changes with time alone; the effects. Call it a few times a second."""
         self.freshness.note_call(now.s)
         self._refresh(now)
         for name, statement in list(self._held.items()):
@@ -148,7 +148,7 @@ class Engine:
         return self._take_effects()
 
     def revalue(self, now: Now, most: int) -> list[Effect]:
-        """Show up to so many positions whose prices have moved; tell where that is material."""
+        """Show up to `most` positions whose prices have moved, and publish material changes; the effects."""
         for name in list(islice(self._moved, most)):
             del self._moved[name]
             self._revalue(name, now)
@@ -160,7 +160,7 @@ class Engine:
         return bool(self._moved)
 
     def note_suspension(self, seconds: float, now: Now) -> None:
-        """The machine was suspended, as is noticed now: all that was heard is older by that."""
+        """Note that the machine was suspended: everything that was heard is older by `seconds`."""
         self.freshness.note_suspension(seconds, now.s)
 
     def recall(
@@ -170,14 +170,14 @@ class Engine:
         unsure: Mapping[str, Mapping[str, int]],
         now: Now,
     ) -> None:
-        """Take up what outlived the engine before; call once, first."""
+        """Restore what the previous engine has journalled. Call it once, before anything else."""
         self.book.recall(memories, base_ms, unsure)
         self._refresh(now)
         self.book.judge()
         self.listing.begin(self.book.views())
 
     def watch(self, watched: Watched, now: Now) -> list[Effect]:
-        """Watch this from now on. A name that stands for another address now is another account."""
+        """Change what is watched; the effects. A name with another address than before is another account."""
         before, self.watched = self.watched, watched
         addresses = watched.addresses
         same = {name for name in addresses if before.addresses.get(name) == addresses[name]}
@@ -231,7 +231,7 @@ class Engine:
             self.book.set_freshness(name, self.freshness.freshness(name, now.s))
 
     def _judge(self, now: Now) -> None:
-        """Tell the verdicts that are others than they were."""
+        """Journal and publish the verdicts that have changed."""
         if changes := self.book.judge():
             self._say(changes, now)
 
@@ -561,7 +561,7 @@ class Engine:
         self._event(remark.event.value, now, **remark.facts)
 
     def _is_same(self, joined: Joined, name: str) -> bool:
-        """Whether a worker takes the name for the address that it stands for."""
+        """Whether the name stands for the same address in the worker's settings as in ours."""
         return joined.addresses.get(name) == self.watched.addresses.get(name)
 
     def _welcome(self, joined: Joined, names: Collection[str]) -> Welcome:
@@ -574,7 +574,7 @@ class Engine:
 
 
 def _after(change: Filled, view: View) -> View:
-    """The position right after this fill: of several fills taken together each is told with its own."""
+    """The position right after this fill: each of several fills taken together is published with its own."""
     time_ms = change.fill.time_ms
     as_of_ms = None if view.as_of_ms is None else min(view.as_of_ms, time_ms)
     if change.position is view.position and as_of_ms == view.as_of_ms:

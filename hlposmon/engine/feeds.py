@@ -46,7 +46,7 @@ class Feeds:
 
     @property
     def tallies(self) -> dict[str, Tally]:
-        """By feed."""
+        """The tally of each feed, by its name."""
         self._match()
         return self._tallies
 
@@ -73,17 +73,17 @@ class Feeds:
             self._live_s.setdefault(name, now_s)
 
     def live(self) -> set[tuple[str, str]]:
-        """Feed and account of those that are live."""
+        """The (feed, account) pairs that are live."""
         return set(self._live_s)
 
     def has(self, feed: str) -> bool:
-        """Whether it has come up since it is watched."""
+        """Whether the feed has reported a state, up or down, since it is watched."""
         return feed in self._tallies
 
     def brought(
         self, source: str, account: str, fills: Sequence[Fill], new: Collection[Identity], now_s: float
     ) -> None:
-        """`source` gave these fills of an account; `new` are those that nobody had given before."""
+        """Note that `source` delivered these fills of an account; `new` came for the first time."""
         self._unmatched.append((source, account, fills, new, now_s))
         if len(self._unmatched) > WAITING_REPORTS:
             self._match()
@@ -115,7 +115,7 @@ class Feeds:
             self._arrivals.popitem(last=False)
 
     def judge(self, now_s: float) -> dict[str, int]:
-        """What was found missing since the last time: how many fills by feed."""
+        """How many fills each feed was found to have missed since the last call."""
         self._match()
         found: dict[str, int] = {}
         while self._arrivals:

@@ -26,7 +26,7 @@ class FreshnessLimits:
     fills: tuple[float, float]
     prices: tuple[float, float]
     reconcile: tuple[float, float]
-    # Pushes are a second opinion that costs nothing: late ones are said, and make nothing stale.
+    # Pushes are a second opinion that costs nothing: late ones are reported, and make nothing stale.
     # How often they come is not documented: the limit is beyond what a quiet account may take.
     pushes: tuple[float, float] = (90.0, 300.0)
 
@@ -38,11 +38,11 @@ class FreshnessOfFeeds:
         self._limits = limits
         self._feeds: dict[str, float] = {}
         self._prices_s: float | None = None
-        # Accounts whose prices could not be had of late, and when they were heard last.
+        # Accounts whose prices could not be fetched recently, and when theirs were last heard.
         self._unpriced_s: dict[str, float | None] = {}
         self._behind, self._behind_until_s = _LATE, 0.0
         self._asked_at_s: float | None = None
-        # When the last suspension of the machine was noticed, and how long all were.
+        # When the last suspension of the machine was noticed, and how long all of them were together.
         self._woken_s, self._suspended_for_s = 0.0, 0.0
         self._pushed_s: dict[str, float] = {}
         self._asked_s: dict[str, float] = {}
@@ -54,7 +54,7 @@ class FreshnessOfFeeds:
 
     @property
     def limits(self) -> FreshnessLimits:
-        """After how many seconds each feed is late and stale. To set others dates every deadline anew."""
+        """After how many seconds each feed is late and stale. Setting others moves every deadline."""
         return self._limits
 
     @limits.setter
@@ -73,7 +73,7 @@ class FreshnessOfFeeds:
         heard[account] = max(at_s, heard.get(account, at_s))
 
     def stated(self, account: str, at_s: float | None) -> None:
-        """The newest statement that the book has taken of an account is of that time."""
+        """Note when the newest statement of an account that the book has taken was asked for or pushed."""
         at_s = None if at_s is None else self._awake(at_s)
         if at_s is not None and self._stated_s.get(account) != at_s:
             self._stated_s[account] = at_s
@@ -81,15 +81,16 @@ class FreshnessOfFeeds:
             self._changed.add(account)
 
     def took_fill(self, heard_s: float, now_s: float) -> bool:
-        """A live fill is taken now that was heard at `heard_s`; whether that is too late."""
+        """Note that a live fill, heard at `heard_s`, is processed now; whether that is too late."""
         is_late = now_s - heard_s > BEHIND_S
         if is_late:
             self._behind, self._behind_until_s = _LATE, now_s + BEHIND_FOR_S
         return is_late
 
     def note_call(self, now_s: float) -> bool:
-        """Call it at least once a second. Whether it was not called for too long: the process was stopped, or
-        had no processor. Fills that came meanwhile wait somewhere: what is known is as old as the pause."""
+        """Call this at least once a second. True if the last call is too long ago: the process was stopped,
+        or got no processor time. Fills may be waiting in queues, so all that is known is as old as the
+        pause."""
         before_s, self._asked_at_s = self._asked_at_s, now_s
         if before_s is None or now_s - before_s <= BEHIND_S:
             return False
@@ -103,7 +104,7 @@ class FreshnessOfFeeds:
         self._feeds[feed] = max(at_s, self._feeds.get(feed, at_s))
 
     def heard_prices(self, at_s: float, missing: Iterable[str] = ()) -> None:
-        """Prices came; `missing` are the accounts of whose coins they are not."""
+        """Note that prices arrived; `missing` are the accounts whose coins they do not cover."""
         at_s = self._awake(at_s)
         before = self._unpriced_s
         self._unpriced_s = {name: before.get(name, self._prices_s) for name in missing}
@@ -128,7 +129,7 @@ class FreshnessOfFeeds:
         self._changed.update(self._stated_s)
 
     def watch(self, accounts: Iterable[str], feeds: Iterable[str]) -> None:
-        """Of other accounts and feeds of fills nothing is known from now on."""
+        """Forget all other accounts and feeds of fills."""
         kept, wanted = set(accounts), set(feeds)
         self._feeds = {name: at_s for name, at_s in self._feeds.items() if name in wanted}
         for heard in (self._pushed_s, self._asked_s, self._stated_s):
@@ -140,7 +141,7 @@ class FreshnessOfFeeds:
     # ------------------------------------------------------------------ asked
 
     def changed(self, accounts: Iterable[str], now_s: float) -> Iterable[str]:
-        """Those of the accounts whose freshness may be another than when this was last asked."""
+        """Those of the accounts whose freshness may have changed since the last call."""
         common = (
             self._is_over(self.fills_age(now_s), self._limits.fills),
             self._is_over(self.prices_age(now_s), self._limits.prices),
@@ -191,7 +192,7 @@ class FreshnessOfFeeds:
         return _since(min(known), now_s) if known and len(known) == len(times) else None
 
     def feed_ages(self, now_s: float) -> dict[str, float]:
-        """By feed of fills, in seconds."""
+        """The age of each feed of fills, by its name, in seconds."""
         return {feed: round(max(0.0, now_s - at_s), 3) for feed, at_s in sorted(self._feeds.items())}
 
     # ------------------------------------------------------------------ within

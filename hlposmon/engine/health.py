@@ -72,7 +72,7 @@ class Health:
 
     @property
     def texts(self) -> list[str]:
-        """The reasons as people read them."""
+        """The texts of all reasons, in their order."""
         return [reason.text for reason in self.reasons]
 
 
@@ -98,9 +98,8 @@ def assess(
     """The health and its reasons, the worst first.
 
     `doubtful` are the listed positions that are not proven, `verdicts` counts all that are listed. `drifts`
-    are those of late that are over, `snapshot_complaints` name the positions that the snapshot cannot show
-    as they are. A socket that cannot be reached and a reload that failed are an operator's matter: what is
-    shown is right all the same.
+    are recent drifts that are over; `snapshot_complaints` name positions that the snapshot cannot show
+    exactly. An unreachable socket and a failed reload only degrade, since the figures shown are right.
     """
     bad, mild = list(_drifts(doubtful)), [*_unproven(doubtful, accounts), *_left_out(accounts)]
     for code, what, failure in (

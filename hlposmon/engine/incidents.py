@@ -27,11 +27,11 @@ class Incidents:
 
     @property
     def counts(self) -> dict[str, int]:
-        """By kind, of all accounts."""
+        """The counts by kind, over all accounts."""
         return {kind: sum(one[kind] for one in self.by_account.values()) for kind in KINDS}
 
     def watch(self, accounts: Collection[str]) -> None:
-        """Of other accounts nothing is named any more: their names may come to stand for others."""
+        """Forget all accounts except these: their names may be given to other addresses."""
         for name in self.by_account.keys() - accounts:
             del self.by_account[name]
         self._drifts = deque((one for one in self._drifts if one[1] in accounts), maxlen=_KEPT)
@@ -52,7 +52,7 @@ class Incidents:
                 self._drifts.append((now_s, change.account, f"a drift: {said}"))
 
     def unlisted(self, unlisted: Unlisted, now_s: float) -> None:
-        """Fills that cannot be had: what was earned with them is in no figure here."""
+        """Note fills that cannot be fetched: what they earned is missing from all figures."""
         self.by_account[unlisted.account]["unlisted"] += 1
         window = f"{time_text(unlisted.since_ms)} to {time_text(unlisted.until_ms)}"
         said = f"account {unlisted.account}: fills from {window} cannot be fetched: {unlisted.reason}"

@@ -25,7 +25,7 @@ class Listing:
         self.counts: Counter[Verdict] = Counter()
 
     def note(self, view: View) -> None:
-        """The position is like this now."""
+        """Note a position as it is now."""
         name, before = (view.account, view.key), self._verdicts.get((view.account, view.key))
         if not is_listed(view):
             if before is not None:
@@ -45,7 +45,7 @@ class Listing:
             self._in_order = None
 
     def begin(self, views: Iterable[View]) -> None:
-        """These are all positions that there are."""
+        """Start over with these, which are all positions."""
         self._verdicts.clear()
         self._doubtful.clear()
         self._in_order = None

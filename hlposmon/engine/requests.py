@@ -1,7 +1,7 @@
-"""What is asked of the workers that reconcile, and when it is asked again, as the worker may have died.
+"""When the reconcile worker is asked for fills or statements, and asked again because it may have died.
 
-A gap is asked for at once, a doubt a little later (it may be over by then), both again and again while they
-last. What an account holds where no push tells it is asked for now and then. Pure: times are given.
+A gap is asked about at once, a doubt a little later (it may be over by then), and both again and again while
+they last. Holdings that no push reports are asked for now and then. Pure: the caller passes in all times.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -31,15 +31,15 @@ class Requests:
     # ------------------------------------------------------------------ doubts
 
     def rung(self, account: str, now_s: float) -> None:
-        """A statement of this account was asked for now."""
+        """Note that a statement of this account was asked for now."""
         self._rung_s[account] = now_s
 
     def doubted(self, account: str, now_s: float) -> None:
-        """A statement differs from the book for the first time."""
+        """Note that a statement differs from the book for the first time."""
         self._second_look_s.setdefault(account, now_s + SECOND_LOOK_S)
 
     def ask_again(self) -> None:
-        """There is a new worker, which has heard nothing yet."""
+        """Forget what was asked for, because a new worker has received none of it."""
         self._rung_s.clear()
 
     def due(self, doubtful: Mapping[str, int], unclear: Iterable[str], now_s: float) -> list[Bell]:
@@ -68,7 +68,7 @@ class Requests:
     # ------------------------------------------------------------------ looks
 
     def watch(self, accounts: Iterable[str], kept: Collection[str], now_s: float) -> None:
-        """Watch these accounts; of those not `kept` nothing is known."""
+        """Watch these accounts, and forget what is known of those that are not in `kept`."""
         for known in (self._rung_s, self._second_look_s, self._looked_s):
             for name in known.keys() - kept:
                 del known[name]
@@ -80,19 +80,19 @@ class Requests:
                 self._look_due.set(name, now_s + UNSEEN_S)
 
     def seen(self, account: str, now_s: float) -> None:
-        """A push told what the account holds elsewhere."""
+        """Note that a push reported what the account holds elsewhere."""
         self._look_due.set(account, now_s + SEEN_S)
 
     def unseen(self, now_s: float) -> list[str]:
-        """Accounts of which no push has told for long what they hold elsewhere."""
+        """The accounts whose other holdings no push has reported for long; each is returned once."""
         return self._look_due.take(now_s)
 
     def look_later(self, account: str, now_s: float, *, asked: bool) -> None:
-        """Look again if no push tells before: soon where it could not be asked for yet, else in a while."""
+        """Ask again if no push comes first: soon if it could not be asked for yet, else in a while."""
         self._look_due.set(account, now_s + (LOOK_AGAIN_S if asked else AGAIN_S))
 
     def may_look(self, account: str, now_s: float) -> bool:
-        """Whether the last look is long enough ago; then this one counts."""
+        """Whether the last request is long enough ago; if so, this one is noted."""
         if now_s - self._looked_s.get(account, -LOOK_AGAIN_S) < LOOK_AGAIN_S:
             return False
         self._looked_s[account] = now_s

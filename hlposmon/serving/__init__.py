@@ -1,1 +1,1 @@
-"""HTTP/1.1 and WebSocket over any stream socket, in one selectors loop. No word of trading."""
+"""HTTP/1.1 and WebSocket over any stream socket, in one selectors loop. Nothing about trading."""

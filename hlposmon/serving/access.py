@@ -1,9 +1,9 @@
-"""Which requests a web page or a foreign name could have made: Host, Origin, Sec-Fetch-Site. Pure.
+"""Refuses requests that a foreign web page may have made, by Host, Origin and Sec-Fetch-Site. Pure.
 
-A page in a browser on this machine reaches loopback like any program. Two things stop it: the name that it
-asked for must be one of ours, or the page's owner could let a name of his point here (DNS rebinding);
-and the page itself must have come from us, or be one that the configuration names. A program that is no
-browser sends no Origin and is let in. Never in here: what a path means.
+A page in a browser on this machine can reach loopback like any program. Two checks stop it. The Host must be
+one of our names, or the page's owner could let a name of their own point here (DNS rebinding). The Origin
+must be our own, or one that the configuration names. A program that is not a browser sends no Origin and is
+let in. Never in here: what a path means.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from hlposmon.serving.messages import Request, Response
 
-# Nothing served here may be kept, taken for a script, or loaded into a page of another origin.
+# No answer may be cached, taken for a script, or loaded into a page of another origin.
 GUARDS = (
     ("Cache-Control", "no-store"),
     ("X-Content-Type-Options", "nosniff"),
@@ -25,15 +25,15 @@ Place = tuple[str, int | None]
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """`listen` is the TCP place as configured. Hosts are `name` or `name:port`, origins `scheme://host[:port]`,
-    all in lower case."""
+    """Decides who may ask. `listen` is the TCP address as configured; hosts are `name` or `name:port`,
+    origins `scheme://host[:port]`, all in lower case."""
 
     listen: str = ""
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
 
     def refusal(self, request: Request) -> str | None:
-        """Why this request is not answered; None when it may be. The Host counts on TCP alone."""
+        """Why this request is refused; None if it is allowed. The Host is checked on TCP only."""
         host = request.headers.get("host", "")
         if request.peer_uid is None and not self._is_ours(host):
             return f"the Host header names {host[:100]!r}, which is none of [tcp] allowed_hosts"
@@ -45,7 +45,7 @@ class Access:
         return f"the page at {origin[:100]!r} may not read this: it is none of [tcp] allowed_origins"
 
     def grants(self, request: Request) -> tuple[tuple[str, str], ...]:
-        """The headers by which a browser lets an allowed page of another origin read the answer."""
+        """The headers of an answer: GUARDS, and those that let an allowed page of another origin read it."""
         if not self.allowed_origins:
             return GUARDS
         origin = request.headers.get("origin", "")
@@ -55,7 +55,7 @@ class Access:
         return (*GUARDS, vary, ("Access-Control-Allow-Origin", origin))
 
     def preflight(self, request: Request) -> Response | None:
-        """The answer to a browser that asks whether an allowed page may ask; None for anything else."""
+        """The answer to a CORS preflight request for an allowed page; None for any other request."""
         wanted = request.headers.get("access-control-request-method", "")
         allowed = request.headers.get("origin", "").lower() in self.allowed_origins
         if request.method != "OPTIONS" or not wanted or not allowed:
@@ -77,12 +77,13 @@ class Access:
         if name == "localhost" or _is_loopback(name) or host.lower() in self.allowed_hosts:
             return True
         listened = (_place(self.listen) or ("", None))[0]
-        # Nobody can let an address point elsewhere; which of them are ours, a wildcard leaves open.
+        # An IP address cannot be rebound; with a wildcard listener any address may be ours.
         return name in (listened, *self.allowed_hosts) or (_is_wildcard(listened) and _is_address(name))
 
 
 def _cross_site(request: Request) -> str | None:
-    """A page loads us as a script or a picture: a browser that says so sends no Origin."""
+    """Why a load by another site's page (as a script, a picture) is refused; None if this is not one.
+    Browsers send no Origin with these, but Sec-Fetch-Site."""
     site = request.headers.get("sec-fetch-site", "none")
     typed = request.headers.get("sec-fetch-dest") == "document"
     if site in ("none", "same-origin") or typed:
@@ -102,7 +103,7 @@ def _is_same(origin: str, host: str) -> bool:
 
 
 def _place(text: str) -> Place | None:
-    """`host[:port]` taken apart, the host in lower case; None for anything more, less or else."""
+    """Split `host[:port]`, the host in lower case; None for any other text."""
     if not text or any(char in "@/?#\\, \t" for char in text):
         return None
     try:

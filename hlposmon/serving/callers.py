@@ -1,8 +1,8 @@
-"""Who is at the other end of a connection, and what was refused to them: facts, for a log.
+"""Who is at the other end of a connection, and what was refused to them: facts for the log.
 
-A Unix socket's peer is named by the kernel (SO_PEERCRED: who connected, at that time), a TCP peer by its
-address alone. The command's name is what /proc says later, and what the process calls itself: a hint for
-who reads the log, and nothing to decide by.
+The kernel names a Unix socket's peer (SO_PEERCRED: as it was when it connected); a TCP peer is known by its
+address only. The command's name is read from /proc later, and a process chooses it: a hint for readers of the
+log, never a basis for a decision.
 """
 
 import socket
@@ -26,11 +26,11 @@ class Caller:
 
     @property
     def party(self) -> int | str:
-        """Whose connections count together: a user's, or those from one address."""
+        """The party whose connections are counted together: the uid, or on TCP the address."""
         return self.address if self.uid is None else self.uid
 
     def facts(self) -> dict[str, int | str]:
-        """What a log line says of them."""
+        """The fields of a log line about this caller."""
         if self.uid is None or self.pid is None or self.gid is None:
             return {"peer": self.address}
         known = {"pid": self.pid, "uid": self.uid, "gid": self.gid}
@@ -40,7 +40,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One call that was turned away: `status` is HTTP's or, from 1000 on, WebSocket's close code."""
+    """One refused call. `status` is an HTTP status or, from 1000 on, a WebSocket close code."""
 
     status: int
     reason: str
@@ -59,7 +59,7 @@ def caller_of(sock: socket.socket) -> Caller:
 
 
 def command_of(pid: int) -> str:
-    """The name of a process, made safe; "" where /proc does not tell (it ended, or is hidden from us)."""
+    """The command name of a process, made safe; "" if /proc does not show it (it ended, or is hidden)."""
     try:
         return plain(Path(f"/proc/{pid}/comm").read_text(errors="replace"), _NAME_CHARS)
     except OSError:
@@ -67,6 +67,6 @@ def command_of(pid: int) -> str:
 
 
 def plain(text: str, most: int = _REASON_CHARS) -> str:
-    """A peer's text as a log may hold it: short, printable ASCII."""
+    """A peer's text made safe for the log: printable ASCII, at most `most` characters."""
     text = text.rstrip("\n")
     return "".join(char if " " <= char <= "~" else "?" for char in text[:most])

@@ -1,9 +1,9 @@
-"""One accepted socket, whatever is spoken on it: it reads, writes, ends, and keeps its deadlines.
+"""One accepted socket, whatever its protocol: reading, writing, closing, and deadlines.
 
-Never in it: a protocol. What is read goes to the connection's side (`http` or `websocket`); what a
-side writes is sent at once where the kernel takes it, and waits in the outbox where it does not.
-A connection is dropped by being marked: the server buries the marked ones at the end of a step, so
-that no call into a side or a session ever finds the connection gone under its feet.
+Never in it: a protocol. Bytes that arrive go to the connection's side (`http` or `websocket`). Bytes that a
+side writes are sent at once as far as the kernel takes them; the rest waits in the outbox. `drop` only marks
+a connection: the server closes marked ones at the end of a step, so that none is closed during a call into a
+side or a session.
 """
 
 import math
@@ -19,23 +19,23 @@ from hlposmon.serving.limits import Limits
 from hlposmon.serving.outbox import BufferedBytes, Outbox
 
 READ_BYTES = 64 * 1024  # one read a turn: a client that floods us does not starve the others
-MAX_DISCARD_BYTES = 1 << 20  # read and thrown away after our last word, so that the client can hear it
+MAX_DISCARD_BYTES = 1 << 20  # read and discarded after our last answer, so that the client can receive it
 
 
 class Side(Protocol):
     """A protocol as the connection sees it."""
 
     def receive(self, data: bytes) -> None:
-        """What came in; empty at the end of the stream."""
+        """Handle bytes that arrived; none at the end of the stream."""
 
     def drained(self) -> None:
         """The outbox is empty again."""
 
     def proceed(self) -> None:
-        """It is our turn again, after `Connection.hold`."""
+        """Go on with what was received, in the next turn after `Connection.hold`."""
 
     def expire(self, now: float) -> None:
-        """Some time has passed; end what is overdue."""
+        """End what is overdue at `now`; called several times a second."""
 
     def lost(self) -> None:
         """The connection is gone. Called exactly once."""
@@ -46,24 +46,24 @@ class Host(Protocol):
 
     limits: Limits
     clock: Callable[[], float]
-    cut_off: int  # clients that did not read, so far
+    cut_off: int  # how many clients were closed so far because they did not read
     tally: BufferedBytes
 
     def watch(self, connection: "Connection") -> None:
         """The connection's `interest` has changed."""
 
     def again(self, connection: "Connection") -> None:
-        """The connection has more to do, when the others have had their turn."""
+        """Give the connection another turn once the others have had theirs."""
 
     def refused(self, connection: "Connection", status: int, reason: str) -> None:
-        """A call was turned away."""
+        """Report a refused call."""
 
     def doom(self, connection: "Connection") -> None:
-        """The connection is to be buried at the end of this step."""
+        """Close the connection at the end of this step."""
 
 
 class Connection:
-    """The socket's owner. `deadline` is on the host's clock; past it the connection is dropped."""
+    """Owns the socket. `deadline` is in seconds of the host's clock; past it the connection is dropped."""
 
     __slots__ = (
         "_discarded",
@@ -112,7 +112,8 @@ class Connection:
             self._read()
 
     def write(self, data: bytes) -> None:
-        """Send now what can be sent now, keep the rest. Nothing is written after `finish`."""
+        """Send now what the kernel takes, keep the rest. Does nothing once the connection is dropped, or
+        finished with an empty outbox."""
         if self.dropped or self._half_closed:
             return
         self.last_sent = self.host.clock()
@@ -131,7 +132,7 @@ class Connection:
             self.outbox.put(data)
 
     def pause(self) -> None:
-        """Read nothing until `resume`: what the client sends waits in the kernel, and then with it."""
+        """Read nothing until `resume`: what the client sends fills the kernel's buffers."""
         self._paused = True
         if not self.dropped:
             self.host.watch(self)
@@ -143,7 +144,7 @@ class Connection:
             self.host.watch(self)
 
     def hold(self) -> None:
-        """What was read asks for more than one turn: read nothing more until the next one comes."""
+        """Read nothing until the next turn, since what was read takes more than one turn."""
         if self.dropped or self._held:
             return
         self._held = True
@@ -151,7 +152,7 @@ class Connection:
         self.host.again(self)
 
     def go_on(self) -> None:
-        """For the server: it is our turn again."""
+        """Called by the server for the next turn after `hold`."""
         self._held = False
         if self.dropped:
             return
@@ -160,7 +161,8 @@ class Connection:
             self.side.proceed()
 
     def finish(self, *, linger: bool = True) -> None:
-        """Send what waits, then drop: at once, or, to linger, when the client has heard it or time is up."""
+        """Send what waits, then drop the connection: at once, or with `linger` when the client has closed its
+        side or `close_timeout_s` is over."""
         if self.finishing or self.dropped:
             return
         self.finishing = True
@@ -172,7 +174,8 @@ class Connection:
             self._shut()
 
     def drop(self, *, reset: bool = False) -> None:
-        """End it: the socket is closed when the server buries the connection."""
+        """Mark the connection as ended; the server closes the socket at the end of its step, with a TCP reset
+        if `reset` is set."""
         if self.dropped:
             return
         self.dropped = True
@@ -184,7 +187,7 @@ class Connection:
         self.host.doom(self)
 
     def expire(self, now: float) -> None:
-        """Drop when the deadline has passed; else let the side look at its own."""
+        """Drop the connection if its deadline has passed; otherwise let the side check its own."""
         if self.dropped:
             return
         if now >= self.deadline or (not self.interest and hung_up(self.sock)):
@@ -237,7 +240,7 @@ class Connection:
 
 
 def hung_up(sock: socket.socket) -> bool:
-    """Whether the client is gone, though what it sent before has not been read."""
+    """Whether the client has closed its side, even if bytes that it sent before are still unread."""
     look = select.poll()
     look.register(sock, select.POLLRDHUP)
     return bool(look.poll(0))

@@ -22,7 +22,7 @@ def binary_frame(payload: bytes) -> bytes:
 
 
 def payload_of(frame: bytes) -> bytes:
-    """What a frame that was made here carries."""
+    """The payload of a frame that `text_frame` or `binary_frame` made."""
     length = frame[1]
     return frame[2 if length < _SHORT else 4 if length == _SHORT else 10 :]
 

@@ -1,8 +1,8 @@
 """HTTP/1.1 on one connection, through h11: keep-alive, pipelining, bounds and deadlines.
 
-One request at a time: the next one is not looked at before the answer to this one is out of our
-hands, so a client that asks without reading fills its own socket and not our memory.
-A request that breaks a bound is answered by the application's `refuse`, and is the last one.
+One request at a time: the next one is not parsed until the kernel has taken the whole answer to this one,
+so a client that asks without reading fills its own socket and not our memory. A request that breaks a bound
+gets the application's `refuse` answer, and the connection ends.
 """
 
 import logging
@@ -23,12 +23,12 @@ MAX_QUERY_FIELDS = 64
 REQUESTS_A_TURN = 16  # of one client that pipelines; then the others have their turn
 WEBSOCKET_VERSION = "13"
 OVERHEAD_BYTES = 4  # ": " and the line's end, for each header
-# Answers that turn a call away, whoever gave them. A 404 is an answer; a 503 may be the state of things.
+# Statuses that count as a refused call. A 404 is a normal answer; a 503 may report the monitor's state.
 REFUSALS = frozenset({400, 401, 403, 405, 408, 413, 414, 417, 421, 426, 431, 501, 505})
 
 
 class HttpSide:
-    """The server's end of HTTP on one connection, until it ends or is handed on."""
+    """The server's end of HTTP on one connection, until it ends, becomes a WebSocket, or is handed over."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class HttpSide:
         self._over = False
 
     def receive(self, data: bytes) -> None:
-        """More of a request, or of several."""
+        """Parse more bytes, of one request or of several."""
         if not data:
             self._connection.finish()
             return
@@ -60,21 +60,21 @@ class HttpSide:
         self._advance()
 
     def drained(self) -> None:
-        """The last answer is out: look at what was asked meanwhile."""
+        """The answer has been sent: go on with requests that arrived meanwhile."""
         self._idle_since = self._connection.host.clock()
-        if self._begun_at != math.inf:  # it could not be looked at before: its time begins now
+        if self._begun_at != math.inf:  # it had to wait for the answer before it: its time starts now
             self._begun_at = self._idle_since
         self._connection.resume()
         self._advance()
 
     def proceed(self) -> None:
-        """It is our turn again: go on with what was pipelined."""
-        if self._begun_at != math.inf:  # the wait was of our making
+        """Go on with pipelined requests, in the next turn."""
+        if self._begun_at != math.inf:  # the server made it wait: its time starts now
             self._begun_at = self._connection.host.clock()
         self._advance()
 
     def expire(self, now: float) -> None:
-        """End a request that does not come to its end, and a connection that asks or reads nothing."""
+        """End a request that is not complete in time, and a connection that neither asks nor reads."""
         if self._connection.outbox:
             if now - self._connection.last_sent >= self._limits.idle_timeout_s:
                 self._note(408, "the answer was not read")
@@ -85,10 +85,10 @@ class HttpSide:
             self._connection.finish()
 
     def lost(self) -> None:
-        """Nothing is kept for a client that is gone."""
+        """Nothing to do: no state outlives the connection."""
 
     def turn_away(self, status: int, message: str) -> None:
-        """Answer before anything was asked, and end."""
+        """Refuse with this status, without asking the application for an answer, and end the connection."""
         if status not in REFUSALS:
             self._note(status, message)
         self._refuse(status, message)

@@ -1,7 +1,7 @@
-"""What an application and the server say to each other: frozen facts and three small interfaces.
+"""The interface between an application and the server: frozen facts and three small protocols.
 
 The server calls the application, one call at a time, always from `Server.step`; the application
-answers at once or keeps a `Peer` and speaks later. Nothing here reads, writes or waits.
+answers at once, or keeps a `Peer` and sends later. Nothing here reads, writes or waits.
 An exception out of an application's method is logged once, costs its client the connection or a
 500, and never ends the loop.
 """
@@ -34,7 +34,7 @@ class Request:
     """One whole HTTP request. Header names are lower case; repeated headers are joined by a comma.
 
     `path` is percent-decoded and without the query; of a query name given twice the last one counts.
-    `peer_pid` and `peer_uid` are the kernel's word (SO_PEERCRED), known on Unix sockets only.
+    `peer_pid` and `peer_uid` come from the kernel (SO_PEERCRED), on Unix sockets only.
     """
 
     method: str
@@ -69,7 +69,7 @@ class Response:
 
 
 class Peer(Protocol):
-    """One open WebSocket. Every method returns at once and none raises for the client's doing."""
+    """One open WebSocket. Every method returns at once, and none raises because of what the client did."""
 
     @property
     def request(self) -> Request:
@@ -80,20 +80,20 @@ class Peer(Protocol):
         """Bytes that wait because the client does not read them."""
 
     def send(self, payload: str | bytes) -> None:
-        """One text message; bytes must be UTF-8. A peer for which `max_buffer_bytes` wait, beside one
-        message of the largest that it was sent, is closed: 1013."""
+        """Send one text message; bytes must be UTF-8. A peer is closed with 1013 once more bytes wait for it
+        than `max_buffer_bytes` plus the size of the largest frame sent to it."""
 
     def send_frame(self, frame: bytes) -> None:
-        """A frame made by `text_frame`, whose bytes may be shared between peers."""
+        """Send a frame made by `text_frame`; its bytes may be shared between peers."""
 
     def cut_off(self) -> None:
-        """Close with 1013: it reads too slowly. What waits and was not begun is dropped."""
+        """Close with 1013 because it reads too slowly. Frames not yet begun are dropped."""
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Say goodbye after what is buffered; the connection ends within `close_timeout_s`."""
+        """Send a close frame after what is buffered; the connection ends within `close_timeout_s`."""
 
     def abort(self) -> None:
-        """End the connection now, without a goodbye (a reset, on TCP)."""
+        """End the connection now, without a close frame (on TCP, by a reset)."""
 
     def pause(self) -> None:
         """Read nothing from the client, not even its pings, until `resume`."""
@@ -103,7 +103,7 @@ class Peer(Protocol):
 
 
 class Session(Protocol):
-    """What becomes of one WebSocket. `opened` comes first and `closed` last, each exactly once."""
+    """The application's side of one WebSocket. `opened` comes first and `closed` last, each exactly once."""
 
     def opened(self, peer: Peer) -> None:
         """The handshake was answered: messages may be sent."""
@@ -112,7 +112,7 @@ class Session(Protocol):
         """One whole message; text comes as str."""
 
     def drained(self, peer: Peer) -> None:
-        """Some of what was sent had to wait, and now all of it has gone."""
+        """Everything has been sent, after some of it had to wait."""
 
     def closed(self, peer: Peer) -> None:
         """The connection is gone, whoever ended it. Sending to the peer does nothing from now on."""
@@ -123,14 +123,14 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """The answer to a WebSocket handshake: go on, and let this session have it."""
+    """The answer that accepts a WebSocket handshake; `session` handles the connection."""
 
     session: Session
 
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """The answer that is none: the server forgets the socket, and `take` owns it from now on.
+    """No answer: the server forgets the socket, and `take` owns it from now on.
 
     For a program that must misbehave on purpose, such as a simulated exchange.
     """

@@ -34,7 +34,8 @@ class Outbox:
         return self._size
 
     def put(self, frame: bytes, *, sent: int = 0) -> None:
-        """Append; an empty frame is nothing. `sent` bytes of the first frame may be gone already."""
+        """Append a frame; an empty one is ignored. `sent`: how many of its bytes are sent already, which only
+        the first frame may have."""
         assert not sent or not self._frames, "only the first frame can be partly sent"
         if frame:
             self._frames.append(frame)
@@ -42,7 +43,7 @@ class Outbox:
             self._grow(len(frame) - sent)
 
     def cut(self) -> None:
-        """Drop every frame that has not been begun."""
+        """Drop every frame of which nothing has been sent."""
         kept = [self._frames[0]] if self._sent else []
         self._frames = deque(kept)
         self._grow((len(kept[0]) - self._sent if kept else 0) - self._size)

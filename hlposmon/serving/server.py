@@ -1,9 +1,8 @@
-"""The loop: accepts, wakes the connections that are ready, expires what is due, buries what ended.
+"""The server loop: accepts connections, serves those that are ready, keeps deadlines, closes what ended.
 
-One selector, no threads, and nothing that waits: `step` handles what is ready and returns, so the
-server lives inside anybody's loop (an outer selector may wait on `fileno`, and then calls `step` at
-least once a second, for the deadlines). What a path means is the application's; what a protocol
-says is `http`'s and `websocket`'s.
+One selector, no threads, and nothing blocks: `step` handles what is ready and returns, so the server fits
+into any loop (an outer selector may wait on `fileno`, and must call `step` at least once a second for the
+deadlines). The application knows what a path means; `http` and `websocket` know the protocols.
 """
 
 import logging
@@ -31,7 +30,7 @@ SWEEP_S = 0.25  # how often the deadlines of all connections are looked at
 ACCEPTS_A_TURN = 64
 MAX_TURNED_AWAY = 64  # newcomers beyond the limit that are being told so
 ACCEPT_PAUSE_S = 0.5  # after accept() failed, most likely for want of a file descriptor
-TURN_S = 0.05  # so long may clients keep one step busy; who was not heard comes first in the next
+TURN_S = 0.05  # how long clients may keep one step busy; those not served come first in the next
 
 
 class Server:
@@ -45,7 +44,7 @@ class Server:
         clock: Callable[[], float] = time.monotonic,
         refused: Callable[[Refusal], None] | None = None,
     ) -> None:
-        """`clock` counts seconds and never goes back; `refused` hears of every call that is turned away."""
+        """`clock` counts seconds and never goes back; `refused` is called for every refused call."""
         self.limits = limits or Limits()
         self.clock = clock
         self.cut_off = 0  # WebSocket clients that did not read and were closed with 1013
@@ -66,7 +65,7 @@ class Server:
         self._unheard: set[Connection] = set()
         self._next_sweep = clock() + SWEEP_S
         self._accept_again_at: float | None = None
-        self._starved = False  # said in the log, and not again before it is over
+        self._starved = False  # accept() fails: logged once, until it works again
 
     @property
     def connections(self) -> int:
@@ -79,13 +78,13 @@ class Server:
         return len(self._peers)
 
     def listen(self, sock: socket.socket) -> None:
-        """Accept from a bound and listening socket, which stays its owner's to close."""
+        """Accept connections from a bound and listening socket, which its owner closes."""
         sock.setblocking(False)
         self._listeners.append(sock)
         self._selector.register(sock, selectors.EVENT_READ, sock)
 
     def unlisten(self, sock: socket.socket) -> None:
-        """Accept from it no more."""
+        """Accept no more connections from it."""
         self._listeners.remove(sock)
         if self._accept_again_at is None:
             self._selector.unregister(sock)
@@ -105,7 +104,7 @@ class Server:
         self._bury()
 
     def _hear(self, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
-        """Wake who is ready, first those whom the last step had no time for, until the time is over."""
+        """Serve the ready connections for up to TURN_S, first those for which the last step had no time."""
         waiting, self._waiting = self._waiting, []
         if self._rung:
             self._rung = False
@@ -127,7 +126,7 @@ class Server:
                 self._guard(connection, connection.go_on)
 
     def close(self) -> None:
-        """Say 1001 to every WebSocket, close everything but the listening sockets; not waited for."""
+        """Send 1001 to every WebSocket; close all but the listening sockets, without waiting."""
         for peer in list(self._peers.values()):
             peer.close(1001, "going away")
         for connection in [*self._connections, *self._turned_away]:
@@ -139,7 +138,7 @@ class Server:
         os.close(self._bell)
 
     def watch(self, connection: Connection) -> None:
-        """For connections: wait for what `connection.interest` says from now on."""
+        """For connections: from now on wait for the events in `connection.interest`."""
         events = connection.interest
         known = connection.sock.fileno() in self._selector.get_map()
         if known and events:
@@ -150,18 +149,18 @@ class Server:
             self._selector.register(connection.sock, events, connection)
 
     def again(self, connection: Connection) -> None:
-        """For connections: one more turn when the others have had theirs."""
+        """For connections: schedule one more turn after those of the others."""
         self._waiting.append(connection)
         self.ring()
 
     def ring(self) -> None:
-        """Have `step` called again at once, by whoever waits on `fileno`: there is more to do."""
+        """Make `fileno` readable, so that `step` is called again at once."""
         if not self._rung:
             self._rung = True
             os.eventfd_write(self._bell, 1)
 
     def refused(self, connection: Connection, status: int, reason: str) -> None:
-        """For connections: a call was turned away."""
+        """For connections: report a refused call."""
         if self._refused is not None:
             try:
                 self._refused(Refusal(status, plain(reason), connection.caller))
@@ -169,7 +168,7 @@ class Server:
                 log.exception("a refusal could not be told")
 
     def doom(self, connection: Connection) -> None:
-        """For connections: bury it when this step ends, or when the next one begins."""
+        """For connections: close it at the end of this step, or at the start of the next one."""
         self._doomed.append(connection)
 
     def _guard(self, connection: Connection, work: Callable[[], None]) -> None:
@@ -222,7 +221,7 @@ class Server:
         return ""
 
     def _release(self, connection: Connection) -> None:
-        """It has no place here any more."""
+        """Free the connection's place, and drop what waits for it."""
         if connection in self._connections:
             self._connections.remove(connection)
             party = connection.caller.party
@@ -233,7 +232,8 @@ class Server:
         connection.outbox.clear()
 
     def _pause_accepting(self, error: OSError) -> None:
-        """Most likely no file descriptor is free; to be told so again and again would only burn time."""
+        """Accept nothing for ACCEPT_PAUSE_S: most likely no file descriptor is free, and the selector would
+        report the same sockets again and again."""
         if not self._starved:
             log.warning("cannot accept (%s): trying again every %s s", error, ACCEPT_PAUSE_S)
         self._starved = True

@@ -1,9 +1,9 @@
-"""A WebSocket on one connection, through wsproto: the peer that a session speaks to.
+"""A WebSocket on one connection, through wsproto: the peer to which a session sends.
 
-No extension is agreed on, so frames can be shared between peers. A peer that reads too slowly is
-cut off and never waited for: of what waits for it only the frame that is partly sent is finished,
-then comes 1013. One frame, however large, is no reason: its largest may wait beside the rest.
-A message that is too large, or broken, ends the connection with its code.
+No extension is negotiated, so frames can be shared between peers. A peer that reads too slowly is cut off and
+never waited for: a partly sent frame is completed, the other waiting ones are dropped, and 1013 follows. A
+single large frame is no reason for that, since the limit is raised by the largest frame sent. A message that
+is too large or malformed ends the connection with the close code for it.
 """
 
 import logging
@@ -23,25 +23,25 @@ from hlposmon.serving.messages import Peer, Request, Session
 
 log = logging.getLogger(__name__)
 EVENTS_A_TURN = 32  # of one client; then the others have their turn
-FAIR_BYTES = 64 * 1024  # who has less than this waiting is not blamed for what all have together
+FAIR_BYTES = 64 * 1024  # a peer with no more than this waiting is not cut off for the total of all peers
 TOO_LARGE = 1009
 INTERNAL_ERROR = 1011
 TRY_AGAIN_LATER = 1013
-PARSE_ERRORS = (1002, 1007, 1009)  # said by us, or by a client that gives up: it may still be sending
+PARSE_ERRORS = (1002, 1007, 1009)  # from us, or from a client that gives up: it may still be sending
 
 
 class WebSocketPeer:
     """The server's end of one WebSocket: a `Peer` for its session, a `Side` for its connection."""
 
     def __init__(self, connection: Connection, head: h11.Request, request: Request, session: Session) -> None:
-        """Raises RemoteProtocolError where the handshake is not one; nothing was sent then."""
+        """Raises RemoteProtocolError for an invalid handshake, before anything is sent."""
         self._connection = connection
         self._request = request
         self._session = session
         self._limits = connection.host.limits
         self._closing = False
         self._largest = 0  # bytes of the largest frame that was sent
-        self._message = bytearray()  # what has come of a message that is not complete
+        self._message = bytearray()  # the pieces received so far of an incomplete message
         self._pieces = 0
         self._events: Iterator[Event] = iter(())
         self._spoken_at = connection.host.clock()
@@ -59,7 +59,7 @@ class WebSocketPeer:
         return len(self._connection.outbox)
 
     def open(self, early: bytes) -> None:
-        """Answer the handshake, tell the session, and go on with what came right behind it."""
+        """Accept the handshake, call the session, and handle `early`, the bytes right behind it."""
         self._connection.write(self._protocol.send(AcceptConnection()))
         self._tell(self._session.opened)
         if early:
@@ -70,7 +70,7 @@ class WebSocketPeer:
         self.send_frame(text_frame(payload.encode() if isinstance(payload, str) else payload))
 
     def send_frame(self, frame: bytes) -> None:
-        """One frame, shared or not; too much of it for a slow reader ends the connection."""
+        """Send one frame, shared or not; cut the peer off if too much then waits for it."""
         connection = self._connection
         if self._closing or connection.dropped:
             return
@@ -82,7 +82,7 @@ class WebSocketPeer:
         connection.write(frame)
 
     def cut_off(self) -> None:
-        """It reads too slowly: drop what was not begun, and close with 1013."""
+        """Close with 1013 because the peer reads too slowly, and drop frames of which nothing was sent."""
         if self._closing or self._connection.dropped:
             return
         self._connection.outbox.cut()
@@ -90,7 +90,7 @@ class WebSocketPeer:
         self._turn_out(TRY_AGAIN_LATER, "too slow")
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Say goodbye after what is buffered; the connection ends within `close_timeout_s`."""
+        """Send a close frame after what is buffered; the connection ends within `close_timeout_s`."""
         if self._closing or self._connection.dropped:
             return
         self._say_goodbye(CloseConnection(code=code, reason=reason or None))
@@ -121,7 +121,7 @@ class WebSocketPeer:
         self.proceed()
 
     def proceed(self) -> None:
-        """Hear what was received, a turn's worth of it."""
+        """Handle up to EVENTS_A_TURN received events, and leave the rest for the next turn."""
         try:
             for event in islice(self._events, EVENTS_A_TURN):
                 self._hear(event)
@@ -139,7 +139,7 @@ class WebSocketPeer:
             self._tell(self._session.drained)
 
     def expire(self, now: float) -> None:
-        """Let the session speak when nothing was said for long."""
+        """Call the session's `idle` if nothing was sent for `keepalive_s`."""
         if not self._closing and now - self._spoken_at >= self._limits.keepalive_s:
             self._spoken_at = now
             self._tell(self._session.idle)
@@ -161,7 +161,7 @@ class WebSocketPeer:
             self._collect(event)
 
     def _collect(self, event: TextMessage | BytesMessage) -> None:
-        """One piece of a message. A piece costs at least one byte: empty ones without end are too much."""
+        """Add one piece of a message. An empty one counts as a byte, so that endless ones hit the limit."""
         data = event.data.encode() if isinstance(event.data, str) else event.data
         self._message += data
         self._pieces += not data
@@ -199,7 +199,7 @@ class WebSocketPeer:
         self._connection.finish()
 
     def _note_if_ours(self, event: CloseConnection) -> None:
-        """A frame that is none comes from wsproto as a goodbye, while the client has said none."""
+        """Report a malformed frame, which wsproto returns as a CloseConnection that the client never sent."""
         if self._protocol.state is ConnectionState.OPEN and event.code in PARSE_ERRORS:
             self._connection.host.refused(self._connection, event.code, event.reason or "a broken frame")
 

@@ -1,6 +1,6 @@
 """One account of the exchange: its cash, its positions, and everything that ever happened to it.
 
-The only thing here that changes, and the world is its only owner. Cash is kept for each dex apart.
+Mutable, with the world as its only owner. Cash is kept separately for each dex.
 Past views are kept for a while, so that a statement can be given as of some seconds ago.
 """
 
@@ -56,7 +56,7 @@ class Account:
         return position.size if position else ZERO
 
     def book(self, fill: Fill, market: Market, move: Move) -> None:
-        """Take a fill and what it does."""
+        """Book a fill and the `move` that it causes: position, cash, fee and totals."""
         self._place(fill.coin, move.after)
         self.pay(market.dex, move.cash - fill.fee)
         self.fills.append(fill)

@@ -1,6 +1,6 @@
-"""Scripted actions on what is answered: what is refused, spoilt, listed no more, or cannot be decoded.
+"""Scripted actions on answers and subscriptions: refuse, spoil, shorten, or garble them.
 
-The world goes on untouched. What they take is said in the table of `control`.
+The world is not affected. The table in `control` lists the arguments.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ ALL_NEWER = "newer"
 
 
 def http_fault(stage: Stage, script: Script) -> Row:
-    """Wrong answers."""
+    """Spoil the next answers to a request type."""
     rule = faults.Fault(
         kind=script.one_of("kind", faults.KINDS),
         type=str(script.value("type", "*")),
@@ -34,7 +34,7 @@ def http_fault(stage: Stage, script: Script) -> Row:
 
 
 def refuse_subscription(stage: Stage, script: Script) -> Row:
-    """Not this one."""
+    """Refuse new subscriptions of a type, or accept them again."""
     kind, off = script.one_of("type", tuple(FIELDS)), script.flag("release")
     words = script.one_of("words", (UNKNOWN, INVALID), UNKNOWN)
     script.end()
@@ -46,7 +46,7 @@ def refuse_subscription(stage: Stage, script: Script) -> Row:
 
 
 def refuse_request(stage: Stage, script: Script) -> Row:
-    """A server that does not know it."""
+    """Answer a request type with 422, as a server that does not know it, or answer it again."""
     kind, off = script.one_of("type", (ALL_NEWER, *stage.hub.info.types)), script.flag("release")
     script.end()
     kinds = NEWER if kind == ALL_NEWER else (kind,)
@@ -58,7 +58,7 @@ def refuse_request(stage: Stage, script: Script) -> Row:
 
 
 def horizon(stage: Stage, script: Script) -> Row:
-    """So far back and no further."""
+    """List only the newest `rows` fills of an account, or all of them again."""
     off = script.flag("release")
     rows = None if off else script.whole("rows")
     script.end()
@@ -67,7 +67,7 @@ def horizon(stage: Stage, script: Script) -> Row:
 
 
 def garble(stage: Stage, script: Script) -> Row:
-    """Odd rows."""
+    """Make the next rows of a kind undecodable, or end such rules."""
     if script.flag("release"):
         what = script.one_of("what", tuple(garbling.KIND), None) if script.value("what", None) else None
         script.end()
@@ -97,14 +97,14 @@ def garble(stage: Stage, script: Script) -> Row:
 
 
 def weigh(stage: Stage, script: Script) -> Row:
-    """Measure anew."""
+    """Restart the measurement of the weight that is asked in a minute."""
     script.end()
     stage.hub.budgets.weigh()
     return {}
 
 
 def clear(stage: Stage, script: Script) -> Row:
-    """Forget the rules."""
+    """Forget all rules on deliveries, answers and subscriptions."""
     script.end()
     hub = stage.hub
     hub.delivery = Delivery()

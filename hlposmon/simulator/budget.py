@@ -31,32 +31,32 @@ class Budget:
         return self._sum
 
     def has(self, cost: int, now: float) -> bool:
-        """Whether so much is left."""
+        """Whether `cost` is left."""
         return self.used(now) + cost <= self.limit
 
     def spend(self, cost: int, now: float) -> None:
-        """Take it, whether it was left or not."""
+        """Spend `cost`, whether it is left or not."""
         self._spent.append((now, cost))
         self._sum += cost
         self.most = max(self.most, self.used(now))
 
 
 class Budgets:
-    """The budgets of the one address that all clients have, and what was asked of it, refused or not."""
+    """The budgets of the one address that all clients share, and the weight asked of it, refused or not."""
 
     def __init__(self, *, enforced: bool) -> None:
         self.enforced = enforced
         self.weight = Budget(WEIGHT_A_MINUTE)
         self.connections = Budget(NEW_CONNECTIONS_A_MINUTE)
         self.messages = Budget(MESSAGES_A_MINUTE)
-        self.asked = Budget(WEIGHT_A_MINUTE)  # for those who measure: begun anew by a script
+        self.asked = Budget(WEIGHT_A_MINUTE)  # a measurement only, which a script restarts
 
     def weigh(self) -> None:
-        """Measure anew; what is left of the limits stays as it is."""
+        """Restart the measurement; the limits are not affected."""
         self.asked = Budget(WEIGHT_A_MINUTE)
 
     def allows(self, budget: Budget, cost: int, now: float) -> bool:
-        """Take it if it is left, or if nobody counts; a refusal costs nothing."""
+        """Spend `cost` if it is left, or if limits are not enforced; else False. A refusal costs nothing."""
         if self.enforced and not budget.has(cost, now):
             return False
         budget.spend(cost, now)

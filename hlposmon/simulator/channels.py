@@ -28,7 +28,7 @@ def message(subscription: Subscription, data: Any) -> Row:
 
 
 def of_fills(subscription: Subscription, fills: Sequence[Fill]) -> list[Row]:
-    """What a subscription hears of some fills of its user, made in one block."""
+    """The messages that a subscription gets for fills of its user that were made in one block."""
     rows = [fill.row() for fill in fills]
     if subscription.kind == "userFills":
         return [message(subscription, {"user": subscription.user, "fills": rows})]
@@ -59,7 +59,7 @@ def _order_update(fill: Fill) -> Row:
 
 
 def of_fundings(subscription: Subscription, payments: Sequence[FundingPayment]) -> list[Row]:
-    """What a subscription hears of its user's funding."""
+    """The messages that a subscription gets for its user's funding payments."""
     rows = [payment.flat() for payment in payments]
     if subscription.kind == "userFundings":
         return [message(subscription, {"user": subscription.user, "fundings": rows})]
@@ -69,7 +69,7 @@ def of_fundings(subscription: Subscription, payments: Sequence[FundingPayment]) 
 
 
 def of_updates(subscription: Subscription, updates: Sequence[LedgerUpdate]) -> list[Row]:
-    """What a subscription hears of its user's ledger."""
+    """The messages that a subscription gets for its user's ledger updates."""
     if subscription.kind == "userNonFundingLedgerUpdates":
         rows = [update.row() for update in updates]
         return [message(subscription, {"user": subscription.user, "nonFundingLedgerUpdates": rows})]
@@ -94,7 +94,7 @@ def _liquidation(update: LedgerUpdate) -> Row:
 
 
 def told(subscription: Subscription, facts: Sequence[Fact]) -> list[Row]:
-    """What a subscription hears of some facts about its user."""
+    """The messages that a subscription gets for facts about its user."""
     fills = [fact for fact in facts if isinstance(fact, Fill)]
     payments = [fact for fact in facts if isinstance(fact, FundingPayment)]
     updates = [fact for fact in facts if isinstance(fact, LedgerUpdate)]

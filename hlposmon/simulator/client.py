@@ -1,6 +1,6 @@
-"""A test's hand on a simulated exchange: one method for each scripted action. Standard library only.
+"""Client for a simulated exchange's control endpoint: one method per action. Standard library only.
 
-The actions and what they take are the table in `hlposmon.simulator.control`; amounts are text.
+The table in `hlposmon.simulator.control` lists the actions and their arguments; amounts are text.
 """
 
 import json
@@ -15,7 +15,7 @@ TIMEOUT_S = 30.0
 
 
 class ControlError(Exception):
-    """The exchange did not do it; the message is its own."""
+    """The exchange refused the action; the message is the exchange's."""
 
 
 class Control:
@@ -31,36 +31,38 @@ class Control:
         return self._open("/control", json.dumps(body).encode())
 
     def state(self) -> Json:
-        """The truth, but for the fills."""
+        """The exact state of the exchange, without the fills."""
         return self._open("/control/state", None)
 
     def made(self, account: str, *, since: int = 0) -> Iterator[Json]:
-        """Every fill of an account but the first `since`, in execution order: rows of `userFills`, exact."""
+        """Every fill of an account except the first `since`, in execution order: exact rows of
+        `userFills`."""
         return self._pages("fills", account, since)
 
     def paid(self, account: str, *, since: int = 0) -> Iterator[Json]:
-        """Every funding payment of an account but the first `since`: rows of `userFundings`, exact."""
+        """Every funding payment of an account except the first `since`: exact rows of `userFundings`."""
         return self._pages("fundings", account, since)
 
     def fills(self, *fills: Json, same_block: bool = False) -> list[Json]:
-        """Exactly these: each with account, coin, side, size, price and, if it is not, crossed=False."""
+        """Execute exactly these fills; their rows. Each has account, coin, side ("B" or "A"), size, price,
+        and `crossed` if it is false."""
         made: list[Json] = self.do("fills", fills=list(fills), same_block=same_block)["fills"]
         return made
 
     def fill(self, account: str, coin: str, side: str, size: str, price: str) -> Json:
-        """Exactly this one."""
+        """Execute exactly this fill; its row."""
         return self.fills({"account": account, "coin": coin, "side": side, "size": size, "price": price})[0]
 
     def random_fills(
         self, count: int, coins: int | None = None, account: str | None = None, rate: float | None = None
     ) -> Json:
-        """So many by chance: `fills` when at once; with a rate the answer is a flow's."""
+        """Execute random fills: at once, and the answer has `fills`; or `rate` a second, as a flow."""
         return self.do("fills", count=count, coins=coins, account=account, rate=rate)
 
     def flow(
         self, count: int, per_second: float = 100, coins: int | None = None, account: str | None = None
     ) -> int:
-        """Begin a burst; its number."""
+        """Start a flow of random fills; its number."""
         begun = self.do("flow", count=count, per_second=per_second, coins=coins, account=account)
         return int(begun["flow"])
 
@@ -69,23 +71,23 @@ class Control:
         return self.do("status", flow=flow)
 
     def pace(self, per_second: float) -> None:
-        """Fills a second that the accounts make by themselves."""
+        """Set how many fills a second the accounts make by themselves."""
         self.do("pace", per_second=per_second)
 
     def scale(self, size: str, account: str | None = None) -> None:
-        """Orders by chance are about so large from now on; "0": as they were."""
+        """Set about how large random orders are, in base units; "0" restores the default."""
         self.do("scale", size=size, account=account)
 
     def liquidate(self, account: str, coin: str, share: str = "1", *, backstop: bool = False) -> Json:
-        """Close a share of a position by force; the fill."""
+        """Liquidate a share of a position; the row of the fill."""
         return self._one("liquidate", account=account, coin=coin, share=share, backstop=backstop)
 
     def adl(self, account: str, coin: str, price: str | None = None) -> Json:
-        """Close by Auto-Deleveraging; the fill."""
+        """Close a position by Auto-Deleveraging; the row of the fill."""
         return self._one("adl", account=account, coin=coin, price=price)
 
     def settle(self, account: str, coin: str, price: str | None = None) -> Json:
-        """Close by Settlement; the fill."""
+        """Close a position by Settlement; the row of the fill."""
         return self._one("settle", account=account, coin=coin, price=price)
 
     def ghost(self, account: str, coin: str, size: str) -> None:
@@ -93,19 +95,17 @@ class Control:
         self.do("ghost", account=account, coin=coin, size=size)
 
     def funding(self) -> int:
-        """Pay an hour's funding now; how many payments."""
+        """Pay an hour's funding now; the number of payments."""
         return int(self.do("funding")["payments"])
 
     def transfer(self, account: str, usdc: str, dex: str = "") -> Json:
-        """Deposit, or with a minus withdraw; the ledger row."""
+        """Deposit, or withdraw if negative; the ledger row."""
         row: Json = self.do("transfer", account=account, usdc=usdc, dex=dex)["update"]
         return row
 
     def ledger(self, account: str, type: str, **fields: Any) -> Json:
-        """A ledger row of a type, such as gossipPriorityGasAuction, with usual fields but for those given.
-
-        Nothing moves. The row.
-        """
+        """Add a ledger row of a type, such as gossipPriorityGasAuction; the row. Fields that are not given
+        have their usual values. No balance changes."""
         row: Json = self.do("ledger", account=account, type=type, **fields)["update"]
         return row
 
@@ -130,21 +130,21 @@ class Control:
         self.do("mode", account=account, mode=mode or "null")
 
     def state_delay(self, seconds: float) -> None:
-        """Statements as of so long ago."""
+        """Make statements this many seconds old."""
         self.do("state_delay", seconds=seconds)
 
     def clock_skew(self, seconds: float) -> None:
-        """Turn the exchange's clock, either way."""
+        """Set the exchange's clock ahead by some seconds, or back if negative."""
         self.do("clock_skew", seconds=seconds)
 
     def lose(self, count: int = 1, account: str | None = None, coin: str | None = None) -> None:
-        """The next fills are sent on no WebSocket."""
+        """Send the next fills on no WebSocket."""
         self.do("lose", count=count, account=account, coin=coin)
 
     def lose_feed(
         self, feed: int, count: int = 1, account: str | None = None, coin: str | None = None
     ) -> None:
-        """The next fills are not sent on the k-th connection that watches the account."""
+        """Do not send the next fills on the k-th connection (from 1) that watches the account."""
         self.do("lose_feed", feed=feed, count=count, account=account, coin=coin)
 
     def duplicate(self, count: int = 1, account: str | None = None) -> None:
@@ -160,15 +160,15 @@ class Control:
         self.do("batch", count=count, account=account)
 
     def drop(self, code: int = 1000, feed: int | None = None) -> int:
-        """Close every WebSocket, or the k-th; how many."""
+        """Close every WebSocket, or the k-th; the number closed."""
         return int(self.do("drop", code=code, feed=feed)["closed"])
 
     def abort(self, feed: int | None = None) -> int:
-        """Reset every WebSocket, or the k-th; how many."""
+        """Reset every WebSocket, or the k-th; the number reset."""
         return int(self.do("abort", feed=feed)["closed"])
 
     def stall(self, seconds: float | None = None, feed: int | None = None) -> int:
-        """Silence on every WebSocket, or the k-th; how many."""
+        """Keep every WebSocket, or the k-th, open but silent and deaf; the number stalled."""
         return int(self.do("stall", seconds=seconds, feed=feed)["stalled"])
 
     def resume(self) -> None:
@@ -176,24 +176,24 @@ class Control:
         self.do("resume")
 
     def refuse(self, seconds: float, what: str = "all") -> None:
-        """Turn away requests ("rest"), WebSockets ("websocket"), or both, without a word."""
+        """Close new requests ("rest"), WebSockets ("websocket") or both ("all") without an answer."""
         self.do("refuse", seconds=seconds, what=what)
 
     def outage(self, seconds: float) -> None:
-        """End every WebSocket and turn everybody away for a time."""
+        """Reset every WebSocket, and accept neither requests nor WebSockets for a time."""
         self.do("outage", seconds=seconds)
 
     def refuse_subscription(self, type: str, *, words: str | None = None, release: bool = False) -> None:
-        """Answer new subscriptions of a type with an error, or, with `release`, no more.
+        """Answer new subscriptions of a type with an error, or with `release` stop doing so.
 
-        `words`: as if there were no such type ("unknown"), or as if it were badly asked for ("invalid").
+        `words` selects the error: the type does not exist ("unknown"), or the request is bad ("invalid").
         """
         self.do("refuse_subscription", type=type, words=words, release=release or None)
 
     def refuse_request(self, type: str = "newer", *, release: bool = False) -> None:
-        """Answer requests of a type with 422, or, with `release`, no more.
+        """Answer requests of a type with 422, or with `release` stop doing so.
 
-        "newer": all that a server of an earlier time does not know.
+        "newer" stands for all types that an older server does not know.
         """
         self.do("refuse_request", type=type, release=release or None)
 
@@ -213,10 +213,10 @@ class Control:
         feed: int | None = None,
         place: str | None = None,
     ) -> None:
-        """The next rows of fill, fill_rest, fill_everywhere, state, funding or price cannot be decoded.
+        """Make the next rows of fill, fill_rest, fill_everywhere, state, funding or price undecodable.
 
-        `field` is the odd one. `tid` names one fill, `feed` the WebSocket that brings fills oddly; `place`
-        says where other rows are odd: "stream", "rest" or "both".
+        `field` is the wrong field of a row. `tid` selects one fill, and `feed` the WebSocket on which fills
+        are wrong. `place` says where rows of the other kinds are wrong: "stream", "rest" or "both".
         """
         self.do(
             "garble", what=what, count=count, account=account, coin=coin, field=field, tid=tid, feed=feed,
@@ -228,13 +228,13 @@ class Control:
         self.do("garble", release=True, what=what)
 
     def weigh(self) -> None:
-        """Begin `weight_most` of the state anew: the most that is asked in any minute from now on."""
+        """Restart `weight_most` of the state: the most weight asked in any minute from now on."""
         self.do("weigh")
 
     def http_fault(
         self, kind: str, type: str = "*", times: int = 1, delay_s: float = 1.0, bytes: int | None = None
     ) -> None:
-        """The next answers go wrong: 429, 500, html, null, cut, drip, delay, huge, close."""
+        """Spoil the next answers to a type: 429, 500, html, null, cut, drip, delay, huge or close."""
         self.do("http_fault", kind=kind, type=type, times=times, delay_s=delay_s, bytes=bytes)
 
     def ws_junk(self, kind: str, bytes: int | None = None, feed: int | None = None) -> None:

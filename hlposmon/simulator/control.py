@@ -3,10 +3,10 @@
 `POST /control` takes one JSON object with `action` and what the action needs, and answers
 `{"ok": true, ...}`, or 400 and `{"error": "why"}` when nothing was done. `account` is an address and
 may be left out where the table says [account]: any account then. Amounts are text ("1.5").
-`GET /control/state` is the truth but for the fills; `GET /control/fills?account=&offset=&limit=`
-has those in execution order, at most 1000 at once, and `/control/fundings` the payments of funding. None of
-this is limited or ever out of order, and all amounts are exact: what `/info` and `/ws` print are doubles.
-`feed` is the k-th open WebSocket, from 1 in the order of opening; all of them where it is left out.
+`GET /control/state` answers the exact state without the fills; `GET /control/fills?account=&offset=&limit=`
+has those in execution order, at most 1000 at once, and `/control/fundings` the funding payments. No limit or
+delay applies to these, and all amounts are exact, while `/info` and `/ws` print doubles. `feed` is the k-th
+open WebSocket, counted from 1 in the order of opening; without it, all of them are meant.
 
 | action | what it takes | what it does |
 |---|---|---|
@@ -57,9 +57,9 @@ this is limited or ever out of order, and all amounts are exact: what `/info` an
 Kinds of http_fault: 429, 500, html, null, cut, drip, delay, huge, close.
 Kinds of ws_junk: text, cut_json, wrong_types, unknown_channel, binary, huge.
 
-What of garble: one field of the row is odd (null, a number, a list, ...), `field` says which one.
-fill, [feed]: the next `count` fills, each time that a WebSocket (the k-th) brings them; fill_everywhere: in
-`/info` too. Both until they are released, and `tid` names a fill that was made before.
+Values of `what` for garble; one field of each row, which `field` selects, is wrong (null, a number, a list):
+fill, [feed]: the next `count` fills, each time that they are sent on any WebSocket (on the k-th);
+fill_everywhere: the same, and in `/info` too. Both last until released; `tid` selects an earlier fill.
 fill_rest, [tid]: the next `count` rows in answers of `/info`.
 state, funding, price, [place: both, stream, rest]: the next `count` rows.
 """
@@ -91,7 +91,7 @@ class Control:
         self._stage = stage
 
     def respond(self, request: Request) -> Response:
-        """Do it, or say why not."""
+        """Carry out the action, or answer 400 with the reason."""
         try:
             if request.method == "GET":
                 return _json(200, self._look(request))

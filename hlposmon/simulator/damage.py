@@ -1,6 +1,6 @@
-"""Scripted actions on the network: what is lost, doubled, closed, silent. The world goes on untouched.
+"""Scripted actions on the network: lose, repeat or delay messages, close or silence connections.
 
-What they take is said in the table of `control`.
+The world is not affected. The table in `control` lists the arguments.
 """
 
 import json
@@ -43,12 +43,12 @@ def _feeds(stage: Stage, script: Script) -> list[Listener]:
 
 
 def lose(stage: Stage, script: Script) -> Row:
-    """On every feed."""
+    """Lose the next fills on every feed."""
     return _lose(stage, script, None)
 
 
 def lose_feed(stage: Stage, script: Script) -> Row:
-    """On the k-th feed."""
+    """Lose the next fills on the k-th feed that watches their account."""
     feed = script.whole("feed")
     if not feed:
         raise ScriptError("feed counts from 1")
@@ -63,7 +63,7 @@ def _lose(stage: Stage, script: Script, feed: int | None) -> Row:
 
 
 def duplicate(stage: Stage, script: Script) -> Row:
-    """Twice."""
+    """Send the next messages of fills twice."""
     rule = Repeat(script.whole("count", 1), any_account(stage, script))
     script.end()
     stage.hub.delivery.doubled.append(rule)
@@ -71,7 +71,7 @@ def duplicate(stage: Stage, script: Script) -> Row:
 
 
 def reverse(stage: Stage, script: Script) -> Row:
-    """Backwards."""
+    """Send the next messages of fills, or the fills inside each, in reverse order."""
     count, account, within = script.whole("count", 2), any_account(stage, script), script.flag("within")
     script.end()
     if within:
@@ -82,7 +82,7 @@ def reverse(stage: Stage, script: Script) -> Row:
 
 
 def batch(stage: Stage, script: Script) -> Row:
-    """Many in one."""
+    """Hold the next fills and send them in one message."""
     count, account = script.whole("count"), any_account(stage, script)
     script.end()
     stage.hub.delivery.holds.append(Hold(BATCH, count, account))
@@ -90,7 +90,7 @@ def batch(stage: Stage, script: Script) -> Row:
 
 
 def drop(stage: Stage, script: Script) -> Row:
-    """With a goodbye."""
+    """Close feeds with a close frame."""
     code, feeds = script.whole("code", OUTAGE_CODE), _feeds(stage, script)
     script.end()
     for feed in feeds:
@@ -100,7 +100,7 @@ def drop(stage: Stage, script: Script) -> Row:
 
 
 def abort(stage: Stage, script: Script) -> Row:
-    """Without one."""
+    """Reset feeds, without a close frame."""
     feeds = _feeds(stage, script)
     script.end()
     _abort(feeds)
@@ -114,7 +114,7 @@ def _abort(feeds: list[Listener]) -> None:
 
 
 def stall(stage: Stage, script: Script) -> Row:
-    """Silence."""
+    """Keep feeds open, but silent and deaf."""
     seconds, feeds = script.seconds("seconds", math.inf), _feeds(stage, script)
     script.end()
     for feed in feeds:
@@ -123,7 +123,7 @@ def stall(stage: Stage, script: Script) -> Row:
 
 
 def resume(stage: Stage, script: Script) -> Row:
-    """All is well."""
+    """End every stall, refusal and outage."""
     script.end()
     stage.refuse_rest_until = stage.refuse_feeds_until = 0.0
     for feed in list(stage.hub.feeds):
@@ -132,7 +132,7 @@ def resume(stage: Stage, script: Script) -> Row:
 
 
 def refuse(stage: Stage, script: Script) -> Row:
-    """Nobody comes in."""
+    """Close new requests or WebSockets, or both, without an answer for some seconds."""
     seconds, what = script.seconds("seconds"), script.one_of("what", ("all", "rest", "websocket"), "all")
     script.end()
     _refuse(stage, seconds, what)
@@ -148,7 +148,7 @@ def _refuse(stage: Stage, seconds: float, what: str) -> None:
 
 
 def outage(stage: Stage, script: Script) -> Row:
-    """Nobody is in, and nobody comes in."""
+    """Reset all feeds, and refuse requests and WebSockets for some seconds."""
     seconds = script.seconds("seconds")
     script.end()
     _refuse(stage, seconds, "all")
@@ -157,7 +157,7 @@ def outage(stage: Stage, script: Script) -> Row:
 
 
 def ws_junk(stage: Stage, script: Script) -> Row:
-    """What no client expects."""
+    """Send content that no client expects."""
     kind, size, feeds = script.one_of("kind", JUNK), script.whole("bytes", JUNK_BYTES), _feeds(stage, script)
     script.end()
     frames = junk(kind, size)
@@ -168,7 +168,7 @@ def ws_junk(stage: Stage, script: Script) -> Row:
 
 
 def junk(kind: str, size: int) -> list[bytes]:
-    """Frames that are well formed, and their content is not; one message."""
+    """One message in well-formed frames, with content of this kind that no client expects."""
     if kind == "binary":
         return [binary_frame(bytes(range(256)))]
     if kind == "huge":
@@ -185,8 +185,8 @@ def junk(kind: str, size: int) -> list[bytes]:
 
 
 def _huge(size: int) -> list[bytes]:
-    """One message of so many bytes in fragments (RFC 6455, 5.4), of which most are the same object: to
-    lay out 100 MB would hold up the whole exchange for seconds."""
+    """One message of about `size` bytes in fragments (RFC 6455, 5.4). Most are the same object, since
+    building 100 MB in memory would block the whole exchange for seconds."""
     head, tail = b'{"channel":"weather","data":"', b'"}'
     piece = _fragment(0x00, b"x" * HUGE_PIECE_BYTES)
     rest = _fragment(0x00, b"x" * (size % HUGE_PIECE_BYTES))

@@ -1,6 +1,6 @@
-"""Scripted actions on the world: trades, prices, time. Each reads everything, then acts.
+"""Scripted actions on the world: trades, prices, time. Each reads all its arguments before it acts.
 
-What they take is said in the table of `control`.
+The table in `control` lists the arguments.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from hlposmon.simulator.truth import flow_row
 
 
 def account_of(stage: Stage, value: Any) -> Account:
-    """The account of an address."""
+    """The account of an address. Raises ScriptError if there is none."""
     try:
         return stage.world.account(str(value))
     except KeyError:
@@ -25,7 +25,7 @@ def account_of(stage: Stage, value: Any) -> Account:
 
 
 def coin_of(stage: Stage, value: Any) -> str:
-    """A coin that exists."""
+    """The name of a coin. Raises ScriptError if there is no such coin."""
     if value not in stage.world.quotes:
         raise ScriptError(f"{value!r} is no coin of this exchange")
     return str(value)
@@ -40,7 +40,7 @@ def held_of(stage: Stage, script: Script) -> tuple[Account, str]:
 
 
 def fills(stage: Stage, script: Script) -> Row:
-    """Explicit fills, or so many by chance."""
+    """Execute the given fills, or a number of random ones."""
     if script.value("fills", None) is None:
         return _by_chance(stage, script)
     rows, same_block = script.value("fills"), script.flag("same_block")
@@ -99,7 +99,7 @@ def _flow_over(stage: Stage, script: Script) -> tuple[int, str | None]:
 
 
 def flow(stage: Stage, script: Script) -> Row:
-    """A burst at a rate."""
+    """Start a flow of random fills at a rate."""
     count, rate = script.whole("count"), script.seconds("per_second", 100)
     coins, account = _flow_over(stage, script)
     script.end()
@@ -110,7 +110,7 @@ def flow(stage: Stage, script: Script) -> Row:
 
 
 def status(stage: Stage, script: Script) -> Row:
-    """How far the flows are."""
+    """The progress of one flow, or of all together."""
     number = script.whole("flow", 0)
     script.end()
     flows = [one for one in stage.schedule.flows if number in (0, one.number)]
@@ -120,7 +120,7 @@ def status(stage: Stage, script: Script) -> Row:
 
 
 def pace(stage: Stage, script: Script) -> Row:
-    """Fills a second."""
+    """Set how many fills a second the accounts make by themselves."""
     rate = script.seconds("per_second")
     script.end()
     stage.schedule.set_pace(rate, stage.clock())
@@ -128,7 +128,7 @@ def pace(stage: Stage, script: Script) -> Row:
 
 
 def scale(stage: Stage, script: Script) -> Row:
-    """How large the sizes are."""
+    """Set about how large random orders are, for one account or for all."""
     named = script.value("account", None)
     accounts = stage.world.accounts if named is None else [account_of(stage, named).address]
     size = script.exact("size")
@@ -140,7 +140,7 @@ def scale(stage: Stage, script: Script) -> Row:
 
 
 def liquidate(stage: Stage, script: Script) -> Row:
-    """By force."""
+    """Liquidate a share of a position."""
     account, coin = held_of(stage, script)
     share, backstop = script.exact("share", "1"), script.flag("backstop")
     script.end()
@@ -165,7 +165,7 @@ def closing(word: str) -> Callable[[Stage, Script], Row]:
 
 
 def ghost(stage: Stage, script: Script) -> Row:
-    """A position without a fill."""
+    """Set the size of a position without a fill."""
     account, coin = account_of(stage, script.value("account")), coin_of(stage, script.value("coin"))
     size = script.exact("size")
     script.end()
@@ -178,13 +178,13 @@ def ghost(stage: Stage, script: Script) -> Row:
 
 
 def funding(stage: Stage, script: Script) -> Row:
-    """Now."""
+    """Pay an hour's funding now."""
     script.end()
     return {"payments": stage.world.fund(stage.now())}
 
 
 def set_mark(stage: Stage, script: Script) -> Row:
-    """Prices where a script wants them."""
+    """Set the prices of a coin and hold them, or let them move again."""
     quote = stage.world.quotes[coin_of(stage, script.value("coin"))]
     if script.flag("release"):
         script.end()
@@ -202,7 +202,7 @@ def set_mark(stage: Stage, script: Script) -> Row:
 
 
 def state_delay(stage: Stage, script: Script) -> Row:
-    """Old statements."""
+    """Make statements some seconds old."""
     seconds = script.seconds("seconds")
     script.end()
     stage.hub.info.delay_ms = int(seconds * 1000)
@@ -210,7 +210,7 @@ def state_delay(stage: Stage, script: Script) -> Row:
 
 
 def clock_skew(stage: Stage, script: Script) -> Row:
-    """A wrong clock."""
+    """Set the exchange's clock off by some seconds."""
     seconds = script.offset("seconds")
     script.end()
     stage.skew_ms = int(seconds * 1000)

@@ -1,7 +1,7 @@
-"""How live fills reach the WebSockets when a script wants them lost, doubled, late or out of order.
+"""Rules by which a script has live fills lost, repeated, delayed or reordered on WebSockets.
 
-Pure. The fills themselves exist whatever happens here: `/info` and snapshots always show them.
-A rule is used up by what it does, and then forgotten.
+Pure. The fills themselves are not affected: `/info` and snapshots always show them. A rule applies a given
+number of times, and is then dropped.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class Loss:
     feed: int | None = None  # the k-th feed that watches the account, from 1
 
     def takes(self, fill: Fill, feed: int | None) -> bool:
-        """Whether this fill is lost here; it is counted then."""
+        """Whether this fill is lost here; if so, count it."""
         wanted = self.account in (None, fill.account) and self.coin in (None, fill.coin)
         if not wanted or self.feed != feed or not self.left:
             return False
@@ -41,7 +41,7 @@ class Hold:
 
     @property
     def full(self) -> bool:
-        """Whether it is time to let go."""
+        """Whether enough is held for the release."""
         return (sum(map(len, self.kept)) if self.mode == BATCH else len(self.kept)) >= self.count
 
     def release(self) -> list[list[Fill]]:
@@ -62,7 +62,7 @@ class Repeat:
     account: str | None = None
 
     def takes(self, fills: Sequence[Fill]) -> bool:
-        """Whether this message is one of them; it is counted then."""
+        """Whether this message is one of them; if so, count it."""
         if not self.left or self.account not in (None, fills[0].account):
             return False
         self.left -= 1

@@ -1,7 +1,7 @@
 """The simulated exchange: REST on /info, WebSocket on /ws, scripts on /control, on one loopback port.
 
-It joins the parts and turns their loop; what they do is theirs. Nothing but the listening socket and
-the time comes from outside, and nothing is waited for longer than `step` is told to.
+Connects the parts and runs their loop. Only the listening socket and the time come from outside, and
+nothing waits longer than `step` is told to.
 """
 
 import json
@@ -47,7 +47,7 @@ class Options:
 
 
 class Exchange:
-    """One exchange behind one listening socket, which stays its owner's to close."""
+    """One exchange behind one listening socket, which its owner closes."""
 
     def __init__(
         self, options: Options, listener: socket.socket, *, clock: Callable[[], float] = time.monotonic
@@ -74,7 +74,7 @@ class Exchange:
         return self._server.fileno()
 
     def step(self, timeout: float) -> None:
-        """Wait at most `timeout` seconds for clients, then let happen what is due."""
+        """Wait at most `timeout` seconds for clients, then do what is due in the world."""
         stage = self._stage
         self._server.step(min(timeout, max(0.0, min(self._push_at, stage.due()) - stage.clock())))
         stage.advance()
@@ -104,7 +104,7 @@ class Exchange:
         return self._ask(request)
 
     def refuse(self, status: int, message: str) -> Response:
-        """What the server turns away by itself."""
+        """The answer to a request that the server itself refuses."""
         return Response(status, message.encode(), "text/plain")
 
     def _connect(self, now: float) -> Response | Upgrade | Handover:

@@ -65,7 +65,7 @@ class Fill:
     def _row(self, write: Write) -> Row:
         if write not in self.written:
             made = self._write(write)
-            # Mostly both are the same, which a long flow of fills has not the memory for twice.
+            # Usually both rows are equal; sharing one object saves memory in a long flow of fills.
             same = (row for row in self.written.values() if row == made)
             self.written[write] = next(same, made)
         return self.written[write]

@@ -71,7 +71,7 @@ def head(length: int) -> bytes:
 
 
 def pieces_of(fault: Fault, body: bytes, now: float) -> Iterator[tuple[float, bytes]]:
-    """What is written, and when (s)."""
+    """The pieces of a spoilt answer, each with the time to write it (seconds of the clock)."""
     whole = head(len(body)) + body
     if fault.kind == "delay":
         yield now + fault.delay_s, whole
@@ -99,7 +99,7 @@ class Faults:
         self._clock = clock
 
     def match(self, kind: object) -> Fault | None:
-        """The rule for a request of this type, which is used up by one."""
+        """The first rule for a request of this type, with its count lowered by one; None if there is none."""
         for rule in self.rules:
             if rule.type in ("*", kind):
                 rule.left -= 1
@@ -122,7 +122,7 @@ class Faults:
         return self.trickle(fault, body)
 
     def trickle(self, fault: Fault, body: bytes) -> Handover:
-        """Answer by hand."""
+        """Take the socket over, and answer in timed pieces."""
         pieces = pieces_of(fault, body, self._clock())
         return Handover(lambda sock: self.trickles.append(Trickle(sock, pieces)))
 

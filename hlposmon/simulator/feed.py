@@ -1,6 +1,6 @@
-"""One client's WebSocket at the exchange: what it says, what it is subscribed to, whether it is stalled.
+"""One client's WebSocket at the exchange: its requests, its subscriptions, whether it is stalled.
 
-It answers; what happens in the world is told to it by the hub. Error texts are the venue's own.
+It answers requests; the hub sends it what happens in the world. Error texts are the venue's own.
 """
 
 import json
@@ -23,7 +23,7 @@ def encoded(row: Row) -> bytes:
 
 
 def unreadable(message: str | bytes) -> str:
-    """What the venue says of a message that is no request it knows. It repeats the whole of it."""
+    """The venue's error text for a message that is not a request it knows; it quotes the whole message."""
     shown = message if isinstance(message, str) else repr(message)
     return f"Error parsing JSON into valid websocket request: {shown}"
 
@@ -115,11 +115,11 @@ class Feed:
             self.peer.send_frame(frame)
 
     def error(self, words: str) -> None:
-        """The error channel, which names no subscription but in its words."""
+        """Send a message on the error channel; only its text can name the subscription."""
         self.say({"channel": "error", "data": words})
 
     def push_fast(self) -> None:
-        """The prices that changed since they were last told; all of them at first."""
+        """Send the prices that changed since they were last sent; all of them at first."""
         now = metas.fast_contexts(self._hub.world)
         changed = {}
         for coin, prices in now.items():
@@ -129,7 +129,7 @@ class Feed:
                 changed[coin] = news
         if changed and not self.stalled:
             odd = self._hub.garbling.fast(changed)
-            # What was odd is told again with the next.
+            # Coins whose row was garbled are sent again with the next message.
             self._fast = {coin: prices for coin, prices in now.items() if coin not in odd}
             self.say({"channel": "fastAssetCtxs", "data": channels.packed(changed)})
 

@@ -1,7 +1,7 @@
-"""Rows that no client can decode: which ones a script wants written so, and where they stand in a message.
+"""Rules by which a script makes rows undecodable, and where rows are found in each message.
 
-Pure, and the world never learns of it. A row is replaced by an odd copy, never changed, since a fill's row
-is shared by all who are told of it. Rows of other coins and accounts in the same message stay right.
+Pure; the world is not affected. A row is replaced by an odd copy and never changed, since all messages about
+a fill share its row. Rows of other coins and accounts in the same message stay correct.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -61,8 +61,8 @@ class Slot(NamedTuple):
 class Rule:
     """The next `left` rows that match are odd.
 
-    Of `fill` and `fill_everywhere` each fill counts once, and is odd for as long as the rule lasts; of all
-    else each row that is written counts.
+    For `fill` and `fill_everywhere` each fill counts once, and is odd for as long as the rule lasts; for the
+    other kinds each written row counts.
     """
 
     what: str
@@ -87,7 +87,7 @@ class Rule:
         return not self.left and not self.counts_fills
 
     def takes(self, slot: Slot, place: str, feed: int | None) -> bool:
-        """Whether this row is odd here; it is counted then."""
+        """Whether this row is odd here; if so, count it."""
         wanted = self.account in (None, slot.account) and self.coin in (None, slot.coin)
         if KIND[self.what] != slot.kind or self.place not in (BOTH, place) or not wanted:
             return False
@@ -113,7 +113,7 @@ class Rule:
         return True
 
     def odd(self, row: Any) -> Any:
-        """The row as it is written."""
+        """The undecodable copy of a row."""
         value = ODD[KIND[self.what]][self.odd_field]
         return {**row, self.odd_field: value} if isinstance(row, dict) else value
 
@@ -125,19 +125,19 @@ class Garbling:
         self.rules: list[Rule] = []
 
     def answer(self, request: Row, answer: Any) -> None:
-        """An answer of `/info`."""
+        """Apply the rules to an answer of `/info`."""
         slots = IN_ANSWERS.get(str(request.get("type")))
         if self.rules and slots is not None:
             self._apply(slots(answer, request), REST, None)
 
     def message(self, message: Row, user: str, feed: int | None = None) -> None:
-        """A message to the k-th feed, or to all; `user` is whom the subscription is of."""
+        """Apply the rules to a message for the k-th feed, or for all; `user` is the subscription's."""
         slots = IN_MESSAGES.get(message["channel"])
         if self.rules and slots is not None:
             self._apply(slots(message["data"], user), STREAM, feed)
 
     def fast(self, contexts: dict[str, Any]) -> set[str]:
-        """The prices of a `fastAssetCtxs` message, before they are packed; which coins are odd in it."""
+        """Apply the rules to the prices of a `fastAssetCtxs` message before it is packed; the odd coins."""
         slots = [Slot("price", "", coin, contexts, coin) for coin in contexts] if self.rules else []
         return {slot.coin for slot in self._apply(slots, STREAM, None)}
 

@@ -1,6 +1,6 @@
-"""Scripted actions on what an account is and owns besides its positions. Each reads everything, then acts.
+"""Scripted actions on an account's cash, ledger, spot balances, role and mode.
 
-What they take is said in the table of `control`.
+Each reads all its arguments before it acts. The table in `control` lists the arguments.
 """
 
 from collections.abc import Callable
@@ -57,7 +57,7 @@ LEDGER: dict[str, dict[str, Any]] = {
 
 
 def transfer(stage: Stage, script: Script) -> Row:
-    """Money in or out."""
+    """Deposit or withdraw USDC."""
     account, usdc = account_of(stage, script.value("account")), script.exact("usdc")
     dex = script.value("dex", "")
     script.end()
@@ -70,7 +70,7 @@ def transfer(stage: Stage, script: Script) -> Row:
 
 
 def ledger(stage: Stage, script: Script) -> Row:
-    """A row that says so, and nothing moves."""
+    """Add a ledger row of a type; no balance changes."""
     account, kind = account_of(stage, script.value("account")), script.one_of("type", tuple(LEDGER))
     usual = LEDGER[kind]
     delta: Row = {"type": kind}
@@ -83,7 +83,7 @@ def ledger(stage: Stage, script: Script) -> Row:
 
 
 def spot(stage: Stage, script: Script) -> Row:
-    """A balance."""
+    """Set a spot balance."""
     account, coin, total = (
         account_of(stage, script.value("account")),
         script.value("coin"),
@@ -97,7 +97,7 @@ def spot(stage: Stage, script: Script) -> Row:
 
 
 def agent(stage: Stage, script: Script) -> Row:
-    """An API wallet."""
+    """Make an address an API wallet of another."""
     try:
         address, master = address_of(script.value("address")), address_of(script.value("master"))
     except BadRequest:
@@ -108,7 +108,7 @@ def agent(stage: Stage, script: Script) -> Row:
 
 
 def mode(stage: Stage, script: Script) -> Row:
-    """How an account's balances are joined."""
+    """Set what userAbstraction answers for an account."""
     account, given = account_of(stage, script.value("account")), script.value("mode")
     word = None if given in (None, NULL) else script.one_of("mode", (*MODES, NULL))
     script.end()

@@ -19,7 +19,7 @@ from hlposmon.simulator.question import BadRequest
 from hlposmon.simulator.subscription import Subscription
 from hlposmon.simulator.world import World
 
-# What a server of an earlier time does not know.
+# Request types that an older server does not know.
 NEWER = ("exchangeStatus", "userRole", "perpDexs", "userAbstraction")
 UNREADABLE = "Failed to deserialize the JSON body into the target type"
 
@@ -110,7 +110,7 @@ class Hub:
         return None
 
     def tell(self) -> None:
-        """Tell the world's news to those who listen: one message a user and block."""
+        """Send the world's news to the subscribers: one message for each user and block."""
         news, self.world.news = self.world.news, []
         for _block, group in groupby(news, key=lambda fact: (fact.account, fact.time)):
             facts = list(group)
@@ -147,7 +147,7 @@ class Hub:
         return channels.pushed(wanted, self.world, self.info, self.now())
 
     def push(self, encode: Callable[[Row], bytes]) -> None:
-        """Send what is sent each second, encoded once for all who have the same subscription."""
+        """Send what is pushed each second, encoded once for all feeds with the same subscription."""
         frames: dict[Subscription, bytes | None] = {}
         for feed in list(self.feeds):
             if feed.stalled:

@@ -37,7 +37,7 @@ def weight(request: Row) -> int:
 
 
 def row_weight(request: Row, answer: Any) -> int:
-    """What its rows cost on top of it."""
+    """The weight that the rows of the answer cost beyond the request's."""
     return len(answer) // ROWS_A_POINT if request.get("type") in COUNTED else 0
 
 
@@ -99,7 +99,7 @@ class Info:
         return self._world.accounts.get(address)
 
     def view(self, address: str, now: int) -> View:
-        """What statements are made from."""
+        """The view from which statements are made, `delay_ms` old; an empty one for an unknown address."""
         account = self.account(address)
         if account is None:
             return NOTHING
@@ -110,7 +110,7 @@ class Info:
         return clearinghouse_state(self.view(address, now), dex, self._world.quotes, now)
 
     def spot(self, address: str) -> Row:
-        """The spot balances: no USDC for an account that is known, and what a script has given it.
+        """The spot balances: a USDC row of zero for a known account, and what a script has set.
 
         A row stays when its balance is gone, and outcomes have no token, as on the venue.
         """

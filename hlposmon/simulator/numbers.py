@@ -42,8 +42,7 @@ def rounded(value: Fraction, places: int = MONEY_PLACES) -> Fraction:
 def nearest(number: int, below: int, places: int) -> Fraction:
     """The amount with so many decimals that is nearest to number/below (half to even; `below` is positive).
 
-    In whole numbers: each operation of Fractions looks for a common divisor, and of what is only to be
-    rounded nobody needs it.
+    Computed with integers: each operation on Fractions searches a common divisor, for no use here.
     """
     scale = 10**places
     whole, rest = divmod(number * scale, below)
@@ -80,6 +79,6 @@ def tick_of(price: Fraction, sz_decimals: int) -> Fraction:
 
 
 def lawful(price: Fraction, sz_decimals: int) -> Fraction:
-    """The nearest price an order may have, at least one tick."""
+    """The nearest price that an order may have (`tick_of`), at least one tick."""
     tick = tick_of(price, sz_decimals)
     return max(round(price / tick), 1) * tick

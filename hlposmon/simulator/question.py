@@ -1,4 +1,4 @@
-"""One request of `/info`, read strictly: what is not as its type wants it raises BadRequest.
+"""Reads one request of `/info` strictly: a field that does not fit its type raises BadRequest.
 
 The venue answers every such mistake with the same 422, whatever is wrong.
 """

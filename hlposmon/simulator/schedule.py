@@ -1,7 +1,7 @@
 """When the accounts trade: by themselves at a pace, and in flows that a script has ordered.
 
-Pure: `now` (s) is an argument, and what is due is said, not done. The pace is in fills a second of
-real time, over all accounts; a flow is a burst with a known number of fills.
+Pure: `now` (s) is an argument, and this module only computes what is due. The pace is in fills per second
+of real time, over all accounts; a flow is a burst with a known number of fills.
 """
 
 import random
@@ -54,7 +54,7 @@ class Schedule:
         self.traded(1, now)
 
     def traded(self, fills: int, now: float) -> None:
-        """An order with so many fills was made: when is the next one?"""
+        """Note that an order with this many fills was made, and set the time of the next one."""
         if self.pace <= 0:
             self.trade_at = inf
             return
@@ -67,7 +67,7 @@ class Schedule:
         return self.flows[-1]
 
     def choose(self, accounts: Sequence[_T]) -> _T:
-        """Whose turn it is."""
+        """Choose at random whose turn it is."""
         return self._dice.choice(accounts)
 
     def next_at(self) -> float:

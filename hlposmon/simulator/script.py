@@ -1,6 +1,6 @@
-"""One scripted action's arguments, read strictly: what is missing, unknown or mistyped is named.
+"""Reads one scripted action's arguments strictly: a missing, unknown or mistyped one raises ScriptError.
 
-Pure. The one who scripts a test must learn of a typing mistake at once, and not by a test that passes.
+Pure. A typing mistake in a test's script must fail at once, and not let the test pass.
 """
 
 import math
@@ -24,7 +24,7 @@ class Script:
         self._read: set[str] = {"action"}
 
     def value(self, name: str, default: Any = MISSING) -> Any:
-        """Any JSON value; without a default it must be there."""
+        """Any JSON value. Raises ScriptError if it is missing and has no default."""
         self._read.add(name)
         found = self._given.get(name, default)
         if found is MISSING:
@@ -60,7 +60,7 @@ class Script:
         return found
 
     def one_of(self, name: str, choices: tuple[str, ...], default: Any = MISSING) -> str:
-        """A word of a list."""
+        """One of `choices`."""
         found = self.value(name, default)
         if found not in choices:
             raise ScriptError(f"{name} must be one of {', '.join(choices)}, not {found!r}")
@@ -75,7 +75,7 @@ class Script:
             raise ScriptError(f"{name}: {error}") from None
 
     def end(self) -> None:
-        """Everything was read; what is left over is a mistake."""
+        """Raise ScriptError if an argument is left that was not read."""
         unknown = sorted(set(self._given) - self._read)
         if unknown:
             raise ScriptError(f"unknown: {', '.join(unknown)}")

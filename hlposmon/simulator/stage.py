@@ -1,6 +1,6 @@
-"""All that a script may take hold of: the world, those who trade in it, the time, and what goes wrong.
+"""Everything that a script may change: the world, its traders, the time, and the faults.
 
-The exchange turns it and lets clients in; the control endpoint reaches into it. No protocol here.
+The exchange advances it and lets clients in; the control endpoint acts on it. No protocol here.
 """
 
 import time
@@ -49,7 +49,7 @@ class Stage:
         return min(self.schedule.next_at(), self.faults.due())
 
     def advance(self) -> None:
-        """Do what is due, and tell it."""
+        """Do what is due, and send it to the subscribers."""
         self._trade()
         self.world.fund_if_due(self.now())
         self.hub.tell()
@@ -58,7 +58,7 @@ class Stage:
             feed.resume_if_due()
 
     def run(self, flow: Flow, count: int) -> None:
-        """Make so many of a flow's fills, over its accounts and coins in turn."""
+        """Execute `count` fills of a flow, over its coins and accounts in turn."""
         accounts = list(self.world.accounts.values())
         coins = self.world.coins[: flow.coins]
         for _ in range(count):

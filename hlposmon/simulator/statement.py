@@ -32,7 +32,7 @@ def maintenance(position: Position, mark: Fraction) -> Fraction:
 
 
 def margin_used(position: Position, mark: Fraction) -> Fraction:
-    """Cross: what it binds at its leverage. Isolated: all that is in its pocket."""
+    """Cross: the notional divided by the leverage. Isolated: everything in its pocket."""
     if position.margin.isolated:
         return position.size * mark + position.raw
     return notional(position, mark) / position.margin.leverage

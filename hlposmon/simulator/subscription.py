@@ -1,8 +1,7 @@
 """A WebSocket subscription as the venue reads it: normalised, so that equal ones are equal.
 
-Pure. Addresses become lower case and defaults are added; a type that the venue does not know raises
-UnknownType, and what is not as its type wants it BadRequest. The table says what each type needs, and on
-which channel it speaks.
+Pure. Addresses become lower case and defaults are added. A type that the venue does not know raises
+UnknownType; a field that does not fit its type raises BadRequest. FIELDS lists the fields of each type.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""What the accounts do by themselves: orders of lawful size and price, now and in the short past.
+"""Random orders of the accounts, with valid sizes and prices, now and for a short history.
 
-An order opens, adds, reduces, closes or flips, in one to four fills of one block. The dice are the
-trader's own, so that scripted actions do not change what it would have done.
+An order opens, adds, reduces, closes or flips, in one to four fills of one block. The trader has its own
+random generator, so that scripted actions do not change its later orders.
 """
 
 import random
@@ -18,8 +18,8 @@ HISTORY_HOURS = 6
 HISTORY_ORDERS = 30  # of each account
 MIN_USD, MAX_USD = 200, 6_000  # notional of one order
 MAX_HELD_USD = 30_000  # of one position: beyond it only reductions
-# In a scale of its own: of one position, in orders. A size has at most so many significant digits, which is
-# what can be read back of a double.
+# With a scale: the largest position, in orders; and the most significant digits of a size, which is what a
+# double preserves.
 MAX_HELD_ORDERS = 4
 DIGITS = 15
 HELD_AT_START = 4
@@ -86,7 +86,7 @@ class Trader:
         return -held if chance < 0.9 else -held - sign * size
 
     def _size(self, account: Account, quote: Quote, lot: Fraction) -> tuple[Fraction, Fraction]:
-        """How much an order is of, and how much may be held of the coin before it is only reduced."""
+        """The size of an order, and the size of a position beyond which it is only reduced."""
         dice, scale = self._dice, self.scales.get(account.address)
         if not scale:
             usd = Fraction(dice.randrange(MIN_USD, MAX_USD))

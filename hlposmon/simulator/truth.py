@@ -1,4 +1,4 @@
-"""The whole truth about the exchange, to the last digit, for those who check what a monitor made of it.
+"""The exact state of the exchange, against which tests check a monitor.
 
 Reads only.
 """

@@ -1,7 +1,7 @@
 """The exchange without its network: markets, accounts, and what happens to them; time is an argument.
 
-Everything that happens becomes a fact in `news`, which the network takes away and tells. Positions
-are the consequence of the fills made here, and of nothing else but what a script asks for by name.
+Everything that happens becomes a fact in `news`, which the hub takes and sends. Positions follow from the
+fills made here, and change otherwise only by a script's explicit action.
 The same seed gives the same addresses, prices and trades; only the times differ.
 """
 
@@ -27,7 +27,7 @@ BUILDER_RATE = Fraction("0.0001")
 
 
 def addresses(seed: int, count: int) -> tuple[str, ...]:
-    """So many account addresses, the same for the same seed; a longer list begins with the shorter one."""
+    """`count` account addresses, determined by the seed; a longer list begins with the shorter one."""
     return tuple(
         "0x" + hashlib.sha256(f"hlposmon:{seed}:{n}".encode()).hexdigest()[:40] for n in range(count)
     )
@@ -51,7 +51,7 @@ class World:
         self._funded_hour = 0
 
     def account(self, address: str) -> Account:
-        """KeyError says which address the exchange does not know."""
+        """The account of an address. Raises KeyError if the exchange does not know it."""
         return self.accounts[address.lower()]
 
     def walk(self) -> None:
@@ -104,7 +104,7 @@ class World:
         return fill
 
     def fund(self, now: int) -> int:
-        """Pay funding on every position now; how many payments that were."""
+        """Pay funding on every position now; the number of payments."""
         time = self.block(now)
         count = 0
         for account in self.accounts.values():
@@ -129,7 +129,7 @@ class World:
         return self.note(account, delta, time)
 
     def note(self, account: Account, delta: Row, time: int, tx: str | None = None) -> LedgerUpdate:
-        """A ledger row alone."""
+        """Add a ledger row; no balance changes."""
         update = LedgerUpdate(account.address, time, tx or self.new_hash(), delta)
         account.updates.append(update)
         self.news.append(update)

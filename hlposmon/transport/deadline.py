@@ -1,7 +1,7 @@
-"""Waiting without falling silent: one call with a deadline over all of it, name look-up included.
+"""Blocking calls with an overall deadline, name look-up included, during which the caller keeps beating.
 
-A blocking call (DNS, TLS, a body that drips) runs in a thread of its own while the caller's loop goes
-on beating; past the deadline it is given up. The beat comes from the work loop, as it must.
+A blocking call (DNS, TLS, a slowly dripping body) runs in its own thread while the caller's loop sends the
+heartbeat; past the deadline it is abandoned. Only the work loop beats: a thread for that would hide a hang.
 """
 
 import threading
@@ -17,41 +17,43 @@ _SLICE_S = 0.1
 
 
 class Deadline(Protocol):
-    """How long a caller may go on waiting: until `stopping`. A worker's pulse is one, so is a check's limit.
-
-    `wait` sleeps for at most `timeout_s` seconds, beats where somebody watches the caller, and says whether
-    it was woken.
-    """
+    """Tells a caller how long it may go on waiting: until `stopping`. A worker's pulse is one, and so is the
+    time limit of a check."""
 
     @property
     def stopping(self) -> bool:
         """Whether the process was told to stop."""
 
     def wait(self, timeout_s: float) -> bool:
-        """Sleep for so long, beating; whether something woke it before."""
+        """Sleep for up to `timeout_s` seconds, beating if a supervisor watches the caller. Returns whether
+        something ended the sleep early."""
 
 
 class NoDeadline:
-    """That of a program without a supervisor: it waits for as long as its calls take."""
+    """The deadline of a program without a supervisor: it never stops a wait."""
 
     stopping = False
 
     def wait(self, timeout_s: float) -> bool:
-        """Sleep for so long; nothing wakes it before."""
+        """Sleep for all of `timeout_s` seconds; always False."""
         time.sleep(timeout_s)
         return False
 
 
 class BlockingCalls:
-    """Runs one blocking call at a time. A call that was given up may linger until its own time-out;
-    while it does, no other is begun, so that stuck calls cannot pile up."""
+    """Runs one blocking call at a time. An abandoned call may linger until its own time-out; until it has
+    ended no other call starts, so that stuck calls cannot pile up."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
         self._thread: threading.Thread | None = None
 
     def within(self, deadline_s: float, what: str, call: Callable[[], T]) -> T:
-        """The result of `call`, or what it raised; VenueUnavailable past the deadline or when stopping."""
+        """Run `call` in a thread; its result, or the exception that it raised. `what` names it in errors.
+
+        Raises VenueUnavailable if the process is stopping, or after `deadline_s` seconds, in which the wait
+        for an abandoned earlier call is included.
+        """
         until = time.monotonic() + deadline_s
         self._await_former(until, what)
         results: list[T] = []

@@ -1,12 +1,12 @@
-"""What a connection that is wanted all the time has to say. Plain facts, so that whoever reads them need not
-load the library behind the connection."""
+"""Events of a connection that reconnects by itself. Plain facts, so that their readers need not load the
+WebSocket library."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The connection is up and nothing has been asked for on it yet."""
+    """The connection is up; nothing has been sent on it yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""One request, done properly: weight, deadline over all of it, size cap, retries of what may be retried.
+"""HTTP POST with rate-limit weight, an overall deadline, a size limit, and retries.
 
-requests' only door. Every read of Hyperliquid is a POST, which no library retries by itself; and its
-read time-out is per receive, so a body that drips would never end. One of the two places that retry.
+The only module that imports requests, and one of the two that retry (the other is `websocket`). Every read
+of Hyperliquid is a POST, which no library retries by itself; and requests' read time-out applies to each
+receive, so a slowly dripping body would never end.
 """
 
 import time
@@ -20,20 +21,20 @@ READ_TIMEOUT_S = 5.0
 # The largest answer of the API is a page of 2000 fills: about 0.8 MB.
 MAX_BYTES = 16 << 20
 _CHUNK = 1 << 16
-# What may wait is not waited for longer than this: a heal may be wanted next.
+# A request that is not urgent waits no longer than this for weight: an urgent one may come next.
 PATIENT_S = 1.0
-# Nobody who waits for us is left without a beat for longer than this.
+# The longest time between two heartbeats of a waiting caller.
 _SLICE_S = 0.4
-# Of the 4xx these may go well the next time: time-out, too early.
+# The 4xx statuses that are worth a retry: Request Timeout, Too Early.
 _PASSING = (408, 425)
 
 
 class _Unheard(VenueUnavailable):
-    """There was no connection: the venue cannot have counted the request."""
+    """The connection failed before an answer; the request counts as not seen by the venue."""
 
 
 class Requests:
-    """POSTs JSON to one URL. Not for use by two threads."""
+    """POSTs JSON to one URL. Not thread-safe."""
 
     def __init__(self, url: str, *, budget: Share, deadline: Deadline, attempts: int = 3) -> None:
         self.url = url
@@ -43,9 +44,9 @@ class Requests:
         self._attempts = attempts
         self._session = requests.Session()
         self._session.auth = _no_credentials
-        # A proxy of the environment is for the world outside, as with `transport/websocket`.
+        # The environment's proxy does not apply to loopback, as in `transport/websocket`.
         self._session.trust_env = not (url.startswith("http:") and is_loopback(url))
-        # One at a time is asked; what was given up in its midst must not pile up as idle connections.
+        # Only one request runs at a time; abandoned ones must not pile up as idle connections.
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, requests.adapters.HTTPAdapter(pool_connections=1, pool_maxsize=1))
 
@@ -59,13 +60,15 @@ class Requests:
         extra: Callable[[bytes], int] | None = None,
         urgent: bool = True,
     ) -> bytes:
-        """The body of the answer. `weight` is spent before each attempt; `extra` says from the answer
-        what more it cost (rows returned), of which `most` is reserved. What is not `urgent` leaves the
-        weight that is kept for a heal.
+        """POST `body`; the body of the answer.
 
-        Raises VenueUnavailable when the venue could not be asked within `deadline_s` (every attempt and
-        the wait for weight included; for what is not urgent no longer than a second), VenueRefused when
-        it understood and refused.
+        `weight` and a reserve of `most` are spent before each attempt. `extra` computes from the answer what
+        it cost beyond `weight` (rows returned), and the difference to the reserve is settled. A request that
+        is not `urgent` leaves the weight reserved for closing gaps untouched.
+
+        Raises VenueUnavailable if there is no answer within `deadline_s` seconds, all attempts and waits for
+        weight included (a request that is not urgent waits PATIENT_S for weight at most); VenueRefused if the
+        venue understood the request and refused it.
         """
         until = time.monotonic() + deadline_s
         pauses = Backoff(0.2, 2.0)
@@ -92,7 +95,7 @@ class Requests:
         raise AssertionError("the loop returns or raises")
 
     def close(self) -> None:
-        """Let go of the connections that were kept open."""
+        """Close the connections that were kept open."""
         self._session.close()
 
     def _pause(self, pause_s: float) -> None:
@@ -101,7 +104,7 @@ class Requests:
             self._deadline.wait(min(left_s, _SLICE_S))
 
     def _await_weight(self, weight: int, until: float, *, urgent: bool) -> float:
-        """Wait until it is spent; when that was."""
+        """Wait until `weight` is spent; the time at which it was (monotonic seconds)."""
         while True:
             wait_s, taken_s = self.budget.take(weight, urgent=urgent)
             if wait_s <= 0:
@@ -172,7 +175,7 @@ class Requests:
 
 
 def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Nothing that is asked needs any; without this, requests sends what ~/.netrc has for all hosts."""
+    """Send no credentials, as no request needs any; without this, requests would use a ~/.netrc."""
     return request
 
 

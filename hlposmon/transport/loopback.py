@@ -1,4 +1,4 @@
-"""Whether an exchange is this machine's own, such as the simulated one: no proxy stands before it."""
+"""Whether a URL is on this machine, like the simulated exchange's; such a URL is never reached by a proxy."""
 
 from ipaddress import ip_address
 from urllib.parse import urlsplit

@@ -1,10 +1,11 @@
-"""One account of what the venue allows: request weight and new connections a minute, for all processes.
+"""The venue's rate limit, shared by all processes: request weight and new connections per minute.
 
-The venue counts by our address and not by process, so all of them spend from one account in shared
-memory. A process writes its own figures alone (no lock that a dead one could hold) and reserves before
-it looks, so that two at once cannot spend the same room. A part of the weight is kept for a heal:
-what may wait (statements by the clock, polled prices, roles) leaves it untouched. A 429 silences what
-may wait for long and a heal briefly, in every process. Limits: the venue's API documentation, rate limits.
+The venue counts by IP address, not by process, so all processes spend from one quota in shared memory. Each
+writes only its own figures, so there is no lock that a dead process could hold. It adds its weight first and
+then checks the sum again, so two processes cannot spend the same room. Part of the weight is reserved for
+closing gaps: requests that may wait (periodic statements, polled prices, roles) do not use it. After a 429
+all processes pause: urgent requests briefly, others for longer. Source of the limits: the venue's API
+documentation, rate limits.
 """
 
 import time
@@ -17,9 +18,9 @@ WEIGHT_PER_MINUTE = 1200
 # Three full pages of fills and a few statements: what the largest usual gap costs.
 HEADROOM = 400
 CONNECTIONS_PER_MINUTE = 30
-# While the venue is away one attempt of anybody in this time is enough to see it come back.
+# While the venue accepts no connection, all processes together make one attempt in this time.
 SCOUT_S = 2.4
-# After a 429; the venue documents no Retry-After, and its window is one minute.
+# Pauses after a 429, the first and the longest; the venue documents no Retry-After, its window is a minute.
 SILENCE_S, URGENT_SILENCE_S = (10.0, 60.0), (2.0, 15.0)
 PARTIES = 24
 _NS = 1_000_000_000
@@ -28,7 +29,7 @@ _HEADER = 8
 
 
 class Quota:
-    """The whole account. `share` is what one process spends by."""
+    """The rate limit of all processes together; each of them spends through its `share`."""
 
     def __init__(
         self,
@@ -38,7 +39,10 @@ class Quota:
         headroom: int = HEADROOM,
         connections: int = CONNECTIONS_PER_MINUTE,
     ) -> None:
-        """With `shared` all processes that were handed it are one; without, it is of this process alone."""
+        """With `shared`, all processes that inherit it have one quota; without, it is this process's own.
+
+        `headroom` is the part of `per_minute` that is reserved for urgent requests.
+        """
         if not 0 <= headroom < per_minute:
             raise ValueError(f"headroom {headroom} must be less than the weight of a minute, {per_minute}")
         self.per_minute, self.headroom, self.connections_per_minute = per_minute, headroom, connections
@@ -51,23 +55,23 @@ class Quota:
 
     @staticmethod
     def words_needed() -> int:
-        """How many 64-bit words of shared memory it takes."""
+        """How many 64-bit words of shared memory a quota takes."""
         return _HEADER + 2 * PARTIES * MinuteWindow.WORDS_A_PARTY
 
     @classmethod
     def shared(cls) -> "Quota":
-        """One that the processes forked afterwards share."""
+        """A quota that all processes forked afterwards share."""
         return cls(SharedWords(cls.words_needed()))
 
     def share(self, party: int = 0, clock: Callable[[], float] = time.monotonic) -> "Share":
-        """One process's part in it; `party` is its place, the same through restarts. ValueError for one that
-        there is not."""
+        """One process's share. `party`, from 0 to PARTIES - 1, is the place of its figures, the same after a
+        restart. Raises ValueError for any other number."""
         if not 0 <= party < PARTIES:
             raise ValueError(f"party {party} is none of {PARTIES}")
         return Share(self, party, clock)
 
     def silent_s(self, now: float, *, urgent: bool = False) -> float:
-        """How long nothing may be asked, since the venue said that it was too much."""
+        """For how many seconds from `now` no request may be sent because of a 429; 0 if there is no pause."""
         return max(0.0, self.words[_URGENT_SILENT if urgent else _SILENT] / _NS - now)
 
     def close(self) -> None:
@@ -79,7 +83,7 @@ class Quota:
 
 
 class Share:
-    """One process's hand in the account. Times are seconds of `clock`, which all processes share."""
+    """One process's share of the rate limit. Times are seconds of `clock`, which all processes share."""
 
     def __init__(self, quota: Quota, party: int, clock: Callable[[], float]) -> None:
         self.quota, self._party, self._clock = quota, party, clock
@@ -87,7 +91,7 @@ class Share:
     # ------------------------------------------------------------------ weight
 
     def take(self, weight: int, *, urgent: bool) -> tuple[float, float]:
-        """Spend `weight`: (0, when), or (seconds to wait, when) and nothing is spent."""
+        """Spend `weight` if there is room: (0, now). Otherwise spend nothing: (seconds to wait, now)."""
         now, quota = self._clock(), self.quota
         silent_s = quota.silent_s(now, urgent=urgent)
         if silent_s > 0:
@@ -99,21 +103,22 @@ class Share:
         quota.weight.add(self._party, weight, now)
         used = quota.weight.used(now)
         if used > limit and used != weight:
-            # Somebody took the same room at the same instant: one of us, or both, look again.
+            # Another process took the same room at the same instant: one of the two, or both, try again.
             quota.weight.add(self._party, -weight, now)
             return 0.05, now
         return 0.0, now
 
     def give_back(self, weight: int, taken_s: float) -> None:
-        """Take back what was spent at `taken_s` and turned out not to be counted."""
+        """Return weight that was spent at `taken_s` and that the venue did not count."""
         self.quota.weight.add(self._party, -weight, taken_s)
 
     def add(self, weight: int) -> None:
-        """Count what an answer cost more than was thought."""
+        """Count what an answer cost beyond its reserve."""
         self.quota.weight.add(self._party, weight, self._clock())
 
     def punish(self) -> None:
-        """The venue said 429: everybody keeps still, longer each time that it says so within a minute."""
+        """Pause all processes after a 429. Each further one within a minute of the last doubles the pauses,
+        up to the longest in SILENCE_S and URGENT_SILENCE_S."""
         now, words = self._clock(), self.quota.words
         again = now - words[_STRUCK] / _NS < 60.0 and words[_STRUCK]
         strikes = words[_STRIKES] + 1 if again else 1
@@ -125,7 +130,7 @@ class Share:
     # ------------------------------------------------------------- connections
 
     def connect(self) -> float:
-        """Whether a new connection may be opened now: 0 and it is counted, or the seconds to wait."""
+        """Count a new connection if one may be opened now: 0. Otherwise the seconds to wait, uncounted."""
         now, quota = self._clock(), self.quota
         wait_s = quota.connections.wait_s(1, now, quota.connections_per_minute)
         if self.is_away:
@@ -136,19 +141,19 @@ class Share:
         return max(0.0, wait_s)
 
     def opened(self) -> None:
-        """The venue took a connection: all who wait for it may try at once."""
+        """Note that the venue accepted a connection: all processes that wait for that may try at once."""
         self.quota.words[_OPENED] = int(self._clock() * _NS)
 
     def failed(self) -> None:
-        """The venue did not take a connection."""
+        """Note that the venue did not accept a connection."""
         self.quota.words[_FAILED] = int(self._clock() * _NS)
 
     @property
     def is_away(self) -> bool:
-        """Whether the last that anybody knows of the venue is that it took no connection."""
+        """Whether the last attempt of any process to connect to the venue failed."""
         return self.quota.words[_FAILED] > self.quota.words[_OPENED]
 
     @property
     def opened_s(self) -> float:
-        """When the venue last took a connection of anybody."""
+        """When the venue last accepted a connection of any process (clock seconds)."""
         return self.quota.words[_OPENED] / _NS

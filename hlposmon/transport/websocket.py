@@ -1,9 +1,8 @@
-"""One feed over WebSocket that reconnects and says so. websocket-client's only door.
+"""A WebSocket feed that reconnects and reports it. The only module that imports websocket-client.
 
-It uses the library's `WebSocket` in our own loop: no threads of its own, no wall-clock pings. The
-server speaks at least in answer to a ping; when it stays silent past a deadline the connection is
-taken for dead, open or not. What the messages mean, and what to send first, is the caller's business.
-One of the two places that retry.
+It uses the library's `WebSocket` in the caller's loop: no library threads, no wall-clock pings. A live server
+at least answers a ping; a connection that stays silent past a deadline counts as dead, open or not. The
+caller knows what to send and what messages mean. One of the two modules that retry (the other is `http`).
 """
 
 import contextlib
@@ -24,31 +23,30 @@ from hlposmon.transport.quota import Share
 # A snapshot of 2000 fills is about 0.8 MB; nothing that a feed needs comes near this.
 MAX_MESSAGE_BYTES = 16 << 20
 OPEN_DEADLINE_S = 10.0
-# One message that takes longer than this to arrive is one that never will.
+# A message that takes longer than this to arrive is given up, together with its connection.
 MESSAGE_DEADLINE_S = 20.0
-# A venue that takes no connection is tried this often at the least; all processes together are kept
-# within what the venue allows by the common account.
+# The longest pause between attempts while the venue accepts no connection. The shared quota keeps all
+# processes together within the venue's limit.
 RECONNECT_MAX_S = 2.5
-# Longer than this over one message at a time: let the loop turn, and go on later.
+# The longest time spent on one message before returning to the caller's loop; the rest is read later.
 _TURN_S = 0.2
 _READ_BYTES = 1 << 16
-# The first byte of a whole text frame, and the length that says that the real one follows in two bytes.
+# The first byte of an unfragmented text frame, and the length code for: the length is in the next two bytes.
 _FINAL_TEXT, _TWO_BYTES_OF_LENGTH = 0x81, 126
 
 
 class _Connection(websocket.WebSocket):
-    """A WebSocket that never blocks once it is open, and whose messages have a greatest length and a longest
-    time.
+    """A WebSocket that never blocks once it is open, and that limits the size of a message and its duration.
 
     The library asks for a frame in three or four small reads, each through half a dozen of its functions.
-    Here one `recv` takes up to 64 KiB, which in a burst is a hundred frames, and a text frame that stands
-    whole in that buffer is cut out of it without the library (`_whole_text`). All else goes the library's
-    way, which reads from the same buffer: fragments, control frames, long messages, a frame that is not all
-    there yet, and whatever is wrong.
+    Here one `recv` takes up to 64 KiB, which in a burst is a hundred frames, and a text frame that is
+    complete in that buffer is cut out of it without the library (`_whole_text`). Everything else is left to
+    the library, which reads from the same buffer (`_recv`): fragments, control frames, long messages,
+    incomplete frames, and protocol errors.
     """
 
     def open(self, clock: Callable[[], float]) -> None:
-        """The handshake is done: from now on nothing is waited for."""
+        """Call this after the handshake: from now on no call blocks."""
         assert self.sock is not None, "the handshake is done"
         self._clock, self._stream = clock, self.sock
         self._buffer, self._at = b"", 0
@@ -58,12 +56,13 @@ class _Connection(websocket.WebSocket):
 
     @property
     def has_unread(self) -> bool:
-        """Whether bytes that were taken from the socket are not returned yet."""
+        """Whether bytes that were read from the socket have not been returned yet."""
         return self._at < len(self._buffer)
 
     def receive(self) -> bytes | None:
-        """The next text message, or None when there is none that is whole now (`is_drained`), or what came
-        was no text."""
+        """The next text message. None if none is complete yet, or if the frame was not text; then
+        `is_drained` tells whether the socket has no more for now. Raises VenueUnavailable if the server
+        closed the connection or a message is over its limits."""
         if self._is_between_messages:
             if self._at == len(self._buffer) and not self._read():
                 return None
@@ -103,7 +102,7 @@ class _Connection(websocket.WebSocket):
         return buffer[start:end]
 
     def _read(self) -> bool:
-        """Take what has come into the empty buffer; False when nothing has."""
+        """Read what has arrived into the empty buffer; False if nothing has."""
         try:
             self._buffer, self._at = self._stream.recv(_READ_BYTES), 0
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -116,7 +115,7 @@ class _Connection(websocket.WebSocket):
         return True
 
     def _recv(self, bufsize: int) -> bytes:
-        """The library's door to the socket: up to `bufsize` bytes of the message that has begun."""
+        """Replaces the library's read of the socket: up to `bufsize` bytes of the message that has begun."""
         now_s = self._clock()
         if now_s - self._began_s > MESSAGE_DEADLINE_S:
             raise VenueUnavailable("a message came too slowly")
@@ -133,7 +132,12 @@ class _Connection(websocket.WebSocket):
 
 
 class Feed:
-    """A connection that is wanted all the time. `ping` is the venue's own, sent when it is silent."""
+    """One connection, which `next` opens, and opens again after each loss.
+
+    `ping` is the venue's own ping message. It is sent after `ping_after_s` of silence, and every
+    `ping_every_s` in any case; a connection that sends nothing within `pong_s` of it is given up. All in
+    seconds of `clock`. `share` counts the attempts to connect of all processes together.
+    """
 
     def __init__(
         self,
@@ -157,7 +161,7 @@ class Feed:
         self._backoff = backoff or Backoff(0.5, 30.0)
         self._reconnecting = backoff or Backoff(0.5, RECONNECT_MAX_S)
         self._share = share
-        # Since when nobody has let us in; None when it was an open connection that was lost.
+        # When our last attempt to connect failed; None after an open connection was lost.
         self._refused_s: float | None = None
         self._socket: _Connection | None = None
         self._retry_at_s = 0.0
@@ -166,11 +170,11 @@ class Feed:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a connection now."""
+        """Whether a connection exists now."""
         return self._socket is not None
 
     def fileno(self) -> int | None:
-        """For a selector; None while there is no connection."""
+        """The descriptor for a selector; None while there is no connection."""
         return self._socket.sock.fileno() if self._socket is not None and self._socket.sock else None
 
     @property
@@ -192,7 +196,7 @@ class Feed:
         return max(0.0, min(due_s, self._pinged_s + self._ping_every_s) - now_s)
 
     def next(self) -> Event | None:
-        """What happened next; None when nothing did. Never blocks for long but while connecting."""
+        """The next event; None if there is none. Does not block for long, except while connecting."""
         now = self._clock()
         if self._socket is None:
             return self._connect() if self._may_connect(now) else None
@@ -208,7 +212,7 @@ class Feed:
         return None
 
     def send(self, payload: bytes) -> bool:
-        """Send one text message; False when the connection is gone (`next` says so)."""
+        """Send one text message; False if the connection is gone, which `next` then reports."""
         if self._socket is None:
             return False
         try:
@@ -220,21 +224,22 @@ class Feed:
         return True
 
     def reset_backoff(self) -> None:
-        """All is well on this connection: the next loss is retried soon."""
+        """Start the backoff over because the connection works: the next loss is retried soon."""
         self._backoff.reset()
 
     def lose(self, reason: str) -> Lost:
-        """Give the connection up, for a reason that the caller found."""
+        """Drop the connection for the caller's reason; `next` reopens it after the time in the result."""
         return self._lose(reason)
 
     def close(self) -> None:
-        """End the connection, and make no other until it is asked for events again."""
+        """Close the connection. It stays closed until `next` is called again."""
         self._drop()
 
     # ------------------------------------------------------------------ within
 
     def _may_connect(self, now: float) -> bool:
-        """Our own time has come, or somebody else was let in since; and the common account has room."""
+        """Whether to connect now: our next attempt is due, or another process has connected since our last
+        one failed; and the shared quota has room."""
         if self._share is None:
             return now >= self._retry_at_s
         is_back = self._refused_s is not None and self._share.opened_s > self._refused_s
@@ -248,7 +253,7 @@ class Feed:
     def _connect(self) -> Event:
         made = _Connection(skip_utf8_validation=True, enable_multithread=False)
         given_up = threading.Event()
-        # A proxy of the environment is for the world outside; the library hears that only beside one of ours.
+        # The environment's proxy does not apply to loopback; the library heeds that only beside a proxy host.
         direct = {"http_proxy_host": "-", "http_no_proxy": ["*"]} if is_loopback(self.url) else {}
 
         def connect() -> _Connection:
@@ -261,7 +266,7 @@ class Feed:
             self._socket = self._blocking.within(OPEN_DEADLINE_S, f"connect {self.url}", connect)
         except (VenueUnavailable, websocket.WebSocketException, OSError, ValueError) as error:
             given_up.set()
-            made.shutdown()  # a handshake that still drips ends with it
+            made.shutdown()  # also ends a handshake that is still under way
             return self._not_connected(str(error) or type(error).__name__)
         self._socket.open(self._clock)
         self._pinged_s = self.heard_s = self._socket.heard_s
@@ -280,7 +285,7 @@ class Feed:
 
     def _keep_alive(self, now: float) -> None:
         assert self._socket is not None and self.heard_s is not None, "only an open feed is kept alive"
-        # Only a ping that stays unanswered tells that the other side is dead: we may have been away.
+        # Only an unanswered ping proves the other side dead: this process itself may have been suspended.
         if self._pinged_s > self.heard_s and now - self._pinged_s > self._pong_s:
             raise VenueUnavailable(f"open but silent for {now - self.heard_s:.1f} s, not even a pong")
         due = now - self._pinged_s >= self._ping_every_s

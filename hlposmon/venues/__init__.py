@@ -1,1 +1,1 @@
-"""How to ask and follow each venue."""
+"""The port that the workers use, and one folder for each venue that implements it."""

@@ -1,14 +1,14 @@
-"""A venue as the program uses it: what can be asked, and what can be followed.
+"""The port: a venue as the rest of the program sees it. The client sends requests, the feeds follow.
 
-The workers are loops over this and name no venue; `registry` builds one by its name. A venue is a folder that
-implements it: payloads (pure), a client that asks, feeds that follow. Facts come in the words of
-`domain/reports`; a venue's own words stay in its folder.
+The workers are written against this module and name no venue; `registry` builds a venue by its name. A venue
+is a folder that implements the port: payload decoders (pure), a client, and feeds. All facts are those of
+`domain/reports`; a venue's own terms stay in its folder.
 
-For every method here: amounts are Decimal, never float. What could not be asked raises VenueUnavailable,
-what the venue refused VenueRefused (RequestNotKnown where this server does not know the question), what could
-not be read WireError: none of them ever answers zero or nothing, so that a position whose venue is down is
-unknown and never flat. One odd row harms only itself: it is named in `unread`, and the others count. An
-address is enough: nothing here takes a private key.
+Contract of every method here: amounts are Decimal, never float. A request that could not be carried out
+raises VenueUnavailable; one that the venue refused raises VenueRefused (RequestNotKnown if this server does
+not know its type); an answer that cannot be read raises WireError. No method returns zero or an empty result
+instead, so a position whose venue is down is unknown and never flat. An unreadable row affects only itself:
+it is named in `unread`, and the other rows count. An address is enough: nothing here takes a private key.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,8 +25,8 @@ from hlposmon.transport.events import Lost, Opened
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One market of an account: what one statement covers. A coin that is not in it is flat there, and
-    nothing is said of coins of other scopes. `quote` is the token that its equity is in."""
+    """One market of an account: what one statement covers. A coin of this market that is not in the statement
+    is flat; the statement says nothing about other scopes. `quote` is the token in which equity is stated."""
 
     name: str
     market: str
@@ -35,7 +35,8 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a request costs of the venue's limit: units of request weight, of so many a minute for all."""
+    """What each request costs, in units of the venue's request weight. The limit is a weight per minute,
+    shared by all processes."""
 
     statement: int
     mode: int
@@ -44,7 +45,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class UnreadFill:
-    """A row that could not be read: why, and its time in milliseconds where it has one."""
+    """A fill row that could not be read: the reason, and its time in Unix milliseconds if it has one."""
 
     text: str
     time_ms: int | None
@@ -52,9 +53,12 @@ class UnreadFill:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer of fills, asked for at `asked_s` (monotonic seconds): those of watched instruments, the
-    coins of the rest, and rows that could not be read; whether it is the last, with which all fills are
-    fetched. `hole` is a span in which fills cannot be had, and why."""
+    """One page of fills, requested at `asked_s` (monotonic seconds).
+
+    `fills` are those of watched instruments, `others` the coins of all other fills, `unread` the rows that
+    could not be read. `last`: no page follows, so all fills are fetched. `hole` is a span (first and last
+    Unix millisecond, reason) in which some fills cannot be fetched.
+    """
 
     fills: tuple[Fill, ...]
     others: tuple[str, ...]
@@ -65,7 +69,7 @@ class Page:
 
 
 class Client(Protocol):
-    """Asks, by REST or its like. What is `urgent` may spend the weight that is kept for closing gaps."""
+    """Sends requests, by REST or the like. An `urgent` one may use the weight reserved for closing gaps."""
 
     costs: Costs
 
@@ -78,38 +82,43 @@ class Client(Protocol):
         fills_from_ms: int | None = None,
         urgent: bool = False,
     ) -> Statement:
-        """All positions of the account's scope, as the venue states them now."""
+        """All positions of the account's scope, as the venue states them now.
+
+        `asked_s` is now in monotonic seconds; `now_ms` (Unix) dates an answer that has no time of its own.
+        `fills_from_ms`: the caller has fetched all fills since then, which the statement records.
+        """
 
     def fills_since(self, account: Account, start_ms: int, *, urgent: bool = True) -> Iterator[Page]:
-        """All fills from `start_ms` on, oldest first, a page at a time, each fill once. Pages are asked for
-        as they are taken."""
+        """All fills from `start_ms` (Unix milliseconds) on, oldest first, in pages, each fill once. A page is
+        requested only when the iterator reaches it."""
 
     def fundings_since(
         self, account: Account, start_ms: int, *, urgent: bool = True
     ) -> tuple[list[Funding], list[str]]:
-        """All funding payments from `start_ms` on, oldest first, each once, and what was unread of them."""
+        """All funding payments from `start_ms` on, oldest first, each once; and a text for each row that
+        could not be read."""
 
     def events_since(self, account: Account, start_ms: int) -> list[AccountEvent]:
-        """What else changed the account from `start_ms` on: transfers, liquidations, modes; oldest first."""
+        """Other changes of the account from `start_ms` on (transfers, liquidations, modes), oldest first."""
 
     def now_ms(self) -> int:
         """The venue's clock, Unix milliseconds."""
 
     def role(self, account: Account) -> tuple[str, str | None]:
-        """What the venue takes the address for (user, subAccount, vault, agent, missing), and who is behind
-        an agent or a sub-account."""
+        """The role that the venue gives the address (user, subAccount, vault, agent, missing), and the
+        address of the account behind an agent or a sub-account; None for others."""
 
     def mode(self, account: Account) -> AccountMode:
-        """How the account's balances are kept, and whether the equity of a statement is all of it."""
+        """How the account's balances are kept, and whether a statement's equity covers the whole account."""
 
     def mode_of(self, account: Account, name: str | None) -> AccountMode:
-        """What a mode that is known already means for the account; asks nothing."""
+        """The AccountMode for a mode name that is known already; sends no request."""
 
     def spot_holdings(self, account: Account) -> list[str]:
-        """What the account holds on spot, which no scope covers, as texts for people."""
+        """The account's spot balances, which no scope covers, as texts for display."""
 
     def dexes(self) -> list[str]:
-        """The names of further derivatives markets that no scope covers."""
+        """The names of the other derivatives markets, which no scope covers."""
 
     def coins_held(self, account: Account, dex: str) -> list[str]:
         """The coins of the account's positions on one of `dexes`."""
@@ -123,15 +132,15 @@ class Client(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The venue follows the account from now on: all that comes after this is pushed."""
+    """The venue has confirmed a subscription: what happens to the account from now on is pushed."""
 
     account: str
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The venue refused something, in its words. `accounts` are those that it will not push on this
-    connection; none where all are followed all the same."""
+    """The venue refused a subscription; `text` is its message. `accounts` are those that it will not push on
+    this connection; empty if all are followed anyway."""
 
     text: str
     accounts: tuple[str, ...] = ()
@@ -139,7 +148,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class NotUnderstood:
-    """A message could not be read: of this account, or of any where it is None."""
+    """A message could not be read. `account` is the one that it concerns, None if that is unknown."""
 
     reason: str
     account: str | None = None
@@ -147,7 +156,8 @@ class NotUnderstood:
 
 @dataclass(frozen=True, slots=True)
 class PushedFills:
-    """Fills of one message in their order, the coins of fills that no scope covers, and what was unread."""
+    """The fills of one message in their order, the coins of fills that no scope covers, and a text for each
+    row that could not be read."""
 
     account: str
     fills: Sequence[Fill]
@@ -157,7 +167,8 @@ class PushedFills:
 
 @dataclass(frozen=True, slots=True)
 class PushedFundings:
-    """Funding payments of one message, and what was unread. A payment may come more than once."""
+    """The funding payments of one message, and a text for each row that could not be read. A payment may
+    arrive more than once."""
 
     account: str
     payments: Sequence[Funding]
@@ -166,8 +177,8 @@ class PushedFundings:
 
 @dataclass(frozen=True, slots=True)
 class PushedState:
-    """What the venue states of an account by itself; no statement where it says nothing of our scope.
-    `others` are the coins held in markets that no scope covers; None where this push does not tell."""
+    """An account state that the venue pushed. `statement` is None if the message does not cover our scope.
+    `others` are the coins held in markets that no scope covers; None if this kind of push has none."""
 
     account: str
     statement: Statement | None
@@ -176,7 +187,7 @@ class PushedState:
 
 @dataclass(frozen=True, slots=True)
 class PushedPrices:
-    """The prices of the venue were heard: `PriceFeed.changed` has those that moved."""
+    """Prices arrived; `PriceFeed.changed` returns those that moved."""
 
 
 FillEvent = Opened | Lost | Acknowledged | Refused | NotUnderstood | PushedFills | PushedFundings
@@ -185,10 +196,7 @@ PriceEvent = Opened | Lost | Refused | NotUnderstood | PushedPrices
 
 
 class Connection(Protocol):
-    """What every feed is besides its events: one connection that is made anew for as long as it is wanted.
-
-    `opened` counts its connections, `heard_s` (monotonic seconds) is when it last said anything at all.
-    """
+    """What all feeds have in common: one connection, which `next` reopens after each loss."""
 
     @property
     def url(self) -> str:
@@ -196,11 +204,11 @@ class Connection(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a connection now; one may be open and silent."""
+        """Whether a connection exists now; it may be open and silent."""
 
     @property
     def opened(self) -> int:
-        """How many connections there were, this one included."""
+        """How many connections have been opened so far, the present one included."""
 
     @property
     def heard_s(self) -> float | None:
@@ -211,68 +219,68 @@ class Connection(Protocol):
         """Whether something was received that `next` has not returned yet."""
 
     def fileno(self) -> int | None:
-        """For a selector; None while there is no connection."""
+        """The descriptor for a selector; None while there is no connection."""
 
     def wait_s(self) -> float:
         """How long a caller may sleep on `fileno` before it must call `next` again."""
 
     def lose(self, reason: str) -> Lost:
-        """Give the connection up, for a reason that the caller found."""
+        """Drop the connection for the caller's reason; `next` reopens it after the time in the result."""
 
     def reset_backoff(self) -> None:
-        """All is well on this connection: the next loss is retried soon."""
+        """Start the backoff over because the connection works: the next loss is retried soon."""
 
     def close(self) -> None:
-        """End the connection, and make no other."""
+        """Close the connection. Do not call `next` afterwards: it would open another."""
 
 
 class FillFeed(Connection, Protocol):
-    """The fills and funding payments of some accounts, as they are made. It subscribes by itself, and gives
-    the connection up where the venue acknowledges nothing."""
+    """The fills and funding payments of some accounts, as they happen. It subscribes by itself, and drops a
+    connection on which the venue does not acknowledge the subscriptions."""
 
     def next(self) -> FillEvent | None:
-        """What happened next; None when nothing did. Never blocks for long but while connecting."""
+        """The next event; None if there is none. Does not block for long, except while connecting."""
 
 
 class StateFeed(Connection, Protocol):
-    """The venue's own statements of some accounts, as it pushes them. An account that the venue pushes in no
-    way is Refused."""
+    """The states of some accounts as the venue pushes them. An account that it pushes on no channel is
+    reported as Refused."""
 
     def next(self) -> StateEvent | None:
         """As `FillFeed.next`."""
 
 
 class PriceFeed(Connection, Protocol):
-    """Mark prices of all instruments. After NotUnderstood, changes may be missing: give it up."""
+    """Mark prices of all instruments. After NotUnderstood, changes may be missing: drop the connection."""
 
     def next(self) -> PriceEvent | None:
         """As `FillFeed.next`."""
 
     def changed(self) -> tuple[dict[str, Decimal], list[str]]:
-        """By key the prices that differ from those that were taken here before, and what was unread."""
+        """The prices, by key, that changed since the last call; and a text for each unreadable one."""
 
     def forget(self) -> None:
-        """Other prices are used meanwhile: the next of each coin counts as changed."""
+        """Forget the prices returned so far, because others are in use: the next of each coin is a change."""
 
 
 # -------------------------------------------------------------------- the venue itself
 
 
 class Venue(Protocol):
-    """One venue, under one share of its rate limit. Each method makes what one process uses and loads no
-    library that it does not need: a worker that only follows never loads an HTTP client."""
+    """One venue, used through one process's share of its rate limit. Each method builds one part and loads
+    only the libraries of that part: a worker that only follows never loads an HTTP client."""
 
     name: str
     scopes: tuple[Scope, ...]
 
     def client(self) -> Client:
-        """What asks the venue: statements, fills, funding, roles."""
+        """The client for requests: statements, fills, funding, roles."""
 
     def fill_feed(self, accounts: Sequence[Account]) -> FillFeed:
-        """Fills and funding of these accounts, as they are made."""
+        """A feed of the fills and funding payments of these accounts."""
 
     def state_feed(self, accounts: Sequence[Account]) -> StateFeed:
-        """The venue's own statements of these accounts, as it pushes them."""
+        """A feed of the states of these accounts, as the venue pushes them."""
 
     def price_feed(self) -> PriceFeed:
         """Mark prices of all instruments."""
@@ -291,10 +299,10 @@ class PositionInterface(Protocol):
     execution_mode: str
 
     def get_positions(self, timestamp: int | None = None) -> dict[str, Any]:
-        """The venue's positions now. `timestamp` labels the answer; a live venue knows only now."""
+        """The positions of all accounts now. `timestamp` only labels the answer: a live venue has no past."""
 
     def get_balance(self, asset: str) -> Decimal:
         """The balance of one asset, summed over the configured accounts."""
 
     def get_position_history(self, start_time: int, end_time: int) -> list[dict[str, Any]]:
-        """What changed positions in the range (both ends included), oldest first."""
+        """The changes of positions between the two times, both included, oldest first."""

@@ -1,4 +1,4 @@
-"""The position interface of programs, over the client that the workers ask. No venue's name in here."""
+"""The position interface for other programs, built on the client that the workers use. Names no venue."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -12,7 +12,10 @@ from hlposmon.venues.port import Page, Venue
 
 
 class LivePositions:
-    """A PositionInterface that asks its venue itself, anew at each call."""
+    """A PositionInterface that queries its venue anew at each call; nothing is cached.
+
+    Its methods raise what the port's client raises, and VenueUnavailable if a row could not be read.
+    """
 
     execution_mode = "live"
 
@@ -22,7 +25,8 @@ class LivePositions:
         self._client, self._accounts = venue.client(), accounts
 
     def get_positions(self, timestamp: int | None = None) -> dict[str, Any]:
-        """`perp_positions` by account and coin: size, side, entry price, unrealised P&L."""
+        """The positions now: `perp_positions` holds, by account name and coin, the signed size (base units),
+        side, entry price, mark price and unrealised P&L (quote token); a figure that is unknown is None."""
         found: dict[str, dict[str, Any]] = {}
         for statement in self._statements():
             found[statement.account] = {
@@ -43,8 +47,8 @@ class LivePositions:
         }
 
     def get_balance(self, asset: str) -> Decimal:
-        """The account value, in the token that the venue's positions are margined in. Any other asset is
-        refused."""
+        """The sum of the accounts' equity. `asset` must be the token in which the venue's positions are
+        margined; any other raises VenueRefused. VenueUnavailable if an equity is not stated."""
         if asset not in self._quotes:
             known = ", ".join(sorted(self._quotes))
             raise VenueRefused(f"{self.venue}: the balance of {asset} is not known here, only {known}")
@@ -57,7 +61,8 @@ class LivePositions:
         return total
 
     def get_position_history(self, start_time: int, end_time: int) -> list[dict[str, Any]]:
-        """The fills of the range, oldest first."""
+        """The fills of the range, oldest first. `delta` is the signed size of a fill, `position` the size
+        after it. Raises VenueUnavailable if some fills of the range cannot be fetched."""
         rows = [
             fill
             for account in self._accounts
@@ -88,7 +93,7 @@ class LivePositions:
 
 
 def _whole(page: Page) -> Page:
-    """The page, if it holds all fills of its span; VenueUnavailable where some could not be read or had."""
+    """The page itself. Raises VenueUnavailable if some fills of its span could not be read or fetched."""
     for one in page.unread:
         raise VenueUnavailable(one.text)
     if page.hole is not None:

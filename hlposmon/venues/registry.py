@@ -1,7 +1,7 @@
 """Venues by name: the one that the service uses, and the position interfaces that programs ask for.
 
-A venue's optional libraries are imported only when it is asked for. No policy: what to do with a venue
-that failed is the caller's choice.
+A venue's libraries are imported only when it is built. No policy in here: the caller decides what to do
+about a venue that failed.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -17,10 +17,11 @@ from hlposmon.venues.port import PositionInterface, Venue
 
 
 def create_venue(name: str, config: Mapping[str, Any], *, share: Share, deadline: Deadline) -> Venue:
-    """The venue of that name, as the workers use it. `config` is its table of the configuration, of which its
-    URLs are used; requests and connections are counted on `share`, and waiting ends with `deadline`.
+    """Build the venue `name` for the workers.
 
-    Raises ValueError for a venue that is not known.
+    `config` is its table of the configuration, of which only `api_url`, `ws_url` and `testnet` are read.
+    Requests and connections are counted on `share`; waits end when `deadline` is stopping. Raises ValueError
+    for an unknown venue.
     """
     build = _BUILDERS.get(name)
     if build is None:
@@ -32,11 +33,11 @@ def create_venue(name: str, config: Mapping[str, Any], *, share: Share, deadline
 def create_position_interface(
     venue: str, execution_mode: str, config: Mapping[str, Any]
 ) -> PositionInterface:
-    """The interface of `venue`. `config` is the effective configuration as the TOML spells it, or the
-    part of it under `venues.<venue>`.
+    """The position interface of `venue`. `config` is the effective configuration as the TOML spells it, or
+    the part of it under `venues.<venue>`.
 
-    Raises ValueError for a venue or a mode that is not known, ConfigError for a configuration that will not
-    do and for a backtest, which has no source yet.
+    Raises ValueError for an unknown venue or mode; ConfigError for an unusable configuration, and for mode
+    `backtest`, which has no data source yet.
     """
     section = config.get("venues", {}).get(venue, {}) if "venues" in config else config
     made = create_venue(venue, section, share=Quota().share(), deadline=NoDeadline())
@@ -53,7 +54,7 @@ def create_position_interface(
 def get_position_interfaces(
     venues: Iterable[str], execution_mode: str, config: Mapping[str, Any]
 ) -> dict[str, PositionInterface | None]:
-    """The interfaces of several venues; one that cannot be built is None and the rest go on."""
+    """The position interfaces of several venues, by name; None for each that cannot be built."""
     found: dict[str, PositionInterface | None] = {}
     for venue in venues:
         try:
@@ -67,7 +68,7 @@ def _hyperliquid(section: Mapping[str, Any], share: Share, deadline: Deadline) -
     from hlposmon.venues.hyperliquid.venue import Hyperliquid
 
     api_url, ws_url = str(section.get("api_url") or ""), str(section.get("ws_url") or "")
-    if not api_url and not ws_url:  # one that is given alone is not joined by one of another server
+    if not api_url and not ws_url:  # one URL given alone is not completed with another server's
         is_test = bool(section.get("testnet", False))
         api_url, ws_url = (TESTNET_API, TESTNET_WS) if is_test else (MAINNET_API, MAINNET_WS)
     return Hyperliquid(api_url, ws_url, share=share, deadline=deadline)

@@ -1,1 +1,1 @@
-"""Hyperliquid: payloads (pure), the client that asks, the feeds that follow, and the venue of all three."""
+"""Hyperliquid: payload decoders (pure), the REST client, the feeds, and the venue class that builds them."""

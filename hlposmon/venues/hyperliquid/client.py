@@ -1,7 +1,7 @@
-"""What Hyperliquid can be asked: statements, fills since a time, an account's role. By address alone.
+"""REST requests to Hyperliquid: statements, fills, funding, roles, account modes. By address alone.
 
-Knows the request weights; one place for all REST. Rules: the API documentation, rate limits and
-info endpoint.
+The only place for REST to Hyperliquid, and the only one that knows request weights. Source of weights and
+page sizes: the exchange's API documentation, rate limits and info endpoint.
 """
 
 import time
@@ -19,6 +19,7 @@ from hlposmon.venues.hyperliquid import payloads
 from hlposmon.venues.hyperliquid.payloads.fields import list_of
 from hlposmon.venues.port import Costs, Page
 
+# Request weights by kind of request; for some kinds each _ROWS_PER_WEIGHT rows of the answer cost one more.
 _LIGHT, _USUAL, _HEAVY = 2, 20, 60
 _ROWS_PER_WEIGHT = 20
 PAGE_ROWS = 2000
@@ -46,20 +47,25 @@ class HyperliquidClient:
         fills_from_ms: int | None = None,
         urgent: bool = False,
     ) -> Statement:
-        """The account's positions on the first dex, as the venue states them now. `urgent` asks may use
-        the weight that is kept for a heal."""
+        """The account's positions on the first dex, as the venue states them now."""
         body = self._ask(_LIGHT, "clearinghouseState", urgent=urgent, user=account.address)
         return payloads.statement(
             body, account.name, asked_s=asked_s, now_ms=now_ms, fills_from_ms=fills_from_ms
         )
 
     def fills_since(self, account: Account, start_ms: int, *, urgent: bool = True) -> Iterator[Page]:
-        """All fills from `start_ms` on, oldest first, a page at a time, each fill once.
+        """All fills from `start_ms` on, oldest first, in pages, each fill once.
 
-        The next page begins at the last one's newest time, since a page can end in the midst of a
-        millisecond. Where a whole page is of one millisecond the same is asked for from its other end, and
-        what lies between is told as a `hole`. That the exchange lists older fills no more has no sign in its
-        answer (10 000 rows are no limit): the chain of fills shows it.
+        A page can end in the middle of a millisecond. So the next page is requested from the newest time of
+        the last one, and the fills that both hold are dropped. Example with pages of four: the fills are at
+        1, 2, 3, 3, 3 and 5. The first page is 1 2 3 3; the second, from 3, is 3 3 3 5, of which 3 5 is new.
+
+        If one millisecond fills a whole page, that would never advance. Then the millisecond is requested
+        once more from its other end, paging goes on after it, and fills between the two are reported as a
+        `hole`.
+
+        No answer shows that the exchange no longer lists older fills (10 000 rows is not a firm limit); a
+        break in the chain of fills does. Raises WireError if no row of a full page has a time.
         """
         known: set[Identity] = set()
         from_ms = start_ms
@@ -67,7 +73,7 @@ class HyperliquidClient:
             asked_s = time.monotonic()
             body = self._fills(account, urgent=urgent, startTime=from_ms)
             times = payloads.times(body)
-            # A page is 2000 rows today; elsewhere the API answers with 500 at a time. Short is less.
+            # A page has 2000 rows today, but other requests return 500: only fewer than 500 mean the end.
             last = len(body) < SHORT_ROWS
             if not last and not times:
                 raise WireError(
@@ -88,7 +94,8 @@ class HyperliquidClient:
     def _one_millisecond(
         self, account: Account, at_ms: int, body: Any, *, urgent: bool
     ) -> tuple[payloads.FillRows, tuple[int, int, str] | None]:
-        """The fills of a millisecond that fills a page, from both of its ends."""
+        """The fills of one millisecond that fills the page `body`, fetched from both ends; and the hole
+        between the two pages, None if they overlap."""
         answer = self._fills(account, urgent=urgent, startTime=at_ms, endTime=at_ms, reversed=True)
         rest = list_of(answer, "userFillsByTime")
         whole = any(row in body for row in rest[-1:])
@@ -112,7 +119,7 @@ class HyperliquidClient:
         )
 
     def events_since(self, account: Account, start_ms: int) -> list[AccountEvent]:
-        """What changed the account from `start_ms` on besides fills and funding, oldest first."""
+        """The changes of the account from `start_ms` on other than fills and funding, oldest first."""
         body = self._ask(
             _USUAL,
             "userNonFundingLedgerUpdates",
@@ -124,7 +131,7 @@ class HyperliquidClient:
         return payloads.account_events(body, account.name)
 
     def now_ms(self) -> int:
-        """The venue's clock: ours may be wrong."""
+        """The venue's clock, Unix milliseconds; ours may be wrong."""
         return payloads.venue_time(self._ask(_LIGHT, "exchangeStatus", urgent=True))
 
     def mode(self, account: Account) -> AccountMode:
@@ -133,7 +140,7 @@ class HyperliquidClient:
         return self.mode_of(account, payloads.abstraction(body))
 
     def mode_of(self, account: Account, name: str | None) -> AccountMode:
-        """Only in a plain mode has clearinghouseState the whole equity."""
+        """The AccountMode for a mode name. clearinghouseState has the whole equity only in a plain mode."""
         if name in PLAIN_MODES:
             return AccountMode(account.name, name, plain=True)
         if name is None:
@@ -143,23 +150,24 @@ class HyperliquidClient:
         return AccountMode(account.name, name, plain=False, reason=reason)
 
     def spot_holdings(self, account: Account) -> list[str]:
-        """What the account holds on spot, as texts."""
+        """The account's spot balances, as texts such as `HYPE 12.5 (spot)`."""
         return payloads.spot_holdings(self._ask(_LIGHT, "spotClearinghouseState", user=account.address))
 
     def dexes(self) -> list[str]:
-        """The names of all dexes but the first."""
+        """The names of all dexes except the first."""
         return payloads.dex_names(self._ask(_USUAL, "perpDexs"))
 
     def coins_held(self, account: Account, dex: str) -> list[str]:
-        """The coins of the account's positions on another dex than the first."""
+        """The coins of the account's positions on `dex`, which is not the first."""
         body = self._ask(_LIGHT, "clearinghouseState", user=account.address, dex=dex)
         return payloads.held_coins(body, dex)
 
     def fundings_since(
         self, account: Account, start_ms: int, *, urgent: bool = True
     ) -> tuple[list[Funding], list[str]]:
-        """All funding payments from `start_ms` on, oldest first, each once, and what could not be read of
-        them: 500 rows an answer."""
+        """All funding payments from `start_ms` on, oldest first, each once; and a text for each row that
+        could not be read. An answer has up to 500 rows; the next one is requested from the newest time of the
+        last."""
         found: dict[tuple[int, str], Funding] = {}
         unread: list[str] = []
         while True:
@@ -180,7 +188,8 @@ class HyperliquidClient:
             start_ms = newest_ms
 
     def role(self, account: Account) -> tuple[str, str | None]:
-        """What the exchange takes the address for, and whose agent or sub-account it is."""
+        """The role that the exchange gives the address, and the owner's address of an agent or
+        sub-account."""
         return payloads.role(self._ask(_HEAVY, "userRole", user=account.address))
 
     def close(self) -> None:
@@ -197,7 +206,8 @@ class HyperliquidClient:
         may_be_null: bool = False,
         **fields: Any,
     ) -> Any:
-        """`most` is what the rows of the answer may cost beyond `weight`; 0 where they cost nothing."""
+        """POST one info request; the JSON value of its answer. `most` is what the rows of the answer may cost
+        beyond `weight`, 0 if they are free. Raises WireError for null, unless it `may_be_null`."""
 
         def rows(raw: bytes) -> int:
             body = loads(raw)

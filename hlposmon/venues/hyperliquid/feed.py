@@ -1,8 +1,8 @@
-"""What is subscribed at Hyperliquid, and what its messages mean: the three feeds of the port.
+"""The three feeds of the port for Hyperliquid: their subscriptions, and the meaning of their messages.
 
-One connection each. A feed subscribes when the connection opens, keeps count of what was acknowledged, and
-turns messages into the port's events; what is done about them is the worker's business. Shapes and refusals:
-the exchange's API documentation, WebSocket subscriptions.
+Each has one connection. A feed subscribes when the connection opens, tracks the acknowledgements, and turns
+messages into the port's events; the worker decides what to do about them. Source of shapes and refusals: the
+exchange's API documentation, WebSocket subscriptions.
 """
 
 import time
@@ -33,22 +33,23 @@ from hlposmon.venues.port import (
 )
 
 ACK_DEADLINE_S = 10.0
-# A state channel that stays unacknowledged for so long is given up for the next best.
+# A state channel that is not acknowledged within this time is replaced by the next best one.
 STATE_ACK_DEADLINE_S = 5.0
-# The streams of one account; both are replayed by a snapshot on subscribing.
+# The streams of one account. On subscribing, each sends a snapshot of past rows first.
 FILLS, FUNDINGS = "userFills", "userFundings"
 STREAMS = (FILLS, FUNDINGS)
-# What states are asked for by, the best first; the second knows one dex.
+# The channels that push account states, best first; the second covers one dex only.
 STATES = ("allDexsClearinghouseState", "clearinghouseState")
 PRICES = "fastAssetCtxs"
-# So many messages without a meaning in a row: let the caller's loop turn.
+# After so many messages in a row that mean no event, return to the caller's loop.
 _MOST_MESSAGES = 64
 
 E = TypeVar("E")
 
 
 class _Feed(ABC, Generic[E]):
-    """A connection whose messages mean events; `port.Connection`. `E` is what besides Opened and Lost."""
+    """Turns the messages of one connection into events (implements `port.Connection`). `E` is the type of its
+    events other than Opened and Lost."""
 
     def __init__(self, connection: Feed) -> None:
         self._connection = connection
@@ -56,14 +57,14 @@ class _Feed(ABC, Generic[E]):
 
     @abstractmethod
     def _subscribe(self) -> None:
-        """The connection is new: ask for everything."""
+        """Subscribe to everything, on a new connection."""
 
     @abstractmethod
     def _read(self, raw: bytes) -> Iterable[E]:
-        """What a message means, often nothing."""
+        """The events that a message means, often none."""
 
     def _check(self) -> Iterable[E | Lost]:
-        """What time alone brings: an acknowledgement that is overdue."""
+        """Events that time alone causes, such as an overdue acknowledgement."""
         return ()
 
     def next(self) -> E | Opened | Lost | None:
@@ -121,10 +122,10 @@ class _Feed(ABC, Generic[E]):
 
 
 class HyperliquidFills(_Feed[FillEvent]):
-    """`port.FillFeed`: the fills and the funding of each account are two streams.
+    """`port.FillFeed`: two streams for each account, fills and funding.
 
-    An account counts as followed when both are acknowledged. Fills do without the stream of funding where the
-    exchange refuses it: payments can be asked for.
+    An account counts as followed when both are acknowledged. If the exchange refuses the funding stream, the
+    fill stream is enough, since payments can be requested.
     """
 
     def __init__(self, connection: Feed, accounts: Sequence[Account]) -> None:
@@ -167,7 +168,7 @@ class HyperliquidFills(_Feed[FillEvent]):
 
     def _fills(self, data: Any) -> Iterable[FillEvent]:
         account = self._account_of(data, FILLS)
-        # A snapshot has months of history: what is wanted of it is fetched.
+        # A snapshot may hold months of history; the fills that are needed are fetched by REST instead.
         if account is None or data.get("isSnapshot") is True:
             return ()
         try:
@@ -188,7 +189,7 @@ class HyperliquidFills(_Feed[FillEvent]):
         return (PushedFundings(account.name, payments, unread),)
 
     def _account_of(self, data: Any, channel: str) -> Account | None:
-        """Whose message it is; None for a stranger's."""
+        """The watched account that the message is about; None for any other address."""
         user = payloads.user_of(data, channel)
         return self._accounts.get(user)
 
@@ -199,7 +200,7 @@ class HyperliquidFills(_Feed[FillEvent]):
                     yield from self._has(address, kind)
 
     def _has(self, address: str, kind: str) -> Iterable[FillEvent]:
-        """A stream is acknowledged, or done without: with both the account is followed."""
+        """Note that a stream is acknowledged, or not needed; with both, the account is followed."""
         missing = self._missing.get(address)
         if missing is None:
             return
@@ -209,8 +210,9 @@ class HyperliquidFills(_Feed[FillEvent]):
             yield Acknowledged(self._accounts[address].name)
 
     def _refused(self, refusal: payloads.Refusal) -> Iterable[FillEvent]:
-        """Which accounts a refusal is about: those that it names, or each that still lacks its fills where it
-        names none and says that there is no room."""
+        """Note which accounts a refusal concerns: the one that it names, or else all that wait for an
+        acknowledgement. One that waits for its fill stream is refused if the text names that stream or
+        reports a limit. One whose funding stream is refused for any other reason goes on without it."""
         refused: list[str] = []
         followed: list[FillEvent] = []
         for address in list(self._missing):
@@ -226,8 +228,8 @@ class HyperliquidFills(_Feed[FillEvent]):
 
 @dataclass(slots=True)
 class _Channel:
-    """How the states of one account are asked for on the present connection: an index of STATES, None when
-    none is left."""
+    """The state channel of one account on the present connection: `index` is its place in STATES, None when
+    there is none left to try."""
 
     account: Account
     index: int | None = 0
@@ -236,7 +238,7 @@ class _Channel:
 
 
 class HyperliquidStates(_Feed[StateEvent]):
-    """`port.StateFeed`: the states of all dexes, or where those are refused of the first alone."""
+    """`port.StateFeed`: the states of all dexes, or of the first dex alone if the exchange refuses those."""
 
     def __init__(self, connection: Feed, accounts: Sequence[Account]) -> None:
         super().__init__(connection)
@@ -248,7 +250,7 @@ class HyperliquidStates(_Feed[StateEvent]):
             self._ask(channel, 0)
 
     def _ask(self, channel: _Channel, index: int) -> bool:
-        """Whether there was something left to ask for."""
+        """Subscribe to the channel at `index` of STATES; False if there is none."""
         channel.acknowledged, channel.asked_s = False, time.monotonic()
         channel.index = index if index < len(STATES) else None
         if channel.index is None:

@@ -1,4 +1,4 @@
-"""Hyperliquid as the port describes a venue. What a process does not use it does not load."""
+"""The Hyperliquid implementation of the port's Venue. A process loads only the parts that it uses."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Hyperliquid:
-    """One server, under one share of its rate limit: `port.Venue`."""
+    """One server, used through one process's share of its rate limit: `port.Venue`."""
 
     name = "hyperliquid"
     scopes: tuple[Scope, ...] = (Scope("first dex", "Perp", "USDC"),)

@@ -1,8 +1,8 @@
-"""Hyperliquid's payloads to facts, and our requests to its payloads. Strict, total, pure.
+"""Decodes Hyperliquid's payloads into facts, and encodes our requests. Strict, total, pure.
 
-A row that lacks a number, or has a float where money should be, raises WireError with the name of
-the field: nothing is made up for it. Keys that are not needed are passed over, as the set grows
-without notice. Shapes: the exchange's API documentation, info endpoint and subscriptions.
+A row that lacks a number, or has a float where money should be, raises WireError with the name of the
+field; no value is invented. Unused keys are ignored, since the exchange adds keys without notice. Source of
+the shapes: the exchange's API documentation, info endpoint and subscriptions.
 """
 
 from hlposmon.venues.hyperliquid.payloads.coins import MAX_COIN_BYTES, VENUE, coin_of, is_watched, key_of

@@ -1,9 +1,9 @@
-"""The one door for Hyperliquid's amounts: rounded to what a double can carry.
+"""Reads all of Hyperliquid's amounts, rounded to what a double can carry.
 
 The servers keep amounts as doubles and print them with ten decimals, so that a large one ends in digits
 that nobody traded: a size of 1064075.6 comes as "1064075.6000000001", and the fill after one of 3695042.9
-says that it starts at "3695042.8999999999". A double carries 15 significant decimal digits for certain:
-rounded to these both are what they were, and the chain of fills holds.
+says that it starts at "3695042.8999999999". A double preserves 15 significant decimal digits: rounded to 15,
+both amounts are exact again, and the fills chain.
 
     1064075.6000000001  ->  1064075.6        (the tenth decimal is the 17th digit)
     3695042.8999999999  ->  3695042.9
@@ -22,10 +22,10 @@ _DOUBLE = Context(prec=DIGITS, rounding=ROUND_HALF_EVEN)
 
 
 def amount_of(body: dict[str, Any], name: str, *, is_rare: bool = False) -> Decimal:
-    """The amount in a field of a payload, without the noise of a double; WireError names the field.
+    """The amount in a field of a payload, without the noise of a double. Raises WireError naming the field.
 
-    `is_rare`: the same text hardly comes again, and is not remembered. What is remembered of a large
-    statement would keep the memory that its rows were read into from going back.
+    `is_rare`: the text is unlikely to come again and is not cached. Cached texts of a large statement would
+    keep the memory into which its rows were read from being freed.
     """
     text = body.get(name)
     if type(text) is str:
@@ -38,7 +38,7 @@ def amount_of(body: dict[str, Any], name: str, *, is_rare: bool = False) -> Deci
 
 def _read(text: str) -> Decimal:
     value = amount(text)
-    # Most texts are too short to hold more digits than that; to count them takes longer than to read them.
+    # Most texts are too short to have more digits, and counting digits takes longer than reading them.
     return value if len(text) <= DIGITS else denoised(value)
 
 
@@ -47,7 +47,7 @@ _repeated = lru_cache(maxsize=1024)(_read)
 
 
 def denoised(value: Decimal) -> Decimal:
-    """`value` rounded half-even to 15 significant digits; one that has no more stays as it is spelled."""
+    """`value` rounded half-even to 15 significant digits; a value with no more digits keeps its spelling."""
     if len(value.as_tuple().digits) <= DIGITS:
         return value
     return _DOUBLE.plus(value).normalize(CONTEXT)

@@ -1,4 +1,4 @@
-"""The names of instruments: which are watched, and the keys they have here."""
+"""Coin names: which of them are watched, and the keys that they have in this program."""
 
 import re
 from functools import lru_cache
@@ -19,8 +19,8 @@ def is_watched(coin: str) -> bool:
 
 
 def new_key_of(coin: str) -> str:
-    """As `key_of`, and not remembered: a thousand names out of one large statement, each kept where it was
-    read, would keep the memory of the whole statement."""
+    """As `key_of`, but not cached: a thousand cached names of one large statement would keep the memory of
+    the whole statement from being freed."""
     if not coin.isprintable() or not 0 < len(coin.encode()) <= MAX_COIN_BYTES:
         raise WireError(f"coin: not a name of 1 to {MAX_COIN_BYTES} bytes: {coin[:60]!r}")
     return f"{VENUE}:Perp:{coin}"
@@ -28,9 +28,11 @@ def new_key_of(coin: str) -> str:
 
 @lru_cache(maxsize=4096)
 def key_of(coin: str) -> str:
-    """The key of a perpetual; WireError for a name that no key has room for, and for none at all."""
+    """The key of a perpetual, `hyperliquid:Perp:BTC` for `BTC`. Raises WireError for a name that is empty,
+    unprintable or longer than MAX_COIN_BYTES."""
     return new_key_of(coin)
 
 
 def coin_of(key: str) -> str:
+    """The venue's name of a key's coin, `xyz:TSLA` for `hyperliquid:Perp:xyz:TSLA`."""
     return key.split(":", 2)[2]

@@ -1,7 +1,7 @@
-"""Fields of a JSON value, strictly: what is missing or of another kind raises WireError with its name.
+"""Strict access to the fields of a JSON value: a missing or mistyped one raises WireError with its name.
 
-Nothing is made up and nothing is coerced: a number where text should be is a mistake, and money that
-came as a float is one too. No venue in here.
+There are no defaults and no coercion: a number where text should be is an error, and so is money as a
+float. No venue in here.
 """
 
 from decimal import Decimal
@@ -10,19 +10,19 @@ from typing import Any
 from hlposmon.domain.amounts import amount
 from hlposmon.errors import WireError
 
-# What can be written as a date: the last millisecond of the year 9999.
+# The last time that can be written as a date: the last millisecond of the year 9999.
 _LAST_MS = 253_402_300_799_999
 
 
 def object_of(value: Any, name: str) -> dict[str, Any]:
-    """An object; `name` is what it is called in the error."""
+    """`value`, which must be an object; the error calls it `name`."""
     if not isinstance(value, dict):
         raise WireError(f"{name}: an object is wanted, not {type(value).__name__}")
     return value
 
 
 def list_of(value: Any, name: str) -> list[Any]:
-    """A list; `name` is what it is called in the error."""
+    """`value`, which must be a list; the error calls it `name`."""
     if not isinstance(value, list):
         raise WireError(f"{name}: a list is wanted, not {type(value).__name__}")
     return value

@@ -1,6 +1,6 @@
-"""Fills, as REST and the stream give them: the same rows.
+"""Decodes fill rows, which REST and the stream write in the same way.
 
-A row that cannot be read is set aside and named, and the others of the same message count.
+A row that cannot be read is set aside and named; the other rows of the message count.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _SIDES = {"B": Side.BUY, "A": Side.SELL}
 
 @dataclass(frozen=True, slots=True)
 class FillRows:
-    """Rows in the order given: the fills of watched perpetuals, the coins of all others, what is unread."""
+    """Decoded rows in their order: fills of watched perpetuals, the coins of all others, unreadable rows."""
 
     fills: list[Fill]
     others: list[str]
@@ -26,7 +26,7 @@ class FillRows:
 
 
 def fills(rows: Any, account: str, address: str) -> FillRows:
-    """Read rows of fills of one account; WireError where they are no list."""
+    """Decode fill rows of the account `account` at `address`. Raises WireError if `rows` is not a list."""
     found = FillRows([], [], [])
     for row in list_of(rows, "fills"):
         try:
@@ -69,7 +69,7 @@ def _fill(body: dict[str, Any], coin: str, account: str, address: str) -> Fill:
     liquidation = body.get("liquidation")
     if liquidation is not None:
         liquidation = object_of(liquidation, "liquidation")
-    # Both sides' fills carry it; it was ours only when the liquidated user is.
+    # Both parties' fills carry this object; the liquidation is ours only if the liquidated user is.
     ours = liquidation is not None and str(liquidation.get("liquidatedUser", "")).lower() == address.lower()
     return Fill(
         account=account,

@@ -1,6 +1,6 @@
-"""What happens to an account besides fills: funding, and the ledger of transfers, liquidations and modes.
+"""Decodes funding payments and ledger updates (transfers, liquidations, changes of mode).
 
-A row that cannot be read is set aside and named, and the others of the same answer count.
+A row that cannot be read is set aside and named; the other rows of the answer count.
 """
 
 from typing import Any
@@ -40,8 +40,8 @@ _MOVES = frozenset(
 
 
 def fundings(rows: Any, account: str) -> tuple[list[Funding], list[str]]:
-    """Funding payments of watched perpetuals, and what was unread; REST wraps each in `delta`, the stream
-    does not."""
+    """The funding payments of watched perpetuals, and a text for each row that could not be read. REST wraps
+    each payment in `delta`, the stream does not."""
     found, unread = [], []
     for row in list_of(rows, "fundings"):
         try:
@@ -65,10 +65,10 @@ def fundings(rows: Any, account: str) -> tuple[list[Funding], list[str]]:
 
 
 def account_events(rows: Any, account: str) -> list[AccountEvent]:
-    """What userNonFundingLedgerUpdates tells, in the order given: REST's rows, or the stream's data.
+    """Decode userNonFundingLedgerUpdates, in the order given: REST's rows, or the stream's data.
 
-    A type that is not known is told too, as something other: it may have moved balances. A row that has a
-    time and cannot be read otherwise is told in the same way.
+    A row of an unknown type becomes an event of kind OTHER, since it may have moved balances; so does a row
+    of which only the time can be read. Raises WireError if a row has no readable time.
     """
     if isinstance(rows, dict):
         rows = rows.get("nonFundingLedgerUpdates")

@@ -1,6 +1,6 @@
-"""Envelopes: what is said to Hyperliquid, what a WebSocket message is, and the short answers.
+"""Envelopes: encodes requests and subscriptions, decodes WebSocket messages, refusals and short answers.
 
-What a message carries is read elsewhere.
+The data inside a message is decoded elsewhere.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,8 @@ class Message:
 
 
 def message(raw: bytes | str) -> Message:
-    """Read one text frame. The greeting after the connect is not JSON and is no error."""
+    """Decode one text frame. The greeting after connecting is not JSON, and is not an error. Raises WireError
+    for anything else that is not a message."""
     if raw[:1] not in (b"{", "{"):
         text = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
         if text.startswith("Websocket connection established"):
@@ -33,20 +34,22 @@ def message(raw: bytes | str) -> Message:
 
 
 def user_of(data: Any, channel: str) -> str:
-    """Whose data a message of an account's channel has: the address, in lower case."""
+    """The address, in lower case, that the data of an account's channel is about."""
     return text_of(object_of(data, channel), "user").lower()
 
 
 def subscription(kind: str, **fields: Any) -> bytes:
+    """The message that subscribes to a channel type, with fields such as `user` or `dex`."""
     return dumps({"method": "subscribe", "subscription": {"type": kind, **fields}})
 
 
 def info(kind: str, **fields: Any) -> bytes:
+    """The body of a request of this type to `/info`, with fields such as `user` or `startTime`."""
     return dumps({"type": kind, **fields})
 
 
 def acknowledges(data: Any, kind: str, address: str | None = None) -> bool:
-    """Whether a subscriptionResponse is the answer to that subscription: the echo is normalised."""
+    """Whether a subscriptionResponse confirms that subscription. The server echoes it in normalised form."""
     if not isinstance(data, dict) or data.get("method") != "subscribe":
         return False
     echo = data.get("subscription")
@@ -57,10 +60,10 @@ def acknowledges(data: Any, kind: str, address: str | None = None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What the `error` channel says of a subscription, and which it is where the text names it.
+    """An `error` message about a subscription; `kind` and `user` are set if the text names it.
 
-    `already`: we have it, so it is no loss. `limit`: there is no room for more (users, channels); such
-    a text never names the subscription that was refused.
+    `already`: the subscription exists, so nothing is lost. `limit`: a limit (users, channels) is reached;
+    such a text never names the subscription that was refused.
     """
 
     text: str
@@ -71,7 +74,7 @@ class Refusal:
 
 
 def refusal(data: Any) -> Refusal:
-    """Read the text of an `error` message; total: what is not known is a refusal that names nothing."""
+    """Decode the text of an `error` message. Never raises: an unknown text is one that names nothing."""
     text = str(data)
     kind = user = None
     if (at := text.find("{")) >= 0:
@@ -79,7 +82,7 @@ def refusal(data: Any) -> Refusal:
             echo = loads(text[at : text.rindex("}") + 1])
         except (WireError, ValueError):
             echo = None
-        # A type that the server does not know is answered with the whole request, not the subscription.
+        # For an unknown type the server quotes the whole request, not the subscription alone.
         if isinstance(echo, dict) and isinstance(echo.get("subscription"), dict):
             echo = echo["subscription"]
         if isinstance(echo, dict):
@@ -102,7 +105,7 @@ def venue_time(body: Any) -> int:
 
 def abstraction(body: Any) -> str | None:
     """A userAbstraction answer, a bare string: default, disabled, unifiedAccount, portfolioMargin,
-    dexAbstraction, or whatever mode comes after these. None where the server says null."""
+    dexAbstraction, or a mode added later. None if the server answers null."""
     if body is None:
         return None
     if not isinstance(body, str) or not body.isprintable() or not 0 < len(body) <= 60:

@@ -1,4 +1,4 @@
-"""Mark prices of the conflated stream, which come packed."""
+"""Decodes the mark prices of the conflated stream, which are compressed."""
 
 import base64
 import binascii
@@ -17,10 +17,10 @@ _MAX_UNPACKED = 8 << 20
 
 
 class FastMarks:
-    """The newest mark price of each coin, from fastAssetCtxs messages: texts, of which numbers are made when
-    they are asked for. Most prices of a busy stream are replaced before anybody wants them.
+    """Keeps the newest mark price of each coin from fastAssetCtxs messages. Prices stay text until `changed`
+    is called, since most prices of a busy stream are replaced before that.
 
-    The first message of a subscription is whole, later ones hold what changed; a coin without `markPx` has
+    The first message of a subscription has all coins, later ones only changes; a coin without `markPx` has
     not moved.
     """
 
@@ -30,7 +30,7 @@ class FastMarks:
         self._odd: list[str] = []
 
     def read(self, data: Any) -> None:
-        """Take one message's data; WireError where it cannot be read at all."""
+        """Take the data of one message. Raises WireError if it cannot be read at all; an odd row is noted."""
         newest, changed = self._newest, self._changed
         for coin, context in object_of(loads(_unpacked(data)), "fastAssetCtxs").items():
             if type(context) is not dict:
@@ -42,8 +42,8 @@ class FastMarks:
                 newest[coin] = changed[coin] = price
 
     def changed(self) -> tuple[dict[str, Decimal], list[str]]:
-        """By key the prices of watched perpetuals that differ from what was given here before, and what was
-        unread of them since."""
+        """The prices of watched perpetuals, by key, that changed since the last call; and a text for each one
+        that could not be read since then."""
         prices, unread = {}, self._odd
         for coin, price in self._changed.items():
             if not is_watched(coin):
@@ -56,12 +56,12 @@ class FastMarks:
         return prices, unread
 
     def forget(self) -> None:
-        """What was said before says nothing of what is said next."""
+        """Forget the known prices, so that the next of each coin counts as changed."""
         self._newest.clear()
 
 
 def fast_marks(data: Any) -> tuple[dict[str, Decimal], list[str]]:
-    """Mark prices by key of one fastAssetCtxs message, and what was unread of it."""
+    """The mark prices, by key, of one fastAssetCtxs message; and a text for each that could not be read."""
     marks = FastMarks()
     marks.read(data)
     return marks.changed()

@@ -1,4 +1,4 @@
-"""Account states, asked for and pushed, and the exact figures behind the truncated ones."""
+"""Decodes account states, requested or pushed, and computes the exact figures behind the truncated ones."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -21,10 +21,11 @@ def statement(
     fills_from_ms: int | None = None,
     pushed: bool = False,
 ) -> Statement:
-    """A clearinghouseState as a statement of the first dex. Answers of 2023 have no time: `now_ms`.
+    """Decode a clearinghouseState into a statement of the first dex. Answers of 2023 have no time, and get
+    `now_ms` instead.
 
-    A position that cannot be read is named in `unread`, and says nothing of its coin. One that does not
-    even name its coin raises WireError, as then no coin that is left out is known to be flat.
+    A position that cannot be read is named in `unread`, and its coin is then neither flat nor confirmed. A
+    position without a readable coin raises WireError: it may be of any coin, so none is known to be flat.
     """
     state = object_of(body, "clearinghouseState")
     summary = object_of(state.get("marginSummary"), "marginSummary")
@@ -46,7 +47,7 @@ def statement(
 
 
 def _positions(rows: list[Any]) -> tuple[tuple[StatedPosition, ...], dict[str, str]]:
-    """The positions that could be read, and why the others, by key, could not."""
+    """The positions that could be read; and by key the reason why each of the others could not."""
     found, unread = [], {}
     for row in rows:
         body = object_of(object_of(row, "assetPosition").get("position"), "position")
@@ -61,12 +62,12 @@ def _positions(rows: list[Any]) -> tuple[tuple[StatedPosition, ...], dict[str, s
 def state_push(
     data: Any, channel: str, names: Mapping[str, str], *, heard_s: float, now_ms: int
 ) -> tuple[str, Statement | None, list[str]] | None:
-    """A pushed account state: whose (the address), what the first dex states, and the coins that are
-    held on other dexes, in their order. `names` has the account's name by address.
+    """Decode a pushed account state: its address, the statement of the first dex, and the coins held on other
+    dexes, sorted. None if the address is not in `names`, which has account names by address.
 
-    For `clearinghouseState` (one dex) and `allDexsClearinghouseState` (the first dex is ""). No
-    statement where the first dex is not in it: that is unknown and not flat. None for a stranger.
-    What another dex holds and cannot be read is named after the dex.
+    `channel` is `clearinghouseState` (one dex) or `allDexsClearinghouseState` (all; the first is "").
+    The statement is None if the message lacks the first dex: unknown, not flat. A row of another dex that
+    cannot be read is listed as `dex:?`.
     """
     body = object_of(data, channel)
     user = text_of(body, "user").lower()
@@ -97,8 +98,8 @@ def held_coins(state: Any, dex: str) -> list[str]:
 
 
 def spot_holdings(body: Any) -> list[str]:
-    """What a spotClearinghouseState holds, as `HYPE 12.5 (spot)`. Rows of zero stay in the venue's list and
-    are left out; `hold` may be negative, and on a token of which the total is zero."""
+    """The balances of a spotClearinghouseState, as texts such as `HYPE 12.5 (spot)`. The venue goes on
+    listing zero balances, which are left out. `hold` may be negative, and nonzero where the total is zero."""
     held = []
     for row in list_of(object_of(body, "spotClearinghouseState").get("balances"), "balances"):
         try:
@@ -125,7 +126,7 @@ def _pair(row: Any) -> tuple[str, Any]:
 
 
 def _stated(body: dict[str, Any], key: str) -> StatedPosition:
-    """One position. The shown entry price is truncated; the exact one, and the mark, are worked out:
+    """Decode one position. The venue shows a truncated entry price; the exact one and the mark are computed:
     `mark = positionValue / |szi|`, `entry = (szi * mark - unrealizedPnl) / szi`."""
     size = amount_of(body, "szi", is_rare=True)
     value = amount_of(body, "positionValue", is_rare=True)
@@ -138,9 +139,9 @@ def _stated(body: dict[str, Any], key: str) -> StatedPosition:
     with exactly():
         held = value if size > 0 else -value
         entry = (held - amount_of(body, "unrealizedPnl", is_rare=True)) / size
-        # Both amounts are given to six decimals; beyond that and a part in a million they are equal.
+        # Both amounts have six decimals: entry prices within that rounding, and one in a million, are equal.
         tolerance = Decimal("0.000003") / abs(size) + abs(entry) / 1_000_000
-        # Of two doubles: without their noise the quotient is the price that they were worked out from.
+        # A quotient of two doubles: without their noise it is the price from which they were computed.
         mark = denoised(value / abs(size))
     return StatedPosition(
         key=key,
