@@ -114,7 +114,7 @@ def configured_socket(config: str) -> str | None:
         import tomllib
 
         value = tomllib.loads(text.decode()).get("socket")
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, str) and value else None
 

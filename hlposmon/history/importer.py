@@ -13,6 +13,7 @@ from hlposmon.domain.reports import HistoryEvent
 from hlposmon.errors import NotPermitted
 from hlposmon.history.transaction import Mark
 from hlposmon.history.writer import History
+from hlposmon.journal.files import parts_in
 from hlposmon.journal.follower import Diverged, Follower, Hole, Line
 from hlposmon.journal.reader import line_at
 
@@ -139,9 +140,13 @@ class Importer:
         """Return the newest mark whose line the journal has with the same hash; None if there is none.
 
         Binary search: if the journal has a mark, it has all earlier ones too. Of the marks 120, 250, 380 and
-        410, the journal lost what follows 300: 380 differs, 250 matches, so the result is 250. A mark whose
-        line is in no file counts as different.
+        410, the journal lost what follows 300: 380 differs, 250 matches, so the result is 250. Marks before
+        the first line that is left (older files were pruned) cannot be compared and are left out; any other
+        mark whose line is in no file counts as different.
         """
+        parts, _ = parts_in(self._folder)
+        first_seq = min((part.seq for part in parts if part.is_numbered), default=0)
+        marks = [mark for mark in marks if mark.seq >= first_seq]
         low, high = 0, len(marks)
         while low < high:
             middle = (low + high) // 2

@@ -479,6 +479,31 @@ def test_an_end_that_the_journal_lost_is_forgotten_by_the_history_and_told_again
     assert Clerk(tmp_path).found.memories == {("main", BTC): again.last}
 
 
+def test_an_end_that_the_journal_lost_is_forgotten_where_its_older_files_are_gone_as_well(tmp_path):
+    clerk = started(tmp_path)
+    for _ in range(20):
+        clerk.write(1)
+        clerk.commit()
+    clerk.now_ms += DAY
+    for _ in range(6):
+        clerk.write(1)
+        clerk.commit()
+    clerk.close()
+    old, new = sorted((clerk.log / "trading").glob("audit-*"))
+    old.unlink()  # as `audit prune` does
+    new.write_bytes(b"".join(new.read_bytes().splitlines(keepends=True)[:-2]))
+    again = Clerk(tmp_path, now_ms=clerk.now_ms)
+    again.look()
+    again.start()
+    again.write(1)
+    again.commit()
+
+    with Reader.open(again.state / "history.sqlite3") as reader:
+        sizes = [int(row.position.size) for row in reader.fills()]
+    assert sizes == [*range(1, 26)], "those of the pruned file are kept"
+    assert not [*again.state.glob("*.other-journal-*")]
+
+
 def assert_equal_to_the_journal(folder: Path) -> None:
     """The fills of the history are those of the journal, each under the number of its line."""
     with Reader.open(folder / "state" / "history.sqlite3") as reader:
