@@ -11,9 +11,9 @@ from decimal import Decimal
 from hlposmon.domain.amounts import CONTEXT, ZERO, exactly
 from hlposmon.domain.changes import AdoptionReason, Change, Doubt, Drift, Filled, VerdictChanged
 from hlposmon.domain.ledger import Ledger
+from hlposmon.domain.placing import LAG_MS
 from hlposmon.domain.position import Position
 from hlposmon.domain.reconcile import (
-    LAG_MS,
     Finding,
     Suspicion,
     cause_of,

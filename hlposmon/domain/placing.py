@@ -19,7 +19,9 @@ Where the chain never has the stated size, fills are missing between the two, an
 not known: a statement's contents may be some seconds older than its time. Only what is older than these
 seconds is in it. Example: a first statement of :05 says 0, and of the fills the venue lists but -2 -> -3 of
 :04, as those before it are listed no more. The statement may be of :02, and the size be -3 now: the fill is
-not history but waits behind a gap, unproven, until it is sure to be older than a later statement.
+not history but waits behind a gap, unproven, until it is sure to be older than a later statement. A statement
+is taken to lag by LAG_MS at most, here as in `reconcile`: a size that we had longer ago has come back in some
+other way, by fills that are not listed yet or by none.
 """
 
 from collections.abc import Sequence, Set
@@ -30,8 +32,10 @@ from hlposmon.domain.chain import leads_to, segments, sizes_along
 from hlposmon.domain.changes import AdoptionReason
 from hlposmon.domain.reports import Fill, Identity
 
-# A statement's time is not known to be that of its contents: fills this near may be in it or not.
+# A statement's time is not known to be that of its contents: fills this near are kept and compared with it.
 STATEMENT_BLUR_MS = 15_000
+# How far a statement may lag behind the fills and still be understood as one of their prefixes.
+LAG_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Base:
             return self._round_trips([*held, *fills])
         of_old = [fill for fill in (*held, *fills) if fill.time_ms <= self.holds_ms]
         parts = segments([fill for fill in (*held, *fills) if fill.time_ms > self.holds_ms])
-        by_time_ms = self.time_ms - (0 if self.is_settled else STATEMENT_BLUR_MS)
+        by_time_ms = self.time_ms - (0 if self.is_settled else LAG_MS)
         lead_ms = STATEMENT_BLUR_MS if self.is_settled else 0
         before = {fill.identity for fill in held}
         return of_old + _before_it(parts, self, before, lead_ms, by_time_ms)
@@ -120,7 +124,7 @@ def place_of(
             if amid and (part[count - 1].identity not in held or part[count].identity in held):
                 continue
             off_ms = max(0, leads_ms, lags_ms)
-            if leads_ms <= lead_ms and lags_ms <= STATEMENT_BLUR_MS and (best is None or off_ms <= best[0]):
+            if leads_ms <= lead_ms and lags_ms <= LAG_MS and (best is None or off_ms <= best[0]):
                 best = off_ms, index, count
     return None if best is None else best[1:]
 

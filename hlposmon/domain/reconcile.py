@@ -14,10 +14,9 @@ from enum import StrEnum
 from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.changes import Gap
 from hlposmon.domain.ledger import Ledger
+from hlposmon.domain.placing import LAG_MS
 from hlposmon.domain.reports import AccountEvent, AccountEventKind, StatedPosition, Statement, Unlisted
 
-# How far a statement may lag behind the fills and still be understood as one of their prefixes.
-LAG_MS = 10_000
 # How much older than the fills it may be when it is read.
 LATE_MS = 60_000
 # Two statements count as two only when they are this far apart.

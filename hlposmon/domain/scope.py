@@ -13,9 +13,9 @@ from hlposmon.domain.changes import Change, Filled, Funded, VerdictChanged
 from hlposmon.domain.continuity import FILL_CHAIN, Continuity
 from hlposmon.domain.holding import Holding
 from hlposmon.domain.ledger import Ledger
+from hlposmon.domain.placing import LAG_MS
 from hlposmon.domain.position import FillEffect, Position
 from hlposmon.domain.prices import Prices
-from hlposmon.domain.reconcile import LAG_MS
 from hlposmon.domain.reports import AccountEvent, FeedState, Fill, Fills, Funding, Statement, Unlisted
 from hlposmon.domain.verdict import UNHEARD, Evidence, Freshness, Verdict, judge
 from hlposmon.domain.views import Memory, ScopeView, View

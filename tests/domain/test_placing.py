@@ -27,6 +27,17 @@ def test_of_a_first_statement_that_lags_the_later_fills_are_applied():
     assert (desk.size(), desk.position().fills) == (2, 4)
 
 
+@pytest.mark.parametrize(("seconds", "size"), [(11, -1), (14, -4), (17, -4)])
+def test_a_first_statement_is_of_no_time_longer_ago_than_a_statement_may_lag(seconds, size):
+    """It says -4, as before the fills of 2 and 4, and may be of that time until 12. Later it cannot be: the
+    size came back in some other way, and these fills are history."""
+    desk = Desk()
+    desk.told(*chain("BTC -4: at 2 +4@10 at 4 -1@10"))
+    desk.stated("BTC short 4 @ 10", at=seconds)
+
+    assert desk.size() == size
+
+
 def test_a_round_trip_that_came_late_is_woven_in_and_half_of_it_is_not():
     first, second = chain("BTC 0: at 0 +1@10 at 2 +2@10")
     up, down = at(chain("BTC 1: +1@10 -1@10"), 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hlposmon.domain.amounts import CONTEXT
-from hlposmon.domain.reconcile import LAG_MS
+from hlposmon.domain.placing import LAG_MS
 from hlposmon.domain.reports import Fill
 from hlposmon.errors import WireError
 from hlposmon.journal.files import parts_in
