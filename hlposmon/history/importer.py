@@ -13,9 +13,8 @@ from hlposmon.domain.reports import HistoryEvent
 from hlposmon.errors import NotPermitted
 from hlposmon.history.transaction import Mark
 from hlposmon.history.writer import History
-from hlposmon.journal.files import parts_in
 from hlposmon.journal.follower import Diverged, Follower, Hole, Line
-from hlposmon.journal.reader import line_at
+from hlposmon.journal.reader import first_seq, line_at
 
 # The most lines of one transaction.
 PIECE_LINES = 1_000
@@ -144,9 +143,8 @@ class Importer:
         the first line that is left (older files were pruned) cannot be compared and are left out; any other
         mark whose line is in no file counts as different.
         """
-        parts, _ = parts_in(self._folder)
-        first_seq = min((part.seq for part in parts if part.is_numbered), default=0)
-        marks = [mark for mark in marks if mark.seq >= first_seq]
+        least = first_seq(self._folder)
+        marks = [mark for mark in marks if mark.seq >= least]
         low, high = 0, len(marks)
         while low < high:
             middle = (low + high) // 2

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from hlposmon.errors import WireError
-from hlposmon.journal.files import PRUNED_NAME, UNPACKABLE, Part, bounded, newest_first, opened, pruned_in
+from hlposmon.journal.files import (
+    PRUNED_NAME,
+    UNPACKABLE,
+    Part,
+    bounded,
+    newest_first,
+    opened,
+    parts_in,
+    pruned_in,
+)
 from hlposmon.journal.lines import open_line
 
 _SEQ = re.compile(rb'\{"seq":(\d{1,18}),')
@@ -65,6 +74,13 @@ def line_at(folder: Path, seq: int) -> dict[str, Any] | None:
     for line, _, _ in lines_after(folder, seq - 1, lambda _name, _reason: None):
         return line if line["seq"] == seq else None
     return None
+
+
+def first_seq(folder: Path) -> int:
+    """Return the number of the first line that is left in the files; 0 if there is none. Raises as
+    `lines_after`."""
+    parts, _ = parts_in(folder)
+    return min((part.seq for part in parts if part.is_numbered), default=0)
 
 
 def _raw_after(part: Part, seq: int) -> Iterator[bytes]:
