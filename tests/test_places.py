@@ -90,6 +90,9 @@ def test_a_config_that_names_no_socket_is_not_parsed(tmp_path: Path, monkeypatch
 
     assert configured_socket(str(shipped)) is None
     assert configured_socket(str(tmp_path / "missing")) is None
+
+
+def test_a_config_whose_brackets_are_too_deep_names_no_socket(tmp_path: Path):
     nested = tmp_path / "nested.toml"
     nested.write_text(f"socket = {'[' * 5000}{']' * 5000}")
     assert configured_socket(str(nested)) is None

@@ -491,7 +491,7 @@ def test_fills_of_before_a_statement_that_lagged_are_remembered_by_the_replayed_
     teller.now_ms -= 15_000
     early = [teller.trade(BTC, Side.BUY, "1") for _ in range(2)]
     teller.sizes.clear()
-    teller.now_ms -= 10_000
+    teller.now_ms -= 12_000
     teller.state()
     teller.sizes[BTC] = Decimal(2)
     teller.hear(early[0])
