@@ -27,6 +27,12 @@ export interface Position {
   key: string;
   account: string;
   venue: string;
+  /** The second part of `key`. */
+  type: string;
+  /** The dex that lists it, "" for the first. */
+  dex: string;
+  /** The token that all its amounts of money are in; null while the exchange has not said. */
+  quote: string | null;
   coin: string;
   symbol: string;
   side: Side;
@@ -98,9 +104,28 @@ export interface Account extends Totals {
   verdict_reason: string | null;
   /** The exchange's time of its last statement of the account; null before the first since the start. */
   as_of: Time | null;
+  /** One for each market on which it holds, or held, something. */
+  scopes: Scope[];
   /** What its owner should know, as long as it holds: an agent's address, what it holds and is not watched. */
   notices: string[];
   positions: Record<string, Position>;
+}
+
+/** One market of an account: what one statement of the exchange covers. Null: not known. */
+export interface Scope {
+  /** The dex, "" for the first. */
+  name: string;
+  /** The type of what it holds, as in `key`. */
+  market: string;
+  /** The token that its figures are in. */
+  quote: string | null;
+  equity: Decimal | null;
+  margin_used: Decimal | null;
+  withdrawable: Decimal | null;
+  as_of: Time | null;
+  proof: Proof;
+  verdict: Verdict;
+  verdict_reason: string | null;
 }
 
 /** Seconds since each was last heard; null for never. */

@@ -16,7 +16,7 @@ from hlposmon.domain.rendering import (
     time_text,
 )
 from hlposmon.domain.reports import Fill
-from hlposmon.domain.views import AccountView, View
+from hlposmon.domain.views import AccountView, ScopeView, View
 from hlposmon.text import Fragment, fragment
 
 T = TypeVar("T")
@@ -34,6 +34,9 @@ def position(shown: Rendered, updated_ms: int | None) -> dict[str, Any]:
         "key": shown.key,
         "account": shown.account,
         "venue": shown.venue,
+        "type": shown.type,
+        "dex": shown.dex,
+        "quote": view.quote,
         "coin": shown.coin,
         "symbol": shown.symbol,
         "side": side_of(held.size),
@@ -136,7 +139,24 @@ def account(view: AccountView, address: str | None) -> dict[str, Any]:
         "verdict": view.verdict.value,
         "verdict_reason": view.reason,
         "as_of": time_text(view.as_of_ms),
+        "scopes": [scope(one) for one in view.scopes],
         "notices": [notice.text for notice in view.notices],
+    }
+
+
+def scope(view: ScopeView) -> dict[str, Any]:
+    """Return a scope of an account: one market, with figures in its `quote` token (None while unknown)."""
+    return {
+        "name": view.name,
+        "market": view.market.value,
+        "quote": view.quote,
+        "equity": money(view.equity),
+        "margin_used": money(view.margin_used),
+        "withdrawable": money(view.withdrawable),
+        "as_of": time_text(view.as_of_ms),
+        "proof": view.proof.value,
+        "verdict": view.verdict.value,
+        "verdict_reason": view.reason,
     }
 
 

@@ -96,13 +96,10 @@ class _Address:
 
     def __call__(self, place: Place) -> Iterator[Finding]:
         settings = _given(place)
-        venue = _venue(settings)
-        client: Client = venue.client()
+        client: Client = _venue(settings).client()
         try:
             yield self._role(*client.role(self._account))
-            statement = client.statement(self._account, asked_s=0.0, now_ms=0)
-            scope = venue.scopes[0].name
-            yield Finding(self._name, OK, f"{len(statement.positions)} positions on the {scope}")
+            yield self._positions(client)
             yield self._mode(client.mode(self._account))
         except HlposmonError as error:
             yield _unheard(self._name, settings.hyperliquid.api_url, error)
@@ -125,6 +122,17 @@ class _Address:
             )
         return Finding(self._name, WARN, f"{address} has the role {role!r}, which is not known here")
 
+    def _positions(self, client: Client) -> Finding:
+        """How many positions it has on each dex on which it has any."""
+        first = client.statement(self._account, asked_s=0.0, now_ms=0)
+        said = [f"{len(first.positions)} positions on the first dex"]
+        dexes = client.dexes()
+        for dex in dexes:
+            statement = client.statement(self._account, scope=dex, asked_s=0.0, now_ms=0)
+            if statement.positions:
+                said.append(f"{len(statement.positions)} on {dex}")
+        return Finding(self._name, OK, f"{', '.join(said)} ({len(dexes)} other dexes were looked at)")
+
     def _mode(self, mode: AccountMode) -> Finding:
         if mode.mode is None:
             said = "the exchange does not say how its balances are kept: equity is not shown"
@@ -137,9 +145,7 @@ class _Address:
 
 def uncovered(place: Place) -> Iterator[Finding]:
     """What the monitor does not cover, whatever the checks say."""
-    yield Finding(
-        "not covered", OK, "spot, TWAP orders and dexes other than the first; status names what trades there"
-    )
+    yield Finding("not covered", OK, "spot and TWAP orders; status names what is held and traded there")
     settings = place.settings
     if settings is not None and not settings.simulated:
         yield Finding(

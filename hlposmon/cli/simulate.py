@@ -26,6 +26,12 @@ STEP_S = 0.2
     callback=parse_addresses,
     help="An account that trades; repeatable.",
 )
+@click.option(
+    "--builder-coins",
+    type=click.IntRange(0, 3),
+    default=0,
+    help="How many coins of the builder's dex xyz are traded.",
+)
 @click.option("--no-limits", is_flag=True, help="Without the venue's limits on requests and connections.")
 @log_format_option
 @simulation_options
@@ -33,6 +39,7 @@ def command(
     port: int,
     count: int | None,
     addresses: tuple[str, ...],
+    builder_coins: int,
     no_limits: bool,
     log_format: str | None,
     seed: int | None,
@@ -57,6 +64,7 @@ def command(
         seed=seed,
         accounts=tuple(made_addresses(seed, count)) if count is not None else plain,
         coins=base.coins if coins is None else coins,
+        builder_coins=builder_coins,
         pace=base.pace if pace is None else pace,
         limits=not no_limits,
     )

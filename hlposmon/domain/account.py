@@ -1,11 +1,27 @@
 """An account as a whole: its scopes, notices, account mode, role, and events.
 
-Owned by the Book. Positions, statements and feeds belong to the scopes.
+Owned by the Book. Positions and statements belong to the scopes. The first dex has a scope from the start;
+another dex has one from the first statement or fill on that shows something there. What is known of all
+dexes without a scope is one fact: that they held nothing at a time (`flat_since_ms`), and at a later one
+(`nothing_else`). So an account costs the same whether the exchange has eight dexes or two hundred.
+
+Example: at 10 every dex is stated and holds nothing but the first. A fill at 90 on the dex `xyz` opens its
+scope. As nothing was held there at 10 and the feed has been live since, the chain begins at zero: a first
+fill that says that it starts at 3 shows that one is missing. Without the fact of 10, the 3 would have been
+taken for a position from before the watch.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
+from hlposmon.domain.amounts import ZERO, exactly
+from hlposmon.domain.continuity import law_of
+from hlposmon.domain.instrument import SPOT, USD, market_of
+from hlposmon.domain.prices import Prices
 from hlposmon.domain.reports import (
+    FIRST_SCOPE,
+    OTHER_SCOPES,
     AccountEvent,
     AccountMode,
     AccountRole,
@@ -17,20 +33,28 @@ from hlposmon.domain.reports import (
 )
 from hlposmon.domain.scope import Scope
 from hlposmon.domain.verdict import Verdict
-from hlposmon.domain.views import AccountView
+from hlposmon.domain.views import AccountView, Memory, ScopeView
 
 # The places that must have been checked before an account counts as fully covered.
 LOOKS = frozenset({Place.DEXES, Place.SPOT})
+# Those where coins may be held whose fills belong to no scope.
+_LOOKS_FOR_TRADED = frozenset({Place.SPOT})
 # Roles of an address that has no account of its own; the venue answers for it as for an empty account.
 NO_ACCOUNT = ("missing", "agent")
-_NOT_WATCHED = "not watched: only perpetuals of the first dex are"
+_NOT_WATCHED = "not watched: only perpetuals are"
 
 
 @dataclass(slots=True)
 class Account:
-    """One account. Its scopes are in the order in which they were named."""
+    """One account. Its scopes are in the order in which they were opened."""
 
-    scopes: dict[str, Scope]
+    name: str
+    prices: Prices
+    quotes: Mapping[str, str]  # by market, the token in which its figures are
+    scopes: dict[str, Scope] = field(default_factory=dict)
+    # Since when and when last the dexes without a scope are known to hold nothing; None while it is unknown.
+    flat_since_ms: int | None = None
+    nothing_else: Statement | None = None
     notices: dict[tuple[str, NoticeCode], Notice] = field(default_factory=dict)
     # Unwatched holdings by the place where they were found; and the coins of unwatched fills, each with the
     # places that have been checked since.
@@ -41,10 +65,73 @@ class Account:
     is_mode_in_doubt: bool = False
     events: list[AccountEvent] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.scope(FIRST_SCOPE)
+
+    def scope(self, name: str) -> Scope:
+        """The scope of this name, opened if there is none yet."""
+        found = self.scopes.get(name)
+        if found is None:
+            found = self.scopes[name] = Scope(self.name, name, self.prices, law_of(name), self.quotes)
+            if name != FIRST_SCOPE:
+                found.follow_as(self.scopes[FIRST_SCOPE])
+                if self.flat_since_ms is not None and name != SPOT:
+                    found.start_flat(self.flat_since_ms, self.nothing_else)
+        return found
+
+    def is_stated(self, scope: str) -> bool:
+        """Whether the venue has stated this scope, be it only by naming everything else."""
+        found = self.scopes.get(scope)
+        return self.flat_since_ms is not None if found is None else found.stated
+
+    def note_nothing_else(self, flat: Statement) -> None:
+        """Note that on every dex without a scope it held nothing at the time of this empty statement."""
+        before = self.nothing_else
+        if before is None or flat.asked_s >= before.asked_s:
+            self.nothing_else = flat
+        if self.flat_since_ms is None:
+            self.flat_since_ms = flat.time_ms
+
+    @property
+    def high_water_ms(self) -> int | None:
+        """Up to when the fills of all its scopes are known to be whole; None before the start.
+
+        One stream has them all: a fill on one dex shows that the stream has told those of all others before.
+        """
+        if not self.scopes[FIRST_SCOPE].stated:
+            return None
+        scopes = [scope for scope in self.scopes.values() if scope.continuity.rests_on_fills]
+        known_ms = max(scope.newest_ms for scope in scopes if scope.newest_ms is not None)
+        return min([known_ms, *(at_ms for scope in scopes for at_ms in scope.lacking_ms)])
+
     @property
     def statements(self) -> list[Statement]:
         """The newest statement of each scope that has one."""
         return [scope.statement for scope in self.scopes.values() if scope.statement is not None]
+
+    def base_ms(self) -> dict[str, int]:
+        """Since when each stated scope is watched, by name; OTHER_SCOPES stands for the dexes without one."""
+        found = {name: scope.base_ms for name, scope in self.scopes.items() if scope.stated}
+        return found if self.flat_since_ms is None else found | {OTHER_SCOPES: self.flat_since_ms}
+
+    def recall(
+        self, memories: Iterable[Memory], base_ms: Mapping[str, int], unsure: Mapping[str, int]
+    ) -> None:
+        """Restore its scopes: `base_ms` as the method returns it, and since when keys ("" for all) may lack
+        fills."""
+        by_scope: dict[str, list[Memory]] = {name: [] for name in base_ms if name != OTHER_SCOPES}
+        for memory in memories:
+            by_scope.setdefault(market_of(memory.key), []).append(memory)
+        flat_ms = base_ms.get(OTHER_SCOPES)
+        for name in dict.fromkeys((FIRST_SCOPE, *by_scope)):
+            scope = self.scope(name)
+            scope.unsure.update(
+                {key: at_ms for key, at_ms in unsure.items() if not key or market_of(key) == name}
+            )
+            scope.recall(by_scope.get(name, ()), base_ms.get(name, flat_ms if name else None))
+        self.flat_since_ms, known_ms = flat_ms, self.high_water_ms
+        for scope in self.scopes.values():
+            scope.be_unsure(known_ms)
 
     def note_equity(self, before: Statement | None, after: Statement | None) -> None:
         """Note a scope's new newest statement: the mode is in doubt if equity fell to zero."""
@@ -70,7 +157,7 @@ class Account:
             self.elsewhere[report.place] = report.holdings
             for coin, looked in list(self.traded.items()):
                 looked.add(report.place)
-                if looked >= LOOKS:
+                if looked >= _LOOKS_FOR_TRADED:
                     del self.traded[coin]
         return before != self._left_out()
 
@@ -80,8 +167,12 @@ class Account:
 
     def _left_out(self) -> list[str]:
         """The texts of notices about what it holds or trades and is not watched."""
-        held = [f"{one} is held but {_NOT_WATCHED}" for found in self.elsewhere.values() for one in found]
-        return held + [f"{coin} is traded but {_NOT_WATCHED}" for coin in sorted(self.traded)]
+        unread = [
+            f"what it holds on the dex {dex} is not known: its state could not be read"
+            for dex in self.elsewhere.get(Place.DEXES, ())
+        ]
+        held = [f"{one} is held but {_NOT_WATCHED}" for one in self.elsewhere.get(Place.SPOT, ())]
+        return unread + held + [f"{coin} is traded but {_NOT_WATCHED}" for coin in sorted(self.traded)]
 
     @property
     def _is_plain(self) -> bool:
@@ -94,13 +185,28 @@ class Account:
             return "no statement from the venue yet"
         if self.role is not None and self.role.role in NO_ACCOUNT:
             return "the venue has no account at this address"
-        if len(self.scopes) > 1:
-            return "each of its scopes has figures of its own"
         if self.mode is None:
             return "it is not known yet how its balances are kept (account mode)"
         if self.is_mode_in_doubt:
             return "its equity fell to zero: it is asked again how its balances are kept (account mode)"
-        return None if self.mode.plain else self.mode.reason
+        if not self.mode.plain:
+            return self.mode.reason
+        for scope in self._dexes:
+            if scope.statement is None:
+                return f"no statement of the dex {scope.name} yet"
+            if scope.quote is None:
+                return f"it is not known yet in which token the figures of the dex {scope.name} are"
+            if scope.quote != USD and scope.statement.equity:
+                return f"the figures of the dex {scope.name} are in {scope.quote}, whose price is not known"
+        return None
+
+    @property
+    def _dexes(self) -> list[Scope]:
+        return [scope for name, scope in self.scopes.items() if name != SPOT]
+
+    def scope_views(self) -> list[ScopeView]:
+        """Its scopes, in the order in which they were opened."""
+        return [scope.as_whole() for scope in self.scopes.values()]
 
     @property
     def _unsettled(self) -> str | None:
@@ -127,16 +233,17 @@ class Account:
         """The account as it may be shown under that name: the verdict, and equity where it is known. An
         amount that is not known is None, with the reason in `equity_reason`."""
         statements, reason = self.statements, self._equity_reason
-        shown = statements[0] if reason is None else None
+        # Those in another token than USD hold nothing, where the reason is None.
+        summed = [scope.statement for scope in self._dexes if scope.statement and reason is None]
         left_out = (Notice(name, NoticeCode.NOT_WATCHED, text) for text in self._left_out())
         verdict, why = self._verdict
         return AccountView(
             account=name,
             verdict=verdict,
             reason=why,
-            equity=shown.equity if shown else None,
-            margin_used=shown.margin_used if shown else None,
-            withdrawable=shown.withdrawable if shown else None,
+            equity=_sum(one.equity for one in summed),
+            margin_used=_sum(one.margin_used for one in summed),
+            withdrawable=_sum(one.withdrawable for one in summed),
             notices=(*self.notices.values(), *left_out),
             equity_reason=reason,
             mode=self.mode.mode if self.mode else None,
@@ -145,4 +252,14 @@ class Account:
             unsettled=self._unsettled,
             stated=all(scope.stated for scope in self.scopes.values()),
             as_of_ms=min(one.time_ms for one in statements) if len(statements) == len(self.scopes) else None,
+            scopes=tuple(self.scope_views()),
         )
+
+
+def _sum(amounts: Iterable[Decimal | None]) -> Decimal | None:
+    """The sum; None of none, or where one is not known."""
+    found = list(amounts)
+    if not found or None in found:
+        return None
+    with exactly():
+        return sum((amount for amount in found if amount is not None), ZERO)

@@ -5,18 +5,21 @@ Each report returns the changes that follow from it. The book does no I/O, reads
 accounts and positions that it does not concern.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import replace
 
 from hlposmon.domain.account import Account
 from hlposmon.domain.changes import Change, VerdictChanged
-from hlposmon.domain.continuity import FILL_CHAIN, Continuity
+from hlposmon.domain.instrument import USD, market_of
 from hlposmon.domain.prices import Prices
 from hlposmon.domain.reports import (
     FIRST_SCOPE,
     AccountEvent,
     AccountMode,
     AccountRole,
+    Collateral,
     FeedState,
+    Fill,
     Fills,
     Funding,
     Marks,
@@ -29,22 +32,23 @@ from hlposmon.domain.scope import Scope, keep
 from hlposmon.domain.verdict import Freshness
 from hlposmon.domain.views import AccountView, Memory, ScopeView, View
 
-_FIRST = {FIRST_SCOPE: FILL_CHAIN}
-
 
 class Book:
     """Positions by account and key. Accounts are named at the start and by `watch`.
 
-    An account has one scope, proven by its chain of fills, unless `watch_scopes` says otherwise. A method
-    with a `scope` parameter concerns that scope only, and raises KeyError if there is none of that name.
-    Reports about an account or a scope that is not watched change nothing.
+    An account has a scope for the first dex, and one for every market on which something was stated or
+    traded (see account). A method with a `scope` parameter concerns that scope only, and raises KeyError if
+    there is none of that name. Reports about an account that is not watched change nothing.
     """
 
     def __init__(self, accounts: Iterable[str]) -> None:
         self._prices = Prices()
         self._accounts: dict[str, Account] = {}
-        # The scopes of which something is to be judged.
+        # The token in which the figures of each market are, as far as it is known.
+        self.quotes = {FIRST_SCOPE: USD}
+        # The scopes of which something is to be judged; and those that were opened, not taken yet.
         self._unjudged: dict[Scope, None] = {}
+        self._opened: dict[tuple[str, str], Scope] = {}
         self.watch(accounts)
 
     @property
@@ -56,23 +60,21 @@ class Book:
         """Watch these accounts from now on, and forget all others."""
         before, self._accounts = self._accounts, {}
         for name in accounts:
-            self._accounts[name] = before.get(name) or Account(self._scopes_of(name, _FIRST))
+            self._accounts[name] = before.get(name) or Account(name, self._prices, self.quotes)
         self._prices.forget_others(self._accounts)
+        self._opened = {name: one for name, one in self._opened.items() if name[0] in self._accounts}
         self._judge_all()
 
-    def watch_scopes(self, account: str, scopes: Mapping[str, Continuity]) -> None:
-        """Watch these scopes of an account from now on, each proven by its law, and forget all others. A
-        scope whose law has changed starts anew."""
-        of = self._accounts[account]
-        before, of.scopes = of.scopes, self._scopes_of(account, scopes)
-        for name, scope in before.items():
-            if name in scopes and scope.continuity is scopes[name]:
-                of.scopes[name] = scope
-        self._prices.forget_others(self._accounts.keys() - {account})
-        for scope in of.scopes.values():
-            for holding in scope.holdings.values():
-                self._prices.show_on(holding)
-        self._judge_all()
+    def open(self, account: str, scope: str) -> None:
+        """Open a scope whose first statement is known to come: it is not among those that hold nothing."""
+        self._scope_for(account, scope)
+
+    def take_opened(self) -> list[ScopeView]:
+        """The scopes that were opened since the last call."""
+        if not self._opened:
+            return []
+        opened, self._opened = self._opened, {}
+        return [scope.as_whole() for scope in opened.values()]
 
     # ------------------------------------------------------------------ told
 
@@ -82,31 +84,48 @@ class Book:
         Fills with `heard_s` are live. If live ones arrive before a scope's first statement, the chain begins
         with the first of them, and older fills are history.
         """
-        scope = self._find(fills.account, fills.scope)
-        return [] if scope is None else self._marked(scope, scope.take(fills))
+        if fills.account not in self._accounts:
+            return []
+        if len(fills.fills) == 1 and fills.from_ms is None:
+            scope = self._scope_for(fills.account, market_of(fills.fills[0].key))
+            return self._marked(scope, scope.take(fills))
+        by_scope: dict[str, list[Fill]] = {}
+        for fill in fills.fills:
+            by_scope.setdefault(market_of(fill.key), []).append(fill)
+        changes: list[Change] = []
+        for name, of_scope in by_scope.items():
+            scope = self._scope_for(fills.account, name)
+            part = fills if len(by_scope) == 1 else replace(fills, fills=tuple(of_scope))
+            changes += self._marked(scope, scope.take(part))
+        if fills.from_ms is not None:
+            self.fetched(fills.account, fills.from_ms)
+        return changes
 
-    def fetched(self, account: str, from_ms: int, scope: str = FIRST_SCOPE) -> None:
+    def fetched(self, account: str, from_ms: int) -> None:
         """Note that a fetch of all fills of an account from `from_ms` on has ended."""
-        of = self._find(account, scope)
-        if of is not None:
-            of.note_fetched(from_ms)
-            self._marked(of, [])
+        for scope in self._scopes_of(account):
+            scope.note_fetched(from_ms)
+            self._marked(scope, [])
 
     def mark(self, marks: Marks) -> list[tuple[str, str]]:
         """Take mark prices; (account, key) of each open position whose price moved."""
         return self._prices.mark(marks)
 
     def takes(self, statement: Statement) -> bool:
-        """Whether `reconcile` would use this statement; it ignores old ones and those of unwatched scopes."""
+        """Whether `reconcile` would use this statement; it ignores old ones, and those that show nothing of a
+        scope that is not open."""
         scope = self._find(statement.account, statement.scope)
-        return scope is not None and scope.takes(statement)
+        if scope is None:
+            return statement.account in self._accounts and statement.holds_something
+        return scope.takes(statement)
 
     def reconcile(self, statement: Statement) -> list[Change]:
         """Compare a scope with the venue's statement; its first one starts the scope's positions."""
         account = self._accounts.get(statement.account)
         scope = self._find(statement.account, statement.scope)
-        if account is None or scope is None:
+        if account is None or (scope is None and not self.takes(statement)):
             return []
+        scope = scope or self._scope_for(statement.account, statement.scope)
         before = scope.statement
         changes = scope.reconcile(statement, account.events)
         account.note_equity(before, scope.statement)
@@ -114,14 +133,16 @@ class Book:
 
     def apply_funding(self, funding: Funding) -> list[Change]:
         """Book a funding payment once; payments from before the scope's start are ignored."""
-        scope = self._find(funding.account, funding.scope)
+        scope = self._find(funding.account, market_of(funding.key))
         return [] if scope is None else self._marked(scope, scope.apply_funding(funding))
 
     def feed(self, state: FeedState) -> None:
         """Note that a feed of fills came up or went down. One live feed of several is enough."""
-        scope = self._find(state.account, state.scope)
-        if scope is not None:
-            scope.note_feed(state)
+        if state.account not in self._accounts:
+            return
+        known_ms = self.high_water_ms(state.account)
+        for scope in self._scopes_of(state.account):
+            scope.note_feed(state, known_ms)
             self._unjudged[scope] = None
 
     def forget_feeds(self, gone: Set[str]) -> None:
@@ -134,11 +155,10 @@ class Book:
 
     def unlist(self, unlisted: Unlisted) -> bool:
         """Note that some fills cannot be fetched any more; whether this was new."""
-        scope = self._find(unlisted.account, unlisted.scope)
-        if scope is None or not scope.unlist(unlisted):
-            return False
-        self._unjudged[scope] = None
-        return True
+        scopes = self._scopes_of(unlisted.account)
+        self._unjudged |= dict.fromkeys(scopes)
+        news = [scope.unlist(unlisted) for scope in scopes]
+        return any(news)
 
     def notice(self, notice: Notice) -> bool:
         """Keep a notice about an account, or end it; whether that changes anything."""
@@ -154,6 +174,20 @@ class Book:
         """Note what an account holds in markets that are not watched; whether that changes its notices."""
         account = self._accounts.get(report.account)
         return account is not None and account.take_not_watched(report)
+
+    def note_nothing_else(self, flat: Statement) -> bool:
+        """Note that an account held nothing on the dexes that have no scope, as this empty statement says;
+        whether that was not known before."""
+        account = self._accounts.get(flat.account)
+        if account is None:
+            return False
+        is_first = account.flat_since_ms is None
+        account.note_nothing_else(flat)
+        return is_first
+
+    def collateral(self, collateral: Collateral) -> None:
+        """Note the token in which a market's figures are."""
+        self.quotes[collateral.scope] = collateral.token
 
     def mode(self, mode: AccountMode) -> None:
         """Note how an account's balances are kept."""
@@ -177,7 +211,7 @@ class Book:
 
         Until the first call, no feed counts as heard.
         """
-        of = self._scope(account, scope)
+        of = self._accounts[account].scopes[scope]
         of.set_freshness(freshness)
         if of.is_unjudged:
             self._unjudged[of] = None
@@ -207,74 +241,93 @@ class Book:
             found += sorted(views, key=lambda view: view.key)
         return found
 
-    def keys(self, name: str) -> list[str]:
-        """The keys of an account's positions, flat ones too, in no order."""
-        scopes = self._accounts[name].scopes.values()
-        return [key for scope in scopes for key, holding in scope.holdings.items() if holding.ledger.has_base]
+    def keys(self, name: str, scope: str) -> list[str]:
+        """The keys of the positions of an account's scope, flat ones too, in no order."""
+        holdings = self._accounts[name].scopes[scope].holdings
+        return [key for key, holding in holdings.items() if holding.ledger.has_base]
 
     def account(self, name: str) -> AccountView:
         """One account; KeyError when it is not watched."""
         return self._accounts[name].view(name)
 
     def scopes(self, name: str) -> list[ScopeView]:
-        """The scopes of an account, in the order in which they were named."""
-        return [scope.as_whole() for scope in self._accounts[name].scopes.values()]
+        """The scopes of an account, in the order in which they were opened."""
+        return self._accounts[name].scope_views()
+
+    def scope_names(self, name: str) -> tuple[str, ...]:
+        """The names of an account's scopes, in the order in which they were opened."""
+        return tuple(self._accounts[name].scopes)
 
     def is_stated(self, name: str, scope: str = FIRST_SCOPE) -> bool:
         """Whether the venue has stated this scope of the account since it is watched, or had done so
         according to the journal. Until then its positions are unknown, and a count of them means nothing.
         Raises KeyError for an account that is not watched."""
-        return self._scope(name, scope).stated
+        return self._accounts[name].is_stated(scope)
 
     def statement_asked_s(self, name: str, scope: str = FIRST_SCOPE) -> float | None:
         """When the newest statement was asked for, or pushed; None before the first."""
-        statement = self._scope(name, scope).statement
+        statement = self._accounts[name].scopes[scope].statement
         return None if statement is None else statement.asked_s
 
-    def is_live(self, name: str, scope: str = FIRST_SCOPE) -> bool:
+    def is_live(self, name: str) -> bool:
         """Whether at least one feed of its fills is up."""
-        return self._scope(name, scope).is_live
+        return self._accounts[name].scopes[FIRST_SCOPE].is_live
 
-    def doubtful(self, scope: str = FIRST_SCOPE) -> list[tuple[str, int]]:
+    def doubtful(self) -> list[tuple[str, int]]:
         """The accounts with an open gap or doubt, and the time from which fills are wanted."""
-        wanted = ((name, of.wanted_ms) for name, of in self._of_name(scope))
-        return [(name, since_ms) for name, since_ms in wanted if since_ms is not None]
+        found = []
+        for name, account in self._accounts.items():
+            wanted = [scope.wanted_ms for scope in account.scopes.values() if scope.doubtful]
+            times = [since_ms for since_ms in wanted if since_ms is not None]
+            if times:
+                found.append((name, min(times)))
+        return found
 
-    def doubtful_keys(self, name: str) -> list[str]:
-        """The keys of an account whose views are `in_doubt`, in their order."""
-        return sorted(key for scope in self._accounts[name].scopes.values() for key in scope.doubtful_keys)
+    def doubtful_keys(self, name: str, scope: str) -> list[str]:
+        """The keys of a scope whose views are `in_doubt`, in their order."""
+        return sorted(self._accounts[name].scopes[scope].doubtful_keys)
 
-    def high_water_ms(self, name: str, scope: str = FIRST_SCOPE) -> int | None:
+    def high_water_ms(self, name: str) -> int | None:
         """Up to when the fills are known to be whole; None before the start."""
-        return self._scope(name, scope).high_water_ms
+        return self._accounts[name].high_water_ms
 
-    def unsure(self, scope: str = FIRST_SCOPE) -> dict[str, dict[str, int]]:
+    def unsure(self) -> dict[str, dict[str, int]]:
         """By account: the keys ("" for all) that may lack fills, and since when. Keys that are listed only by
         `partial` are not included."""
-        return {name: of.unsure | of.gaps for name, of in self._of_name(scope)}
+        found: dict[str, dict[str, int]] = {}
+        for name, account in self._accounts.items():
+            of = found[name] = {}
+            for scope in account.scopes.values():
+                since_ms = [at_ms for at_ms in (of.get(""), scope.unsure.get("")) if at_ms is not None]
+                of |= scope.unsure | scope.gaps
+                if since_ms:
+                    of[""] = min(since_ms)
+        return found
 
-    def unfinished(self, scope: str = FIRST_SCOPE) -> dict[str, dict[str, int]]:
+    def unfinished(self) -> dict[str, dict[str, int]]:
         """By account: the keys for which an unfinished fetch has brought fills, and since when."""
-        return {name: partial for name, of in self._of_name(scope) if (partial := of.partial)}
+        return {name: partial for name in self._accounts if (partial := self.partial(name))}
 
-    def partial(self, name: str, scope: str = FIRST_SCOPE) -> dict[str, int]:
+    def partial(self, name: str) -> dict[str, int]:
         """The keys for which an unfinished fetch has brought fills, and since when."""
-        of = self._scope(name, scope)
-        return of.partial if of.doubtful else {}
+        found: dict[str, int] = {}
+        for scope in self._scopes_of(name):
+            if scope.doubtful:
+                found |= scope.partial
+        return found
 
-    def has_recalled_gap(self, name: str, scope: str = FIRST_SCOPE) -> bool:
+    def has_recalled_gap(self, name: str) -> bool:
         """Whether it was restored with a gap or an unfinished fetch, and no feed has been live since."""
-        return any(self._scope(name, scope).unsure.keys() - {""})
+        return any(scope.unsure.keys() - {""} for scope in self._scopes_of(name))
 
-    def has_gap(self, name: str, scope: str = FIRST_SCOPE) -> bool:
+    def has_gap(self, name: str) -> bool:
         """Whether fills wait behind one that is missing."""
-        of = self._scope(name, scope)
-        return bool(of.doubtful) and bool(of.gaps)
+        return any(scope.doubtful and scope.gaps for scope in self._scopes_of(name))
 
-    def unreported_until_ms(self, name: str, scope: str = FIRST_SCOPE) -> int:
+    def unreported_until_ms(self, name: str) -> int:
         """The time of the newest fill that a first statement includes and that no change reports; 0 if
         none is known."""
-        holdings = self._scope(name, scope).holdings.values()
+        holdings = (holding for scope in self._scopes_of(name) for holding in scope.holdings.values())
         return max((holding.ledger.unreported_until_ms for holding in holdings), default=0)
 
     def is_partly_unread(self, name: str) -> bool:
@@ -297,47 +350,50 @@ class Book:
 
     # -------------------------------------------------------------- recovery
 
-    def memories(self, scope: str = FIRST_SCOPE) -> list[Memory]:
-        """Everything that is needed to restore the scopes of this name."""
-        return [memory for _, of in self._of_name(scope) for memory in of.memories()]
+    def memories(self) -> list[Memory]:
+        """Everything that is needed to restore all positions."""
+        scopes = [scope for name in self._accounts for scope in self._scopes_of(name)]
+        return [memory for scope in scopes for memory in scope.memories()]
 
     def recall(
         self,
         memories: Iterable[Memory],
-        base_ms: Mapping[str, int],
+        base_ms: Mapping[str, Mapping[str, int]],
         unsure: Mapping[str, Mapping[str, int]] | None = None,
-        scope: str = FIRST_SCOPE,
     ) -> None:
-        """Restore the scopes of this name. `base_ms` has the accounts for which it had been stated, and since
-        when they are watched; `unsure` has the keys that may have lacked fills then, and since when."""
+        """Restore the accounts. `base_ms` is by account and scope, as the method returns it; `unsure` has the
+        keys that may have lacked fills then, and since when."""
         by_account: dict[str, list[Memory]] = {}
         for memory in memories:
             by_account.setdefault(memory.account, []).append(memory)
-        for name, of in self._of_name(scope):
-            of.unsure.update((unsure or {}).get(name, {}))
-            of.recall(by_account.get(name, ()), base_ms.get(name))
-            self._unjudged[of] = None
+        for name, account in self._accounts.items():
+            account.recall(by_account.get(name, ()), base_ms.get(name, {}), (unsure or {}).get(name, {}))
+            self._opened |= {(name, of): scope for of, scope in account.scopes.items() if of}
+        self._judge_all()
 
-    def base_ms(self, scope: str = FIRST_SCOPE) -> dict[str, int]:
-        """The accounts that have been stated, and since when they are watched."""
-        return {name: of.base_ms for name, of in self._of_name(scope) if of.stated}
+    def base_ms(self) -> dict[str, dict[str, int]]:
+        """By account, since when each of its stated scopes is watched (OTHER_SCOPES: the dexes without
+        one)."""
+        return {name: base for name, account in self._accounts.items() if (base := account.base_ms())}
 
     # ------------------------------------------------------------------ within
-
-    def _scopes_of(self, account: str, scopes: Mapping[str, Continuity]) -> dict[str, Scope]:
-        return {name: Scope(account, name, self._prices, law) for name, law in scopes.items()}
 
     def _find(self, account: str, scope: str) -> Scope | None:
         of = self._accounts.get(account)
         return None if of is None else of.scopes.get(scope)
 
-    def _scope(self, account: str, scope: str) -> Scope:
-        return self._accounts[account].scopes[scope]
+    def _scopes_of(self, account: str) -> list[Scope]:
+        of = self._accounts.get(account)
+        return [] if of is None else list(of.scopes.values())
 
-    def _of_name(self, scope: str) -> Iterator[tuple[str, Scope]]:
-        for name, account in self._accounts.items():
-            if scope in account.scopes:
-                yield name, account.scopes[scope]
+    def _scope_for(self, account: str, scope: str) -> Scope:
+        """The scope, opened if need be; its first freshness is for `take_opened` to ask for."""
+        of = self._accounts[account]
+        found = of.scopes.get(scope)
+        if found is None:
+            found = self._opened[account, scope] = of.scope(scope)
+            self._unjudged[found] = None
+        return found
 
     def _marked(self, scope: Scope, changes: list[Change]) -> list[Change]:
         """The changes, the scope being noted if it is to be judged for them."""

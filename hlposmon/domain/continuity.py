@@ -13,6 +13,7 @@ from typing import Protocol
 from hlposmon.domain.amounts import CONTEXT, ZERO
 from hlposmon.domain.changes import AdoptionReason, Change
 from hlposmon.domain.holding import Holding
+from hlposmon.domain.instrument import SPOT
 from hlposmon.domain.reports import AccountEvent, Fill, StatedPosition, Statement, Unlisted
 from hlposmon.domain.verdict import Proof
 
@@ -127,3 +128,8 @@ def _differs(entry_price: Decimal | None, stated: StatedPosition) -> bool:
 
 FILL_CHAIN: Continuity = FillChain()
 STATEMENT_ONLY: Continuity = StatementOnly()
+
+
+def law_of(scope: str) -> Continuity:
+    """The law of a scope: the venue's word for spot, whose balances move without fills; else the chain."""
+    return STATEMENT_ONLY if scope == SPOT else FILL_CHAIN

@@ -88,9 +88,10 @@ class Holding:
         wanted_ms = self.wanted_ms
         return known_ms if wanted_ms is None else min(known_ms, wanted_ms)
 
-    def view(self, proof: Proof, whole_ms: int | None = None) -> View:
-        """The position as it may be shown. `proof` is the law that proves it; after `whole_ms`, if given,
-        fills may be missing. Returns the same object as last time if nothing has changed."""
+    def view(self, proof: Proof, quote: str | None, whole_ms: int | None = None) -> View:
+        """The position as it may be shown. `proof` is the law that proves it, `quote` the token of its
+        figures, if that is known; after `whole_ms`, if given, fills may be missing. Returns the same object
+        as last time if nothing has changed."""
         ledger, as_of_ms, shown = self.ledger, self.as_of_ms(whole_ms), self._shown
         if (
             shown is not None
@@ -103,6 +104,7 @@ class Holding:
             and shown.last_fill_ms == self.last_fill_ms
             and shown.in_doubt == self.is_doubtful
             and shown.proof is proof
+            and shown.quote == quote
         ):
             return shown
         stated = self.stated if ledger.position.size else None
@@ -123,6 +125,7 @@ class Holding:
             in_doubt=self.is_doubtful,
             proof=proof,
             as_of_ms=as_of_ms,
+            quote=quote,
         )
         return self._shown
 
@@ -243,7 +246,7 @@ class Holding:
             self.agreed_ms = statement.time_ms
             return healed
         ours = ledger.position.size
-        cause = cause_of(ledger, stated, statement, since_ms, events, lost)
+        cause = cause_of(ledger, statement, since_ms, events, lost)
         self.agreed_ms, self.entry_since_ms = statement.time_ms, None
         self.drift = f"{cause}: the book had {ours:f}, the venue {theirs:f}; the venue's size was adopted"
         found = Drift(ledger.account, ledger.key, ours, theirs, cause, statement.time_ms)

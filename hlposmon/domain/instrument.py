@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
+# The market of tokens; the venue reserves the word, so that no dex has this name.
+SPOT = "spot"
+# The token that counts as one US dollar; the first dex's figures are in it.
+USD = "USDC"
+
 
 class InstrumentType(StrEnum):
     """What kind of thing it is; the middle of a key."""
@@ -45,9 +50,20 @@ class Instrument:
         return _parsed(key)
 
     @property
+    def market(self) -> str:
+        """The scope of an account that holds it: the dex of a perpetual, `spot` for a token."""
+        return self.dex if self.type is InstrumentType.PERP else SPOT
+
+    @property
     def label(self) -> str:
         """`BTC-USD` for a perpetual (whatever its quote token is); else the bare name."""
         return f"{self.name}-USD" if self.type is InstrumentType.PERP else self.name
+
+
+@lru_cache(maxsize=16_384)
+def market_of(key: str) -> str:
+    """The market of the instrument of this key; ValueError for what is no key."""
+    return _parsed(key).market
 
 
 # More than one venue lists; a key that is pushed out is parsed again.
@@ -57,5 +73,7 @@ def _parsed(key: str) -> Instrument:
     if len(parts) != 3 or not all(parts):
         raise ValueError(f"a key is venue:type:name, not {key[:60]!r}")
     venue, kind, name = parts
-    dex, _, base = name.rpartition(":")
+    dex, colon, base = name.partition(":")
+    if not colon:
+        dex, base = "", name
     return Instrument(key, sys.intern(venue), InstrumentType(kind), name, dex, base)

@@ -144,7 +144,6 @@ def is_explained(ledger: Ledger, suspicion: Suspicion) -> bool:
 
 def cause_of(
     ledger: Ledger,
-    stated: StatedPosition | None,
     statement: Statement,
     since_ms: int,
     events: Sequence[AccountEvent] = (),
@@ -167,10 +166,6 @@ def cause_of(
             return recent[kind]
     if ledger.applied and statement.time_ms < ledger.applied[-1].fill.time_ms:
         return "the statement is older than the last fill"
-    if stated is None:
-        elsewhere = [one for one in of_us if one.kind is AccountEventKind.ELSEWHERE]
-        if elsewhere:
-            return f"{AccountEventKind.ELSEWHERE} ({elsewhere[-1].text})"
     return "no fill explains it"
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, overload
 
 from hlposmon.domain.amounts import ZERO, plain
-from hlposmon.domain.instrument import Instrument
+from hlposmon.domain.instrument import USD, Instrument
 from hlposmon.domain.reports import Fill
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import View
@@ -104,15 +104,16 @@ class Rendered:
     """
 
     __slots__ = (
-        "account", "closed_pnl", "coin", "encoded", "entry_price", "fees", "funding", "key", "leverage",
-        "liquidation_price", "margin_used", "mark_price", "notional_value", "quantity", "realized_pnl",
-        "size", "symbol", "total_pnl", "unrealized_pnl", "venue", "view",
+        "account", "closed_pnl", "coin", "dex", "encoded", "entry_price", "fees", "funding", "key",
+        "leverage", "liquidation_price", "margin_used", "mark_price", "notional_value", "quantity",
+        "realized_pnl", "size", "symbol", "total_pnl", "type", "unrealized_pnl", "venue", "view",
     )  # fmt: skip
 
     def __init__(self, view: View) -> None:
         instrument = Instrument.of(view.key)
         self.account, self.key, self.symbol = view.account, view.key, symbol_of(view.key)
         self.venue, self.coin = instrument.venue, instrument.name
+        self.type, self.dex = instrument.type.value, instrument.dex
         self._render_held(view)
         self._render_value(view)
         self._render_stated(view)
@@ -200,13 +201,15 @@ class Sums:
     """Sums over positions, including flat ones, whose earnings still count.
 
     They are exact, so that taking a position out leaves no residue. `unmarked` counts open positions without
-    a mark; while there are any, the sums that need a mark are incomplete.
+    a mark; while there are any, the sums that need a mark are incomplete. `unvalued` counts those whose
+    figures are in another token than USD, or in one that is not known: they are never added, and while there
+    are any, no sum of money is complete.
     """
 
-    __slots__ = ("count", "exposure", "fees", "funding", "realized", "unmarked", "unrealized")
+    __slots__ = ("count", "exposure", "fees", "funding", "realized", "unmarked", "unrealized", "unvalued")
 
     def __init__(self, views: Iterable[View] = ()) -> None:
-        self.count = self.unmarked = 0
+        self.count = self.unmarked = self.unvalued = 0
         self.exposure = self.unrealized = ZERO
         self.realized = self.fees = self.funding = ZERO
         for view in views:
@@ -214,6 +217,9 @@ class Sums:
 
     def change(self, before: View | None, now: View) -> None:
         """Replace a position's part in the sums: from `before` (None if it had none) to `now`."""
+        if now.quote != USD or (before is not None and before.quote != USD):
+            self._change_unvalued(before, now)
+            return
         add, subtract = _WIDE.add, _WIDE.subtract
         held, was = now.position, None if before is None else before.position
         if held is not was:
@@ -242,11 +248,38 @@ class Sums:
             self.unrealized = add(self.unrealized, of.unrealized)
             self.exposure = add(self.exposure, of.notional)
 
+    def _change_unvalued(self, before: View | None, now: View) -> None:
+        """As `change`, where one of the two is not in USD: only the count is summed of that."""
+        if before is not None:
+            self.count -= not before.position.is_flat
+            if before.quote != USD:
+                self.unvalued -= 1
+            else:
+                self._take_out(before)
+        if now.quote != USD:
+            self.count += not now.position.is_flat
+            self.unvalued += 1
+        else:
+            self.change(None, now)
+
+    def _take_out(self, view: View) -> None:
+        """Take out the money of a position in USD."""
+        subtract, held, of = _WIDE.subtract, view.position, view.figures
+        self.realized = subtract(self.realized, held.realized)
+        self.fees = subtract(self.fees, held.fees)
+        self.funding = subtract(self.funding, held.funding)
+        if of.unrealized is None or of.notional is None:
+            self.unmarked -= 1
+        else:
+            self.unrealized = subtract(self.unrealized, of.unrealized)
+            self.exposure = subtract(self.exposure, of.notional)
+
     def add(self, other: "Sums") -> None:
         """Add the sums over other positions."""
         add = _WIDE.add
         self.count += other.count
         self.unmarked += other.unmarked
+        self.unvalued += other.unvalued
         self.exposure = add(self.exposure, other.exposure)
         self.unrealized = add(self.unrealized, other.unrealized)
         self.realized = add(self.realized, other.realized)
@@ -263,16 +296,17 @@ class Sums:
         """The sums as they are shown.
 
         Incomplete sums are not shown: those that need marks are None if an open position has no mark or if a
-        position could not be read (not `is_whole`). All are None if one of the accounts has not been stated
-        yet (not `is_stated`).
+        position could not be read (not `is_whole`). All sums of money are None while one is in another token.
+        All are None if one of the accounts has not been stated yet (not `is_stated`).
         """
-        is_marked = not self.unmarked and is_whole and is_stated
+        is_valued = not self.unvalued and is_stated
+        is_marked = not self.unmarked and is_whole and is_valued
         return {
             "active_positions": self.count if is_stated else None,
             "total_exposure": money(self.exposure) if is_marked else None,
             "total_pnl": money(self.total) if is_marked else None,
-            "realized_pnl": money(self.realized) if is_stated else None,
+            "realized_pnl": money(self.realized) if is_valued else None,
             "unrealized_pnl": money(self.unrealized) if is_marked else None,
-            "fees": money(self.fees) if is_stated else None,
-            "funding": money(self.funding) if is_stated else None,
+            "fees": money(self.fees) if is_valued else None,
+            "funding": money(self.funding) if is_valued else None,
         }

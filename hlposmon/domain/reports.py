@@ -16,8 +16,10 @@ from hlposmon.domain.amounts import CONTEXT
 Identity = tuple[int, str, int, int, str, Decimal, Decimal]
 
 
-# The scope that an account has where nothing else is said: what one statement covers (see scope).
+# The scope that every account has: what a statement of the first dex covers (see scope).
 FIRST_SCOPE = ""
+# Stands for all dexes on which an account has held nothing so far: they have no scope yet.
+OTHER_SCOPES = "*"
 
 
 class Side(StrEnum):
@@ -94,7 +96,6 @@ class Fills:
     source: str
     fills: tuple[Fill, ...]
     heard_s: float | None = None
-    scope: str = FIRST_SCOPE
     from_ms: int | None = None
 
 
@@ -146,6 +147,11 @@ class Statement:
     unread: Mapping[str, str] = field(default_factory=dict)
     scope: str = FIRST_SCOPE
 
+    @property
+    def holds_something(self) -> bool:
+        """Whether it shows a position, be it an unreadable one, or money."""
+        return bool(self.positions or self.unread or self.equity)
+
 
 @dataclass(frozen=True, slots=True)
 class Funding:
@@ -157,7 +163,6 @@ class Funding:
     amount: Decimal
     size: Decimal
     rate: Decimal
-    scope: str = FIRST_SCOPE
 
 
 # Two coins' fills need not come in the order of their times: fills are fetched, and told again, from this far
@@ -206,7 +211,6 @@ class FeedState:
     live: bool
     at_s: float
     reason: str = ""
-    scope: str = FIRST_SCOPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +252,14 @@ class Notice:
     source: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Collateral:
+    """The token that profit, margin and fees of a market are in, by the venue's name: USDC, USDH, ..."""
+
+    scope: str
+    token: str
+
+
 class Place(StrEnum):
     """Where else an account may hold something: on other dexes, on spot; or what its fills tell."""
 
@@ -258,12 +270,19 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NotWatched:
-    """All that an account holds at a place and that is not watched, as texts; none says that it holds
-    nothing there. Of TRADED these are the coins of fills: told until the next look at the other two."""
+    """What an account holds at a place and is not watched, as texts; none says that it holds nothing there.
+    Of TRADED these are the coins of fills: told until the next look at SPOT.
+
+    Of DEXES these are the dexes whose state could not be read. Of all others that something is held on, a
+    statement was told before; on the rest it held nothing at `time_ms`, the venue's time of the oldest
+    answer. `asked_s` is when that was asked for, or heard; None where there was no answer.
+    """
 
     account: str
     place: Place
     holdings: tuple[str, ...]
+    time_ms: int = 0
+    asked_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,12 +310,11 @@ class AccountRole:
 
 
 class AccountEventKind(StrEnum):
-    """What else can happen to an account. ELSEWHERE: it holds something on a dex that is not watched."""
+    """What else can happen to an account."""
 
     LIQUIDATION = "liquidation"
     TRANSFER = "transfer"
     MODE_CHANGE = "mode change"
-    ELSEWHERE = "dex not watched"
     OTHER = "other"
 
 
@@ -321,7 +339,6 @@ class Unlisted:
     since_ms: int
     until_ms: int
     reason: str
-    scope: str = FIRST_SCOPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,7 +439,15 @@ class Live:
     since_s: float
 
 
-Ask = Welcome | Bell | Live
+@dataclass(frozen=True, slots=True)
+class StatementsWanted:
+    """Besides that of the first dex, statements of these scopes of an account are wanted from now on."""
+
+    account: str
+    scopes: tuple[str, ...]
+
+
+Ask = Welcome | Bell | Live | StatementsWanted
 Report = (
     Joined
     | Left
@@ -438,6 +463,7 @@ Report = (
     | Heard
     | Notice
     | NotWatched
+    | Collateral
     | AccountMode
     | AccountRole
     | AccountEvent

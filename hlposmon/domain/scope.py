@@ -1,17 +1,19 @@
 """A scope: what one statement covers, which is one account at one market of one venue.
 
 "A coin that is not in it is flat" holds inside a scope and nowhere else. The order of its statements, the
-start of its positions, whether its feeds are live, what is in doubt and how fresh it is belong to it; by
-which law sizes are proven is its continuity. No other scope, and nothing of the account as a whole.
+start of its positions, what is in doubt and how fresh it is belong to it; by which law sizes are proven is
+its continuity. One stream has the fills of all scopes of an account: each keeps the state of its feeds, and
+up to when its fills are known is the account's to say. No other scope in here.
 """
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from hlposmon.domain.changes import Change, Filled, Funded, VerdictChanged
 from hlposmon.domain.continuity import FILL_CHAIN, Continuity
 from hlposmon.domain.holding import Holding
+from hlposmon.domain.instrument import SPOT, InstrumentType
 from hlposmon.domain.ledger import Ledger
 from hlposmon.domain.placing import LAG_MS
 from hlposmon.domain.position import FillEffect, Position
@@ -35,8 +37,12 @@ class Scope:
     name: str
     prices: Prices
     continuity: Continuity = FILL_CHAIN
+    # By market, the token in which its figures are, as far as it is known.
+    quotes: Mapping[str, str] = field(default_factory=dict)
     stated: bool = False
     base_ms: int = 0
+    # The time of the first fill that waits for the first statement; None while there is none.
+    waiting_ms: int | None = None
     # The time of the newest statement that was taken while a feed of fills was live.
     whole_ms: int = 0
     # A fill older than this is so late that the newest statement states a later size.
@@ -94,6 +100,9 @@ class Scope:
         for index, fill in enumerate(fills.fills):
             by_key.setdefault(fill.key, []).append(index)
         changes: list[Change] = []
+        if not self.stated:
+            known = [] if self.waiting_ms is None else [self.waiting_ms]
+            self.waiting_ms = min([*known, *(fill.time_ms for fill in fills.fills)], default=None)
         for key, indexes in by_key.items():
             holding = self._holding(key)
             of_line = self.continuity.take(holding, [fills.fills[index] for index in indexes], live=live)
@@ -112,6 +121,21 @@ class Scope:
         for key, holding in list(self.doubtful.items()):
             if holding.note_fetched(from_ms):
                 self._note_change(key, holding)
+
+    def follow_as(self, other: "Scope") -> None:
+        """Take over the state of the feeds of another scope of the account: one stream has the fills of
+        both."""
+        self._set_feeds(other.feeds)
+        self.live_since_s, self.whole_ms = other.live_since_s, other.whole_ms
+        self.freshness = other.freshness
+        if "" in other.unsure:
+            self.unsure[""] = other.unsure[""]
+
+    def start_flat(self, base_ms: int, statement: Statement | None) -> None:
+        """Start a scope that held nothing at `base_ms`, nor at the time of this later statement, if any."""
+        self.stated, self.base_ms = True, base_ms
+        if statement is not None:
+            self._note_statement(replace(statement, scope=self.name))
 
     def _take_next(self, fill: Fill) -> Filled | None:
         """The short way of a live fill that is plainly the next one of its holding; None for any other."""
@@ -221,9 +245,10 @@ class Scope:
         asked_s = self.statement.asked_s if self.statement else None
         return asked_s is not None and self.live_since_s is not None and asked_s >= self.live_since_s
 
-    def note_feed(self, state: FeedState) -> None:
-        """A feed of fills came up or went down. One live feed of several is enough."""
-        was_live, known_ms = self.is_live, self.high_water_ms
+    def note_feed(self, state: FeedState, known_ms: int | None) -> None:
+        """A feed of fills came up or went down; up to `known_ms` the account's fills were known. One live
+        feed of several is enough."""
+        was_live = self.is_live
         self.is_unjudged = True
         self._set_feeds(self.feeds | {state.feed: state})
         if state.live:
@@ -286,12 +311,17 @@ class Scope:
         return {key: since_ms for key, since_ms in partial if since_ms is not None}
 
     @property
-    def high_water_ms(self) -> int | None:
-        """Up to when the fills are known to be whole; None before the start."""
+    def newest_ms(self) -> int | None:
+        """The newest time of which its fills say that they are known; None before the start."""
         if not self.stated:
             return None
-        known_ms = self.base_ms if self.known_ms is None else self.known_ms
-        return min([known_ms, *self.unsure.values(), *self.missing.values()])
+        return self.base_ms if self.known_ms is None else self.known_ms
+
+    @property
+    def lacking_ms(self) -> list[int]:
+        """The times from which fills may be missing, or wait for the first statement."""
+        waiting = [self.waiting_ms] if self.waiting_ms is not None and not self.stated else []
+        return [*self.unsure.values(), *self.missing.values(), *waiting]
 
     @property
     def wanted_ms(self) -> int | None:
@@ -373,14 +403,20 @@ class Scope:
 
     # ------------------------------------------------------------------ shown
 
+    @property
+    def quote(self) -> str | None:
+        """The token in which its figures are; None while the venue has not said."""
+        return self.quotes.get(self.name)
+
     def view(self, key: str) -> View:
         """One position; KeyError when there is none."""
-        return self.holdings[key].view(self.continuity.proof, self.whole_until_ms)
+        return self.holdings[key].view(self.continuity.proof, self.quote, self.whole_until_ms)
 
     def views(self) -> list[View]:
         """All positions, flat ones too, in no order."""
-        proof, whole_ms = self.continuity.proof, self.whole_until_ms
-        return [holding.view(proof, whole_ms) for holding in self.holdings.values() if _is_shown(holding)]
+        proof, quote, whole_ms = self.continuity.proof, self.quote, self.whole_until_ms
+        shown = filter(_is_shown, self.holdings.values())
+        return [holding.view(proof, quote, whole_ms) for holding in shown]
 
     def as_whole(self) -> ScopeView:
         """The scope itself."""
@@ -395,6 +431,8 @@ class Scope:
             margin_used=said.margin_used if said else None,
             withdrawable=said.withdrawable if said else None,
             as_of_ms=said.time_ms if said else None,
+            market=InstrumentType.BASE_TOKEN if self.name == SPOT else InstrumentType.PERP,
+            quote=self.quote,
         )
 
     # --------------------------------------------------------------- recovery
@@ -413,7 +451,8 @@ class Scope:
         return found
 
     def recall(self, memories: Iterable[Memory], base_ms: int | None) -> None:
-        """Restore the scope, watched and stated since `base_ms` (None: not stated yet)."""
+        """Restore the scope, watched and stated since `base_ms` (None: not stated yet). `be_unsure` follows
+        when all scopes of the account are."""
         if base_ms is not None:
             self.stated, self.base_ms, self.is_unjudged = True, base_ms, True
         for memory in memories:
@@ -422,8 +461,11 @@ class Scope:
             holding.ledger.payments = memory.payments
             holding.last_fill_ms = max((identity[0] for identity in memory.seen), default=None)
             self._note_change(memory.key, holding)
-        if (known_ms := self.high_water_ms) is not None:
-            self.unsure[""] = known_ms  # until a feed is live
+
+    def be_unsure(self, known_ms: int | None) -> None:
+        """After a restart: until a feed is live, no fills after `known_ms` are known to be whole."""
+        if known_ms is not None:
+            self.unsure[""] = known_ms
 
     def _holding(self, key: str) -> Holding:
         holding = self.holdings.get(key)

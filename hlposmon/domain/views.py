@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from hlposmon.domain.amounts import CONTEXT, ZERO
+from hlposmon.domain.instrument import USD, InstrumentType
 from hlposmon.domain.payments import Payments
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import SEVERE, Identity, Notice
@@ -47,7 +48,8 @@ class View:
 
     `in_doubt`: a fill is missing, or the venue states another size; then it is shown even if it is flat.
     `as_of_ms`: the venue's time up to which the position is known, never later; None while nothing is known.
-    `block`: the block of the statement that it rests on; None for a venue without blocks.
+    `block`: the block of the statement that it rests on; None for a venue without blocks. `quote`: the token
+    that all its figures but the size are in; None while the venue has not said.
     """
 
     account: str
@@ -64,6 +66,7 @@ class View:
     proof: Proof = Proof.FILLS
     as_of_ms: int | None = None
     block: int | None = None
+    quote: str | None = USD
     _figures: Figures | None = field(default=None, init=False, compare=False, repr=False)
 
     @property
@@ -74,6 +77,24 @@ class View:
             found = figures_of(self.position, self.mark)
             object.__setattr__(self, "_figures", found)  # a memory of what the fields say already
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeView:
+    """What one statement covers, as it may be shown. Its figures are in its quote token; None: not known.
+    `market` is what kind of things it holds, and `quote` is None while the venue has not said."""
+
+    account: str
+    name: str
+    proof: Proof
+    verdict: Verdict
+    reason: str | None
+    equity: Decimal | None
+    margin_used: Decimal | None
+    withdrawable: Decimal | None
+    as_of_ms: int | None
+    market: InstrumentType = InstrumentType.PERP
+    quote: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,26 +121,12 @@ class AccountView:
     unsettled: str | None = None
     stated: bool = False
     as_of_ms: int | None = None
+    scopes: tuple[ScopeView, ...] = ()
 
     @property
     def severe(self) -> tuple[Notice, ...]:
         """The notices that mean that the account is not watched as its owner intends."""
         return tuple(notice for notice in self.notices if notice.code in SEVERE)
-
-
-@dataclass(frozen=True, slots=True)
-class ScopeView:
-    """What one statement covers, as it may be shown. Its figures are in its quote token; None: not known."""
-
-    account: str
-    name: str
-    proof: Proof
-    verdict: Verdict
-    reason: str | None
-    equity: Decimal | None
-    margin_used: Decimal | None
-    withdrawable: Decimal | None
-    as_of_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)

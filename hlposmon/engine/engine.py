@@ -17,6 +17,8 @@ from hlposmon.domain.amounts import exactly
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, whose
 from hlposmon.domain.reports import (
+    FIRST_SCOPE,
+    OTHER_SCOPES,
     REPLAY_OVERLAP_MS,
     AccountEvent,
     AccountMode,
@@ -24,6 +26,7 @@ from hlposmon.domain.reports import (
     Ask,
     Bell,
     BellReason,
+    Collateral,
     FeedState,
     Fetched,
     Fills,
@@ -42,6 +45,7 @@ from hlposmon.domain.reports import (
     Place,
     Report,
     Statement,
+    StatementsWanted,
     Unlisted,
     Welcome,
 )
@@ -63,7 +67,7 @@ from hlposmon.engine.effects import (
     Tell,
 )
 from hlposmon.engine.feeds import Feeds
-from hlposmon.engine.freshness import FreshnessLimits, FreshnessOfFeeds
+from hlposmon.engine.freshness import FreshnessLimits, FreshnessOfFeeds, ScopeName
 from hlposmon.engine.incidents import Incidents
 from hlposmon.engine.listing import Listing
 from hlposmon.engine.requests import Requests
@@ -71,6 +75,8 @@ from hlposmon.engine.unfinished import UnfinishedFetches
 
 # How long a first statement waits for the feed of fills, which tells what happened around it.
 FEED_WAIT_S = 10.0
+# The kinds of workers that ask for statements, or are pushed them.
+STATING = ("reconcile", "state", "price")
 Name = tuple[str, str]
 
 
@@ -100,8 +106,8 @@ class Engine:
         self._requests.watch(watched.addresses, (), now.s)
         self._watched_s = dict.fromkeys(watched.addresses, now.s)
         self._unfinished = UnfinishedFetches()
-        self._held: dict[str, Statement] = {}  # first statements that wait for a feed of fills
-        self._differing: dict[str, tuple[str, ...]] = {}  # by account: keys unlike its last statement
+        self._held: dict[ScopeName, Statement] = {}  # first statements that wait for a feed of fills
+        self._differing: dict[ScopeName, tuple[str, ...]] = {}  # by scope: keys unlike its last statement
         self._workers: dict[str, Joined] = {}
         self.history = HistoryState(0)  # as its process last reported it
         self._told_pnl: dict[Name, Decimal | None] = {}
@@ -121,6 +127,7 @@ class Engine:
             handle = _HANDLERS.get(type(report))
             if handle is not None:
                 handle(self, report, now)
+                self._note_opened(now)
                 self._judge(now)
         return self._take_effects()
 
@@ -128,9 +135,9 @@ class Engine:
         """Handle what changes with time alone; the effects. Call it a few times a second."""
         self.freshness.note_call(now.s)
         self._refresh(now)
-        for name, statement in list(self._held.items()):
-            if now.s - self._watched_s[name] > FEED_WAIT_S:
-                del self._held[name]
+        for held, statement in list(self._held.items()):
+            if now.s - self._watched_s[statement.account] > FEED_WAIT_S:
+                del self._held[held]
                 self._reconcile(statement, now)
         for name in self._catchup.overdue(now.s):
             self._release(name, now)
@@ -166,7 +173,7 @@ class Engine:
     def recall(
         self,
         memories: Iterable[Memory],
-        base_ms: Mapping[str, int],
+        base_ms: Mapping[str, Mapping[str, int]],
         unsure: Mapping[str, Mapping[str, int]],
         now: Now,
     ) -> None:
@@ -196,8 +203,8 @@ class Engine:
         self._catchup.keep(same)
         self._requests.watch(addresses, same, now.s)
         self._unfinished.keep(same)
-        self._held = {name: one for name, one in self._held.items() if name in same}
-        self._differing = {name: keys for name, keys in self._differing.items() if name in same}
+        self._held = {name: one for name, one in self._held.items() if name[0] in same}
+        self._differing = {name: keys for name, keys in self._differing.items() if name[0] in same}
         self._watched_s = {name: self._watched_s[name] if name in same else now.s for name in addresses}
         self._told_pnl = {name: pnl for name, pnl in self._told_pnl.items() if name[0] in same}
         self._updated_ms = {name: at_ms for name, at_ms in self._updated_ms.items() if name[0] in same}
@@ -227,8 +234,28 @@ class Engine:
 
     def _refresh(self, now: Now) -> None:
         """Tell the book whose feeds have become fresh or stale."""
-        for name in self.freshness.changed(self.watched.addresses, now.s):
-            self.book.set_freshness(name, self.freshness.freshness(name, now.s))
+        for name, scope in self.freshness.changed(self._all_scopes, now.s):
+            self.book.set_freshness(name, self.freshness.freshness(name, now.s, scope), scope)
+
+    def _all_scopes(self) -> list[ScopeName]:
+        return [(name, scope) for name in self.book.accounts for scope in self.book.scope_names(name)]
+
+    def _note_opened(self, now: Now) -> None:
+        """Markets on which an account now holds or trades something: judge them, and have them stated."""
+        opened = self.book.take_opened()
+        for scope in opened:
+            name = scope.account, scope.name
+            self.freshness.stated(name, self.book.statement_asked_s(*name))
+            self.book.set_freshness(
+                scope.account, self.freshness.freshness(scope.account, now.s, scope.name), scope.name
+            )
+        for account in {scope.account: None for scope in opened}:
+            for joined in self._workers.values():
+                if joined.kind in STATING:
+                    self._tell(joined.worker, self._statements_wanted(account))
+
+    def _statements_wanted(self, account: str) -> StatementsWanted:
+        return StatementsWanted(account, tuple(filter(None, self.book.scope_names(account))))
 
     def _judge(self, now: Now) -> None:
         """Journal and publish the verdicts that have changed."""
@@ -242,6 +269,7 @@ class Engine:
         """
         if not changes:
             return
+        self._note_opened(now)
         effects, at_ms = self._effects, now.ms
         self.incidents.note(changes, now.s)
         changes = [*changes, *self.book.judge()]  # what is published bears the verdict of now
@@ -381,8 +409,9 @@ class Engine:
         self._feed_is(FeedState(name, following.feed, True, following.since_s), now)
         self._release(name, now)
         self._tell(following.feed, Live(name, self._journalled_until_ms(name), following.since_s))
-        if not was_live and (held := self._held.pop(name, None)) is not None:
-            self._reconcile(held, now)
+        if not was_live:
+            for held_name in [one for one in self._held if one[0] == name]:
+                self._reconcile(self._held.pop(held_name), now)
 
     def _journalled_until_ms(self, name: str) -> int | None:
         """The time up to which a restarted tracker will know all fills from the journal. None if unknown:
@@ -424,7 +453,7 @@ class Engine:
         known_ms = self.book.high_water_ms(name)
         if known_ms is not None:
             return max(0, known_ms - REPLAY_OVERLAP_MS)
-        held = self._held.get(name)
+        held = self._held.get((name, FIRST_SCOPE))
         return None if held is None else max(0, held.time_ms - FIRST_LOOK_MS)
 
     def _heard(self, heard: Heard, now: Now) -> None:
@@ -460,35 +489,39 @@ class Engine:
     # ------------------------------------------------------------------ statements
 
     def _reconcile(self, statement: Statement, now: Now) -> None:
-        name = statement.account
-        self.freshness.heard_statement(name, statement.asked_s, pushed=statement.pushed)
-        first = not self.book.is_stated(name)
-        waited = now.s - self._watched_s[name] > FEED_WAIT_S
-        if first and not self.book.is_live(name) and not waited:
-            self._held[name] = statement
-            return
+        name, scope = statement.account, statement.scope
+        if scope == FIRST_SCOPE:
+            self.freshness.heard_statement(name, statement.asked_s, pushed=statement.pushed)
         if not self.book.takes(statement):
             return
+        first = not self.book.is_stated(name, scope)
+        waited = now.s - self._watched_s[name] > FEED_WAIT_S
+        if first and not self.book.is_live(name) and not waited:
+            self.book.open(name, scope)
+            self._held[name, scope] = statement
+            return
         changes = self.book.reconcile(statement)
-        self.freshness.stated(name, self.book.statement_asked_s(name))
+        self.freshness.stated((name, scope), self.book.statement_asked_s(name, scope))
+        self._note_opened(now)
         self._refresh(now)
         drifted = {change.key for change in changes if isinstance(change, Drift)}
         self._note_statement(statement, drifted, now)
         self._say(changes, now)
-        if first and self.book.is_stated(name):
+        if first and self.book.is_stated(name, scope):
             # This line must follow the positions: one that a crash cut off would be recovered as flat.
-            self._event("stated", now, account=name, base_ms=self.book.base_ms()[name])
+            of_scope = {"scope": scope} if scope else {}
+            self._event("stated", now, account=name, base_ms=self.book.base_ms()[name][scope], **of_scope)
             if not any(isinstance(change, Adopted) for change in changes):
                 self._effects.append(JournalCheckpoint(now.ms))
         if not statement.pushed:
             # It tells a later time, for the snapshot too; pushes come too often for that.
-            self._moved.update(dict.fromkeys((name, key) for key in self.book.keys(name)))
+            self._moved.update(dict.fromkeys((name, key) for key in self.book.keys(name, scope)))
 
     def _note_statement(self, statement: Statement, drifted: set[str], now: Now) -> None:
         """Journal every requested statement. Pushed ones come every second: journal one only if the set of
         keys that differ from the book has changed."""
-        name = statement.account
-        differing = tuple(sorted(drifted | set(self.book.doubtful_keys(name))))
+        name = statement.account, statement.scope
+        differing = tuple(sorted(drifted | set(self.book.doubtful_keys(*name))))
         before, self._differing[name] = self._differing.get(name), differing
         if not statement.pushed or before != differing:
             self._effects.append(JournalStatement(statement, differing, now.ms))
@@ -504,6 +537,7 @@ class Engine:
         name = report.account
         if report.place is Place.DEXES:
             self._requests.seen(name, now.s)
+            self._note_nothing_else(report, now)
         if self.book.not_watched(report):
             text = ", ".join(report.holdings) or "nothing"
             facts = {"account": name, "place": report.place.value, "holds": text}
@@ -511,12 +545,28 @@ class Engine:
         if report.place is Place.TRADED:
             self._look(name, BellReason.SPOT, now)
 
+    def _note_nothing_else(self, report: NotWatched, now: Now) -> None:
+        """All dexes were stated: those without a scope held nothing. Journalled once, as the start of what
+        is known of them. One that could not be read has a scope from then on, which is not stated."""
+        name = report.account
+        if report.asked_s is None:
+            return
+        for dex in report.holdings:
+            self.book.open(name, dex)
+        flat = Statement(name, "", report.time_ms, report.asked_s, ())
+        if self.book.note_nothing_else(flat):
+            base_ms = self.book.base_ms()[name][OTHER_SCOPES]
+            self._event("stated", now, account=name, base_ms=base_ms, scope=OTHER_SCOPES)
+
     def _look(self, name: str, reason: BellReason, now: Now) -> bool:
         """Ask what the account holds elsewhere; False when it cannot be asked now, or was just asked."""
         if not self._has_reconciler or not self._requests.may_look(name, now.s):
             return False
         self._effects.append(Ring(Bell(name, None, reason)))
         return True
+
+    def _collateral(self, collateral: Collateral, _now: Now) -> None:
+        self.book.collateral(collateral)
 
     def _mode(self, mode: AccountMode, _now: Now) -> None:
         self.book.mode(mode)
@@ -541,6 +591,9 @@ class Engine:
         self._workers[joined.worker] = joined
         self.book.forget_notices(joined.worker)
         self._tell(joined.worker, self._welcome(joined, self.watched.addresses))
+        if joined.kind in STATING:
+            for name in self.watched.addresses:
+                self._tell(joined.worker, self._statements_wanted(name))
         if joined.kind == "reconcile":  # who was asked before is gone
             self._catchup.ask_again()
             self._requests.ask_again()
@@ -595,6 +648,7 @@ _HANDLERS: dict[type, Callable[[Engine, Any, Now], None]] = {
     Unlisted: Engine._unlisted,
     Notice: Engine._notice,
     NotWatched: Engine._not_watched,
+    Collateral: Engine._collateral,
     AccountMode: Engine._mode,
     AccountRole: Engine._role,
     AccountEvent: Engine._account_event,

@@ -1,14 +1,15 @@
 """How old each feed is, and when that is too old: the limits that verdicts and health rest on. Pure.
 
-Three things make a number fresh: a feed of fills that was heard, prices, and the account's last statement.
+Three things make a number fresh: a feed of fills that was heard, prices, and the scope's last statement.
 Whether one of them is over its limit changes at a known time, which is kept as a deadline; `changed` names
-the accounts for which it did since it was last asked. So that an idle tick costs the same for one account
+the scopes for which it did since it was last asked. So that an idle tick costs the same for one account
 and for three hundred.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from hlposmon.domain.reports import FIRST_SCOPE
 from hlposmon.domain.verdict import Age, Freshness
 from hlposmon.engine.deadlines import Deadlines
 
@@ -16,6 +17,8 @@ from hlposmon.engine.deadlines import Deadlines
 # they stay so for BEHIND_FOR_S after the last such fill.
 BEHIND_S, BEHIND_FOR_S = 2.0, 2.0
 _LATE = f"fills are taken more than {BEHIND_S:g} s after they were heard: this machine is too busy"
+# An account and its scope, by name.
+ScopeName = tuple[str, str]
 _AWAY = f"the monitor did not run for more than {BEHIND_S:g} s: what came meanwhile is being read"
 
 
@@ -46,10 +49,10 @@ class FreshnessOfFeeds:
         self._woken_s, self._suspended_for_s = 0.0, 0.0
         self._pushed_s: dict[str, float] = {}
         self._asked_s: dict[str, float] = {}
-        # The newest statement of each account, asked for or pushed, and when it will be too old.
-        self._stated_s: dict[str, float] = {}
-        self._statement_due = Deadlines[str]()
-        self._changed: set[str] = set()
+        # The newest statement of each account and scope, asked for or pushed, and when it will be too old.
+        self._stated_s: dict[ScopeName, float] = {}
+        self._statement_due = Deadlines[ScopeName]()
+        self._changed: set[ScopeName] = set()
         self._common: object = None
 
     @property
@@ -72,13 +75,14 @@ class FreshnessOfFeeds:
         heard = self._pushed_s if pushed else self._asked_s
         heard[account] = max(at_s, heard.get(account, at_s))
 
-    def stated(self, account: str, at_s: float | None) -> None:
-        """Note when the newest statement of an account that the book has taken was asked for or pushed."""
+    def stated(self, name: ScopeName, at_s: float | None) -> None:
+        """Note when the newest statement of an account's scope that the book has taken was asked for or
+        pushed; `name` is that of the account and of the scope."""
         at_s = None if at_s is None else self._awake(at_s)
-        if at_s is not None and self._stated_s.get(account) != at_s:
-            self._stated_s[account] = at_s
-            self._expect_statement(account)
-            self._changed.add(account)
+        if at_s is not None and self._stated_s.get(name) != at_s:
+            self._stated_s[name] = at_s
+            self._expect_statement(name)
+            self._changed.add(name)
 
     def took_fill(self, heard_s: float, now_s: float) -> bool:
         """Note that a live fill, heard at `heard_s`, is processed now; whether that is too late."""
@@ -108,8 +112,9 @@ class FreshnessOfFeeds:
         at_s = self._awake(at_s)
         before = self._unpriced_s
         self._unpriced_s = {name: before.get(name, self._prices_s) for name in missing}
-        if before or self._unpriced_s:
-            self._changed.update(before.keys() ^ self._unpriced_s.keys())
+        changed = before.keys() ^ self._unpriced_s.keys()
+        if changed:
+            self._changed.update(name for name in self._stated_s if name[0] in changed)
         self._prices_s = max(at_s, self._prices_s or at_s)
 
     def note_suspension(self, seconds: float, now_s: float) -> None:
@@ -117,31 +122,35 @@ class FreshnessOfFeeds:
         What was received before `now_s` and is reported later is aged too."""
         self._woken_s = now_s
         self._suspended_for_s += seconds
-        for heard in (self._feeds, self._pushed_s, self._asked_s, self._stated_s):
+        for heard in (self._feeds, self._pushed_s, self._asked_s):
             for name in heard:
                 heard[name] -= seconds
+        for scope in self._stated_s:
+            self._stated_s[scope] -= seconds
         if self._prices_s is not None:
             self._prices_s -= seconds
         for name, at_s in self._unpriced_s.items():
             self._unpriced_s[name] = None if at_s is None else at_s - seconds
-        for name in self._stated_s:
-            self._expect_statement(name)
+        for scope in self._stated_s:
+            self._expect_statement(scope)
         self._changed.update(self._stated_s)
 
     def watch(self, accounts: Iterable[str], feeds: Iterable[str]) -> None:
         """Forget all other accounts and feeds of fills."""
         kept, wanted = set(accounts), set(feeds)
         self._feeds = {name: at_s for name, at_s in self._feeds.items() if name in wanted}
-        for heard in (self._pushed_s, self._asked_s, self._stated_s):
+        for heard in (self._pushed_s, self._asked_s):
             for name in heard.keys() - kept:
                 del heard[name]
-                self._statement_due.clear(name)
+        for scope in [scope for scope in self._stated_s if scope[0] not in kept]:
+            del self._stated_s[scope]
+            self._statement_due.clear(scope)
         self._common = None
 
     # ------------------------------------------------------------------ asked
 
-    def changed(self, accounts: Iterable[str], now_s: float) -> Iterable[str]:
-        """Those of the accounts whose freshness may have changed since the last call."""
+    def changed(self, scopes: Callable[[], Iterable[ScopeName]], now_s: float) -> Iterable[ScopeName]:
+        """The scopes whose freshness may have changed since the last call; `scopes` returns all of them."""
         common = (
             self._is_over(self.fills_age(now_s), self._limits.fills),
             self._is_over(self.prices_age(now_s), self._limits.prices),
@@ -155,16 +164,16 @@ class FreshnessOfFeeds:
         changed.update(self._statement_due.take(now_s))
         if common != self._common:
             self._common = common
-            return list(accounts)
-        return [name for name in accounts if name in changed] if changed else ()
+            return list(scopes())
+        return sorted(changed & self._stated_s.keys()) if changed else ()
 
-    def freshness(self, account: str, now_s: float) -> Freshness:
-        """The ages behind the positions of an account."""
+    def freshness(self, account: str, now_s: float, scope: str = FIRST_SCOPE) -> Freshness:
+        """The ages behind the positions of an account's scope."""
         priced_s = self._unpriced_s.get(account, self._prices_s)
         return Freshness(
             fills=Age(self.fills_age(now_s), self._limits.fills[1]),
             prices=Age(_since(priced_s, now_s), self._limits.prices[1]),
-            statement=Age(_since(self._stated_s.get(account), now_s), self._limits.reconcile[1]),
+            statement=Age(_since(self._stated_s.get((account, scope)), now_s), self._limits.reconcile[1]),
             behind=self._behind if now_s < self._behind_until_s else None,
         )
 
@@ -186,10 +195,11 @@ class FreshnessOfFeeds:
         return _since(min(self._asked_s.values(), default=None), now_s)
 
     def statements_age(self, accounts: Iterable[str], now_s: float) -> float | None:
-        """The age of the oldest account's newest statement; None when an account has none yet."""
-        times = [self._stated_s.get(name) for name in accounts]
-        known = [at_s for at_s in times if at_s is not None]
-        return _since(min(known), now_s) if known and len(known) == len(times) else None
+        """The age of the oldest scope's newest statement; None when an account's first dex has none yet."""
+        wanted = set(accounts)
+        if not wanted or any((name, FIRST_SCOPE) not in self._stated_s for name in wanted):
+            return None
+        return _since(min(at_s for name, at_s in self._stated_s.items() if name[0] in wanted), now_s)
 
     def feed_ages(self, now_s: float) -> dict[str, float]:
         """The age of each feed of fills, by its name, in seconds."""
@@ -202,9 +212,9 @@ class FreshnessOfFeeds:
         several suspensions all count: what was heard between two of them is taken for older than it is."""
         return at_s - self._suspended_for_s if at_s < self._woken_s else at_s
 
-    def _expect_statement(self, account: str) -> None:
+    def _expect_statement(self, name: ScopeName) -> None:
         # A little later than the limit: at the limit itself a statement is not over it yet.
-        self._statement_due.set(account, self._stated_s[account] + self._limits.reconcile[1] + 0.001)
+        self._statement_due.set(name, self._stated_s[name] + self._limits.reconcile[1] + 0.001)
 
     @staticmethod
     def _is_over(age_s: float | None, limits: tuple[float, float]) -> tuple[bool, bool]:

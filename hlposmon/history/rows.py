@@ -168,6 +168,8 @@ def _feed(line: dict[str, Any], ids: Ids) -> list[Write]:
 
 def _stated(line: dict[str, Any], ids: Ids) -> list[Write]:
     """The account's first statement: it is watched since then."""
+    if "scope" in line:
+        return []  # another dex's: the row has the account's, which is the first dex's
     return [_base(ids.account(line["account"]), line["base_ms"])]
 
 

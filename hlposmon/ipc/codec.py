@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Any
 
 from hlposmon.domain.reports import (
+    FIRST_SCOPE,
     AccountEvent,
     AccountEventKind,
     AccountMode,
@@ -20,6 +21,7 @@ from hlposmon.domain.reports import (
     Ask,
     Bell,
     BellReason,
+    Collateral,
     Connected,
     FeedState,
     Fetched,
@@ -44,6 +46,7 @@ from hlposmon.domain.reports import (
     Side,
     StatedPosition,
     Statement,
+    StatementsWanted,
     Unlisted,
     Welcome,
 )
@@ -144,6 +147,7 @@ def _statement_row(statement: Statement) -> list[Any]:
         statement.fills_from_ms,
         statement.pushed,
         statement.unread,
+        *([statement.scope] if statement.scope else []),
     ]
 
 
@@ -159,6 +163,7 @@ def _statement_of(
     fills_from_ms: int | None,
     pushed: bool,
     unread: dict[str, str],
+    scope: str = FIRST_SCOPE,
 ) -> Statement:
     return Statement(
         account=account,
@@ -184,6 +189,7 @@ def _statement_of(
         fills_from_ms=fills_from_ms,
         pushed=pushed,
         unread=unread,
+        scope=sys.intern(scope),
     )
 
 
@@ -257,9 +263,16 @@ _KINDS: tuple[tuple[str, type[Any], _Writer, _Reader], ...] = (
     (
         "not watched",
         NotWatched,
-        attrgetter("account", "place", "holdings"),
-        lambda account, place, holdings: NotWatched(account, Place(place), tuple(holdings)),
+        attrgetter("account", "place", "holdings", "time_ms", "asked_s"),
+        lambda account, place, holdings, *as_of: NotWatched(account, Place(place), tuple(holdings), *as_of),
     ),
+    (
+        "statements wanted",
+        StatementsWanted,
+        attrgetter("account", "scopes"),
+        lambda account, scopes: StatementsWanted(account, tuple(scopes)),
+    ),
+    _plain("collateral", Collateral, "scope", "token"),
     _plain("mode", AccountMode, "account", "mode", "plain", "reason"),
     _plain("role", AccountRole, "account", "role", "owner"),
     (

@@ -28,11 +28,12 @@ from hlposmon.domain.changes import (
     VerdictChanged,
     whose,
 )
+from hlposmon.domain.instrument import market_of
 from hlposmon.domain.payments import Payments
 from hlposmon.domain.placing import STATEMENT_BLUR_MS
 from hlposmon.domain.position import Position
 from hlposmon.domain.rendering import entry, fill_id, number, symbol_of, time_text
-from hlposmon.domain.reports import Identity
+from hlposmon.domain.reports import FIRST_SCOPE, OTHER_SCOPES, Identity
 from hlposmon.domain.views import Memory, window_ms
 from hlposmon.errors import WireError
 from hlposmon.text import dumps, loads
@@ -163,14 +164,14 @@ def event(kind: str, *, now_ms: int, **facts: Any) -> dict[str, Any]:
 class Recovered:
     """The state that the lines since the last checkpoint add up to.
 
-    `seq` and `prev` are number and hash of the last line; `addresses` and `base_ms` (time of the first
-    statement, Unix milliseconds) are by account, `memories` by account and key.
+    `seq` and `prev` are number and hash of the last line; `addresses` are by account, `base_ms` (time of the
+    first statement, Unix milliseconds) by account and scope, `memories` by account and key.
     """
 
     seq: int = 0
     prev: str = FIRST_PREV
     addresses: dict[str, str] = field(default_factory=dict)
-    base_ms: dict[str, int] = field(default_factory=dict)
+    base_ms: dict[str, dict[str, int]] = field(default_factory=dict)
     memories: dict[tuple[str, str], Memory] = field(default_factory=dict)
     # By account and key ("" for the whole account), since when in Unix milliseconds: `gaps` where a fill is
     # missing or no feed was live, `unfinished` where a fetch has not ended. Each is closed by its own line.
@@ -200,7 +201,7 @@ class Recovered:
 
 def checkpoint(
     memories: list[Memory],
-    base_ms: dict[str, int],
+    base_ms: Mapping[str, Mapping[str, int]],
     addresses: dict[str, str],
     *,
     unsure: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
@@ -209,15 +210,23 @@ def checkpoint(
 ) -> dict[str, Any]:
     """Return the facts of a checkpoint line: all that recovery needs, so that it reads nothing older.
 
-    `base_ms` and `addresses` are by account; `unsure` and `unfinished` as in `Recovered`, in Unix
-    milliseconds. `replay` reads the same fields back.
+    `base_ms` is by account and scope, `addresses` by account; `unsure` and `unfinished` as in `Recovered`, in
+    Unix milliseconds. `replay` reads the same fields back. The line has the first dex's base by account, and
+    those of other scopes, where there are any, in `scopes`.
     """
+    first = {name: base[FIRST_SCOPE] for name, base in base_ms.items() if FIRST_SCOPE in base}
+    scopes = {
+        name: {scope: at_ms for scope, at_ms in base.items() if scope != FIRST_SCOPE}
+        for name, base in base_ms.items()
+    }
+    scopes = {name: base for name, base in scopes.items() if base}
     return {
         "mode": mode,
         "unsure": {name: dict(since_ms) for name, since_ms in unsure.items()},
         "unfinished": {name: dict(since_ms) for name, since_ms in unfinished.items()},
         "addresses": addresses,
-        "base_ms": base_ms,
+        "base_ms": first,
+        **({"scopes": scopes} if scopes else {}),
         "book": [
             {
                 "account": memory.account,
@@ -244,23 +253,34 @@ def replay(body: dict[str, Any], into: Recovered) -> None:
     kind = body["type"]
     if kind == "checkpoint":
         into.addresses = dict(body["addresses"])
-        into.base_ms = dict(body["base_ms"])
+        into.base_ms = {name: {FIRST_SCOPE: at_ms} for name, at_ms in body["base_ms"].items()}
+        for name, base in body.get("scopes", {}).items():
+            into.base_ms.setdefault(name, {}).update(base)
         into.mode = body["mode"]
         into.gaps = {name: dict(since_ms) for name, since_ms in body["unsure"].items()}
         into.unfinished = {name: dict(keys) for name, keys in body.get("unfinished", {}).items()}
         into.memories = {(row["account"], row["key"]): _memory(row) for row in body["book"]}
-    elif kind == "stated" and into.base_ms.get(body["account"]) != body["base_ms"]:
-        # The account has a new first statement: what was known from the former one no longer counts.
-        had_base = body["account"] in into.base_ms
-        into.base_ms[body["account"]] = body["base_ms"]
-        if had_base:
-            into.memories = {name: one for name, one in into.memories.items() if name[0] != body["account"]}
+    elif kind == "stated":
+        _replay_stated(body, into)
     elif kind in ("gap", "healed", "feed", "fetching", "fetched"):
         _replay_doubt(body, into)
     elif kind in ("fill", "position_change", "funding"):
         if body.get("event") == "drift":
             _replay_drift(body, into)
         _replay_change(body, into)
+
+
+def _replay_stated(body: dict[str, Any], into: Recovered) -> None:
+    """A scope's first statement. If it had one before, what was known from that one no longer counts."""
+    account, scope = body["account"], body.get("scope", FIRST_SCOPE)
+    base_ms = into.base_ms.setdefault(account, {})
+    before, base_ms[scope] = base_ms.get(scope), body["base_ms"]
+    if before is not None and before != body["base_ms"]:
+        into.memories = {
+            name: one
+            for name, one in into.memories.items()
+            if name[0] != account or market_of(name[1]) != scope
+        }
 
 
 def _replay_doubt(body: dict[str, Any], into: Recovered) -> None:
@@ -287,8 +307,10 @@ def _replay_drift(body: dict[str, Any], into: Recovered) -> None:
 
 def _replay_change(body: dict[str, Any], into: Recovered) -> None:
     account, key, kind = body["account"], body["key"], body["type"]
-    # Without a first statement of the account, nothing before this line is known.
-    base_ms = into.base_ms.get(account, body.get("time_ms", 0))
+    # Without a first statement of the scope, nothing before this line is known.
+    of_account, market = into.base_ms.get(account, {}), market_of(key)
+    others_ms = of_account.get(OTHER_SCOPES) if market != FIRST_SCOPE else None
+    base_ms = of_account.get(market, body.get("time_ms", 0) if others_ms is None else others_ms)
     old = into.memories.get((account, key)) or _flat(account, key, base_ms)
     position = _position(body["position"])
     known_ms, seen, payments = old.known_ms, old.seen, old.payments

@@ -41,6 +41,7 @@ class Options:
     seed: int = 0
     accounts: tuple[str, ...] = ()  # 0x addresses; none: two of the seed's own
     coins: int = 6  # how many of the coins are traded; all are listed
+    builder_coins: int = 0  # how many perpetuals of the builder's dex are traded
     pace: float = 1.0  # fills a real second over all accounts; 0: only what a script asks for
     limits: bool = True  # the venue's limits on weight, connections, users and messages
     speed: float = 1.0  # simulated seconds in a real one: times and funding, not the pace
@@ -63,6 +64,7 @@ class Exchange:
             limits=options.limits,
             speed=options.speed,
             clock=clock,
+            builder_coins=options.builder_coins,
         )
         self._control = Control(self._stage)
         self._push_at = self._stage.clock() + PUSH_S

@@ -26,13 +26,14 @@ class Stage:
         limits: bool,
         speed: float,
         clock: Callable[[], float],
+        builder_coins: int = 0,
     ) -> None:
         self.clock = clock
         self.skew_ms = 0
         self.refuse_rest_until = self.refuse_feeds_until = 0.0  # on the clock
         self._speed = speed
         self._began, self._began_ms = self.clock(), int(time.time() * 1000)
-        self.world = World(seed, accounts, coins)
+        self.world = World(seed, accounts, coins, builder_coins)
         self.trader = Trader(self.world, seed)
         self.trader.live(self._began_ms)
         self.hub = Hub(self.world, self.clock, self.now, limits=limits)

@@ -36,12 +36,14 @@ def addresses(seed: int, count: int) -> tuple[str, ...]:
 class World:
     """All markets and accounts. Times are milliseconds since the epoch, and never go back."""
 
-    def __init__(self, seed: int, accounts: Iterable[str], coins: int) -> None:
+    def __init__(self, seed: int, accounts: Iterable[str], coins: int, builder_coins: int = 0) -> None:
+        """`coins` of the first dex are traded, and `builder_coins` of the builder's."""
         self.quotes = {market.coin: Quote(market) for market in MARKETS}
         for quote in self.quotes.values():
             quote.held = quote.market.delisted
         tradable = [m for m in MARKETS if not m.delisted and not m.only_isolated and not m.dex]
-        self.coins = tuple(m.coin for m in tradable[: max(1, coins)])
+        of_builder = [m for m in MARKETS if m.dex]
+        self.coins = tuple(m.coin for m in (*tradable[: max(1, coins)], *of_builder[:builder_coins]))
         self.accounts = {address: Account(address) for address in accounts}
         self.news: list[Fact] = []
         self._walker = random.Random(f"prices {seed}")

@@ -64,7 +64,7 @@ class Lifecycle:
         memories = [memory for memory in found.memories.values() if memory.account in ours]
         self._engine.recall(
             memories,
-            {name: ms for name, ms in found.base_ms.items() if name in ours},
+            {name: base for name, base in found.base_ms.items() if name in ours},
             {name: since_ms for name, since_ms in found.unsure.items() if name in ours},
             now,
         )

@@ -108,7 +108,7 @@ class RecordedEngine(Engine):
     def recall(
         self,
         memories: Iterable[Memory],
-        base_ms: Mapping[str, int],
+        base_ms: Mapping[str, Mapping[str, int]],
         unsure: Mapping[str, Mapping[str, int]],
         now: Now,
     ) -> None:

@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from hlposmon.config import Account
-from hlposmon.domain.reports import AccountEvent, AccountMode, Fill, Funding, Statement
+from hlposmon.domain.reports import FIRST_SCOPE, AccountEvent, AccountMode, Fill, Funding, Statement
 from hlposmon.transport.events import Lost, Opened
 
 # ------------------------------------------------------------------ what is asked
@@ -77,12 +77,13 @@ class Client(Protocol):
         self,
         account: Account,
         *,
+        scope: str = FIRST_SCOPE,
         asked_s: float,
         now_ms: int,
         fills_from_ms: int | None = None,
         urgent: bool = False,
     ) -> Statement:
-        """All positions of the account's scope, as the venue states them now.
+        """All positions of one scope of the account, as the venue states them now.
 
         `asked_s` is now in monotonic seconds; `now_ms` (Unix) dates an answer that has no time of its own.
         `fills_from_ms`: the caller has fetched all fills since then, which the statement records.
@@ -118,10 +119,10 @@ class Client(Protocol):
         """The account's spot balances, which no scope covers, as texts for display."""
 
     def dexes(self) -> list[str]:
-        """The names of the other derivatives markets, which no scope covers."""
+        """The names of all derivatives markets but the first; each is a scope."""
 
-    def coins_held(self, account: Account, dex: str) -> list[str]:
-        """The coins of the account's positions on one of `dexes`."""
+    def collateral(self, scope: str) -> str:
+        """The token that profit, margin and fees of a market are in."""
 
     def close(self) -> None:
         """Let go of connections."""
@@ -177,12 +178,13 @@ class PushedFundings:
 
 @dataclass(frozen=True, slots=True)
 class PushedState:
-    """An account state that the venue pushed. `statement` is None if the message does not cover our scope.
-    `others` are the coins held in markets that no scope covers; None if this kind of push has none."""
+    """An account state that the venue pushed: a statement of each scope that the message covers and that
+    could be read. `unread` names the others. `is_whole`: it covers all derivatives markets that there are."""
 
     account: str
-    statement: Statement | None
-    others: tuple[str, ...] | None = None
+    statements: tuple[Statement, ...]
+    unread: tuple[str, ...] = ()
+    is_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from hlposmon.config import Account
 from hlposmon.domain.amounts import ZERO, exactly
-from hlposmon.domain.reports import Statement
+from hlposmon.domain.reports import FIRST_SCOPE, Statement
 from hlposmon.errors import VenueRefused, VenueUnavailable
 from hlposmon.venues.port import Page, Venue
 
@@ -28,17 +28,19 @@ class LivePositions:
         """The positions now: `perp_positions` holds, by account name and coin, the signed size (base units),
         side, entry price, mark price and unrealised P&L (quote token); a figure that is unknown is None."""
         found: dict[str, dict[str, Any]] = {}
-        for statement in self._statements():
-            found[statement.account] = {
-                stated.key.split(":", 2)[2]: {
-                    "size": stated.size,
-                    "side": "long" if stated.size > 0 else "short",
-                    "entry_price": stated.entry_price,
-                    "mark_price": stated.mark_price,
-                    "unrealized_pnl": _unrealized(stated.size, stated.entry_price, stated.mark_price),
+        for statement in self._statements(FIRST_SCOPE, *self._client.dexes()):
+            found.setdefault(statement.account, {}).update(
+                {
+                    stated.key.split(":", 2)[2]: {
+                        "size": stated.size,
+                        "side": "long" if stated.size > 0 else "short",
+                        "entry_price": stated.entry_price,
+                        "mark_price": stated.mark_price,
+                        "unrealized_pnl": _unrealized(stated.size, stated.entry_price, stated.mark_price),
+                    }
+                    for stated in statement.positions
                 }
-                for stated in statement.positions
-            }
+            )
         return {
             "venue": self.venue,
             "timestamp": timestamp,
@@ -47,13 +49,13 @@ class LivePositions:
         }
 
     def get_balance(self, asset: str) -> Decimal:
-        """The sum of the accounts' equity. `asset` must be the token in which the venue's positions are
-        margined; any other raises VenueRefused. VenueUnavailable if an equity is not stated."""
+        """The sum of the accounts' equity on the first market. `asset` must be the token in which its
+        positions are margined; any other raises VenueRefused. VenueUnavailable if an equity is not stated."""
         if asset not in self._quotes:
             known = ", ".join(sorted(self._quotes))
             raise VenueRefused(f"{self.venue}: the balance of {asset} is not known here, only {known}")
         total = ZERO
-        for statement in self._statements():
+        for statement in self._statements(FIRST_SCOPE):
             if statement.equity is None:
                 raise VenueUnavailable(f"{self.venue}: the equity of {statement.account} is not stated")
             with exactly():
@@ -84,8 +86,12 @@ class LivePositions:
             for fill in sorted(rows, key=lambda fill: fill.time_ms)
         ]
 
-    def _statements(self) -> list[Statement]:
-        found = [self._client.statement(account, asked_s=0.0, now_ms=0) for account in self._accounts]
+    def _statements(self, *scopes: str) -> list[Statement]:
+        found = [
+            self._client.statement(account, scope=scope, asked_s=0.0, now_ms=0)
+            for account in self._accounts
+            for scope in scopes
+        ]
         for statement in found:
             for key, why in statement.unread.items():
                 raise VenueUnavailable(f"{key} of {statement.account} could not be read: {why}")

@@ -1,7 +1,8 @@
-"""Finds what an account holds that is not watched: on spot, and on other dexes.
+"""Finds what an account holds beyond the scopes that are watched: on spot, and on other dexes.
 
 Spot is requested with the statements. The states of other dexes reach the state worker by push, at no request
-weight. Only where no push brings them does the tracker send a Bell, and each dex is asked in turn.
+weight. Only where no push brings them does the tracker send a Bell, and each dex is asked in turn; the
+statement of one on which something is held is reported, and the tracker watches it from then on.
 """
 
 import logging
@@ -10,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hlposmon.config import Account
-from hlposmon.domain.reports import NoticeCode, NotWatched, Place
+from hlposmon.domain.reports import Collateral, NoticeCode, NotWatched, Place
 from hlposmon.errors import RequestNotKnown, VenueRefused, VenueUnavailable, WireError
 from hlposmon.supervision.logs import Repeats
+from hlposmon.system.clock import now_ms
 from hlposmon.venues.port import Client
 from hlposmon.workers.notices import Notices
 from hlposmon.workers.tracker_link import TrackerLink
@@ -27,13 +29,16 @@ AGAIN_S = 5.0
 @dataclass(slots=True)
 class _Looks:
     """The pending requests for one account. `dexes` are those still to be asked; None while no Bell asked for
-    them. `coins` are the coins found on the dexes asked so far."""
+    them. `unread` are those asked so far that gave no answer that can be read; the answers were of `time_ms`
+    (the venue's clock) and asked for at `asked_s` (monotonic seconds) at the earliest."""
 
     account: Account
     spot_due_s: float = 0.0
     spot: NotWatched | None = None
     dexes: list[str] | None = None
-    coins: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    time_ms: int | None = None
+    asked_s: float | None = None
 
 
 class OtherMarkets:
@@ -53,21 +58,29 @@ class OtherMarkets:
         self._client, self._link, self._notices, self._repeats = client, link, notices, repeats
         self._of = {account.name: _Looks(account) for account in accounts}
         self._interval_s = interval_s
+        self._collateral: dict[str, Collateral] = {}
+        self._collateral_wanted: dict[str, None] = {}  # of these dexes it is to be asked
         self._dexes: list[str] = []
         self._dexes_due_s = self._again_s = 0.0
 
     def welcome(self) -> None:
-        """Report the last known spot holdings to a new tracker."""
+        """Report the last known spot holdings and tokens to a new tracker."""
+        for collateral in self._collateral.values():
+            self._link.put(collateral)
         for one in self._of.values():
             if one.spot is not None:
                 self._link.put(one.spot)
+
+    def want_collateral(self, dexes: Iterable[str]) -> None:
+        """Schedule a request for the token of each of these dexes, unless it is known."""
+        self._collateral_wanted |= dict.fromkeys(dex for dex in dexes if dex not in self._collateral)
 
     def rung(self, account: str, *, dexes: bool) -> None:
         """Schedule a request for what an account holds on spot, and with `dexes` also on other dexes."""
         one = self._of[account]
         one.spot_due_s = 0.0
         if dexes and one.dexes is None:
-            one.dexes, one.coins = self._all_dexes(), []
+            one.dexes, one.unread, one.time_ms, one.asked_s = self._all_dexes(), [], None, None
 
     def look_at_spot(self, account: Account) -> None:
         """Request and report the spot holdings if they are due; a failed request is repeated next time."""
@@ -89,21 +102,22 @@ class OtherMarkets:
         self._link.put(one.spot)
 
     def ask_one(self) -> bool:
-        """Ask one dex for one account; return False if there was nothing to do.
+        """Ask for the token of one dex, or one dex for one account; return False if there was nothing to do.
 
-        A dex that refuses or answers nonsense counts as holding `DEX:?`. If the venue is unavailable, the
+        A dex that refuses or answers nonsense is reported by its name. If the venue is unavailable, the
         same dex is asked again after AGAIN_S.
         """
+        if time.monotonic() < self._again_s:
+            return False
+        if self._collateral_wanted:
+            self._ask_collateral(next(iter(self._collateral_wanted)))
+            return True
         one = next((one for one in self._of.values() if one.dexes is not None), None)
-        if one is None or one.dexes is None or time.monotonic() < self._again_s:
+        if one is None or one.dexes is None:
             return False
         if one.dexes:
-            dex = one.dexes[-1]
             try:
-                one.coins += self._client.coins_held(one.account, dex)
-            except (VenueRefused, WireError) as error:
-                self._warn(one.account.name, error)
-                one.coins.append(f"{dex}:?")
+                self._ask(one, one.dexes[-1])
             except VenueUnavailable as error:
                 self._warn(one.account.name, error)
                 self._again_s = time.monotonic() + AGAIN_S
@@ -111,8 +125,38 @@ class OtherMarkets:
             one.dexes.pop()
         if not one.dexes:
             one.dexes = None
-            self._link.put(NotWatched(one.account.name, Place.DEXES, tuple(sorted(one.coins))))
+            unread = tuple(sorted(one.unread))
+            time_ms, asked_s = one.time_ms or 0, one.asked_s
+            self._link.put(NotWatched(one.account.name, Place.DEXES, unread, time_ms, asked_s))
         return True
+
+    def _ask_collateral(self, dex: str) -> None:
+        """Ask for the token of a dex and report it. One that cannot be had is asked for again after AGAIN_S,
+        behind the others."""
+        del self._collateral_wanted[dex]
+        try:
+            found = self._collateral[dex] = Collateral(dex, self._client.collateral(dex))
+        except (VenueUnavailable, VenueRefused, WireError) as error:
+            self._warn("", error)
+            self._collateral_wanted[dex] = None
+            self._again_s = time.monotonic() + AGAIN_S
+            return
+        self._link.put(found)
+
+    def _ask(self, one: _Looks, dex: str) -> None:
+        """Ask one dex; report its statement if it holds something. Raises VenueUnavailable."""
+        asked_s = time.monotonic()
+        try:
+            said = self._client.statement(one.account, scope=dex, asked_s=asked_s, now_ms=now_ms())
+        except (VenueRefused, WireError) as error:
+            self._warn(one.account.name, error)
+            one.unread.append(dex)
+            return
+        if one.asked_s is None:
+            one.asked_s = asked_s
+        one.time_ms = said.time_ms if one.time_ms is None else min(one.time_ms, said.time_ms)
+        if said.holds_something:
+            self._link.put(said)
 
     def _all_dexes(self) -> list[str] | None:
         """All dexes but the first; None if the request fails, empty if the server does not know it."""

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from hlposmon.config import Account, PriceSettings
-from hlposmon.domain.reports import Marks, Statement, Welcome
+from hlposmon.domain.reports import FIRST_SCOPE, Marks, Statement, StatementsWanted, Welcome
 from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import LONGEST_NAP_S, Pulse
@@ -52,8 +52,8 @@ class PriceWorker:
         self._heard_s = self._streamed_s = 0.0
         self._told_s = 0.0
         self._next_batch_s = self._next_poll_s = 0.0
-        weight = self._client.costs.statement * len(accounts)
-        self._poll_every_s = max(settings.interval_s, 60 * weight / POLL_WEIGHT)
+        # By account, the scopes of which statements are polled.
+        self._scopes: dict[str, tuple[str, ...]] = {account.name: () for account in accounts}
         self._polling = settings.source == "poll"
         self._began_s = time.monotonic()
         self._repeats = Repeats()
@@ -75,9 +75,12 @@ class PriceWorker:
             self._link.close()
 
     def _hear_tracker(self) -> None:
-        if any(isinstance(ask, Welcome) for ask in self._link.poll()):
-            self._fresh = dict(self._known)  # a new tracker knows no price
-            self._told_s = 0.0
+        for ask in self._link.poll():
+            if isinstance(ask, Welcome):
+                self._fresh = dict(self._known)  # a new tracker knows no price
+                self._told_s = 0.0
+            elif isinstance(ask, StatementsWanted) and ask.account in self._scopes:
+                self._scopes[ask.account] = ask.scopes
 
     def _hear_venue(self) -> None:
         if self._feed is None:
@@ -116,21 +119,27 @@ class PriceWorker:
             self._repeats.log(log, logging.INFO, "prices", now=now_s, key=how, how=how)
         if not wanted or now_s < self._next_poll_s:
             return
-        self._next_poll_s = now_s + self._poll_every_s
+        scopes = sum(1 + len(others) for others in self._scopes.values())
+        weight = self._client.costs.statement * scopes
+        self._next_poll_s = now_s + max(self._settings.interval_s, 60 * weight / POLL_WEIGHT)
         # An account whose request fails must not cost the others their prices.
-        asked = {account.name: self._ask(account, now_s) for account in self._accounts}
-        statements = [one for one in asked.values() if one is not None]
+        asked = {account.name: self._ask_all(account, now_s) for account in self._accounts}
+        statements = [one for found in asked.values() for one in found if one is not None]
         if statements or not asked:
             self._heard_s = time.monotonic()
-            self._missing = tuple(name for name, one in asked.items() if one is None)
+            self._missing = tuple(name for name, found in asked.items() if None in found)
             self._take_streamed()
             self._take(marks_of(statements))
             if self._feed is not None:
                 self._feed.forget()  # its next price is newer than the polled one, even if it is a repetition
 
-    def _ask(self, account: Account, now_s: float) -> Statement | None:
+    def _ask_all(self, account: Account, now_s: float) -> list[Statement | None]:
+        """Statements of the first dex and of the scopes wanted; None for one that cannot be had."""
+        return [self._ask(account, scope, now_s) for scope in (FIRST_SCOPE, *self._scopes[account.name])]
+
+    def _ask(self, account: Account, scope: str, now_s: float) -> Statement | None:
         try:
-            statement = self._client.statement(account, asked_s=now_s, now_ms=0)
+            statement = self._client.statement(account, scope=scope, asked_s=now_s, now_ms=0)
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("prices not polled", account=account.name, reason=error)
             return None

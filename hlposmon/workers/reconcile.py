@@ -28,6 +28,7 @@ from hlposmon.domain.reports import (
     Fills,
     NotFetched,
     NoticeCode,
+    StatementsWanted,
     Unlisted,
     Welcome,
 )
@@ -55,6 +56,10 @@ FUNDING_RETOLD_S = 75.0
 LOOK_S = 60.0
 LOOK_OVERLAP_MS = 5_000
 LOOK_PAGES = 2
+# A look that failed is repeated after this long: most fail because the request weight is used up.
+LOOK_AGAIN_S = 10.0
+# Shortest interval between statements of one scope other than the first dex, unless a Bell wants them.
+OTHERS_S = 10.0
 RETRY_S, RETRY_MAX_S = 1.0, 4.0
 # How often a fetch with an unreadable row is repeated before the row counts as lost.
 UNREAD_TRIES = 5
@@ -74,6 +79,9 @@ class _Round:
     account: Account
     due_s: float
     backoff: Backoff
+    # Those of which statements are wanted besides the first, and when they are due.
+    scopes: tuple[str, ...] = ()
+    others_due_s: float = 0.0
     fills_from_ms: int | None = None
     fetched_to_ms: int | None = None
     is_fetched: bool = False  # the wanted fills were reported, but the statement after them failed
@@ -154,6 +162,10 @@ class ReconcileWorker:
                 self._rung(ask)
             elif isinstance(ask, Welcome):
                 self._be_welcomed(ask)
+            elif isinstance(ask, StatementsWanted) and ask.account in self._rounds:
+                round_ = self._rounds[ask.account]
+                round_.scopes, round_.others_due_s = ask.scopes, 0.0
+                self._other_markets.want_collateral(ask.scopes)
         if self._link.fileno() is None:
             self._welcomed = False
 
@@ -217,9 +229,11 @@ class ReconcileWorker:
             round_.is_fetched |= since_ms is not None and since_ms == round_.fills_from_ms
             self._again(round_)
             self._warn("no statement", account=account.name, reason=error)
+            if isinstance(error, WireError):
+                self._ask_other_scopes(round_, since_ms)
             return
         round_.is_fetched = False
-        round_.urgent, round_.answered, round_.stated_ms = False, True, statement.time_ms
+        round_.answered, round_.stated_ms = True, statement.time_ms
         self._identities.stated(statement)
         if round_.fills_from_ms is not None and since_ms is None:
             # The fetch failed but the statement did not: retry the fetch soon.
@@ -234,7 +248,35 @@ class ReconcileWorker:
                 round_.looked_ms = statement.time_ms
             if since_ms is not None and since_ms == round_.fills_from_ms:
                 round_.fills_from_ms = round_.fetched_to_ms = None
+        self._ask_other_scopes(round_, since_ms)
+        round_.urgent = False
         self._other_markets.look_at_spot(account)
+
+    def _ask_other_scopes(self, round_: _Round, since_ms: int | None) -> None:
+        """Request and report statements of the further scopes that the tracker watches: after a fetch or a
+        Bell, else every OTHERS_S at most, since pushes state them for nothing.
+
+        One that fails leaves its scope as it was; a doubt about it is rung again.
+        """
+        if not round_.urgent and since_ms is None and time.monotonic() < round_.others_due_s:
+            return
+        round_.others_due_s = time.monotonic() + OTHERS_S
+        for scope in round_.scopes:
+            self._pulse.beat()
+            asked_s = time.monotonic()
+            try:
+                statement = self._client.statement(
+                    round_.account,
+                    scope=scope,
+                    asked_s=asked_s,
+                    now_ms=now_ms(),
+                    fills_from_ms=since_ms,
+                    urgent=round_.urgent,
+                )
+            except (VenueUnavailable, VenueRefused, WireError) as error:
+                self._warn("no statement", account=round_.account.name, dex=scope, reason=error)
+                continue
+            self._link.put(statement)
 
     def _again(self, round_: _Round) -> None:
         round_.failed_s = time.monotonic()
@@ -256,6 +298,7 @@ class ReconcileWorker:
                 return self._look(round_, max(0, round_.looked_ms - LOOK_OVERLAP_MS))
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("fills not fetched", account=round_.account.name, reason=error)
+            round_.look_due_s = min(round_.look_due_s, time.monotonic() + LOOK_AGAIN_S)
             if round_.fills_from_ms is not None:
                 self._link.put(NotFetched(round_.account.name, str(error)))
         return None

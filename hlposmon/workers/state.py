@@ -2,23 +2,24 @@
 
 A push costs no request weight and comes about every second, so changes that no fill shows are seen at once.
 If the venue refuses to push an account, the worker sends a notice; statements by REST each interval remain.
-Pushes conflate: a newer one replaces an older one. The worker compares nothing.
+Pushes conflate: a newer one replaces an older one. Of the dexes, the first is reported always, and another
+one if it holds something, if it just has, or if the tracker watches it; that all others hold nothing is
+reported every few seconds. The worker compares nothing.
 """
 
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hlposmon.config import Account
 from hlposmon.domain.reports import (
-    AccountEvent,
-    AccountEventKind,
     NoticeCode,
     NotWatched,
     Place,
     Statement,
+    StatementsWanted,
     Welcome,
 )
 from hlposmon.supervision.logs import Repeats, fields
@@ -33,8 +34,7 @@ log = logging.getLogger(__name__)
 
 # The push rate is undocumented; the marks of held coins move every few seconds.
 SILENT_S = 60.0
-# How often the holdings on other dexes are repeated, even if there are none: a tracker that hears nothing
-# asks by REST, and it keeps naming the coins traded there until it gets a newer report.
+# How often it is repeated that nothing is held elsewhere: a tracker that hears nothing asks by REST.
 OTHERS_S = 5.0
 # Shortest time between two reports of one account, however often it is pushed.
 SPACING_S = 0.4
@@ -43,16 +43,22 @@ SPACING_S = 0.4
 @dataclass(slots=True)
 class _Watch:
     """One account on the current connection, in monotonic seconds. `acked_s` is when the venue acknowledged
-    the subscription, `newest` a statement not reported yet, `told_s` when one was last reported."""
+    the subscription; `newest` are the statements that are not reported yet, by scope, and `told_s` is when
+    one was last reported. `told` are the scopes of which something was reported, or is watched."""
 
     account: Account
     acked_s: float | None = None
-    newest: Statement | None = None
+    newest: dict[str, Statement] = field(default_factory=dict)
     told_s: float = 0.0
+    told: set[str] = field(default_factory=set)
+    # The unreadable dexes of the last push that had all dexes, None before one, and when its statements were
+    # taken at the earliest: said once they are reported.
+    others: tuple[str, ...] | None = None
+    others_ms: int = 0
+    others_s: float = 0.0
     # Time of the last push, and whether it held positions: a flat account may be silent.
     pushed_s: float = 0.0
     is_open: bool = True
-    others: tuple[str, ...] | None = None
     others_due_s: float = 0.0
 
 
@@ -93,10 +99,13 @@ class StateWorker:
             self._link.close()
 
     def _hear_tracker(self) -> None:
-        if any(isinstance(ask, Welcome) for ask in self._link.poll()):
-            self._notices.repeat()
-            for watch in self._watches.values():
-                watch.others, watch.others_due_s = None, 0.0
+        for ask in self._link.poll():
+            if isinstance(ask, Welcome):
+                self._notices.repeat()
+                for watch in self._watches.values():
+                    watch.others_due_s = 0.0
+            elif isinstance(ask, StatementsWanted) and ask.account in self._watches:
+                self._watches[ask.account].told.update(ask.scopes)
 
     def _hear_venue(self) -> None:
         for _ in range(64):
@@ -121,7 +130,8 @@ class StateWorker:
         log.info("states connected", extra=fields(url=self._feed.url))
         self._link.connected(self._feed.opened)
         for watch in self._watches.values():
-            watch.newest = watch.acked_s = None
+            watch.newest.clear()
+            watch.acked_s = watch.others = None
 
     def _refused(self, refused: Refused) -> None:
         self._warn("the exchange refused", text=refused.text)
@@ -131,26 +141,28 @@ class StateWorker:
 
     def _pushed(self, pushed: PushedState) -> None:
         watch = self._watches[pushed.account]
-        watch.pushed_s = time.monotonic()
-        if pushed.statement is not None:
-            watch.newest, watch.is_open = pushed.statement, bool(pushed.statement.positions)
-        if pushed.others is not None:
-            at_ms = pushed.statement.time_ms if pushed.statement is not None else 0
-            self._tell_others(watch, at_ms, pushed.others)
+        watch.pushed_s = now_s = time.monotonic()
+        for statement in pushed.statements:
+            scope = statement.scope
+            if statement.holds_something or not scope or scope in watch.told:
+                watch.newest[scope] = statement
+                watch.told.add(scope)
+        watch.is_open = any(statement.positions for statement in pushed.statements)
+        if pushed.is_whole and pushed.statements:
+            watch.others, watch.others_s = pushed.unread, now_s
+            watch.others_ms = min(statement.time_ms for statement in pushed.statements)
         self._feed.reset_backoff()
 
-    def _tell_others(self, watch: _Watch, time_ms: int, coins: tuple[str, ...]) -> None:
-        """Report the coins held on other dexes: they are not watched, but may be why equity moves."""
+    def _tell_others(self, watch: _Watch) -> None:
+        """Report that the dexes of which no statement was reported hold nothing, and those of which that
+        cannot be said."""
         now_s = time.monotonic()
-        if coins == watch.others and now_s < watch.others_due_s:
+        if watch.others is None or watch.newest or now_s < watch.others_due_s:
             return
-        name = watch.account.name
-        if not self._link.put_newest(NotWatched(name, Place.DEXES, coins)):
-            return
-        is_news = coins != watch.others
-        watch.others, watch.others_due_s = coins, now_s + OTHERS_S
-        if coins and is_news:  # a drift may name it as its cause
-            self._link.put(AccountEvent(name, time_ms, AccountEventKind.ELSEWHERE, ", ".join(coins)))
+        name, time_ms, heard_s = watch.account.name, watch.others_ms, watch.others_s
+        told = NotWatched(name, Place.DEXES, watch.others, time_ms, heard_s)
+        if self._link.put_newest(told):
+            watch.others, watch.others_due_s = None, now_s + OTHERS_S
 
     def _give_up_if_silent(self) -> None:
         """Give the connection up if an account with positions was not pushed for `silent_s`; pongs alone do
@@ -168,17 +180,19 @@ class StateWorker:
     def _hand_on(self) -> None:
         now_s = time.monotonic()
         for watch in self._watches.values():
-            if watch.newest is None or now_s - watch.told_s < SPACING_S:
+            if not watch.newest or now_s - watch.told_s < SPACING_S:
                 continue
             watch.told_s = now_s
-            if self._link.put_newest(watch.newest):
-                watch.newest = None
+            for scope, statement in list(watch.newest.items()):
+                if self._link.put_newest(statement):
+                    del watch.newest[scope]
+            self._tell_others(watch)
 
     def _due_in_s(self) -> float:
         """Seconds until a statement held back by SPACING_S may be reported."""
         if self._link.fileno() is None:
             return LONGEST_NAP_S
-        waiting = (watch.told_s for watch in self._watches.values() if watch.newest is not None)
+        waiting = (watch.told_s for watch in self._watches.values() if watch.newest)
         return min((told_s + SPACING_S - time.monotonic() for told_s in waiting), default=LONGEST_NAP_S)
 
     def _warn(self, message: str, **values: object) -> None:

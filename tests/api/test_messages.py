@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hlposmon.api import messages
+from hlposmon.domain.amounts import ZERO
 from hlposmon.domain.rendering import Rendered, Renderer
 from hlposmon.domain.reports import Fill, Notice, NoticeCode, Side
-from hlposmon.domain.verdict import Verdict
-from hlposmon.domain.views import AccountView
+from hlposmon.domain.verdict import Proof, Verdict
+from hlposmon.domain.views import AccountView, ScopeView
 from hlposmon.text import dumps
 from tests.domain.shown import BTC, T, view
 
@@ -47,6 +48,9 @@ def test_a_position_is_the_contracts_to_the_letter():
         "key": "hyperliquid:Perp:BTC",
         "account": "main",
         "venue": "hyperliquid",
+        "type": "Perp",
+        "dex": "",
+        "quote": "USDC",
         "coin": "BTC",
         "symbol": "BTC-USD",
         "side": "long",
@@ -145,6 +149,11 @@ def test_an_account_shows_its_figures_and_its_notices():
         role="subAccount",
         owner="0xcd",
         as_of_ms=T,
+        scopes=(
+            ScopeView(
+                "main", "xyz", Proof.FILLS, Verdict.PROVEN, None, Decimal(7), ZERO, None, T, quote="USDH"
+            ),
+        ),
     )
 
     assert messages.account(one, "0xab") == {
@@ -159,6 +168,20 @@ def test_an_account_shows_its_figures_and_its_notices():
         "verdict": "unproven",
         "verdict_reason": "a gap",
         "as_of": "2026-09-21T14:13:20.123Z",
+        "scopes": [
+            {
+                "name": "xyz",
+                "market": "Perp",
+                "quote": "USDH",
+                "equity": "7.00",
+                "margin_used": "0.00",
+                "withdrawable": None,
+                "as_of": "2026-09-21T14:13:20.123Z",
+                "proof": "fills",
+                "verdict": "proven",
+                "verdict_reason": None,
+            }
+        ],
         "notices": ["a notice", "HYPE 1 (spot) is held but not watched"],
     }
 

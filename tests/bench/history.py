@@ -31,7 +31,7 @@ def flow(count: int) -> list[bytes]:
     rng = random.Random(1)
     now_ms, order_id, prev = 1_795_000_000_000, 400_000_000_000, FIRST_PREV
     held = [Position() for _ in range(COINS)]
-    begin = {"addresses": {"main": "0x" + "ab" * 20}, "base_ms": {"main": now_ms}}
+    begin = {"addresses": {"main": "0x" + "ab" * 20}, "base_ms": {"main": {"": now_ms}}}
     bodies = [event("checkpoint", now_ms=now_ms, **checkpoint([], **begin, mode="live"))]
     lines = []
     for number in range(count):

@@ -21,7 +21,7 @@ from hlposmon.journal.lines import open_line
 from tests.chaos import report
 from tests.chaos.stage import Stage
 from tests.chaos.witness import Witness
-from tests.system.world import is_watched, until
+from tests.system.world import until
 
 COINS = 12
 CONFIG = "[reconcile]\ninterval_s = {interval_s}\n"
@@ -99,7 +99,7 @@ def sizes_differ(stage: Stage) -> list[str]:
         (name, coin): Decimal(held["szi"])
         for name in stage.names
         for coin, held in state[stage.address(name)]["positions"].items()
-        if Decimal(held["szi"]) and is_watched(coin)
+        if Decimal(held["szi"])
     }
     rows = summary["positions"].values()
     book = {(row["account"], row["coin"]): Decimal(row["size"]) for row in rows}
@@ -122,7 +122,6 @@ def fills_differ(stage: Stage, begun: dict[str, int]) -> Iterator[str]:
         (name, fill["tid"])
         for name in stage.names
         for fill in stage.control.made(stage.address(name), since=begun[name])
-        if is_watched(fill["coin"])
     )
     if lost := made - journalled:
         yield f"{lost.total()} of {made.total()} fills are not in the journal"

@@ -37,6 +37,7 @@ class Plan:
     together: bool
     accounts: int
     coins: int
+    builder_coins: int
     pace: float
     interval_s: float
     fsync: str
@@ -79,6 +80,8 @@ def plan_of(seed: int, *, only: str | None = None) -> Plan:
         together=together,
         accounts=chance.choice((1, 2)),
         coins=chance.choice((3, 6, 12)),
+        # By dice of their own, so that a seed keeps its other choices.
+        builder_coins=random.Random(f"dexes {seed}").choice((0, 0, 1, 2)),
         pace=chance.choice((5.0, 20.0, 60.0)),
         # Sixty seconds is what users have; a run that has to wait for a statement is given a shorter one.
         interval_s=chance.choice((1.0, 2.0, 3.0)) if silent or chance.random() < 0.8 else 60.0,

@@ -122,7 +122,7 @@ class _Run:
         plan, stage, trial = self.plan, self.stage, self.trial
         stage.open_exchange(
             "--seed", str(plan.seed), "--pace", "0", "--coins", str(plan.coins),
-            "--accounts", str(plan.accounts), "--no-limits",
+            "--builder-coins", str(plan.builder_coins), "--accounts", str(plan.accounts), "--no-limits",
         )  # fmt: skip
         stage.flatten()
         if plan.scale:

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from tests.chaos.stage import Stage
-from tests.system.world import as_read, is_watched
+from tests.system.world import as_read
 
 pytestmark = [pytest.mark.system]
 
@@ -31,10 +31,6 @@ def asked(stage: Stage, **request: Any) -> Any:
 )
 def test_of_an_amount_fifteen_digits_can_be_read(exact: str, read: str):
     assert as_read(exact) == Decimal(read)
-
-
-def test_perpetuals_of_builders_are_not_watched():
-    assert [is_watched(coin) for coin in ("BTC", "kPEPE", "xyz:TSLA")] == [True, True, False]
 
 
 def test_what_can_be_read_of_the_wire_is_what_a_run_compares_with():

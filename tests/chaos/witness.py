@@ -21,7 +21,6 @@ from hlposmon.errors import HlposmonError, TimedOut
 from hlposmon.simulator.client import ControlError
 from tests.chaos.stage import Stage
 from tests.chaos.trial import Blindness
-from tests.system.world import is_watched
 
 LAG_S = 3.0
 # No fault blinds for longer: sizes from before are forgotten.
@@ -182,8 +181,6 @@ class Witness:
             address = self._stage.address(account)
             for fill in self._stage.control.made(address, since=self._seen[account]):
                 self._seen[account] += 1
-                if not is_watched(fill["coin"]):
-                    continue
                 size = Decimal(fill["sz"]) if fill["side"] == "B" else -Decimal(fill["sz"])
                 past = self._past.setdefault((account, fill["coin"]), Past())
                 past.moves(Decimal(fill["startPosition"]) + size, time.monotonic())

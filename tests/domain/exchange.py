@@ -17,6 +17,7 @@ from itertools import groupby
 from hlposmon.domain.amounts import ZERO
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Adopted, AdoptionReason, Change, Doubt, Drift, Filled, Gap
+from hlposmon.domain.instrument import market_of
 from hlposmon.domain.placing import STATEMENT_BLUR_MS
 from hlposmon.domain.reports import FeedState, Fill, Fills, Side, StatedPosition, Statement, Unlisted
 from hlposmon.domain.verdict import Verdict
@@ -27,6 +28,7 @@ HOUR_MS, STATEMENT_EACH_MS = 3_600_000, 60_000
 HORIZON = "the exchange lists only its newest fills"
 UNLISTED = "fills are missing that the venue no longer lists"
 COINS = ("BTC", "ETH", "xyz:TSLA")
+DEXES = ("", "xyz")
 # Sizes are multiples of one of these: with the large ones most have a fraction and many digits.
 UNITS = (
     Fraction(1),
@@ -110,26 +112,30 @@ class Exchange:
     def since(self, time_ms: int) -> list[Fill]:
         return self.fills[bisect_left(self.fills, time_ms, key=lambda fill: fill.time_ms) :]
 
-    def statement(
+    def statements(
         self, now_ms: int, lag_ms: int, asked_s: float, fetched_ms: int | None, *, pushed: bool = False
-    ) -> Statement:
-        """A statement of now whose contents are `lag_ms` old."""
+    ) -> list[Statement]:
+        """A statement of each dex, of now, whose contents are `lag_ms` old."""
         then = next(
             state for at_ms, state in reversed(self._history) if at_ms <= now_ms - lag_ms or at_ms == 0
         )
-        return Statement(
-            account=ACCOUNT,
-            venue="hyperliquid",
-            time_ms=now_ms + self.clock_ms,
-            asked_s=asked_s,
-            positions=tuple(
-                StatedPosition(key(coin), to_decimal(size), to_decimal(entry), tolerance=Decimal("1e-40"))
-                for coin, (size, entry) in then.items()
-                if size
-            ),
-            fills_from_ms=fetched_ms,
-            pushed=pushed,
-        )
+        return [
+            Statement(
+                account=ACCOUNT,
+                venue="hyperliquid",
+                time_ms=now_ms + self.clock_ms,
+                asked_s=asked_s,
+                positions=tuple(
+                    StatedPosition(key(coin), to_decimal(size), to_decimal(entry), tolerance=Decimal("1e-40"))
+                    for coin, (size, entry) in then.items()
+                    if size and market_of(key(coin)) == dex
+                ),
+                fills_from_ms=fetched_ms,
+                pushed=pushed,
+                scope=dex,
+            )
+            for dex in DEXES
+        ]
 
     def sizes(self, coin: str, since_ms: int) -> set[Decimal]:
         """All sizes of a coin since then, on our clock."""
@@ -296,7 +302,7 @@ class Life:
         self._wanted_ms: int | None = None
         self._due_ms = 0
         self._push_ms = 0
-        self._pushed: list[Statement] = []
+        self._pushed: list[list[Statement]] = []
         self._rung_ms = 0
         self._changed_ms: dict[str, int] = {}
         self.mended_after_ms: list[int] = []
@@ -358,18 +364,26 @@ class Life:
     def _push(self, lag_ms: int) -> None:
         """Both connections push; what the second one says may come behind its next, or twice."""
         first, second = (
-            self.exchange.statement(at_ms, self.rng.randint(0, lag_ms), self.now_ms / 1000, None, pushed=True)
+            self.exchange.statements(
+                at_ms, self.rng.randint(0, lag_ms), self.now_ms / 1000, None, pushed=True
+            )
             for at_ms in (self.now_ms, self.now_ms - self.rng.randint(0, 400))
         )
         held, self._pushed = self._pushed, []
         for said in (first, *held):
-            self._hear(self.book.reconcile(replace(said, asked_s=self.now_ms / 1000)))
+            self._hear_stated([replace(one, asked_s=self.now_ms / 1000) for one in said])
         if self.rng.random() < 0.1:
             self._pushed = [second]
         else:
-            self._hear(self.book.reconcile(second))
+            self._hear_stated(second)
             if self.rng.random() < 0.05:
-                self._hear(self.book.reconcile(second))
+                self._hear_stated(second)
+
+    def _hear_stated(self, statements: list[Statement]) -> None:
+        """All dexes are stated, and with that those on which nothing is held."""
+        for said in statements:
+            self._hear(self.book.reconcile(said))
+        self.book.note_nothing_else(replace(statements[0], positions=()))
 
     def _step(self) -> None:
         self._trade()
@@ -430,12 +444,12 @@ class Life:
                 self._tell([fill for block in blocks[at : at + size] for fill in block])
         if lag_ms is None:
             lag_ms = self.rng.randint(0, self.plan.lag_ms)
-        said = self.exchange.statement(self.now_ms, lag_ms, self.now_ms / 1000, fetched_ms)
+        said = self.exchange.statements(self.now_ms, lag_ms, self.now_ms / 1000, fetched_ms)
         for road in self.roads:  # the statement has its own way to go, and fills go on meanwhile
             if self.rng.random() < 0.3:
                 for block in road.due(self.now_ms + 500):
                     self._tell(block, heard=True)
-        self._hear(self.book.reconcile(said))
+        self._hear_stated(said)
 
     def _restart(self) -> None:
         self.restarted += 1
@@ -450,7 +464,7 @@ class Life:
         assert known_ms is not None
         self._tell(self._fetch(known_ms - 10_000))
 
-    def _remembered(self) -> tuple[list[Memory], dict[str, int]]:
+    def _remembered(self) -> tuple[list[Memory], dict[str, dict[str, int]]]:
         return self.book.memories(), self.book.base_ms()
 
     def _forget_history(self) -> None:
@@ -507,7 +521,8 @@ class Life:
     def faults(self) -> list[str]:
         """Everything that is not as it must be at the end; empty when all is well."""
         found = []
-        self.book.set_freshness(ACCOUNT, FRESH)
+        for scope in self.book.scope_names(ACCOUNT):
+            self.book.set_freshness(ACCOUNT, FRESH, scope)
         self.book.judge()
         for coin, truth in self.exchange.truth.items():
             views = [view for view in self.book.views(ACCOUNT) if view.key == key(coin)]
@@ -565,7 +580,8 @@ class Life:
 
     def _claim(self) -> None:
         """What is called proven now has to have been true of late: a loss shows with the next statement."""
-        self.book.set_freshness(ACCOUNT, FRESH)
+        for scope in self.book.scope_names(ACCOUNT):
+            self.book.set_freshness(ACCOUNT, FRESH, scope)
         self.book.judge()
         for view in self.book.views(ACCOUNT):
             coin = view.key.removeprefix(key(""))

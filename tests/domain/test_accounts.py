@@ -102,13 +102,22 @@ def test_what_is_held_elsewhere_is_a_notice_until_it_is_held_no_more():
     assert desk.book.account(ACCOUNT).notices == ()
 
 
-def test_a_coin_that_is_traded_and_not_watched_is_named_until_both_places_were_looked_at():
+def test_a_coin_that_is_traded_and_not_watched_is_named_until_spot_was_looked_at():
     desk = Desk()
-    assert desk.book.not_watched(NotWatched(ACCOUNT, Place.TRADED, ("xyz:TSLA",)))
-    assert desk.book.account(ACCOUNT).severe[0].text.startswith("xyz:TSLA is traded but not watched")
-    assert not desk.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ()))
-    assert desk.book.not_watched(NotWatched(ACCOUNT, Place.DEXES, ("xyz:TSLA",)))
-    assert [one.text[:17] for one in desk.book.account(ACCOUNT).notices] == ["xyz:TSLA is held "]
+    assert desk.book.not_watched(NotWatched(ACCOUNT, Place.TRADED, ("@107",)))
+    assert desk.book.account(ACCOUNT).severe[0].text.startswith("@107 is traded but not watched")
+    assert not desk.book.not_watched(NotWatched(ACCOUNT, Place.DEXES, ()))
+    assert desk.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ("HYPE 2 (spot)",)))
+    assert [one.text[:21] for one in desk.book.account(ACCOUNT).notices] == ["HYPE 2 (spot) is held"]
+
+
+def test_a_dex_that_could_not_be_read_is_named_until_it_can():
+    desk = Desk()
+    assert desk.book.not_watched(NotWatched(ACCOUNT, Place.DEXES, ("xyz",)))
+    [notice] = desk.book.account(ACCOUNT).severe
+    assert notice.text == "what it holds on the dex xyz is not known: its state could not be read"
+    assert desk.book.not_watched(NotWatched(ACCOUNT, Place.DEXES, ()))
+    assert desk.book.account(ACCOUNT).notices == ()
 
 
 def test_an_account_is_settled_once_all_places_were_looked_at():

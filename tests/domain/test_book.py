@@ -76,7 +76,7 @@ def test_fills_of_a_stranger_are_nothing_to_the_book():
     book.mode(AccountMode("other", "default", plain=True))
     book.role(AccountRole("other", "user"))
     book.feed(FeedState("other", "first", True, 1.0))
-    book.recall(Desk().restarted().book.memories(), {"other": 5})
+    book.recall(Desk().restarted().book.memories(), {"other": {"": 5}})
     assert book.accounts == ("main",)
 
 
@@ -293,7 +293,7 @@ def test_the_first_statement_starts_the_positions():
 
     assert (start.reason, start.position.size) == (AdoptionReason.START, Decimal("0.1"))
     assert desk.position("ETH").entry_price == 3000
-    assert desk.book.base_ms() == {ACCOUNT: T0_MS}
+    assert desk.book.base_ms() == {ACCOUNT: {"": T0_MS}}
     assert desk.book.is_stated(ACCOUNT)
 
 

@@ -73,16 +73,7 @@ def test_fills_that_are_missing_go_before_a_transfer():
     assert cause(desk) == "fills are missing that the venue no longer lists"
 
 
-@pytest.mark.parametrize(("theirs", "named"), [("", True), ("BTC long 3 @ 100", False)])
-def test_a_dex_that_is_not_watched_explains_only_what_is_gone_from_the_first(theirs, named):
-    desk = held()
-    desk.befell("dex not watched", "xyz:BTC", at=0)
-
-    found = cause(desk, theirs)
-    assert found == ("dex not watched (xyz:BTC)" if named else "no fill explains it")
-
-
-def test_a_position_that_is_gone_and_nothing_elsewhere_is_unexplained():
+def test_a_position_that_is_gone_without_a_word_is_unexplained():
     assert cause(held(), "") == "no fill explains it"
 
 

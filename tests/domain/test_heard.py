@@ -56,7 +56,7 @@ def test_they_are_told_though_they_are_much_older_than_the_statement():
     desk, fills = heard_then_stated("BTC 0: at -900 +1@100 at -60 +1@110 at -1 +1@120", "BTC long 3 @ 110")
 
     assert [number for number, *_ in told(desk.said)] == [1, 2, 3]
-    assert desk.book.base_ms() == {ACCOUNT: ms(10)}
+    assert desk.book.base_ms() == {ACCOUNT: {"": ms(10)}}
     assert desk.told(*fills) == desk.heard(*fills) == []
 
 

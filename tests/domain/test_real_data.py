@@ -15,6 +15,7 @@ from hlposmon.domain.amounts import ZERO, amount, exactly
 from hlposmon.domain.book import Book
 from hlposmon.domain.chain import is_counter_leg, segments
 from hlposmon.domain.changes import Doubt, Drift, Filled, Funded, Gap
+from hlposmon.domain.instrument import market_of
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import AccountMode, FeedState, Fill, Fills, Side, StatedPosition, Statement
 from hlposmon.venues.hyperliquid import payloads
@@ -33,6 +34,10 @@ def read(rows) -> list[Fill]:
     found = payloads.fills(rows, ACCOUNT, US)
     assert found.unread == []
     return found.fills
+
+
+def of_first_dex(fills: list[Fill]) -> list[Fill]:
+    return [one for one in fills if not market_of(one.key)]
 
 
 def by_coin(fills: list[Fill]) -> list[list[Fill]]:
@@ -124,7 +129,7 @@ def rows() -> list[dict]:
 @pytest.fixture(scope="module")
 def fills(rows) -> list[Fill]:
     """Those of the first dex, oldest first: the list read backwards."""
-    return read(rows[::-1])
+    return of_first_dex(read(rows[::-1]))
 
 
 @pytest.fixture(scope="module")
@@ -299,7 +304,7 @@ def begun(fills: list[Fill], stated: Statement) -> Book:
 
 
 def test_real_fills_of_large_sizes_chain_though_they_are_printed_with_noise(rows, fills, stated):
-    large = read(dusty(rows[::-1]))
+    large = of_first_dex(read(dusty(rows[::-1])))
     book = begun(large, stated)
     changes = [change for one in large for change in told(book, [one])]
 
@@ -330,7 +335,7 @@ def test_a_statement_of_large_sizes_agrees_though_it_is_printed_with_noise(rows,
     for item in body["assetPositions"]:
         item["position"] = enlarged(item["position"], ("szi", "positionValue", "unrealizedPnl"), factor)
     large = payloads.statement(body, ACCOUNT, asked_s=stated.asked_s, now_ms=0)
-    given = read(dusty(rows[::-1], factor))
+    given = of_first_dex(read(dusty(rows[::-1], factor)))
     book = begun(given, stated)
     told(book, [one for one in given if one.time_ms <= stated.time_ms])
     ours = sizes_of(book)

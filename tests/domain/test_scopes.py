@@ -5,76 +5,180 @@ from decimal import Decimal
 
 import pytest
 
-from hlposmon.domain.amounts import ZERO
-from hlposmon.domain.changes import Adopted, AdoptionReason, Drift
-from hlposmon.domain.continuity import FILL_CHAIN, STATEMENT_ONLY
-from hlposmon.domain.reports import AccountMode, FeedState, Fills, Funding, Marks, Unlisted
+from hlposmon.domain.changes import Adopted, AdoptionReason, Drift, Filled, Gap
+from hlposmon.domain.instrument import SPOT
+from hlposmon.domain.reports import OTHER_SCOPES, AccountMode, FeedState, Fills, Funding, Marks, Unlisted
 from hlposmon.domain.verdict import Age, Freshness
 from tests.domain.language import ACCOUNT, FRESH, Desk, fill, key, ms, statement
 
-FIRST, SPOT = "", "spot"
+DEX = "xyz"
+TSLA, HYPE = "xyz:TSLA", "hyperliquid:BaseToken:HYPE"
 NO_FILLS = Freshness(Age(None, 5), Age(0.1, 5), Age(1, 120))
 
 
 class Scopes(Desk):
-    """A desk whose account has perpetuals, and a scope `spot` of which the venue tells what is held."""
+    """A desk whose account trades on a second dex, and holds tokens of which the venue tells the balance."""
 
-    def __init__(self, law=STATEMENT_ONLY) -> None:
-        super().__init__()
-        self.book.watch_scopes(ACCOUNT, {FIRST: FILL_CHAIN, SPOT: law})
+    def dex(self, text: str, *, at: float, **more):
+        return self._heard(self.book.reconcile(replace(statement(text, at=at), scope=DEX, **more)))
 
     def spot(self, text: str, *, at: float, **more):
-        return self._heard(self.book.reconcile(replace(statement(text, at=at), scope=SPOT, **more)))
+        said = statement(text, at=at)
+        rows = [replace(row, key=row.key.replace("Perp", "BaseToken")) for row in said.positions]
+        return self._heard(self.book.reconcile(replace(said, positions=tuple(rows), scope=SPOT, **more)))
+
+    def fetched(self, text: str, *, since: float):
+        return self._heard(self.book.apply(Fills(ACCOUNT, "fetch", (fill(text),), from_ms=ms(since))))
+
+    def nothing_else(self, *, at: float) -> bool:
+        return self.book.note_nothing_else(replace(statement("", at=at), positions=()))
 
     def judge(self, spot: Freshness = NO_FILLS) -> None:
-        self.book.set_freshness(ACCOUNT, FRESH)
-        self.book.set_freshness(ACCOUNT, spot, SPOT)
+        for scope in self.book.scope_names(ACCOUNT):
+            self.book.set_freshness(ACCOUNT, spot if scope == SPOT else FRESH, scope)
         self._heard(self.book.judge())
 
-    def verdict(self, coin: str) -> tuple[str, str | None]:
-        view = self.view(coin)
+    def of_key(self, name: str):
+        return self.book.view(ACCOUNT, name)
+
+    def verdict(self, name: str) -> tuple[str, str | None]:
+        view = self.of_key(name)
         return view.verdict.value, view.reason
 
 
-@pytest.mark.parametrize("law", [FILL_CHAIN, STATEMENT_ONLY], ids=["fill chain", "statement"])
-def test_a_statement_of_one_scope_does_not_flatten_another(law):
-    desk = Scopes(law)
+def test_a_statement_of_one_dex_does_not_flatten_another():
+    desk = Scopes()
     desk.stated("BTC long 1 @ 100", at=0)
-    desk.spot("HYPE long 5 @ 10", at=1)
+    desk.dex(f"{TSLA} long 5 @ 10", at=1)
     for time in range(2, 40, 3):
         desk.stated("BTC long 1 @ 100", at=time, fetched=-100)
-        desk.spot("HYPE long 5 @ 10", at=time + 1, fills_from_ms=ms(-100))
+        desk.dex(f"{TSLA} long 5 @ 10", at=time + 1, fills_from_ms=ms(-100))
 
-    assert (desk.size("BTC"), desk.size("HYPE")) == (1, 5)
+    assert (desk.size("BTC"), desk.size(TSLA)) == (1, 5)
     assert not desk.of(Drift)
-    assert desk.book.doubtful() == desk.book.doubtful(SPOT) == []
-    desk.spot("", at=50)
+    assert desk.book.doubtful() == []
+    desk.dex("", at=50)
     assert desk.size("BTC") == 1
 
 
-def test_orders_feeds_and_doubts_of_scopes_do_not_meet():
-    desk = Scopes(FILL_CHAIN)
+def test_a_dex_has_a_scope_once_something_is_stated_or_traded_there():
+    desk = Scopes()
+    desk.stated("BTC long 1 @ 100", at=0)
+    desk.dex("", at=1, equity=Decimal(0))
+    assert desk.book.scope_names(ACCOUNT) == ("",)
+    assert not desk.book.is_stated(ACCOUNT, DEX)
+
+    desk.dex(f"{TSLA} long 5 @ 10", at=2)
+    desk.heard(fill("tid=1 buy 1 abc:GOLD @ 10 at 3"))
+    assert desk.book.scope_names(ACCOUNT) == ("", DEX, "abc")
+    assert desk.book.is_stated(ACCOUNT, DEX) and not desk.book.is_stated(ACCOUNT, "abc")
+    assert [one.name for one in desk.book.take_opened()] == [DEX, "abc"]
+    assert desk.book.take_opened() == []
+    assert desk.book.base_ms() == {ACCOUNT: {"": ms(0), DEX: ms(2)}}
+
+
+def test_on_a_dex_that_held_nothing_the_chain_begins_at_zero():
+    desk = Scopes()
+    desk.stated("", at=0)
+    assert desk.nothing_else(at=10)
+    assert not desk.nothing_else(at=80)
+    assert desk.book.is_stated(ACCOUNT, DEX)
+
+    desk.heard(fill(f"tid=1 buy 1 {TSLA} @ 10 at 90"))
+    desk.judge()
+    assert desk.verdict(key(TSLA)) == ("proven", None)
+    assert desk.of(Filled)[-1].position.size == 1
+
+    desk.heard(fill("tid=2 buy 1 abc:GOLD @ 10 from 3 at 91"))  # three were bought, and nobody told
+    assert [(change.expected, change.found) for change in desk.of(Gap)] == [(0, 3)]
+    assert desk.book.base_ms()[ACCOUNT] == {"": ms(0), DEX: ms(10), "abc": ms(10), OTHER_SCOPES: ms(10)}
+
+
+def test_a_position_on_a_dex_that_held_nothing_is_doubted_until_its_fills_are_there():
+    desk = Scopes()
+    desk.stated("", at=0)
+    desk.nothing_else(at=10)
+    desk.dex(f"{TSLA} long 5 @ 10", at=20)
+    desk.judge()
+    assert desk.size(TSLA) == 0 and desk.verdict(key(TSLA))[0] == "unproven"
+    assert desk.book.doubtful()
+    desk.fetched(f"tid=1 buy 5 {TSLA} @ 10 at 15", since=5)
+    desk.dex(f"{TSLA} long 5 @ 10", at=30, fills_from_ms=ms(5))
+    desk.judge()
+    assert (desk.size(TSLA), desk.verdict(key(TSLA))) == (5, ("proven", None))
+    assert not desk.of(Drift)
+
+
+def test_one_stream_has_the_fills_of_all_dexes():
+    desk = Scopes()
     desk.stated("BTC long 1 @ 100", at=100)
-    desk.spot("HYPE long 5 @ 10", at=10)
-    assert desk.book.is_live(ACCOUNT) and not desk.book.is_live(ACCOUNT, SPOT)
-    assert (desk.book.statement_asked_s(ACCOUNT), desk.book.statement_asked_s(ACCOUNT, SPOT)) == (100, 10)
-    assert desk.book.unsure(SPOT) == {ACCOUNT: {"": ms(10)}}
+    desk.dex(f"{TSLA} long 5 @ 10", at=110)
+    assert desk.book.high_water_ms(ACCOUNT) == ms(95)  # a first statement may lag
 
-    desk.book.feed(FeedState(ACCOUNT, "spot feed", True, 5.0, scope=SPOT))
-    lost = replace(fill("tid=1 buy 1 HYPE @ 10 from 7 at 20"), key=key("HYPE"))
-    desk._heard(desk.book.apply(Fills(ACCOUNT, "feed", (lost,), 1.0, scope=SPOT)))
-    assert (desk.book.has_gap(ACCOUNT), desk.book.has_gap(ACCOUNT, SPOT)) == (False, True)
-    assert desk.book.doubtful() == []
-    assert [name for name, _ in desk.book.doubtful(SPOT)] == [ACCOUNT]
-    assert desk.book.doubtful_keys(ACCOUNT) == [key("HYPE")]
-    desk.judge(FRESH)
-    assert desk.verdict("BTC") == ("proven", None)
-    assert desk.verdict("HYPE")[0] == "unproven"
-    assert desk.book.high_water_ms(ACCOUNT) == ms(85)
+    desk.heard(fill("tid=1 buy 1 BTC @ 10 from 1 at 200"))
+    assert desk.book.high_water_ms(ACCOUNT) == ms(200)
+    desk.heard(fill(f"tid=2 buy 1 {TSLA} @ 10 from 7 at 300"))
+    assert desk.book.has_gap(ACCOUNT)
+    assert [name for name, _ in desk.book.doubtful()] == [ACCOUNT]
+    assert desk.book.doubtful_keys(ACCOUNT, DEX) == [key(TSLA)]
+    assert desk.book.doubtful_keys(ACCOUNT, "") == []
+    desk.judge()
+    assert desk.verdict(key("BTC")) == ("proven", None)
+    assert desk.verdict(key(TSLA))[0] == "unproven"
 
-    assert desk.book.unlist(Unlisted(ACCOUNT, 0, 1, "gone", scope=SPOT))
-    paid = Funding(ACCOUNT, key("HYPE"), ms(30), Decimal(2), Decimal(5), ZERO, scope=SPOT)
-    assert len(desk.book.apply_funding(paid)) == 1 and desk.position("HYPE").funding == 2
+    assert desk.book.high_water_ms(ACCOUNT) < ms(300)
+    assert desk.book.unlist(Unlisted(ACCOUNT, 0, 1, "gone"))
+    paid = Funding(ACCOUNT, key(TSLA), ms(120), Decimal(2), Decimal(5), Decimal(0))
+    assert len(desk.book.apply_funding(paid)) == 1 and desk.position(TSLA).funding == 2
+
+
+def test_while_a_first_statement_is_awaited_fills_from_its_first_one_on_are_wanted_again():
+    desk = Scopes()
+    desk.stated("BTC long 1 @ 100", at=100)
+    desk.heard(fill(f"tid=1 buy 1 {TSLA} @ 10 at 150"))
+    desk.heard(fill("tid=2 buy 1 BTC @ 10 from 1 at 200"))
+    assert desk.book.high_water_ms(ACCOUNT) == ms(150)
+    desk.dex(f"{TSLA} long 1 @ 10", at=210)
+    assert desk.book.high_water_ms(ACCOUNT) == ms(200)
+
+
+def test_a_message_with_fills_of_several_dexes_is_taken_by_each():
+    desk = Scopes()
+    desk.stated("", at=0)
+    desk.nothing_else(at=0)
+    fills = [fill(text) for text in ("tid=1 buy 1 BTC @ 10 at 5", f"tid=2 sell 2 {TSLA} @ 10 at 5")]
+    desk._heard(desk.book.apply(Fills(ACCOUNT, "feed", tuple(fills), 1.0)))
+    assert (desk.size("BTC"), desk.size(TSLA)) == (1, -2)
+    assert desk.book.high_water_ms(ACCOUNT) == ms(5)
+
+
+def test_a_feed_that_goes_down_is_down_for_every_dex():
+    desk = Scopes()
+    desk.stated("BTC long 1 @ 100", at=100)
+    desk.dex(f"{TSLA} long 5 @ 10", at=110)
+    desk.heard(fill("tid=1 buy 1 BTC @ 10 from 1 at 200"))
+    desk.book.feed(FeedState(ACCOUNT, "first", False, 201.0, "cut off"))
+    desk.judge()
+    assert {desk.verdict(key(coin)) for coin in ("BTC", TSLA)} == {
+        ("unproven", "the feed of fills is down: cut off")
+    }
+    assert desk.book.unsure() == {ACCOUNT: {"": ms(200)}}
+
+
+def test_after_a_restart_every_dex_goes_on_from_what_was_known_of_the_account():
+    desk = Scopes()
+    desk.stated("BTC long 1 @ 100", at=100)
+    desk.nothing_else(at=100)
+    desk.heard(fill(f"tid=1 buy 5 {TSLA} @ 10 at 110"))
+    desk.heard(fill("tid=2 buy 1 BTC @ 10 from 1 at 9000"))
+    again = Scopes()
+    again.book.recall(desk.book.memories(), desk.book.base_ms())
+
+    assert again.book.high_water_ms(ACCOUNT) == ms(8940)  # fills of the last minute are told apart again
+    assert (again.size("BTC"), again.size(TSLA)) == (2, 5)
+    assert again.book.base_ms() == desk.book.base_ms()
+    again.fetched("tid=3 buy 1 abc:GOLD @ 10 at 9010", since=8930)  # opened while nobody watched
+    assert again.of(Filled)[-1].position.size == 1
 
 
 def test_an_account_is_proven_when_all_its_scopes_are():
@@ -82,33 +186,33 @@ def test_an_account_is_proven_when_all_its_scopes_are():
     desk.book.mode(AccountMode(ACCOUNT, "default", plain=True))
     assert desk.book.account(ACCOUNT).reason == "not judged yet"
     desk.stated("BTC long 1 @ 100", at=0)
+    desk.book.open(ACCOUNT, DEX)
     desk.judge()
     account = desk.book.account(ACCOUNT)
-    assert (account.verdict, account.reason) == ("unproven", "spot: no statement from the venue yet")
+    assert (account.verdict, account.reason) == ("unproven", "xyz: no statement from the venue yet")
     assert (account.stated, account.as_of_ms) == (False, None)
 
-    desk.spot("HYPE long 5 @ 10", at=9)
+    desk.dex(f"{TSLA} long 5 @ 10", at=9)
     desk.judge()
     account = desk.book.account(ACCOUNT)
     assert (account.verdict, account.stated, account.as_of_ms) == ("proven", True, ms(0))
-    assert (account.equity, account.equity_reason) == (None, "each of its scopes has figures of its own")
-    first, spot = desk.book.scopes(ACCOUNT)
-    assert (first.name, first.proof, first.equity, first.as_of_ms) == (FIRST, "fills", 1000, ms(0))
-    assert (spot.name, spot.proof, spot.verdict, spot.as_of_ms) == (SPOT, "statement", "proven", ms(9))
+    first, dex = desk.book.scopes(ACCOUNT)
+    assert (first.name, first.proof, first.equity, first.as_of_ms) == ("", "fills", 1000, ms(0))
+    assert (dex.name, dex.proof, dex.verdict, dex.as_of_ms) == (DEX, "fills", "proven", ms(9))
 
 
 def test_positions_of_all_scopes_are_shown_in_the_order_of_their_keys():
     desk = Scopes()
-    desk.spot("AAVE long 5 @ 10, ZEC long 1 @ 1", at=1)
+    desk.spot("HYPE long 5 @ 10", at=1)
+    desk.dex(f"{TSLA} long 1 @ 1", at=1)
     desk.stated("BTC long 1 @ 100", at=2)
 
-    assert [view.key for view in desk.book.views()] == [key("AAVE"), key("BTC"), key("ZEC")]
-    assert sorted(desk.book.keys(ACCOUNT)) == [key("AAVE"), key("BTC"), key("ZEC")]
-    assert [desk.view(coin).proof.value for coin in ("AAVE", "BTC")] == ["statement", "fills"]
+    assert [view.key for view in desk.book.views()] == [HYPE, key("BTC"), key(TSLA)]
+    assert [desk.of_key(one).proof.value for one in (HYPE, key(TSLA))] == ["statement", "fills"]
     with pytest.raises(KeyError):
         desk.view("SOL")
-    desk.book.mark(Marks({key("ZEC"): Decimal(3), key("BTC"): Decimal(7)}, 1.0))
-    assert (desk.view("ZEC").mark, desk.view("BTC").mark) == (3, 7)
+    desk.book.mark(Marks({key(TSLA): Decimal(3), HYPE: Decimal(7)}, 1.0))
+    assert (desk.view(TSLA).mark, desk.of_key(HYPE).mark) == (3, 7)
 
 
 # ------------------------------------------------------------ the venue's word
@@ -119,15 +223,15 @@ def test_where_the_venues_word_is_all_its_newest_statement_is_the_position():
     desk.spot("HYPE long 5 @ 10", at=1)
     desk.spot("HYPE long 3 @ 10", at=2)
     desk.judge()
-    assert (desk.size("HYPE"), desk.verdict("HYPE")) == (3, ("proven", None))
-    assert desk.view("HYPE").as_of_ms == ms(2)
+    assert (desk.of_key(HYPE).position.size, desk.verdict(HYPE)) == (3, ("proven", None))
+    assert desk.of_key(HYPE).as_of_ms == ms(2)
 
     desk.spot("HYPE long 3 @ 10", at=4)
-    assert desk.view("HYPE").as_of_ms == ms(4)
+    assert desk.of_key(HYPE).as_of_ms == ms(4)
     desk.spot("HYPE long 9 @ 10", at=3, asked_s=5.0)  # older, though asked for later
-    assert (desk.size("HYPE"), desk.view("HYPE").as_of_ms) == (3, ms(4))
+    assert (desk.of_key(HYPE).position.size, desk.of_key(HYPE).as_of_ms) == (3, ms(4))
     desk.spot("", at=6)
-    assert (desk.size("HYPE"), desk.view("HYPE").as_of_ms) == (0, ms(6))
+    assert (desk.of_key(HYPE).position.size, desk.of_key(HYPE).as_of_ms) == (0, ms(6))
     said = [(change.reason, change.position.size) for change in desk.of(Adopted)]
     assert said == [(AdoptionReason.START, 5), (AdoptionReason.STATED, 3), (AdoptionReason.STATED, 0)]
 
@@ -148,73 +252,56 @@ def test_two_statements_of_one_time_that_differ_dispute_the_position_until_a_new
     desk.spot("HYPE long 5 @ 10", at=1)
     desk.spot("HYPE long 5 @ 10", at=1, asked_s=2.0)
     desk.judge()
-    assert desk.verdict("HYPE") == ("proven", None)
+    assert desk.verdict(HYPE) == ("proven", None)
 
     desk.spot("HYPE long 3 @ 10", at=1, asked_s=3.0)
     desk.judge()
-    assert desk.size("HYPE") == 5
-    assert desk.verdict("HYPE") == ("unproven", "two statements of one time differ: 5 and 3")
-    assert desk.view("HYPE").in_doubt
+    assert desk.of_key(HYPE).position.size == 5
+    assert desk.verdict(HYPE) == ("unproven", "two statements of one time differ: 5 and 3")
+    assert desk.of_key(HYPE).in_doubt
     desk.spot("HYPE long 3 @ 10", at=4)
     desk.judge()
-    assert (desk.size("HYPE"), desk.verdict("HYPE")) == (3, ("proven", None))
+    assert (desk.of_key(HYPE).position.size, desk.verdict(HYPE)) == (3, ("proven", None))
 
 
 def test_where_the_venues_word_is_all_it_must_be_fresh_and_no_fills_are_asked_for():
     desk = Scopes()
     desk.spot("HYPE long 5 @ 10", at=1)
-    one = fill("tid=1 buy 1 HYPE @ 10 from 5 at 2")
-    assert desk.book.apply(Fills(ACCOUNT, "feed", (one, one), 1.0, scope=SPOT)) == []
-    assert desk.book.apply(Fills(ACCOUNT, "feed", (one,), 1.0, scope=SPOT)) == []
+    one = replace(fill("tid=1 buy 1 HYPE @ 10 from 5 at 2"), key=HYPE)
+    assert desk.book.apply(Fills(ACCOUNT, "feed", (one, one), 1.0)) == []
+    assert desk.book.apply(Fills(ACCOUNT, "feed", (one,), 1.0)) == []
     desk.judge(replace(NO_FILLS, behind="too busy"))
-    assert desk.verdict("HYPE") == ("proven", None)
+    assert desk.verdict(HYPE) == ("proven", None)
     desk.judge(replace(NO_FILLS, statement=Age(121, 120)))
-    assert desk.verdict("HYPE") == ("stale", "no statements for more than 120 s")
+    assert desk.verdict(HYPE) == ("stale", "no statements for more than 120 s")
 
 
 def test_after_a_restart_the_venues_word_of_before_is_none_of_now():
     desk = Scopes()
     desk.spot("HYPE long 5 @ 10", at=1)
     again = Scopes()
-    again.book.recall(desk.book.memories(SPOT), desk.book.base_ms(SPOT), scope=SPOT)
+    again.book.recall(desk.book.memories(), desk.book.base_ms())
     again.judge()
-    assert (again.size("HYPE"), again.verdict("HYPE")) == (
+    assert (again.of_key(HYPE).position.size, again.verdict(HYPE)) == (
         5,
         ("unproven", "not yet stated again since the start"),
     )
-    assert again.book.memories() == []
 
     again.spot("HYPE long 5 @ 10", at=9)
     again.judge()
-    assert again.verdict("HYPE") == ("proven", None)
+    assert again.verdict(HYPE) == ("proven", None)
 
 
-# -------------------------------------------------------------- which scopes
+# -------------------------------------------------------------- not watched
 
 
-def test_scopes_can_be_added_and_let_go_and_one_with_another_law_begins_anew():
+def test_reports_about_an_account_that_is_not_watched_change_nothing():
     desk = Scopes()
-    desk.stated("BTC long 1 @ 100", at=0)
-    desk.spot("HYPE long 5 @ 10", at=1)
-    desk.book.watch_scopes(ACCOUNT, {FIRST: FILL_CHAIN, SPOT: FILL_CHAIN})
-    assert [view.key for view in desk.book.views()] == [key("BTC")]
-    assert desk.book.mark(Marks({key("BTC"): Decimal(9), key("HYPE"): Decimal(9)}, 1.0)) == [
-        (ACCOUNT, key("BTC"))
-    ]
-
-    desk.book.watch_scopes(ACCOUNT, {SPOT: FILL_CHAIN})
-    assert desk.book.views() == []
-    assert desk.stated("BTC long 1 @ 100", at=5) == []
-    assert (desk.book.doubtful(), desk.book.base_ms()) == ([], {})
-    with pytest.raises(KeyError):
-        desk.book.is_live(ACCOUNT)
-
-
-def test_reports_of_a_scope_that_is_not_watched_change_nothing():
-    desk = Desk()
-    one = fill("tid=1 buy 1 HYPE @ 10 from 5 at 2")
-    assert desk.book.apply(Fills(ACCOUNT, "feed", (one,), scope=SPOT)) == []
-    assert desk.book.reconcile(replace(statement("HYPE long 1 @ 1"), scope=SPOT)) == []
-    assert not desk.book.unlist(Unlisted(ACCOUNT, 0, 1, "gone", scope=SPOT))
-    desk.book.feed(FeedState(ACCOUNT, "first", True, 5.0, scope=SPOT))
+    one = replace(fill(f"tid=1 buy 1 {TSLA} @ 10 from 5 at 2"), account="other")
+    assert desk.book.apply(Fills("other", "feed", (one,))) == []
+    assert desk.book.reconcile(replace(statement("BTC long 1 @ 1"), account="other")) == []
+    assert not desk.book.unlist(Unlisted("other", 0, 1, "gone"))
+    assert not desk.book.note_nothing_else(replace(statement(""), account="other"))
+    desk.book.feed(FeedState("other", "first", True, 5.0))
+    desk.book.fetched("other", 0)
     assert desk.book.views() == []

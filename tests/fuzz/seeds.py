@@ -21,6 +21,7 @@ STATE = (
     b'"isolated","value":10,"rawUsd":"211.1"},"entryPx":"47.9","positionValue":"192.5","unrealizedPnl":"-0.6",'
     b'"liquidationPx":"50.2","marginUsed":"18.5","maxLeverage":10}}],"time":1761803589961}'
 )
+OF_XYZ = STATE.replace(b'"HYPE"', b'"xyz:TSLA"')
 EVENT = (
     b'{"users":["0xab"],"time":1,"delta":{"type":"withdraw","usdc":"1.0","nonce":1,"fee":"1.0"},"hash":"0x"}'
 )
@@ -62,10 +63,10 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     ),
     "venue": (
         b'{"channel":"userFills","data":{"user":"0xab","fills":[' + FILL + b"]}}",
-        b"[" + FILL + b"," + FILL + b"]",
+        b"[" + FILL + b"," + FILL.replace(b'"BTC"', b'"xyz:TSLA"') + b"]",
         STATE,
         b"[" + EVENT + b"]",
-        b"[" + PAID + b"]",
+        b"[" + PAID + b"," + PAID.replace(b'"BTC"', b'"xyz:TSLA"') + b"]",
         b'{"channel":"error","data":"Already subscribed: {\\"type\\":\\"userFills\\",\\"user\\":\\"0xab\\"}"}',
         b'{"channel":"error","data":"Error parsing JSON into valid websocket request: {\\"method\\":\\"subscribe\\",'
         b'\\"subscription\\":{\\"type\\":\\"webData9\\",\\"user\\":\\"0xab\\"}}"}',
@@ -73,7 +74,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b'{"role":"agent","data":{"user":"0xab"}}',
         b"[" + FILL.replace(b'"px":"86324.0"', b'"px":86324.0') + b"," + FILL + b"," + NOISY + b"]",
         b'{"channel":"allDexsClearinghouseState","data":{"user":"0xab","clearinghouseStates":[["",' + STATE
-        + b'],["xyz",' + STATE + b"]]}}",
+        + b'],["xyz",' + OF_XYZ + b"]]}}",
         b'{"balances":[{"coin":"USDC","token":0,"total":"7678466.9041772699","hold":"-0.5","entryNtl":"0.0"}]}',
         b'[null,{"name":"xyz","oracleUpdater":null},{"name":"flx"}]',
         b'{"channel":"fastAssetCtxs","data":"q1ZyCnFWslKoVspNLMoOqAAylSzMDAwM9EyVdBSUcjNTEGKGSrVAoYrKKitHNB1GYBnXEA9UcUM909paAA=="}',
@@ -82,6 +83,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b'{"channel":"clearinghouseState","data":{"dex":"","user":"0xab","clearinghouseState":' + STATE + b"}}",
         b'{"channel":"userFundings","data":{"user":"0xab","isSnapshot":true,"fundings":[' + PAID + b"]}}",
         b"null",
+        OF_XYZ,
     ),
     "record": (b"\0" * BLOCK_BYTES,),
     "snapshot": (b"\0" * (2 * BLOCK_BYTES),),
@@ -105,6 +107,8 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b'["mode","main",null,false,"why"]',
         b'["role","main","agent","0xab"]',
         b'["live","main",1,1.5]',
+        b'["statements wanted","main",["xyz","flx"]]',
+        b'["not watched","main","dexes",["flx"],1761803589961,1.5]',
     ),
     "line": (b'{"seq":1,"timestamp":"x","type":"start","prev":"' + b"0" * 64 + b'","hash":"' + b"0" * 64 + b'"}\n',),
 }  # fmt: skip

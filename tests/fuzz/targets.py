@@ -36,6 +36,7 @@ from hlposmon.snapshot.layout import BLOCK_BYTES, DecodeError, decode_header, de
 from hlposmon.text import loads
 from hlposmon.venues.hyperliquid import payloads
 from hlposmon.venues.hyperliquid.payloads.amounts import DIGITS
+from hlposmon.venues.hyperliquid.payloads.statements import StatePush
 from tests.fuzz.seeds import HANDSHAKE
 
 STATUSES = {100, 200, 204, 101, 400, 403, 404, 405, 408, 413, 426, 431, 501, 503, 505}
@@ -273,6 +274,9 @@ def _digits_of(found: object) -> None:
         for fill in found.fills:
             for value in (fill.size, fill.price, fill.start_position, fill.fee, fill.closed_pnl):
                 assert len(value.as_tuple().digits) <= DIGITS, value
+    elif isinstance(found, StatePush):
+        for one in found.statements:
+            _digits_of(one)
     elif isinstance(found, Statement):
         for stated in found.positions:
             for size in (stated.size, stated.mark_price, stated.margin_used, stated.liquidation_price):
@@ -291,7 +295,7 @@ READERS: tuple[Callable[[Any], object], ...] = (
     lambda it: payloads.statement(it, "main", asked_s=0.0, now_ms=0),
     lambda it: payloads.state_push(it, "clearinghouseState", NAMES, heard_s=0.0, now_ms=0),
     lambda it: payloads.state_push(it, "allDexsClearinghouseState", NAMES, heard_s=0.0, now_ms=0),
-    lambda it: payloads.held_coins(it, "xyz"),
+    lambda it: payloads.statement(it, "main", dex="xyz", asked_s=0.0, now_ms=0),
     lambda it: payloads.account_events(it, "main"),
     lambda it: payloads.acknowledges(it, "userFills", ADDRESS),
     payloads.spot_holdings,

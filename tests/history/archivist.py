@@ -77,7 +77,7 @@ class Clerk:
 
     def checkpoint(self) -> dict[str, Any]:
         memories = [self.last] if self.last else []
-        return checkpoint(memories, {"main": NOON}, {"main": ADDRESS}, mode=self.mode)
+        return checkpoint(memories, {"main": {"": NOON}}, {"main": ADDRESS}, mode=self.mode)
 
     def journals(self, count: int = 1) -> None:
         """So many fills, in the journal alone."""

@@ -16,6 +16,7 @@ from hlposmon.domain.reports import (
     AccountRole,
     Bell,
     BellReason,
+    Collateral,
     Connected,
     FeedState,
     Fetched,
@@ -39,6 +40,7 @@ from hlposmon.domain.reports import (
     Side,
     StatedPosition,
     Statement,
+    StatementsWanted,
     Unlisted,
     Welcome,
 )
@@ -95,6 +97,7 @@ STATEMENT = st.builds(
     fills_from_ms=st.none() | MS,
     pushed=st.booleans(),
     unread=st.dictionaries(TEXT, TEXT, max_size=3),
+    scope=TEXT,
 )
 TEXTS = st.lists(TEXT, max_size=3).map(tuple)
 WORDS = st.dictionaries(TEXT, TEXT, max_size=3)
@@ -122,7 +125,14 @@ EVERY = {
     Fetched: st.builds(Fetched, account=TEXT, from_ms=MS, asked_s=SECONDS),
     NotFetched: st.builds(NotFetched, account=TEXT, reason=TEXT),
     Notice: st.builds(Notice, account=TEXT, code=st.sampled_from(NoticeCode), text=TEXT, source=TEXT),
-    NotWatched: st.builds(NotWatched, account=TEXT, place=st.sampled_from(Place), holdings=TEXTS),
+    NotWatched: st.builds(
+        NotWatched,
+        account=TEXT,
+        place=st.sampled_from(Place),
+        holdings=TEXTS,
+        time_ms=MS,
+        asked_s=st.none() | SECONDS,
+    ),
     AccountMode: st.builds(
         AccountMode, account=TEXT, mode=st.none() | TEXT, plain=st.booleans(), reason=TEXT
     ),
@@ -146,7 +156,9 @@ EVERY = {
         roles=st.dictionaries(TEXT, st.tuples(TEXT, st.none() | TEXT), max_size=4),
     ),
     Bell: st.builds(Bell, account=TEXT, since_ms=st.none() | MS, reason=st.sampled_from(BellReason)),
+    Collateral: st.builds(Collateral, scope=TEXT, token=TEXT),
     Live: st.builds(Live, account=TEXT, known_ms=st.none() | MS, since_s=SECONDS),
+    StatementsWanted: st.builds(StatementsWanted, account=TEXT, scopes=TEXTS),
 }
 
 

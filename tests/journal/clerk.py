@@ -44,7 +44,7 @@ class Clerk:
             self.number = int(self.last.position.size)
 
     def checkpoint(self):
-        return checkpoint([self.last] if self.last else [], {"main": NOON}, {"main": "0xab"})
+        return checkpoint([self.last] if self.last else [], {"main": {"": NOON}}, {"main": "0xab"})
 
     def write(self, count=1, *, commit=True):
         for _ in range(count):

@@ -89,7 +89,7 @@ class Teller:
             )
         )
         if first:
-            base_ms = self.book.base_ms()["main"]
+            base_ms = self.book.base_ms()["main"][""]
             self.lines.append(event("stated", now_ms=self.now_ms, account="main", base_ms=base_ms))
         return changes
 
@@ -496,7 +496,7 @@ def test_fills_of_before_a_statement_that_lagged_are_remembered_by_the_replayed_
     teller.sizes[BTC] = Decimal(2)
     teller.hear(early[0])
 
-    assert early[0].time_ms < teller.book.base_ms()["main"]
+    assert early[0].time_ms < teller.book.base_ms()["main"][""]
     assert_replays(teller)
     teller.hear(early[1])
     teller.hear(teller.trade(BTC, Side.BUY, "1", later_ms=20_000))
@@ -520,7 +520,7 @@ class RecordedLife(Life):
 
     def _hear(self, changes):
         if not self.said and self.book.is_stated("main"):
-            base_ms = self.book.base_ms()["main"]
+            base_ms = self.book.base_ms()["main"][""]
             self.lines.append(event("stated", now_ms=self.now_ms, account="main", base_ms=base_ms))
         super()._hear(changes)
 

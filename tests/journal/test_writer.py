@@ -140,7 +140,7 @@ def test_what_is_recovered_is_what_was_written(tmp_path, days):
     again = Clerk(tmp_path, now_ms=clerk.now_ms)
 
     assert again.recovered.memories == {("main", BTC): clerk.last}
-    assert again.recovered.base_ms == {"main": NOON}
+    assert again.recovered.base_ms == {"main": {"": NOON}}
     assert again.recovered.addresses == {"main": "0xab"}
     again.write()
     assert again.sizes() == list(range(1, again.number + 1))

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hlposmon.domain.amounts import CONTEXT
+from hlposmon.domain.instrument import market_of
 from hlposmon.domain.placing import LAG_MS
-from hlposmon.domain.reports import Fill
+from hlposmon.domain.reports import OTHER_SCOPES, Fill
 from hlposmon.errors import WireError
 from hlposmon.journal.files import parts_in
 from hlposmon.journal.lines import FIRST_PREV, open_line
@@ -48,14 +49,15 @@ class Audit:
         is not asked: a checkpoint may know more than the lines before it."""
         wrong, fills = list(self.wrong), set[tuple[Any, ...]]()
         books: dict[tuple[str, str], _Sums] = {}
-        stated: set[str] = set()
+        stated: set[tuple[str, str]] = set()
         for body in self.lines:
             kind = body["type"]
             if kind == "stated":
                 # It comes behind what the first statement started; a second one starts anew.
-                if body["account"] in stated:
-                    books = {name: one for name, one in books.items() if name[0] != body["account"]}
-                stated.add(body["account"])
+                scope = body["account"], body.get("scope", "")
+                if scope in stated:
+                    books = {name: one for name, one in books.items() if _scope_of(*name) != scope}
+                stated.add(scope)
             if kind not in ("fill", "funding", "position_change"):
                 continue
             name = body["account"], body["key"]
@@ -71,9 +73,13 @@ class Audit:
         return wrong + [odd for odd in ends if odd is not None]
 
     def missing(self, told: Iterable[Fill]) -> Iterator[Fill]:
-        """The fills from after their account's first statement that no line tells of. That may hold some that
+        """The fills from after their scope's first statement that no line tells of. That may hold some that
         look later than it."""
-        base_ms = {body["account"]: body["base_ms"] for body in self.lines if body["type"] == "stated"}
+        base_ms = {
+            (body["account"], body.get("scope", "")): body["base_ms"]
+            for body in self.lines
+            if body["type"] == "stated"
+        }
         lines = {
             (body["account"], body["key"], body["time_ms"], body["order_id"], body["tid"])
             for body in self.lines
@@ -81,8 +87,14 @@ class Audit:
         }
         for fill in told:
             one = fill.account, fill.key, fill.time_ms, str(fill.order_id), fill.trade_id
-            if fill.time_ms > base_ms.get(fill.account, fill.time_ms) + LAG_MS and one not in lines:
+            scope = _scope_of(fill.account, fill.key)
+            others_ms = base_ms.get((fill.account, OTHER_SCOPES), fill.time_ms) if scope[1] else fill.time_ms
+            if fill.time_ms > base_ms.get(scope, others_ms) + LAG_MS and one not in lines:
                 yield fill
+
+
+def _scope_of(account: str, key: str) -> tuple[str, str]:
+    return account, market_of(key)
 
 
 class _Sums:

@@ -73,7 +73,7 @@ def _recalled(change: Callable[[list[Memory], Any], tuple[list[Memory], Any]]) -
         def recalled(
             self: Engine,
             memories: Iterable[Memory],
-            base_ms: Mapping[str, int],
+            base_ms: Mapping[str, Mapping[str, int]],
             unsure: Mapping[str, Mapping[str, int]],
             now: Now,
         ) -> None:

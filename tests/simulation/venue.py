@@ -18,6 +18,7 @@ from hlposmon.domain.reports import Fill, Funding, Identity, Side, StatedPositio
 from hlposmon.simulator.account import Account
 from hlposmon.simulator.facts import Fill as Fact
 from hlposmon.simulator.ledger import Position
+from hlposmon.simulator.markets import BUILDER_DEX
 from hlposmon.simulator.numbers import MONEY_PLACES, nearest
 from hlposmon.simulator.statement import clearinghouse_state
 from hlposmon.simulator.world import World
@@ -70,13 +71,19 @@ class Venue:
         self.addresses = {name: f"0x{number:040x}" for number, name in enumerate(self.names, 0xA1)}
         self._of_address = {address: name for name, address in self.addresses.items()}
         self.world = World(seed, self.addresses.values(), plan.coins)
+        # In two lives of five some of the coins are of another dex.
+        builders = random.Random(f"dexes {seed}")
+        others = [coin for coin, quote in self.world.quotes.items() if quote.market.dex]
+        traded = builders.choice((0, 0, 0, 1, 2))
+        self.coins = (*self.world.coins, *others[:traded])
+        self.dexes = ("", BUILDER_DEX)
         self.past: dict[Name, Past] = {}
         self.fills: dict[str, list[Fill]] = {name: [] for name in self.names}
         self.fundings: dict[str, list[Funding]] = {name: [] for name in self.names}
         self.corrected: set[Name] = set()
         self.is_away = False  # nothing is taken or answered
         self.silent_until_s = 0.0  # nothing is answered
-        self.marks = {payloads.key_of(coin): exact(self._mark(coin)) for coin in self.world.coins}
+        self.marks = {payloads.key_of(coin): exact(self._mark(coin)) for coin in self.coins}
         self._through_text = dice.random() < 1 / 12
 
     # ------------------------------------------------------------------ trading
@@ -93,7 +100,7 @@ class Venue:
         dice, account = self._dice, self.account(name)
         block = self.world.block(self.ms)
         made = []
-        for coin in dice.sample(self.world.coins, min(len(self.world.coins), dice.choice((1, 1, 2)))):
+        for coin in dice.sample(self.coins, min(len(self.coins), dice.choice((1, 1, 2)))):
             for _ in range(dice.choice((1, 1, 1, 2, 3))):
                 held = account.size(coin)
                 change = self._change(held)
@@ -104,12 +111,12 @@ class Venue:
 
     def back_and_forth(self, name: str) -> list[list[Fill]]:
         """Five blocks of one coin: there and back, and three times there."""
-        coin, step = self._dice.choice(self.world.coins), self._dice.choice((-1, 1))
+        coin, step = self._dice.choice(self.coins), self._dice.choice((-1, 1))
         return [self.move(name, coin, units) for units in (step, -step, step, step, step)]
 
     def flat_and_other(self, name: str) -> tuple[str, str] | None:
         """A coin that is not held, and another one; None where there are no such two."""
-        coins, account = self.world.coins, self.account(name)
+        coins, account = self.coins, self.account(name)
         flat = [coin for coin in coins if coin not in account.positions]
         if not flat or len(coins) < 2:
             return None
@@ -137,7 +144,7 @@ class Venue:
 
     def correct(self, name: str) -> None:
         """A size changes, and no fill tells of it. It stays within the 15 digits of the exchange's text."""
-        account, coin = self.account(name), self._dice.choice(self.world.coins)
+        account, coin = self.account(name), self._dice.choice(self.coins)
         before, step = account.size(coin), self._dice.choice((-1, 1)) * 40 * self.plan.unit
         sizes = (before + step, before - step, Fraction(0), step)
         size = next(size for size in sizes if size != before and _digits(size) <= DIGITS)
@@ -161,7 +168,7 @@ class Venue:
 
     def move_marks(self) -> dict[str, Decimal]:
         """One step of every price; all of them."""
-        for coin in self.world.coins:
+        for coin in self.coins:
             quote = self.world.quotes[coin]
             quote.hold(self._moved(coin, self._dice.randint(9995, 10005), 2))
             self.marks[payloads.key_of(coin)] = exact(quote.mark)
@@ -186,32 +193,34 @@ class Venue:
         return [fill for fill in found if fill.time_ms >= listed_ms or fill in fills[-most:]], None
 
     def statement(
-        self, name: str, lag_s: float, asked_s: float, fetched_ms: int | None, *, pushed: bool
+        self, name: str, dex: str, lag_s: float, asked_s: float, fetched_ms: int | None, *, pushed: bool
     ) -> tuple[Statement, float]:
-        """A statement of now whose contents are so old, and of when these are."""
+        """A statement of a dex, of now, whose contents are so old, and of when these are."""
         then_s, time_ms = self._time.s - lag_s, self.ms
         if not pushed:
             time_ms -= int(self.plan.answer_early_s * 1000)
         view = self.account(name).view(self.ms - int(lag_s * 1000))
         if self._through_text:
-            row = clearinghouse_state(view, "", self.world.quotes, time_ms)
+            row = clearinghouse_state(view, dex, self.world.quotes, time_ms)
             read = payloads.statement(
-                row, name, asked_s=asked_s, now_ms=time_ms, fills_from_ms=fetched_ms, pushed=pushed
+                row, name, dex=dex, asked_s=asked_s, now_ms=time_ms, fills_from_ms=fetched_ms, pushed=pushed
             )
             assert not read.unread
             return read, then_s
-        positions = tuple(self._stated(one) for one in view.positions.values())
+        held = view.positions.values()
+        positions = tuple(self._stated(one) for one in held if one.market.dex == dex)
         stated = Statement(
             account=name,
             venue="hyperliquid",
             time_ms=time_ms,
             asked_s=asked_s,
             positions=positions,
-            equity=Decimal(1000),
+            equity=exact(view.cash.get(dex, Fraction(0))),
             margin_used=Decimal(10),
             withdrawable=Decimal(900),
             fills_from_ms=fetched_ms,
             pushed=pushed,
+            scope=dex,
         )
         return stated, then_s
 

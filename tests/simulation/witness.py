@@ -13,8 +13,8 @@ A size that is shown as proven has to be one that the exchange had, and had no l
    `tests.chaos` allows 3 s where no fault is under way: so does this once all was whole again.
 3. With feeds, prices and statements that were heard within the limits that the contract names.
 
-A coin that is not listed in an account that is proven is claimed to be flat. Before a statement was told to
-this process nothing is proven, and nothing is known of equity.
+A coin that is not listed in an account that is proven is claimed to be flat, once its dexes were stated.
+Before a statement was told to this process nothing is proven, and nothing is known of equity.
 """
 
 from collections.abc import Iterator
@@ -24,8 +24,19 @@ from typing import Any
 
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Gap
+from hlposmon.domain.instrument import market_of
 from hlposmon.domain.rendering import is_listed
-from hlposmon.domain.reports import Bell, Fill, Fills, Heard, Marks, Statement
+from hlposmon.domain.reports import (
+    FIRST_SCOPE,
+    OTHER_SCOPES,
+    Bell,
+    Fill,
+    Fills,
+    Heard,
+    Marks,
+    NotWatched,
+    Statement,
+)
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import WINDOW_MS
 from hlposmon.engine.effects import JournalChange
@@ -33,6 +44,7 @@ from tests.simulation.scheduler import BEGIN_MS, Scheduler
 from tests.simulation.shell import Shell, watched
 from tests.simulation.venue import ZERO, Name, Past, Venue
 
+ScopeName = tuple[str, str]  # account, scope
 LAG_S = 10.0
 CALM_LAG_S = 3.0
 # An answer is of a moment between two milliseconds, and the exchange's blocks are whole ones.
@@ -59,9 +71,9 @@ class Witness:
     def _begins(self) -> None:
         """What this process was told: of statements when their contents are from, of feeds and prices when
         they were heard, by a clock that runs while the machine sleeps."""
-        self._contents_s: dict[str, float] = {}
-        self._pushed_s: dict[str, float] = {}
-        self._stated_s: dict[str, float] = {}
+        self._contents_s: dict[ScopeName, float] = {}
+        self._pushed_s: dict[ScopeName, float] = {}
+        self._stated_s: dict[ScopeName, float] = {}
         self._heard_s = self._priced_s = -1e9
         self._messages = 0
         self._looked_s = -1e9
@@ -141,6 +153,9 @@ class Witness:
             if isinstance(report, Statement):
                 assert step.then_s is not None
                 self._count(report, step.then_s)
+            elif isinstance(report, NotWatched) and report.asked_s is not None:
+                assert step.then_s is not None
+                self._count_others(report.account, report.asked_s, step.then_s)
             elif isinstance(report, Fills):
                 for fill in report.fills:
                     self._note(fill)
@@ -159,13 +174,25 @@ class Witness:
         self._say(f"a gap of {gap.account} since {gap.since_ms}, and nobody is asked to fetch: {rung}")
 
     def _count(self, statement: Statement, then_s: float) -> None:
-        account, counts_s = statement.account, then_s
+        account, counts_s = (statement.account, statement.scope), then_s
         heard_s = self._time.s - self._time.mono_s + statement.asked_s
         self._stated_s[account] = max(heard_s, self._stated_s.get(account, heard_s))
         if statement.pushed:
             counts_s = self._pushed_s.get(account, -1e9)
             self._pushed_s[account] = max(then_s, counts_s)
         self._contents_s[account] = max(counts_s, self._contents_s.get(account, counts_s))
+
+    def _count_others(self, account: str, asked_s: float, then_s: float) -> None:
+        """On the dexes of which no statement was told before, nothing was held then."""
+        name = account, OTHER_SCOPES
+        heard_s = self._time.s - self._time.mono_s + asked_s
+        self._stated_s[name] = max(heard_s, self._stated_s.get(name, heard_s))
+        self._contents_s[name] = max(then_s, self._contents_s.get(name, then_s))
+
+    def _of_scope(self, times: dict[ScopeName, float], account: str, scope: str) -> float | None:
+        """The time of a scope; or, unless it is the first, that of all others if it is later."""
+        names = [(account, scope), *([(account, OTHER_SCOPES)] if scope else [])]
+        return max((times[name] for name in names if name in times), default=None)
 
     def _note(self, fill: Fill) -> None:
         name = fill.account, fill.key
@@ -174,7 +201,7 @@ class Witness:
         if self._venue.ms - fill.time_ms <= WINDOW_MS:
             self.told.add(fill)
 
-    def _hear(self, shell: Shell, contents_s: dict[str, float]) -> None:
+    def _hear(self, shell: Shell, contents_s: dict[ScopeName, float]) -> None:
         """The stream: numbered without a hole, each fill once, and nothing proven that is not. A message made
         amid a turn knows what was told before: `contents_s` are of statements before the turn."""
         messages = shell.client.messages
@@ -215,7 +242,7 @@ class Witness:
             account = book.account(name)
             if (account.verdict is Verdict.PROVEN) != _is_proven(book, name):
                 self._say(f"{name} is {account.verdict}, and its scopes are {book.scopes(name)}")
-            if name not in self._contents_s and account.equity is not None:
+            if (name, FIRST_SCOPE) not in self._contents_s and account.equity is not None:
                 self._say(f"{name} has an equity before it was stated")
 
     def _look(self, shell: Shell) -> None:
@@ -232,14 +259,18 @@ class Witness:
                 if size:
                     has_size = True
         for name in self._venue.names_held():
-            if name[0] in proven and not (name in shown and is_listed(shown[name])):
+            # While other dexes were not looked at, the account says that it is not settled.
+            is_told = not market_of(name[1]) or book.account(name[0]).unsettled is None
+            if name[0] in proven and is_told and not (name in shown and is_listed(shown[name])):
                 self._claim_once("summary", name, ZERO)
         if has_size:
             self._is_fresh("prices", self._priced_s, PRICES_S)
         if proven:
             self._is_fresh("fills", self._heard_s, FEEDS_S)
         for name in proven:
-            self._is_fresh("statements", self._stated_s.get(name, -1e9), self._stale_s)
+            for scope in book.scope_names(name):
+                stated_s = self._of_scope(self._stated_s, name, scope)
+                self._is_fresh("statements", -1e9 if stated_s is None else stated_s, self._stale_s)
 
     def _is_fresh(self, what: str, heard_s: float, limit_s: float) -> None:
         age_s = self._time.s - heard_s
@@ -251,7 +282,7 @@ class Witness:
         """What was once true of contents from then on stays true of them: it is what the exchange had. Only
         that a calm exchange has it now is asked each time."""
         at_least = self._told.get(name, 0)
-        claim = size, self._contents_s.get(name[0]), at_least
+        claim = size, self._of_scope(self._contents_s, name[0], market_of(name[1])), at_least
         past = self._venue.past.get(name)
         is_now = past is not None and past.size == size
         if self._held_true.get((where, name)) == claim and (is_now or self.calm_since_s is None):
@@ -266,10 +297,11 @@ class Witness:
         name: Name,
         size: Decimal,
         at_least: int,
-        told_s: dict[str, float] | None = None,
+        told_s: dict[ScopeName, float] | None = None,
     ) -> bool:
         self.claims += 1
-        contents_s = (self._contents_s if told_s is None else told_s).get(name[0])
+        times = self._contents_s if told_s is None else told_s
+        contents_s = self._of_scope(times, name[0], market_of(name[1]))
         if contents_s is None:
             self._say(f"{where}: {name} is called proven at {size} before a statement was told")
             return False

@@ -18,6 +18,7 @@ from hlposmon.domain.reports import (
     Ask,
     Bell,
     BellReason,
+    Collateral,
     FeedState,
     Fetched,
     Fill,
@@ -33,6 +34,7 @@ from hlposmon.domain.reports import (
     Place,
     Report,
     Statement,
+    StatementsWanted,
     Unlisted,
     Welcome,
 )
@@ -48,7 +50,7 @@ PING_S, SILENT_S = 3.0, 8.0
 HEARD_SPACING_S = 0.5
 LOOK_S, LOOK_OVERLAP_MS, LOOK_PAGES = 20.0, 5_000, 2
 SPACING_S = 0.5
-PUSH_SPACING_S = 0.4
+PUSH_SPACING_S, OTHERS_S = 0.4, 5.0
 ODD_RETRY_S = 1.0
 PIECE = 100  # fills that are fetched a report
 
@@ -339,14 +341,20 @@ class StateWorker(Worker):
     _is_pushed = False
 
     def begins(self) -> None:
-        self._newest: dict[str, tuple[Statement, float]] = {}
+        self._newest: dict[str, dict[str, tuple[Statement, float]]] = {}
         self._told_s: dict[str, float] = {}
+        # By account, the dexes of which something was told, or is watched; and what a push leaves to be told
+        # of all others: the time of the oldest statement, when it was heard, and when its contents are from.
+        self._told: dict[str, set[str]] = {name: {""} for name in self.life.venue.names}
+        self._others: dict[str, tuple[int, float, float]] = {}
+        self._others_due_s: dict[str, float] = {}
         self._pushed()
 
     def hear(self, ask: Ask) -> None:
         if isinstance(ask, Welcome):
-            for name in self.life.venue.names:
-                self.put(NotWatched(name, Place.DEXES, ()))
+            self._others_due_s.clear()
+        elif isinstance(ask, StatementsWanted):
+            self._told[ask.account].update(ask.scopes)
 
     def revive(self) -> None:
         """The exchange pushes from now on, whether or not it did before."""
@@ -354,7 +362,7 @@ class StateWorker(Worker):
             self._pushed()
 
     def _pushed(self) -> None:
-        """The exchange pushes the state of each account."""
+        """The exchange pushes the states of each account."""
         plan, dice = self.plan, self.dice
         self._is_pushed = plan.push_s is not None
         if plan.push_s is None:
@@ -362,25 +370,38 @@ class StateWorker(Worker):
         for name in self.life.venue.names:
             if not self.life.venue.is_away and dice.random() >= plan.push_loss:
                 lag_s = dice.uniform(0.0, plan.push_lag_s)
-                found = self.life.venue.statement(name, lag_s, 0.0, None, pushed=True)
+                found = [
+                    self.life.venue.statement(name, dex, lag_s, 0.0, None, pushed=True)
+                    for dex in self.life.venue.dexes
+                ]
                 delay_s = dice.uniform(0.001, plan.delay_s)
                 self.life.time.arrives(delay_s, self._if_alive, self.number, self._heard, (name, found))
         self.later(plan.push_s * dice.uniform(0.8, 1.2), self._pushed)
 
-    def _heard(self, name: str, found: tuple[Statement, float]) -> None:
-        statement, then_s = found
-        self._newest[name] = replace(statement, asked_s=self.mono_s), then_s
+    def _heard(self, name: str, found: list[tuple[Statement, float]]) -> None:
+        newest = self._newest.setdefault(name, {})
+        for statement, then_s in found:
+            if statement.holds_something or statement.scope in self._told[name]:
+                newest[statement.scope] = replace(statement, asked_s=self.mono_s), then_s
+                self._told[name].add(statement.scope)
+        time_ms = min(statement.time_ms for statement, _ in found)
+        self._others[name] = time_ms, self.mono_s, min(then_s for _, then_s in found)
         self._hand_on(name)
 
     def _hand_on(self, name: str) -> None:
-        if name not in self._newest:
+        if not self._newest.get(name):
             return
         wait_s = self._told_s.get(name, -1e9) + PUSH_SPACING_S - self.mono_s
         if wait_s > 0:
             self.later(wait_s + 0.001, self._hand_on, name)
             return
         self._told_s[name] = self.mono_s
-        self.put(*self._newest.pop(name))
+        for found in self._newest.pop(name).values():
+            self.put(*found)
+        if name in self._others and self.mono_s >= self._others_due_s.get(name, -1e9):
+            time_ms, heard_s, then_s = self._others.pop(name)
+            if self.put(NotWatched(name, Place.DEXES, (), time_ms, heard_s), then_s):
+                self._others_due_s[name] = self.mono_s + OTHERS_S
 
 
 class PriceWorker(Worker):
@@ -414,6 +435,7 @@ class Round:
 
     name: str
     backoff: Backoff
+    scopes: tuple[str, ...] = ()
     due_s: float = 0.0
     fills_from_ms: int | None = None
     fetched_to_ms: int | None = None
@@ -437,6 +459,7 @@ class ReconcileWorker(Worker):
             name: Round(name, Backoff(1.0, 4.0, rng=self.dice.random)) for name in self.life.venue.names
         }
         self._is_welcome = False
+        self._dexes_wanted: dict[str, None] = {}
         self._running = self._run()
         self._nap: list[Any] | None = None
         self._go(self.number)
@@ -462,6 +485,8 @@ class ReconcileWorker(Worker):
             self._welcomed(ask)
         elif isinstance(ask, Bell):
             self._rung(ask)
+        elif isinstance(ask, StatementsWanted):
+            self._rounds[ask.account].scopes = ask.scopes
         self._wake()
 
     def _welcomed(self, welcome: Welcome) -> None:
@@ -473,6 +498,8 @@ class ReconcileWorker(Worker):
             self.put(AccountMode(name, "default", plain=True))
             self.put(AccountRole(name, "user"))
             self.put(NotWatched(name, Place.SPOT, ()))
+        for dex in self.life.venue.dexes[1:]:
+            self.put(Collateral(dex, "USDC"))
 
     def _rung(self, bell: Bell) -> None:
         round_ = self._rounds[bell.account]
@@ -481,7 +508,7 @@ class ReconcileWorker(Worker):
         if bell.reason is BellReason.MODE:
             self.put(AccountMode(bell.account, "default", plain=True))
         elif bell.reason is BellReason.NOT_WATCHED:
-            self.put(NotWatched(bell.account, Place.DEXES, ()))
+            self._dexes_wanted[bell.account] = None
         wanted = round_.fills_from_ms
         if bell.since_ms is not None:
             round_.is_fetched = False
@@ -495,6 +522,8 @@ class ReconcileWorker(Worker):
             for round_ in self._rounds.values():
                 if self._is_welcome and self.mono_s >= round_.due_s:
                     yield from self._ask(round_)
+            if self._is_welcome and self._dexes_wanted:
+                yield from self._look_at_dexes(next(iter(self._dexes_wanted)))
             due_s = min(round_.due_s for round_ in self._rounds.values())
             yield max(0.001, due_s - self.mono_s) if self._is_welcome else 1.0, True
 
@@ -504,7 +533,9 @@ class ReconcileWorker(Worker):
             round_.asked_s = asked_s = self.mono_s
             yield from self._request()
             lag_s = self.dice.uniform(0.0, self.plan.answer_lag_s)
-            statement, then_s = self.life.venue.statement(round_.name, lag_s, asked_s, since_ms, pushed=False)
+            statement, then_s = self.life.venue.statement(
+                round_.name, "", lag_s, asked_s, since_ms, pushed=False
+            )
             yield self.dice.uniform(0.001, self.plan.answer_delay_s), False
         except Unavailable:
             round_.is_fetched |= since_ms is not None and since_ms == round_.fills_from_ms
@@ -524,6 +555,36 @@ class ReconcileWorker(Worker):
                 round_.looked_ms = statement.time_ms
             if since_ms is not None and since_ms == round_.fills_from_ms:
                 round_.fills_from_ms = round_.fetched_to_ms = None
+        for dex in round_.scopes:
+            try:
+                found = yield from self._statement_of(round_.name, dex, since_ms)
+            except Unavailable:
+                continue
+            self.put(*found)
+
+    def _statement_of(self, name: str, dex: str, since_ms: int | None) -> Waits:
+        asked_s = self.mono_s
+        yield from self._request()
+        lag_s = self.dice.uniform(0.0, self.plan.answer_lag_s)
+        found = self.life.venue.statement(name, dex, lag_s, asked_s, since_ms, pushed=False)
+        yield self.dice.uniform(0.001, self.plan.answer_delay_s), False
+        return found
+
+    def _look_at_dexes(self, name: str) -> Waits:
+        """Ask every other dex; one that cannot be had leaves all to be asked again."""
+        asked_s, found = self.mono_s, []
+        try:
+            for dex in self.life.venue.dexes[1:]:
+                found.append((yield from self._statement_of(name, dex, None)))
+        except Unavailable:
+            yield 1.0, False
+            return
+        del self._dexes_wanted[name]
+        for one in found:
+            if one[0].holds_something:
+                self.put(*one)
+        time_ms, then_s = min(one.time_ms for one, _ in found), min(then_s for _, then_s in found)
+        self.put(NotWatched(name, Place.DEXES, (), time_ms, asked_s), then_s)
 
     def _again(self, round_: Round) -> None:
         wait_s = min(round_.backoff.next(), self.plan.interval_s)

@@ -52,11 +52,6 @@ def as_read(exact: str) -> Decimal:
     return READABLE.create_decimal(f"{float(exact):.10f}")
 
 
-def is_watched(coin: str) -> bool:
-    """Perpetuals of the first dex are; those of builders have its name before a colon."""
-    return ":" not in coin
-
-
 def alive(pid: int) -> bool:
     """Whether a process exists and is not a zombie."""
     try:
@@ -196,7 +191,7 @@ class World:
     def positions(self, account: str | None = None) -> dict[str, dict[str, Any]]:
         """The exchange's open positions of one account in what is watched, by coin."""
         held = self.control.state()["accounts"][self.address(account)]["positions"]
-        return {coin: row for coin, row in held.items() if Decimal(row["szi"]) and is_watched(coin)}
+        return {coin: row for coin, row in held.items() if Decimal(row["szi"])}
 
     def lines(self) -> list[dict[str, Any]]:
         """Every whole line of the journal, in order; a torn one is passed over."""
@@ -296,7 +291,7 @@ class World:
             yield f"{coin}: entry {record} in the snapshot, {book['entry_price']} on the socket"
 
     def _fills_differ(self, lines: list[dict[str, Any]], fills_from: int, address: str) -> Iterator[str]:
-        made = [fill for fill in self.control.made(address, since=fills_from) if is_watched(fill["coin"])]
+        made = list(self.control.made(address, since=fills_from))
         expected = Counter(map(_of_truth, made))
         sides = {"buy": "B", "sell": "A"}
         journalled = Counter(

@@ -64,7 +64,7 @@ def test_for_any_life_a_journal_without_a_sound_checkpoint_and_a_history_say_wha
     rng, book, last = random.Random(seed), {}, [NOON]
 
     def memory():
-        return checkpoint(list(book.values()), {ACCOUNT: 1}, {ACCOUNT: ADDRESS}, mode="live")
+        return checkpoint(list(book.values()), {ACCOUNT: {"": 1}}, {ACCOUNT: ADDRESS}, mode="live")
 
     def as_journalled() -> dict[str, Memory]:
         found = recover(journal_at(tmp_path), tmp_path / "nowhere", NOON).found

@@ -12,6 +12,7 @@ import pytest
 
 from hlposmon.config import Account, PriceSettings
 from hlposmon.domain.reports import (
+    FIRST_SCOPE,
     REPLAY_OVERLAP_MS,
     Bell,
     BellReason,
@@ -26,6 +27,7 @@ from hlposmon.domain.reports import (
     NotWatched,
     Place,
     Statement,
+    StatementsWanted,
     Welcome,
 )
 from hlposmon.engine.catchup import FIRST_LOOK_MS, CatchUp
@@ -141,6 +143,12 @@ class Tracker:
             if joined is not None and joined.kind == "reconcile":
                 queue.put(Bell(account, since_ms, reason))
 
+    def want_statements(self, *scopes: str, account: str = "main") -> None:
+        """Ask every worker for statements of these scopes too."""
+        for queue, joined in self.queues.items():
+            if joined is not None:
+                queue.put(StatementsWanted(account, scopes))
+
     def renew(self, high_water_ms: dict[str, int | None] | None = None) -> None:
         """The tracker dies and another takes its place at the same listening socket."""
         for queue in self.queues:
@@ -166,8 +174,9 @@ class Tracker:
     def is_live(self, account: str = "main") -> bool:
         return any(name == account for name, _ in self.live)
 
-    def statements(self) -> list[Statement]:
-        return self.of(Statement)
+    def statements(self, scope: str = FIRST_SCOPE) -> list[Statement]:
+        """Those of one dex."""
+        return [said for said in self.of(Statement) if said.scope == scope]
 
     def marks(self) -> list[Marks]:
         return self.of(Marks)
@@ -179,9 +188,13 @@ class Tracker:
             found[notice.account, notice.code] = notice
         return [notice.text for notice in found.values() if notice.text]
 
+    def looks(self, place: Place, account: str = "main") -> list[NotWatched]:
+        """What was said of a place."""
+        return [look for look in self.of(NotWatched) if (look.account, look.place) == (account, place)]
+
     def holdings(self, place: Place, account: str = "main") -> tuple[str, ...] | None:
         """What the last look said of a place."""
-        looks = [look for look in self.of(NotWatched) if (look.account, look.place) == (account, place)]
+        looks = self.looks(place, account)
         return looks[-1].holdings if looks else None
 
     def close(self) -> None:

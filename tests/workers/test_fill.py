@@ -345,11 +345,33 @@ def test_a_row_that_cannot_be_read_is_named_and_costs_only_its_account_a_fetch(s
 
 
 def test_coins_that_are_traded_and_not_watched_are_told_with_their_account(stage):
-    one = stage(accounts=2).following()
-    one.control.fill(one.accounts[1].address, "xyz:TSLA", "B", "1", "400")
+    one = stage(accounts=2)
+    worker = one.fill_worker(Pulse.alone("worker"))
+    try:
+        one.tracker.until(lambda: worker._hear_tracker() or worker._high_water_ms)
+        worker._fills(PushedFills("other-1", [], others=["PURR/USDC", "@107", "@107"]))
 
-    one.tracker.until(lambda: one.tracker.holdings(Place.TRADED, "other-1") == ("xyz:TSLA",))
-    assert one.tracker.holdings(Place.TRADED) is None
+        one.tracker.until(lambda: one.tracker.holdings(Place.TRADED, "other-1") == ("@107", "PURR/USDC"))
+        assert one.tracker.holdings(Place.TRADED) is None
+    finally:
+        worker._link.close()
+        worker._pulse.close()
+
+
+def test_fills_and_payments_on_another_dex_come_as_those_on_the_first(stage):
+    one = stage().following()
+    tids = [one.buy(), one.buy("xyz:TSLA", "3"), one.buy()]
+    one.control.funding()
+
+    one.tracker.until(lambda: one.tracker.tids() == tids)
+    keys = {fill.trade_id: fill.key for batch in one.tracker.of(Fills) for fill in batch.fills}
+    assert [keys[tid] for tid in tids] == [
+        "hyperliquid:Perp:BTC",
+        "hyperliquid:Perp:xyz:TSLA",
+        "hyperliquid:Perp:BTC",
+    ]
+    one.tracker.until(lambda: "hyperliquid:Perp:xyz:TSLA" in {paid.key for paid in one.tracker.of(Funding)})
+    assert not one.tracker.looks(Place.TRADED)
 
 
 def test_accounts_beyond_the_exchanges_limit_do_not_take_the_others_down(stage, monkeypatch):

@@ -1,5 +1,7 @@
 """What an account holds on spot and on other dexes: looked at, told whole, and told again when it is gone."""
 
+import time
+
 import pytest
 
 from hlposmon.domain.reports import BellReason, Place
@@ -23,18 +25,52 @@ def test_spot_is_looked_at_with_the_first_statement_and_each_interval(stage):
     one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == ())
 
 
-def test_other_dexes_are_asked_for_only_when_the_tracker_rings(stage):
+def test_other_dexes_are_asked_for_only_when_the_tracker_rings_and_what_is_held_there_is_stated(stage):
     one = stage().fetching()
     one.control.ghost(one.account.address, "xyz:TSLA", "3")
     one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) is not None)
-    assert one.tracker.holdings(Place.DEXES) is None
+    assert (one.tracker.holdings(Place.DEXES), one.tracker.statements("xyz")) == (None, [])
     one.tracker.ring(reason=BellReason.NOT_WATCHED)
+    one.tracker.until(lambda: one.tracker.looks(Place.DEXES))
+    [held], [look] = one.tracker.statements("xyz"), one.tracker.looks(Place.DEXES)
 
-    one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ("xyz:TSLA",))
-    one.control.ghost(one.account.address, "xyz:TSLA", "0")
+    assert [(stated.key, stated.size) for stated in held.positions] == [("hyperliquid:Perp:xyz:TSLA", 3)]
+    assert (held.account, held.pushed, held.fills_from_ms) == ("main", False, None)
+    assert (look.holdings, look.time_ms, look.asked_s) == ((), held.time_ms, held.asked_s)
+    assert one.tracker.heard.index(held) < one.tracker.heard.index(look)
+    one.tracker.ring(reason=BellReason.NOT_WATCHED)
+    one.tracker.until(lambda: len(one.tracker.looks(Place.DEXES)) == 2)
+    assert one.control.state()["requests"]["perpDexs"] == 1
+
+
+def test_dexes_on_which_nothing_is_held_are_not_stated_and_it_is_told_since_when_all_are_known(stage):
+    one = stage().fetching()
+    one.tracker.until(one.tracker.statements)
+    began_s, began_ms = time.monotonic(), one.control.state()["time"]
+    one.tracker.ring(reason=BellReason.NOT_WATCHED)
+    one.tracker.until(lambda: one.tracker.looks(Place.DEXES))
+    [look] = one.tracker.looks(Place.DEXES)
+
+    assert (look.holdings, one.tracker.statements("xyz")) == ((), [])
+    assert began_ms <= look.time_ms <= one.control.state()["time"]
+    assert began_s < look.asked_s < time.monotonic()
+
+
+def test_a_dex_whose_answer_cannot_be_read_is_named_and_is_not_taken_for_empty(stage):
+    one = stage().fetching()
+    one.tracker.until(one.tracker.statements)
+    one.control.ghost(one.account.address, "xyz:TSLA", "3")
+    one.control.garble("state", 1000, one.account.address, "xyz:TSLA", field="coin")
+    one.tracker.ring(reason=BellReason.NOT_WATCHED)
+    one.tracker.until(lambda: one.tracker.looks(Place.DEXES))
+    [look] = one.tracker.looks(Place.DEXES)
+
+    assert (look.holdings, look.time_ms, look.asked_s) == (("xyz",), 0, None)
+    assert not one.tracker.statements("xyz")
+    one.control.ungarble()
     one.tracker.ring(reason=BellReason.NOT_WATCHED)
     one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ())
-    assert one.control.state()["requests"]["perpDexs"] == 1
+    assert len(one.tracker.statements("xyz")) == 1
 
 
 def test_a_server_that_knows_no_dexes_and_no_spot_has_none_and_says_so(stage):
@@ -46,6 +82,7 @@ def test_a_server_that_knows_no_dexes_and_no_spot_has_none_and_says_so(stage):
     one.tracker.ring(reason=BellReason.NOT_WATCHED)
 
     one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ())
+    assert one.tracker.looks(Place.DEXES)[-1].asked_s is None  # nobody has said that nothing is held
     assert one.tracker.holdings(Place.SPOT) == ()
     assert any("knows no spot" in text for text in one.tracker.notices())
 
@@ -68,14 +105,15 @@ def test_a_new_tracker_is_told_the_last_look(stage):
     one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == ())
 
 
-def test_a_dex_that_cannot_be_asked_is_asked_again_and_the_others_are_not_forgotten(stage):
+def test_a_dex_that_cannot_be_asked_is_asked_again(stage):
     one = stage().fetching()
     one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) is not None)
     one.control.ghost(one.account.address, "xyz:TSLA", "3")
     one.control.http_fault("500", times=3, type="clearinghouseState")
     one.tracker.ring(reason=BellReason.NOT_WATCHED)
 
-    one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ("xyz:TSLA",), seconds=10)
+    one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == (), seconds=10)
+    assert len(one.tracker.statements("xyz")) == 1
 
 
 def test_a_trade_of_what_is_not_watched_asks_for_spot_alone(stage):

@@ -10,6 +10,7 @@ from hlposmon.workers import price
 from tests.clock import awake_s
 
 BTC = "hyperliquid:Perp:BTC"
+TSLA = "hyperliquid:Perp:xyz:TSLA"
 
 
 def prices(one):
@@ -24,12 +25,14 @@ def price_of(one, key=BTC):
 
 
 @pytest.mark.parametrize("source", ["auto", "stream"])
-def test_the_stream_brings_the_marks_of_every_coin(stage, source):
+def test_the_stream_brings_the_marks_of_every_coin_on_every_dex(stage, source):
     one = stage()
     one.control.set_mark("BTC", "51234.5")
+    one.control.set_mark("xyz:TSLA", "410.5")
     one.start(one.price_worker, source=source)
 
     one.tracker.until(lambda: price_of(one) == Decimal("51234.5"))
+    one.tracker.until(lambda: price_of(one, TSLA) == Decimal("410.5"))
     assert one.tracker.heard[0] == Joined("worker", "price", one.addresses)
     assert len(one.tracker.marks()[0].prices) > 3
     assert all(key.startswith("hyperliquid:Perp:") for key in one.tracker.marks()[0].prices)
@@ -62,6 +65,52 @@ def test_polling_takes_the_marks_from_statements(stage):
     one.start(one.price_worker, source="poll")
 
     one.tracker.until(lambda: price_of(one) == Decimal("52000.5"))
+
+
+def test_polling_takes_the_marks_of_other_dexes_from_the_statements_that_are_wanted(stage):
+    one = stage(accounts=2)
+    one.buy("BTC")
+    one.buy("xyz:TSLA", "3")
+    one.control.set_mark("BTC", "52000.5")
+    one.control.set_mark("xyz:TSLA", "410.5")
+    one.start(one.price_worker, source="poll")
+    one.tracker.until(lambda: price_of(one) == Decimal("52000.5"))
+    assert price_of(one, TSLA) is None
+    one.tracker.want_statements("xyz")
+
+    one.tracker.until(lambda: price_of(one, TSLA) == Decimal("410.5"))
+    assert one.tracker.marks()[-1].missing == ()
+
+
+def test_an_account_of_which_one_dex_cannot_be_read_lacks_prices_and_no_other_account_does(stage):
+    one = stage(accounts=2)
+    one.buy("xyz:TSLA", "3")
+    one.buy("ETH", account=one.accounts[1])
+    one.start(one.price_worker, source="poll")
+    one.tracker.until(one.tracker.marks)
+    assert one.tracker.marks()[-1].missing == ()
+    one.control.garble("state", 1000, one.account.address, "xyz:TSLA", field="coin")
+    one.control.set_mark("ETH", "4321.5")
+    one.tracker.want_statements("xyz")
+
+    one.tracker.until(lambda: one.tracker.marks()[-1].missing == ("main",))
+    one.tracker.until(lambda: price_of(one, "hyperliquid:Perp:ETH") == Decimal("4321.5"))
+    one.control.ungarble()
+    one.tracker.until(lambda: TSLA in prices(one))
+    assert one.tracker.marks()[-1].missing == ()
+
+
+def test_polling_many_dexes_keeps_within_its_weight(stage):
+    one = stage()
+    one.start(one.price_worker, source="poll", interval_s=0.1)
+    one.tracker.until(one.tracker.marks)
+    before = one.control.state()["requests"]["clearinghouseState"]
+    one.tracker.want_statements(*(f"dex{number}" for number in range(8)))
+    one.tracker.until(lambda: one.control.state()["requests"]["clearinghouseState"] >= before + 9)
+    one.tracker.for_s(1.5)
+
+    # 18 of weight a round: every six seconds. Before it came a round or two of the first dex alone.
+    assert one.control.state()["requests"]["clearinghouseState"] <= before + 9 + 3
 
 
 def test_an_account_that_holds_nothing_still_shows_that_prices_are_fresh(stage):

@@ -395,3 +395,79 @@ def test_where_only_statements_are_refused_the_same_fills_are_not_fetched_again_
 
     one.control.refuse_request("clearinghouseState", release=True)
     one.tracker.until(lambda: one.tracker.statements()[-1].fills_from_ms == 1)
+
+
+# ------------------------------------------------------------------ other dexes
+
+
+def test_a_dex_is_stated_with_each_round_once_the_tracker_wants_it(stage):
+    one = stage(accounts=2)
+    one.buy("xyz:TSLA", "3")
+    one.start(one.reconcile_worker, interval_s=0.3)
+    one.tracker.until(lambda: len(one.tracker.statements()) >= 4)
+    assert not one.tracker.statements("xyz")
+    one.tracker.want_statements("xyz")
+    one.tracker.until(lambda: len(one.tracker.statements("xyz")) >= 3)
+    said = one.tracker.statements("xyz")
+
+    assert {one.account for one in said} == {"main"}
+    assert {stated.key: stated.size for stated in said[0].positions} == {"hyperliquid:Perp:xyz:TSLA": 3}
+    asked = [each.asked_s for each in said]
+    assert all(0.2 < after - before for before, after in itertools.pairwise(asked))
+
+
+def test_a_bell_brings_the_statements_of_all_dexes_that_are_wanted_and_the_fills_before_them(stage):
+    one = stage()
+    one.start(one.reconcile_worker)
+    one.tracker.until(one.tracker.statements)
+    one.tracker.want_statements("xyz")
+    tids = [one.buy(), one.buy("xyz:TSLA", "3")]
+    one.tracker.ring(since_ms=1)
+    one.tracker.until(lambda: one.tracker.statements("xyz"))
+
+    assert one.tracker.tids() == tids
+    assert [said.fills_from_ms for said in one.tracker.statements()] == [None, 1]
+    [said] = one.tracker.statements("xyz")
+    assert (said.fills_from_ms, said.positions[0].size) == (1, 3)
+    assert one.tracker.heard.index(one.tracker.of(Fetched)[-1]) < one.tracker.heard.index(said)
+
+
+def test_a_dex_that_cannot_be_stated_leaves_the_others_and_is_asked_again_with_the_next_round(stage):
+    one = stage()
+    one.buy("xyz:TSLA", "3")
+    one.control.garble("state", 1000, one.account.address, "xyz:TSLA", field="coin")
+    one.start(one.reconcile_worker, interval_s=0.3)
+    one.tracker.until(one.tracker.statements)
+    one.tracker.want_statements("xyz", "flx")
+    one.tracker.until(lambda: len(one.tracker.statements("flx")) >= 2)
+    count = len(one.tracker.statements())
+    one.tracker.until(lambda: len(one.tracker.statements()) >= count + 2)
+
+    assert not one.tracker.statements("xyz")
+    one.control.ungarble()
+    one.tracker.until(lambda: one.tracker.statements("xyz"))
+
+
+def test_the_dexes_that_are_wanted_last_are_those_that_are_stated(stage):
+    one = stage()
+    one.start(one.reconcile_worker, interval_s=0.2)
+    one.tracker.until(one.tracker.statements)
+    one.tracker.want_statements("xyz")
+    one.tracker.until(lambda: one.tracker.statements("xyz"))
+    one.tracker.want_statements("flx")
+    one.tracker.until(lambda: one.tracker.statements("flx"))
+    count = len(one.tracker.statements("xyz"))
+
+    one.tracker.until(lambda: len(one.tracker.statements("flx")) >= 3)
+    assert len(one.tracker.statements("xyz")) == count
+
+
+def test_statements_wanted_of_an_account_that_is_not_watched_here_are_none(stage):
+    one = stage()
+    one.start(one.reconcile_worker, interval_s=0.2)
+    one.tracker.until(one.tracker.statements)
+    one.tracker.want_statements("xyz", account="nobody")
+    count = len(one.tracker.statements())
+
+    one.tracker.until(lambda: len(one.tracker.statements()) >= count + 3)
+    assert not one.tracker.statements("xyz")

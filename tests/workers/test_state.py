@@ -3,13 +3,22 @@
 import time
 from decimal import Decimal
 
-from hlposmon.domain.reports import AccountEvent, AccountEventKind, Joined, NotWatched, Place, Statement
+import pytest
+
+from hlposmon.domain.reports import Joined, NotWatched, Place, Statement
 from hlposmon.workers import state
 from tests.clock import awake_s
 
+TSLA = "hyperliquid:Perp:xyz:TSLA"
 
-def pushed(one, name="main"):
-    return [said for said in one.tracker.statements() if said.account == name]
+
+def pushed(one, name="main", scope=""):
+    return [said for said in one.tracker.statements(scope) if said.account == name]
+
+
+def soon(monkeypatch):
+    """What is held on no other dex is told with each push."""
+    monkeypatch.setattr(state, "OTHERS_S", 0.1)
 
 
 def sizes(statement: Statement):
@@ -58,7 +67,10 @@ def test_where_all_dexes_are_refused_the_first_is_asked_for(stage):
     one.control.refuse_subscription("allDexsClearinghouseState")
     one.start(one.state_worker)
 
+    one.control.ghost(one.account.address, "xyz:TSLA", "3")
     one.tracker.until(lambda: len(pushed(one)) >= 2)
+    assert not pushed(one, scope="xyz")
+    assert not one.tracker.looks(Place.DEXES)  # of the others nothing is known
 
 
 def test_where_every_push_is_refused_it_is_said(stage):
@@ -109,26 +121,118 @@ def test_more_accounts_than_the_exchange_tracks_are_said(stage):
     one.tracker.until(lambda: len({said.account for said in one.tracker.statements()}) == 15)
 
 
-def test_what_is_held_on_another_dex_is_told_until_it_is_held_no_more(stage):
+def test_a_dex_that_holds_something_is_reported_and_then_its_becoming_flat_and_each_push_after(stage):
     one = stage()
     one.start(one.state_worker)
     one.tracker.until(lambda: pushed(one))
     one.control.ghost(one.account.address, "xyz:TSLA", "3")
-    one.tracker.until(lambda: one.tracker.of(AccountEvent))
-    [told] = one.tracker.of(AccountEvent)
+    one.tracker.until(lambda: pushed(one, scope="xyz"))
+    held, *_ = pushed(one, scope="xyz")
 
-    assert (told.kind, told.text, told.keys) == (AccountEventKind.ELSEWHERE, "xyz:TSLA", ())
-    one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ("xyz:TSLA",))
+    assert (sizes(held), held.pushed) == ({TSLA: 3}, True)
     one.control.ghost(one.account.address, "xyz:TSLA", "0")
-    one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ())
+    one.tracker.until(lambda: not sizes(pushed(one, scope="xyz")[-1]))
+    count = len(pushed(one, scope="xyz"))
+    one.tracker.until(lambda: len(pushed(one, scope="xyz")) >= count + 2)
+    assert not any(":xyz:" in key for said in pushed(one) for key in sizes(said))
+
+
+def test_a_dex_with_money_alone_is_reported(stage):
+    one = stage()
+    one.control.transfer(one.account.address, "250", "xyz")
+    one.start(one.state_worker)
+
+    one.tracker.until(lambda: pushed(one, scope="xyz"))
+    assert {(said.equity, said.positions) for said in pushed(one, scope="xyz")} == {(250, ())}
+
+
+def test_a_dex_with_a_position_that_cannot_be_read_is_reported(stage):
+    one = stage()
+    one.control.ghost(one.account.address, "xyz:TSLA", "3")
+    one.control.garble("state", 1000, one.account.address, "xyz:TSLA")
+    one.start(one.state_worker)
+    one.tracker.until(lambda: pushed(one, scope="xyz"))
+
+    assert pushed(one, scope="xyz")[0].unread.keys() == {TSLA}
+
+
+def test_a_dex_on_which_nothing_is_held_is_reported_to_a_tracker_that_wants_it_and_to_no_other(stage):
+    one = stage(accounts=2)
+    one.start(one.state_worker)
+    one.tracker.until(lambda: len(pushed(one)) >= 3 and len(pushed(one, "other-1")) >= 3)
+    assert not one.tracker.statements("xyz")
+    one.tracker.want_statements("xyz")
+
+    one.tracker.until(lambda: len(pushed(one, scope="xyz")) >= 2)
+    assert {said.positions for said in pushed(one, scope="xyz")} == {()}
+    assert not pushed(one, "other-1", "xyz")
+
+
+def test_statements_wanted_of_an_account_that_is_not_watched_here_are_none(stage):
+    one = stage()
+    one.start(one.state_worker)
+    one.tracker.until(lambda: pushed(one))
+    one.tracker.want_statements("xyz", account="nobody")
+    count = len(pushed(one))
+
+    one.tracker.until(lambda: len(pushed(one)) >= count + 2)
+    assert not one.tracker.statements("xyz")
 
 
 def test_that_nothing_is_held_on_other_dexes_is_told_again_and_again(stage, monkeypatch):
-    """What was traded there is named until then, whichever connection brought its news first."""
-    monkeypatch.setattr(state, "OTHERS_S", 0.1)
+    soon(monkeypatch)
     one = stage()
+    began_s, began_ms = time.monotonic(), one.control.state()["time"]
     one.start(one.state_worker)
 
     one.tracker.until(lambda: len(one.tracker.of(NotWatched)) >= 2)
-    assert {told.holdings for told in one.tracker.of(NotWatched)} == {()}
-    assert not one.tracker.of(AccountEvent)
+    told = one.tracker.looks(Place.DEXES)
+    assert {look.holdings for look in told} == {()}
+    assert all(began_ms <= look.time_ms <= one.control.state()["time"] for look in told)
+    assert all(began_s < look.asked_s < time.monotonic() for look in told)
+
+
+def test_what_is_held_on_a_dex_is_told_before_that_nothing_is_held_on_any_other(stage, monkeypatch):
+    """Else the tracker would believe for a moment that there was nothing on it."""
+    soon(monkeypatch)
+    one = stage()
+    one.start(one.state_worker)
+    one.tracker.until(lambda: one.tracker.looks(Place.DEXES))
+    one.control.ghost(one.account.address, "xyz:TSLA", "3")
+    one.tracker.until(lambda: pushed(one, scope="xyz"))
+    held, *_ = pushed(one, scope="xyz")
+    one.tracker.until(lambda: one.tracker.looks(Place.DEXES)[-1].asked_s >= held.asked_s)
+
+    before = one.tracker.heard[: one.tracker.heard.index(held)]
+    assert all(look.time_ms < held.time_ms for look in before if isinstance(look, NotWatched))
+
+
+def test_a_dex_whose_state_cannot_be_read_is_named_until_it_can_be_and_harms_no_other(stage, monkeypatch):
+    soon(monkeypatch)
+    one = stage()
+    one.control.ghost(one.account.address, "xyz:TSLA", "3")
+    one.control.garble("state", 1000, one.account.address, "xyz:TSLA", field="coin")
+    one.start(one.state_worker)
+    one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ("xyz",))
+    one.tracker.until(lambda: len(pushed(one)) >= 2)
+
+    assert not pushed(one, scope="xyz")
+    one.control.ungarble()
+    one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ())
+    assert sizes(pushed(one, scope="xyz")[-1]) == {TSLA: 3}
+
+
+@pytest.mark.parametrize("held", ["0", "3"])
+def test_a_new_tracker_is_told_of_the_other_dexes_with_the_next_push(stage, held):
+    """Though the one before was told just now: it is repeated every OTHERS_S seconds only."""
+    one = stage()
+    if held != "0":
+        one.control.ghost(one.account.address, "xyz:TSLA", held)
+    one.start(one.state_worker)
+    one.tracker.until(lambda: one.tracker.looks(Place.DEXES))
+    one.tracker.renew()
+    began_s = awake_s()
+    one.tracker.until(lambda: one.tracker.looks(Place.DEXES))
+
+    assert awake_s() - began_s < state.OTHERS_S / 2
+    assert [sizes(said) for said in pushed(one, scope="xyz")][-1:] == ([{TSLA: 3}] if held != "0" else [])

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hlposmon.config import Account
-from hlposmon.domain.reports import AccountEvent, AccountMode, Funding, Identity, Statement
+from hlposmon.domain.reports import FIRST_SCOPE, AccountEvent, AccountMode, Funding, Identity, Statement
 from hlposmon.errors import WireError
 from hlposmon.text import loads
 from hlposmon.transport.deadline import Deadline
@@ -36,21 +36,24 @@ class HyperliquidClient:
     costs = Costs(statement=_LIGHT, mode=_USUAL, role=_HEAVY)
 
     def __init__(self, api_url: str, *, budget: Share, deadline: Deadline) -> None:
+        self._tokens: dict[int, str] = {}
         self._requests = Requests(f"{api_url.rstrip('/')}/info", budget=budget, deadline=deadline)
 
     def statement(
         self,
         account: Account,
         *,
+        scope: str = FIRST_SCOPE,
         asked_s: float,
         now_ms: int,
         fills_from_ms: int | None = None,
         urgent: bool = False,
     ) -> Statement:
-        """The account's positions on the first dex, as the venue states them now."""
-        body = self._ask(_LIGHT, "clearinghouseState", urgent=urgent, user=account.address)
+        """The account's positions on one dex, as the venue states them now."""
+        dex: dict[str, Any] = {"dex": scope} if scope else {}
+        body = self._ask(_LIGHT, "clearinghouseState", urgent=urgent, user=account.address, **dex)
         return payloads.statement(
-            body, account.name, asked_s=asked_s, now_ms=now_ms, fills_from_ms=fills_from_ms
+            body, account.name, dex=scope, asked_s=asked_s, now_ms=now_ms, fills_from_ms=fills_from_ms
         )
 
     def fills_since(self, account: Account, start_ms: int, *, urgent: bool = True) -> Iterator[Page]:
@@ -157,10 +160,18 @@ class HyperliquidClient:
         """The names of all dexes except the first."""
         return payloads.dex_names(self._ask(_USUAL, "perpDexs"))
 
-    def coins_held(self, account: Account, dex: str) -> list[str]:
-        """The coins of the account's positions on `dex`, which is not the first."""
-        body = self._ask(_LIGHT, "clearinghouseState", user=account.address, dex=dex)
-        return payloads.held_coins(body, dex)
+    def collateral(self, scope: str) -> str:
+        """The token that profit, margin and fees of a dex are in."""
+        if not self._tokens:
+            self._tokens = payloads.token_names(self._ask(_USUAL, "spotMeta"))
+        dex: dict[str, Any] = {"dex": scope} if scope else {}
+        index = payloads.collateral_token(self._ask(_USUAL, "meta", **dex))
+        if index not in self._tokens:
+            # A token may be newer than the list.
+            self._tokens = payloads.token_names(self._ask(_USUAL, "spotMeta"))
+        if index not in self._tokens:
+            raise WireError(f"meta of {scope}: there is no token {index}")
+        return self._tokens[index]
 
     def fundings_since(
         self, account: Account, start_ms: int, *, urgent: bool = True

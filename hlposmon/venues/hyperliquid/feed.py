@@ -294,9 +294,8 @@ class HyperliquidStates(_Feed[StateEvent]):
         found = payloads.state_push(message.data, message.channel, self._names, heard_s=now_s, now_ms=at_ms)
         if found is None:
             return ()
-        user, statement, others = found
-        tells_others = message.channel == STATES[0]
-        return (PushedState(self._names[user], statement, tuple(others) if tells_others else None),)
+        is_whole = message.channel == STATES[0]
+        return (PushedState(self._names[found.user], found.statements, found.unread, is_whole),)
 
     def _acknowledged(self, data: Any) -> Iterable[StateEvent]:
         for address, channel in self._channels.items():

@@ -1,7 +1,6 @@
 """Faults of what an account is and holds: holdings that are not watched, and a server that knows less."""
 
 import random
-from collections.abc import Callable
 from typing import Any
 
 from tests.chaos.faults import network, processes
@@ -13,44 +12,39 @@ SAID_S = 20.0
 DEX_COIN, DEX_PRICE = "xyz:TSLA", "402.15"
 
 
-def not_watched(kind: str) -> Callable[[Trial, random.Random], Act]:
-    """An account gets a holding that is not watched, and later gives it up; the monitor says both."""
-
-    def act(trial: Trial, chance: random.Random) -> Act:
-        name = chance.choice(trial.stage.names)
-        coin, size = _holding(kind, chance)
-        within_s = trial.statements_s + SAID_S
-        trial.note(f"{size} {coin}")
-        trial.begins()
-        _hold(trial, name, coin, size, begins=True)
-        yield from trial.wait_for_health(
-            f"{coin} is held by {name} and not watched", lambda said: _is_said(said, name, coin),
-            within_s=within_s,
-        )  # fmt: skip
-        yield chance.uniform(0, 2.0)
-        _hold(trial, name, coin, size, begins=False)
-        yield from trial.wait_for_health(
-            f"{coin} is not held by {name} any more", lambda said: not _details(said, name, coin),
-            within_s=within_s,
-        )  # fmt: skip
-        trial.over()
-
-    return act
+def on_spot(trial: Trial, chance: random.Random) -> Act:
+    """An account gets a balance on spot, which is not watched, and gives it up; the monitor says both."""
+    name = chance.choice(trial.stage.names)
+    coin, size = chance.choice((("HYPE", "12.5"), ("PURR", "1000"), ("+107580", "3")))
+    within_s = trial.statements_s + SAID_S
+    trial.note(f"{size} {coin}")
+    trial.begins()
+    trial.control.spot(trial.stage.address(name), coin, size)
+    yield from trial.wait_for_health(
+        f"{coin} is held by {name} and not watched", lambda said: _is_said(said, name, coin),
+        within_s=within_s,
+    )  # fmt: skip
+    yield chance.uniform(0, 2.0)
+    trial.control.spot(trial.stage.address(name), coin, "0")
+    yield from trial.wait_for_health(
+        f"{coin} is not held by {name} any more", lambda said: not _details(said, name, coin),
+        within_s=within_s,
+    )  # fmt: skip
+    trial.over()
 
 
-def _holding(kind: str, chance: random.Random) -> tuple[str, str]:
-    """A coin, and how much of it. USDC on spot is cash, and not one of them."""
-    if kind == "dex":
-        return DEX_COIN, chance.choice(("0.5", "1.5", "12"))
-    return chance.choice((("HYPE", "12.5"), ("PURR", "1000"), ("+107580", "3")))
-
-
-def _hold(trial: Trial, name: str, coin: str, size: str, *, begins: bool) -> None:
-    address = trial.stage.address(name)
-    if coin == DEX_COIN:
-        trial.control.fill(address, coin, "B" if begins else "A", size, DEX_PRICE)
-    else:
-        trial.control.spot(address, coin, size if begins else "0")
+def on_another_dex(trial: Trial, chance: random.Random) -> Act:
+    """An account opens a position on the builder's dex, and later closes it; the monitor shows both."""
+    name, size = chance.choice(trial.stage.names), chance.choice(("0.5", "1.5", "12"))
+    within_s = trial.statements_s + SAID_S
+    trial.note(f"{size} {DEX_COIN}")
+    trial.begins()
+    trial.control.fill(trial.stage.address(name), DEX_COIN, "B", size, DEX_PRICE)
+    yield from trial.wait_for_position(name, DEX_COIN, within_s=within_s)
+    yield chance.uniform(0, 2.0)
+    trial.control.fill(trial.stage.address(name), DEX_COIN, "A", size, DEX_PRICE)
+    yield from trial.wait_for_position(name, DEX_COIN, within_s=within_s)
+    trial.over()
 
 
 def _is_said(health: dict[str, Any], name: str, coin: str) -> bool:

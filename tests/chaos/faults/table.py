@@ -155,8 +155,8 @@ FAULTS = [
     ),
     *_rows(
         "holdings that are not watched",
-        holding_on_spot=(holdings.not_watched("spot"), 8),
-        holding_on_another_dex=(holdings.not_watched("dex"), 8),
+        holding_on_spot=(holdings.on_spot, 8),
+        holding_on_another_dex=(holdings.on_another_dex, 8),
     ),
     *_rows(
         "older exchanges",

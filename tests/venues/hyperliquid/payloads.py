@@ -80,6 +80,10 @@ def all_dexes(*states: Any, user: str = US) -> Row:
     return {"user": user, "clearinghouseStates": [list(one) for one in states]}
 
 
+def one_dex(dex: Any, body: Any, user: str = US) -> Row:
+    return {"dex": dex, "user": user, "clearinghouseState": body}
+
+
 def balance(coin: Any, total: Any, hold: Any = "0.0") -> Row:
     return without({"coin": coin, "token": 0, "total": total, "hold": hold, "entryNtl": "0.0"})
 

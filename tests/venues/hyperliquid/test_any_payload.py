@@ -31,7 +31,7 @@ WHOLE = [
     state(position_row()),
     {"time": 5, **PAID},
     {"role": "user", "data": {}},
-    all_dexes(("", state(position_row())), ("xyz", state())),
+    all_dexes(("", state(position_row())), ("xyz", state(position_row(coin="xyz:TSLA")))),
     ledger("liquidation", liquidatedPositions=[{"coin": "BTC"}]),
     ledger("send", amount="1"),
     {"balances": [balance("HYPE", "1.5")]},
@@ -59,8 +59,8 @@ SPOILT = st.builds(
 )
 
 
-def stated(body):
-    return payloads.statement(body, "main", asked_s=2.5, now_ms=1)
+def stated(body, dex=""):
+    return payloads.statement(body, "main", dex=dex, asked_s=2.5, now_ms=1)
 
 
 def pushed(data, channel="allDexsClearinghouseState"):
@@ -72,6 +72,8 @@ READERS = [
     lambda body: payloads.fills([body], "main", US),
     stated,
     lambda body: stated(state(body)),
+    lambda body: stated(body, "xyz"),
+    lambda body: stated(state(body), "xyz"),
     lambda body: payloads.fundings(body, "main"),
     lambda body: payloads.fundings([body], "main"),
     payloads.role,
@@ -91,8 +93,6 @@ READERS = [
     lambda body: payloads.spot_holdings({"balances": [body]}),
     payloads.dex_names,
     lambda body: payloads.dex_names([body]),
-    lambda body: payloads.held_coins(body, "xyz"),
-    lambda body: payloads.held_coins({"assetPositions": [body]}, "xyz"),
 ]
 
 
@@ -126,6 +126,7 @@ def test_odd_rows_never_take_a_sound_one_with_them(odd):
     """Wherever they stand and however many they are."""
     found = payloads.fills([*odd, fill_row(tid=1), *odd], "main", US)
     paid, _ = payloads.fundings([*odd, {"time": 5, **PAID}, *odd], "main")
+    push = pushed(all_dexes(*((f"d{i}", body) for i, body in enumerate(odd)), ("", state())))
     prices, _ = payloads.fast_marks(
         packed({"BTC": {"markPx": "1"}, **{f"C{i}": row for i, row in enumerate(odd)}})
     )
@@ -134,6 +135,8 @@ def test_odd_rows_never_take_a_sound_one_with_them(odd):
     assert len(found.fills) + len(found.others) + len(found.unread) == 2 * len(odd) + 1
     assert payloads.fundings([{"time": 5, **PAID}], "main")[0][0] in paid
     assert prices["hyperliquid:Perp:BTC"] == 1
+    assert push.statements[-1].scope == ""
+    assert len(push.statements) + len(push.unread) == len(odd) + 1
 
 
 @pytest.mark.parametrize("whole", WHOLE, ids=lambda whole: next(iter(whole)))

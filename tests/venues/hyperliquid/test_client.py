@@ -13,6 +13,7 @@ from hlposmon.simulator import info as info_pages
 from hlposmon.transport.quota import Quota
 from hlposmon.venues.hyperliquid import client as hyperliquid
 from hlposmon.venues.hyperliquid.client import HyperliquidClient
+from tests.venues.hyperliquid.payloads import position_row, state
 
 
 @pytest.fixture
@@ -245,18 +246,17 @@ def test_a_mode_of_null_is_not_known_and_no_fault_while_null_answers_nothing_els
         asked.role,
         asked.spot_holdings,
         lambda _: asked.dexes(),
-        lambda one: asked.coins_held(one, "x"),
+        lambda one: asked.statement(one, scope="xyz", asked_s=0.0, now_ms=0),
     ):
         with pytest.raises(WireError, match="null is no answer"):
             ask(ONE)
 
 
-def test_what_is_held_elsewhere_is_asked_of_spot_and_of_each_dex(server, info):
-    held = {"assetPositions": [{"position": {"coin": "xyz:TSLA"}}, {"position": None}]}
+def test_spot_the_names_of_the_dexes_and_the_state_of_each_dex_are_asked_for(server, info):
     answers = {
         "spotClearinghouseState": {"balances": [{"coin": "HYPE", "total": "12.50", "hold": "0.0"}]},
         "perpDexs": [None, {"name": "xyz"}, {"name": "flx"}],
-        "clearinghouseState": held,
+        "clearinghouseState": state(position_row(coin="xyz:TSLA", szi="3")),
     }
     requests = []
 
@@ -268,9 +268,35 @@ def test_what_is_held_elsewhere_is_asked_of_spot_and_of_each_dex(server, info):
 
     assert asked.spot_holdings(ONE) == ["HYPE 12.5 (spot)"]
     assert asked.dexes() == ["xyz", "flx"]
-    assert asked.coins_held(ONE, "xyz") == ["xyz:TSLA", "xyz:?"]
-    assert [request.get("dex") for request in requests] == [None, None, "xyz"]
+    said = asked.statement(ONE, scope="xyz", asked_s=1.5, now_ms=0, fills_from_ms=7)
+    assert (said.scope, said.asked_s, said.fills_from_ms) == ("xyz", 1.5, 7)
+    assert [(stated.key, stated.size) for stated in said.positions] == [("hyperliquid:Perp:xyz:TSLA", 3)]
     assert requests[2] == {"type": "clearinghouseState", "user": ONE.address, "dex": "xyz"}
+
+
+def test_the_first_dex_is_asked_for_without_a_name_and_what_another_answers_is_not_taken_for_it(server, info):
+    requests = []
+
+    def answer(request):
+        requests.append(request)
+        return state(position_row(coin="xyz:TSLA"))
+
+    with pytest.raises(WireError, match="xyz:TSLA is not of the dex"):
+        info(url=answering(server, answer)).statement(ONE, asked_s=0.0, now_ms=0)
+    assert requests == [{"type": "clearinghouseState", "user": ONE.address}]
+
+
+def test_each_dex_of_the_exchange_has_its_own_statement_and_its_fills_are_read(venue, info):
+    one = venue()
+    tid = one.control.fill(one.accounts[0], "xyz:TSLA", "B", "3", "400")["tid"]
+    asked = info(one)
+    other = asked.statement(main(one), scope="xyz", asked_s=0.0, now_ms=0)
+    first = asked.statement(main(one), asked_s=0.0, now_ms=0)
+    bought = all_fills(asked, main(one))[-1]
+
+    assert {stated.key: stated.size for stated in other.positions} == {"hyperliquid:Perp:xyz:TSLA": 3}
+    assert not any(":xyz:" in stated.key for stated in first.positions)
+    assert (bought.trade_id, bought.key, bought.size) == (tid, "hyperliquid:Perp:xyz:TSLA", 3)
 
 
 def test_a_statement_with_a_position_that_cannot_be_read_has_the_others(server, info):
@@ -322,7 +348,7 @@ def test_an_answer_of_another_shape_is_a_wire_error(server, info, body):
         lambda: asked.fundings_since(ONE, 1),
         lambda: asked.events_since(ONE, 1),
         lambda: asked.spot_holdings(ONE),
-        lambda: asked.coins_held(ONE, "xyz"),
+        lambda: asked.statement(ONE, scope="xyz", asked_s=0.0, now_ms=0),
         asked.dexes,
         asked.now_ms,
     ):

@@ -21,7 +21,17 @@ from hlposmon.venues.port import (
     Refused,
 )
 from tests.transport.test_websocket import TEXT, Line, frame
-from tests.venues.hyperliquid.payloads import THEM, US, fill_row, key, packed, paid_row, state
+from tests.venues.hyperliquid.payloads import (
+    THEM,
+    US,
+    all_dexes,
+    fill_row,
+    key,
+    packed,
+    paid_row,
+    position_row,
+    state,
+)
 
 MAIN, OTHER = Account("main", US), Account("other", THEM)
 
@@ -222,8 +232,8 @@ def test_the_best_channel_that_is_not_refused_is_asked_for(talk):
 
     assert (refusal.accounts, followed) == ((), Acknowledged("main"))
     assert isinstance(pushed, PushedState)
-    assert (pushed.account, pushed.others) == ("main", None)
-    assert pushed.statement.pushed
+    assert (pushed.account, pushed.unread, pushed.is_whole) == ("main", (), False)
+    assert [(said.scope, said.pushed) for said in pushed.statements] == [("", True)]
 
 
 def test_where_no_channel_is_left_the_account_is_refused(talk):
@@ -243,12 +253,16 @@ def test_a_channel_that_stays_unacknowledged_is_given_up_for_the_next(talk, monk
     assert [event.accounts for event in events] == [(), ("main",)]
 
 
-def test_states_of_all_dexes_tell_what_is_held_on_the_others(talk):
-    data = {"user": US, "clearinghouseStates": [["", state()], ["xyz", state()]]}
+def test_states_of_all_dexes_are_a_statement_of_each_that_can_be_read(talk):
+    data = all_dexes(("", state()), ("xyz", state(position_row(coin="xyz:TSLA"))), ("flx", None))
     [pushed] = talk(states_of(MAIN), said("allDexsClearinghouseState", data)).events(1)
 
-    assert pushed.statement is not None
-    assert isinstance(pushed.others, tuple)
+    assert isinstance(pushed, PushedState)
+    assert (pushed.account, pushed.unread, pushed.is_whole) == ("main", ("flx",), True)
+    assert [(said.scope, len(said.positions), said.pushed) for said in pushed.statements] == [
+        ("", 0, True),
+        ("xyz", 1, True),
+    ]
 
 
 # ------------------------------------------------------------------ prices

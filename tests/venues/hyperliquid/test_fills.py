@@ -75,14 +75,16 @@ def test_a_liquidation_is_ours_only_when_we_were_liquidated():
 # ------------------------------------------------------------------ which are watched
 
 
-@pytest.mark.parametrize("coin", ["BTC", "kPEPE", "HYPE", "O1", "PROVE"])
-def test_perpetuals_of_the_first_dex_are_watched(coin):
+@pytest.mark.parametrize(
+    "coin", ["BTC", "kPEPE", "HYPE", "O1", "PROVE", "xyz:TSLA", "dex:ODD**", "dex:A/B", "dex:#@+", "dex:o12"]
+)
+def test_perpetuals_of_every_dex_are_watched_whatever_its_builder_has_named_them(coin):
     assert fill_of(coin=coin).key == f"hyperliquid:Perp:{coin}"
     assert payloads.coin_of(payloads.key_of(coin)) == coin
 
 
-@pytest.mark.parametrize("coin", ["@107", "PURR/USDC", "#1200", "+1200", "o12", "xyz:TSLA", "dex:ODD**"])
-def test_spot_outcomes_and_other_dexes_are_told_apart(coin):
+@pytest.mark.parametrize("coin", ["@107", "PURR/USDC", "#1200", "+1200", "o12"])
+def test_spot_and_outcomes_are_told_apart(coin):
     assert payloads.fills([fill_row(coin=coin)], "main", US) == payloads.FillRows([], [coin], [])
 
 
@@ -90,6 +92,13 @@ def test_what_is_not_watched_need_not_be_understood():
     found = payloads.fills([{"coin": "@1", "px": 5.0}, fill_row()], "main", US)
 
     assert (len(found.fills), found.others, found.unread) == (1, ["@1"], [])
+
+
+def test_a_fill_of_another_dex_that_cannot_be_read_is_set_aside_and_named_as_any():
+    unread = set_aside(fill_row(coin="xyz:TSLA", px=5.0))
+
+    assert unread.text.startswith("a fill of xyz:TSLA could not be read: px: ")
+    assert unread.time_ms == AT_MS
 
 
 # ------------------------------------------------------------------ what cannot be read

@@ -21,11 +21,18 @@ def test_funding_reads_the_same_from_an_answer_and_from_the_stream():
     assert unread == []
 
 
-def test_funding_of_other_dexes_is_passed_over_whatever_else_is_in_it():
-    assert payloads.fundings([paid_row(coin="xyz:TSLA"), paid_row(coin="xyz:TSLA", usdc=0.5)], "main") == (
-        [],
-        [],
+def test_funding_of_another_dex_is_read_as_that_of_the_first():
+    [paid], [unread] = payloads.fundings(
+        [paid_row(coin="xyz:TSLA"), paid_row(coin="xyz:TSLA", usdc=0.5)], "main"
     )
+
+    assert (paid.key, paid.amount) == ("hyperliquid:Perp:xyz:TSLA", Decimal("-3.625312"))
+    assert unread.startswith("a funding payment could not be read: usdc: ")
+
+
+@pytest.mark.parametrize("coin", ["@107", "PURR/USDC", "#1200"])
+def test_funding_of_what_is_no_perpetual_is_passed_over_whatever_else_is_in_it(coin):
+    assert payloads.fundings([paid_row(coin=coin), paid_row(coin=coin, usdc=0.5)], "main") == ([], [])
 
 
 def set_aside(row):
@@ -64,11 +71,12 @@ def test_payments_that_are_no_list_are_a_wire_error(rows):
 # ------------------------------------------------------------------ the ledger
 
 
-def test_a_liquidation_in_the_ledger_names_the_watched_coins():
-    lost = [{"coin": "BTC", "szi": "1"}, {"coin": "xyz:TSLA", "szi": "-2"}]
+def test_a_liquidation_in_the_ledger_names_every_coin_and_has_the_keys_of_the_perpetuals():
+    lost = [{"coin": coin, "szi": "1"} for coin in ("BTC", "xyz:TSLA", "@107")]
+    keys = ("hyperliquid:Perp:BTC", "hyperliquid:Perp:xyz:TSLA")
 
     assert payloads.account_events([ledger("liquidation", liquidatedPositions=lost)], "main") == [
-        AccountEvent("main", 7, AccountEventKind.LIQUIDATION, "BTC, xyz:TSLA", ("hyperliquid:Perp:BTC",))
+        AccountEvent("main", 7, AccountEventKind.LIQUIDATION, "BTC, xyz:TSLA, @107", keys)
     ]
 
 

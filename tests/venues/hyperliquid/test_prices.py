@@ -11,12 +11,18 @@ from hlposmon.venues.hyperliquid import payloads
 from tests.venues.hyperliquid.payloads import key, packed
 
 
-def test_packed_prices_are_those_that_moved():
-    data = packed(
-        {"BTC": {"markPx": "86000.5", "midPx": "86001"}, "ETH": {"midPx": "1"}, "xyz:A": {"markPx": "2"}}
-    )
+def test_packed_prices_are_those_that_moved_on_whatever_dex_and_none_of_spot():
+    contexts = {
+        "BTC": {"markPx": "86000.5", "midPx": "86001"},
+        "ETH": {"midPx": "1"},
+        "xyz:A": {"markPx": "2"},
+        "@107": {"markPx": "3"},
+    }
 
-    assert payloads.fast_marks(data) == ({key("BTC"): Decimal("86000.5")}, [])
+    assert payloads.fast_marks(packed(contexts)) == (
+        {key("BTC"): Decimal("86000.5"), key("xyz:A"): Decimal(2)},
+        [],
+    )
 
 
 @pytest.mark.parametrize("context", [{"markPx": None}, {}])

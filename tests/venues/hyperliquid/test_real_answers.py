@@ -8,6 +8,7 @@ from decimal import ROUND_DOWN, Decimal
 from functools import cache
 
 from hlposmon.domain.amounts import ZERO, exactly
+from hlposmon.domain.instrument import market_of
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import AccountEventKind, StatedPosition, Statement
 from hlposmon.text import loads
@@ -24,7 +25,9 @@ GATEWAY = "hyperliquid-agent-gateway"
 
 
 def stated(body, now_ms=9) -> Statement:
-    found = payloads.statement(body, "main", asked_s=0.0, now_ms=now_ms)
+    """The statement of the dex that its positions are of: all of one, whichever it is."""
+    [dex] = {row["position"]["coin"].rpartition(":")[0] for row in body["assetPositions"]} or {""}
+    found = payloads.statement(body, "main", dex=dex, asked_s=0.0, now_ms=now_ms)
     assert found.unread == {}
     return found
 
@@ -89,7 +92,9 @@ def test_every_real_fill_is_decoded():
     assert found.unread == []
     assert len(found.fills) + len(found.others) == len(rows) > 760
     assert any(fill.trade_id is None for fill in found.fills)
-    assert {"@107", "xyz:SPCX", "flx:CRCL"} <= set(found.others)
+    assert "@107" in found.others
+    assert not any(":" in coin for coin in found.others)
+    assert {key("xyz:SPCX"), key("flx:CRCL")} <= {fill.key for fill in found.fills}
     watched = (row for row in rows if payloads.is_watched(row["coin"]))
     for fill, row in zip(found.fills, watched, strict=True):
         assert (f"{fill.size:f}", f"{fill.price:f}", fill.time_ms) == (row["sz"], row["px"], row["time"])
@@ -105,6 +110,7 @@ def test_every_real_statement_is_decoded():
     assert len(positions) >= 66
     assert any(position.liquidation_price is None for position in positions)
     assert any(statement.time_ms == 9 for statement in statements)  # the one of 2023 has no time
+    assert {"", "flx"} <= {statement.scope for statement in statements}
 
 
 def test_every_real_funding_is_decoded_in_both_forms():
@@ -117,7 +123,7 @@ def test_every_real_funding_is_decoded_in_both_forms():
     assert len(rows) > 480
     assert payloads.fundings(flat, "main") == (found, unread)
     assert unread == []
-    assert len(found) == sum(payloads.is_watched(row["delta"]["coin"]) for row in rows)
+    assert len(found) == len(rows)
 
 
 def test_every_real_role_is_decoded():
@@ -136,7 +142,11 @@ def test_a_real_liquidation_is_told_by_its_user():
     rows = captured("ccxt/user_fills_0x193bd350.json")
     mine = next(row["liquidation"]["liquidatedUser"] for row in rows if "liquidation" in row)
 
-    assert [fill.liquidation for fill in payloads.fills(rows, "main", mine).fills].count("market") == 1
+    taken = {
+        fill.key: fill.liquidation for fill in payloads.fills(rows, "main", mine).fills if fill.liquidation
+    }
+
+    assert taken == {key("HYPE"): "market", key("flx:CRCL"): "market"}
     assert not any(fill.liquidation for fill in payloads.fills(rows, "main", US).fills)
 
 
@@ -183,7 +193,10 @@ def test_what_is_held_on_spot_is_told_and_zeros_are_not():
 def test_packed_prices_are_unpacked():
     message = captured("gocryptotrader/ws_fastAssetCtxs_snapshot.json")
 
-    assert payloads.fast_marks(message["data"]) == ({key("BTC"): Decimal("85814.0")}, [])
+    assert payloads.fast_marks(message["data"]) == (
+        {key("BTC"): Decimal("85814.0"), key("xyz:XYZ100"): Decimal("31167.0")},
+        [],
+    )
 
 
 def test_a_slice_of_a_twap_on_spot_is_a_fill_of_what_is_not_watched():
@@ -390,14 +403,14 @@ def test_the_profit_of_a_close_on_the_test_network_is_gross_of_its_fee():
 
 
 def test_a_liquidation_on_another_dex_was_worked_out_from_the_truncated_entry():
-    """Of a dex that is not watched; its coin stands for one that is, and its arithmetic is the same."""
     rows = [row for row in captured("ccxt/user_fills_0x193bd350.json") if row["coin"] == "flx:CRCL"]
-    close, added = payloads.fills([row | {"coin": "CRCL"} for row in rows], "main", US).fills
+    close, added = payloads.fills(rows, "main", US).fills
     [before] = stated(captured("ccxt/clearinghouse_states.json")[0]["state"]).positions
     held, _ = Position(before.size, before.size * before.entry_price).after(added)
     flat, _ = held.after(close)
     shown = held.entry_price.quantize(Decimal("0.0001"), ROUND_DOWN)
 
+    assert {close.key, added.key, before.key} == {key("flx:CRCL")}
     assert (flat.size, added.start_position) == (0, before.size)
     assert close.size * (close.price - shown) == close.closed_pnl != flat.realized
 
@@ -406,10 +419,8 @@ def test_a_liquidation_on_another_dex_was_worked_out_from_the_truncated_entry():
 
 
 def of_all_dexes():
-    """The payments of one account, those of other dexes too: their names made into ones that are watched."""
-    rows = captured(f"{GATEWAY}/userFunding_first_250.json")
-    named = [row | {"delta": row["delta"] | {"coin": row["delta"]["coin"].replace(":", "-")}} for row in rows]
-    found, unread = payloads.fundings(named, "main")
+    """The payments of one account, those of other dexes too."""
+    found, unread = payloads.fundings(captured(f"{GATEWAY}/userFunding_first_250.json"), "main")
     assert unread == []
     return found
 
@@ -421,11 +432,11 @@ def test_a_payment_is_one_of_its_hour_and_coin_and_its_sign_is_that_of_the_size_
     assert all(one.amount * one.size * one.rate < 0 for one in paid)
 
 
-def test_half_of_the_payments_are_of_other_dexes_and_are_passed_over():
+def test_half_of_the_payments_are_of_other_dexes_and_are_read_as_those_of_the_first():
     rows = captured(f"{GATEWAY}/userFunding_first_250.json")
-    found, unread = payloads.fundings(rows, "main")
+    of_first = [one for one in of_all_dexes() if not market_of(one.key)]
 
-    assert (len(rows), len(found), unread) == (250, 132, [])
+    assert (len(rows), len(of_all_dexes()), len(of_first)) == (250, 250, 132)
     assert {row["delta"]["nSamples"] for row in rows} == {None}
 
 

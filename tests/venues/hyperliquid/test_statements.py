@@ -1,4 +1,5 @@
-"""Account states, asked for and pushed: exact figures; what cannot be read says nothing, not even flat."""
+"""Account states of every dex, asked for and pushed: exact figures; what cannot be read says nothing, not
+even flat."""
 
 from decimal import Decimal
 
@@ -6,6 +7,7 @@ import pytest
 
 from hlposmon.errors import WireError
 from hlposmon.venues.hyperliquid import payloads
+from hlposmon.venues.hyperliquid.payloads.statements import StatePush
 from hlposmon.workers.price import marks_of
 from tests.venues.hyperliquid.payloads import (
     THEM,
@@ -13,13 +15,14 @@ from tests.venues.hyperliquid.payloads import (
     all_dexes,
     balance,
     key,
+    one_dex,
     position_row,
     state,
 )
 
 
-def stated(body, now_ms=1):
-    return payloads.statement(body, "main", asked_s=2.5, now_ms=now_ms)
+def stated(body, now_ms=1, dex=""):
+    return payloads.statement(body, "main", dex=dex, asked_s=2.5, now_ms=now_ms)
 
 
 def test_a_statement_gives_the_exact_entry_and_mark_behind_the_shown_ones():
@@ -42,6 +45,28 @@ def test_a_statement_holds_what_the_account_holds():
         Decimal("57.6421"),
     )
     assert (one.positions, one.fills_from_ms, one.unread) == ((), 7, {})
+    assert (one.scope, one.pushed) == ("", False)
+
+
+def test_the_statement_of_a_dex_is_of_the_scope_of_its_name_and_its_keys_have_the_name_too():
+    one = stated(state(position_row(coin="xyz:TSLA")), dex="xyz")
+
+    assert one.scope == "xyz"
+    assert [(position.key, position.size) for position in one.positions] == [(key("xyz:TSLA"), -4)]
+    assert marks_of([one]) == {key("xyz:TSLA"): Decimal("48.145")}
+
+
+@pytest.mark.parametrize(
+    ("body", "holds"),
+    [
+        (state(position_row(coin="xyz:TSLA")), True),
+        (state(position_row(coin="xyz:TSLA", szi=1.5)), True),  # of a size that cannot be read
+        (state(), True),  # 76 USDC of equity
+        (state(marginSummary={"accountValue": "0.0", "totalMarginUsed": "0.0"}), False),
+    ],
+)
+def test_a_dex_holds_something_where_there_is_a_position_or_money(body, holds):
+    assert stated(body, dex="xyz").holds_something is holds
 
 
 def test_a_statement_without_a_time_is_of_now():
@@ -154,6 +179,16 @@ def test_a_position_of_no_coin_makes_the_statement_unreadable_as_it_could_be_of_
         stated(whole)
 
 
+@pytest.mark.parametrize(
+    ("dex", "coin"), [("", "xyz:TSLA"), ("xyz", "BTC"), ("xyz", "flx:TSLA"), ("xyz", "xyz2:TSLA")]
+)
+def test_a_position_of_another_dex_shows_that_the_answer_is_not_of_the_dex_that_was_asked(dex, coin):
+    own = position_row(coin=f"{dex}:NVDA" if dex else "BTC")
+
+    with pytest.raises(WireError, match=f"coin: {coin} is not of the dex {dex!r}"):
+        stated(state(own, position_row(coin=coin)), dex=dex)
+
+
 # ------------------------------------------------------------------ pushed states
 
 NAMES = {US: "main"}
@@ -163,46 +198,75 @@ def pushed(data, channel="allDexsClearinghouseState"):
     return payloads.state_push(data, channel, NAMES, heard_s=2.5, now_ms=1)
 
 
-def test_a_push_of_all_dexes_states_the_first_and_names_what_the_others_hold():
-    other = state(position_row(coin="xyz:TSLA"), position_row(coin="xyz:NVDA"))
-    flat = state(position_row(), time=5)
-
-    user, first, coins = pushed(all_dexes(("", flat), ("xyz", other), ("flx", state()), user=US.upper()))
-
-    assert (user, coins) == (US, ["xyz:NVDA", "xyz:TSLA"])
-    assert (first.account, first.time_ms, first.asked_s, first.pushed) == ("main", 5, 2.5, True)
-    assert [position.key for position in first.positions] == [key("HYPE")]
-    assert not stated(flat).pushed
+def held(push):
+    """What each dex of a push holds, in its order."""
+    return {one.scope: [position.key for position in one.positions] for one in push.statements}
 
 
-def test_a_push_of_one_dex_states_it_if_it_is_the_first():
-    def of(dex, *rows):
-        body = {"dex": dex, "user": US, "clearinghouseState": state(*rows)}
-        return pushed(body, "clearinghouseState")
+def test_a_push_of_all_dexes_states_each():
+    first = state(position_row(), time=5)
+    other = state(position_row(coin="xyz:TSLA"), position_row(coin="xyz:NVDA"), time=6)
 
-    assert of("", position_row())[1].positions[0].size == -4
-    assert of("xyz", position_row(coin="xyz:TSLA")) == (US, None, ["xyz:TSLA"])
+    push = pushed(all_dexes(("", first), ("xyz", other), ("flx", state()), user=US.upper()))
 
-
-def test_a_first_dex_that_is_not_in_a_push_is_unknown_and_a_stranger_is_nobody():
-    assert pushed(all_dexes(("xyz", state()))) == (US, None, [])
-    assert pushed(all_dexes(user=THEM)) is None
-
-
-def test_a_position_that_cannot_be_read_is_set_aside_in_a_push_as_in_an_answer():
-    _, first, _ = pushed(all_dexes(("", state(position_row(szi=1.5), position_row(coin="ETH")))))
-
-    assert [position.key for position in first.positions] == [key("ETH")]
-    assert "szi" in first.unread[key("HYPE")]
+    assert (push.user, push.unread) == (US, ())
+    assert held(push) == {"": [key("HYPE")], "xyz": [key("xyz:TSLA"), key("xyz:NVDA")], "flx": []}
+    assert [one.time_ms for one in push.statements[:2]] == [5, 6]
+    assert {(one.account, one.asked_s, one.pushed) for one in push.statements} == {("main", 2.5, True)}
+    assert not stated(first).pushed
 
 
-@pytest.mark.parametrize("odd", [None, {}, {"position": None}, {"position": {}}, {"position": {"coin": 5}}])
-def test_what_another_dex_holds_and_cannot_be_read_is_named_after_the_dex(odd):
-    other = state(position_row(coin="xyz:TSLA"))
-    other["assetPositions"].append(odd)
+@pytest.mark.parametrize(("dex", "coin"), [("", "HYPE"), ("xyz", "xyz:TSLA")])
+def test_a_push_of_one_dex_states_that_one(dex, coin):
+    push = pushed(one_dex(dex, state(position_row(coin=coin))), "clearinghouseState")
 
-    assert pushed(all_dexes(("", state()), ("xyz", other)))[2] == ["xyz:?", "xyz:TSLA"]
-    assert payloads.held_coins(other, "xyz") == ["xyz:TSLA", "xyz:?"]
+    assert (push.user, held(push), push.unread) == (US, {dex: [key(coin)]}, ())
+
+
+def test_a_first_dex_that_is_not_in_a_push_is_unknown_and_not_flat():
+    assert held(pushed(all_dexes(("xyz", state())))) == {"xyz": []}
+    assert pushed(all_dexes()) == StatePush(US, (), ())
+
+
+def test_a_push_of_a_strangers_state_is_of_nobody():
+    assert pushed(all_dexes(("", state()), user=THEM)) is None
+
+
+@pytest.mark.parametrize("dex", ["", "xyz"])
+def test_a_position_that_cannot_be_read_is_set_aside_in_a_push_as_in_an_answer(dex):
+    odd, sound = ("xyz:TSLA", "xyz:NVDA") if dex else ("HYPE", "ETH")
+    push = pushed(all_dexes((dex, state(position_row(coin=odd, szi=1.5), position_row(coin=sound)))))
+
+    assert held(push) == {dex: [key(sound)]}
+    assert "szi" in push.statements[0].unread[key(odd)]
+
+
+def with_row(row):
+    """A state with a position that is read, and this row behind it."""
+    whole = state(position_row(coin="xyz:TSLA"))
+    whole["assetPositions"].append(row)
+    return whole
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        None,
+        {"assetPositions": None},
+        state(time=None),
+        state(marginSummary=None),
+        with_row(None),
+        with_row({"position": {}}),
+        with_row({"position": {"coin": 5}}),
+        with_row({"position": position_row(coin="BTC")}),  # of the first dex
+    ],
+)
+def test_a_dex_whose_state_cannot_be_read_is_named_and_harms_no_other(odd):
+    push = pushed(all_dexes(("abc", state()), ("xyz", odd), ("", state(position_row()))))
+
+    assert held(push) == {"abc": [], "": [key("HYPE")]}
+    assert push.unread == ("xyz",)
+    assert pushed(one_dex("xyz", odd), "clearinghouseState") == StatePush(US, (), ("xyz",))
 
 
 @pytest.mark.parametrize(
@@ -215,9 +279,9 @@ def test_what_another_dex_holds_and_cannot_be_read_is_named_after_the_dex(odd):
         (all_dexes((5, {})), "clearinghouseStates"),
         ({"user": US, "clearinghouseStates": [None]}, "clearinghouseStates"),
         (all_dexes(("", None)), "clearinghouseState"),
-        (all_dexes(("xyz", None)), "dex xyz"),
-        (all_dexes(("xyz", {"assetPositions": None})), "assetPositions"),
+        (all_dexes(("xyz", state()), ("", {"assetPositions": None})), "marginSummary"),
         (all_dexes(("", state(position_row(coin=...)))), "coin"),
+        (all_dexes(("", state(position_row(coin="xyz:TSLA")))), "not of the dex"),
     ],
 )
 def test_a_push_of_another_shape_says_where(data, name):
@@ -291,9 +355,3 @@ def test_the_dexes_are_named_but_the_first_which_is_null():
 def test_a_list_of_dexes_of_another_shape_is_a_wire_error(body):
     with pytest.raises(WireError, match=r"perpDexs|dex|name"):
         payloads.dex_names(body)
-
-
-@pytest.mark.parametrize("body", [None, [], {}, {"assetPositions": None}])
-def test_the_state_of_a_dex_of_another_shape_is_a_wire_error_and_not_flat(body):
-    with pytest.raises(WireError, match=r"dex xyz|assetPositions"):
-        payloads.held_coins(body, "xyz")

@@ -24,11 +24,12 @@ from hlposmon.venues.hyperliquid.payloads.messages import (
 )
 from hlposmon.venues.hyperliquid.payloads.prices import FastMarks, fast_marks
 from hlposmon.venues.hyperliquid.payloads.statements import (
+    collateral_token,
     dex_names,
-    held_coins,
     spot_holdings,
     state_push,
     statement,
+    token_names,
 )
 
 __all__ = [
@@ -42,12 +43,12 @@ __all__ = [
     "abstraction",
     "acknowledges",
     "coin_of",
+    "collateral_token",
     "dex_names",
     "fast_marks",
     "fills",
     "fundings",
     "account_events",
-    "held_coins",
     "info",
     "is_watched",
     "key_of",
@@ -59,6 +60,7 @@ __all__ = [
     "statement",
     "subscription",
     "times",
+    "token_names",
     "user_of",
     "venue_time",
 ]

@@ -3,6 +3,8 @@
 import re
 from functools import lru_cache
 
+from hlposmon.domain.instrument import SPOT
+from hlposmon.domain.reports import FIRST_SCOPE, OTHER_SCOPES
 from hlposmon.errors import WireError
 
 VENUE = "hyperliquid"
@@ -13,9 +15,12 @@ _SETTLED_OUTCOME = re.compile(r"o[0-9]+\Z")
 
 @lru_cache(maxsize=4096)
 def is_watched(coin: str) -> bool:
-    """Whether `coin` is a perpetual of the first dex: not spot (`@107`, `PURR/USDC`), not an outcome
-    (`#120`, `+120`, settled `o12`), not another dex's (`xyz:TSLA`)."""
-    return not any(sign in coin for sign in "@#+/:") and not _SETTLED_OUTCOME.match(coin)
+    """Whether `coin` is a perpetual, of the first dex or of another (`xyz:TSLA`): not spot (`@107`,
+    `PURR/USDC`), not an outcome (`#120`, `+120`, settled `o12`). A builder chooses the name behind the colon,
+    which may hold any sign."""
+    if ":" in coin:
+        return True
+    return not any(sign in coin for sign in "@#+/") and not _SETTLED_OUTCOME.match(coin)
 
 
 def new_key_of(coin: str) -> str:
@@ -23,13 +28,25 @@ def new_key_of(coin: str) -> str:
     the whole statement from being freed."""
     if not coin.isprintable() or not 0 < len(coin.encode()) <= MAX_COIN_BYTES:
         raise WireError(f"coin: not a name of 1 to {MAX_COIN_BYTES} bytes: {coin[:60]!r}")
+    dex_of(coin)
     return f"{VENUE}:Perp:{coin}"
+
+
+def dex_of(coin: str) -> str:
+    """The dex of a perpetual's coin, "" for the first. Raises WireError where the name before the colon is
+    none, or a word that means something else here."""
+    dex, colon, base = coin.partition(":")
+    if not colon:
+        return FIRST_SCOPE
+    if not base or dex in ("", SPOT, OTHER_SCOPES):
+        raise WireError(f"coin: not the name of a dex before its colon: {coin[:60]!r}")
+    return dex
 
 
 @lru_cache(maxsize=4096)
 def key_of(coin: str) -> str:
     """The key of a perpetual, `hyperliquid:Perp:BTC` for `BTC`. Raises WireError for a name that is empty,
-    unprintable or longer than MAX_COIN_BYTES."""
+    unprintable or longer than MAX_COIN_BYTES, or that names no dex before its colon."""
     return new_key_of(coin)
 
 

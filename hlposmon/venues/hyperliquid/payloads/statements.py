@@ -1,14 +1,15 @@
 """Decodes account states, requested or pushed, and computes the exact figures behind the truncated ones."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from hlposmon.domain.amounts import CONTEXT, exactly, plain
-from hlposmon.domain.reports import StatedPosition, Statement
+from hlposmon.domain.reports import FIRST_SCOPE, StatedPosition, Statement
 from hlposmon.errors import WireError
 from hlposmon.venues.hyperliquid.payloads.amounts import amount_of, denoised
-from hlposmon.venues.hyperliquid.payloads.coins import VENUE, new_key_of
+from hlposmon.venues.hyperliquid.payloads.coins import VENUE, dex_of, new_key_of
 from hlposmon.venues.hyperliquid.payloads.fields import integer_of, list_of, object_of, text_of, time_of
 
 
@@ -16,21 +17,23 @@ def statement(
     body: Any,
     account: str,
     *,
+    dex: str = FIRST_SCOPE,
     asked_s: float,
     now_ms: int,
     fills_from_ms: int | None = None,
     pushed: bool = False,
 ) -> Statement:
-    """Decode a clearinghouseState into a statement of the first dex. Answers of 2023 have no time, and get
-    `now_ms` instead.
+    """Decode a clearinghouseState into a statement of that dex ("" is the first). Answers of 2023 have no
+    time, and get `now_ms` instead.
 
     A position that cannot be read is named in `unread`, and its coin is then neither flat nor confirmed. A
-    position without a readable coin raises WireError: it may be of any coin, so none is known to be flat.
+    position without a readable coin raises WireError: it may be of any coin, so none is known to be flat. So
+    does one of another dex's coin: the answer is not that of the question.
     """
     state = object_of(body, "clearinghouseState")
     summary = object_of(state.get("marginSummary"), "marginSummary")
     rows = list_of(state.get("assetPositions"), "assetPositions")
-    positions, unread = _positions(rows)
+    positions, unread = _positions(rows, dex)
     return Statement(
         account=account,
         venue=VENUE,
@@ -43,15 +46,19 @@ def statement(
         fills_from_ms=fills_from_ms,
         pushed=pushed,
         unread=unread,
+        scope=dex,
     )
 
 
-def _positions(rows: list[Any]) -> tuple[tuple[StatedPosition, ...], dict[str, str]]:
+def _positions(rows: list[Any], dex: str) -> tuple[tuple[StatedPosition, ...], dict[str, str]]:
     """The positions that could be read; and by key the reason why each of the others could not."""
     found, unread = [], {}
     for row in rows:
         body = object_of(object_of(row, "assetPosition").get("position"), "position")
-        key = new_key_of(text_of(body, "coin"))
+        coin = text_of(body, "coin")
+        key = new_key_of(coin)
+        if dex_of(coin) != dex:
+            raise WireError(f"coin: {coin:.60} is not of the dex {dex!r:.60}")
         try:
             found.append(_stated(body, key))
         except WireError as error:
@@ -59,15 +66,23 @@ def _positions(rows: list[Any]) -> tuple[tuple[StatedPosition, ...], dict[str, s
     return tuple(found), unread
 
 
+@dataclass(frozen=True, slots=True)
+class StatePush:
+    """A pushed account state: its address, a statement of each dex, and the dexes that could not be read."""
+
+    user: str
+    statements: tuple[Statement, ...]
+    unread: tuple[str, ...]
+
+
 def state_push(
     data: Any, channel: str, names: Mapping[str, str], *, heard_s: float, now_ms: int
-) -> tuple[str, Statement | None, list[str]] | None:
-    """Decode a pushed account state: its address, the statement of the first dex, and the coins held on other
-    dexes, sorted. None if the address is not in `names`, which has account names by address.
+) -> StatePush | None:
+    """Decode a pushed account state. None if the address is not in `names`, which has account names by
+    address.
 
-    `channel` is `clearinghouseState` (one dex) or `allDexsClearinghouseState` (all; the first is "").
-    The statement is None if the message lacks the first dex: unknown, not flat. A row of another dex that
-    cannot be read is listed as `dex:?`.
+    `channel` is `clearinghouseState` (one dex) or `allDexsClearinghouseState` (all; the first is ""). A dex
+    whose state cannot be read harms no other; raises WireError if that is the first.
     """
     body = object_of(data, channel)
     user = text_of(body, "user").lower()
@@ -77,24 +92,16 @@ def state_push(
         states = [_pair(row) for row in list_of(body.get("clearinghouseStates"), "clearinghouseStates")]
     if user not in names:
         return None
-    first, others = None, set()
+    found, unread = [], []
     for dex, state in states:
-        if dex == "":
-            first = statement(state, names[user], asked_s=heard_s, now_ms=now_ms, pushed=True)
-            continue
-        others.update(held_coins(state, dex))
-    return user, first, sorted(others)
-
-
-def held_coins(state: Any, dex: str) -> list[str]:
-    """The coins that a clearinghouseState of a dex holds; a row that cannot be read is `dex:?`."""
-    coins = []
-    for row in list_of(object_of(state, f"dex {dex}").get("assetPositions"), "assetPositions"):
         try:
-            coins.append(text_of(object_of(object_of(row, "row").get("position"), "position"), "coin"))
+            said = statement(state, names[user], dex=dex, asked_s=heard_s, now_ms=now_ms, pushed=True)
+            found.append(said)
         except WireError:
-            coins.append(f"{dex}:?")
-    return coins
+            if dex == FIRST_SCOPE:
+                raise
+            unread.append(dex)
+    return StatePush(user, tuple(found), tuple(unread))
 
 
 def spot_holdings(body: Any) -> list[str]:
@@ -110,6 +117,17 @@ def spot_holdings(body: Any) -> list[str]:
         except WireError as error:
             held.append(f"a spot balance that could not be read ({error})")
     return held
+
+
+def token_names(body: Any) -> dict[int, str]:
+    """The names of all tokens of a spotMeta answer by index, which is not their place in the list."""
+    rows = [object_of(row, "token") for row in list_of(object_of(body, "spotMeta").get("tokens"), "tokens")]
+    return {integer_of(row, "index"): text_of(row, "name") for row in rows}
+
+
+def collateral_token(body: Any) -> int:
+    """The index of the token that a meta answer names as the collateral of its dex."""
+    return integer_of(object_of(body, "meta"), "collateralToken")
 
 
 def dex_names(body: Any) -> list[str]:
