@@ -85,7 +85,13 @@ class Account:
         return self.flat_since_ms is not None if found is None else found.stated
 
     def note_nothing_else(self, flat: Statement) -> None:
-        """Note that on every dex without a scope it held nothing at the time of this empty statement."""
+        """Note that on every dex without a scope it held nothing at the time of this empty statement.
+
+        It counts once all scopes are stated: until then a restart would forget that one of them is no such
+        dex, and take it for one that held nothing.
+        """
+        if not all(scope.stated for scope in self.scopes.values()):
+            return
         before = self.nothing_else
         if before is None or flat.asked_s >= before.asked_s:
             self.nothing_else = flat

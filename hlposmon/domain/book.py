@@ -181,9 +181,9 @@ class Book:
         account = self._accounts.get(flat.account)
         if account is None:
             return False
-        is_first = account.flat_since_ms is None
+        before_ms = account.flat_since_ms
         account.note_nothing_else(flat)
-        return is_first
+        return account.flat_since_ms != before_ms
 
     def collateral(self, collateral: Collateral) -> None:
         """Note the token in which a market's figures are."""
