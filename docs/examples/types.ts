@@ -100,6 +100,8 @@ export interface Account extends Totals {
   role: string | null;
   /** The account behind an agent or a sub-account. */
   master: string | null;
+  /** The configured address, if that is an agent's: `address` is then that of its account. */
+  agent: string | null;
   verdict: Verdict;
   verdict_reason: string | null;
   /** The exchange's time of its last statement of the account; null before the first since the start. */

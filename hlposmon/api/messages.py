@@ -121,11 +121,12 @@ def of_all(shown: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
     return {f"{name}/{label}": row for name, rows in shown.items() for label, row in rows.items()}
 
 
-def account(view: AccountView, address: str | None) -> dict[str, Any]:
+def account(view: AccountView, address: str | None, agent: str | None = None) -> dict[str, Any]:
     """Return the summary's fields of an account other than its sums and positions.
 
-    `equity`, `margin_used` and `withdrawable` are decimal strings; they are None while unknown, never 0, and
-    `equity_reason` says why.
+    `address` is watched; `agent` was configured in its place, if that is an agent's: then `role` is that of
+    the agent, and `master` the account. `equity`, `margin_used` and `withdrawable` are decimal strings; they
+    are None while unknown, never 0, and `equity_reason` says why.
     """
     return {
         "address": address,
@@ -134,8 +135,9 @@ def account(view: AccountView, address: str | None) -> dict[str, Any]:
         "withdrawable": money(view.withdrawable),
         "equity_reason": view.equity_reason,
         "mode": view.mode,
-        "role": view.role or None,
-        "master": view.owner,
+        "role": "agent" if agent else view.role or None,
+        "master": address if agent else view.owner,
+        "agent": agent,
         "verdict": view.verdict.value,
         "verdict_reason": view.reason,
         "as_of": time_text(view.as_of_ms),

@@ -15,10 +15,12 @@ NO_BACKTEST = "live: there is no backtest source yet"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One watched account: a unique name of at most 32 ASCII bytes, a lower-case 0x address."""
+    """One watched account: a unique name of at most 32 ASCII bytes, a lower-case 0x address. `agent` is the
+    address that was configured, if that is of an agent of this account."""
 
     name: str
     address: str
+    agent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,6 +226,7 @@ class NoticeCode(StrEnum):
 
     UNKNOWN_ADDRESS = "unknown_address"
     AGENT_ADDRESS = "agent_address"
+    BEHIND_AGENT = "behind_agent"
     ACCOUNT_MODE = "account_mode"
     NOT_FOLLOWED = "not_followed"
     FEED_REFUSED = "feed_refused"
@@ -236,7 +237,12 @@ class NoticeCode(StrEnum):
 
 
 # With these an account is not watched as its owner means it: health is degraded and the monitor not ready.
-SEVERE = frozenset(NoticeCode) - {NoticeCode.ACCOUNT_MODE, NoticeCode.NO_PUSHES, NoticeCode.HOLDINGS_UNKNOWN}
+SEVERE = frozenset(NoticeCode) - {
+    NoticeCode.ACCOUNT_MODE,
+    NoticeCode.BEHIND_AGENT,
+    NoticeCode.HOLDINGS_UNKNOWN,
+    NoticeCode.NO_PUSHES,
+}
 
 
 @dataclass(frozen=True, slots=True)

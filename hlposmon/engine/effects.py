@@ -98,6 +98,15 @@ class Ring:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundAgent:
+    """The configured address of an account is an agent's: watch the account at `owner` instead."""
+
+    account: str
+    agent: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """A line for the operator. `level` is logging's; lines of the same `key` are said once a minute."""
 
@@ -124,6 +133,7 @@ Effect = (
     | Show
     | Tell
     | Ring
+    | FoundAgent
     | Log
     | LogChange
 )

@@ -53,6 +53,7 @@ from hlposmon.domain.views import Memory, View
 from hlposmon.engine.catchup import FIRST_LOOK_MS, CatchUp
 from hlposmon.engine.effects import (
     Effect,
+    FoundAgent,
     JournalChange,
     JournalCheckpoint,
     JournalEvent,
@@ -573,6 +574,9 @@ class Engine:
 
     def _role(self, role: AccountRole, _now: Now) -> None:
         self.book.role(role)
+        addresses = self.watched.addresses
+        if role.role == "agent" and role.owner is not None and role.owner not in addresses.values():
+            self._effects.append(FoundAgent(role.account, addresses[role.account], role.owner))
 
     def _account_event(self, event: AccountEvent, _now: Now) -> None:
         if self.book.record_event(event):

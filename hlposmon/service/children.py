@@ -4,6 +4,8 @@ Each function imports its modules when it runs, so naming it in a ChildSpec cost
 exchange is loaded only where it runs. `service.preload` chooses the modules loaded before the first fork.
 """
 
+import os
+import signal
 import socket
 import time
 from collections.abc import Mapping
@@ -67,6 +69,7 @@ def run_tracker(
         board=board.rows,
         reload=settings.get,
         reload_failure=reload_failure.get,
+        ask_reload=lambda: os.kill(os.getppid(), signal.SIGHUP),
         usage=lambda: _usage(quota),
         spent=lambda name: _spent(quota, name),
     ).run()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.config import Account, Settings
+from hlposmon.config.identities import behind_agents, known_agents
 from hlposmon.errors import ConfigError, HlposmonError
 from hlposmon.ipc.mailbox import Newest
 from hlposmon.service import children
@@ -116,9 +117,13 @@ class Composition:
         self._told_failure.close()
 
     def effective(self, settings: Settings) -> Settings:
-        """The settings, in a simulated run with the URLs and accounts of the simulated exchange filled in."""
+        """The settings with the accounts behind known agents; in a simulated run with the URLs and accounts
+        of the simulated exchange filled in."""
         if self._simulation is None or self._places.exchange is None:
-            return settings
+            venue, known = settings.hyperliquid, known_agents(settings.paths.state_dir)
+            return replace(
+                settings, hyperliquid=replace(venue, accounts=behind_agents(venue.accounts, known))
+            )
         port = self._places.exchange.getsockname()[1]
         addresses = self._simulation.accounts
         names = (

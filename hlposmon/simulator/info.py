@@ -20,6 +20,7 @@ from hlposmon.simulator.world import World
 
 _F = TypeVar("_F", bound=Fact)
 PAGE = 2000
+AGENT_VALID_MS = 90 * 86_400_000  # how long an agent's key is valid from now on
 LIGHT = ("l2Book", "allMids", "clearinghouseState", "orderStatus", "spotClearinghouseState", "exchangeStatus")
 COUNTED = ("userFills", "userFillsByTime", "userFunding", "userTwapSliceFills", "userNonFundingLedgerUpdates")
 ROWS_A_POINT = 20
@@ -70,6 +71,7 @@ class Info:
             "userNonFundingLedgerUpdates": lambda asked: self._rows(asked, lambda a: a.updates),
             "userRole": self._user_role,
             "userAbstraction": lambda asked: self.modes.get(asked.address, MODES[0]),
+            "extraAgents": self._extra_agents,
             "openOrders": lambda asked: self._open_orders(asked, frontend=False),
             "frontendOpenOrders": lambda asked: self._open_orders(asked, frontend=True),
             "exchangeStatus": lambda asked: {"time": asked.now, "specialStatuses": None},
@@ -174,6 +176,15 @@ class Info:
     def _user_role(self, asked: Question) -> Any:
         address = asked.address
         return self.roles.get(address) or {"role": "user" if self.account(address) else "missing"}
+
+    def _extra_agents(self, asked: Question) -> Any:
+        agents = [
+            address
+            for address, role in self.roles.items()
+            if role["role"] == "agent" and role["data"]["user"] == asked.address
+        ]
+        valid_ms = asked.now + AGENT_VALID_MS
+        return [{"name": "bot", "address": address, "validUntil": valid_ms} for address in agents]
 
     def _open_orders(self, asked: Question, *, frontend: bool) -> Any:
         address, dex = asked.address, asked.dex

@@ -271,7 +271,8 @@ class Answers:
 
     def _account(self, name: str) -> dict[str, Any]:
         address = self._engine.watched.addresses.get(name)
-        return messages.account(self._book.account(name), address)
+        agents = {account.name: account.agent for account in self.settings.hyperliquid.accounts}
+        return messages.account(self._book.account(name), address, agents.get(name))
 
     def _positions(self, views: Sequence[View]) -> dict[str, Any]:
         return messages.positions(views, self._renderer, self._engine.updated_ms)

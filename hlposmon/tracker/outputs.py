@@ -11,10 +11,22 @@ from collections.abc import Iterable, Sequence
 from hlposmon.api.publisher import Publisher
 from hlposmon.domain.changes import Filled, Funded
 from hlposmon.domain.reports import Fill
-from hlposmon.engine.effects import Effect, Log, LogChange, Now, Publish, PublishPrice, Ring, Show, Tell
+from hlposmon.engine.effects import (
+    Effect,
+    FoundAgent,
+    Log,
+    LogChange,
+    Now,
+    Publish,
+    PublishPrice,
+    Ring,
+    Show,
+    Tell,
+)
 from hlposmon.metrics.measures import Counts
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.system.clock import now_ms
+from hlposmon.tracker.agents import Agents
 from hlposmon.tracker.journal_output import JOURNALLED, JournalOutput
 from hlposmon.tracker.log_fields import facts_of, level_of, name_of
 from hlposmon.tracker.snapshot_output import SnapshotOutput
@@ -33,8 +45,9 @@ class Outputs:
         snapshot: SnapshotOutput,
         queues: WorkerQueues,
         counts: Counts,
+        agents: Agents,
     ) -> None:
-        self._journal, self._publisher = journal, publisher
+        self._journal, self._publisher, self._agents = journal, publisher, agents
         self._snapshot, self._queues, self._counts = snapshot, queues, counts
         self._repeats = Repeats()
 
@@ -100,6 +113,8 @@ class Outputs:
                 self._queues.tell(effect.worker, effect.ask)
             elif isinstance(effect, Ring):
                 self._queues.ring(effect.bell)
+            elif isinstance(effect, FoundAgent):
+                self._agents.found(effect)
             elif isinstance(effect, LogChange) and not isinstance(effect.change, Filled | Funded):
                 change = effect.change
                 log.log(level_of(change), name_of(change), extra=fields(**facts_of(change)))

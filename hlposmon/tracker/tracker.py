@@ -28,6 +28,7 @@ from hlposmon.serving.limits import Limits as ServingLimits
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import Pulse
 from hlposmon.system.clock import asleep_s, now_ms
+from hlposmon.tracker.agents import Agents
 from hlposmon.tracker.answers import Answers
 from hlposmon.tracker.bound_sockets import BoundSockets
 from hlposmon.tracker.journal_output import JournalOutput
@@ -58,8 +59,8 @@ class Tracker:
 
     `queue` (for workers) and `sockets` (for clients) already listen; they belong to the supervisor and
     outlive this process. `files` are device and inode of the socket files, by path. `reload` returns the new
-    settings, `reload_failure` why the last reload changed nothing. For `board`, `usage` and `spent` see
-    `Answers`.
+    settings, `ask_reload` asks the supervisor to read them again, `reload_failure` says why the last reload
+    changed nothing. For `board`, `usage` and `spent` see `Answers`.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Tracker:
         board: Callable[[], Sequence[Worker]],
         reload: Callable[[], Settings],
         reload_failure: Callable[[], str | None],
+        ask_reload: Callable[[], None],
         usage: Callable[[], dict[str, float]],
         spent: Callable[[str], int | None],
     ) -> None:
@@ -89,7 +91,8 @@ class Tracker:
         self._renderer = renderer = Renderer()
         self._publisher = publisher = Publisher(subscribers, renderer)
         self._snapshot = snapshot = SnapshotOutput(renderer)
-        self._outputs = _outputs(recording, journal, publisher, snapshot, queues, counts)
+        agents = Agents(settings.paths.state_dir, ask_reload)
+        self._outputs = _outputs(recording, journal, publisher, snapshot, queues, counts, agents)
         self._answers = Answers(
             settings,
             engine,
@@ -312,10 +315,11 @@ def _outputs(
     snapshot: SnapshotOutput,
     queues: WorkerQueues,
     counts: Counts,
+    agents: Agents,
 ) -> Outputs:
     if recording is None:
-        return Outputs(journal, publisher, snapshot, queues, counts)
-    return RecordedOutputs(recording, journal, publisher, snapshot, queues, counts)
+        return Outputs(journal, publisher, snapshot, queues, counts, agents)
+    return RecordedOutputs(recording, journal, publisher, snapshot, queues, counts, agents)
 
 
 def _room_for_clients() -> int:

@@ -109,6 +109,10 @@ class Client(Protocol):
         """The role that the venue gives the address (user, subAccount, vault, agent, missing), and the
         address of the account behind an agent or a sub-account; None for others."""
 
+    def key_expiry_ms(self, account: Account) -> int | None:
+        """When the key of the account's configured agent expires, Unix milliseconds; None if the venue lists
+        no such agent."""
+
     def mode(self, account: Account) -> AccountMode:
         """How the account's balances are kept, and whether a statement's equity covers the whole account."""
 

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from hlposmon.config import Account
 from hlposmon.domain.reports import (
@@ -73,6 +74,9 @@ class Identities:
         self._of = {account.name: _Identity(account) for account in accounts}
         self._budget, self._filled_s = BURST, time.monotonic()
         self._was_mode = False
+        for one in self._of.values():
+            if one.account.agent is not None:
+                self._say_agent(one)
 
     def welcome(self, welcome: Welcome) -> None:
         """Send a new tracker the known modes and roles, and take over those that it knows already."""
@@ -158,6 +162,8 @@ class Identities:
                 one.role_due_s = now_s + AGAIN_S
                 role, owner = self._client.role(one.account)
                 self._take_role(one, AccountRole(one.account.name, role, owner), now_s)
+                if one.account.agent is not None:
+                    self._say_agent(one, self._client.key_expiry_ms(one.account))
         except RequestNotKnown as error:
             self._not_known(one, error, now_s, for_mode=for_mode)
         except (VenueRefused, VenueUnavailable, WireError) as error:
@@ -166,6 +172,15 @@ class Identities:
                 reason=error,
             )  # fmt: skip
         return True
+
+    def _say_agent(self, one: _Identity, expiry_ms: int | None = None) -> None:
+        """Say that the configured address is an agent's, whose account is watched, and when its key expires
+        (Unix milliseconds), if that is known."""
+        agent, address = one.account.agent, one.account.address
+        text = f"{agent} is an agent's (API wallet): its account {address} is watched"
+        if expiry_ms is not None:
+            text += f"; the agent's key expires at {datetime.fromtimestamp(expiry_ms // 1000, UTC):%F %T} UTC"
+        self._notices.say(one.account.name, NoticeCode.BEHIND_AGENT, text)
 
     def _not_known(self, one: _Identity, error: RequestNotKnown, now_s: float, *, for_mode: bool) -> None:
         """Report that the mode or role stays unknown, since the server does not know the request."""

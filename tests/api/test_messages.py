@@ -165,6 +165,7 @@ def test_an_account_shows_its_figures_and_its_notices():
         "mode": "default",
         "role": "subAccount",
         "master": "0xcd",
+        "agent": None,
         "verdict": "unproven",
         "verdict_reason": "a gap",
         "as_of": "2026-09-21T14:13:20.123Z",
@@ -184,6 +185,17 @@ def test_an_account_shows_its_figures_and_its_notices():
         ],
         "notices": ["a notice", "HYPE 1 (spot) is held but not watched"],
     }
+
+
+def test_an_account_that_is_behind_an_agent_says_so():
+    one = AccountView("bot", Verdict.PROVEN, None, None, None, None, (), role="user")
+    shown = messages.account(one, "0xab", "0xa9")
+    assert (shown["address"], shown["role"], shown["master"], shown["agent"]) == (
+        "0xab",
+        "agent",
+        "0xab",
+        "0xa9",
+    )
 
 
 @pytest.mark.parametrize("role", [None, ""])

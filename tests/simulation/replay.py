@@ -40,7 +40,7 @@ class Replay:
         self._engine = Engine(watched, now)
         self._lifecycle = Lifecycle(settings, self._engine)
         publisher, nobody = Publisher(Subscribers(0), Renderer()), Nobody()
-        self._outputs = Outputs(self._lifecycle.journal, publisher, nobody, nobody, Counts())  # type: ignore[arg-type]
+        self._outputs = Outputs(self._lifecycle.journal, publisher, nobody, nobody, Counts(), nobody)  # type: ignore[arg-type]
         self._effects: list[Effect] = []
 
     def call(self, name: str, now: Now, rest: list[Any]) -> None:

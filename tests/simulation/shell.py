@@ -193,7 +193,7 @@ class Shell:
         self.subscribers.join(Listener(self.client), None)  # type: ignore[arg-type]
         self._publisher = Publisher(self.subscribers, Renderer())
         self.shown: dict[tuple[str, str], View] = {}
-        self._outputs = Outputs(self.records, self._publisher, self, self, Counts())  # type: ignore[arg-type]
+        self._outputs = Outputs(self.records, self._publisher, self, self, Counts(), self)  # type: ignore[arg-type]
         self._inboxes: list[Inbox] = []
         self._served = 0
         self._slept_s = time.asleep_s

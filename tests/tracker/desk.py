@@ -68,6 +68,7 @@ class Desk:
         self.reload_failure: str | None = None
         self.now_ms = 1_790_000_000_000
         self._tids = 0
+        self.reloads_asked: list[float] = []
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -89,6 +90,7 @@ class Desk:
             board=list,
             reload=lambda: self.next_settings,
             reload_failure=lambda: self.reload_failure,
+            ask_reload=lambda: self.reloads_asked.append(time.monotonic()),
             usage=dict,
             spent=lambda name: None,
         )

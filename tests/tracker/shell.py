@@ -10,6 +10,7 @@ from hlposmon.domain.rendering import Renderer
 from hlposmon.engine.effects import Effect
 from hlposmon.ipc.queue import Queue, listen
 from hlposmon.metrics.measures import Counts
+from hlposmon.tracker.agents import Agents
 from hlposmon.tracker.answers import Answers
 from hlposmon.tracker.lifecycle import Lifecycle
 from hlposmon.tracker.outputs import Outputs
@@ -36,7 +37,8 @@ class Shell(Bench):
         self.snapshot.renew(lifecycle.settings, [])
         subscribers = Subscribers(1)
         publisher = Publisher(subscribers, renderer)
-        self.outputs = Outputs(lifecycle.journal, publisher, self.snapshot, self.queues, counts)
+        agents = Agents(folder, lambda: None)
+        self.outputs = Outputs(lifecycle.journal, publisher, self.snapshot, self.queues, counts, agents)
         self._lifecycle = lifecycle
         self.answers = Answers(
             lifecycle.settings,

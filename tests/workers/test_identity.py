@@ -1,6 +1,7 @@
 """Account modes and roles: asked before any equity is shown, in turns, and no one's answer is waited for."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -149,3 +150,22 @@ def test_the_role_of_an_account_that_holds_something_can_wait(stage, monkeypatch
     one.tracker.for_s(0.3)
 
     assert roles(one) == []
+
+
+def test_of_an_account_behind_an_agent_it_is_said_whose_key_it_is_and_when_that_expires(stage):
+    one = stage()
+    agent = "0x" + "a9" * 20
+    one.control.agent(agent, one.account.address)
+    one.accounts = (replace(one.account, agent=agent),)
+    one.buy()
+    one.fetching()
+
+    said = f"{agent} is an agent's (API wallet): its account {one.account.address} is watched"
+
+    def texts():
+        return [notice.text for notice in one.tracker.of(Notice) if notice.code is NoticeCode.BEHIND_AGENT]
+
+    one.tracker.until(lambda: said in texts())
+    one.tracker.until(
+        lambda: any(text.startswith(f"{said}; the agent's key expires at 2") for text in texts())
+    )

@@ -203,6 +203,11 @@ class HyperliquidClient:
         sub-account."""
         return payloads.role(self._ask(_HEAVY, "userRole", user=account.address))
 
+    def key_expiry_ms(self, account: Account) -> int | None:
+        """When the key of the account's configured agent expires; None if it is not among `extraAgents`."""
+        body = self._ask(_USUAL, "extraAgents", user=account.address)
+        return payloads.agent_expiries(body).get(account.agent or "")
+
     def close(self) -> None:
         """Let go of the connections that were kept open."""
         self._requests.close()

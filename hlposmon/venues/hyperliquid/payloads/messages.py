@@ -8,7 +8,13 @@ from typing import Any
 
 from hlposmon.errors import WireError
 from hlposmon.text import dumps, loads
-from hlposmon.venues.hyperliquid.payloads.fields import object_of, text_of, time_of
+from hlposmon.venues.hyperliquid.payloads.fields import (
+    integer_of,
+    list_of,
+    object_of,
+    text_of,
+    time_of,
+)
 
 PING = dumps({"method": "ping"})
 
@@ -111,6 +117,12 @@ def abstraction(body: Any) -> str | None:
     if not isinstance(body, str) or not body.isprintable() or not 0 < len(body) <= 60:
         raise WireError(f"userAbstraction: a short text is wanted, not {body!r:.60}")
     return body
+
+
+def agent_expiries(body: Any) -> dict[str, int]:
+    """An extraAgents answer: when each agent's key expires (Unix milliseconds), by its lower-case address."""
+    rows = [object_of(row, "agent") for row in list_of(body, "extraAgents")]
+    return {text_of(row, "address").lower(): integer_of(row, "validUntil") for row in rows}
 
 
 def role(body: Any) -> tuple[str, str | None]:

@@ -1,0 +1,50 @@
+"""Which configured addresses are agents (API wallets), and whose: kept in the state folder.
+
+An agent signs for its account and holds nothing: the venue answers for its address as for an empty account.
+Once the venue has named the account behind it, that one is watched under the configured name. The answer is
+final, so it is asked once and kept in `agents.json`: `{"0x<agent>": "0x<account>"}`. A file that cannot be
+read counts as empty: then the venue is asked again.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hlposmon.config.accounts import plain_address
+from hlposmon.config.settings import Account
+
+log = logging.getLogger(__name__)
+
+AGENTS_FILE = "agents.json"
+
+
+def known_agents(state_dir: Path) -> dict[str, str]:
+    """The account's address by that of its agent, as far as they are known."""
+    try:
+        found = json.loads((state_dir / AGENTS_FILE).read_text(encoding="utf-8"))
+        return {plain_address(agent): plain_address(owner) for agent, owner in found.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        log.warning("%s cannot be read: %s", state_dir / AGENTS_FILE, error)
+        return {}
+
+
+def behind_agents(accounts: Sequence[Account], known: dict[str, str]) -> tuple[Account, ...]:
+    """The accounts, each known agent replaced by the account behind it.
+
+    One whose account is configured itself, or stands behind another agent too, stays as it is: no address is
+    watched twice.
+    """
+    taken = {account.address for account in accounts}
+    found = []
+    for account in accounts:
+        owner = known.get(account.address)
+        if owner is not None and owner not in taken:
+            taken.add(owner)
+            found.append(replace(account, address=owner, agent=account.address))
+        else:
+            found.append(account)
+    return tuple(found)
