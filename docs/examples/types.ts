@@ -47,19 +47,21 @@ export interface Position {
   mark_price: Decimal | null;
   unrealized_pnl: Decimal | null;
   /** Gross of fees and funding. */
-  realized_pnl: Decimal;
+  realized_pnl: Decimal | null;
   /** What the exchange booked as realised. */
-  closed_pnl: Decimal;
-  /** Paid is positive. */
-  fees: Decimal;
+  closed_pnl: Decimal | null;
+  /** Paid is positive. Null on spot, like all that was earned and paid: its trades are not followed. */
+  fees: Decimal | null;
   /** Received is positive. */
-  funding: Decimal;
+  funding: Decimal | null;
   /** realised + unrealised - fees + funding; null while there is no mark. */
   total_pnl: Decimal | null;
   notional_value: Decimal | null;
   leverage: Decimal | null;
   margin_used: Decimal | null;
   liquidation_price: Decimal | null;
+  /** What of a token is reserved; null for perpetuals. */
+  hold: Decimal | null;
   /** How many fills are in it. */
   fills: number;
   verdict: Verdict;

@@ -55,6 +55,7 @@ def position(shown: Rendered, updated_ms: int | None) -> dict[str, Any]:
         "leverage": shown.leverage,
         "margin_used": shown.margin_used,
         "liquidation_price": shown.liquidation_price,
+        "hold": number(view.hold),
         "fills": held.fills,
         "verdict": str(view.verdict),
         "verdict_reason": view.reason,
@@ -121,7 +122,9 @@ def of_all(shown: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
     return {f"{name}/{label}": row for name, rows in shown.items() for label, row in rows.items()}
 
 
-def account(view: AccountView, address: str | None, agent: str | None = None) -> dict[str, Any]:
+def account(
+    view: AccountView, scopes: Iterable[ScopeView], address: str | None, agent: str | None = None
+) -> dict[str, Any]:
     """Return the summary's fields of an account other than its sums and positions.
 
     `address` is watched; `agent` was configured in its place, if that is an agent's: then `role` is that of
@@ -141,7 +144,7 @@ def account(view: AccountView, address: str | None, agent: str | None = None) ->
         "verdict": view.verdict.value,
         "verdict_reason": view.reason,
         "as_of": time_text(view.as_of_ms),
-        "scopes": [scope(one) for one in view.scopes],
+        "scopes": [scope(one) for one in scopes],
         "notices": [notice.text for notice in view.notices],
     }
 

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from hlposmon.checks.findings import FAIL, OK, SKIPPED, WARN, Check, Finding, Place
 from hlposmon.checks.running import LIMIT_S
 from hlposmon.config import Account, Settings
 from hlposmon.config.accounts import ZERO_ADDRESS
 from hlposmon.domain.reports import AccountMode
-from hlposmon.errors import HlposmonError, VenueUnavailable
+from hlposmon.errors import HlposmonError, RequestNotKnown, VenueUnavailable
 from hlposmon.transport.events import Opened
 from hlposmon.transport.quota import Quota
 from hlposmon.venues.port import Client, Venue
@@ -98,7 +99,13 @@ class _Address:
         settings = _given(place)
         client: Client = _venue(settings).client()
         try:
-            yield self._role(*client.role(self._account))
+            role, owner = client.role(self._account)
+            if role == "agent" and owner is not None:
+                said = f"{self._account.address} is an agent (API wallet): its account {owner} is watched"
+                yield Finding(self._name, OK, said)
+                self._account = replace(self._account, address=owner, agent=self._account.address)
+                role, owner = client.role(self._account)
+            yield self._role(role, owner)
             yield self._positions(client)
             yield self._mode(client.mode(self._account))
         except HlposmonError as error:
@@ -126,7 +133,10 @@ class _Address:
         """How many positions it has on each dex on which it has any."""
         first = client.statement(self._account, asked_s=0.0, now_ms=0)
         said = [f"{len(first.positions)} positions on the first dex"]
-        dexes = client.dexes()
+        try:
+            dexes = client.dexes()
+        except RequestNotKnown:
+            dexes = []
         for dex in dexes:
             statement = client.statement(self._account, scope=dex, asked_s=0.0, now_ms=0)
             if statement.positions:
@@ -145,7 +155,7 @@ class _Address:
 
 def uncovered(place: Place) -> Iterator[Finding]:
     """What the monitor does not cover, whatever the checks say."""
-    yield Finding("not covered", OK, "spot and TWAP orders; status names what is held and traded there")
+    yield Finding("not covered", OK, "spot trades (balances are), TWAP orders, staking, vault stakes")
     settings = place.settings
     if settings is not None and not settings.simulated:
         yield Finding(

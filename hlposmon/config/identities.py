@@ -2,8 +2,8 @@
 
 An agent signs for its account and holds nothing: the venue answers for its address as for an empty account.
 Once the venue has named the account behind it, that one is watched under the configured name. The answer is
-final, so it is asked once and kept in `agents.json`: `{"0x<agent>": "0x<account>"}`. A file that cannot be
-read counts as empty: then the venue is asked again.
+final, so it is asked once and kept in `agents.json`, by server: `{"https://...": {"0x<agent>":
+"0x<account>"}}`. A file that cannot be read counts as empty: then the venue is asked again.
 """
 
 import json
@@ -20,11 +20,20 @@ log = logging.getLogger(__name__)
 AGENTS_FILE = "agents.json"
 
 
-def known_agents(state_dir: Path) -> dict[str, str]:
-    """The account's address by that of its agent, as far as they are known."""
+def known_agents(state_dir: Path, api_url: str) -> dict[str, str]:
+    """The account's address by that of its agent, as far as this server has named them."""
+    found = all_known_agents(state_dir).get(api_url, {})
+    return dict(found)
+
+
+def all_known_agents(state_dir: Path) -> dict[str, dict[str, str]]:
+    """What is known of agents, by server."""
     try:
-        found = json.loads((state_dir / AGENTS_FILE).read_text(encoding="utf-8"))
-        return {plain_address(agent): plain_address(owner) for agent, owner in found.items()}
+        servers = json.loads((state_dir / AGENTS_FILE).read_text(encoding="utf-8"))
+        return {
+            str(url): {plain_address(agent): plain_address(owner) for agent, owner in found.items()}
+            for url, found in servers.items()
+        }
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError, TypeError) as error:

@@ -12,12 +12,12 @@ taken for a position from before the watch.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.continuity import law_of
-from hlposmon.domain.instrument import SPOT, USD, market_of
+from hlposmon.domain.instrument import SPOT, USD, InstrumentType, market_of
 from hlposmon.domain.prices import Prices
 from hlposmon.domain.reports import (
     FIRST_SCOPE,
@@ -37,11 +37,11 @@ from hlposmon.domain.views import AccountView, Memory, ScopeView
 
 # The places that must have been checked before an account counts as fully covered.
 LOOKS = frozenset({Place.DEXES, Place.SPOT})
-# Those where coins may be held whose fills belong to no scope.
-_LOOKS_FOR_TRADED = frozenset({Place.SPOT})
+ONE = Decimal(1)
+# Statements of two dexes that are further apart may count money twice that was moved between them.
+APART_S = 15.0
 # Roles of an address that has no account of its own; the venue answers for it as for an empty account.
 NO_ACCOUNT = ("missing", "agent")
-_NOT_WATCHED = "not watched: only perpetuals are"
 
 
 @dataclass(slots=True)
@@ -56,10 +56,8 @@ class Account:
     flat_since_ms: int | None = None
     nothing_else: Statement | None = None
     notices: dict[tuple[str, NoticeCode], Notice] = field(default_factory=dict)
-    # Unwatched holdings by the place where they were found; and the coins of unwatched fills, each with the
-    # places that have been checked since.
+    # The places that were looked at, and what of them could not be read.
     elsewhere: dict[Place, tuple[str, ...]] = field(default_factory=dict)
-    traded: dict[str, set[Place]] = field(default_factory=dict)
     mode: AccountMode | None = None
     role: AccountRole | None = None
     is_mode_in_doubt: bool = False
@@ -79,6 +77,11 @@ class Account:
                     found.start_flat(self.flat_since_ms, self.nothing_else)
         return found
 
+    @property
+    def is_wholly_stated(self) -> bool:
+        """Whether the venue has stated every scope, so that sums over its positions are known."""
+        return all(scope.stated for scope in self.scopes.values())
+
     def is_stated(self, scope: str) -> bool:
         """Whether the venue has stated this scope, be it only by naming everything else."""
         found = self.scopes.get(scope)
@@ -90,24 +93,31 @@ class Account:
         It counts once all scopes are stated: until then a restart would forget that one of them is no such
         dex, and take it for one that held nothing.
         """
-        if not all(scope.stated for scope in self.scopes.values()):
+        if not all(scope.stated for scope in self._dexes):
             return
         before = self.nothing_else
         if before is None or flat.asked_s >= before.asked_s:
             self.nothing_else = flat
         if self.flat_since_ms is None:
             self.flat_since_ms = flat.time_ms
+        for scope in self._dexes:
+            # It covers scopes that hold nothing, too: one of a dex that exists no more is stated no more.
+            if scope.name != FIRST_SCOPE:
+                scope.note_flat(flat)
 
     @property
     def high_water_ms(self) -> int | None:
         """Up to when the fills of all its scopes are known to be whole; None before the start.
 
         One stream has them all: a fill on one dex shows that the stream has told those of all others before.
+        The first statement of another dex shows nothing of the kind.
         """
-        if not self.scopes[FIRST_SCOPE].stated:
+        newest_ms = self.scopes[FIRST_SCOPE].newest_ms
+        if newest_ms is None:
             return None
         scopes = [scope for scope in self.scopes.values() if scope.continuity.rests_on_fills]
-        known_ms = max(scope.newest_ms for scope in scopes if scope.newest_ms is not None)
+        known = (scope.known_ms for scope in scopes if scope.stated)
+        known_ms = max([newest_ms, *(at_ms for at_ms in known if at_ms is not None)])
         return min([known_ms, *(at_ms for scope in scopes for at_ms in scope.lacking_ms)])
 
     @property
@@ -128,6 +138,8 @@ class Account:
         by_scope: dict[str, list[Memory]] = {name: [] for name in base_ms if name != OTHER_SCOPES}
         for memory in memories:
             by_scope.setdefault(market_of(memory.key), []).append(memory)
+        for key in unsure.keys() - {""}:  # its first fill may be the one that is missing
+            by_scope.setdefault(market_of(key), [])
         flat_ms = base_ms.get(OTHER_SCOPES)
         for name in dict.fromkeys((FIRST_SCOPE, *by_scope)):
             scope = self.scope(name)
@@ -155,16 +167,12 @@ class Account:
         return before != self.notices.get(name)
 
     def take_not_watched(self, report: NotWatched) -> bool:
-        """Note all that is held at one place, or what fills have told; whether anything changed."""
-        before = self._left_out()
+        """Note that a place was looked at, and what of it could not be read; whether anything changed. Coins
+        of fills that belong to no scope change nothing: the balances that they move are asked for."""
         if report.place is Place.TRADED:
-            self.traded.update({coin: set() for coin in report.holdings})
-        else:
-            self.elsewhere[report.place] = report.holdings
-            for coin, looked in list(self.traded.items()):
-                looked.add(report.place)
-                if looked >= _LOOKS_FOR_TRADED:
-                    del self.traded[coin]
+            return False
+        before = self._left_out()
+        self.elsewhere[report.place] = report.holdings
         return before != self._left_out()
 
     def take_mode(self, mode: AccountMode) -> None:
@@ -172,21 +180,19 @@ class Account:
         self.mode, self.is_mode_in_doubt = mode, False
 
     def _left_out(self) -> list[str]:
-        """The texts of notices about what it holds or trades and is not watched."""
-        unread = [
+        """The texts of notices about what could not be read of what it holds."""
+        return [
             f"what it holds on the dex {dex} is not known: its state could not be read"
             for dex in self.elsewhere.get(Place.DEXES, ())
         ]
-        held = [f"{one} is held but {_NOT_WATCHED}" for one in self.elsewhere.get(Place.SPOT, ())]
-        return unread + held + [f"{coin} is traded but {_NOT_WATCHED}" for coin in sorted(self.traded)]
 
     @property
     def _is_plain(self) -> bool:
         return self.mode is not None and self.mode.plain
 
     @property
-    def _equity_reason(self) -> str | None:
-        """Why the figures of its statements do not cover the whole account; None if they do."""
+    def _margin_reason(self) -> str | None:
+        """Why the figures of its dexes' statements are not those of the account; None if they are."""
         if not self.statements:
             return "no statement from the venue yet"
         if self.role is not None and self.role.role in NO_ACCOUNT:
@@ -197,22 +203,63 @@ class Account:
             return "its equity fell to zero: it is asked again how its balances are kept (account mode)"
         if not self.mode.plain:
             return self.mode.reason
+        asked_s = [scope.statement.asked_s for scope in self._dexes if scope.statement is not None]
+        if max(asked_s, default=0.0) - min(asked_s, default=0.0) > APART_S:
+            return "its dexes were stated at different times, and money may have moved between them"
         for scope in self._dexes:
-            if scope.statement is None:
+            if scope.statement is None or scope.statement.equity is None:
                 return f"no statement of the dex {scope.name} yet"
             if scope.quote is None:
                 return f"it is not known yet in which token the figures of the dex {scope.name} are"
-            if scope.quote != USD and scope.statement.equity:
+            if scope.statement.equity and self._rate_of(scope) is None:
                 return f"the figures of the dex {scope.name} are in {scope.quote}, whose price is not known"
         return None
+
+    def _rate_of(self, scope: Scope) -> Decimal | None:
+        """What one token of a dex's collateral is worth in USD; None if that is not known."""
+        if scope.quote == USD:
+            return ONE
+        if scope.quote is None or scope.statement is None:
+            return None
+        return self.prices.mark_of(f"{scope.statement.venue}:{InstrumentType.BASE_TOKEN}:{scope.quote}")
+
+    @property
+    def _spot_reason(self) -> str | None:
+        """Why it is not known what its tokens are worth; None if it is."""
+        if SPOT not in self.scopes:
+            unknown = self.elsewhere.get(Place.SPOT)
+            if unknown is None:
+                return "it is not known yet what it holds on spot"
+            return f"the exchange does not tell {', '.join(unknown)}" if unknown else None
+        spot = self.scopes[SPOT]
+        if spot.statement is None:
+            return "no statement of spot yet"
+        if spot.statement.unread:
+            return f"the balance of {min(spot.statement.unread)} could not be read"
+        unpriced = [
+            one.ledger.key for one in spot.holdings.values() if one.ledger.position.size and one.mark is None
+        ]
+        return f"the price of {min(unpriced)} is not known" if unpriced else None
+
+    @property
+    def _spot_value(self) -> Decimal:
+        """What its tokens are worth at their marks; None counts for nothing, see `_spot_reason`."""
+        if SPOT not in self.scopes:
+            return ZERO
+        with exactly():
+            held = self.scopes[SPOT].holdings.values()
+            return sum((one.ledger.position.size * (one.mark or ZERO) for one in held), ZERO)
 
     @property
     def _dexes(self) -> list[Scope]:
         return [scope for name, scope in self.scopes.items() if name != SPOT]
 
     def scope_views(self) -> list[ScopeView]:
-        """Its scopes, in the order in which they were opened."""
-        return [scope.as_whole() for scope in self.scopes.values()]
+        """Its scopes, in the order in which they were opened; the equity of spot is what its tokens are
+        worth."""
+        views = [scope.as_whole() for scope in self.scopes.values()]
+        worth = self._spot_value if self._spot_reason is None else None
+        return [replace(view, equity=worth) if view.name == SPOT else view for view in views]
 
     @property
     def _unsettled(self) -> str | None:
@@ -238,34 +285,41 @@ class Account:
     def view(self, name: str) -> AccountView:
         """The account as it may be shown under that name: the verdict, and equity where it is known. An
         amount that is not known is None, with the reason in `equity_reason`."""
-        statements, reason = self.statements, self._equity_reason
-        # Those in another token than USD hold nothing, where the reason is None.
-        summed = [scope.statement for scope in self._dexes if scope.statement and reason is None]
+        statements, reason = self.statements, self._margin_reason
+        # Why it is not known what it is worth: margins do not depend on its tokens.
+        equity_reason = self._spot_reason if reason is None else reason
+        # Those without a rate hold nothing, where the reason is None.
+        summed = [
+            (scope.statement, self._rate_of(scope) or ZERO)
+            for scope in self._dexes
+            if scope.statement and reason is None
+        ]
         left_out = (Notice(name, NoticeCode.NOT_WATCHED, text) for text in self._left_out())
         verdict, why = self._verdict
         return AccountView(
             account=name,
             verdict=verdict,
             reason=why,
-            equity=_sum(one.equity for one in summed),
-            margin_used=_sum(one.margin_used for one in summed),
-            withdrawable=_sum(one.withdrawable for one in summed),
+            equity=_sum([*((one.equity, rate) for one, rate in summed), (self._spot_value, ONE)])
+            if equity_reason is None
+            else None,
+            margin_used=_sum((one.margin_used, rate) for one, rate in summed),
+            withdrawable=_sum((one.withdrawable, rate) for one, rate in summed),
             notices=(*self.notices.values(), *left_out),
-            equity_reason=reason,
+            equity_reason=equity_reason,
             mode=self.mode.mode if self.mode else None,
             role=self.role.role if self.role else None,
             owner=self.role.owner if self.role else None,
             unsettled=self._unsettled,
-            stated=all(scope.stated for scope in self.scopes.values()),
+            stated=self.is_wholly_stated,
             as_of_ms=min(one.time_ms for one in statements) if len(statements) == len(self.scopes) else None,
-            scopes=tuple(self.scope_views()),
         )
 
 
-def _sum(amounts: Iterable[Decimal | None]) -> Decimal | None:
-    """The sum; None of none, or where one is not known."""
+def _sum(amounts: Iterable[tuple[Decimal | None, Decimal]]) -> Decimal | None:
+    """The sum of amounts times their rates; None of none, or where an amount is not known."""
     found = list(amounts)
-    if not found or None in found:
+    if not found or any(amount is None for amount, _ in found):
         return None
     with exactly():
-        return sum((amount for amount in found if amount is not None), ZERO)
+        return sum((amount * rate for amount, rate in found if amount is not None), ZERO)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from hlposmon.domain.account import Account
 from hlposmon.domain.changes import Change, VerdictChanged
-from hlposmon.domain.instrument import USD, market_of
+from hlposmon.domain.instrument import SPOT, USD, market_of
 from hlposmon.domain.prices import Prices
 from hlposmon.domain.reports import (
     FIRST_SCOPE,
@@ -45,7 +45,7 @@ class Book:
         self._prices = Prices()
         self._accounts: dict[str, Account] = {}
         # The token in which the figures of each market are, as far as it is known.
-        self.quotes = {FIRST_SCOPE: USD}
+        self.quotes = {FIRST_SCOPE: USD, SPOT: USD}
         # The scopes of which something is to be judged; and those that were opened, not taken yet.
         self._unjudged: dict[Scope, None] = {}
         self._opened: dict[tuple[str, str], Scope] = {}
@@ -263,6 +263,11 @@ class Book:
         according to the journal. Until then its positions are unknown, and a count of them means nothing.
         Raises KeyError for an account that is not watched."""
         return self._accounts[name].is_stated(scope)
+
+    def is_wholly_stated(self, name: str) -> bool:
+        """Whether the venue has stated every scope of the account, so that sums over its positions are
+        known."""
+        return self._accounts[name].is_wholly_stated
 
     def statement_asked_s(self, name: str, scope: str = FIRST_SCOPE) -> float | None:
         """When the newest statement was asked for, or pushed; None before the first."""

@@ -126,6 +126,7 @@ class Holding:
             proof=proof,
             as_of_ms=as_of_ms,
             quote=quote,
+            hold=stated.hold if stated else None,
         )
         return self._shown
 

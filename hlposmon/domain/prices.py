@@ -18,6 +18,10 @@ class Prices:
         self._marks: dict[str, Decimal] = {}
         self._holdings: dict[str, dict[str, Holding]] = {}
 
+    def mark_of(self, key: str) -> Decimal | None:
+        """The newest mark of a key; None before the first."""
+        return self._marks.get(key)
+
     def show_on(self, holding: Holding) -> None:
         """Give a new holding the mark of its key, now and whenever it changes."""
         ledger = holding.ledger

@@ -141,6 +141,13 @@ class Rendered:
         self.size = number(held.size)
         self.quantity = self.size.lstrip("-")
         self.entry_price = entry(held.entry_price)
+        self.realized_pnl: str | None
+        self.closed_pnl: str | None
+        self.fees: str | None
+        self.funding: str | None
+        if not view.is_booked:
+            self.realized_pnl = self.closed_pnl = self.fees = self.funding = None
+            return
         self.realized_pnl, self.closed_pnl = money(held.realized), money(held.closed_pnl)
         self.fees, self.funding = money(held.fees), money(held.funding)
 
@@ -197,19 +204,34 @@ def is_listed(view: View) -> bool:
     return not view.position.is_flat or view.in_doubt or view.verdict is Verdict.DRIFT
 
 
+def _is_summed(view: View) -> bool:
+    return view.quote == USD and view.is_booked
+
+
 class Sums:
     """Sums over positions, including flat ones, whose earnings still count.
 
     They are exact, so that taking a position out leaves no residue. `unmarked` counts open positions without
     a mark; while there are any, the sums that need a mark are incomplete. `unvalued` counts those whose
     figures are in another token than USD, or in one that is not known: they are never added, and while there
-    are any, no sum of money is complete.
+    are any, no sum of money is complete; `unvalued_open` are the open ones of them. Balances on spot are
+    counted and not summed: what was earned with them is not known, and what they are worth is in the equity.
     """
 
-    __slots__ = ("count", "exposure", "fees", "funding", "realized", "unmarked", "unrealized", "unvalued")
+    __slots__ = (
+        "count",
+        "exposure",
+        "fees",
+        "funding",
+        "realized",
+        "unmarked",
+        "unrealized",
+        "unvalued",
+        "unvalued_open",
+    )
 
     def __init__(self, views: Iterable[View] = ()) -> None:
-        self.count = self.unmarked = self.unvalued = 0
+        self.count = self.unmarked = self.unvalued = self.unvalued_open = 0
         self.exposure = self.unrealized = ZERO
         self.realized = self.fees = self.funding = ZERO
         for view in views:
@@ -217,8 +239,8 @@ class Sums:
 
     def change(self, before: View | None, now: View) -> None:
         """Replace a position's part in the sums: from `before` (None if it had none) to `now`."""
-        if now.quote != USD or (before is not None and before.quote != USD):
-            self._change_unvalued(before, now)
+        if not (_is_summed(now) and (before is None or _is_summed(before))):
+            self._change_apart(before, now)
             return
         add, subtract = _WIDE.add, _WIDE.subtract
         held, was = now.position, None if before is None else before.position
@@ -248,19 +270,22 @@ class Sums:
             self.unrealized = add(self.unrealized, of.unrealized)
             self.exposure = add(self.exposure, of.notional)
 
-    def _change_unvalued(self, before: View | None, now: View) -> None:
-        """As `change`, where one of the two is not in USD: only the count is summed of that."""
+    def _change_apart(self, before: View | None, now: View) -> None:
+        """As `change`, where one of the two is not summed: it is counted, and no more."""
         if before is not None:
             self.count -= not before.position.is_flat
-            if before.quote != USD:
-                self.unvalued -= 1
-            else:
+            if _is_summed(before):
                 self._take_out(before)
-        if now.quote != USD:
-            self.count += not now.position.is_flat
-            self.unvalued += 1
-        else:
+            elif before.is_booked:
+                self.unvalued -= 1
+                self.unvalued_open -= not before.position.is_flat
+        if _is_summed(now):
             self.change(None, now)
+            return
+        self.count += not now.position.is_flat
+        if now.is_booked:
+            self.unvalued += 1
+            self.unvalued_open += not now.position.is_flat
 
     def _take_out(self, view: View) -> None:
         """Take out the money of a position in USD."""
@@ -280,6 +305,7 @@ class Sums:
         self.count += other.count
         self.unmarked += other.unmarked
         self.unvalued += other.unvalued
+        self.unvalued_open += other.unvalued_open
         self.exposure = add(self.exposure, other.exposure)
         self.unrealized = add(self.unrealized, other.unrealized)
         self.realized = add(self.realized, other.realized)
@@ -300,11 +326,11 @@ class Sums:
         All are None if one of the accounts has not been stated yet (not `is_stated`).
         """
         is_valued = not self.unvalued and is_stated
-        is_marked = not self.unmarked and is_whole and is_valued
+        is_marked = not self.unmarked and not self.unvalued_open and is_whole and is_stated
         return {
             "active_positions": self.count if is_stated else None,
             "total_exposure": money(self.exposure) if is_marked else None,
-            "total_pnl": money(self.total) if is_marked else None,
+            "total_pnl": money(self.total) if is_marked and is_valued else None,
             "realized_pnl": money(self.realized) if is_valued else None,
             "unrealized_pnl": money(self.unrealized) if is_marked else None,
             "fees": money(self.fees) if is_valued else None,

@@ -112,7 +112,7 @@ class Marks:
 @dataclass(frozen=True, slots=True)
 class StatedPosition:
     """One position as the venue states it. `entry_price` is exact where the statement lets it be
-    worked out; `None` where the venue gives none."""
+    worked out; `None` where the venue gives none. `hold` is what of a token is reserved."""
 
     key: str
     size: Decimal
@@ -122,6 +122,7 @@ class StatedPosition:
     margin_used: Decimal | None = None
     liquidation_price: Decimal | None = None
     tolerance: Decimal = Decimal(0)
+    hold: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +278,7 @@ class Place(StrEnum):
 @dataclass(frozen=True, slots=True)
 class NotWatched:
     """What an account holds at a place and is not watched, as texts; none says that it holds nothing there.
-    Of TRADED these are the coins of fills: told until the next look at SPOT.
+    Of TRADED these are the coins of fills whose balances are on spot; of SPOT what the venue does not tell.
 
     Of DEXES these are the dexes whose state could not be read. Of all others that something is held on, a
     statement was told before; on the rest it held nothing at `time_ms`, the venue's time of the oldest

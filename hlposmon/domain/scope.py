@@ -128,6 +128,7 @@ class Scope:
         self._set_feeds(other.feeds)
         self.live_since_s, self.whole_ms = other.live_since_s, other.whole_ms
         self.freshness = other.freshness
+        self.unlisted = list(other.unlisted)
         if "" in other.unsure:
             self.unsure[""] = other.unsure[""]
 
@@ -135,6 +136,18 @@ class Scope:
         """Start a scope that held nothing at `base_ms`, nor at the time of this later statement, if any."""
         self.stated, self.base_ms = True, base_ms
         if statement is not None:
+            self._note_statement(replace(statement, scope=self.name))
+
+    def note_flat(self, statement: Statement) -> None:
+        """Take an empty statement of other dexes as one of this scope, if it holds nothing, nothing is in
+        doubt, and no newer one came."""
+        if (
+            not self.stated
+            or self.doubtful
+            or (self.statement and self.statement.asked_s >= statement.asked_s)
+        ):
+            return
+        if not any(holding.ledger.position.size for holding in self.holdings.values()):
             self._note_statement(replace(statement, scope=self.name))
 
     def _take_next(self, fill: Fill) -> Filled | None:

@@ -1,7 +1,7 @@
 """Frozen views of what the book shows, never without a verdict, and of what it must remember."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from hlposmon.domain.amounts import CONTEXT, ZERO
@@ -49,7 +49,8 @@ class View:
     `in_doubt`: a fill is missing, or the venue states another size; then it is shown even if it is flat.
     `as_of_ms`: the venue's time up to which the position is known, never later; None while nothing is known.
     `block`: the block of the statement that it rests on; None for a venue without blocks. `quote`: the token
-    that all its figures but the size are in; None while the venue has not said.
+    that all its figures but the size are in; None while the venue has not said. `hold`: what of a token is
+    reserved, by the newest statement.
     """
 
     account: str
@@ -67,7 +68,13 @@ class View:
     as_of_ms: int | None = None
     block: int | None = None
     quote: str | None = USD
+    hold: Decimal | None = None
     _figures: Figures | None = field(default=None, init=False, compare=False, repr=False)
+
+    @property
+    def is_booked(self) -> bool:
+        """Whether what was earned and paid is known: not where the venue's word is all there is."""
+        return self.proof is not Proof.STATEMENT
 
     @property
     def figures(self) -> Figures:
@@ -75,26 +82,10 @@ class View:
         found = self._figures
         if found is None:
             found = figures_of(self.position, self.mark)
+            if not self.is_booked:
+                found = replace(found, total=None)
             object.__setattr__(self, "_figures", found)  # a memory of what the fields say already
         return found
-
-
-@dataclass(frozen=True, slots=True)
-class ScopeView:
-    """What one statement covers, as it may be shown. Its figures are in its quote token; None: not known.
-    `market` is what kind of things it holds, and `quote` is None while the venue has not said."""
-
-    account: str
-    name: str
-    proof: Proof
-    verdict: Verdict
-    reason: str | None
-    equity: Decimal | None
-    margin_used: Decimal | None
-    withdrawable: Decimal | None
-    as_of_ms: int | None
-    market: InstrumentType = InstrumentType.PERP
-    quote: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +112,29 @@ class AccountView:
     unsettled: str | None = None
     stated: bool = False
     as_of_ms: int | None = None
-    scopes: tuple[ScopeView, ...] = ()
 
     @property
     def severe(self) -> tuple[Notice, ...]:
         """The notices that mean that the account is not watched as its owner intends."""
         return tuple(notice for notice in self.notices if notice.code in SEVERE)
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeView:
+    """What one statement covers, as it may be shown. Its figures are in its quote token; None: not known.
+    `market` is what kind of things it holds, and `quote` is None while the venue has not said."""
+
+    account: str
+    name: str
+    proof: Proof
+    verdict: Verdict
+    reason: str | None
+    equity: Decimal | None
+    margin_used: Decimal | None
+    withdrawable: Decimal | None
+    as_of_ms: int | None
+    market: InstrumentType = InstrumentType.PERP
+    quote: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

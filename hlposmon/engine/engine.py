@@ -13,7 +13,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from hlposmon.domain.amounts import exactly
+from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, whose
 from hlposmon.domain.reports import (
@@ -548,14 +548,18 @@ class Engine:
 
     def _note_nothing_else(self, report: NotWatched, now: Now) -> None:
         """All dexes were stated: those without a scope held nothing. Journalled once, as the start of what
-        is known of them. One that could not be read has a scope from then on, which is not stated."""
+        is known of them. Where one could not be read, nothing is said of those without a scope."""
         name = report.account
-        if report.asked_s is None:
+        if report.asked_s is None or report.holdings:
             return
-        for dex in report.holdings:
-            self.book.open(name, dex)
-        flat = Statement(name, "", report.time_ms, report.asked_s, ())
-        if self.book.note_nothing_else(flat):
+        flat = Statement(
+            name, "", report.time_ms, report.asked_s, (), equity=ZERO, margin_used=ZERO, withdrawable=ZERO
+        )
+        is_first = self.book.note_nothing_else(flat)
+        for scope in self.book.scope_names(name):
+            self.freshness.stated((name, scope), self.book.statement_asked_s(name, scope))
+        self._refresh(now)
+        if is_first:
             base_ms = self.book.base_ms()[name][OTHER_SCOPES]
             self._event("stated", now, account=name, base_ms=base_ms, scope=OTHER_SCOPES)
 
@@ -568,6 +572,10 @@ class Engine:
 
     def _collateral(self, collateral: Collateral, _now: Now) -> None:
         self.book.collateral(collateral)
+        scope = collateral.scope
+        for name in self.book.accounts:  # their figures are shown anew, and summed
+            if scope in self.book.scope_names(name):
+                self._moved.update(dict.fromkeys((name, key) for key in self.book.keys(name, scope)))
 
     def _mode(self, mode: AccountMode, _now: Now) -> None:
         self.book.mode(mode)
@@ -597,7 +605,8 @@ class Engine:
         self._tell(joined.worker, self._welcome(joined, self.watched.addresses))
         if joined.kind in STATING:
             for name in self.watched.addresses:
-                self._tell(joined.worker, self._statements_wanted(name))
+                if (wanted := self._statements_wanted(name)).scopes:
+                    self._tell(joined.worker, wanted)
         if joined.kind == "reconcile":  # who was asked before is gone
             self._catchup.ask_again()
             self._requests.ask_again()

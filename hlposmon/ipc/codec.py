@@ -138,6 +138,7 @@ def _statement_row(statement: Statement) -> list[Any]:
                 stated.margin_used,
                 stated.liquidation_price,
                 stated.tolerance,
+                *([] if stated.hold is None else [stated.hold]),
             ]
             for stated in statement.positions
         ],
@@ -180,8 +181,10 @@ def _statement_of(
                 margin_used=_maybe(used),
                 liquidation_price=_maybe(liquidation_price),
                 tolerance=_number(tolerance),
+                hold=_number(hold[0]) if hold else None,
             )
-            for key, size, entry_price, mark_price, leverage, used, liquidation_price, tolerance in positions
+            for key, size, entry_price, mark_price, leverage, used, liquidation_price, *rest in positions
+            for tolerance, *hold in (rest,)
         ),
         equity=_maybe(equity),
         margin_used=_maybe(margin_used),

@@ -23,6 +23,7 @@ def statement_line(statement: Statement, differing: Sequence[str], *, now_ms: in
         "statement",
         now_ms=now_ms,
         account=statement.account,
+        **({"scope": statement.scope} if statement.scope else {}),
         source="push" if statement.pushed else "rest",
         statement_ms=statement.time_ms,
         digest=digest_of(statement).hex(),

@@ -45,14 +45,22 @@ def _positions(given: MetricsInput) -> Iterator[Metric]:
     yield each("leverage_ratio", "Leverage, as the exchange states it.", lambda view, _: view.leverage)
     yield each("margin_used_usd", "As the exchange states it.", lambda view, _: view.margin_used)
     yield each("unrealized_pnl_usd", "Size times mark, less cost.", lambda _, one: one.unrealized)
-    yield each("realized_pnl_usd", "Gross of fees and funding.", lambda view, _: view.position.realized)
-    yield each("fees_usd", "Fees paid; less rebates.", lambda view, _: view.position.fees)
-    yield each("funding_usd", "Funding; positive when received.", lambda view, _: view.position.funding)
+    text = "Gross of fees and funding."
+    yield each("realized_pnl_usd", text, lambda view, _: _booked(view, view.position.realized))
+    text = "Fees paid; less rebates."
+    yield each("fees_usd", text, lambda view, _: _booked(view, view.position.fees))
+    text = "Funding; positive when received."
+    yield each("funding_usd", text, lambda view, _: _booked(view, view.position.funding))
     yield each("total_pnl_usd", "Realised + unrealised - fees + funding.", lambda _, one: one.total)
     text = "The exchange's time of the last fill."
     yield each("last_fill_timestamp_seconds", text, lambda view, _: _seconds(view.last_fill_ms))
     text = "The exchange's time up to which the position is known."
     yield each("as_of_timestamp_seconds", text, lambda view, _: _seconds(view.as_of_ms))
+
+
+def _booked(view: View, amount: Decimal) -> Decimal | None:
+    """An amount that was earned or paid; None where that is not known."""
+    return amount if view.is_booked else None
 
 
 def _accounts(given: MetricsInput) -> Iterator[Metric]:

@@ -69,7 +69,7 @@ def run_tracker(
         board=board.rows,
         reload=settings.get,
         reload_failure=reload_failure.get,
-        ask_reload=lambda: os.kill(os.getppid(), signal.SIGHUP),
+        ask_reload=lambda: os.kill(os.getppid(), signal.SIGUSR1),
         usage=lambda: _usage(quota),
         spent=lambda name: _spent(quota, name),
     ).run()

@@ -120,7 +120,10 @@ class Composition:
         """The settings with the accounts behind known agents; in a simulated run with the URLs and accounts
         of the simulated exchange filled in."""
         if self._simulation is None or self._places.exchange is None:
-            venue, known = settings.hyperliquid, known_agents(settings.paths.state_dir)
+            venue, known = (
+                settings.hyperliquid,
+                known_agents(settings.paths.state_dir, settings.hyperliquid.api_url),
+            )
             return replace(
                 settings, hyperliquid=replace(venue, accounts=behind_agents(venue.accounts, known))
             )

@@ -149,11 +149,15 @@ def spot_contexts() -> list[Row]:
 
 
 def fast_contexts(world: World, coins: Iterable[str] | None = None) -> dict[str, dict[str, str]]:
-    """Mark and mid by coin over all dexs, as `fastAssetCtxs` carries them."""
+    """Mark and mid by coin over all dexs, and by spot pair, as `fastAssetCtxs` carries them."""
     found: dict[str, dict[str, str]] = {}
     for coin in coins if coins is not None else world.quotes:
         quote = world.quotes[coin]
         found[coin] = {"markPx": printed(quote.mark)}
         if not quote.market.delisted:
             found[coin]["midPx"] = printed(quote.mid)
+    if coins is None:
+        found |= {
+            name: {"markPx": price, "midPx": price} for name, _base, _quote, _index, price in SPOT_PAIRS
+        }
     return found

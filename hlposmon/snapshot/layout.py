@@ -50,7 +50,7 @@ assert _RECORD.size == _HEADER.size == _GUARDED_BYTES
 
 _NO_TIME = -1
 _REASON_BYTES = 96
-# Decimals that must hold a number; the other ones may be empty.
+# Of a number that is too large even if rounded, these fields keep the largest that fits; others stay empty.
 _REQUIRED = ("size", "realized_pnl", "fees", "funding")
 _OPTIONAL = (
     "entry_price",
@@ -88,9 +88,9 @@ class PositionRecord:
     entry_price: Decimal | None
     mark_price: Decimal | None
     unrealized_pnl: Decimal | None
-    realized_pnl: Decimal
-    fees: Decimal
-    funding: Decimal
+    realized_pnl: Decimal | None
+    fees: Decimal | None
+    funding: Decimal | None
     notional_value: Decimal | None
     leverage: Decimal | None
     margin_used: Decimal | None
@@ -205,9 +205,9 @@ class RecordTexts(NamedTuple):
     entry_price: str | None
     mark_price: str | None
     unrealized_pnl: str | None
-    realized_pnl: str
-    fees: str
-    funding: str
+    realized_pnl: str | None
+    fees: str | None
+    funding: str | None
     notional_value: str | None
     leverage: str | None
     margin_used: str | None
@@ -221,10 +221,9 @@ class RecordTexts(NamedTuple):
 
     def record(self) -> PositionRecord:
         """Return the same record with Decimals."""
-        numbers = {name: Decimal(getattr(self, name)) for name in _REQUIRED}
-        texts = {name: getattr(self, name) for name in _OPTIONAL}
-        maybe = {name: None if text is None else Decimal(text) for name, text in texts.items()}
-        return PositionRecord(**{**self._asdict(), **numbers, **maybe})
+        texts = {name: getattr(self, name) for name in (*_REQUIRED, *_OPTIONAL)}
+        numbers = {name: None if text is None else Decimal(text) for name, text in texts.items()}
+        return PositionRecord(**{**self._asdict(), **numbers})
 
 
 def encode_texts(texts: RecordTexts, sequence: int) -> bytes:
@@ -298,9 +297,9 @@ def decode_record(block: bytes) -> PositionRecord:
         entry_price=_optional(entry),
         mark_price=_optional(mark),
         unrealized_pnl=_optional(unrealized),
-        realized_pnl=_number(realized),
-        fees=_number(fees),
-        funding=_number(funding),
+        realized_pnl=_optional(realized),
+        fees=_optional(fees),
+        funding=_optional(funding),
         notional_value=_optional(notional),
         leverage=_optional(leverage),
         margin_used=_optional(margin),

@@ -82,7 +82,8 @@ class Supervisor:
             faulthandler.enable(sys.__stderr__)  # systemd's watchdog sends SIGABRT
         wake = Wake()
         try:
-            heard = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+            # SIGUSR1 is a reload that a child asks for; SIGHUP may also say that the terminal is gone.
+            heard = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
             with Signals(heard, self._noted.append, wake):
                 self._awake_since = self._due_at = time.monotonic()
                 while not self._is_over():
@@ -133,7 +134,7 @@ class Supervisor:
                 if number is signal.SIGINT:
                     log.warning("stopping at once")
                     self._roster.want_none(stop_by=now)
-            elif number is signal.SIGHUP and not self._hung_up():
+            elif number is signal.SIGUSR1 or (number is signal.SIGHUP and not self._hung_up()):
                 self._reload()
             else:
                 self._stop(now, number.name)

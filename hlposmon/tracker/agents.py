@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from hlposmon.config.identities import AGENTS_FILE, known_agents
+from hlposmon.config.identities import AGENTS_FILE, all_known_agents
 from hlposmon.engine.effects import FoundAgent
 from hlposmon.supervision.logs import fields
 from hlposmon.system.files import replace_file
@@ -13,17 +13,19 @@ from hlposmon.system.files import replace_file
 log = logging.getLogger(__name__)
 
 
-def remember_agent(state_dir: Path, agent: str, owner: str) -> None:
+def remember_agent(state_dir: Path, api_url: str, agent: str, owner: str) -> None:
     """Keep that `agent` is an agent of the account at `owner`. Raises OSError if it cannot be written."""
-    known = known_agents(state_dir) | {agent: owner}
+    known = all_known_agents(state_dir)
+    known.setdefault(api_url, {})[agent] = owner
     replace_file(state_dir / AGENTS_FILE, json.dumps(known, indent=1) + "\n", mode=0o640, durable=True)
 
 
 class Agents:
-    """`ask_reload` has the supervisor read the settings again. Each agent is handled once a process."""
+    """`ask_reload` has the supervisor read the settings again; it may raise OSError. Each agent is handled
+    once a process."""
 
-    def __init__(self, state_dir: Path, ask_reload: Callable[[], None]) -> None:
-        self._state_dir, self._ask_reload = state_dir, ask_reload
+    def __init__(self, state_dir: Path, api_url: str, ask_reload: Callable[[], None]) -> None:
+        self._state_dir, self._api_url, self._ask_reload = state_dir, api_url, ask_reload
         self._handled: set[tuple[str, str]] = set()
 
     def found(self, effect: FoundAgent) -> None:
@@ -34,10 +36,8 @@ class Agents:
         self._handled.add(pair)
         facts = {"account": effect.account, "agent": effect.agent, "address": effect.owner}
         try:
-            if known_agents(self._state_dir).get(effect.agent) != effect.owner:
-                remember_agent(self._state_dir, effect.agent, effect.owner)
+            remember_agent(self._state_dir, self._api_url, effect.agent, effect.owner)
+            log.warning("an agent's address: the account behind it is watched", extra=fields(**facts))
+            self._ask_reload()
         except OSError as error:
             log.error("the account behind an agent is not watched", extra=fields(**facts, reason=error))
-            return
-        log.warning("an agent's address: the account behind it is watched", extra=fields(**facts))
-        self._ask_reload()

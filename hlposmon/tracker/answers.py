@@ -71,7 +71,8 @@ class Answers:
         names = self._book.accounts if account is None else (account,)
         shown = {name: self._positions(self._book.views(name)) for name in names}
         whole = {name: not self._book.is_partly_unread(name) for name in names}
-        stated = {name: self._book.is_stated(name) for name in names}
+        stated = {name: self._book.is_wholly_stated(name) for name in names}
+        agents = {account.name: account.agent for account in self.settings.hyperliquid.accounts}
         sums = {name: self._renderer.sums(name) for name in names}
         of_all = _sum_of(sums.values())
         is_one, now_s = len(names) == 1, time.monotonic()
@@ -86,7 +87,7 @@ class Answers:
                 name: {
                     **sums[name].shown(is_whole=whole[name], is_stated=stated[name]),
                     "positions": shown[name],
-                    **self._account(name),
+                    **self._account(name, agents.get(name)),
                 }
                 for name in names
             },
@@ -106,7 +107,7 @@ class Answers:
         """
         health = self.assess()
         is_whole = not any(map(self._book.is_partly_unread, self._book.accounts))
-        is_stated = all(map(self._book.is_stated, self._book.accounts))
+        is_stated = all(map(self._book.is_wholly_stated, self._book.accounts))
         sums = _sum_of(map(self._renderer.sums, self._book.accounts))
         totals = sums.shown(is_whole=is_whole, is_stated=is_stated)
         limits = self._engine.watched.limits
@@ -269,10 +270,9 @@ class Answers:
             for name, one in sorted(self._engine.feeds.tallies.items())
         }
 
-    def _account(self, name: str) -> dict[str, Any]:
+    def _account(self, name: str, agent: str | None) -> dict[str, Any]:
         address = self._engine.watched.addresses.get(name)
-        agents = {account.name: account.agent for account in self.settings.hyperliquid.accounts}
-        return messages.account(self._book.account(name), address, agents.get(name))
+        return messages.account(self._book.account(name), self._book.scopes(name), address, agent)
 
     def _positions(self, views: Sequence[View]) -> dict[str, Any]:
         return messages.positions(views, self._renderer, self._engine.updated_ms)

@@ -91,7 +91,7 @@ class Tracker:
         self._renderer = renderer = Renderer()
         self._publisher = publisher = Publisher(subscribers, renderer)
         self._snapshot = snapshot = SnapshotOutput(renderer)
-        agents = Agents(settings.paths.state_dir, ask_reload)
+        agents = Agents(settings.paths.state_dir, settings.hyperliquid.api_url, ask_reload)
         self._outputs = _outputs(recording, journal, publisher, snapshot, queues, counts, agents)
         self._answers = Answers(
             settings,

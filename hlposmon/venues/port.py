@@ -119,8 +119,14 @@ class Client(Protocol):
     def mode_of(self, account: Account, name: str | None) -> AccountMode:
         """The AccountMode for a mode name that is known already; sends no request."""
 
-    def spot_holdings(self, account: Account) -> list[str]:
-        """The account's spot balances, which no scope covers, as texts for display."""
+    def spot(self, account: Account, *, asked_s: float, time_ms: int) -> Statement:
+        """The account's balances of tokens, now; the answer has no time, so `time_ms` is the venue's."""
+
+    def spot_pairs(self) -> dict[str, str]:
+        """By the name of a pair in the price feed, the key of the token that it prices in USD."""
+
+    def token_prices(self) -> dict[str, Decimal]:
+        """The prices of all tokens in USD, by key."""
 
     def dexes(self) -> list[str]:
         """The names of all derivatives markets but the first; each is a scope."""
@@ -264,6 +270,9 @@ class PriceFeed(Connection, Protocol):
 
     def changed(self) -> tuple[dict[str, Decimal], list[str]]:
         """The prices, by key, that changed since the last call; and a text for each unreadable one."""
+
+    def use_pairs(self, pairs: dict[str, str]) -> None:
+        """Return the prices of these tokens too: keys of tokens by the names of their pairs."""
 
     def forget(self) -> None:
         """Forget the prices returned so far, because others are in use: the next of each coin is a change."""

@@ -91,6 +91,8 @@ class Identities:
                 self._link.put(one.role)
             elif (role := welcome.roles.get(name)) is not None:
                 self._take_role(one, AccountRole(name, *role), now_s)
+                if one.account.agent is not None:
+                    one.role_due_s = now_s + ROLE_LATER_S  # when the agent's key expires is asked with it
 
     def stated(self, statement: Statement) -> None:
         """Note a statement; an account's mode and role are requested only after its first one."""
@@ -162,8 +164,7 @@ class Identities:
                 one.role_due_s = now_s + AGAIN_S
                 role, owner = self._client.role(one.account)
                 self._take_role(one, AccountRole(one.account.name, role, owner), now_s)
-                if one.account.agent is not None:
-                    self._say_agent(one, self._client.key_expiry_ms(one.account))
+                self._ask_key(one)
         except RequestNotKnown as error:
             self._not_known(one, error, now_s, for_mode=for_mode)
         except (VenueRefused, VenueUnavailable, WireError) as error:
@@ -172,6 +173,18 @@ class Identities:
                 reason=error,
             )  # fmt: skip
         return True
+
+    def _ask_key(self, one: _Identity) -> None:
+        """Ask when the key of the configured agent expires; where that cannot be had, it is not said."""
+        if one.account.agent is None:
+            return
+        try:
+            self._say_agent(one, self._client.key_expiry_ms(one.account))
+        except (VenueRefused, VenueUnavailable, WireError) as error:
+            self._repeats.log(
+                log, logging.INFO, "an agent's key: expiry not known", now=time.monotonic(),
+                account=one.account.name, reason=error,
+            )  # fmt: skip
 
     def _say_agent(self, one: _Identity, expiry_ms: int | None = None) -> None:
         """Say that the configured address is an agent's, whose account is watched, and when its key expires

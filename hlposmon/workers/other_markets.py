@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hlposmon.config import Account
 from hlposmon.domain.reports import Collateral, NoticeCode, NotWatched, Place
 from hlposmon.errors import RequestNotKnown, VenueRefused, VenueUnavailable, WireError
+from hlposmon.pacing import Backoff
 from hlposmon.supervision.logs import Repeats
 from hlposmon.system.clock import now_ms
 from hlposmon.venues.port import Client
@@ -34,7 +35,6 @@ class _Looks:
 
     account: Account
     spot_due_s: float = 0.0
-    spot: NotWatched | None = None
     dexes: list[str] | None = None
     unread: list[str] = field(default_factory=list)
     time_ms: int | None = None
@@ -59,17 +59,17 @@ class OtherMarkets:
         self._of = {account.name: _Looks(account) for account in accounts}
         self._interval_s = interval_s
         self._collateral: dict[str, Collateral] = {}
+        self._collateral_backoff, self._collateral_due_s = Backoff(AGAIN_S, DEXES_S), 0.0
         self._collateral_wanted: dict[str, None] = {}  # of these dexes it is to be asked
         self._dexes: list[str] = []
         self._dexes_due_s = self._again_s = 0.0
 
     def welcome(self) -> None:
-        """Report the last known spot holdings and tokens to a new tracker."""
+        """Report the known tokens to a new tracker, and ask for what is held on spot again."""
         for collateral in self._collateral.values():
             self._link.put(collateral)
         for one in self._of.values():
-            if one.spot is not None:
-                self._link.put(one.spot)
+            one.spot_due_s = 0.0
 
     def want_collateral(self, dexes: Iterable[str]) -> None:
         """Schedule a request for the token of each of these dexes, unless it is known."""
@@ -82,24 +82,29 @@ class OtherMarkets:
         if dexes and one.dexes is None:
             one.dexes, one.unread, one.time_ms, one.asked_s = self._all_dexes(), [], None, None
 
-    def look_at_spot(self, account: Account) -> None:
-        """Request and report the spot holdings if they are due; a failed request is repeated next time."""
+    def look_at_spot(self, account: Account, time_ms: int) -> None:
+        """Request and report the balances on spot if they are due; a failed request is repeated next time.
+
+        The answer has no time of its own: `time_ms` is that of a statement that was just answered.
+        """
         one, now_s = self._of[account.name], time.monotonic()
         if now_s < one.spot_due_s:
             return
         name = account.name
         try:
-            held = tuple(self._client.spot_holdings(account))
+            self._link.put(self._client.spot(account, asked_s=now_s, time_ms=time_ms))
             self._notices.end(name, NoticeCode.HOLDINGS_UNKNOWN)
+            unknown: tuple[str, ...] = ()
         except RequestNotKnown as error:
-            held = ()
             text = f"this server knows no spot, so what it holds there is not known: {error}"
             self._notices.say(name, NoticeCode.HOLDINGS_UNKNOWN, text)
+            unknown = ("its balances on spot",)
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn(name, error)
             return
-        one.spot, one.spot_due_s = NotWatched(name, Place.SPOT, held), now_s + self._interval_s
-        self._link.put(one.spot)
+        # A little less: the next round may be asked for with less before it than this one.
+        one.spot_due_s = now_s + 0.9 * self._interval_s
+        self._link.put(NotWatched(name, Place.SPOT, unknown))
 
     def ask_one(self) -> bool:
         """Ask for the token of one dex, or one dex for one account; return False if there was nothing to do.
@@ -109,7 +114,7 @@ class OtherMarkets:
         """
         if time.monotonic() < self._again_s:
             return False
-        if self._collateral_wanted:
+        if self._collateral_wanted and time.monotonic() >= self._collateral_due_s:
             self._ask_collateral(next(iter(self._collateral_wanted)))
             return True
         one = next((one for one in self._of.values() if one.dexes is not None), None)
@@ -131,7 +136,7 @@ class OtherMarkets:
         return True
 
     def _ask_collateral(self, dex: str) -> None:
-        """Ask for the token of a dex and report it. One that cannot be had is asked for again after AGAIN_S,
+        """Ask for the token of a dex and report it. One that cannot be had is asked for again after a while,
         behind the others."""
         del self._collateral_wanted[dex]
         try:
@@ -139,8 +144,9 @@ class OtherMarkets:
         except (VenueUnavailable, VenueRefused, WireError) as error:
             self._warn("", error)
             self._collateral_wanted[dex] = None
-            self._again_s = time.monotonic() + AGAIN_S
+            self._collateral_due_s = time.monotonic() + self._collateral_backoff.next()
             return
+        self._collateral_backoff.reset()
         self._link.put(found)
 
     def _ask(self, one: _Looks, dex: str) -> None:

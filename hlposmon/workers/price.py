@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from hlposmon.config import Account, PriceSettings
+from hlposmon.domain.instrument import SPOT
 from hlposmon.domain.reports import FIRST_SCOPE, Marks, Statement, StatementsWanted, Welcome
 from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.supervision.logs import Repeats, fields
@@ -25,8 +26,13 @@ log = logging.getLogger(__name__)
 
 # A stream without a price for this long counts as silent, and polling starts. Marks move about every 3 s.
 SILENT_S = 7.0
-# Polling spends at most this weight a minute, evenly spaced: spending it at once would let prices go stale.
+# Polling statements spends at most this weight a minute, evenly spaced: spending it at once would let prices
+# go stale. The prices of tokens come on top.
 POLL_WEIGHT = 180
+# Interval of polls for the prices of tokens, which cost ten times a statement; prices are stale after 15 s.
+TOKENS_POLL_S = 8.0
+# Tokens are listed at any time; and when the pairs are asked for again if they could not be had.
+PAIRS_S, PAIRS_AGAIN_S = 3600.0, 15.0
 
 
 class PriceWorker:
@@ -46,6 +52,9 @@ class PriceWorker:
         self._accounts, self._settings = accounts, settings
         self._link = TrackerLink(queue, pulse, "price", accounts)
         self._waiter = Waiter(pulse, self._link, self._feed)
+        self._has_pairs = False
+        self._are_tokens_priced = True  # no price of them is known that could grow old
+        self._pairs_due_s = self._tokens_due_s = 0.0
         self._known: dict[str, Decimal] = {}
         self._fresh: dict[str, Decimal] = {}
         self._missing: tuple[str, ...] = ()
@@ -65,6 +74,7 @@ class PriceWorker:
                 self._pulse.beat()
                 self._hear_tracker()
                 self._hear_venue()
+                self._ask_pairs_if_due()
                 self._poll_if_silent()
                 self._send_batch()
                 self._wait()
@@ -89,7 +99,8 @@ class PriceWorker:
             match self._feed.next():
                 case PushedPrices():
                     self._heard_s = self._streamed_s = time.monotonic()
-                    self._missing = ()
+                    self._are_tokens_priced = self._has_pairs or self._tokens_due_s == 0.0
+                    self._missing = tuple(self._without_prices())
                     self._feed.reset_backoff()
                 case Refused(text=text):
                     self._warn("the exchange refused", text=text)
@@ -109,6 +120,39 @@ class PriceWorker:
         self._known.update(prices)
         self._fresh.update(prices)
 
+    @property
+    def _wants_tokens(self) -> bool:
+        """Whether an account holds tokens, or trades on a dex, whose figures may be in one."""
+        return any(self._scopes.values())
+
+    def _ask_pairs_if_due(self) -> None:
+        """Once prices of tokens are wanted, ask which pairs have them; then the stream returns them."""
+        now_s = time.monotonic()
+        if self._feed is None or now_s < self._pairs_due_s or not self._wants_tokens:
+            return
+        try:
+            self._feed.use_pairs(self._client.spot_pairs())
+            self._has_pairs, self._pairs_due_s = True, now_s + PAIRS_S
+        except (VenueUnavailable, VenueRefused, WireError) as error:
+            self._pairs_due_s = now_s + PAIRS_AGAIN_S
+            self._warn("tokens are not priced", reason=error)
+
+    def _poll_tokens(self, now_s: float) -> None:
+        """Poll the prices of tokens, if they are wanted and due."""
+        if not self._wants_tokens or now_s < self._tokens_due_s:
+            return
+        self._tokens_due_s = now_s + TOKENS_POLL_S
+        try:
+            self._take(self._client.token_prices())
+            self._are_tokens_priced = True
+        except (VenueUnavailable, VenueRefused, WireError) as error:
+            self._are_tokens_priced = False
+            self._warn("tokens not polled", reason=error)
+
+    def _without_prices(self) -> set[str]:
+        """The accounts whose tokens have prices that nobody renews."""
+        return set() if self._are_tokens_priced else {name for name, of in self._scopes.items() if SPOT in of}
+
     def _poll_if_silent(self) -> None:
         now_s = time.monotonic()
         silent = now_s - max(self._streamed_s, self._began_s) > SILENT_S
@@ -119,7 +163,7 @@ class PriceWorker:
             self._repeats.log(log, logging.INFO, "prices", now=now_s, key=how, how=how)
         if not wanted or now_s < self._next_poll_s:
             return
-        scopes = sum(1 + len(others) for others in self._scopes.values())
+        scopes = sum(1 + len({*others} - {SPOT}) for others in self._scopes.values())
         weight = self._client.costs.statement * scopes
         self._next_poll_s = now_s + max(self._settings.interval_s, 60 * weight / POLL_WEIGHT)
         # An account whose request fails must not cost the others their prices.
@@ -127,7 +171,9 @@ class PriceWorker:
         statements = [one for found in asked.values() for one in found if one is not None]
         if statements or not asked:
             self._heard_s = time.monotonic()
-            self._missing = tuple(name for name, found in asked.items() if None in found)
+            self._poll_tokens(now_s)
+            unpriced = self._without_prices()
+            self._missing = tuple(name for name, found in asked.items() if None in found or name in unpriced)
             self._take_streamed()
             self._take(marks_of(statements))
             if self._feed is not None:
@@ -135,7 +181,8 @@ class PriceWorker:
 
     def _ask_all(self, account: Account, now_s: float) -> list[Statement | None]:
         """Statements of the first dex and of the scopes wanted; None for one that cannot be had."""
-        return [self._ask(account, scope, now_s) for scope in (FIRST_SCOPE, *self._scopes[account.name])]
+        scopes = (FIRST_SCOPE, *self._scopes[account.name])
+        return [self._ask(account, scope, now_s) for scope in scopes if scope != SPOT]
 
     def _ask(self, account: Account, scope: str, now_s: float) -> Statement | None:
         try:

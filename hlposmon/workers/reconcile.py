@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hlposmon.config import Account
+from hlposmon.domain.instrument import SPOT
 from hlposmon.domain.reports import (
     Bell,
     BellReason,
@@ -165,7 +166,7 @@ class ReconcileWorker:
             elif isinstance(ask, StatementsWanted) and ask.account in self._rounds:
                 round_ = self._rounds[ask.account]
                 round_.scopes, round_.others_due_s = ask.scopes, 0.0
-                self._other_markets.want_collateral(ask.scopes)
+                self._other_markets.want_collateral(scope for scope in ask.scopes if scope != SPOT)
         if self._link.fileno() is None:
             self._welcomed = False
 
@@ -231,6 +232,8 @@ class ReconcileWorker:
             self._warn("no statement", account=account.name, reason=error)
             if isinstance(error, WireError):
                 self._ask_other_scopes(round_, since_ms)
+                if round_.stated_ms:
+                    self._other_markets.look_at_spot(account, round_.stated_ms)
             return
         round_.is_fetched = False
         round_.answered, round_.stated_ms = True, statement.time_ms
@@ -250,7 +253,7 @@ class ReconcileWorker:
                 round_.fills_from_ms = round_.fetched_to_ms = None
         self._ask_other_scopes(round_, since_ms)
         round_.urgent = False
-        self._other_markets.look_at_spot(account)
+        self._other_markets.look_at_spot(account, statement.time_ms)
 
     def _ask_other_scopes(self, round_: _Round, since_ms: int | None) -> None:
         """Request and report statements of the further scopes that the tracker watches: after a fetch or a
@@ -262,6 +265,8 @@ class ReconcileWorker:
             return
         round_.others_due_s = time.monotonic() + OTHERS_S
         for scope in round_.scopes:
+            if scope == SPOT:
+                continue  # it is asked for with the holdings of all accounts
             self._pulse.beat()
             asked_s = time.monotonic()
             try:
@@ -275,6 +280,8 @@ class ReconcileWorker:
                 )
             except (VenueUnavailable, VenueRefused, WireError) as error:
                 self._warn("no statement", account=round_.account.name, dex=scope, reason=error)
+                if isinstance(error, VenueUnavailable):
+                    return  # the others would wait for as long, and so would other accounts
                 continue
             self._link.put(statement)
 

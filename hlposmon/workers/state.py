@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hlposmon.config import Account
+from hlposmon.domain.instrument import SPOT
 from hlposmon.domain.reports import (
     NoticeCode,
     NotWatched,
@@ -140,13 +141,15 @@ class StateWorker:
             self._notices.say(name, NoticeCode.NO_PUSHES, text)
 
     def _pushed(self, pushed: PushedState) -> None:
-        watch = self._watches[pushed.account]
-        watch.pushed_s = now_s = time.monotonic()
+        watch, now_s = self._watches[pushed.account], time.monotonic()
         for statement in pushed.statements:
             scope = statement.scope
             if statement.holds_something or not scope or scope in watch.told:
                 watch.newest[scope] = statement
                 watch.told.add(scope)
+        if all(statement.scope == SPOT for statement in pushed.statements):
+            return  # it says nothing of the positions, whose silence is looked for
+        watch.pushed_s = now_s
         watch.is_open = any(statement.positions for statement in pushed.statements)
         if pushed.is_whole and pushed.statements:
             watch.others, watch.others_s = pushed.unread, now_s

@@ -68,6 +68,7 @@ def test_a_position_is_the_contracts_to_the_letter():
         "leverage": "20",
         "margin_used": "382.50",
         "liquidation_price": None,
+        "hold": None,
         "verdict": "proven",
         "verdict_reason": None,
         "proof": "fills",
@@ -149,14 +150,10 @@ def test_an_account_shows_its_figures_and_its_notices():
         role="subAccount",
         owner="0xcd",
         as_of_ms=T,
-        scopes=(
-            ScopeView(
-                "main", "xyz", Proof.FILLS, Verdict.PROVEN, None, Decimal(7), ZERO, None, T, quote="USDH"
-            ),
-        ),
     )
+    xyz = ScopeView("main", "xyz", Proof.FILLS, Verdict.PROVEN, None, Decimal(7), ZERO, None, T, quote="USDH")
 
-    assert messages.account(one, "0xab") == {
+    assert messages.account(one, [xyz], "0xab") == {
         "address": "0xab",
         "equity": "10.50",
         "margin_used": None,
@@ -189,7 +186,7 @@ def test_an_account_shows_its_figures_and_its_notices():
 
 def test_an_account_that_is_behind_an_agent_says_so():
     one = AccountView("bot", Verdict.PROVEN, None, None, None, None, (), role="user")
-    shown = messages.account(one, "0xab", "0xa9")
+    shown = messages.account(one, [], "0xab", "0xa9")
     assert (shown["address"], shown["role"], shown["master"], shown["agent"]) == (
         "0xab",
         "agent",
@@ -213,7 +210,7 @@ def test_figures_that_are_not_known_are_null_with_the_reason_and_never_zero(role
         mode="portfolioMargin",
         role=role,
     )
-    shown = messages.account(one, "0xab")
+    shown = messages.account(one, [], "0xab")
 
     assert [shown[name] for name in ("equity", "margin_used", "withdrawable")] == [None, None, None]
     assert (shown["equity_reason"], shown["mode"]) == (why, "portfolioMargin")

@@ -188,19 +188,21 @@ class Trial:
         said = {name: health.get(name) for name in ("status", "ready", "details", "reasons")}
         self.unsaid.append(f"not within {within_s:g} s: {what}; health says {said}")
 
-    def wait_for_position(self, name: str, coin: str, *, within_s: float) -> Iterator[float]:
-        """Wait, by short pauses, until the summary has the size that the exchange has; the run fails if that
-        does not come in time."""
-        deadline_s, shown, held = time.monotonic() + within_s, None, None
+    def wait_for_size(
+        self, name: str, coin: str, held: Callable[[], Decimal], *, within_s: float
+    ) -> Iterator[float]:
+        """Wait, by short pauses, until the summary shows the size that is held; the run fails if that does
+        not come in time."""
+        deadline_s, shown, size = time.monotonic() + within_s, None, None
         while time.monotonic() < deadline_s:
             with contextlib.suppress(HlposmonError):  # it may be down, or not begun yet
                 rows = self.stage.api.summary()["accounts"][name]["positions"].values()
-                shown = sum(Decimal(row["size"]) for row in rows if row["coin"] == coin)
-                held = self.control.state()["accounts"][self.stage.address(name)]["positions"].get(coin)
-                if shown == (Decimal(held["szi"]) if held else 0):
+                shown = sum((Decimal(row["size"]) for row in rows if row["coin"] == coin), Decimal(0))
+                size = held()
+                if shown == size:
                     return
             yield LOOK_S
-        self.unsaid.append(f"not within {within_s:g} s: {coin} of {name} is {shown}, the exchange has {held}")
+        self.unsaid.append(f"not within {within_s:g} s: {coin} of {name} is {shown}, the exchange has {size}")
 
     # -------------------------------------------------------------- exchange
 

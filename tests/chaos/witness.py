@@ -151,17 +151,20 @@ class Witness:
             records = self._snapshot.positions(all=True)
         except (HlposmonError, OSError):
             return [], False
+        # Balances on spot are the exchange's word: `holding on spot` looks at them.
+        followed = [record for record in records if record.proof != "statement"]
         claims = [
             ("snapshot", (record.account, record.key.split(":", 2)[2]), record.size)
-            for record in records
+            for record in followed
             if record.verdict == "proven"
         ]
-        return claims, live and len(claims) == len(records)
+        return claims, live and all(record.verdict == "proven" for record in records)
 
     def _claims_of_summary(self) -> list[tuple[str, Name, Decimal]]:
         said = self._stage.api.summary()
         self._health = said["health"]
-        listed = {(row["account"], row["coin"]): row for row in said["positions"].values()}
+        rows = [row for row in said["positions"].values() if row["proof"] != "statement"]
+        listed = {(row["account"], row["coin"]): row for row in rows}
         claims = [
             ("summary", name, Decimal(row["size"]))
             for name, row in listed.items()

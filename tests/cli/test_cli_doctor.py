@@ -139,18 +139,17 @@ def test_what_a_flag_names_is_checked_as_live_beside_a_simulated_run_too(world):
 
 
 @pytest.mark.system
-def test_an_address_that_is_unknown_and_one_of_an_agent_fail_with_what_to_do(world):
+def test_an_address_that_is_unknown_fails_and_of_an_agent_its_account_is_checked(world):
     world.open_exchange("--seed", "3")
     agent, master = "0x" + "cd" * 20, world.accounts[0]
     world.control.agent(agent, master)
     args = ["--address", f"a={agent}", "--address", f"b={ADDRESS}", *world.urls]
     findings, _ = doctor(world, *args, status=1)
 
-    assert of(findings, "address a")[0] == (
-        "fail",
-        f"{agent} is an agent (API wallet) and holds no positions",
-    )
-    assert f"watch {master}" in [row["remedy"] for row in findings]
+    said, role, positions, mode = of(findings, "address a")
+    assert said == ("ok", f"{agent} is an agent (API wallet): its account {master} is watched")
+    assert role == ("ok", f"{master} is an account")
+    assert "positions on the first dex" in positions[1] and mode[0] == "ok"
     assert of(findings, "address b")[0] == ("fail", f"the exchange does not know {ADDRESS}")
 
 

@@ -24,6 +24,8 @@ from hlposmon.domain.reports import (
     Fill,
     Fills,
     Funding,
+    NotWatched,
+    Place,
     Side,
     StatedPosition,
     Statement,
@@ -144,11 +146,12 @@ class Desk:
     """A book of one account, and all that it has said."""
 
     def __init__(self, *, live: bool = True, plain: bool = True) -> None:
-        """`plain`: its balances are known to be kept in the ordinary way."""
+        """`plain`: its balances are known to be kept in the ordinary way, none of them on spot."""
         self.book = Book([ACCOUNT])
         self.said: list[Change] = []
         if plain:
             self.book.mode(AccountMode(ACCOUNT, "default", plain=True))
+            self.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ()))
         if live:
             self.book.feed(FeedState(ACCOUNT, "first", True, -1000.0))
 

@@ -90,25 +90,10 @@ def test_a_notice_is_kept_until_its_source_ends_it_or_begins_anew():
     assert desk.book.account(ACCOUNT).notices == ()
 
 
-def test_what_is_held_elsewhere_is_a_notice_until_it_is_held_no_more():
+def test_coins_that_are_traded_on_spot_are_no_notice():
     desk = Desk()
-    assert desk.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ("HYPE 12.5 (spot)",)))
-    assert not desk.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ("HYPE 12.5 (spot)",)))
-    [notice] = desk.book.account(ACCOUNT).severe
-    assert notice.code is NoticeCode.NOT_WATCHED
-    assert notice.text.startswith("HYPE 12.5 (spot) is held but not watched")
-
-    assert desk.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ()))
+    assert not desk.book.not_watched(NotWatched(ACCOUNT, Place.TRADED, ("@107",)))
     assert desk.book.account(ACCOUNT).notices == ()
-
-
-def test_a_coin_that_is_traded_and_not_watched_is_named_until_spot_was_looked_at():
-    desk = Desk()
-    assert desk.book.not_watched(NotWatched(ACCOUNT, Place.TRADED, ("@107",)))
-    assert desk.book.account(ACCOUNT).severe[0].text.startswith("@107 is traded but not watched")
-    assert not desk.book.not_watched(NotWatched(ACCOUNT, Place.DEXES, ()))
-    assert desk.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ("HYPE 2 (spot)",)))
-    assert [one.text[:21] for one in desk.book.account(ACCOUNT).notices] == ["HYPE 2 (spot) is held"]
 
 
 def test_a_dex_that_could_not_be_read_is_named_until_it_can():
@@ -121,7 +106,7 @@ def test_a_dex_that_could_not_be_read_is_named_until_it_can():
 
 
 def test_an_account_is_settled_once_all_places_were_looked_at():
-    desk = Desk()
+    desk = Desk(plain=False)
     desk.stated("BTC long 1 @ 100")
     assert desk.book.account(ACCOUNT).unsettled == "not looked yet at what else it holds (dexes, spot)"
     desk.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ()))

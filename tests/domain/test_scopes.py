@@ -7,7 +7,19 @@ import pytest
 
 from hlposmon.domain.changes import Adopted, AdoptionReason, Drift, Filled, Gap
 from hlposmon.domain.instrument import SPOT
-from hlposmon.domain.reports import OTHER_SCOPES, AccountMode, FeedState, Fills, Funding, Marks, Unlisted
+from hlposmon.domain.rendering import Rendered, Renderer, Sums
+from hlposmon.domain.reports import (
+    OTHER_SCOPES,
+    AccountMode,
+    Collateral,
+    FeedState,
+    Fills,
+    Funding,
+    Marks,
+    NotWatched,
+    Place,
+    Unlisted,
+)
 from hlposmon.domain.verdict import Age, Freshness
 from tests.domain.language import ACCOUNT, FRESH, Desk, fill, key, ms, statement
 
@@ -317,3 +329,153 @@ def test_that_nothing_else_is_held_counts_once_all_that_is_held_was_stated():
     desk.dex(f"{TSLA} long 5 @ 10", at=2)
     assert desk.nothing_else(at=3)
     assert desk.book.base_ms() == {ACCOUNT: {"": ms(0), DEX: ms(2), OTHER_SCOPES: ms(3)}}
+
+
+# ------------------------------------------------------------ what an account is worth
+
+
+def worth(desk: Scopes) -> tuple[Decimal | None, str | None]:
+    account = desk.book.account(ACCOUNT)
+    return account.equity, account.equity_reason
+
+
+def test_an_account_is_worth_its_dexes_and_its_tokens_at_their_marks():
+    desk = Scopes()
+    desk.stated("BTC long 1 @ 100", at=0)
+    assert worth(desk) == (1000, None)
+    desk.spot("HYPE long 5 @ 10, USDC long 70 @ 1", at=1)
+    assert worth(desk) == (None, f"the price of {HYPE} is not known")
+    desk.book.mark(Marks({HYPE: Decimal(30), HYPE.replace("HYPE", "USDC"): Decimal(1)}, 1.0))
+    assert worth(desk) == (1000 + 150 + 70, None)
+    assert [one.equity for one in desk.book.scopes(ACCOUNT)] == [1000, 220]
+    desk.spot("USDC long 70 @ 1", at=2)
+    assert worth(desk) == (1070, None)
+    desk.spot("", at=3, unread={HYPE: "no text"})
+    assert worth(desk) == (None, f"the balance of {HYPE} could not be read")
+
+
+def test_figures_in_another_token_are_valued_at_its_mark():
+    desk = Scopes()
+    desk.stated("BTC long 1 @ 100", at=0)
+    desk.dex(f"{TSLA} long 5 @ 10", at=1)
+    assert worth(desk) == (None, "it is not known yet in which token the figures of the dex xyz are")
+    desk.book.collateral(Collateral(DEX, "USDH"))
+    assert worth(desk) == (None, "the figures of the dex xyz are in USDH, whose price is not known")
+    desk.book.mark(Marks({"hyperliquid:BaseToken:USDH": Decimal("0.5")}, 1.0))
+    assert worth(desk) == (1500, None)
+    assert desk.view(TSLA).quote == "USDH"
+    desk.book.collateral(Collateral(DEX, "USDC"))
+    assert worth(desk) == (2000, None)
+
+
+def test_what_the_exchange_does_not_tell_of_spot_leaves_the_equity_unknown():
+    desk = Scopes()
+    desk.stated("BTC long 1 @ 100", at=0)
+    desk.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ("its balances on spot",)))
+    assert worth(desk) == (None, "the exchange does not tell its balances on spot")
+
+
+def test_of_a_token_what_was_earned_and_paid_is_not_known():
+    desk = Scopes()
+    desk.stated("", at=0)
+    desk.spot("HYPE long 5 @ 10", at=1)
+    desk.book.mark(Marks({HYPE: Decimal(30)}, 1.0))
+    shown = Rendered(desk.of_key(HYPE))
+    assert (shown.size, shown.entry_price, shown.unrealized_pnl) == ("5", "10", "100.00")
+    assert [shown.realized_pnl, shown.fees, shown.funding, shown.closed_pnl, shown.total_pnl] == [None] * 5
+
+
+def test_sums_are_those_of_perpetuals_in_usd_and_count_all():
+    desk = Scopes()
+    desk.stated("BTC long 1 @ 100", at=0)
+    desk.spot("HYPE long 5 @ 10", at=1)
+    desk.book.mark(Marks({HYPE: Decimal(30), key("BTC"): Decimal(110)}, 1.0))
+    renderer = Renderer()
+    for view in desk.book.views():
+        renderer.render(view)
+    assert renderer.sums(ACCOUNT).shown()["active_positions"] == 2
+    assert renderer.sums(ACCOUNT).shown()["unrealized_pnl"] == "10.00"
+    desk.dex(f"{TSLA} long 5 @ 10", at=2)
+    for view in desk.book.views():
+        renderer.render(view)
+    sums = renderer.sums(ACCOUNT).shown()
+    assert (sums["active_positions"], sums["unrealized_pnl"], sums["realized_pnl"]) == (3, None, None)
+    desk.book.collateral(Collateral(DEX, "USDC"))
+    desk.book.mark(Marks({key(TSLA): Decimal(11)}, 2.0))
+    for view in desk.book.views():
+        renderer.render(view)
+    assert renderer.sums(ACCOUNT).shown()["unrealized_pnl"] == "15.00"
+    assert renderer.sums(ACCOUNT).shown() == Sums(desk.book.views()).shown()
+
+
+# ------------------------------------------------------------ what a restart and a fetch must not forget
+
+
+def test_a_gap_on_a_dex_that_held_nothing_is_known_after_a_restart():
+    desk = Scopes()
+    desk.stated("", at=0)
+    desk.nothing_else(at=10)
+    desk.heard(fill(f"tid=2 buy 2 {TSLA} @ 10 from 3 at 20"))  # the first one was lost
+    again = Scopes()
+    again.book.recall(desk.book.memories(), desk.book.base_ms(), desk.book.unsure())
+    assert again.book.has_recalled_gap(ACCOUNT)
+    assert again.book.high_water_ms(ACCOUNT) <= ms(10)
+
+
+def test_the_first_statement_of_another_dex_does_not_say_that_fills_before_it_are_known():
+    desk = Scopes()
+    desk.stated("", at=0)
+    desk.heard(fill("tid=1 buy 1 BTC @ 10 at 5"))
+    desk.dex("", at=700)  # money alone
+    assert desk.book.scope_names(ACCOUNT) == ("", DEX)
+    assert desk.book.high_water_ms(ACCOUNT) == ms(5)
+
+
+def test_a_dex_on_which_nothing_is_held_is_stated_with_all_others():
+    desk = Scopes()
+    desk.stated("", at=0)
+    desk.dex("", at=1)
+    desk.nothing_else(at=50)
+    assert desk.book.statement_asked_s(ACCOUNT, DEX) == 50
+    desk.dex(f"{TSLA} long 5 @ 10", at=60)
+    desk.nothing_else(at=90)
+    assert desk.book.statement_asked_s(ACCOUNT, DEX) == 60
+
+
+def test_a_scope_that_is_opened_knows_which_fills_are_not_listed_any_more():
+    desk = Scopes()
+    desk.stated("", at=0)
+    desk.nothing_else(at=0)
+    desk.book.unlist(Unlisted(ACCOUNT, ms(10), ms(20), "gone"))
+    desk.heard(fill(f"tid=1 buy 1 {TSLA} @ 10 at 25"))
+    desk.judge()
+    assert desk.verdict(key(TSLA))[0] == "unproven"
+
+
+def test_an_equity_is_not_known_while_its_dexes_were_stated_far_apart():
+    desk = Scopes()
+    desk.stated("", at=0)
+    desk.dex("", at=1)
+    desk.book.collateral(Collateral(DEX, "USDC"))
+    assert worth(desk) == (2000, None)
+    desk.stated("", at=30)
+    assert worth(desk) == (
+        None,
+        "its dexes were stated at different times, and money may have moved between them",
+    )
+
+
+def test_the_margin_is_that_of_the_dexes_whatever_the_tokens_are_worth():
+    desk = Scopes()
+    desk.stated("", at=0)
+    desk.spot("HYPE long 5 @ 10", at=1)
+    account = desk.book.account(ACCOUNT)
+    assert (account.equity, account.margin_used, account.withdrawable) == (None, 10, 900)
+
+
+def test_that_nothing_is_held_elsewhere_says_nothing_of_the_first_dex():
+    desk = Scopes()
+    desk.stated("", at=0)
+    desk.nothing_else(at=50)
+    assert desk.book.statement_asked_s(ACCOUNT) == 0
+    assert desk.book.account(ACCOUNT).equity == 1000

@@ -25,6 +25,14 @@ OF_XYZ = STATE.replace(b'"HYPE"', b'"xyz:TSLA"')
 EVENT = (
     b'{"users":["0xab"],"time":1,"delta":{"type":"withdraw","usdc":"1.0","nonce":1,"fee":"1.0"},"hash":"0x"}'
 )
+SPOT = (
+    b'{"balances":[{"coin":"USDC","token":0,"total":"7678466.9041772699","hold":"-0.5","entryNtl":"0.0"},'
+    b'{"coin":"HYPE","token":150,"total":"0.24965","hold":"0.2","entryNtl":"24.982487"}]}'
+)
+SPOT_META = (
+    b'{"tokens":[{"name":"USDC","index":0},{"name":"HYPE","index":150}],'
+    b'"universe":[{"name":"@107","tokens":[150,0],"index":107}]}'
+)
 PAID = b'{"time":1,"coin":"BTC","usdc":"-0.1","szi":"1.0","fundingRate":"0.0001"}'
 GET = b"\x0fGET /api/v1/positions/summary?account=main&x=%00 HTTP/1.1\r\nHost: localhost\r\n"
 MASKED = b"\x0f\x81\x93\x01\x02\x03\x04" + bytes(
@@ -75,7 +83,11 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b"[" + FILL.replace(b'"px":"86324.0"', b'"px":86324.0') + b"," + FILL + b"," + NOISY + b"]",
         b'{"channel":"allDexsClearinghouseState","data":{"user":"0xab","clearinghouseStates":[["",' + STATE
         + b'],["xyz",' + OF_XYZ + b"]]}}",
-        b'{"balances":[{"coin":"USDC","token":0,"total":"7678466.9041772699","hold":"-0.5","entryNtl":"0.0"}]}',
+        SPOT,
+        b'{"channel":"spotState","data":{"user":"0xab","spotState":' + SPOT + b"}}",
+        SPOT_META,
+        b"[" + SPOT_META + b',[{"coin":"@107","markPx":"33.21"}]]',
+        b'[{"address":"0xab","name":"bot","validUntil":1791171591707}]',
         b'[null,{"name":"xyz","oracleUpdater":null},{"name":"flx"}]',
         b'{"channel":"fastAssetCtxs","data":"q1ZyCnFWslKoVspNLMoOqAAylSzMDAwM9EyVdBSUcjNTEGKGSrVAoYrKKitHNB1GYBnXEA9UcUM909paAA=="}',
         b'{"time":1,"specialStatuses":null}',
@@ -99,7 +111,9 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b'["bell","main",1,"feed"]',
         b'["marks",1.0,{"hyperliquid:Perp:BTC":"1"},["other"]]',
         b'["notice","main","unknown_address","why","reconcile"]',
-        b'["not watched","main","spot",["HYPE 1 (spot)"]]',
+        b'["statement","main","hyperliquid",1,1.0,[["hyperliquid:BaseToken:HYPE","1","2",null,null,null,null,"0","0.5"]]'
+        b',null,null,null,null,true,{},"spot"]',
+        b'["not watched","main","spot",[]]',
         b'["welcome",{"main":1},{"main":"default"},{"main":["user",null]}]',
         b'["following","main","fill-1",1.5,null]',
         b'["fetched","main",1,1.5]',

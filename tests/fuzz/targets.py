@@ -279,7 +279,8 @@ def _digits_of(found: object) -> None:
             _digits_of(one)
     elif isinstance(found, Statement):
         for stated in found.positions:
-            for size in (stated.size, stated.mark_price, stated.margin_used, stated.liquidation_price):
+            told = (stated.size, stated.mark_price, stated.margin_used, stated.liquidation_price, stated.hold)
+            for size in told:
                 assert size is None or len(size.as_tuple().digits) <= DIGITS, size
 
 
@@ -298,7 +299,11 @@ READERS: tuple[Callable[[Any], object], ...] = (
     lambda it: payloads.statement(it, "main", dex="xyz", asked_s=0.0, now_ms=0),
     lambda it: payloads.account_events(it, "main"),
     lambda it: payloads.acknowledges(it, "userFills", ADDRESS),
-    payloads.spot_holdings,
+    lambda it: payloads.spot_statement(it, "main", time_ms=1, asked_s=0.0),
+    lambda it: payloads.spot_statement(_rows_of(it, "spotState"), "main", time_ms=1, asked_s=0.0),
+    payloads.spot_pairs,
+    payloads.token_prices,
+    payloads.agent_expiries,
     payloads.dex_names,
     payloads.times,
     payloads.refusal,

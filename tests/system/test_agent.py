@@ -32,7 +32,7 @@ def test_the_account_behind_an_agent_is_watched_proven_and_known_after_a_restart
         assert f"{AGENT} is an agent's (API wallet): its account {owner} is watched" in " ".join(
             shown["notices"]
         )
-        assert known_agents(here.folder / "state") == {AGENT: owner}
+        assert known_agents(here.folder / "state", here.urls[1]) == {AGENT: owner}
 
         here.stop()
         here.start("--address", f"bot={AGENT}", *here.urls)

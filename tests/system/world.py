@@ -52,6 +52,11 @@ def as_read(exact: str) -> Decimal:
     return READABLE.create_decimal(f"{float(exact):.10f}")
 
 
+def is_perp(key: str) -> bool:
+    """Whether a key is a perpetual's: a token may have the same name."""
+    return key.split(":", 2)[1] == "Perp"
+
+
 def alive(pid: int) -> bool:
     """Whether a process exists and is not a zombie."""
     try:
@@ -225,16 +230,22 @@ class World:
         """
         truth, summary = self.positions(account), self.api.summary()
         book = {
-            row["coin"]: row for row in summary["positions"].values() if account in (None, row["account"])
+            row["coin"]: row
+            for row in summary["positions"].values()
+            if row["type"] == "Perp" and account in (None, row["account"])
         }
         with Snapshot.open(self.folder / "snapshot") as opened:
             records = {
                 record.key.split(":", 2)[2]: record
                 for record in opened.positions()
-                if account in (None, record.account)
+                if is_perp(record.key) and account in (None, record.account)
             }
         lines = [line for line in self.lines() if account in (None, line.get("account"))]
-        last = {line["key"].split(":", 2)[2]: line["position"] for line in lines if "position" in line}
+        last = {
+            line["key"].split(":", 2)[2]: line["position"]
+            for line in lines
+            if "position" in line and is_perp(line["key"])
+        }
         wrong = []
         for coin in sorted(truth.keys() | book.keys() | records.keys()):
             if not all(coin in known for known in (truth, book, records, last)):

@@ -37,7 +37,7 @@ class Shell(Bench):
         self.snapshot.renew(lifecycle.settings, [])
         subscribers = Subscribers(1)
         publisher = Publisher(subscribers, renderer)
-        agents = Agents(folder, lambda: None)
+        agents = Agents(folder, "", lambda: None)
         self.outputs = Outputs(lifecycle.journal, publisher, self.snapshot, self.queues, counts, agents)
         self._lifecycle = lifecycle
         self.answers = Answers(

@@ -433,23 +433,29 @@ def test_the_notices_of_a_worker_end_when_it_begins_anew():
         until("forgotten", lambda: not here.api.summary()["accounts"]["main"]["notices"])
 
 
-def test_what_is_held_and_not_watched_is_named_and_keeps_it_from_being_ready():
+def test_a_dex_that_cannot_be_read_is_named_and_keeps_it_from_being_ready():
     with desk() as here, here.running():
-        worker, reconcile = _proven(here), here.join("reconcile", "reconcile")
+        worker = _proven(here)
         worker.sees_everything()
         until("ready", lambda: here.api.health()["ready"])
-        worker.says(NotWatched("main", Place.SPOT, ("HYPE 12.5 (spot)",)))
+        worker.says(NotWatched("main", Place.DEXES, ("xyz",)))
         health = until("degraded", lambda: (h := here.api.health())["status"] == "degraded" and h)
         assert not health["ready"]
         [detail] = health["details"]
         assert (detail["code"], detail["account"]) == ("not_watched", "main")
-        assert "HYPE 12.5 (spot) is held but not watched" in detail["text"]
-        worker.says(NotWatched("main", Place.SPOT, ()))
+        assert "what it holds on the dex xyz is not known" in detail["text"]
+        worker.says(NotWatched("main", Place.DEXES, ()))
         until("over", lambda: here.api.health()["ready"])
 
-        worker.says(NotWatched("main", Place.TRADED, ("xyz:TSLA",)))
-        until("degraded", lambda: not here.api.health()["ready"])
-        assert BellReason.SPOT in [bell.reason for bell in reconcile.bells()]
+
+def test_a_trade_on_spot_asks_for_its_balances():
+    with desk() as here, here.running():
+        worker, reconcile = _proven(here), here.join("reconcile", "reconcile")
+        worker.sees_everything()
+        until("ready", lambda: here.api.health()["ready"])
+        worker.says(NotWatched("main", Place.TRADED, ("@107",)))
+        until("the bell", lambda: BellReason.SPOT in [bell.reason for bell in reconcile.bells()])
+        assert here.api.health()["ready"]
 
 
 def test_what_no_push_tells_of_other_dexes_is_asked_for(monkeypatch):
@@ -474,7 +480,13 @@ def test_the_money_of_an_account_is_null_until_its_mode_is_known_and_says_why():
         until("known", lambda: account()["mode"] == "unifiedAccount")
         assert (account()["equity"], account()["equity_reason"]) == (None, "kept in spot")
         worker.says(AccountMode("main", "default", plain=True))
-        until("plain", lambda: account()["equity"] == "1000.00")
+        until("plain", lambda: account()["mode"] == "default")
+        assert (account()["equity"], account()["equity_reason"]) == (
+            None,
+            "it is not known yet what it holds on spot",
+        )
+        worker.says(NotWatched("main", Place.SPOT, ()))
+        until("all known", lambda: account()["equity"] == "1000.00")
         assert account()["equity_reason"] is None
 
 

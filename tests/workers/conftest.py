@@ -41,7 +41,10 @@ from hlposmon.workers.price import PriceWorker
 from hlposmon.workers.reconcile import ReconcileWorker
 from hlposmon.workers.state import StateWorker
 from tests.clock import awake_s
+from tests.transport.conftest import server
 from tests.transport.venue_stage import Options, Venue
+
+__all__ = ["server"]
 
 
 class Tracker:

@@ -1,10 +1,11 @@
-"""What an account holds on spot and on other dexes: looked at, told whole, and told again when it is gone."""
+"""What an account holds on spot and on other dexes: asked for, stated, and stated again when it is gone."""
 
 import time
+from decimal import Decimal
 
 import pytest
 
-from hlposmon.domain.reports import BellReason, Place
+from hlposmon.domain.reports import BellReason, Collateral, Place
 from hlposmon.workers import other_markets
 
 
@@ -14,15 +15,56 @@ def soon(monkeypatch):
     monkeypatch.setattr(other_markets, "AGAIN_S", 0.1)
 
 
-def test_spot_is_looked_at_with_the_first_statement_and_each_interval(stage):
+HYPE = "hyperliquid:BaseToken:HYPE"
+
+
+def on_spot(one):
+    """What the last statement of spot says, by key; None before one."""
+    told = one.tracker.statements("spot")
+    return {stated.key: stated.size for stated in told[-1].positions} if told else None
+
+
+def test_spot_is_stated_with_the_first_statement_and_each_interval(stage):
     one = stage()
     one.start(one.reconcile_worker, interval_s=0.3)
-    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == ())
+    one.tracker.until(lambda: on_spot(one) == {})
     one.control.spot(one.account.address, "HYPE", "12.5")
-    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == ("HYPE 12.5 (spot)",))
+    one.tracker.until(lambda: on_spot(one) == {HYPE: Decimal("12.5")})
     one.control.spot(one.account.address, "HYPE", "0")
 
-    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == ())
+    one.tracker.until(lambda: on_spot(one) == {})
+    assert {look.holdings for look in one.tracker.looks(Place.SPOT)} == {()}
+
+
+def test_the_statement_of_spot_has_the_time_of_the_one_before_it_and_comes_before_the_look(stage):
+    one = stage(accounts=2)
+    began_s = time.monotonic()
+    one.fetching()
+    one.tracker.until(lambda: one.tracker.looks(Place.SPOT, "other-1"))
+
+    for account in one.accounts:
+        [first] = [said for said in one.tracker.statements() if said.account == account.name]
+        [spot] = [said for said in one.tracker.statements("spot") if said.account == account.name]
+        [look] = one.tracker.looks(Place.SPOT, account.name)
+        assert (spot.time_ms, spot.pushed, spot.fills_from_ms) == (first.time_ms, False, None)
+        assert began_s < first.asked_s < spot.asked_s < time.monotonic()
+        assert one.tracker.heard.index(spot) < one.tracker.heard.index(look)
+
+
+def test_spot_among_the_statements_wanted_is_asked_for_as_it_always_is_and_of_no_dex(stage):
+    one = stage().fetching()
+    one.tracker.until(lambda: on_spot(one) == {})
+    before = one.control.state()["requests"]
+    one.tracker.want_statements("spot", "xyz")
+    one.tracker.ring()
+    one.tracker.until(lambda: one.tracker.statements("xyz"))
+    one.tracker.until(lambda: one.tracker.of(Collateral))
+    asked = one.control.state()["requests"]
+
+    assert {collateral.scope for collateral in one.tracker.of(Collateral)} == {"xyz"}
+    # One of the first dex and one of xyz; one each for the collateral of xyz and the names of tokens.
+    assert asked["clearinghouseState"] == before["clearinghouseState"] + 2
+    assert (asked["meta"], asked["spotMeta"]) == (1, 1)
 
 
 def test_other_dexes_are_asked_for_only_when_the_tracker_rings_and_what_is_held_there_is_stated(stage):
@@ -83,8 +125,9 @@ def test_a_server_that_knows_no_dexes_and_no_spot_has_none_and_says_so(stage):
 
     one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ())
     assert one.tracker.looks(Place.DEXES)[-1].asked_s is None  # nobody has said that nothing is held
-    assert one.tracker.holdings(Place.SPOT) == ()
+    assert one.tracker.holdings(Place.SPOT) == ("its balances on spot",)
     assert any("knows no spot" in text for text in one.tracker.notices())
+    assert not one.tracker.statements("spot")
 
 
 def test_a_look_that_failed_is_made_again_and_says_nothing_meanwhile(stage):
@@ -92,17 +135,31 @@ def test_a_look_that_failed_is_made_again_and_says_nothing_meanwhile(stage):
     one.control.http_fault("500", times=3, type="spotClearinghouseState")
     one.start(one.reconcile_worker, interval_s=0.3)
     one.tracker.until(one.tracker.statements)
-    assert one.tracker.holdings(Place.SPOT) is None
+    assert (on_spot(one), one.tracker.holdings(Place.SPOT)) == (None, None)
 
     one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == (), seconds=8)
+    assert on_spot(one) == {}
 
 
-def test_a_new_tracker_is_told_the_last_look(stage):
+def test_a_server_that_knows_spot_again_ends_the_notice(stage):
+    one = stage()
+    one.control.refuse_request("spotClearinghouseState")
+    one.start(one.reconcile_worker, interval_s=0.3)
+    one.tracker.until(lambda: any("knows no spot" in text for text in one.tracker.notices()))
+    one.control.refuse_request("spotClearinghouseState", release=True)
+
+    one.tracker.until(lambda: on_spot(one) == {})
+    one.tracker.until(lambda: not any("knows no spot" in text for text in one.tracker.notices()))
+
+
+def test_for_a_new_tracker_spot_is_asked_for_again(stage):
     one = stage().fetching()
-    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) is not None)
+    one.tracker.until(lambda: on_spot(one) == {})
+    one.control.spot(one.account.address, "HYPE", "12.5")
     one.tracker.renew()
 
-    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == ())
+    one.tracker.until(lambda: on_spot(one) == {HYPE: Decimal("12.5")})
+    assert one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == ())
 
 
 def test_a_dex_that_cannot_be_asked_is_asked_again(stage):
@@ -116,12 +173,12 @@ def test_a_dex_that_cannot_be_asked_is_asked_again(stage):
     assert len(one.tracker.statements("xyz")) == 1
 
 
-def test_a_trade_of_what_is_not_watched_asks_for_spot_alone(stage):
+def test_a_trade_of_what_has_no_scope_asks_for_spot_alone(stage):
     one = stage().fetching()
-    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == ())
+    one.tracker.until(lambda: on_spot(one) == {})
     one.control.spot(one.account.address, "HYPE", "1")
     one.tracker.ring(reason=BellReason.SPOT)
 
-    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == ("HYPE 1 (spot)",))
+    one.tracker.until(lambda: on_spot(one) == {HYPE: 1})
     assert one.tracker.holdings(Place.DEXES) is None
     assert "perpDexs" not in one.control.state()["requests"]

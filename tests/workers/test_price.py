@@ -1,16 +1,28 @@
 """The price worker: marks from the stream, from statements when that is silent, in batches."""
 
+import json
+import threading
 import time
 from decimal import Decimal
 
 import pytest
 
+from hlposmon.config import Account, PriceSettings
 from hlposmon.domain.reports import Joined
+from hlposmon.supervision.loop import Pulse
+from hlposmon.transport.quota import Quota
+from hlposmon.venues.hyperliquid.venue import Hyperliquid
 from hlposmon.workers import price
 from tests.clock import awake_s
+from tests.transport.test_websocket import TEXT, Line, frame
+from tests.venues.hyperliquid.payloads import packed
+from tests.workers.conftest import Tracker
 
 BTC = "hyperliquid:Perp:BTC"
 TSLA = "hyperliquid:Perp:xyz:TSLA"
+USDC = "hyperliquid:BaseToken:USDC"
+HYPE = "hyperliquid:BaseToken:HYPE"
+PURR = "hyperliquid:BaseToken:PURR"
 
 
 def prices(one):
@@ -219,3 +231,174 @@ def test_a_price_of_the_stream_that_cannot_be_read_is_left_out_and_the_others_co
 
     one.tracker.until(lambda: "hyperliquid:Perp:ETH" in prices(one))
     assert "hyperliquid:Perp:BTC" not in prices(one)
+
+
+# ------------------------------------------------------------------ prices of tokens
+
+
+def requests(one):
+    return one.control.state()["requests"]
+
+
+def tokens(one):
+    return {key for key in prices(one) if ":BaseToken:" in key}
+
+
+@pytest.mark.parametrize("scope", ["spot", "xyz"])
+def test_the_stream_prices_tokens_once_statements_of_any_scope_are_wanted(stage, scope):
+    one = stage(accounts=2)
+    one.start(one.price_worker, source="stream")
+    one.tracker.until(one.tracker.marks)
+    assert ("spotMeta" in requests(one), tokens(one)) == (False, set())
+    one.tracker.want_statements(scope, account="other-1")
+    one.tracker.until(lambda: price_of(one, USDC) == 1)
+    one.tracker.want_statements("spot")
+    count = len(one.tracker.marks())
+    one.tracker.until(lambda: len(one.tracker.marks()) >= count + 2)
+
+    assert requests(one)["spotMeta"] == 1
+    assert "spotMetaAndAssetCtxs" not in requests(one)
+    assert one.tracker.marks()[-1].missing == ()
+
+
+def test_a_price_of_a_token_on_the_stream_comes_under_the_tokens_key(stage, tmp_path, server):
+    said = {"channel": "fastAssetCtxs", "data": packed({"@107": {"markPx": "33.21"}, "BTC": {"markPx": "5"}})}
+
+    def told(sock, at):
+        line = Line(sock, at)
+        line.send(frame(TEXT, json.dumps(said).encode()))
+        line.stay()
+
+    exchange = stage().venue  # it answers which pairs there are
+    ws_url = f"ws://127.0.0.1:{server(told).port}/ws"
+    tracker, pulse = Tracker(tmp_path / "q", {"main": None}), Pulse.alone("price")
+    worker = price.PriceWorker(
+        pulse,
+        accounts=[Account("main", "0x" + "ab" * 20)],
+        settings=PriceSettings(0.1, "stream"),
+        venue=Hyperliquid(exchange.url, ws_url, share=Quota().share(), deadline=pulse),
+        queue=tracker.path,
+    )
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        tracker.until(tracker.marks)
+        tracker.want_statements("spot")
+        worker_told = tracker.until(lambda: [marks for marks in tracker.marks() if HYPE in marks.prices])
+    finally:
+        pulse.stop()
+        thread.join(30)
+        tracker.close()
+        pulse.close()
+
+    assert worker_told[0].prices[HYPE] == Decimal("33.21")
+
+
+def test_pairs_that_cannot_be_had_are_asked_for_again_and_other_prices_come_meanwhile(stage, monkeypatch):
+    monkeypatch.setattr(price, "PAIRS_AGAIN_S", 0.2)
+    one = stage()
+    one.control.refuse_request("spotMeta")
+    one.start(one.price_worker, source="stream")
+    one.tracker.until(one.tracker.marks)
+    one.tracker.want_statements("spot")
+    one.tracker.until(lambda: requests(one).get("spotMeta", 0) >= 2)
+    one.control.set_mark("BTC", "51234.5")
+    one.tracker.until(lambda: price_of(one) == Decimal("51234.5"))
+    assert tokens(one) == set()
+    one.control.refuse_request("spotMeta", release=True)
+
+    one.tracker.until(lambda: price_of(one, USDC) == 1)
+
+
+def test_pairs_that_cannot_be_had_are_not_asked_for_again_at_once(stage):
+    one = stage()
+    one.control.refuse_request("spotMeta")
+    one.start(one.price_worker, source="stream")
+    one.tracker.until(one.tracker.marks)
+    one.tracker.want_statements("spot")
+    one.tracker.until(lambda: requests(one).get("spotMeta"))
+    count = len(one.tracker.marks())
+    one.tracker.until(lambda: len(one.tracker.marks()) >= count + 2)
+
+    assert requests(one)["spotMeta"] == 1
+
+
+def test_polling_asks_for_the_prices_of_tokens_too_once_they_are_wanted(stage):
+    one = stage()
+    one.start(one.price_worker, source="poll")
+    one.tracker.until(one.tracker.marks)
+    assert ("spotMetaAndAssetCtxs" in requests(one), tokens(one)) == (False, set())
+    one.tracker.want_statements("spot")
+    one.tracker.until(lambda: tokens(one) == {USDC, HYPE, PURR})
+
+    assert (price_of(one, USDC), price_of(one, HYPE)) == (1, Decimal("33.21"))
+    assert one.tracker.marks()[-1].missing == ()
+    assert "spotMeta" not in requests(one)  # pairs are for the stream
+
+
+def test_spot_has_no_statement_of_its_own_to_poll(stage):
+    one = stage()
+    one.start(one.price_worker, source="poll")
+    one.tracker.until(one.tracker.marks)
+    one.tracker.want_statements("spot")
+    one.tracker.until(lambda: HYPE in prices(one))
+    rounds = len(one.tracker.marks()) + 2
+    one.tracker.until(lambda: len(one.tracker.marks()) >= rounds)
+    asked = requests(one)
+
+    # One statement a round; another round may have begun.
+    assert asked["clearinghouseState"] <= rounds + 1
+    assert "spotClearinghouseState" not in asked
+
+
+def test_prices_of_tokens_are_polled_less_often_than_statements(stage):
+    one = stage()
+    one.start(one.price_worker, source="poll")
+    one.tracker.until(one.tracker.marks)
+    one.tracker.want_statements("spot")
+    one.tracker.until(lambda: HYPE in prices(one))
+    before = requests(one)["clearinghouseState"]
+    one.tracker.until(lambda: requests(one)["clearinghouseState"] >= before + 2)
+
+    assert requests(one)["spotMetaAndAssetCtxs"] == 1
+
+
+def test_prices_of_tokens_are_polled_again(stage, monkeypatch):
+    monkeypatch.setattr(price, "TOKENS_POLL_S", 0.1)
+    one = stage()
+    one.start(one.price_worker, source="poll")
+    one.tracker.until(one.tracker.marks)
+    one.tracker.want_statements("spot")
+
+    one.tracker.until(lambda: requests(one).get("spotMetaAndAssetCtxs", 0) >= 2)
+    one.tracker.until(lambda: sum(HYPE in marks.prices for marks in one.tracker.marks()) >= 2)
+
+
+def test_where_tokens_are_not_priced_the_accounts_with_scopes_lack_prices_and_no_other_does(stage):
+    one = stage(accounts=2)
+    one.control.set_mark("ETH", "4321.5")
+    one.buy("ETH", account=one.accounts[1])
+    one.control.refuse_request("spotMetaAndAssetCtxs")
+    one.start(one.price_worker, source="poll")
+    one.tracker.until(one.tracker.marks)
+    assert one.tracker.marks()[-1].missing == ()
+    one.tracker.want_statements("spot")
+    one.tracker.until(lambda: one.tracker.marks()[-1].missing == ("main",))
+    one.tracker.until(lambda: price_of(one, "hyperliquid:Perp:ETH") == Decimal("4321.5"))
+    assert tokens(one) == set()
+    one.control.refuse_request("spotMetaAndAssetCtxs", release=True)
+
+    one.tracker.until(lambda: HYPE in prices(one))
+    assert one.tracker.marks()[-1].missing == ()
+
+
+def test_a_new_tracker_is_told_the_known_prices_of_tokens_too(stage):
+    one = stage()
+    one.start(one.price_worker, source="poll")
+    one.tracker.until(one.tracker.marks)
+    one.tracker.want_statements("spot")
+    one.tracker.until(lambda: HYPE in prices(one))
+    one.tracker.renew()
+
+    one.tracker.until(one.tracker.marks)
+    assert tokens(one) == {USDC, HYPE, PURR}

@@ -1,15 +1,27 @@
 """The state worker: every account's state as it is pushed, or why it is not; nothing asked by REST."""
 
+import json
+import threading
 import time
 from decimal import Decimal
 
 import pytest
 
+from hlposmon.config import Account
 from hlposmon.domain.reports import Joined, NotWatched, Place, Statement
+from hlposmon.pacing import Backoff
+from hlposmon.supervision.loop import Pulse
+from hlposmon.transport.quota import Quota
+from hlposmon.venues.hyperliquid.venue import Hyperliquid
 from hlposmon.workers import state
 from tests.clock import awake_s
+from tests.transport.test_websocket import TEXT, Line, frame
+from tests.venues.hyperliquid.payloads import all_dexes, balance, position_row, spot_state
+from tests.venues.hyperliquid.payloads import state as state_of
+from tests.workers.conftest import Tracker
 
 TSLA = "hyperliquid:Perp:xyz:TSLA"
+HYPE = "hyperliquid:BaseToken:HYPE"
 
 
 def pushed(one, name="main", scope=""):
@@ -19,6 +31,10 @@ def pushed(one, name="main", scope=""):
 def soon(monkeypatch):
     """What is held on no other dex is told with each push."""
     monkeypatch.setattr(state, "OTHERS_S", 0.1)
+
+
+def message(channel, data):
+    return json.dumps({"channel": channel, "data": data}).encode()
 
 
 def sizes(statement: Statement):
@@ -236,3 +252,110 @@ def test_a_new_tracker_is_told_of_the_other_dexes_with_the_next_push(stage, held
 
     assert awake_s() - began_s < state.OTHERS_S / 2
     assert [sizes(said) for said in pushed(one, scope="xyz")][-1:] == ([{TSLA: 3}] if held != "0" else [])
+
+
+# ------------------------------------------------------------------ balances on spot
+
+
+def test_balances_on_spot_are_reported_and_then_their_being_gone(stage):
+    one = stage()
+    one.start(one.state_worker)
+    one.tracker.until(lambda: len(pushed(one)) >= 2)
+    assert not pushed(one, scope="spot")  # nothing is held there, and nobody has asked
+    one.control.spot(one.account.address, "HYPE", "12.5")
+    began_s, began_ms = time.monotonic(), one.control.state()["time"]
+    one.tracker.until(lambda: pushed(one, scope="spot"))
+    held, *_ = pushed(one, scope="spot")
+
+    assert (sizes(held), held.pushed, held.fills_from_ms) == ({HYPE: Decimal("12.5")}, True, None)
+    assert began_s < held.asked_s < time.monotonic()
+    # A state is of up to a second before, and our clock is not the exchange's.
+    assert began_ms - 2000 <= held.time_ms <= one.control.state()["time"] + 100
+    one.control.spot(one.account.address, "HYPE", "0")
+    one.tracker.until(lambda: not sizes(pushed(one, scope="spot")[-1]))
+    assert not any("BaseToken" in key for said in pushed(one) for key in sizes(said))
+
+
+def test_empty_balances_are_reported_to_a_tracker_that_wants_them_and_to_no_other(stage):
+    one = stage(accounts=2)
+    one.start(one.state_worker)
+    one.tracker.until(lambda: pushed(one) and pushed(one, "other-1"))
+    one.tracker.want_statements("spot")
+
+    one.tracker.until(lambda: len(pushed(one, scope="spot")) >= 2)
+    assert {said.positions for said in pushed(one, scope="spot")} == {()}
+    assert not pushed(one, "other-1", "spot")
+
+
+def test_the_balances_of_each_account_are_its_own(stage):
+    one = stage(accounts=2)
+    one.control.spot(one.accounts[0].address, "HYPE", "1")
+    one.control.spot(one.accounts[1].address, "HYPE", "2")
+    one.start(one.state_worker)
+    one.tracker.until(lambda: pushed(one, scope="spot") and pushed(one, "other-1", "spot"))
+
+    assert {tuple(sizes(said).values()) for said in pushed(one, scope="spot")} == {(1,)}
+    assert {tuple(sizes(said).values()) for said in pushed(one, "other-1", "spot")} == {(2,)}
+
+
+def test_where_balances_are_not_pushed_the_states_are_and_nothing_is_said(stage):
+    one = stage()
+    one.control.refuse_subscription("spotState")
+    one.control.spot(one.account.address, "HYPE", "12.5")
+    one.start(one.state_worker)
+    one.tracker.until(lambda: len(pushed(one)) >= 3)
+    one.tracker.until(lambda: one.tracker.looks(Place.DEXES))
+
+    assert not pushed(one, scope="spot")
+    assert one.tracker.notices() == []
+
+
+def test_where_states_are_not_pushed_balances_have_no_time_and_are_not_reported(stage):
+    one = stage()
+    for kind in ("allDexsClearinghouseState", "clearinghouseState"):
+        one.control.refuse_subscription(kind)
+    one.control.spot(one.account.address, "HYPE", "12.5")
+    one.start(one.state_worker)
+    one.tracker.until(lambda: any("REST statements only" in text for text in one.tracker.notices()))
+    one.tracker.for_s(1.5)
+
+    assert not one.tracker.of(Statement)
+
+
+def test_balances_are_no_sign_that_states_are_pushed(tmp_path, server):
+    """An exchange that states positions once, and from then on balances alone."""
+    user = "0x" + "ab" * 20
+    states = all_dexes(("", state_of(position_row(coin="BTC"))), user=user)
+    opened = []
+
+    def balances_alone(sock, at):
+        line = Line(sock, at)
+        opened.append(line)
+        echo = {"method": "subscribe", "subscription": {"type": "allDexsClearinghouseState", "user": user}}
+        line.send(frame(TEXT, message("subscriptionResponse", echo)))
+        line.send(frame(TEXT, message("allDexsClearinghouseState", states)))
+        while not at.over.wait(0.1):
+            body = {"user": user, "spotState": spot_state(balance("HYPE", "1.5"))}
+            line.send(frame(TEXT, message("spotState", body)))
+
+    url = f"ws://127.0.0.1:{server(balances_alone).port}/ws"
+    tracker, pulse = Tracker(tmp_path / "q", {"main": None}), Pulse.alone("state")
+    worker = state.StateWorker(
+        pulse,
+        accounts=[Account("main", user)],
+        venue=Hyperliquid("", url, share=Quota().share(), deadline=pulse, backoff=Backoff(0.05, 0.2)),
+        queue=tracker.path,
+        silent_s=0.8,
+    )
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        tracker.until(lambda: len(tracker.statements("spot")) >= 2)
+        tracker.until(lambda: len(opened) >= 2)
+    finally:
+        pulse.stop()
+        thread.join(30)
+        tracker.close()
+        pulse.close()
+
+    assert [sizes(said) for said in tracker.statements()][:1] == [{"hyperliquid:Perp:BTC": Decimal(-4)}]

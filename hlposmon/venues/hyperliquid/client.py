@@ -6,6 +6,7 @@ page sizes: the exchange's API documentation, rate limits and info endpoint.
 
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 from hlposmon.config import Account
@@ -152,9 +153,18 @@ class HyperliquidClient:
             reason = f"account mode {name}: its balances are kept in its spot state, which is not watched"
         return AccountMode(account.name, name, plain=False, reason=reason)
 
-    def spot_holdings(self, account: Account) -> list[str]:
-        """The account's spot balances, as texts such as `HYPE 12.5 (spot)`."""
-        return payloads.spot_holdings(self._ask(_LIGHT, "spotClearinghouseState", user=account.address))
+    def spot(self, account: Account, *, asked_s: float, time_ms: int) -> Statement:
+        """The account's balances of tokens."""
+        body = self._ask(_LIGHT, "spotClearinghouseState", user=account.address)
+        return payloads.spot_statement(body, account.name, time_ms=time_ms, asked_s=asked_s)
+
+    def spot_pairs(self) -> dict[str, str]:
+        """The keys of the tokens that are traded for USDC, by the names of their pairs."""
+        return payloads.spot_pairs(self._ask(_USUAL, "spotMeta"))
+
+    def token_prices(self) -> dict[str, Decimal]:
+        """The mark prices of the tokens that are traded for USDC, by key; USDC itself is 1."""
+        return payloads.token_prices(self._ask(_USUAL, "spotMetaAndAssetCtxs"))
 
     def dexes(self) -> list[str]:
         """The names of all dexes except the first."""

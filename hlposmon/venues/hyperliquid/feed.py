@@ -40,6 +40,7 @@ FILLS, FUNDINGS = "userFills", "userFundings"
 STREAMS = (FILLS, FUNDINGS)
 # The channels that push account states, best first; the second covers one dex only.
 STATES = ("allDexsClearinghouseState", "clearinghouseState")
+SPOT_STATE = "spotState"
 PRICES = "fastAssetCtxs"
 # After so many messages in a row that mean no event, return to the caller's loop.
 _MOST_MESSAGES = 64
@@ -238,16 +239,27 @@ class _Channel:
 
 
 class HyperliquidStates(_Feed[StateEvent]):
-    """`port.StateFeed`: the states of all dexes, or of the first dex alone if the exchange refuses those."""
+    """`port.StateFeed`: the states of all dexes, or of the first dex alone if the exchange refuses those; and
+    the balances on spot, which may be missing.
+
+    A spot state has no time: it gets that of the account's last state, plus what passed since on this
+    machine's clock. One that comes before any state is dropped.
+    """
 
     def __init__(self, connection: Feed, accounts: Sequence[Account]) -> None:
         super().__init__(connection)
         self._channels = {account.address: _Channel(account) for account in accounts}
         self._names = {account.address: account.name for account in accounts}
+        # By address, the time of the last state, and when it was heard (monotonic seconds).
+        self._stated: dict[str, tuple[int, float]] = {}
 
     def _subscribe(self) -> None:
+        self._stated.clear()
         for channel in self._channels.values():
             self._ask(channel, 0)
+        # Behind the states: a refusal for a limit names no subscription, and those are the more important.
+        for address in self._channels:
+            self._connection.send(payloads.subscription(SPOT_STATE, user=address))
 
     def _ask(self, channel: _Channel, index: int) -> bool:
         """Subscribe to the channel at `index` of STATES; False if there is none."""
@@ -281,6 +293,8 @@ class HyperliquidStates(_Feed[StateEvent]):
             message = payloads.message(raw)
             if message.channel in STATES:
                 return self._pushed(message)
+            if message.channel == SPOT_STATE:
+                return self._pushed_spot(message.data)
             if message.channel == "subscriptionResponse":
                 return self._acknowledged(message.data)
             if message.channel == "error":
@@ -294,8 +308,22 @@ class HyperliquidStates(_Feed[StateEvent]):
         found = payloads.state_push(message.data, message.channel, self._names, heard_s=now_s, now_ms=at_ms)
         if found is None:
             return ()
+        if found.statements:
+            self._stated[found.user] = max(said.time_ms for said in found.statements), now_s
         is_whole = message.channel == STATES[0]
         return (PushedState(self._names[found.user], found.statements, found.unread, is_whole),)
+
+    def _pushed_spot(self, data: Any) -> Iterable[StateEvent]:
+        user, now_s = payloads.user_of(data, SPOT_STATE), time.monotonic()
+        if user not in self._names or user not in self._stated:
+            return ()
+        time_ms, heard_s = self._stated[user]
+        time_ms += round((now_s - heard_s) * 1000)
+        name = self._names[user]
+        statement = payloads.spot_statement(
+            data.get("spotState"), name, time_ms=time_ms, asked_s=now_s, pushed=True
+        )
+        return (PushedState(name, (statement,)),)
 
     def _acknowledged(self, data: Any) -> Iterable[StateEvent]:
         for address, channel in self._channels.items():
@@ -327,6 +355,9 @@ class HyperliquidPrices(_Feed[PriceEvent]):
 
     def changed(self) -> tuple[dict[str, Decimal], list[str]]:
         return self._marks.changed()
+
+    def use_pairs(self, pairs: dict[str, str]) -> None:
+        self._marks.use_pairs(pairs)
 
     def forget(self) -> None:
         self._marks.forget()

@@ -25,6 +25,10 @@ def key(coin: str) -> str:
     return f"hyperliquid:Perp:{coin}"
 
 
+def token_key(token: str) -> str:
+    return f"hyperliquid:BaseToken:{token}"
+
+
 def without(row: Row) -> Row:
     return {name: value for name, value in row.items() if value is not ...}
 
@@ -84,8 +88,33 @@ def one_dex(dex: Any, body: Any, user: str = US) -> Row:
     return {"dex": dex, "user": user, "clearinghouseState": body}
 
 
-def balance(coin: Any, total: Any, hold: Any = "0.0") -> Row:
-    return without({"coin": coin, "token": 0, "total": total, "hold": hold, "entryNtl": "0.0"})
+def balance(coin: Any, total: Any, hold: Any = "0.0", cost: Any = "0.0") -> Row:
+    return without({"coin": coin, "token": 0, "total": total, "hold": hold, "entryNtl": cost})
+
+
+def spot_state(*balances: Any) -> Row:
+    """A spotClearinghouseState."""
+    return {"balances": list(balances)}
+
+
+def pair_row(name: Any = "@107", tokens: Any = (150, 0)) -> Row:
+    return {"name": name, "tokens": list(tokens), "index": 107, "isCanonical": False}
+
+
+# Neither tokens nor pairs stand at the place of their index.
+TOKENS = {0: "USDC", 150: "HYPE", 1: "PURR", 268: "USDT0"}
+
+
+def spot_meta(*pairs: Any) -> Row:
+    """A spotMeta with these pairs, or with one of HYPE and one of PURR."""
+    return {
+        "tokens": [{"name": name, "index": index, "szDecimals": 2} for index, name in TOKENS.items()],
+        "universe": list(pairs or (pair_row(), pair_row("PURR/USDC", (1, 0)))),
+    }
+
+
+def spot_context(coin: Any, mark: Any) -> Row:
+    return without({"coin": coin, "markPx": mark, "midPx": mark, "prevDayPx": "1.0"})
 
 
 def paid_row(**changes: Any) -> Row:

@@ -20,6 +20,7 @@ from tests.venues.hyperliquid.payloads import (
     paid_row,
     position_row,
     printed,
+    spot_state,
     state,
 )
 
@@ -168,9 +169,13 @@ def test_funding_the_ledger_prices_and_balances_are_free_of_noise():
     assert (paid.amount, paid.size) == (Decimal("-1064075.6"), Decimal("1161681.9"))
     assert deposit.text == "deposit of 2703997.45 USDC"
     assert prices == {key("BTC"): Decimal("1064075.6")}
-    assert payloads.spot_holdings({"balances": [balance("USDC", "7678466.9041772699")]}) == [
-        "USDC 7678466.90417727 (spot)"
-    ]
+    [held] = payloads.spot_statement(
+        spot_state(balance("USDC", "7678466.9041772699", "4104640.2134164399")),
+        "main",
+        time_ms=1,
+        asked_s=0.0,
+    ).positions
+    assert (held.size, held.hold) == (Decimal("7678466.90417727"), Decimal("4104640.21341644"))
 
 
 def test_a_row_that_is_set_aside_is_named_with_the_amount_as_the_server_spelled_it():

@@ -15,6 +15,9 @@ from tests.venues.hyperliquid.payloads import (
     ledger,
     packed,
     position_row,
+    spot_context,
+    spot_meta,
+    spot_state,
     state,
 )
 
@@ -36,6 +39,8 @@ WHOLE = [
     ledger("send", amount="1"),
     {"balances": [balance("HYPE", "1.5")]},
     balance("HYPE", "1.5"),
+    spot_meta(),
+    spot_context("@107", "33.21"),
     {"name": "xyz"},
     {"method": "subscribe", "subscription": {"type": "userFills", "user": US}},
 ]
@@ -67,6 +72,10 @@ def pushed(data, channel="allDexsClearinghouseState"):
     return payloads.state_push(data, channel, {US: "main"}, heard_s=2.5, now_ms=1)
 
 
+def on_spot(body):
+    return payloads.spot_statement(body, "main", time_ms=1, asked_s=2.5)
+
+
 READERS = [
     lambda body: payloads.fills(body, "main", US),
     lambda body: payloads.fills([body], "main", US),
@@ -89,8 +98,12 @@ READERS = [
     payloads.abstraction,
     payloads.refusal,
     payloads.venue_time,
-    payloads.spot_holdings,
-    lambda body: payloads.spot_holdings({"balances": [body]}),
+    on_spot,
+    lambda body: on_spot(spot_state(body)),
+    payloads.spot_pairs,
+    payloads.token_prices,
+    lambda body: payloads.token_prices([body, []]),
+    lambda body: payloads.token_prices([spot_meta(), [body]]),
     payloads.dex_names,
     lambda body: payloads.dex_names([body]),
 ]

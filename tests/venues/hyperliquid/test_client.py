@@ -8,12 +8,20 @@ from decimal import Decimal
 import pytest
 
 from hlposmon.config import Account
+from hlposmon.domain.reports import StatedPosition
 from hlposmon.errors import VenueUnavailable, WireError
 from hlposmon.simulator import info as info_pages
 from hlposmon.transport.quota import Quota
 from hlposmon.venues.hyperliquid import client as hyperliquid
 from hlposmon.venues.hyperliquid.client import HyperliquidClient
-from tests.venues.hyperliquid.payloads import position_row, state
+from tests.venues.hyperliquid.payloads import (
+    balance,
+    position_row,
+    spot_context,
+    spot_meta,
+    state,
+    token_key,
+)
 
 
 @pytest.fixture
@@ -244,7 +252,9 @@ def test_a_mode_of_null_is_not_known_and_no_fault_while_null_answers_nothing_els
     assert asked.mode(ONE).mode is None
     for ask in (
         asked.role,
-        asked.spot_holdings,
+        lambda one: asked.spot(one, asked_s=0.0, time_ms=1),
+        lambda _: asked.spot_pairs(),
+        lambda _: asked.token_prices(),
         lambda _: asked.dexes(),
         lambda one: asked.statement(one, scope="xyz", asked_s=0.0, now_ms=0),
     ):
@@ -254,7 +264,7 @@ def test_a_mode_of_null_is_not_known_and_no_fault_while_null_answers_nothing_els
 
 def test_spot_the_names_of_the_dexes_and_the_state_of_each_dex_are_asked_for(server, info):
     answers = {
-        "spotClearinghouseState": {"balances": [{"coin": "HYPE", "total": "12.50", "hold": "0.0"}]},
+        "spotClearinghouseState": {"balances": [balance("HYPE", "12.50", "0.5", "125.0")]},
         "perpDexs": [None, {"name": "xyz"}, {"name": "flx"}],
         "clearinghouseState": state(position_row(coin="xyz:TSLA", szi="3")),
     }
@@ -266,12 +276,63 @@ def test_spot_the_names_of_the_dexes_and_the_state_of_each_dex_are_asked_for(ser
 
     asked = info(url=answering(server, answer))
 
-    assert asked.spot_holdings(ONE) == ["HYPE 12.5 (spot)"]
+    spot = asked.spot(ONE, asked_s=1.5, time_ms=7)
+    assert (spot.account, spot.scope, spot.asked_s, spot.time_ms, spot.pushed) == (
+        "main",
+        "spot",
+        1.5,
+        7,
+        False,
+    )
+    assert spot.positions == (
+        StatedPosition(token_key("HYPE"), Decimal("12.5"), Decimal(10), hold=Decimal("0.5")),
+    )
+    assert requests == [{"type": "spotClearinghouseState", "user": ONE.address}]
     assert asked.dexes() == ["xyz", "flx"]
     said = asked.statement(ONE, scope="xyz", asked_s=1.5, now_ms=0, fills_from_ms=7)
     assert (said.scope, said.asked_s, said.fills_from_ms) == ("xyz", 1.5, 7)
     assert [(stated.key, stated.size) for stated in said.positions] == [("hyperliquid:Perp:xyz:TSLA", 3)]
     assert requests[2] == {"type": "clearinghouseState", "user": ONE.address, "dex": "xyz"}
+
+
+def test_the_pairs_of_tokens_and_their_prices_are_asked_for(server, info):
+    answers = {
+        "spotMeta": spot_meta(),
+        "spotMetaAndAssetCtxs": [spot_meta(), [spot_context("@107", "33.21")]],
+    }
+    asked = info(url=answering(server, lambda request: answers[request["type"]]))
+
+    assert asked.spot_pairs() == {"@107": token_key("HYPE"), "PURR/USDC": token_key("PURR")}
+    assert asked.token_prices() == {token_key("USDC"): Decimal(1), token_key("HYPE"): Decimal("33.21")}
+
+
+def test_balances_and_prices_of_tokens_are_the_exchanges_own(venue, info):
+    one = venue()
+    one.control.spot(one.accounts[0], "HYPE", "12.5")
+    one.control.spot(one.accounts[0], "USDC", "-20.1")
+    asked = info(one)
+    spot = asked.spot(main(one), asked_s=0.0, time_ms=1)
+
+    assert {stated.key: stated.size for stated in spot.positions} == {
+        token_key("USDC"): Decimal("-20.1"),
+        token_key("HYPE"): Decimal("12.5"),
+    }
+    assert asked.spot_pairs() == {"@107": token_key("HYPE"), "PURR/USDC": token_key("PURR")}
+    assert asked.token_prices() == {
+        token_key("USDC"): Decimal(1),
+        token_key("PURR"): Decimal("0.073122"),
+        token_key("HYPE"): Decimal("33.21"),
+    }
+
+
+def test_what_is_asked_of_tokens_is_spent(venue, info):
+    one = venue()
+    asked = info(one)
+    asked.spot(main(one), asked_s=0.0, time_ms=1)
+    asked.spot_pairs()
+    asked.token_prices()
+
+    assert asked.budget.quota.weight.used(time.monotonic()) == 2 + 20 + 20
 
 
 def test_the_first_dex_is_asked_for_without_a_name_and_what_another_answers_is_not_taken_for_it(server, info):
@@ -347,7 +408,9 @@ def test_an_answer_of_another_shape_is_a_wire_error(server, info, body):
         lambda: asked.statement(ONE, asked_s=0.0, now_ms=0),
         lambda: asked.fundings_since(ONE, 1),
         lambda: asked.events_since(ONE, 1),
-        lambda: asked.spot_holdings(ONE),
+        lambda: asked.spot(ONE, asked_s=0.0, time_ms=1),
+        asked.spot_pairs,
+        asked.token_prices,
         lambda: asked.statement(ONE, scope="xyz", asked_s=0.0, now_ms=0),
         asked.dexes,
         asked.now_ms,

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from hlposmon.config import Account
+from hlposmon.domain.reports import StatedPosition
 from hlposmon.transport.events import Lost, Opened
 from hlposmon.transport.quota import Quota
 from hlposmon.venues.hyperliquid import feed as feeds
@@ -25,12 +26,15 @@ from tests.venues.hyperliquid.payloads import (
     THEM,
     US,
     all_dexes,
+    balance,
     fill_row,
     key,
     packed,
     paid_row,
     position_row,
+    spot_state,
     state,
+    token_key,
 )
 
 MAIN, OTHER = Account("main", US), Account("other", THEM)
@@ -265,6 +269,122 @@ def test_states_of_all_dexes_are_a_statement_of_each_that_can_be_read(talk):
     ]
 
 
+def test_of_each_account_the_states_and_the_balances_on_spot_are_asked_for(talk):
+    one = talk(states_of(MAIN, OTHER), acknowledged("allDexsClearinghouseState", US), hears=4)
+
+    assert one.events(1) == [Acknowledged("main")]
+    assert sorted((row["type"], row["user"]) for row in one.asked) == sorted(
+        (kind, user) for kind in ("allDexsClearinghouseState", "spotState") for user in (US, THEM)
+    )
+
+
+STATED_MS = state()["time"]
+
+
+def whole(user=US):
+    """A push of the first dex alone, of STATED_MS."""
+    return said("allDexsClearinghouseState", all_dexes(("", state()), user=user))
+
+
+def on_spot(*balances, user=US):
+    return said("spotState", {"user": user, "spotState": spot_state(*balances)})
+
+
+def test_balances_on_spot_are_a_pushed_statement_of_the_last_states_time_and_what_passed_since(talk):
+    began_s = time.monotonic()
+    one = talk(states_of(MAIN), whole(), on_spot(balance("HYPE", "4", "0.5", "10.0")))
+    _, pushed = one.events(2)
+    [told] = pushed.statements
+
+    assert (pushed.account, pushed.unread, pushed.is_whole) == ("main", (), False)
+    assert (told.account, told.scope, told.pushed, told.unread) == ("main", "spot", True, {})
+    assert told.positions == (
+        StatedPosition(token_key("HYPE"), Decimal(4), Decimal("2.5"), hold=Decimal("0.5")),
+    )
+    passed_ms = (time.monotonic() - began_s) * 1000
+    assert STATED_MS <= told.time_ms <= STATED_MS + passed_ms + 1
+    assert began_s < told.asked_s < time.monotonic()
+
+
+def test_the_time_of_balances_goes_on_with_our_clock_until_the_next_state(talk):
+    later = said("allDexsClearinghouseState", all_dexes(("", state(time=STATED_MS + 60_000))))
+    one = talk(states_of(MAIN), whole(), on_spot(), on_spot(), later, on_spot())
+    [(_, first), (_, second), (_, third)] = [
+        (pushed, pushed.statements[0].time_ms)
+        for pushed in one.events(5)
+        if pushed.statements[0].scope == "spot"
+    ]
+
+    assert STATED_MS <= first <= second < STATED_MS + 60_000 <= third
+
+
+def test_balances_that_come_before_any_state_and_those_of_strangers_mean_nothing(talk):
+    stranger = "0x" + "ef" * 20
+    one = talk(
+        states_of(MAIN, OTHER),
+        on_spot(balance("HYPE", "1")),
+        whole(THEM),
+        on_spot(balance("HYPE", "2")),
+        on_spot(balance("HYPE", "3"), user=stranger),
+        on_spot(balance("HYPE", "4"), user=THEM),
+    )
+    state_of_other, balances_of_other = one.events(2)
+
+    assert [said.scope for said in state_of_other.statements] == [""]
+    assert balances_of_other.account == "other"
+    assert [stated.size for stated in balances_of_other.statements[0].positions] == [4]
+
+
+def test_an_address_is_the_same_in_capitals_in_a_push_of_balances(talk):
+    one = talk(states_of(MAIN), whole(), on_spot(user=US.upper().replace("0X", "0x")))
+
+    assert one.events(2)[1].statements[0].scope == "spot"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        {"user": 5},
+        {"user": US},
+        {"user": US, "spotState": {"balances": None}},
+        {"user": US, "spotState": spot_state(balance(5, "1"))},
+    ],
+)
+def test_balances_that_are_not_understood_are_said_and_the_next_are_taken(talk, data):
+    one = talk(states_of(MAIN), whole(), said("spotState", data), on_spot(balance("HYPE", "4")))
+    _, odd, pushed = one.events(3)
+
+    assert isinstance(odd, NotUnderstood)
+    assert [stated.key for stated in pushed.statements[0].positions] == [token_key("HYPE")]
+
+
+@pytest.mark.parametrize("words", ["Invalid subscription", "Already subscribed:"])
+def test_refused_balances_harm_no_states(talk, words):
+    one = talk(
+        states_of(MAIN, OTHER),
+        refused(words, type="spotState", user=US),
+        acknowledged("allDexsClearinghouseState", US),
+        acknowledged("allDexsClearinghouseState", THEM),
+        whole(),
+    )
+    events = one.events(3 if words.startswith("Already") else 4)
+
+    assert [event.accounts for event in events if isinstance(event, Refused)] in ([], [()])
+    assert [event for event in events if not isinstance(event, Refused)][:2] == [
+        Acknowledged("main"),
+        Acknowledged("other"),
+    ]
+    assert events[-1].statements[0].scope == ""
+
+
+def test_an_acknowledgement_of_balances_is_none_of_the_states(talk, monkeypatch):
+    monkeypatch.setattr(feeds, "STATE_ACK_DEADLINE_S", 0.1)
+    events = talk(states_of(MAIN), acknowledged("spotState", US)).events(2)
+
+    assert [event.accounts for event in events] == [(), ("main",)]
+
+
 # ------------------------------------------------------------------ prices
 
 
@@ -281,3 +401,18 @@ def test_prices_are_taken_when_they_are_wanted(talk):
     assert [type(event) for event in events] == [PushedPrices, PushedPrices, NotUnderstood, Refused]
     assert one.feed.changed() == ({key("BTC"): Decimal(2)}, [])
     assert one.feed.changed() == ({}, [])
+
+
+def test_prices_of_tokens_are_taken_once_their_pairs_are_in_use(talk):
+    one = talk(
+        lambda venue: venue.price_feed(),
+        said("fastAssetCtxs", packed({"BTC": {"markPx": "1"}, "@107": {"markPx": "33.21"}})),
+    )
+    one.events(1)
+    assert one.feed.changed() == ({key("BTC"): Decimal(1)}, [])
+    one.feed.use_pairs({"@107": token_key("HYPE")})
+
+    assert one.feed.changed() == (
+        {token_key("HYPE"): Decimal("33.21"), token_key("USDC"): Decimal(1)},
+        [],
+    )

@@ -8,10 +8,10 @@ import pytest
 
 from hlposmon.errors import WireError
 from hlposmon.venues.hyperliquid import payloads
-from tests.venues.hyperliquid.payloads import key, packed
+from tests.venues.hyperliquid.payloads import key, packed, token_key
 
 
-def test_packed_prices_are_those_that_moved_on_whatever_dex_and_none_of_spot():
+def test_packed_prices_are_those_that_moved_on_whatever_dex_and_of_no_token_that_nobody_wants():
     contexts = {
         "BTC": {"markPx": "86000.5", "midPx": "86001"},
         "ETH": {"midPx": "1"},
@@ -124,3 +124,39 @@ def test_a_message_that_cannot_be_read_leaves_what_came_before():
         marks.read("no base64!")
 
     assert marks.changed() == ({key("BTC"): Decimal(1)}, [])
+
+
+# ------------------------------------------------------------------ of tokens
+
+PAIRS = {"@107": token_key("HYPE"), "PURR/USDC": token_key("PURR")}
+USDC = {token_key("USDC"): Decimal(1)}
+
+
+def test_prices_of_tokens_in_use_come_under_their_keys_and_those_of_other_pairs_do_not():
+    marks = payloads.FastMarks()
+    marks.use_pairs(PAIRS)
+    marks.read(packed({"BTC": {"markPx": "1"}, "@107": {"markPx": "33.21"}, "@1": {"markPx": "5"}}))
+
+    assert marks.changed() == ({key("BTC"): Decimal(1), token_key("HYPE"): Decimal("33.21"), **USDC}, [])
+    marks.read(packed({"PURR/USDC": {"markPx": "0.5"}, "@107": {"markPx": "33.21"}}))
+    assert marks.changed() == ({token_key("PURR"): Decimal("0.5"), **USDC}, [])
+
+
+def test_prices_that_are_known_when_tokens_come_into_use_are_told_at_once():
+    marks = payloads.FastMarks()
+    marks.read(packed({"BTC": {"markPx": "1"}, "@107": {"markPx": "33.21"}, "@1": {"markPx": "5"}}))
+    assert marks.changed() == ({key("BTC"): Decimal(1)}, [])
+    marks.use_pairs(PAIRS)
+
+    assert marks.changed() == ({token_key("HYPE"): Decimal("33.21"), **USDC}, [])
+    assert marks.changed() == (USDC, [])
+
+
+def test_a_price_of_a_token_that_cannot_be_read_is_set_aside_and_named_by_its_pair():
+    marks = payloads.FastMarks()
+    marks.use_pairs(PAIRS)
+    marks.read(packed({"@107": {"markPx": "many"}, "PURR/USDC": {"markPx": "0.5"}}))
+    prices, [unread] = marks.changed()
+
+    assert prices == {token_key("PURR"): Decimal("0.5"), **USDC}
+    assert unread.startswith("the price of @107 could not be read: markPx: ")

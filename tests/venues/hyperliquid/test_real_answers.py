@@ -17,7 +17,7 @@ from hlposmon.venues.hyperliquid.client import PLAIN_MODES
 from hlposmon.venues.hyperliquid.payloads.amounts import amount_of
 from hlposmon.workers.price import marks_of
 from tests.captures import ROOT, answered, captured, every_object, needs_captures
-from tests.venues.hyperliquid.payloads import US, key, packed
+from tests.venues.hyperliquid.payloads import US, key, packed, token_key
 
 pytestmark = needs_captures
 
@@ -177,17 +177,53 @@ def test_the_first_of_the_dexes_is_null_and_the_others_are_named():
     assert payloads.dex_names(body) == ["xyz", "flx", "vntl", "hyna"]
 
 
-def test_what_is_held_on_spot_is_told_and_zeros_are_not():
-    portfolio = captured("lifi-perps-sdk/portfolio_margin.json")["spotClearinghouseState"]
-    coins = [text.split()[0] for text in payloads.spot_holdings(portfolio)]
+def on_spot(body) -> Statement:
+    found = payloads.spot_statement(body, "main", time_ms=9, asked_s=0.0)
+    assert found.unread == {}
+    return found
 
-    assert payloads.spot_holdings(answered("go-hyperliquid/SpotUserState__02.json")) == [
-        "USDC 19.9969993 (spot)",
-        "HYPE 0.24965 (spot)",
-        "USOL 0.9993 (spot)",
+
+def test_what_is_held_on_spot_is_stated_and_zeros_are_not():
+    held = on_spot(answered("go-hyperliquid/SpotUserState__02.json")).positions
+    portfolio = captured("lifi-perps-sdk/portfolio_margin.json")["spotClearinghouseState"]
+    coins = [payloads.coin_of(one.key) for one in on_spot(portfolio).positions]
+
+    assert [(payloads.coin_of(one.key), one.size, one.hold) for one in held] == [
+        ("USDC", Decimal("19.9969993"), 0),
+        ("HYPE", Decimal("0.24965"), Decimal("0.2")),
+        ("USOL", Decimal("0.9993"), 0),
     ]
     assert coins == ["USDC", "MUNCH", "HYPE", "STAR", "LICKO", "MAX"]
     assert len(portfolio["balances"]) == 11
+
+
+def test_what_a_token_cost_comes_out_of_its_entry_again():
+    """24.982487 USDC for 0.24965 HYPE: the quotient has no end, and its last digit is far beyond a cent."""
+    usdc, hype, usol = on_spot(answered("go-hyperliquid/SpotUserState__02.json")).positions
+
+    assert usdc.entry_price == 1
+    with exactly():
+        assert abs(hype.size * hype.entry_price - Decimal("24.982487")) < Decimal("1e-40")
+        assert abs(usol.size * usol.entry_price - Decimal("249.99")) < Decimal("1e-40")
+
+
+def test_the_pairs_of_tokens_and_their_marks_are_read():
+    selected = captured("hyperliquid-math/2026-07-19-mainnet-m5.json")["selection"]
+    meta = {"universe": selected["spotUniverse"], "tokens": selected["spotTokens"]}
+    pairs = payloads.spot_pairs(meta)
+    prices = payloads.token_prices([meta, selected["spotAssetContexts"]])
+
+    assert pairs == {
+        "PURR/USDC": token_key("PURR"),
+        "@1": token_key("HFUN"),
+        "@2": token_key("LICK"),
+        "@3": token_key("MANLET"),
+        "@4": token_key("JEFF"),
+    }
+    assert prices.keys() == {token_key("USDC"), *pairs.values()}
+    assert prices[token_key("USDC")] == 1
+    assert prices[token_key("PURR")] == Decimal("0.073007")
+    assert prices[token_key("HFUN")] == Decimal("13.691")
 
 
 def test_packed_prices_are_unpacked():

@@ -5,8 +5,10 @@ from decimal import Decimal
 
 import pytest
 
+from hlposmon.domain.reports import StatedPosition
 from hlposmon.errors import WireError
 from hlposmon.venues.hyperliquid import payloads
+from hlposmon.venues.hyperliquid.payloads.coins import token_key_of
 from hlposmon.venues.hyperliquid.payloads.statements import StatePush
 from hlposmon.workers.price import marks_of
 from tests.venues.hyperliquid.payloads import (
@@ -16,8 +18,13 @@ from tests.venues.hyperliquid.payloads import (
     balance,
     key,
     one_dex,
+    pair_row,
     position_row,
+    spot_context,
+    spot_meta,
+    spot_state,
     state,
+    token_key,
 )
 
 
@@ -294,53 +301,243 @@ def test_a_push_of_one_dex_needs_its_name():
         pushed({"user": US, "clearinghouseState": state()}, "clearinghouseState")
 
 
-# ------------------------------------------------------------------ what else it holds
+# ------------------------------------------------------------------ balances on spot
 
 
-def test_what_is_held_on_spot_is_told_and_rows_of_zero_are_not():
-    body = {
-        "balances": [
-            balance("USDC", "1250.50"),
-            balance("HYPE", "12.5", "0.2"),
-            balance("UBTC", "0.0"),
-            balance("+107580", "0.0", ...),
-        ]
-    }
+def on_spot(*balances):
+    return payloads.spot_statement(spot_state(*balances), "main", time_ms=7, asked_s=2.5)
 
-    assert payloads.spot_holdings(body) == ["USDC 1250.5 (spot)", "HYPE 12.5 (spot)"]
-    assert payloads.spot_holdings({"balances": []}) == []
+
+def test_the_balances_on_spot_are_a_statement_of_their_own_scope_and_rows_of_zero_are_left_out():
+    one = on_spot(
+        balance("USDC", "1250.50"),
+        balance("HYPE", "12.5", "0.2", "250.0"),
+        balance("UBTC", "0.0"),
+        balance("+107580", "0.0", ...),
+    )
+
+    assert (one.account, one.venue, one.scope, one.time_ms, one.asked_s) == (
+        "main",
+        "hyperliquid",
+        "spot",
+        7,
+        2.5,
+    )
+    assert one.positions == (
+        StatedPosition(token_key("USDC"), Decimal("1250.5"), Decimal(1), hold=Decimal(0)),
+        StatedPosition(token_key("HYPE"), Decimal("12.5"), Decimal(20), hold=Decimal("0.2")),
+    )
+    assert (one.equity, one.fills_from_ms, one.pushed, one.unread) == (None, None, False, {})
+    assert one.holds_something
+
+
+def test_without_balances_nothing_is_held_on_spot():
+    assert on_spot().positions == ()
+    assert not on_spot(balance("USDC", "0.0")).holds_something
+
+
+def test_pushed_balances_are_a_pushed_statement():
+    one = payloads.spot_statement(spot_state(), "main", time_ms=7, asked_s=2.5, pushed=True)
+
+    assert one.pushed
 
 
 @pytest.mark.parametrize("hold", ["-0.5", "0.5"])
-def test_a_token_of_which_nothing_is_there_but_a_hold_is_told(hold):
-    assert payloads.spot_holdings({"balances": [balance("USDH", "0.0", hold)]}) == ["USDH 0 (spot)"]
+def test_a_token_of_which_nothing_is_there_but_a_hold_is_left_out(hold):
+    assert (
+        on_spot(balance("USDH", "0.0", hold)).positions,
+        on_spot(balance("USDH", "0.0", hold)).unread,
+    ) == ((), {})
 
 
-def test_a_debt_is_a_holding_too():
-    assert payloads.spot_holdings({"balances": [balance("USDC", "-20.10")]}) == ["USDC -20.1 (spot)"]
+@pytest.mark.parametrize(("hold", "kept"), [("-0.5", Decimal("-0.5")), ("0.0", Decimal(0)), (..., None)])
+def test_a_hold_is_kept_as_it_is_stated(hold, kept):
+    [position] = on_spot(balance("HYPE", "2", hold)).positions
+
+    assert position.hold == kept
+
+
+@pytest.mark.parametrize(
+    ("total", "cost", "entry"),
+    [
+        ("4", "10.0", Decimal("2.5")),
+        ("4", "0.0", Decimal(0)),  # it was given away
+        ("-4", "-10.0", Decimal("2.5")),  # borrowed
+        ("-4", "10.0", None),
+        ("4", "-10.0", None),
+    ],
+)
+def test_the_entry_of_a_token_is_what_it_cost_by_how_much_there_is_unless_that_is_negative(
+    total, cost, entry
+):
+    [position] = on_spot(balance("HYPE", total, "0.0", cost)).positions
+
+    assert (position.size, position.entry_price) == (Decimal(total), entry)
+
+
+@pytest.mark.parametrize("total", ["20.10", "-20.10"])
+def test_a_usdc_costs_a_dollar_even_where_it_is_borrowed(total):
+    [position] = on_spot(balance("USDC", total, "0.0", "0.0")).positions
+
+    assert (position.size, position.entry_price) == (Decimal(total), Decimal(1))
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        (balance("HYPE", 1.5), "total"),
+        (balance("HYPE", ...), "total"),
+        (balance("HYPE", "1", 1.5), "hold"),
+        (balance("HYPE", "0.0", None), "hold"),
+        (balance("HYPE", "1", "0.0", ...), "entryNtl"),
+        (balance("HYPE", "1", "0.0", 5), "entryNtl"),
+    ],
+)
+def test_a_balance_that_cannot_be_read_is_named_and_the_others_are_stated(row, name):
+    one = on_spot(balance("USDC", "1"), row, balance("UBTC", "2"))
+
+    assert [position.key for position in one.positions] == [token_key("USDC"), token_key("UBTC")]
+    assert one.unread.keys() == {token_key("HYPE")}
+    assert one.unread[token_key("HYPE")].startswith(f"{name}: ")
+    assert on_spot(row).holds_something  # nobody knows that it holds nothing
+
+
+@pytest.mark.parametrize("second", ["2", "1", "0.0"])
+def test_two_balances_of_one_token_are_neither_of_them_taken(second):
+    one = on_spot(balance("HYPE", "1"), balance("USDC", "5"), balance("HYPE", second))
+
+    assert [position.key for position in one.positions] == [token_key("USDC")]
+    assert one.unread == {token_key("HYPE"): f"there are two balances of {token_key('HYPE')}"}
 
 
 @pytest.mark.parametrize(
     ("row", "name"),
     [
         (5, "balance"),
+        (None, "balance"),
         (balance(5, "1"), "coin"),
-        (balance("HYPE", 1.5), "total"),
-        (balance("HYPE", ...), "total"),
-        (balance("HYPE", "0.0", 1.5), "hold"),
+        (balance(..., "1"), "coin"),
+        (balance("", "1"), "coin"),
+        (balance("HY\nPE", "1"), "coin"),
+        (balance("H" * 43, "1"), "coin"),
+        (balance("é" * 22, "1"), "coin"),
     ],
 )
-def test_a_balance_that_cannot_be_read_is_told_as_one_beside_the_others(row, name):
-    first, odd, last = payloads.spot_holdings({"balances": [balance("USDC", "1"), row, balance("UBTC", "2")]})
+def test_a_balance_without_a_name_to_call_it_by_is_a_wire_error_since_it_may_be_of_any_token(row, name):
+    with pytest.raises(WireError, match=f"^{name}: "):
+        on_spot(balance("USDC", "1"), row)
 
-    assert (first, last) == ("USDC 1 (spot)", "UBTC 2 (spot)")
-    assert odd.startswith(f"a spot balance that could not be read ({name}: ")
+
+def test_a_token_has_a_name_of_42_bytes_at_most():
+    assert token_key_of("H" * 42) == token_key("H" * 42)
+    with pytest.raises(WireError, match="42 bytes"):
+        token_key_of("H" * 43)
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"balances": None}, {"balances": {}}])
 def test_a_spot_state_of_another_shape_is_a_wire_error_and_not_empty(body):
     with pytest.raises(WireError, match=r"spotClearinghouseState|balances"):
-        payloads.spot_holdings(body)
+        payloads.spot_statement(body, "main", time_ms=7, asked_s=2.5)
+
+
+# ------------------------------------------------------------------ what tokens are worth
+
+
+def test_pairs_with_usdc_price_their_token_and_are_joined_to_it_by_its_index():
+    body = spot_meta(
+        pair_row("@107", (150, 0)),
+        pair_row("PURR/USDC", (1, 0)),
+        pair_row("@200", (150, 268)),  # in USDT0
+        pair_row("@201", (0, 150)),  # of USDC in HYPE
+        pair_row("@202", (999, 0)),  # of a token that is not listed
+        pair_row("@203", (150, 999)),
+        pair_row("@204", (150,)),
+        pair_row("@205", (150, 0, 1)),
+    )
+
+    assert payloads.spot_pairs(body) == {"@107": token_key("HYPE"), "PURR/USDC": token_key("PURR")}
+
+
+def test_without_pairs_there_are_none():
+    assert payloads.spot_pairs({"tokens": [], "universe": []}) == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (None, "spotMeta"),
+        ([], "spotMeta"),
+        ({"universe": []}, "tokens"),
+        ({"tokens": []}, "universe"),
+        ({"tokens": [5], "universe": []}, "token"),
+        ({"tokens": [{"name": "USDC", "index": "0"}], "universe": []}, "index"),
+        ({"tokens": [{"name": None, "index": 0}], "universe": []}, "name"),
+    ],
+)
+def test_pairs_of_another_shape_are_a_wire_error(body, name):
+    with pytest.raises(WireError, match=f"^{name}: "):
+        payloads.spot_pairs(body)
+
+
+@pytest.mark.parametrize("odd", [5, {"name": "@1"}, pair_row(None), pair_row("@1", (150,))])
+def test_a_pair_of_another_shape_harms_no_other(odd):
+    assert payloads.spot_pairs(spot_meta(odd, pair_row())) == {"@107": token_key("HYPE")}
+
+
+@pytest.mark.parametrize("tokens", [([], 0), (150, []), ({}, 0), (150, {}), (150, False)])
+def test_a_pair_of_what_is_no_index_is_of_no_known_token(tokens):
+    odd = pair_row("@1", tokens)
+    assert payloads.spot_pairs(spot_meta(odd, pair_row())) == {"@107": token_key("HYPE")}
+
+
+def test_marks_are_joined_to_their_token_by_the_name_of_the_pair_and_usdc_is_a_dollar():
+    contexts = [
+        spot_context("PURR/USDC", "0.073122"),
+        spot_context("@999", "5.0"),
+        spot_context("@107", "33.21"),
+    ]
+
+    assert payloads.token_prices([spot_meta(), contexts]) == {
+        token_key("USDC"): Decimal(1),
+        token_key("HYPE"): Decimal("33.21"),
+        token_key("PURR"): Decimal("0.073122"),
+    }
+    assert payloads.token_prices([spot_meta(), []]) == {token_key("USDC"): Decimal(1)}
+
+
+@pytest.mark.parametrize("mark", [None, ..., 33.21, "", "many"])
+def test_a_mark_that_cannot_be_read_is_left_out_and_the_others_are_taken(mark):
+    contexts = [spot_context("@107", mark), spot_context("PURR/USDC", "0.5")]
+
+    assert payloads.token_prices([spot_meta(), contexts]) == {
+        token_key("USDC"): Decimal(1),
+        token_key("PURR"): Decimal("0.5"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (None, "spotMetaAndAssetCtxs"),
+        ({}, "spotMetaAndAssetCtxs"),
+        ([spot_meta()], "spotMetaAndAssetCtxs"),
+        ([None, []], "spotMeta"),
+        ([spot_meta(), None], "contexts"),
+    ],
+)
+def test_marks_of_another_shape_are_a_wire_error(body, name):
+    with pytest.raises(WireError, match=f"^{name}: "):
+        payloads.token_prices(body)
+
+
+@pytest.mark.parametrize("odd", [5, spot_context(None, "1"), spot_context("@107", 5)])
+def test_a_mark_of_another_shape_harms_no_other(odd):
+    meta = spot_meta(pair_row(), pair_row("PURR/USDC", (1, 0)))
+    found = payloads.token_prices([meta, [odd, spot_context("PURR/USDC", "0.5")]])
+    assert found == {token_key("USDC"): Decimal(1), token_key("PURR"): Decimal("0.5")}
+
+
+# ------------------------------------------------------------------ what else there is
 
 
 def test_the_dexes_are_named_but_the_first_which_is_null():

@@ -27,10 +27,12 @@ from hlposmon.venues.hyperliquid.payloads.prices import FastMarks, fast_marks
 from hlposmon.venues.hyperliquid.payloads.statements import (
     collateral_token,
     dex_names,
-    spot_holdings,
+    spot_pairs,
+    spot_statement,
     state_push,
     statement,
     token_names,
+    token_prices,
 )
 
 __all__ = [
@@ -57,12 +59,14 @@ __all__ = [
     "message",
     "refusal",
     "role",
-    "spot_holdings",
+    "spot_pairs",
+    "spot_statement",
     "state_push",
     "statement",
     "subscription",
     "times",
     "token_names",
+    "token_prices",
     "user_of",
     "venue_time",
 ]

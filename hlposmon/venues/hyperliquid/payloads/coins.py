@@ -10,6 +10,7 @@ from hlposmon.errors import WireError
 VENUE = "hyperliquid"
 # A key has 64 bytes in the snapshot, a symbol ("COIN-USD") 48.
 MAX_COIN_BYTES = 44
+MAX_TOKEN_BYTES = 42
 _SETTLED_OUTCOME = re.compile(r"o[0-9]+\Z")
 
 
@@ -48,6 +49,13 @@ def key_of(coin: str) -> str:
     """The key of a perpetual, `hyperliquid:Perp:BTC` for `BTC`. Raises WireError for a name that is empty,
     unprintable or longer than MAX_COIN_BYTES, or that names no dex before its colon."""
     return new_key_of(coin)
+
+
+def token_key_of(token: str) -> str:
+    """The key of a token's balance, `hyperliquid:BaseToken:HYPE` for `HYPE`. Raises WireError as `key_of`."""
+    if not token.isprintable() or not 0 < len(token.encode()) <= MAX_TOKEN_BYTES:
+        raise WireError(f"coin: not a name of 1 to {MAX_TOKEN_BYTES} bytes: {token[:60]!r}")
+    return f"{VENUE}:BaseToken:{token}"
 
 
 def coin_of(key: str) -> str:

@@ -6,14 +6,16 @@ import zlib
 from decimal import Decimal
 from typing import Any
 
+from hlposmon.domain.instrument import USD
 from hlposmon.errors import WireError
 from hlposmon.text import loads
 from hlposmon.venues.hyperliquid.payloads.amounts import amount_of
-from hlposmon.venues.hyperliquid.payloads.coins import is_watched, key_of
+from hlposmon.venues.hyperliquid.payloads.coins import is_watched, key_of, token_key_of
 from hlposmon.venues.hyperliquid.payloads.fields import object_of
 
 # A conflated price message of all dexes is about 20 kB when unpacked; this is a guard, not a limit.
 _MAX_UNPACKED = 8 << 20
+ONE = Decimal(1)
 
 
 class FastMarks:
@@ -25,6 +27,8 @@ class FastMarks:
     """
 
     def __init__(self) -> None:
+        self._pairs: dict[str, str] = {}
+        self._has_pairs = False
         self._newest: dict[str, Any] = {}
         self._changed: dict[str, Any] = {}
         self._odd: list[str] = []
@@ -42,18 +46,27 @@ class FastMarks:
                 newest[coin] = changed[coin] = price
 
     def changed(self) -> tuple[dict[str, Decimal], list[str]]:
-        """The prices of watched perpetuals, by key, that changed since the last call; and a text for each one
-        that could not be read since then."""
-        prices, unread = {}, self._odd
+        """The prices of perpetuals and of the tokens in use, by key, that changed since the last call; and a
+        text for each one that could not be read since then."""
+        prices, unread, pairs = {}, self._odd, self._pairs
         for coin, price in self._changed.items():
-            if not is_watched(coin):
+            if coin not in pairs and not is_watched(coin):
                 continue
             try:
-                prices[key_of(coin)] = amount_of({"markPx": price}, "markPx")
+                key = pairs[coin] if coin in pairs else key_of(coin)
+                prices[key] = amount_of({"markPx": price}, "markPx")
             except WireError as error:
                 unread.append(_unread(coin, str(error)))
         self._changed, self._odd = {}, []
+        if self._has_pairs:
+            prices[token_key_of(USD)] = ONE
         return prices, unread
+
+    def use_pairs(self, pairs: dict[str, str]) -> None:
+        """Return the prices of these tokens too, by their keys, those known already at once; `pairs` has the
+        tokens' keys by the names of their pairs. USDC is 1."""
+        self._pairs, self._has_pairs = dict(pairs), True
+        self._changed |= {coin: self._newest[coin] for coin in pairs if coin in self._newest}
 
     def forget(self) -> None:
         """Forget the known prices, so that the next of each coin counts as changed."""

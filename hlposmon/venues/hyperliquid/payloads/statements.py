@@ -1,16 +1,20 @@
 """Decodes account states, requested or pushed, and computes the exact figures behind the truncated ones."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from hlposmon.domain.amounts import CONTEXT, exactly, plain
+from hlposmon.domain.amounts import exactly
+from hlposmon.domain.instrument import SPOT, USD
 from hlposmon.domain.reports import FIRST_SCOPE, StatedPosition, Statement
 from hlposmon.errors import WireError
 from hlposmon.venues.hyperliquid.payloads.amounts import amount_of, denoised
-from hlposmon.venues.hyperliquid.payloads.coins import VENUE, dex_of, new_key_of
+from hlposmon.venues.hyperliquid.payloads.coins import VENUE, dex_of, new_key_of, token_key_of
 from hlposmon.venues.hyperliquid.payloads.fields import integer_of, list_of, object_of, text_of, time_of
+
+ONE = Decimal(1)
 
 
 def statement(
@@ -104,19 +108,76 @@ def state_push(
     return StatePush(user, tuple(found), tuple(unread))
 
 
-def spot_holdings(body: Any) -> list[str]:
-    """The balances of a spotClearinghouseState, as texts such as `HYPE 12.5 (spot)`. The venue goes on
-    listing zero balances, which are left out. `hold` may be negative, and nonzero where the total is zero."""
-    held = []
+def spot_statement(
+    body: Any, account: str, *, time_ms: int, asked_s: float, pushed: bool = False
+) -> Statement:
+    """Decode a spotClearinghouseState: a balance for each token with a total. It has no time of its own, so
+    the caller gives the venue's.
+
+    `total` includes `hold`; it is negative where the token is borrowed. What a token cost is `entryNtl`, in
+    USDC, and 0 for USDC itself, which counts as one dollar. A balance that cannot be read is named in
+    `unread`; one without a readable name raises WireError.
+    """
+    found: dict[str, StatedPosition] = {}
+    unread: dict[str, str] = {}
     for row in list_of(object_of(body, "spotClearinghouseState").get("balances"), "balances"):
+        balance = object_of(row, "balance")
+        key = token_key_of(text_of(balance, "coin"))
         try:
-            balance = object_of(row, "balance")
-            coin, total = text_of(balance, "coin"), amount_of(balance, "total")
-            if total or ("hold" in balance and amount_of(balance, "hold")):
-                held.append(f"{coin:.44} {plain(total.normalize(CONTEXT))} (spot)")
+            stated = _balance(balance, key)
+            if key in found:
+                raise WireError(f"there are two balances of {key}")
+            if stated.size:
+                found[key] = stated
         except WireError as error:
-            held.append(f"a spot balance that could not be read ({error})")
-    return held
+            unread[key] = str(error)
+    positions = tuple(stated for key, stated in found.items() if key not in unread)
+    return Statement(account, VENUE, time_ms, asked_s, positions, pushed=pushed, unread=unread, scope=SPOT)
+
+
+def _balance(balance: dict[str, Any], key: str) -> StatedPosition:
+    total = amount_of(balance, "total", is_rare=True)
+    hold = amount_of(balance, "hold", is_rare=True) if "hold" in balance else None
+    cost = amount_of(balance, "entryNtl", is_rare=True)
+    entry = None
+    if key == token_key_of(USD):
+        entry = ONE
+    elif total:
+        with exactly():
+            entry = cost / total
+    return StatedPosition(key, total, entry if entry is None or entry >= 0 else None, hold=hold)
+
+
+def spot_pairs(body: Any) -> dict[str, str]:
+    """The keys of the tokens of a spotMeta answer that are traded for USDC, by their pair's name (`@107`):
+    a pair's price is that of its token. Pairs and tokens are joined by index, not by place."""
+    tokens = token_names(body)
+    found: dict[str, str] = {}
+    for row in list_of(object_of(body, "spotMeta").get("universe"), "universe"):
+        with contextlib.suppress(WireError):  # an odd pair prices nothing, and harms no other
+            pair = object_of(row, "pair")
+            sides = list_of(pair.get("tokens"), "tokens")
+            if len(sides) != 2 or not all(type(side) is int for side in sides):
+                continue
+            if tokens.get(sides[1]) == USD and sides[0] in tokens:
+                found[text_of(pair, "name")] = token_key_of(tokens[sides[0]])
+    return found
+
+
+def token_prices(body: Any) -> dict[str, Decimal]:
+    """The marks of a spotMetaAndAssetCtxs answer by the token's key; USDC is 1. Contexts are joined to their
+    pairs by name: they stand in another order. One that cannot be read is left out."""
+    pair = list_of(body, "spotMetaAndAssetCtxs")
+    if len(pair) != 2:
+        raise WireError("spotMetaAndAssetCtxs: a meta and its contexts are wanted")
+    keys, found = spot_pairs(pair[0]), {token_key_of(USD): ONE}
+    for row in list_of(pair[1], "contexts"):
+        with contextlib.suppress(WireError):
+            context = object_of(row, "context")
+            key = keys.get(text_of(context, "coin"))
+            if key is not None:
+                found[key] = amount_of(context, "markPx")
+    return found
 
 
 def token_names(body: Any) -> dict[int, str]:
