@@ -219,9 +219,8 @@ class Account:
         """What one token of a dex's collateral is worth in USD; None if that is not known."""
         if scope.quote == USD:
             return ONE
-        if scope.quote is None or scope.statement is None:
-            return None
-        return self.prices.mark_of(f"{scope.statement.venue}:{InstrumentType.BASE_TOKEN}:{scope.quote}")
+        venue = "" if scope.statement is None else scope.statement.venue
+        return self.prices.mark_of(f"{venue}:{InstrumentType.BASE_TOKEN}:{scope.quote}")
 
     @property
     def _spot_reason(self) -> str | None:

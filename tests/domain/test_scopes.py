@@ -203,6 +203,7 @@ def test_an_account_is_proven_when_all_its_scopes_are():
     account = desk.book.account(ACCOUNT)
     assert (account.verdict, account.reason) == ("unproven", "xyz: no statement from the venue yet")
     assert (account.stated, account.as_of_ms) == (False, None)
+    assert desk.book.is_stated(ACCOUNT) and not desk.book.is_wholly_stated(ACCOUNT)
 
     desk.dex(f"{TSLA} long 5 @ 10", at=9)
     desk.judge()
@@ -479,3 +480,44 @@ def test_that_nothing_is_held_elsewhere_says_nothing_of_the_first_dex():
     desk.nothing_else(at=50)
     assert desk.book.statement_asked_s(ACCOUNT) == 0
     assert desk.book.account(ACCOUNT).equity == 1000
+
+
+def test_until_spot_was_looked_at_and_stated_again_an_account_is_of_unknown_worth():
+    desk = Scopes(plain=False)
+    desk.book.mode(AccountMode(ACCOUNT, "default", plain=True))
+    desk.stated("", at=0)
+    assert worth(desk) == (None, "it is not known yet what it holds on spot")
+    desk.spot("USDC long 70 @ 1", at=1)
+
+    again = Scopes()
+    again.book.recall(desk.book.memories(), desk.book.base_ms())
+    again.stated("", at=2)
+    assert worth(again) == (None, "no statement of spot yet")
+    assert again.book.keys(ACCOUNT, SPOT) == [HYPE.replace("HYPE", "USDC")]
+
+
+def test_an_older_word_that_nothing_else_is_held_changes_nothing():
+    desk = Scopes()
+    desk.stated("", at=0)
+    desk.nothing_else(at=50)
+    desk.nothing_else(at=40)
+    desk.dex(f"{TSLA} long 5 @ 10", at=60)
+    assert desk.book.base_ms()[ACCOUNT][OTHER_SCOPES] == ms(50)
+    assert desk.view(TSLA).in_doubt  # it was flat at 50
+
+
+@pytest.mark.parametrize("is_marked", [True, False])
+def test_a_dex_whose_token_turns_out_to_be_another_is_taken_out_of_the_sums(is_marked):
+    desk, renderer = Scopes(), Renderer()
+    desk.stated("BTC long 1 @ 100", at=0)
+    desk.dex(f"{TSLA} long 5 @ 10", at=1)
+    desk.book.mark(Marks({key("BTC"): Decimal(110)}, 1.0))
+    if is_marked:
+        desk.book.mark(Marks({key(TSLA): Decimal(11)}, 1.0))
+    for token, unrealized in (("USDC", "15.00" if is_marked else None), ("USDH", None)):
+        desk.book.collateral(Collateral(DEX, token))
+        for view in desk.book.views():
+            renderer.render(view)
+        assert renderer.sums(ACCOUNT).shown()["unrealized_pnl"] == unrealized
+        assert renderer.sums(ACCOUNT).shown() == Sums(desk.book.views()).shown()
+    assert renderer.sums(ACCOUNT).unrealized == 10
