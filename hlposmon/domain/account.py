@@ -55,6 +55,8 @@ class Account:
     # Since when and when last the dexes without a scope are known to hold nothing; None while it is unknown.
     flat_since_ms: int | None = None
     nothing_else: Statement | None = None
+    # Whether that may be remembered over a restart, see `keep_flat`.
+    is_flat_kept: bool = False
     notices: dict[tuple[str, NoticeCode], Notice] = field(default_factory=dict)
     # The places that were looked at, and what of them could not be read.
     elsewhere: dict[Place, tuple[str, ...]] = field(default_factory=dict)
@@ -88,13 +90,7 @@ class Account:
         return self.flat_since_ms is not None if found is None else found.stated
 
     def note_nothing_else(self, flat: Statement) -> None:
-        """Note that on every dex without a scope it held nothing at the time of this empty statement.
-
-        It counts once all scopes are stated: until then a restart would forget that one of them is no such
-        dex, and take it for one that held nothing.
-        """
-        if not all(scope.stated for scope in self._dexes):
-            return
+        """Note that on every dex without a scope it held nothing at the time of this empty statement."""
         before = self.nothing_else
         if before is None or flat.asked_s >= before.asked_s:
             self.nothing_else = flat
@@ -104,6 +100,15 @@ class Account:
             # It covers scopes that hold nothing, too: one of a dex that exists no more is stated no more.
             if scope.name != FIRST_SCOPE:
                 scope.note_flat(flat)
+
+    def keep_flat(self) -> bool:
+        """Remember over a restart, from now on, that the dexes without a scope held nothing, if all scopes
+        are stated; whether that is new. Before, a restart would forget that one of the scopes is no such dex,
+        and take it for one that held nothing."""
+        if self.is_flat_kept or self.flat_since_ms is None:
+            return False
+        self.is_flat_kept = all(scope.stated for scope in self._dexes)
+        return self.is_flat_kept
 
     @property
     def high_water_ms(self) -> int | None:
@@ -128,7 +133,9 @@ class Account:
     def base_ms(self) -> dict[str, int]:
         """Since when each stated scope is watched, by name; OTHER_SCOPES stands for the dexes without one."""
         found = {name: scope.base_ms for name, scope in self.scopes.items() if scope.stated}
-        return found if self.flat_since_ms is None else found | {OTHER_SCOPES: self.flat_since_ms}
+        if self.is_flat_kept and self.flat_since_ms is not None:
+            found[OTHER_SCOPES] = self.flat_since_ms
+        return found
 
     def recall(
         self, memories: Iterable[Memory], base_ms: Mapping[str, int], unsure: Mapping[str, int]
@@ -147,7 +154,8 @@ class Account:
                 {key: at_ms for key, at_ms in unsure.items() if not key or market_of(key) == name}
             )
             scope.recall(by_scope.get(name, ()), base_ms.get(name, flat_ms if name else None))
-        self.flat_since_ms, known_ms = flat_ms, self.high_water_ms
+        self.flat_since_ms, self.is_flat_kept = flat_ms, flat_ms is not None
+        known_ms = self.high_water_ms
         for scope in self.scopes.values():
             scope.be_unsure(known_ms)
 

@@ -177,13 +177,17 @@ class Book:
 
     def note_nothing_else(self, flat: Statement) -> bool:
         """Note that an account held nothing on the dexes that have no scope, as this empty statement says;
-        whether that was not known before."""
+        whether that is to be remembered from now on."""
         account = self._accounts.get(flat.account)
         if account is None:
             return False
-        before_ms = account.flat_since_ms
         account.note_nothing_else(flat)
-        return account.flat_since_ms != before_ms
+        return account.keep_flat()
+
+    def keep_flat(self, name: str) -> bool:
+        """Whether what is known of the dexes without a scope is to be remembered from now on: all scopes of
+        the account are stated."""
+        return self._accounts[name].keep_flat()
 
     def collateral(self, collateral: Collateral) -> None:
         """Note the token in which a market's figures are."""

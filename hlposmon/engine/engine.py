@@ -180,6 +180,7 @@ class Engine:
     ) -> None:
         """Restore what the previous engine has journalled. Call it once, before anything else."""
         self.book.recall(memories, base_ms, unsure)
+        self.book.take_opened()  # the journal has them
         self._refresh(now)
         self.book.judge()
         self.listing.begin(self.book.views())
@@ -246,6 +247,11 @@ class Engine:
         opened = self.book.take_opened()
         for scope in opened:
             name = scope.account, scope.name
+            base_ms = self.book.base_ms().get(scope.account, {})
+            if scope.name in base_ms and OTHER_SCOPES not in base_ms:
+                # It held nothing, and no line says so yet: that of its first fill has to follow one.
+                facts = {"base_ms": base_ms[scope.name], "scope": scope.name}
+                self._event("stated", now, account=scope.account, **facts)
             self.freshness.stated(name, self.book.statement_asked_s(*name))
             self.book.set_freshness(
                 scope.account, self.freshness.freshness(scope.account, now.s, scope.name), scope.name
@@ -514,6 +520,8 @@ class Engine:
             self._event("stated", now, account=name, base_ms=self.book.base_ms()[name][scope], **of_scope)
             if not any(isinstance(change, Adopted) for change in changes):
                 self._effects.append(JournalCheckpoint(now.ms))
+            if self.book.keep_flat(name):
+                self._journal_flat(name, now)
         if not statement.pushed:
             # It tells a later time, for the snapshot too; pushes come too often for that.
             self._moved.update(dict.fromkeys((name, key) for key in self.book.keys(name, scope)))
@@ -555,13 +563,16 @@ class Engine:
         flat = Statement(
             name, "", report.time_ms, report.asked_s, (), equity=ZERO, margin_used=ZERO, withdrawable=ZERO
         )
-        is_first = self.book.note_nothing_else(flat)
+        is_new = self.book.note_nothing_else(flat)
         for scope in self.book.scope_names(name):
             self.freshness.stated((name, scope), self.book.statement_asked_s(name, scope))
         self._refresh(now)
-        if is_first:
-            base_ms = self.book.base_ms()[name][OTHER_SCOPES]
-            self._event("stated", now, account=name, base_ms=base_ms, scope=OTHER_SCOPES)
+        if is_new:
+            self._journal_flat(name, now)
+
+    def _journal_flat(self, name: str, now: Now) -> None:
+        base_ms = self.book.base_ms()[name][OTHER_SCOPES]
+        self._event("stated", now, account=name, base_ms=base_ms, scope=OTHER_SCOPES)
 
     def _look(self, name: str, reason: BellReason, now: Now) -> bool:
         """Ask what the account holds elsewhere; False when it cannot be asked now, or was just asked."""

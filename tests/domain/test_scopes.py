@@ -320,16 +320,19 @@ def test_reports_about_an_account_that_is_not_watched_change_nothing():
     assert desk.book.views() == []
 
 
-def test_that_nothing_else_is_held_counts_once_all_that_is_held_was_stated():
+def test_that_nothing_else_is_held_is_remembered_once_all_that_is_held_was_stated():
     """The first statement of a dex may wait for a feed; a restart then knows nothing of that dex."""
     desk = Scopes()
     desk.stated("", at=0)
     desk.book.open(ACCOUNT, DEX)
     assert not desk.nothing_else(at=1)
     assert desk.book.base_ms() == {ACCOUNT: {"": ms(0)}}
-    desk.dex(f"{TSLA} long 5 @ 10", at=2)
-    assert desk.nothing_else(at=3)
-    assert desk.book.base_ms() == {ACCOUNT: {"": ms(0), DEX: ms(2), OTHER_SCOPES: ms(3)}}
+    desk.heard(fill("tid=1 buy 1 abc:GOLD @ 10 at 2"))  # but in this process it is known
+    assert desk.of(Filled)[-1].position.size == 1
+    desk.dex(f"{TSLA} long 5 @ 10", at=3)
+    assert desk.book.keep_flat(ACCOUNT)
+    assert not desk.book.keep_flat(ACCOUNT)
+    assert desk.book.base_ms() == {ACCOUNT: {"": ms(0), DEX: ms(3), "abc": ms(1), OTHER_SCOPES: ms(1)}}
 
 
 # ------------------------------------------------------------ what an account is worth
