@@ -524,3 +524,12 @@ def test_a_dex_whose_token_turns_out_to_be_another_is_taken_out_of_the_sums(is_m
         assert renderer.sums(ACCOUNT).shown()["unrealized_pnl"] == unrealized
         assert renderer.sums(ACCOUNT).shown() == Sums(desk.book.views()).shown()
     assert renderer.sums(ACCOUNT).unrealized == 10
+
+
+def test_that_nothing_else_is_held_says_nothing_of_a_dex_on_which_something_is():
+    desk = Scopes()
+    desk.stated("", at=0)
+    desk.dex(f"{TSLA} long 5 @ 10", at=1)
+    desk.nothing_else(at=90)
+    assert desk.size(TSLA) == 5
+    assert desk.book.statement_asked_s(ACCOUNT, DEX) == 1
