@@ -533,3 +533,29 @@ def test_that_nothing_else_is_held_says_nothing_of_a_dex_on_which_something_is()
     desk.nothing_else(at=90)
     assert desk.size(TSLA) == 5
     assert desk.book.statement_asked_s(ACCOUNT, DEX) == 1
+
+
+# ------------------------------------------------------------ statements that cross each other
+
+
+def answer(desk: Scopes, text: str, *, at: float, asked_s: float, pushed: bool = False) -> None:
+    desk._heard(desk.book.reconcile(replace(statement(text, at=at), asked_s=asked_s, pushed=pushed)))
+
+
+def test_a_push_that_is_older_than_the_last_answer_agrees_and_so_does_the_next_answer():
+    desk = Scopes()
+    desk.stated("BTC long 1 @ 10", at=10)
+    answer(desk, "BTC long 1 @ 10", at=34, asked_s=21)
+    answer(desk, "BTC long 1 @ 10", at=31, asked_s=22, pushed=True)
+    answer(desk, "BTC long 1 @ 10", at=31, asked_s=23)
+    assert desk.size("BTC") == 1
+    assert desk.book.doubtful() == []
+
+
+def test_the_figures_of_what_was_heard_last_stay_when_an_earlier_question_is_answered():
+    desk = Scopes()
+    desk.stated("BTC long 1 @ 10", at=10)
+    answer(desk, "BTC long 1 @ 10", at=18, asked_s=20, pushed=True)
+    answer(desk, "BTC long 1 @ 10", at=25, asked_s=19)
+    assert desk.view("BTC").as_of_ms == ms(25)
+    assert desk.book.statement_asked_s(ACCOUNT) == 20
