@@ -48,7 +48,7 @@ class Book:
         self.quotes = {FIRST_SCOPE: USD, SPOT: USD}
         # The scopes of which something is to be judged; and those that were opened, not taken yet.
         self._unjudged: dict[Scope, None] = {}
-        self._opened: dict[tuple[str, str], Scope] = {}
+        self._opened: dict[tuple[str, str], int | None] = {}
         self.watch(accounts)
 
     @property
@@ -69,12 +69,13 @@ class Book:
         """Open a scope whose first statement is known to come: it is not among those that hold nothing."""
         self._scope_for(account, scope)
 
-    def take_opened(self) -> list[ScopeView]:
-        """The scopes that were opened since the last call."""
+    def take_opened(self) -> dict[tuple[str, str], int | None]:
+        """The scopes that were opened since the last call, by account and name; and since when it is known
+        that nothing was held there, for one that no statement has named yet."""
         if not self._opened:
-            return []
+            return {}
         opened, self._opened = self._opened, {}
-        return [scope.as_whole() for scope in opened.values()]
+        return opened
 
     # ------------------------------------------------------------------ told
 
@@ -377,7 +378,7 @@ class Book:
             by_account.setdefault(memory.account, []).append(memory)
         for name, account in self._accounts.items():
             account.recall(by_account.get(name, ()), base_ms.get(name, {}), (unsure or {}).get(name, {}))
-            self._opened |= {(name, of): scope for of, scope in account.scopes.items() if of}
+            self._opened |= {(name, of): None for of in account.scopes if of}
         self._judge_all()
 
     def base_ms(self) -> dict[str, dict[str, int]]:
@@ -400,7 +401,8 @@ class Book:
         of = self._accounts[account]
         found = of.scopes.get(scope)
         if found is None:
-            found = self._opened[account, scope] = of.scope(scope)
+            found = of.scope(scope)
+            self._opened[account, scope] = found.base_ms if found.stated else None
             self._unjudged[found] = None
         return found
 

@@ -245,18 +245,13 @@ class Engine:
     def _note_opened(self, now: Now) -> None:
         """Markets on which an account now holds or trades something: judge them, and have them stated."""
         opened = self.book.take_opened()
-        for scope in opened:
-            name = scope.account, scope.name
-            base_ms = self.book.base_ms().get(scope.account, {})
-            if scope.name in base_ms and OTHER_SCOPES not in base_ms:
+        for (account, scope), flat_ms in opened.items():
+            if flat_ms is not None and OTHER_SCOPES not in self.book.base_ms()[account]:
                 # It held nothing, and no line says so yet: that of its first fill has to follow one.
-                facts = {"base_ms": base_ms[scope.name], "scope": scope.name}
-                self._event("stated", now, account=scope.account, **facts)
-            self.freshness.stated(name, self.book.statement_asked_s(*name))
-            self.book.set_freshness(
-                scope.account, self.freshness.freshness(scope.account, now.s, scope.name), scope.name
-            )
-        for account in {scope.account: None for scope in opened}:
+                self._event("stated", now, account=account, base_ms=flat_ms, scope=scope)
+            self.freshness.stated((account, scope), self.book.statement_asked_s(account, scope))
+            self.book.set_freshness(account, self.freshness.freshness(account, now.s, scope), scope)
+        for account in dict.fromkeys(account for account, _ in opened):
             for joined in self._workers.values():
                 if joined.kind in STATING:
                     self._tell(joined.worker, self._statements_wanted(account))

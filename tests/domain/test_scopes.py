@@ -84,9 +84,12 @@ def test_a_dex_has_a_scope_once_something_is_stated_or_traded_there():
     desk.heard(fill("tid=1 buy 1 abc:GOLD @ 10 at 3"))
     assert desk.book.scope_names(ACCOUNT) == ("", DEX, "abc")
     assert desk.book.is_stated(ACCOUNT, DEX) and not desk.book.is_stated(ACCOUNT, "abc")
-    assert [one.name for one in desk.book.take_opened()] == [DEX, "abc"]
-    assert desk.book.take_opened() == []
-    assert desk.book.base_ms() == {ACCOUNT: {"": ms(0), DEX: ms(2)}}
+    assert desk.book.take_opened() == {(ACCOUNT, DEX): None, (ACCOUNT, "abc"): None}
+    assert desk.book.take_opened() == {}
+    desk.nothing_else(at=4)
+    desk.heard(fill("tid=2 buy 1 def:OIL @ 10 at 5"))
+    assert desk.book.take_opened() == {(ACCOUNT, "def"): ms(4)}
+    assert desk.book.base_ms() == {ACCOUNT: {"": ms(0), DEX: ms(2), "def": ms(4)}}
 
 
 def test_on_a_dex_that_held_nothing_the_chain_begins_at_zero():
