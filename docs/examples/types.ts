@@ -110,7 +110,7 @@ export interface Account extends Totals {
   as_of: Time | null;
   /** One for each market on which it holds, or held, something. */
   scopes: Scope[];
-  /** What its owner should know, as long as it holds: an agent's address, what it holds and is not watched. */
+  /** What its owner should know, as long as it holds: an agent's address, what it holds that could not be read. */
   notices: string[];
   positions: Record<string, Position>;
 }

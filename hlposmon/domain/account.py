@@ -27,8 +27,8 @@ from hlposmon.domain.reports import (
     AccountRole,
     Notice,
     NoticeCode,
-    NotWatched,
     Place,
+    PlaceRead,
     Statement,
 )
 from hlposmon.domain.scope import Scope
@@ -174,13 +174,10 @@ class Account:
             self.notices[name] = notice
         return before != self.notices.get(name)
 
-    def take_not_watched(self, report: NotWatched) -> bool:
-        """Note that a place was looked at, and what of it could not be read; whether anything changed. Coins
-        of fills that belong to no scope change nothing: the balances that they move are asked for."""
-        if report.place is Place.TRADED:
-            return False
+    def take_place_read(self, report: PlaceRead) -> bool:
+        """Note that a place was read, and what of it could not be; whether its notices change."""
         before = self._left_out()
-        self.elsewhere[report.place] = report.holdings
+        self.elsewhere[report.place] = report.unread
         return before != self._left_out()
 
     def take_mode(self, mode: AccountMode) -> None:

@@ -24,7 +24,7 @@ from hlposmon.domain.reports import (
     Funding,
     Marks,
     Notice,
-    NotWatched,
+    PlaceRead,
     Statement,
     Unlisted,
 )
@@ -171,10 +171,10 @@ class Book:
         for account in self._accounts.values():
             account.notices = {name: one for name, one in account.notices.items() if name[0] != source}
 
-    def not_watched(self, report: NotWatched) -> bool:
-        """Note what an account holds in markets that are not watched; whether that changes its notices."""
+    def place_read(self, report: PlaceRead) -> bool:
+        """Note that a place was read, and what of it could not be; whether that changes a notice."""
         account = self._accounts.get(report.account)
-        return account is not None and account.take_not_watched(report)
+        return account is not None and account.take_place_read(report)
 
     def note_nothing_else(self, flat: Statement) -> bool:
         """Note that an account held nothing on the dexes that have no scope, as this empty statement says;

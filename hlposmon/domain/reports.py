@@ -268,28 +268,34 @@ class Collateral:
 
 
 class Place(StrEnum):
-    """Where else an account may hold something: on other dexes, on spot; or what its fills tell."""
+    """Where else an account may hold something: on other dexes, on spot."""
 
     DEXES = "dexes"
     SPOT = "spot"
-    TRADED = "traded"
 
 
 @dataclass(frozen=True, slots=True)
-class NotWatched:
-    """What an account holds at a place and is not watched, as texts; none says that it holds nothing there.
-    Of TRADED these are the coins of fills whose balances are on spot; of SPOT what the venue does not tell.
+class PlaceRead:
+    """A place was read for an account, and statements of all that it holds there were reported before this.
+    `unread` is what could not be read: of DEXES their names, of SPOT a text.
 
-    Of DEXES these are the dexes whose state could not be read. Of all others that something is held on, a
-    statement was told before; on the rest it held nothing at `time_ms`, the venue's time of the oldest
-    answer. `asked_s` is when that was asked for, or heard; None where there was no answer.
+    On the dexes of which no statement was reported it held nothing at `time_ms`, the venue's time of the
+    oldest answer, and `asked_s` is when that was asked for, or heard; None where there was no answer.
     """
 
     account: str
     place: Place
-    holdings: tuple[str, ...]
+    unread: tuple[str, ...]
     time_ms: int = 0
     asked_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TradedOnSpot:
+    """An account traded these spot pairs: its balances have changed and should be requested."""
+
+    account: str
+    coins: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,7 +426,7 @@ class BellReason(StrEnum):
     DOUBT = "doubt"  # a statement differs from the book
     STILL_IN_DOUBT = "still in doubt"
     MODE = "mode"  # the equity fell to zero: are the balances kept otherwise?
-    SPOT = "spot"  # something that is not watched was traded: what does it hold there?
+    SPOT = "spot"  # its balances on spot may have changed
     NOT_WATCHED = "not watched"  # no push tells what it holds on other dexes
 
 
@@ -469,7 +475,8 @@ Report = (
     | FeedState
     | Heard
     | Notice
-    | NotWatched
+    | PlaceRead
+    | TradedOnSpot
     | Collateral
     | AccountMode
     | AccountRole

@@ -93,7 +93,7 @@ class AccountView:
     """An account as it may be shown.
 
     `equity`, `margin_used` and `withdrawable` are None while they are not known, and `equity_reason` says
-    why. `notices` are those in force, what it holds and is not watched among them. `unsettled` says what
+    why. `notices` are those in force, what of it could not be read among them. `unsettled` says what
     has to be known before the account counts as ready; None when nothing is missing. `stated`: the venue
     has stated it, so that sums over its positions are known. `as_of_ms` is the time of its last statement.
     """

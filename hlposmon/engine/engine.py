@@ -41,11 +41,12 @@ from hlposmon.domain.reports import (
     Marks,
     NotFetched,
     Notice,
-    NotWatched,
     Place,
+    PlaceRead,
     Report,
     Statement,
     StatementsWanted,
+    TradedOnSpot,
     Unlisted,
     Welcome,
 )
@@ -537,23 +538,24 @@ class Engine:
             facts = {"account": notice.account, "code": notice.code.value, "text": notice.text}
             self._log(logging.WARNING, "notice", **facts)
 
-    def _not_watched(self, report: NotWatched, now: Now) -> None:
+    def _place_read(self, report: PlaceRead, now: Now) -> None:
         name = report.account
         if report.place is Place.DEXES:
             self._requests.seen(name, now.s)
             self._note_nothing_else(report, now)
-        if self.book.not_watched(report):
-            text = ", ".join(report.holdings) or "nothing"
-            facts = {"account": name, "place": report.place.value, "holds": text}
-            self._log(logging.WARNING, "what is not watched", **facts)
-        if report.place is Place.TRADED:
-            self._look(name, BellReason.SPOT, now)
+        if self.book.place_read(report):
+            unread = ", ".join(report.unread) or "nothing"
+            facts = {"account": name, "place": report.place.value, "unread": unread}
+            self._log(logging.WARNING, "other holdings read", **facts)
 
-    def _note_nothing_else(self, report: NotWatched, now: Now) -> None:
+    def _traded_on_spot(self, report: TradedOnSpot, now: Now) -> None:
+        self._look(report.account, BellReason.SPOT, now)
+
+    def _note_nothing_else(self, report: PlaceRead, now: Now) -> None:
         """All dexes were stated: those without a scope held nothing. Journalled once, as the start of what
         is known of them. Where one could not be read, nothing is said of those without a scope."""
         name = report.account
-        if report.asked_s is None or report.holdings:
+        if report.asked_s is None or report.unread:
             return
         flat = Statement(
             name, "", report.time_ms, report.asked_s, (), equity=ZERO, margin_used=ZERO, withdrawable=ZERO
@@ -666,7 +668,8 @@ _HANDLERS: dict[type, Callable[[Engine, Any, Now], None]] = {
     Heard: Engine._heard,
     Unlisted: Engine._unlisted,
     Notice: Engine._notice,
-    NotWatched: Engine._not_watched,
+    PlaceRead: Engine._place_read,
+    TradedOnSpot: Engine._traded_on_spot,
     Collateral: Engine._collateral,
     AccountMode: Engine._mode,
     AccountRole: Engine._role,

@@ -29,8 +29,7 @@ from hlposmon.domain.reports import (
     Heard,
     Live,
     NoticeCode,
-    NotWatched,
-    Place,
+    TradedOnSpot,
     Welcome,
 )
 from hlposmon.supervision.logs import Repeats, fields
@@ -322,7 +321,7 @@ class FillWorker:
             self._unread(watch, pushed.unread)
 
     def _fills(self, pushed: PushedFills) -> None:
-        """Collect the fills for the end of the turn; send them first if the message also holds unwatched
+        """Collect the fills for the end of the turn; send them first if the message also holds spot
         coins or unreadable rows."""
         watch = self._watches[pushed.account]
         watch.replay.add(pushed.fills)
@@ -333,7 +332,7 @@ class FillWorker:
         if pushed.others:
             self._hand_on_fills()
             coins = tuple(sorted(set(pushed.others)))
-            self._link.put_newest(NotWatched(pushed.account, Place.TRADED, coins))
+            self._link.put_newest(TradedOnSpot(pushed.account, coins))
         if pushed.unread:
             self._hand_on_fills()
             self._unread(watch, pushed.unread)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hlposmon.config import Account
-from hlposmon.domain.reports import Collateral, NoticeCode, NotWatched, Place
+from hlposmon.domain.reports import Collateral, NoticeCode, Place, PlaceRead
 from hlposmon.errors import RequestNotKnown, VenueRefused, VenueUnavailable, WireError
 from hlposmon.pacing import Backoff
 from hlposmon.supervision.logs import Repeats
@@ -104,7 +104,7 @@ class OtherMarkets:
             return
         # A little less: the next round may be asked for with less before it than this one.
         one.spot_due_s = now_s + 0.9 * self._interval_s
-        self._link.put(NotWatched(name, Place.SPOT, unknown))
+        self._link.put(PlaceRead(name, Place.SPOT, unknown))
 
     def ask_one(self) -> bool:
         """Ask for the token of one dex, or one dex for one account; return False if there was nothing to do.
@@ -132,7 +132,7 @@ class OtherMarkets:
             one.dexes = None
             unread = tuple(sorted(one.unread))
             time_ms, asked_s = one.time_ms or 0, one.asked_s
-            self._link.put(NotWatched(one.account.name, Place.DEXES, unread, time_ms, asked_s))
+            self._link.put(PlaceRead(one.account.name, Place.DEXES, unread, time_ms, asked_s))
         return True
 
     def _ask_collateral(self, dex: str) -> None:

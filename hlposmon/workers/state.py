@@ -17,8 +17,8 @@ from hlposmon.config import Account
 from hlposmon.domain.instrument import SPOT
 from hlposmon.domain.reports import (
     NoticeCode,
-    NotWatched,
     Place,
+    PlaceRead,
     Statement,
     StatementsWanted,
     Welcome,
@@ -163,7 +163,7 @@ class StateWorker:
         if watch.others is None or watch.newest or now_s < watch.others_due_s:
             return
         name, time_ms, heard_s = watch.account.name, watch.others_ms, watch.others_s
-        told = NotWatched(name, Place.DEXES, watch.others, time_ms, heard_s)
+        told = PlaceRead(name, Place.DEXES, watch.others, time_ms, heard_s)
         if self._link.put_newest(told):
             watch.others, watch.others_due_s = None, now_s + OTHERS_S
 

@@ -24,8 +24,8 @@ from hlposmon.domain.reports import (
     Fill,
     Fills,
     Funding,
-    NotWatched,
     Place,
+    PlaceRead,
     Side,
     StatedPosition,
     Statement,
@@ -151,7 +151,7 @@ class Desk:
         self.said: list[Change] = []
         if plain:
             self.book.mode(AccountMode(ACCOUNT, "default", plain=True))
-            self.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ()))
+            self.book.place_read(PlaceRead(ACCOUNT, Place.SPOT, ()))
         if live:
             self.book.feed(FeedState(ACCOUNT, "first", True, -1000.0))
 

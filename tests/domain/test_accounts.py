@@ -11,8 +11,8 @@ from hlposmon.domain.reports import (
     FeedState,
     Notice,
     NoticeCode,
-    NotWatched,
     Place,
+    PlaceRead,
     Statement,
 )
 from hlposmon.domain.verdict import Age, Freshness
@@ -90,18 +90,12 @@ def test_a_notice_is_kept_until_its_source_ends_it_or_begins_anew():
     assert desk.book.account(ACCOUNT).notices == ()
 
 
-def test_coins_that_are_traded_on_spot_are_no_notice():
-    desk = Desk()
-    assert not desk.book.not_watched(NotWatched(ACCOUNT, Place.TRADED, ("@107",)))
-    assert desk.book.account(ACCOUNT).notices == ()
-
-
 def test_a_dex_that_could_not_be_read_is_named_until_it_can():
     desk = Desk()
-    assert desk.book.not_watched(NotWatched(ACCOUNT, Place.DEXES, ("xyz",)))
+    assert desk.book.place_read(PlaceRead(ACCOUNT, Place.DEXES, ("xyz",)))
     [notice] = desk.book.account(ACCOUNT).severe
     assert notice.text == "what it holds on the dex xyz is not known: its state could not be read"
-    assert desk.book.not_watched(NotWatched(ACCOUNT, Place.DEXES, ()))
+    assert desk.book.place_read(PlaceRead(ACCOUNT, Place.DEXES, ()))
     assert desk.book.account(ACCOUNT).notices == ()
 
 
@@ -109,9 +103,9 @@ def test_an_account_is_settled_once_all_places_were_looked_at():
     desk = Desk(plain=False)
     desk.stated("BTC long 1 @ 100")
     assert desk.book.account(ACCOUNT).unsettled == "not looked yet at what else it holds (dexes, spot)"
-    desk.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ()))
+    desk.book.place_read(PlaceRead(ACCOUNT, Place.SPOT, ()))
     assert desk.book.account(ACCOUNT).unsettled == "not looked yet at what else it holds (dexes)"
-    desk.book.not_watched(NotWatched(ACCOUNT, Place.DEXES, ()))
+    desk.book.place_read(PlaceRead(ACCOUNT, Place.DEXES, ()))
     assert desk.book.account(ACCOUNT).unsettled is None
 
 
@@ -119,8 +113,8 @@ def test_an_account_that_holds_nothing_is_settled_once_its_role_is_known():
     """An unknown address answers like an account that is flat."""
     desk = Desk()
     desk.book.reconcile(replace(statement(""), equity=ZERO))
-    desk.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ()))
-    desk.book.not_watched(NotWatched(ACCOUNT, Place.DEXES, ()))
+    desk.book.place_read(PlaceRead(ACCOUNT, Place.SPOT, ()))
+    desk.book.place_read(PlaceRead(ACCOUNT, Place.DEXES, ()))
     assert "knows its address" in desk.book.account(ACCOUNT).unsettled
 
     desk.book.role(AccountRole(ACCOUNT, "subAccount", "0xabc"))

@@ -19,8 +19,8 @@ from hlposmon.domain.reports import (
     Marks,
     Notice,
     NoticeCode,
-    NotWatched,
     Place,
+    PlaceRead,
     StatedPosition,
     Statement,
 )
@@ -72,7 +72,7 @@ def test_fills_of_a_stranger_are_nothing_to_the_book():
     assert book.reconcile(Statement("other", "hyperliquid", 1, 1.0, ())) == []
     assert book.apply_funding(Funding("other", key("BTC"), 1, Decimal(1), Decimal(1), Decimal(0))) == []
     assert not book.notice(Notice("other", NoticeCode.UNREADABLE, "?"))
-    assert not book.not_watched(NotWatched("other", Place.SPOT, ("HYPE",)))
+    assert not book.place_read(PlaceRead("other", Place.SPOT, ("HYPE",)))
     book.mode(AccountMode("other", "default", plain=True))
     book.role(AccountRole("other", "user"))
     book.feed(FeedState("other", "first", True, 1.0))

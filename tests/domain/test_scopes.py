@@ -16,8 +16,8 @@ from hlposmon.domain.reports import (
     Fills,
     Funding,
     Marks,
-    NotWatched,
     Place,
+    PlaceRead,
     Unlisted,
 )
 from hlposmon.domain.verdict import Age, Freshness
@@ -308,7 +308,7 @@ def test_after_a_restart_the_venues_word_of_before_is_none_of_now():
     assert again.verdict(HYPE) == ("proven", None)
 
 
-# -------------------------------------------------------------- not watched
+# -------------------------------------------------------------- what could not be read
 
 
 def test_reports_about_an_account_that_is_not_watched_change_nothing():
@@ -378,7 +378,7 @@ def test_figures_in_another_token_are_valued_at_its_mark():
 def test_what_the_exchange_does_not_tell_of_spot_leaves_the_equity_unknown():
     desk = Scopes()
     desk.stated("BTC long 1 @ 100", at=0)
-    desk.book.not_watched(NotWatched(ACCOUNT, Place.SPOT, ("its balances on spot",)))
+    desk.book.place_read(PlaceRead(ACCOUNT, Place.SPOT, ("its balances on spot",)))
     assert worth(desk) == (None, "the exchange does not tell its balances on spot")
 
 

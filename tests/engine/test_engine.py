@@ -17,8 +17,8 @@ from hlposmon.domain.reports import (
     HistoryState,
     Joined,
     Left,
-    NotWatched,
     Place,
+    PlaceRead,
     Welcome,
 )
 from hlposmon.domain.verdict import Verdict
@@ -214,7 +214,7 @@ def test_what_an_account_holds_elsewhere_is_asked_for_where_no_push_tells():
     rung = [ring.bell for ring in one.of(Ring, one.passes(70)) if ring.bell.reason is BellReason.NOT_WATCHED]
     assert rung == [Bell("main", None, BellReason.NOT_WATCHED)] * 3  # after 5 s, and each 30 s
 
-    one.says(NotWatched("main", Place.DEXES, ()))
+    one.says(PlaceRead("main", Place.DEXES, ()))
     rung = [ring.bell for ring in one.of(Ring, one.passes(120)) if ring.bell.reason is BellReason.NOT_WATCHED]
     assert rung == []
 

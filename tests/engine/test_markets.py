@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from hlposmon.domain.changes import Adopted, Filled
-from hlposmon.domain.reports import NotWatched, Place, Statement, StatementsWanted
+from hlposmon.domain.reports import Place, PlaceRead, Statement, StatementsWanted
 from hlposmon.engine.effects import Effect, JournalChange, JournalEvent, Tell
 from tests.engine.language import Bench, key_of
 
@@ -17,8 +17,8 @@ def of_dex(bench: Bench, coin: str, size: str) -> Statement:
     return replace(said, scope=coin.partition(":")[0])
 
 
-def nothing_else(bench: Bench) -> NotWatched:
-    return NotWatched("main", Place.DEXES, (), bench.now.ms, bench.s)
+def nothing_else(bench: Bench) -> PlaceRead:
+    return PlaceRead("main", Place.DEXES, (), bench.now.ms, bench.s)
 
 
 def journalled(effects: list[Effect]) -> list[tuple[Any, ...]]:

@@ -113,7 +113,8 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b'["notice","main","unknown_address","why","reconcile"]',
         b'["statement","main","hyperliquid",1,1.0,[["hyperliquid:BaseToken:HYPE","1","2",null,null,null,null,"0","0.5"]]'
         b',null,null,null,null,true,{},"spot"]',
-        b'["not watched","main","spot",[]]',
+        b'["place read","main","spot",[]]',
+        b'["traded on spot","main",["@107"]]',
         b'["welcome",{"main":1},{"main":"default"},{"main":["user",null]}]',
         b'["following","main","fill-1",1.5,null]',
         b'["fetched","main",1,1.5]',
@@ -122,7 +123,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b'["role","main","agent","0xab"]',
         b'["live","main",1,1.5]',
         b'["statements wanted","main",["xyz","flx"]]',
-        b'["not watched","main","dexes",["flx"],1761803589961,1.5]',
+        b'["place read","main","dexes",["flx"],1761803589961,1.5]',
     ),
     "line": (b'{"seq":1,"timestamp":"x","type":"start","prev":"' + b"0" * 64 + b'","hash":"' + b"0" * 64 + b'"}\n',),
 }  # fmt: skip

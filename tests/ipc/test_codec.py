@@ -35,12 +35,13 @@ from hlposmon.domain.reports import (
     NotFetched,
     Notice,
     NoticeCode,
-    NotWatched,
     Place,
+    PlaceRead,
     Side,
     StatedPosition,
     Statement,
     StatementsWanted,
+    TradedOnSpot,
     Unlisted,
     Welcome,
 )
@@ -125,11 +126,12 @@ EVERY = {
     Fetched: st.builds(Fetched, account=TEXT, from_ms=MS, asked_s=SECONDS),
     NotFetched: st.builds(NotFetched, account=TEXT, reason=TEXT),
     Notice: st.builds(Notice, account=TEXT, code=st.sampled_from(NoticeCode), text=TEXT, source=TEXT),
-    NotWatched: st.builds(
-        NotWatched,
+    TradedOnSpot: st.builds(TradedOnSpot, account=TEXT, coins=TEXTS),
+    PlaceRead: st.builds(
+        PlaceRead,
         account=TEXT,
         place=st.sampled_from(Place),
-        holdings=TEXTS,
+        unread=TEXTS,
         time_ms=MS,
         asked_s=st.none() | SECONDS,
     ),
@@ -179,7 +181,7 @@ def test_what_is_encoded_comes_back_as_it_was(kind, data):
 
 ENUMS = (
     [(Notice("main", code, "why", "reconcile"), "code", code) for code in NoticeCode]
-    + [(NotWatched("main", place, ("HYPE 1 (spot)",)), "place", place) for place in Place]
+    + [(PlaceRead("main", place, ("HYPE 1 (spot)",)), "place", place) for place in Place]
     + [(Bell("main", 5, reason), "reason", reason) for reason in BellReason]
     + [(AccountEvent("main", 5, kind, "why"), "kind", kind) for kind in AccountEventKind]
 )
@@ -244,7 +246,8 @@ KINDS = [
     "fetched",
     "not fetched",
     "notice",
-    "not watched",
+    "place read",
+    "traded on spot",
     "mode",
     "role",
     "happened",

@@ -34,7 +34,7 @@ from hlposmon.domain.reports import (
     Fills,
     Heard,
     Marks,
-    NotWatched,
+    PlaceRead,
     Statement,
 )
 from hlposmon.domain.verdict import Verdict
@@ -153,7 +153,7 @@ class Witness:
             if isinstance(report, Statement):
                 assert step.then_s is not None
                 self._count(report, step.then_s)
-            elif isinstance(report, NotWatched) and report.asked_s is not None:
+            elif isinstance(report, PlaceRead) and report.asked_s is not None:
                 assert step.then_s is not None
                 self._count_others(report.account, report.asked_s, step.then_s)
             elif isinstance(report, Fills):

@@ -30,8 +30,8 @@ from hlposmon.domain.reports import (
     Live,
     Marks,
     NotFetched,
-    NotWatched,
     Place,
+    PlaceRead,
     Report,
     Statement,
     StatementsWanted,
@@ -400,7 +400,7 @@ class StateWorker(Worker):
             self.put(*found)
         if name in self._others and self.mono_s >= self._others_due_s.get(name, -1e9):
             time_ms, heard_s, then_s = self._others.pop(name)
-            if self.put(NotWatched(name, Place.DEXES, (), time_ms, heard_s), then_s):
+            if self.put(PlaceRead(name, Place.DEXES, (), time_ms, heard_s), then_s):
                 self._others_due_s[name] = self.mono_s + OTHERS_S
 
 
@@ -497,7 +497,7 @@ class ReconcileWorker(Worker):
                 round_.fills_from_ms = round_.fetched_to_ms = None
             self.put(AccountMode(name, "default", plain=True))
             self.put(AccountRole(name, "user"))
-            self.put(NotWatched(name, Place.SPOT, ()))
+            self.put(PlaceRead(name, Place.SPOT, ()))
         for dex in self.life.venue.dexes[1:]:
             self.put(Collateral(dex, "USDC"))
 
@@ -584,7 +584,7 @@ class ReconcileWorker(Worker):
             if one[0].holds_something:
                 self.put(*one)
         time_ms, then_s = min(one.time_ms for one, _ in found), min(then_s for _, then_s in found)
-        self.put(NotWatched(name, Place.DEXES, (), time_ms, asked_s), then_s)
+        self.put(PlaceRead(name, Place.DEXES, (), time_ms, asked_s), then_s)
 
     def _again(self, round_: Round) -> None:
         wait_s = min(round_.backoff.next(), self.plan.interval_s)

@@ -25,8 +25,8 @@ from hlposmon.domain.reports import (
     Heard,
     Joined,
     Marks,
-    NotWatched,
     Place,
+    PlaceRead,
     Report,
     Side,
     StatedPosition,
@@ -165,8 +165,8 @@ class Desk:
             self.says(
                 AccountMode("main", "default", plain=True),
                 AccountRole("main", "user"),
-                NotWatched("main", Place.SPOT, ()),
-                NotWatched("main", Place.DEXES, ()),
+                PlaceRead("main", Place.SPOT, ()),
+                PlaceRead("main", Place.DEXES, ()),
             )
 
     # ------------------------------------------------------------ reports

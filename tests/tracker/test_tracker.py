@@ -29,8 +29,9 @@ from hlposmon.domain.reports import (
     NotFetched,
     Notice,
     NoticeCode,
-    NotWatched,
     Place,
+    PlaceRead,
+    TradedOnSpot,
     Welcome,
 )
 from hlposmon.domain.views import WINDOW_MS
@@ -438,13 +439,13 @@ def test_a_dex_that_cannot_be_read_is_named_and_keeps_it_from_being_ready():
         worker = _proven(here)
         worker.sees_everything()
         until("ready", lambda: here.api.health()["ready"])
-        worker.says(NotWatched("main", Place.DEXES, ("xyz",)))
+        worker.says(PlaceRead("main", Place.DEXES, ("xyz",)))
         health = until("degraded", lambda: (h := here.api.health())["status"] == "degraded" and h)
         assert not health["ready"]
         [detail] = health["details"]
         assert (detail["code"], detail["account"]) == ("not_watched", "main")
         assert "what it holds on the dex xyz is not known" in detail["text"]
-        worker.says(NotWatched("main", Place.DEXES, ()))
+        worker.says(PlaceRead("main", Place.DEXES, ()))
         until("over", lambda: here.api.health()["ready"])
 
 
@@ -453,7 +454,7 @@ def test_a_trade_on_spot_asks_for_its_balances():
         worker, reconcile = _proven(here), here.join("reconcile", "reconcile")
         worker.sees_everything()
         until("ready", lambda: here.api.health()["ready"])
-        worker.says(NotWatched("main", Place.TRADED, ("@107",)))
+        worker.says(TradedOnSpot("main", ("@107",)))
         until("the bell", lambda: BellReason.SPOT in [bell.reason for bell in reconcile.bells()])
         assert here.api.health()["ready"]
 
@@ -485,7 +486,7 @@ def test_the_money_of_an_account_is_null_until_its_mode_is_known_and_says_why():
             None,
             "it is not known yet what it holds on spot",
         )
-        worker.says(NotWatched("main", Place.SPOT, ()))
+        worker.says(PlaceRead("main", Place.SPOT, ()))
         until("all known", lambda: account()["equity"] == "1000.00")
         assert account()["equity_reason"] is None
 

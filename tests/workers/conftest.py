@@ -24,8 +24,8 @@ from hlposmon.domain.reports import (
     Live,
     Marks,
     Notice,
-    NotWatched,
     Place,
+    PlaceRead,
     Statement,
     StatementsWanted,
     Welcome,
@@ -191,14 +191,14 @@ class Tracker:
             found[notice.account, notice.code] = notice
         return [notice.text for notice in found.values() if notice.text]
 
-    def looks(self, place: Place, account: str = "main") -> list[NotWatched]:
+    def looks(self, place: Place, account: str = "main") -> list[PlaceRead]:
         """What was said of a place."""
-        return [look for look in self.of(NotWatched) if (look.account, look.place) == (account, place)]
+        return [look for look in self.of(PlaceRead) if (look.account, look.place) == (account, place)]
 
-    def holdings(self, place: Place, account: str = "main") -> tuple[str, ...] | None:
+    def unread(self, place: Place, account: str = "main") -> tuple[str, ...] | None:
         """What the last look said of a place."""
         looks = self.looks(place, account)
-        return looks[-1].holdings if looks else None
+        return looks[-1].unread if looks else None
 
     def close(self) -> None:
         for queue in self.queues:

@@ -17,7 +17,7 @@ from hlposmon.domain.reports import (
     Joined,
     NotFetched,
     Notice,
-    Place,
+    TradedOnSpot,
     Welcome,
 )
 from hlposmon.errors import VenueUnavailable
@@ -344,15 +344,15 @@ def test_a_row_that_cannot_be_read_is_named_and_costs_only_its_account_a_fetch(s
         worker._pulse.close()
 
 
-def test_coins_that_are_traded_and_not_watched_are_told_with_their_account(stage):
+def test_coins_that_are_traded_on_spot_are_told_with_their_account(stage):
     one = stage(accounts=2)
     worker = one.fill_worker(Pulse.alone("worker"))
     try:
         one.tracker.until(lambda: worker._hear_tracker() or worker._high_water_ms)
         worker._fills(PushedFills("other-1", [], others=["PURR/USDC", "@107", "@107"]))
 
-        one.tracker.until(lambda: one.tracker.holdings(Place.TRADED, "other-1") == ("@107", "PURR/USDC"))
-        assert one.tracker.holdings(Place.TRADED) is None
+        one.tracker.until(lambda: one.tracker.of(TradedOnSpot))
+        assert one.tracker.of(TradedOnSpot) == [TradedOnSpot("other-1", ("@107", "PURR/USDC"))]
     finally:
         worker._link.close()
         worker._pulse.close()
@@ -371,7 +371,7 @@ def test_fills_and_payments_on_another_dex_come_as_those_on_the_first(stage):
         "hyperliquid:Perp:BTC",
     ]
     one.tracker.until(lambda: "hyperliquid:Perp:xyz:TSLA" in {paid.key for paid in one.tracker.of(Funding)})
-    assert not one.tracker.looks(Place.TRADED)
+    assert not one.tracker.of(TradedOnSpot)
 
 
 def test_accounts_beyond_the_exchanges_limit_do_not_take_the_others_down(stage, monkeypatch):

@@ -33,7 +33,7 @@ def test_spot_is_stated_with_the_first_statement_and_each_interval(stage):
     one.control.spot(one.account.address, "HYPE", "0")
 
     one.tracker.until(lambda: on_spot(one) == {})
-    assert {look.holdings for look in one.tracker.looks(Place.SPOT)} == {()}
+    assert {look.unread for look in one.tracker.looks(Place.SPOT)} == {()}
 
 
 def test_the_statement_of_spot_has_the_time_of_the_one_before_it_and_comes_before_the_look(stage):
@@ -70,15 +70,15 @@ def test_spot_among_the_statements_wanted_is_asked_for_as_it_always_is_and_of_no
 def test_other_dexes_are_asked_for_only_when_the_tracker_rings_and_what_is_held_there_is_stated(stage):
     one = stage().fetching()
     one.control.ghost(one.account.address, "xyz:TSLA", "3")
-    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) is not None)
-    assert (one.tracker.holdings(Place.DEXES), one.tracker.statements("xyz")) == (None, [])
+    one.tracker.until(lambda: one.tracker.unread(Place.SPOT) is not None)
+    assert (one.tracker.unread(Place.DEXES), one.tracker.statements("xyz")) == (None, [])
     one.tracker.ring(reason=BellReason.NOT_WATCHED)
     one.tracker.until(lambda: one.tracker.looks(Place.DEXES))
     [held], [look] = one.tracker.statements("xyz"), one.tracker.looks(Place.DEXES)
 
     assert [(stated.key, stated.size) for stated in held.positions] == [("hyperliquid:Perp:xyz:TSLA", 3)]
     assert (held.account, held.pushed, held.fills_from_ms) == ("main", False, None)
-    assert (look.holdings, look.time_ms, look.asked_s) == ((), held.time_ms, held.asked_s)
+    assert (look.unread, look.time_ms, look.asked_s) == ((), held.time_ms, held.asked_s)
     assert one.tracker.heard.index(held) < one.tracker.heard.index(look)
     one.tracker.ring(reason=BellReason.NOT_WATCHED)
     one.tracker.until(lambda: len(one.tracker.looks(Place.DEXES)) == 2)
@@ -93,7 +93,7 @@ def test_dexes_on_which_nothing_is_held_are_not_stated_and_it_is_told_since_when
     one.tracker.until(lambda: one.tracker.looks(Place.DEXES))
     [look] = one.tracker.looks(Place.DEXES)
 
-    assert (look.holdings, one.tracker.statements("xyz")) == ((), [])
+    assert (look.unread, one.tracker.statements("xyz")) == ((), [])
     assert began_ms <= look.time_ms <= one.control.state()["time"]
     assert began_s < look.asked_s < time.monotonic()
 
@@ -107,11 +107,11 @@ def test_a_dex_whose_answer_cannot_be_read_is_named_and_is_not_taken_for_empty(s
     one.tracker.until(lambda: one.tracker.looks(Place.DEXES))
     [look] = one.tracker.looks(Place.DEXES)
 
-    assert (look.holdings, look.time_ms, look.asked_s) == (("xyz",), 0, None)
+    assert (look.unread, look.time_ms, look.asked_s) == (("xyz",), 0, None)
     assert not one.tracker.statements("xyz")
     one.control.ungarble()
     one.tracker.ring(reason=BellReason.NOT_WATCHED)
-    one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ())
+    one.tracker.until(lambda: one.tracker.unread(Place.DEXES) == ())
     assert len(one.tracker.statements("xyz")) == 1
 
 
@@ -123,9 +123,9 @@ def test_a_server_that_knows_no_dexes_and_no_spot_has_none_and_says_so(stage):
     one.tracker.until(one.tracker.statements)
     one.tracker.ring(reason=BellReason.NOT_WATCHED)
 
-    one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ())
+    one.tracker.until(lambda: one.tracker.unread(Place.DEXES) == ())
     assert one.tracker.looks(Place.DEXES)[-1].asked_s is None  # nobody has said that nothing is held
-    assert one.tracker.holdings(Place.SPOT) == ("its balances on spot",)
+    assert one.tracker.unread(Place.SPOT) == ("its balances on spot",)
     assert any("knows no spot" in text for text in one.tracker.notices())
     assert not one.tracker.statements("spot")
 
@@ -135,9 +135,9 @@ def test_a_look_that_failed_is_made_again_and_says_nothing_meanwhile(stage):
     one.control.http_fault("500", times=3, type="spotClearinghouseState")
     one.start(one.reconcile_worker, interval_s=0.3)
     one.tracker.until(one.tracker.statements)
-    assert (on_spot(one), one.tracker.holdings(Place.SPOT)) == (None, None)
+    assert (on_spot(one), one.tracker.unread(Place.SPOT)) == (None, None)
 
-    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == (), seconds=8)
+    one.tracker.until(lambda: one.tracker.unread(Place.SPOT) == (), seconds=8)
     assert on_spot(one) == {}
 
 
@@ -159,17 +159,17 @@ def test_for_a_new_tracker_spot_is_asked_for_again(stage):
     one.tracker.renew()
 
     one.tracker.until(lambda: on_spot(one) == {HYPE: Decimal("12.5")})
-    assert one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) == ())
+    assert one.tracker.until(lambda: one.tracker.unread(Place.SPOT) == ())
 
 
 def test_a_dex_that_cannot_be_asked_is_asked_again(stage):
     one = stage().fetching()
-    one.tracker.until(lambda: one.tracker.holdings(Place.SPOT) is not None)
+    one.tracker.until(lambda: one.tracker.unread(Place.SPOT) is not None)
     one.control.ghost(one.account.address, "xyz:TSLA", "3")
     one.control.http_fault("500", times=3, type="clearinghouseState")
     one.tracker.ring(reason=BellReason.NOT_WATCHED)
 
-    one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == (), seconds=10)
+    one.tracker.until(lambda: one.tracker.unread(Place.DEXES) == (), seconds=10)
     assert len(one.tracker.statements("xyz")) == 1
 
 
@@ -180,5 +180,5 @@ def test_a_trade_of_what_has_no_scope_asks_for_spot_alone(stage):
     one.tracker.ring(reason=BellReason.SPOT)
 
     one.tracker.until(lambda: on_spot(one) == {HYPE: 1})
-    assert one.tracker.holdings(Place.DEXES) is None
+    assert one.tracker.unread(Place.DEXES) is None
     assert "perpDexs" not in one.control.state()["requests"]

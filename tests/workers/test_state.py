@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from hlposmon.config import Account
-from hlposmon.domain.reports import Joined, NotWatched, Place, Statement
+from hlposmon.domain.reports import Joined, Place, PlaceRead, Statement
 from hlposmon.pacing import Backoff
 from hlposmon.supervision.loop import Pulse
 from hlposmon.transport.quota import Quota
@@ -201,9 +201,9 @@ def test_that_nothing_is_held_on_other_dexes_is_told_again_and_again(stage, monk
     began_s, began_ms = time.monotonic(), one.control.state()["time"]
     one.start(one.state_worker)
 
-    one.tracker.until(lambda: len(one.tracker.of(NotWatched)) >= 2)
+    one.tracker.until(lambda: len(one.tracker.of(PlaceRead)) >= 2)
     told = one.tracker.looks(Place.DEXES)
-    assert {look.holdings for look in told} == {()}
+    assert {look.unread for look in told} == {()}
     assert all(began_ms <= look.time_ms <= one.control.state()["time"] for look in told)
     assert all(began_s < look.asked_s < time.monotonic() for look in told)
 
@@ -220,7 +220,7 @@ def test_what_is_held_on_a_dex_is_told_before_that_nothing_is_held_on_any_other(
     one.tracker.until(lambda: one.tracker.looks(Place.DEXES)[-1].asked_s >= held.asked_s)
 
     before = one.tracker.heard[: one.tracker.heard.index(held)]
-    assert all(look.time_ms < held.time_ms for look in before if isinstance(look, NotWatched))
+    assert all(look.time_ms < held.time_ms for look in before if isinstance(look, PlaceRead))
 
 
 def test_a_dex_whose_state_cannot_be_read_is_named_until_it_can_be_and_harms_no_other(stage, monkeypatch):
@@ -229,12 +229,12 @@ def test_a_dex_whose_state_cannot_be_read_is_named_until_it_can_be_and_harms_no_
     one.control.ghost(one.account.address, "xyz:TSLA", "3")
     one.control.garble("state", 1000, one.account.address, "xyz:TSLA", field="coin")
     one.start(one.state_worker)
-    one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ("xyz",))
+    one.tracker.until(lambda: one.tracker.unread(Place.DEXES) == ("xyz",))
     one.tracker.until(lambda: len(pushed(one)) >= 2)
 
     assert not pushed(one, scope="xyz")
     one.control.ungarble()
-    one.tracker.until(lambda: one.tracker.holdings(Place.DEXES) == ())
+    one.tracker.until(lambda: one.tracker.unread(Place.DEXES) == ())
     assert sizes(pushed(one, scope="xyz")[-1]) == {TSLA: 3}
 
 

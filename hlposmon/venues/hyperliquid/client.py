@@ -150,7 +150,7 @@ class HyperliquidClient:
         if name is None:
             reason = "the exchange does not say how its balances are kept (account mode): it answers null"
         else:
-            reason = f"account mode {name}: its balances are kept in its spot state, which is not watched"
+            reason = f"account mode {name}: the exchange keeps the money of all its dexes in its spot state"
         return AccountMode(account.name, name, plain=False, reason=reason)
 
     def spot(self, account: Account, *, asked_s: float, time_ms: int) -> Statement:
