@@ -2,6 +2,7 @@
 
 import ctypes
 import multiprocessing
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +35,7 @@ def runs(
         while waiting or under_way:
             while waiting and idle:
                 seed, pool = waiting.pop(), idle.pop()
-                under_way[pool.submit(work, seed, only)] = seed, pool
+                under_way[pool.submit(_do, work, seed, only)] = seed, pool
             done, _ = wait(under_way, return_when=FIRST_COMPLETED)
             for future in done:
                 seed, pool = under_way.pop(future)
@@ -68,6 +69,15 @@ def guarded(seed: int, only: str | None) -> Result:
 def _pool() -> ProcessPoolExecutor:
     """A process for one run after the other."""
     return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _go_with_parent)
+
+
+def _do(work: Work, seed: int, only: str | None) -> Result:
+    """Do a run. One that is told to end has cleaned up: end its process too, since the pool would take
+    SystemExit for a result and wait for the next seed."""
+    try:
+        return work(seed, only)
+    except SystemExit:
+        os._exit(1)
 
 
 def _go_with_parent() -> None:
