@@ -55,8 +55,8 @@ class Account:
     # Since when and when last the dexes without a scope are known to hold nothing; None while it is unknown.
     flat_since_ms: int | None = None
     nothing_else: Statement | None = None
-    # Whether that may be remembered over a restart, see `keep_flat`.
-    is_flat_kept: bool = False
+    # Whether that may be remembered over a restart, see `persist_flat`.
+    is_flat_persisted: bool = False
     notices: dict[tuple[str, NoticeCode], Notice] = field(default_factory=dict)
     # The places that were looked at, and what of them could not be read.
     elsewhere: dict[Place, tuple[str, ...]] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Account:
         if found is None:
             found = self.scopes[name] = Scope(self.name, name, self.prices, law_of(name), self.quotes)
             if name != FIRST_SCOPE:
-                found.follow_as(self.scopes[FIRST_SCOPE])
+                found.copy_feeds_of(self.scopes[FIRST_SCOPE])
                 if self.flat_since_ms is not None and name != SPOT:
                     found.start_flat(self.flat_since_ms, self.nothing_else)
         return found
@@ -85,7 +85,7 @@ class Account:
         return all(scope.stated for scope in self.scopes.values())
 
     def is_stated(self, scope: str) -> bool:
-        """Whether the venue has stated this scope, be it only by naming everything else."""
+        """Whether the venue has stated this scope, even if only by a statement that names everything else."""
         found = self.scopes.get(scope)
         return self.flat_since_ms is not None if found is None else found.stated
 
@@ -101,14 +101,14 @@ class Account:
             if scope.name != FIRST_SCOPE:
                 scope.note_flat(flat)
 
-    def keep_flat(self) -> bool:
+    def persist_flat(self) -> bool:
         """Remember over a restart, from now on, that the dexes without a scope held nothing, if all scopes
         are stated; whether that is new. Before, a restart would forget that one of the scopes is no such dex,
         and take it for one that held nothing."""
-        if self.is_flat_kept or self.flat_since_ms is None:
+        if self.is_flat_persisted or self.flat_since_ms is None:
             return False
-        self.is_flat_kept = all(scope.stated for scope in self._dexes)
-        return self.is_flat_kept
+        self.is_flat_persisted = all(scope.stated for scope in self._dexes)
+        return self.is_flat_persisted
 
     @property
     def high_water_ms(self) -> int | None:
@@ -123,7 +123,7 @@ class Account:
         scopes = [scope for scope in self.scopes.values() if scope.continuity.rests_on_fills]
         known = (scope.known_ms for scope in scopes if scope.stated)
         known_ms = max([newest_ms, *(at_ms for at_ms in known if at_ms is not None)])
-        return min([known_ms, *(at_ms for scope in scopes for at_ms in scope.lacking_ms)])
+        return min([known_ms, *(at_ms for scope in scopes for at_ms in scope.missing_since_ms)])
 
     @property
     def statements(self) -> list[Statement]:
@@ -133,7 +133,7 @@ class Account:
     def base_ms(self) -> dict[str, int]:
         """Since when each stated scope is watched, by name; OTHER_SCOPES stands for the dexes without one."""
         found = {name: scope.base_ms for name, scope in self.scopes.items() if scope.stated}
-        if self.is_flat_kept and self.flat_since_ms is not None:
+        if self.is_flat_persisted and self.flat_since_ms is not None:
             found[OTHER_SCOPES] = self.flat_since_ms
         return found
 
@@ -154,10 +154,10 @@ class Account:
                 {key: at_ms for key, at_ms in unsure.items() if not key or market_of(key) == name}
             )
             scope.recall(by_scope.get(name, ()), base_ms.get(name, flat_ms if name else None))
-        self.flat_since_ms, self.is_flat_kept = flat_ms, flat_ms is not None
+        self.flat_since_ms, self.is_flat_persisted = flat_ms, flat_ms is not None
         known_ms = self.high_water_ms
         for scope in self.scopes.values():
-            scope.be_unsure(known_ms)
+            scope.set_unsure_after(known_ms)
 
     def note_equity(self, before: Statement | None, after: Statement | None) -> None:
         """Note a scope's new newest statement: the mode is in doubt if equity fell to zero."""

@@ -183,12 +183,12 @@ class Book:
         if account is None:
             return False
         account.note_nothing_else(flat)
-        return account.keep_flat()
+        return account.persist_flat()
 
-    def keep_flat(self, name: str) -> bool:
+    def persist_flat(self, name: str) -> bool:
         """Whether what is known of the dexes without a scope is to be remembered from now on: all scopes of
         the account are stated."""
-        return self._accounts[name].keep_flat()
+        return self._accounts[name].persist_flat()
 
     def collateral(self, collateral: Collateral) -> None:
         """Note the token in which a market's figures are."""

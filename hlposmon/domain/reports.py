@@ -150,7 +150,7 @@ class Statement:
 
     @property
     def holds_something(self) -> bool:
-        """Whether it shows a position, be it an unreadable one, or money."""
+        """Whether it shows a position (one that could not be read counts) or money."""
         return bool(self.positions or self.unread or self.equity)
 
 

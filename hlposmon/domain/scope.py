@@ -122,7 +122,7 @@ class Scope:
             if holding.note_fetched(from_ms):
                 self._note_change(key, holding)
 
-    def follow_as(self, other: "Scope") -> None:
+    def copy_feeds_of(self, other: "Scope") -> None:
         """Take over the state of the feeds of another scope of the account: one stream has the fills of
         both."""
         self._set_feeds(other.feeds)
@@ -331,7 +331,7 @@ class Scope:
         return self.base_ms if self.known_ms is None else self.known_ms
 
     @property
-    def lacking_ms(self) -> list[int]:
+    def missing_since_ms(self) -> list[int]:
         """The times from which fills may be missing, or wait for the first statement."""
         waiting = [self.waiting_ms] if self.waiting_ms is not None and not self.stated else []
         return [*self.unsure.values(), *self.missing.values(), *waiting]
@@ -464,8 +464,8 @@ class Scope:
         return found
 
     def recall(self, memories: Iterable[Memory], base_ms: int | None) -> None:
-        """Restore the scope, watched and stated since `base_ms` (None: not stated yet). `be_unsure` follows
-        when all scopes of the account are."""
+        """Restore the scope, watched and stated since `base_ms` (None: not stated yet). `set_unsure_after` is
+        called when all scopes of the account are restored."""
         if base_ms is not None:
             self.stated, self.base_ms, self.is_unjudged = True, base_ms, True
         for memory in memories:
@@ -475,7 +475,7 @@ class Scope:
             holding.last_fill_ms = max((identity[0] for identity in memory.seen), default=None)
             self._note_change(memory.key, holding)
 
-    def be_unsure(self, known_ms: int | None) -> None:
+    def set_unsure_after(self, known_ms: int | None) -> None:
         """After a restart: until a feed is live, no fills after `known_ms` are known to be whole."""
         if known_ms is not None:
             self.unsure[""] = known_ms

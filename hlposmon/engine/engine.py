@@ -516,7 +516,7 @@ class Engine:
             self._event("stated", now, account=name, base_ms=self.book.base_ms()[name][scope], **of_scope)
             if not any(isinstance(change, Adopted) for change in changes):
                 self._effects.append(JournalCheckpoint(now.ms))
-            if self.book.keep_flat(name):
+            if self.book.persist_flat(name):
                 self._journal_flat(name, now)
         if not statement.pushed:
             # It tells a later time, for the snapshot too; pushes come too often for that.

@@ -171,7 +171,7 @@ def _of_service(socket_failure: str | None, reload_failure: str | None) -> Itera
 
 
 def _left_out(accounts: Sequence[AccountView]) -> Iterator[Reason]:
-    """What is not watched of an account, or not known to be."""
+    """What of an account is not watched as its owner intends, or is not known yet."""
     for account in accounts:
         for notice in account.severe:
             yield Reason(notice.code, f"account {account.account}: {notice.text}", account.account)

@@ -60,7 +60,7 @@ class OtherMarkets:
         self._interval_s = interval_s
         self._collateral: dict[str, Collateral] = {}
         self._collateral_backoff, self._collateral_due_s = Backoff(AGAIN_S, DEXES_S), 0.0
-        self._collateral_wanted: dict[str, None] = {}  # of these dexes it is to be asked
+        self._collateral_wanted: dict[str, None] = {}  # the dexes whose token is to be requested
         self._dexes: list[str] = []
         self._dexes_due_s = self._again_s = 0.0
 

@@ -150,7 +150,7 @@ class PriceWorker:
             self._warn("tokens not polled", reason=error)
 
     def _without_prices(self) -> set[str]:
-        """The accounts whose tokens have prices that nobody renews."""
+        """The accounts with tokens whose prices are not being refreshed."""
         return set() if self._are_tokens_priced else {name for name, of in self._scopes.items() if SPOT in of}
 
     def _poll_if_silent(self) -> None:

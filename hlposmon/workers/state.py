@@ -148,7 +148,7 @@ class StateWorker:
                 watch.newest[scope] = statement
                 watch.told.add(scope)
         if all(statement.scope == SPOT for statement in pushed.statements):
-            return  # it says nothing of the positions, whose silence is looked for
+            return  # tokens only: positions may have fallen silent all the same
         watch.pushed_s = now_s
         watch.is_open = any(statement.positions for statement in pushed.statements)
         if pushed.is_whole and pushed.statements:

@@ -333,8 +333,8 @@ def test_that_nothing_else_is_held_is_remembered_once_all_that_is_held_was_state
     desk.heard(fill("tid=1 buy 1 abc:GOLD @ 10 at 2"))  # but in this process it is known
     assert desk.of(Filled)[-1].position.size == 1
     desk.dex(f"{TSLA} long 5 @ 10", at=3)
-    assert desk.book.keep_flat(ACCOUNT)
-    assert not desk.book.keep_flat(ACCOUNT)
+    assert desk.book.persist_flat(ACCOUNT)
+    assert not desk.book.persist_flat(ACCOUNT)
     assert desk.book.base_ms() == {ACCOUNT: {"": ms(0), DEX: ms(3), "abc": ms(1), OTHER_SCOPES: ms(1)}}
 
 
