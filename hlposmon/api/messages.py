@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from hlposmon.domain.rendering import (
@@ -20,6 +21,7 @@ from hlposmon.domain.views import AccountView, ScopeView, View
 from hlposmon.text import Fragment, fragment
 
 T = TypeVar("T")
+_CENT = Decimal("0.01")
 
 
 def position(shown: Rendered, updated_ms: int | None) -> dict[str, Any]:
@@ -137,6 +139,8 @@ def account(
         "margin_used": money(view.margin_used),
         "withdrawable": money(view.withdrawable),
         "equity_reason": view.equity_reason,
+        "unexplained": _cents(view.unexplained),
+        "unexplained_reason": view.unexplained_reason,
         "mode": view.mode,
         "role": "agent" if agent else view.role or None,
         "master": address if agent else view.owner,
@@ -147,6 +151,14 @@ def account(
         "scopes": [scope(one) for one in scopes],
         "notices": [notice.text for notice in view.notices],
     }
+
+
+def _cents(value: Decimal | None) -> str | None:
+    """An amount that is compared to the cent, to the cent."""
+    if value is None:
+        return None
+    cents = value.quantize(_CENT)
+    return str(cents or abs(cents))  # never -0.00
 
 
 def scope(view: ScopeView) -> dict[str, Any]:
@@ -177,7 +189,9 @@ def compact_of(body: dict[str, Any]) -> dict[str, Any]:
     fill `side`, `q` quantity, `p` price, `id`. Announcements keep the names of their other fields.
     """
     event = body.get("event_type", body["type"])
-    short = {"seq": body["seq"], "e": event, "a": body["account"], "k": body["symbol"]}
+    short = {"seq": body["seq"], "e": event, "a": body["account"]}
+    if "symbol" in body:  # not where a message concerns a whole account
+        short["k"] = body["symbol"]
     if body["type"] != "position_update":
         return short | {name: value for name, value in body.items() if name not in _HEAD}
     position = body["position"]

@@ -3,6 +3,7 @@
 `seq` numbers the published messages without holes.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from hlposmon.api import messages
@@ -70,6 +71,12 @@ class Publisher:
                 self._announce("drift", view, now_ms, cause=change.cause, **sizes)
             case Doubt():
                 pass  # the VerdictChanged that follows reports it
+
+    def of_account(self, kind: str, account: str, facts: Mapping[str, Any], now_ms: int) -> None:
+        """Publish something that concerns a whole account: a transfer, a change of its mode."""
+        seq = self._subscribers.seq + 1
+        head = {"type": kind, "seq": seq, "account": account, "timestamp": time_text(now_ms)}
+        self._subscribers.publish(Published(seq, kind, account, text_frame(dumps({**head, **facts}))))
 
     def _update(self, event: str, view: View, now_ms: int, **more: Any) -> None:
         facts = {

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from hlposmon.domain.amounts import ZERO, exactly
+from hlposmon.domain.cash import CashLedger, LedgerMemory, Point, Terms
+from hlposmon.domain.changes import Change
 from hlposmon.domain.continuity import law_of
 from hlposmon.domain.instrument import SPOT, USD, InstrumentType, market_of
 from hlposmon.domain.prices import Prices
@@ -31,7 +33,7 @@ from hlposmon.domain.reports import (
     PlaceRead,
     Statement,
 )
-from hlposmon.domain.scope import Scope
+from hlposmon.domain.scope import Scope, keep
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import AccountView, Memory, ScopeView
 
@@ -40,6 +42,8 @@ LOOKS = frozenset({Place.DEXES, Place.SPOT})
 ONE = Decimal(1)
 # Statements of two dexes that are further apart may count money twice that was moved between them.
 APART_S = 15.0
+# An event may be the cause of a drift of the first statement that was lagging.
+BEFORE_WATCH_MS = 60_000
 # Roles of an address that has no account of its own; the venue answers for it as for an empty account.
 NO_ACCOUNT = ("missing", "agent")
 
@@ -64,8 +68,10 @@ class Account:
     role: AccountRole | None = None
     is_mode_in_doubt: bool = False
     events: list[AccountEvent] = field(default_factory=list)
+    cash: CashLedger = field(init=False)
 
     def __post_init__(self) -> None:
+        self.cash = CashLedger(self.name)
         self.scope(FIRST_SCOPE)
 
     def scope(self, name: str) -> Scope:
@@ -183,6 +189,62 @@ class Account:
     def take_mode(self, mode: AccountMode) -> None:
         """The venue has answered how the balances are kept."""
         self.mode, self.is_mode_in_doubt = mode, False
+        if not mode.plain:
+            self.cash.forget()
+
+    def record_event(self, event: AccountEvent) -> bool:
+        """Keep an event as a possible cause of a later drift; whether it was new. One from before the watch
+        is the cause of nothing."""
+        first = self.scopes[FIRST_SCOPE]
+        if first.stated and event.time_ms < first.base_ms - BEFORE_WATCH_MS:
+            return False
+        return keep(self.events, event)
+
+    # ------------------------------------------------------------------- cash
+
+    def note_booked(self, change: Change, scope: str) -> None:
+        """Note what a change of a position in this scope booked."""
+        self.cash.note(change, scope, self.flat_since_ms)
+
+    def take_transfer(self, event: AccountEvent) -> bool:
+        """Book what an event moved, once; whether it was new."""
+        return self.cash.take(event, self.flat_since_ms)
+
+    def compare_cash(self, statement: Statement) -> Point | None:
+        """Compare the cash of a dex with a statement; the point to journal, if there is one.
+
+        Nothing is compared where the statement is not the newest of its scope or some row could not be read,
+        where fills may be missing, and where equity is kept elsewhere (account mode).
+        """
+        name = statement.scope
+        scope = self.scopes.get(name)
+        if name == FIRST_SCOPE:
+            self.cash.begin(statement.time_ms)
+        if scope is None or name == SPOT or scope.statement is not statement or statement.unread:
+            return None
+        if scope.verdict is not Verdict.PROVEN or not self._is_plain or self.is_mode_in_doubt:
+            return None
+        return self.cash.pocket(name, self.flat_since_ms).compare(statement, _booked(scope))
+
+    def recall_cash(self, memory: LedgerMemory) -> None:
+        """Restore the cash; call it after `recall`."""
+        holdings = (holding for scope in self.scopes.values() for holding in scope.holdings.values())
+        self.cash.recall(memory, {one.ledger.key: one.ledger.position for one in holdings})
+
+    @property
+    def _unexplained(self) -> tuple[Decimal | None, str | None]:
+        """What of the dexes' cash nothing that was reported explains, in USD; or why that is not known."""
+        reason = self._margin_reason
+        if reason is not None:
+            return None, reason
+        amounts = []
+        for scope in self._dexes:
+            pocket = self.cash.pockets.get(scope.name)
+            if pocket is None or pocket.opening is None:
+                of = f"the dex {scope.name}" if scope.name else "the first dex"
+                return None, f"what moved the cash of {of} has not been compared with two statements yet"
+            amounts.append((pocket.unexplained, self._rate_of(scope) or ZERO))
+        return _sum(amounts), None
 
     def _left_out(self) -> list[str]:
         """The texts of notices about what could not be read of what it holds."""
@@ -298,6 +360,7 @@ class Account:
             for scope in self._dexes
             if scope.statement and reason is None
         ]
+        unexplained, unexplained_reason = self._unexplained
         left_out = (Notice(name, NoticeCode.NOT_WATCHED, text) for text in self._left_out())
         verdict, why = self._verdict
         return AccountView(
@@ -311,12 +374,25 @@ class Account:
             withdrawable=_sum((one.withdrawable, rate) for one, rate in summed),
             notices=(*self.notices.values(), *left_out),
             equity_reason=equity_reason,
+            unexplained=unexplained,
+            unexplained_reason=unexplained_reason,
             mode=self.mode.mode if self.mode else None,
             role=self.role.role if self.role else None,
             owner=self.role.owner if self.role else None,
             unsettled=self._unsettled,
             stated=self.is_wholly_stated,
             as_of_ms=min(one.time_ms for one in statements) if len(statements) == len(self.scopes) else None,
+        )
+
+
+def _booked(scope: Scope) -> Terms:
+    """What was earned and paid with the positions of a scope, since they are watched."""
+    with exactly():
+        held = [holding.ledger.position for holding in scope.holdings.values()]
+        return Terms(
+            sum((one.realized for one in held), ZERO),
+            sum((one.fees for one in held), ZERO),
+            sum((one.funding for one in held), ZERO),
         )
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 
 from hlposmon.domain.account import Account
-from hlposmon.domain.changes import Change, VerdictChanged
+from hlposmon.domain.cash import LedgerMemory, Point
+from hlposmon.domain.changes import Change, Filled, Funded, VerdictChanged, whose
 from hlposmon.domain.instrument import SPOT, USD, market_of
 from hlposmon.domain.prices import Prices
 from hlposmon.domain.reports import (
@@ -28,7 +29,7 @@ from hlposmon.domain.reports import (
     Statement,
     Unlisted,
 )
-from hlposmon.domain.scope import Scope, keep
+from hlposmon.domain.scope import Scope
 from hlposmon.domain.verdict import Freshness
 from hlposmon.domain.views import AccountView, Memory, ScopeView, View
 
@@ -207,7 +208,35 @@ class Book:
     def record_event(self, happened: AccountEvent) -> bool:
         """Keep an account event as a possible cause of a later drift; whether it was new."""
         account = self._accounts.get(happened.account)
-        return account is not None and keep(account.events, happened)
+        return account is not None and account.record_event(happened)
+
+    # ------------------------------------------------------------------ cash
+
+    def note_booked(self, changes: Iterable[Change]) -> None:
+        """Note what fills and funding payments booked, for the comparison of cash."""
+        for change in changes:
+            if isinstance(change, Filled | Funded):
+                account, key = whose(change)
+                self._accounts[account].note_booked(change, market_of(key))
+
+    def take_transfer(self, event: AccountEvent) -> bool:
+        """Book what an event moved, once; whether it was new."""
+        account = self._accounts.get(event.account)
+        return account is not None and account.take_transfer(event)
+
+    def compare_cash(self, statement: Statement) -> Point | None:
+        """Compare the cash of a dex with a statement that `reconcile` has taken; the point to journal, if
+        there is one. Call it when everything is judged."""
+        return self._accounts[statement.account].compare_cash(statement)
+
+    def odd_cash_since_ms(self, name: str, scope: str) -> int | None:
+        """Up to when the cash of a dex was explained, if the last statement's is not; else None."""
+        pocket = self._accounts[name].cash.pockets.get(scope)
+        return pocket.as_of_ms if pocket is not None and pocket.is_odd else None
+
+    def cash_memories(self) -> dict[str, LedgerMemory]:
+        """Everything that is needed to restore the cash, by account."""
+        return {name: account.cash.memory() for name, account in self._accounts.items()}
 
     # ---------------------------------------------------------------- judged
 
@@ -370,14 +399,16 @@ class Book:
         memories: Iterable[Memory],
         base_ms: Mapping[str, Mapping[str, int]],
         unsure: Mapping[str, Mapping[str, int]] | None = None,
+        cash: Mapping[str, LedgerMemory] | None = None,
     ) -> None:
         """Restore the accounts. `base_ms` is by account and scope, as the method returns it; `unsure` has the
-        keys that may have lacked fills then, and since when."""
+        keys that may have lacked fills then, and since when; `cash` is by account."""
         by_account: dict[str, list[Memory]] = {}
         for memory in memories:
             by_account.setdefault(memory.account, []).append(memory)
         for name, account in self._accounts.items():
             account.recall(by_account.get(name, ()), base_ms.get(name, {}), (unsure or {}).get(name, {}))
+            account.recall_cash((cash or {}).get(name, LedgerMemory()))
             self._opened |= {(name, of): None for of in account.scopes if of}
         self._judge_all()
 

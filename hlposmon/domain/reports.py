@@ -332,15 +332,39 @@ class AccountEventKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Movement:
+    """What a transfer adds to one market of an account (`spot` or a dex); negative where it takes."""
+
+    scope: str
+    token: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class AccountEvent:
     """Something happened to an account that is no fill; `keys` are what it is about, none for the whole
-    account. `time_ms` is the venue's: where it gives none, that of its last statement."""
+    account. `time_ms` is the venue's: where it gives none, that of its last statement.
+
+    `type` is the venue's word for it, `moves` the amounts that it moved, as far as they are known, and `row`
+    the venue's whole row as JSON, for one whose type is not known.
+    """
 
     account: str
     time_ms: int
     kind: AccountEventKind
     text: str
     keys: tuple[str, ...] = ()
+    type: str = ""
+    moves: tuple[Movement, ...] = ()
+    hash: str = ""
+    row: str = ""
+
+    @property
+    def id(self) -> tuple[int, str]:
+        """What tells two events of one account apart: its time, and a name. One transaction may have
+        several."""
+        amounts = (f"{move.scope}:{move.token}:{move.amount}" for move in self.moves)
+        return self.time_ms, "|".join((self.hash, self.type, *amounts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,6 +448,7 @@ class BellReason(StrEnum):
     LIVE = "live"  # a feed of fills is live: a statement is wanted that confirms it
     GAP = "gap"
     DOUBT = "doubt"  # a statement differs from the book
+    CASH = "cash"  # a statement has more or less money than what was booked explains
     STILL_IN_DOUBT = "still in doubt"
     MODE = "mode"  # the equity fell to zero: are the balances kept otherwise?
     SPOT = "spot"  # its balances on spot may have changed

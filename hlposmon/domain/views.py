@@ -93,9 +93,11 @@ class AccountView:
     """An account as it may be shown.
 
     `equity`, `margin_used` and `withdrawable` are None while they are not known, and `equity_reason` says
-    why. `notices` are those in force, what of it could not be read among them. `unsettled` says what
-    has to be known before the account counts as ready; None when nothing is missing. `stated`: the venue
-    has stated it, so that sums over its positions are known. `as_of_ms` is the time of its last statement.
+    why. `unexplained` is what of the dexes' cash nothing that was reported explains, in USD; None where
+    that is not known, and `unexplained_reason` says why. `notices` are those in force, what of it could not
+    be read among them. `unsettled` says what has to be known before the account counts as ready; None when
+    nothing is missing. `stated`: the venue has stated it, so that sums over its positions are known.
+    `as_of_ms` is the time of its last statement.
     """
 
     account: str
@@ -106,6 +108,8 @@ class AccountView:
     withdrawable: Decimal | None
     notices: tuple[Notice, ...]
     equity_reason: str | None = None
+    unexplained: Decimal | None = None
+    unexplained_reason: str | None = None
     mode: str | None = None
     role: str | None = None
     owner: str | None = None

@@ -67,6 +67,16 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell the stream's clients of something that concerns a whole account; `facts` are plain values."""
+
+    kind: str
+    account: str
+    facts: Mapping[str, Any]
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class PublishPrice:
     """Tell the stream's clients that unrealised P&L has moved materially."""
 
@@ -129,6 +139,7 @@ Effect = (
     | JournalCheckpoint
     | JournalStatement
     | Publish
+    | Announce
     | PublishPrice
     | Show
     | Tell

@@ -11,16 +11,19 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.book import Book
+from hlposmon.domain.cash import LedgerMemory
 from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, whose
 from hlposmon.domain.reports import (
     FIRST_SCOPE,
     OTHER_SCOPES,
     REPLAY_OVERLAP_MS,
     AccountEvent,
+    AccountEventKind,
     AccountMode,
     AccountRole,
     Ask,
@@ -51,8 +54,10 @@ from hlposmon.domain.reports import (
     Welcome,
 )
 from hlposmon.domain.views import Memory, View
+from hlposmon.engine import account_lines
 from hlposmon.engine.catchup import FIRST_LOOK_MS, CatchUp
 from hlposmon.engine.effects import (
+    Announce,
     Effect,
     FoundAgent,
     JournalChange,
@@ -178,9 +183,10 @@ class Engine:
         base_ms: Mapping[str, Mapping[str, int]],
         unsure: Mapping[str, Mapping[str, int]],
         now: Now,
+        cash: Mapping[str, LedgerMemory] = MappingProxyType({}),
     ) -> None:
         """Restore what the previous engine has journalled. Call it once, before anything else."""
-        self.book.recall(memories, base_ms, unsure)
+        self.book.recall(memories, base_ms, unsure, cash)
         self.book.take_opened()  # the journal has them
         self._refresh(now)
         self.book.judge()
@@ -275,6 +281,7 @@ class Engine:
         self._note_opened(now)
         effects, at_ms = self._effects, now.ms
         self.incidents.note(changes, now.s)
+        self.book.note_booked(changes)
         changes = [*changes, *self.book.judge()]  # what is published bears the verdict of now
         heard_s = brought.heard_s if brought is not None else None
         live = {id(fill) for fill in brought.fills} if brought is not None and heard_s is not None else ()
@@ -518,9 +525,24 @@ class Engine:
                 self._effects.append(JournalCheckpoint(now.ms))
             if self.book.persist_flat(name):
                 self._journal_flat(name, now)
+        self._compare_cash(statement, now)
         if not statement.pushed:
             # It tells a later time, for the snapshot too; pushes come too often for that.
             self._moved.update(dict.fromkeys((name, key) for key in self.book.keys(name, scope)))
+
+    def _compare_cash(self, statement: Statement, now: Now) -> None:
+        """Journal how the cash of a dex came about; ask for what is missing where a statement has more or
+        less of it than was booked."""
+        name, scope = statement.account, statement.scope
+        was_odd = self.book.odd_cash_since_ms(name, scope) is not None
+        point = self.book.compare_cash(statement)
+        odd_since_ms = self.book.odd_cash_since_ms(name, scope)
+        if odd_since_ms is not None and not was_odd and self._has_reconciler:
+            since_ms = max(0, odd_since_ms - REPLAY_OVERLAP_MS)
+            self._effects.append(Ring(Bell(name, since_ms, BellReason.CASH)))
+        if point is not None:
+            quote = self.book.quotes.get(scope)
+            self._event("ledger", now, **account_lines.ledger(point, quote))
 
     def _note_statement(self, statement: Statement, drifted: set[str], now: Now) -> None:
         """Journal every requested statement. Pushed ones come every second: journal one only if the set of
@@ -585,8 +607,16 @@ class Engine:
             if scope in self.book.scope_names(name):
                 self._moved.update(dict.fromkeys((name, key) for key in self.book.keys(name, scope)))
 
-    def _mode(self, mode: AccountMode, _now: Now) -> None:
+    def _mode(self, mode: AccountMode, now: Now) -> None:
+        before = self.book.modes().get(mode.account)
         self.book.mode(mode)
+        if before is not None and mode.mode is not None and mode.mode != before:
+            self._say_of_account("mode", mode.account, {"mode": mode.mode, "before": before}, now)
+
+    def _say_of_account(self, kind: str, account: str, facts: Mapping[str, Any], now: Now) -> None:
+        """Journal and publish something that concerns a whole account."""
+        self._event(kind, now, account=account, **facts)
+        self._effects.append(Announce(kind, account, facts, now.ms))
 
     def _role(self, role: AccountRole, _now: Now) -> None:
         self.book.role(role)
@@ -594,8 +624,15 @@ class Engine:
         if role.role == "agent" and role.owner is not None and role.owner not in addresses.values():
             self._effects.append(FoundAgent(role.account, addresses[role.account], role.owner))
 
-    def _account_event(self, event: AccountEvent, _now: Now) -> None:
-        if self.book.record_event(event):
+    def _account_event(self, event: AccountEvent, now: Now) -> None:
+        is_liquidation = event.kind is AccountEventKind.LIQUIDATION
+        is_new = not is_liquidation and self.book.take_transfer(event)
+        if is_new:
+            self._say_of_account("transfer", event.account, account_lines.transfer(event), now)
+            # Where it is not known what it moved, look at everything that it may have changed.
+            reason = BellReason.SPOT if event.moves else BellReason.NOT_WATCHED
+            self._look(event.account, reason, now)
+        if self.book.record_event(event) and (is_new or event.kind is not AccountEventKind.TRANSFER):
             facts = {"account": event.account, "kind": event.kind, "text": event.text}
             self._log(logging.INFO, "account event", **facts)
 

@@ -37,6 +37,7 @@ from hlposmon.domain.reports import (
     Left,
     Live,
     Marks,
+    Movement,
     NotFetched,
     Notice,
     NoticeCode,
@@ -288,9 +289,27 @@ _KINDS: tuple[tuple[str, type[Any], _Writer, _Reader], ...] = (
     (
         "account event",
         AccountEvent,
-        attrgetter("account", "time_ms", "kind", "text", "keys"),
-        lambda account, time_ms, kind, text, keys: AccountEvent(
-            account, time_ms, AccountEventKind(kind), text, tuple(keys)
+        lambda one: (
+            one.account,
+            one.time_ms,
+            one.kind,
+            one.text,
+            one.keys,
+            one.type,
+            [(move.scope, move.token, move.amount) for move in one.moves],
+            one.hash,
+            one.row,
+        ),
+        lambda account, time_ms, kind, text, keys, type_, moves, hash_, row: AccountEvent(
+            account,
+            time_ms,
+            AccountEventKind(kind),
+            text,
+            tuple(keys),
+            type_,
+            tuple(Movement(scope, token, _number(amount)) for scope, token, amount in moves),
+            hash_,
+            row,
         ),
     ),
     _plain("unlisted", Unlisted, "account", "since_ms", "until_ms", "reason"),

@@ -16,6 +16,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
+from hlposmon.domain.cash import CashMemory, LedgerMemory
 from hlposmon.domain.changes import (
     Adopted,
     Change,
@@ -30,7 +31,7 @@ from hlposmon.domain.changes import (
 )
 from hlposmon.domain.instrument import market_of
 from hlposmon.domain.payments import Payments
-from hlposmon.domain.placing import STATEMENT_BLUR_MS
+from hlposmon.domain.placing import LAG_MS, STATEMENT_BLUR_MS
 from hlposmon.domain.position import Position
 from hlposmon.domain.rendering import entry, fill_id, number, symbol_of, time_text
 from hlposmon.domain.reports import FIRST_SCOPE, OTHER_SCOPES, Identity
@@ -177,6 +178,8 @@ class Recovered:
     # missing or no feed was live, `unfinished` where a fetch has not ended. Each is closed by its own line.
     gaps: dict[str, dict[str, int]] = field(default_factory=dict)
     unfinished: dict[str, dict[str, int]] = field(default_factory=dict)
+    # How the cash of each account's dexes came about.
+    cash: dict[str, LedgerMemory] = field(default_factory=dict)
     mode: str = ""
 
     @property
@@ -206,6 +209,7 @@ def checkpoint(
     *,
     unsure: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
     unfinished: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
+    cash: Mapping[str, LedgerMemory] = MappingProxyType({}),
     mode: str = "",
 ) -> dict[str, Any]:
     """Return the facts of a checkpoint line: all that recovery needs, so that it reads nothing older.
@@ -227,6 +231,7 @@ def checkpoint(
         "addresses": addresses,
         "base_ms": first,
         **({"scopes": scopes} if scopes else {}),
+        "cash": {name: _cash_row(memory) for name, memory in cash.items() if memory.floor_ms},
         "book": [
             {
                 "account": memory.account,
@@ -260,6 +265,9 @@ def replay(body: dict[str, Any], into: Recovered) -> None:
         into.gaps = {name: dict(since_ms) for name, since_ms in body["unsure"].items()}
         into.unfinished = {name: dict(keys) for name, keys in body.get("unfinished", {}).items()}
         into.memories = {(row["account"], row["key"]): _memory(row) for row in body["book"]}
+        into.cash = {name: _cash_memory(row) for name, row in body.get("cash", {}).items()}
+    elif kind in ("transfer", "ledger"):
+        _replay_cash(body, into)
     elif kind == "stated":
         _replay_stated(body, into)
     elif kind in ("gap", "healed", "feed", "fetching", "fetched"):
@@ -293,6 +301,56 @@ def _replay_doubt(body: dict[str, Any], into: Recovered) -> None:
             since_ms[key] = min(body["since_ms"], since_ms.get(key, body["since_ms"]))
     else:
         since_ms.pop(key, None)
+
+
+def _replay_cash(body: dict[str, Any], into: Recovered) -> None:
+    """A transfer that was booked, or what a statement said of a dex's cash."""
+    account = body["account"]
+    memory = into.cash.get(account, LedgerMemory())
+    if body["type"] == "transfer":
+        moves = [(move["scope"], Decimal(move["amount"])) for move in body["moves"]]
+        into.cash[account] = memory.with_transfer((body["time_ms"], body["id"]), moves)
+        return
+    one = CashMemory(
+        opening=Decimal(body["opening"]),
+        since_ms=body["since_ms"],
+        transfers=Decimal(body["transfers"]),
+        unexplained=Decimal(body["unexplained"]),
+        as_of_ms=body["statement_ms"],
+    )
+    floor_ms = memory.floor_ms or max(1, body["since_ms"] - LAG_MS)
+    into.cash[account] = LedgerMemory({**memory.dexes, body["scope"]: one}, floor_ms, memory.seen)
+
+
+def _cash_row(memory: LedgerMemory) -> dict[str, Any]:
+    return {
+        "floor_ms": memory.floor_ms,
+        "seen": [list(one) for one in memory.seen],
+        "dexes": {
+            scope: {
+                "opening": number(one.opening),
+                "since_ms": one.since_ms,
+                "transfers": number(one.transfers),
+                "unexplained": number(one.unexplained),
+                "as_of_ms": one.as_of_ms,
+            }
+            for scope, one in memory.dexes.items()
+        },
+    }
+
+
+def _cash_memory(row: dict[str, Any]) -> LedgerMemory:
+    dexes = {
+        scope: CashMemory(
+            opening=Decimal(one["opening"]),
+            since_ms=one["since_ms"],
+            transfers=Decimal(one["transfers"]),
+            unexplained=Decimal(one["unexplained"]),
+            as_of_ms=one["as_of_ms"],
+        )
+        for scope, one in row["dexes"].items()
+    }
+    return LedgerMemory(dexes, row["floor_ms"], tuple((at_ms, name) for at_ms, name in row["seen"]))
 
 
 def _replay_drift(body: dict[str, Any], into: Recovered) -> None:

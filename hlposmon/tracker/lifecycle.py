@@ -67,6 +67,7 @@ class Lifecycle:
             {name: base for name, base in found.base_ms.items() if name in ours},
             {name: since_ms for name, since_ms in found.unsure.items() if name in ours},
             now,
+            {name: memory for name, memory in found.cash.items() if name in ours},
         )
         self._say_start(now, recovered=len(memories))
 
@@ -111,5 +112,6 @@ class Lifecycle:
             dict(self._engine.watched.addresses),
             unsure=book.unsure(),
             unfinished=book.unfinished(),
+            cash=book.cash_memories(),
             mode=self.settings.world,
         )

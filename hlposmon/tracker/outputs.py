@@ -12,6 +12,7 @@ from hlposmon.api.publisher import Publisher
 from hlposmon.domain.changes import Filled, Funded
 from hlposmon.domain.reports import Fill
 from hlposmon.engine.effects import (
+    Announce,
     Effect,
     FoundAgent,
     Log,
@@ -33,6 +34,8 @@ from hlposmon.tracker.snapshot_output import SnapshotOutput
 from hlposmon.tracker.worker_queues import WorkerQueues
 
 log = logging.getLogger(__name__)
+
+Message = Publish | PublishPrice | Announce
 
 
 class Outputs:
@@ -60,7 +63,7 @@ class Outputs:
 
         Of several Show effects for a position only the newest is shown.
         """
-        messages: list[Publish | PublishPrice] = []
+        messages: list[Message] = []
         shown: dict[tuple[str, str], Show] = {}  # of each position the newest
         told: list[Effect] = []
         is_journalled = False
@@ -68,7 +71,7 @@ class Outputs:
             if isinstance(effect, JOURNALLED):
                 self._journal.append(effect)
                 is_journalled = True
-            elif isinstance(effect, (Publish, PublishPrice)):
+            elif isinstance(effect, Message):
                 messages.append(effect)
             elif isinstance(effect, Show):
                 shown[effect.view.account, effect.view.key] = effect
@@ -89,10 +92,12 @@ class Outputs:
 
     # ------------------------------------------------------------------ within
 
-    def _send(self, messages: Iterable[Publish | PublishPrice]) -> None:
+    def _send(self, messages: Sequence[Message]) -> None:
         for message in messages:
             if isinstance(message, Publish):
                 self._publisher.change(message.change, message.view, message.at_ms)
+            elif isinstance(message, Announce):
+                self._publisher.of_account(message.kind, message.account, message.facts, message.at_ms)
             else:
                 self._publisher.price(message.view, message.at_ms)
         self._publisher.flush()

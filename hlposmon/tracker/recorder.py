@@ -20,8 +20,10 @@ import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from hlposmon.domain.cash import LedgerMemory
 from hlposmon.domain.reports import Report
 from hlposmon.domain.views import Memory
 from hlposmon.engine.effects import Effect, Now
@@ -111,9 +113,10 @@ class RecordedEngine(Engine):
         base_ms: Mapping[str, Mapping[str, int]],
         unsure: Mapping[str, Mapping[str, int]],
         now: Now,
+        cash: Mapping[str, LedgerMemory] = MappingProxyType({}),
     ) -> None:
         self._recording.write("recall", now.s, now.ms)
-        super().recall(memories, base_ms, unsure, now)
+        super().recall(memories, base_ms, unsure, now, cash)
 
     def watch(self, watched: Watched, now: Now) -> list[Effect]:
         self._recording.write("watch", now.s, now.ms, _row_of(watched))

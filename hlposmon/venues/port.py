@@ -198,12 +198,21 @@ class PushedState:
 
 
 @dataclass(frozen=True, slots=True)
+class PushedEvents:
+    """What happened to an account besides fills and funding, the oldest first. Old events come again on every
+    new connection."""
+
+    account: str
+    events: tuple[AccountEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PushedPrices:
     """Prices arrived; `PriceFeed.changed` returns those that moved."""
 
 
 FillEvent = Opened | Lost | Acknowledged | Refused | NotUnderstood | PushedFills | PushedFundings
-StateEvent = Opened | Lost | Acknowledged | Refused | NotUnderstood | PushedState
+StateEvent = Opened | Lost | Acknowledged | Refused | NotUnderstood | PushedState | PushedEvents
 PriceEvent = Opened | Lost | Refused | NotUnderstood | PushedPrices
 
 
@@ -255,8 +264,8 @@ class FillFeed(Connection, Protocol):
 
 
 class StateFeed(Connection, Protocol):
-    """The states of some accounts as the venue pushes them. An account that it pushes on no channel is
-    reported as Refused."""
+    """The states of some accounts as the venue pushes them, and what happened to them besides fills and
+    funding. An account whose state it pushes on no channel is reported as Refused."""
 
     def next(self) -> StateEvent | None:
         """As `FillFeed.next`."""

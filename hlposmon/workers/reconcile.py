@@ -199,7 +199,8 @@ class ReconcileWorker:
             self._other_markets.rung(bell.account, dexes=bell.reason is BellReason.NOT_WATCHED)
         else:
             round_.urgent = True
-        round_.doubted |= bell.reason is BellReason.DOUBT
+        round_.doubted |= bell.reason in (BellReason.DOUBT, BellReason.CASH)
+        round_.funding_wanted |= bell.reason is BellReason.CASH
         wanted = round_.fills_from_ms
         if bell.since_ms is not None:
             round_.is_fetched = False

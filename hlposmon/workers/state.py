@@ -16,6 +16,7 @@ from pathlib import Path
 from hlposmon.config import Account
 from hlposmon.domain.instrument import SPOT
 from hlposmon.domain.reports import (
+    AccountEvent,
     NoticeCode,
     Place,
     PlaceRead,
@@ -26,7 +27,7 @@ from hlposmon.domain.reports import (
 from hlposmon.supervision.logs import Repeats, fields
 from hlposmon.supervision.loop import LONGEST_NAP_S, Pulse
 from hlposmon.transport.events import Lost, Opened
-from hlposmon.venues.port import Acknowledged, NotUnderstood, PushedState, Refused, Venue
+from hlposmon.venues.port import Acknowledged, NotUnderstood, PushedEvents, PushedState, Refused, Venue
 from hlposmon.workers.notices import Notices
 from hlposmon.workers.tracker_link import TrackerLink
 from hlposmon.workers.waiting import Waiter
@@ -39,6 +40,8 @@ SILENT_S = 60.0
 OTHERS_S = 5.0
 # Shortest time between two reports of one account, however often it is pushed.
 SPACING_S = 0.4
+# Events of an account that are told again to a new tracker.
+KEPT_EVENTS = 100
 
 
 @dataclass(slots=True)
@@ -61,6 +64,8 @@ class _Watch:
     pushed_s: float = 0.0
     is_open: bool = True
     others_due_s: float = 0.0
+    # The newest events, for the next tracker.
+    events: list[AccountEvent] = field(default_factory=list)
 
 
 class StateWorker:
@@ -105,6 +110,8 @@ class StateWorker:
                 self._notices.repeat()
                 for watch in self._watches.values():
                     watch.others_due_s = 0.0
+                    for event in watch.events:
+                        self._link.put(event)
             elif isinstance(ask, StatementsWanted) and ask.account in self._watches:
                 self._watches[ask.account].told.update(ask.scopes)
 
@@ -113,6 +120,8 @@ class StateWorker:
             match self._feed.next():
                 case PushedState() as pushed:
                     self._pushed(pushed)
+                case PushedEvents(account=name, events=events):
+                    self._happened(name, events)
                 case Acknowledged(account=name):
                     self._watches[name].acked_s = time.monotonic()
                     self._notices.end(name, NoticeCode.NO_PUSHES)
@@ -139,6 +148,13 @@ class StateWorker:
         for name in refused.accounts:
             text = f"the exchange refuses to push its state, REST statements only: {refused.text}"
             self._notices.say(name, NoticeCode.NO_PUSHES, text)
+
+    def _happened(self, name: str, events: Sequence[AccountEvent]) -> None:
+        """Report events, the newest of them again to each new tracker. It books each of them once."""
+        watch = self._watches[name]
+        watch.events = [*watch.events, *events][-KEPT_EVENTS:]
+        for event in events:
+            self._link.put(event)
 
     def _pushed(self, pushed: PushedState) -> None:
         watch, now_s = self._watches[pushed.account], time.monotonic()

@@ -132,7 +132,7 @@ class HyperliquidClient:
             user=account.address,
             startTime=start_ms,
         )
-        return payloads.account_events(body, account.name)
+        return payloads.account_events(body, account.name, account.address)
 
     def now_ms(self) -> int:
         """The venue's clock, Unix milliseconds; ours may be wrong."""

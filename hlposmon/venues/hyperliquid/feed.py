@@ -24,6 +24,7 @@ from hlposmon.venues.port import (
     FillEvent,
     NotUnderstood,
     PriceEvent,
+    PushedEvents,
     PushedFills,
     PushedFundings,
     PushedPrices,
@@ -41,6 +42,9 @@ STREAMS = (FILLS, FUNDINGS)
 # The channels that push account states, best first; the second covers one dex only.
 STATES = ("allDexsClearinghouseState", "clearinghouseState")
 SPOT_STATE = "spotState"
+UPDATES = "userNonFundingLedgerUpdates"
+# Of what is told on subscribing, only the newest: it reaches back over years.
+_OLD_UPDATES = 100
 PRICES = "fastAssetCtxs"
 # After so many messages in a row that mean no event, return to the caller's loop.
 _MOST_MESSAGES = 64
@@ -240,7 +244,7 @@ class _Channel:
 
 class HyperliquidStates(_Feed[StateEvent]):
     """`port.StateFeed`: the states of all dexes, or of the first dex alone if the exchange refuses those; and
-    the balances on spot, which may be missing.
+    the balances on spot and the ledger's updates, which may be missing.
 
     A spot state has no time: it gets that of the account's last state, plus what passed since on this
     machine's clock. One that comes before any state is dropped.
@@ -260,6 +264,8 @@ class HyperliquidStates(_Feed[StateEvent]):
         # Behind the states: a refusal for a limit names no subscription, and those are the more important.
         for address in self._channels:
             self._connection.send(payloads.subscription(SPOT_STATE, user=address))
+        for address in self._channels:
+            self._connection.send(payloads.subscription(UPDATES, user=address))
 
     def _ask(self, channel: _Channel, index: int) -> bool:
         """Subscribe to the channel at `index` of STATES; False if there is none."""
@@ -295,6 +301,8 @@ class HyperliquidStates(_Feed[StateEvent]):
                 return self._pushed(message)
             if message.channel == SPOT_STATE:
                 return self._pushed_spot(message.data)
+            if message.channel == UPDATES:
+                return self._pushed_updates(message.data)
             if message.channel == "subscriptionResponse":
                 return self._acknowledged(message.data)
             if message.channel == "error":
@@ -324,6 +332,13 @@ class HyperliquidStates(_Feed[StateEvent]):
             data.get("spotState"), name, time_ms=time_ms, asked_s=now_s, pushed=True
         )
         return (PushedState(name, (statement,)),)
+
+    def _pushed_updates(self, data: Any) -> Iterable[StateEvent]:
+        user = payloads.user_of(data, UPDATES)
+        if user not in self._names:
+            return ()
+        events = payloads.account_events(data, self._names[user], user)
+        return (PushedEvents(self._names[user], tuple(events[-_OLD_UPDATES:])),) if events else ()
 
     def _acknowledged(self, data: Any) -> Iterable[StateEvent]:
         for address, channel in self._channels.items():

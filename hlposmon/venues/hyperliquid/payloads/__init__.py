@@ -7,7 +7,8 @@ the shapes: the exchange's API documentation, info endpoint and subscriptions.
 
 from hlposmon.venues.hyperliquid.payloads.coins import MAX_COIN_BYTES, VENUE, coin_of, is_watched, key_of
 from hlposmon.venues.hyperliquid.payloads.fill_rows import FillRows, fills, times
-from hlposmon.venues.hyperliquid.payloads.ledger import account_events, fundings
+from hlposmon.venues.hyperliquid.payloads.fundings import fundings
+from hlposmon.venues.hyperliquid.payloads.ledger import account_events
 from hlposmon.venues.hyperliquid.payloads.messages import (
     PING,
     Message,
