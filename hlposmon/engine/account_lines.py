@@ -14,7 +14,7 @@ def transfer(event: AccountEvent) -> dict[str, Any]:
     """What is said of a transfer: the venue's type and time, and what it moved. A row of a type that is not
     known is given whole, as `row`."""
     return {
-        "kind": event.type,
+        "transfer_type": event.type,
         "time": time_text(event.time_ms),
         "time_ms": event.time_ms,
         "id": event.id[1],

@@ -1,14 +1,18 @@
 """An account as a whole: its money and when it is known, notices, what it holds elsewhere, unread rows."""
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
 from hlposmon.domain.amounts import ZERO
 from hlposmon.domain.reports import (
+    AccountEvent,
+    AccountEventKind,
     AccountMode,
     AccountRole,
     FeedState,
+    Movement,
     Notice,
     NoticeCode,
     Place,
@@ -16,7 +20,7 @@ from hlposmon.domain.reports import (
     Statement,
 )
 from hlposmon.domain.verdict import Age, Freshness
-from tests.domain.language import ACCOUNT, Desk, book_of, fill, key, ms, statement
+from tests.domain.language import ACCOUNT, FRESH, Desk, book_of, fill, key, ms, statement
 
 AGENT = Notice(ACCOUNT, NoticeCode.AGENT_ADDRESS, "an agent's address", "reconcile")
 
@@ -221,3 +225,99 @@ def test_a_book_that_is_taken_up_again_is_not_whole_until_a_feed_is_live():
 
     assert again.size("BTC") == 3
     assert again.book.high_water_ms(ACCOUNT) <= ms(10)
+
+
+# --------------------------------------------------------------------- cash
+
+
+def cash_desk():
+    """An account whose first dex is proven, with 1000 USD."""
+    desk = Desk()
+    for at in (0, 1):
+        compared(desk, at, "1000")
+    return desk
+
+
+def compared(desk, at, equity, **more):
+    """A statement of that equity, judged and compared; the point that is to be journalled."""
+    said = replace(statement("", at=at), equity=Decimal(equity), **more)
+    desk.book.reconcile(said)
+    desk.book.set_freshness(ACCOUNT, FRESH)
+    desk.book.judge()
+    return desk.book.compare_cash(said)
+
+
+def transfer(amount, at, scope=""):
+    moves = (Movement(scope, "USDC", Decimal(amount)),)
+    return AccountEvent(ACCOUNT, ms(at), AccountEventKind.TRANSFER, "", (), "deposit", moves, f"0x{at}")
+
+
+def test_what_is_unexplained_is_known_once_two_statements_agree():
+    desk = Desk()
+    assert "no statement" in desk.book.account(ACCOUNT).unexplained_reason
+    compared(desk, 0, "1000")
+    view = desk.book.account(ACCOUNT)
+    assert view.unexplained is None
+    assert "cash of the first dex has not been compared" in view.unexplained_reason
+    compared(desk, 1, "1000")
+    view = desk.book.account(ACCOUNT)
+    assert (view.unexplained, view.unexplained_reason) == (0, None)
+
+
+def test_money_that_comes_with_a_transfer_is_explained_and_other_money_is_not():
+    desk = cash_desk()
+    assert desk.book.take_transfer(transfer("50", 9))
+    compared(desk, 10, "1050")
+    assert desk.book.account(ACCOUNT).unexplained == 0
+    compared(desk, 20, "1060")
+    assert desk.book.odd_cash_since_ms(ACCOUNT, "") == ms(10)
+    compared(desk, 30, "1060")
+    assert desk.book.odd_cash_since_ms(ACCOUNT, "") is None
+    assert desk.book.account(ACCOUNT).unexplained == 10
+
+
+def test_nothing_is_compared_while_fills_may_be_missing_or_a_row_is_unread_or_the_mode_says_little():
+    desk = cash_desk()
+    compared(desk, 10, "1500", unread={key("BTC"): "odd"})
+    desk.stated("", at=11)
+    desk.told(fill("tid=9 sell 1 BTC @ 100 from 5 at 12"))
+    compared(desk, 13, "1500")
+    assert desk.book.odd_cash_since_ms(ACCOUNT, "") is None
+    desk.book.mode(AccountMode(ACCOUNT, "unifiedAccount", plain=False, reason="kept in spot"))
+    compared(desk, 60, "1500")
+    view = desk.book.account(ACCOUNT)
+    assert (view.unexplained, view.unexplained_reason) == (None, "kept in spot")
+
+
+def test_a_transfer_of_an_account_that_is_not_watched_is_no_news():
+    assert not Desk().book.take_transfer(replace(transfer("1", 1), account="other"))
+
+
+def test_a_dex_that_held_nothing_before_opens_with_nothing():
+    desk = cash_desk()
+    nothing = Statement(ACCOUNT, "", ms(1), 1.0, (), equity=ZERO, margin_used=ZERO, withdrawable=ZERO)
+    desk.book.note_nothing_else(nothing)
+    desk.book.take_transfer(transfer("30", 5, "xyz"))
+    said = replace(statement("", at=6), equity=Decimal(30), scope="xyz")
+    desk.book.reconcile(said)
+    desk.book.set_freshness(ACCOUNT, FRESH, "xyz")
+    desk.book.judge()
+    point = desk.book.compare_cash(said)
+    assert (point.opening, point.terms.transfers, point.unexplained) == (0, 30, 0)
+
+
+def test_what_is_compared_goes_on_after_a_restart():
+    desk = cash_desk()
+    desk.book.take_transfer(transfer("50", 9))
+    memories = desk.book.cash_memories()
+    again = Desk()
+    again.book.recall(desk.book.memories(), desk.book.base_ms(), None, memories)
+    assert again.book.cash_memories() == memories
+    assert not again.book.take_transfer(transfer("50", 9))
+
+
+def test_an_event_from_long_before_the_watch_is_the_cause_of_nothing():
+    desk = cash_desk()
+    assert desk.book.record_event(transfer("1", 5))
+    assert not desk.book.record_event(transfer("1", 5))
+    assert not desk.book.record_event(transfer("1", -61))

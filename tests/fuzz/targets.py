@@ -297,7 +297,7 @@ READERS: tuple[Callable[[Any], object], ...] = (
     lambda it: payloads.state_push(it, "clearinghouseState", NAMES, heard_s=0.0, now_ms=0),
     lambda it: payloads.state_push(it, "allDexsClearinghouseState", NAMES, heard_s=0.0, now_ms=0),
     lambda it: payloads.statement(it, "main", dex="xyz", asked_s=0.0, now_ms=0),
-    lambda it: payloads.account_events(it, "main"),
+    lambda it: payloads.account_events(it, "main", "0x" + "ab" * 20),
     lambda it: payloads.acknowledges(it, "userFills", ADDRESS),
     lambda it: payloads.spot_statement(it, "main", time_ms=1, asked_s=0.0),
     lambda it: payloads.spot_statement(_rows_of(it, "spotState"), "main", time_ms=1, asked_s=0.0),

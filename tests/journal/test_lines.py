@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hlposmon.domain.book import Book
+from hlposmon.domain.cash import CashMemory
 from hlposmon.domain.changes import Doubt, Drift, Gap, Healed, VerdictChanged
 from hlposmon.domain.reports import FeedState, Fill, Fills, Funding, Side, StatedPosition, Statement
 from hlposmon.domain.verdict import Verdict
@@ -624,3 +625,43 @@ def test_what_is_not_a_fill_has_its_own_fields(change, facts):
 
 def test_a_first_doubt_is_not_journalled():
     assert body_of(Doubt("main", BTC, Decimal(1), Decimal(2), T0), now_ms=T0) is None
+
+
+# --------------------------------------------------------------------- cash
+
+
+def cash_lines(*lines):
+    found = [event("checkpoint", now_ms=T0, **checkpoint([], {"main": {"": T0}}, ADDRESSES))]
+    return [*found, *(event(kind, now_ms=T0 + 1, **facts) for kind, facts in lines)]
+
+
+LEDGER = {
+    "account": "main", "scope": "", "quote": "USDC", "statement_ms": T0 + 5, "since_ms": T0,
+    "opening": "1000", "equity": "1040", "unrealized_pnl": "0", "realized_pnl": "0",
+    "fees": "10", "funding": "0",
+    "transfers": "50", "unexplained": "0",
+}  # fmt: skip
+
+
+def moved(amount, time_ms, name="0x1|deposit"):
+    moves = [{"scope": "", "token": "USDC", "amount": amount}, {"scope": "spot", "token": "A", "amount": "1"}]
+    return {"account": "main", "time_ms": time_ms, "id": name, "transfer_type": "deposit", "moves": moves}
+
+
+def test_the_cash_of_an_account_is_known_after_a_restart():
+    lines = cash_lines(
+        ("ledger", LEDGER), ("transfer", moved("25", T0 + 9)), ("transfer", moved("25", T0 + 9))
+    )
+    found = replayed(as_written(lines))
+    memory = found.cash["main"]
+
+    assert memory.dexes[""] == CashMemory(Decimal(1000), T0, Decimal(75), Decimal(0), T0 + 5)
+    assert memory.seen == ((T0 + 9, "0x1|deposit"),)
+    body = checkpoint([], {"main": {"": T0}}, ADDRESSES, cash=found.cash)
+    assert replayed([event("checkpoint", now_ms=T0, **body)]).cash == found.cash
+
+
+def test_a_checkpoint_of_before_the_cash_was_compared_is_read():
+    body = checkpoint([], {"main": {"": T0}}, ADDRESSES)
+    del body["cash"]
+    assert replayed([event("checkpoint", now_ms=T0, **body)]).cash == {}

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from hlposmon.config import Account
-from hlposmon.domain.reports import Joined, Place, PlaceRead, Statement
+from hlposmon.domain.reports import AccountEvent, AccountEventKind, Joined, Place, PlaceRead, Statement
 from hlposmon.pacing import Backoff
 from hlposmon.supervision.loop import Pulse
 from hlposmon.transport.quota import Quota
@@ -359,3 +359,39 @@ def test_balances_are_no_sign_that_states_are_pushed(tmp_path, server):
         pulse.close()
 
     assert [sizes(said) for said in tracker.statements()][:1] == [{"hyperliquid:Perp:BTC": Decimal(-4)}]
+
+
+# ------------------------------------------------------------------- events
+
+
+def events(one):
+    return one.tracker.of(AccountEvent)
+
+
+def test_transfers_are_told_as_they_happen_and_again_to_a_new_tracker(stage):
+    one = stage()
+    one.start(one.state_worker)
+    one.tracker.until(lambda: pushed(one))
+    one.control.transfer(one.account.address, "250")
+    one.tracker.until(lambda: "deposit of 250.0 USDC" in [told.text for told in events(one)])
+    told = events(one)[-1]
+
+    assert (told.account, told.type, told.kind) == ("main", "deposit", AccountEventKind.TRANSFER)
+    assert [(move.scope, move.token, move.amount) for move in told.moves] == [("", "USDC", 250)]
+    one.tracker.renew()
+    one.tracker.until(lambda: told in events(one))
+
+
+def test_transfers_that_happened_while_nobody_listened_are_told_on_the_next_connection(stage):
+    one = stage()
+    one.control.transfer(one.account.address, "-3")
+    one.start(one.state_worker)
+    one.tracker.until(lambda: "withdraw of 3.0 USDC" in [told.text for told in events(one)])
+
+
+def test_where_the_stream_of_transfers_is_refused_states_are_pushed_all_the_same(stage):
+    one = stage()
+    one.control.refuse_subscription("userNonFundingLedgerUpdates")
+    one.start(one.state_worker)
+    one.tracker.until(lambda: len(pushed(one)) >= 2)
+    assert not one.tracker.notices()

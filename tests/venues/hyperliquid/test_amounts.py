@@ -163,7 +163,7 @@ def test_a_mark_that_does_not_divide_evenly_has_fifteen_digits():
 
 def test_funding_the_ledger_prices_and_balances_are_free_of_noise():
     [paid], _ = payloads.fundings([paid_row(usdc="-1064075.6000000001", szi="1161681.8999999999")], "main")
-    [deposit] = payloads.account_events([ledger("deposit", usdc="2703997.4500000002")], "main")
+    [deposit] = payloads.account_events([ledger("deposit", usdc="2703997.4500000002")], "main", US)
     prices, _ = payloads.fast_marks(packed({"BTC": {"markPx": "1064075.6000000001"}}))
 
     assert (paid.amount, paid.size) == (Decimal("-1064075.6"), Decimal("1161681.9"))

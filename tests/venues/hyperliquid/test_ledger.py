@@ -1,5 +1,6 @@
 """Funding, and what else befalls an account: the same from an answer and from the stream."""
 
+import json
 from decimal import Decimal
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from hlposmon.domain.reports import AccountEvent, AccountEventKind
 from hlposmon.errors import WireError
 from hlposmon.venues.hyperliquid import payloads
-from tests.venues.hyperliquid.payloads import PAID, US, ledger, paid_row
+from tests.venues.hyperliquid.payloads import PAID, THEM, US, ledger, paid_row
 
 # ------------------------------------------------------------------ funding
 
@@ -75,8 +76,10 @@ def test_a_liquidation_in_the_ledger_names_every_coin_and_has_the_keys_of_the_pe
     lost = [{"coin": coin, "szi": "1"} for coin in ("BTC", "xyz:TSLA", "@107")]
     keys = ("hyperliquid:Perp:BTC", "hyperliquid:Perp:xyz:TSLA")
 
-    assert payloads.account_events([ledger("liquidation", liquidatedPositions=lost)], "main") == [
-        AccountEvent("main", 7, AccountEventKind.LIQUIDATION, "BTC, xyz:TSLA, @107", keys)
+    assert payloads.account_events([ledger("liquidation", liquidatedPositions=lost)], "main", US) == [
+        AccountEvent(
+            "main", 7, AccountEventKind.LIQUIDATION, "BTC, xyz:TSLA, @107", keys, "liquidation", (), "0x00"
+        )
     ]
 
 
@@ -85,19 +88,99 @@ def test_a_liquidation_in_the_ledger_names_every_coin_and_has_the_keys_of_the_pe
     [
         (ledger("withdraw", usdc="5.50", fee="1"), "transfer", "withdraw of 5.50 USDC"),
         (ledger("send", token="HYPE", amount="2", usdcValue="9"), "transfer", "send of 2 HYPE"),
-        (ledger("send", token=5, amount="2"), "transfer", "send of 2 ?"),
         (ledger("vaultWithdraw", netWithdrawnUsd="3"), "transfer", "vaultWithdraw of 3 USDC"),
-        (ledger("gossipPriorityGasAuction"), "transfer", "gossipPriorityGasAuction"),
-        (ledger("activateDexAbstraction", dex="xyz"), "mode change", "dex abstraction was activated"),
-        (ledger("somethingNew", amount="1"), "other", "somethingNew of 1 USDC"),
+        (
+            ledger("activateDexAbstraction", dex="xyz", token="USDC", amount="1"),
+            "mode change",
+            "dex abstraction was activated",
+        ),
+        (ledger("borrowLend", operation="supply"), "transfer", "borrowLend"),
+        (ledger("somethingNew", amount="1"), "other", "somethingNew"),
         (ledger("somethingNew"), "other", "somethingNew"),
     ],
 )
 def test_what_the_ledger_tells_reads_the_same_from_an_answer_and_from_the_stream(row, kind, text):
-    expected = [AccountEvent("main", 7, AccountEventKind(kind), text)]
+    [told] = payloads.account_events([row], "main", US)
 
-    assert payloads.account_events([row], "main") == expected
-    assert payloads.account_events({"user": US, "nonFundingLedgerUpdates": [row]}, "main") == expected
+    assert payloads.account_events({"user": US, "nonFundingLedgerUpdates": [row]}, "main", US) == [told]
+    assert (told.account, told.time_ms, told.kind, told.text, told.hash) == ("main", 7, kind, text, "0x00")
+
+
+USER, DESTINATION = {"user": US, "destination": THEM}, {"user": THEM, "destination": US}
+VAULT = {"vault": THEM, "user": US}
+
+
+@pytest.mark.parametrize(
+    ("row", "moves"),
+    [
+        (ledger("deposit", usdc="5"), [("", "USDC", "5")]),
+        (ledger("withdraw", usdc="5", fee="1", nonce=1), [("", "USDC", "-6")]),
+        (ledger("internalTransfer", usdc="5", fee="1", **USER), [("", "USDC", "-6")]),
+        (ledger("internalTransfer", usdc="5", fee="1", **DESTINATION), [("", "USDC", "5")]),
+        (ledger("subAccountTransfer", usdc="5", **USER), [("", "USDC", "-5")]),
+        (ledger("subAccountTransfer", usdc="5", **DESTINATION), [("", "USDC", "5")]),
+        (ledger("accountClassTransfer", usdc="5", toPerp=True), [("", "USDC", "5"), ("spot", "USDC", "-5")]),
+        (ledger("accountClassTransfer", usdc="5", toPerp=False), [("", "USDC", "-5"), ("spot", "USDC", "5")]),
+        (
+            ledger(
+                "spotTransfer", token="PURR", amount="5", fee="1", feeToken="", nativeTokenFee="2", **USER
+            ),
+            [("spot", "PURR", "-5"), ("spot", "USDC", "-1"), ("spot", "HYPE", "-2")],
+        ),
+        (
+            ledger("spotTransfer", token="PURR", amount="5", fee="1", nativeTokenFee="0.0", **DESTINATION),
+            [("spot", "PURR", "5")],
+        ),
+        (
+            ledger(
+                "send", token="USDH", amount="5", sourceDex="spot", destinationDex="flx", fee="1",
+                feeToken="USDH", nativeTokenFee="0.0", user=US, destination=US,
+            ),
+            [("spot", "USDH", "-5"), ("spot", "USDH", "-1"), ("flx", "USDH", "5")],
+        ),
+        (ledger("spotGenesis", token="PURR", amount="-5"), [("spot", "PURR", "-5")]),
+        (ledger("rewardsClaim", token="HYPE", amount="5"), [("spot", "HYPE", "5")]),
+        (ledger("rewardsClaim", amount="5"), [("", "USDC", "5")]),
+        (ledger("vaultCreate", usdc="5", fee="100", **VAULT), [("", "USDC", "-105")]),
+        (ledger("vaultDeposit", usdc="5", **VAULT), [("", "USDC", "-5")]),
+        (ledger("vaultDeposit", usdc="5", vault=US, user=THEM), [("", "USDC", "5")]),
+        (ledger("vaultDistribution", usdc="5", **VAULT), [("", "USDC", "5")]),
+        (ledger("vaultDistribution", usdc="5", vault=US), [("", "USDC", "-5")]),
+        (ledger("vaultWithdraw", requestedUsd="9", netWithdrawnUsd="5", **VAULT), [("", "USDC", "5")]),
+        (ledger("vaultWithdraw", requestedUsd="9", netWithdrawnUsd="5", vault=US), [("", "USDC", "-5")]),
+        (ledger("vaultLeaderCommission", usdc="5", user=US), [("", "USDC", "5")]),
+        (ledger("cStakingTransfer", token="HYPE", amount="5", isDeposit=True), [("spot", "HYPE", "-5")]),
+        (ledger("cStakingTransfer", token="HYPE", amount="5", isDeposit=False), [("spot", "HYPE", "5")]),
+        (
+            ledger("activateDexAbstraction", dex="xyz", token="USDC", amount="5"),
+            [("", "USDC", "-5"), ("xyz", "USDC", "5")],
+        ),
+        (ledger("deployGasAuction", token="HYPE", amount="5"), [("spot", "HYPE", "-5")]),
+        (ledger("gossipPriorityGasAuction", token="HYPE", amount="5"), [("spot", "HYPE", "-5")]),
+        (ledger("borrowLend", token="USDC", operation="borrow", amount="5"), []),
+        (ledger("deposit", usdc="0.0"), []),
+    ],
+)  # fmt: skip
+def test_each_type_says_what_it_adds_to_which_market(row, moves):
+    [told] = payloads.account_events([row], "main", US)
+
+    assert [(move.scope, move.token, str(move.amount)) for move in told.moves] == moves
+    assert (told.type, told.row) == (row["delta"]["type"], "")
+
+
+def test_a_row_of_a_type_that_is_not_known_is_kept_whole():
+    row = ledger("somethingNew", amount="1", to={"be": ["seen"]})
+    [told] = payloads.account_events([row], "main", US)
+
+    assert (told.type, told.moves, json.loads(told.row)) == ("somethingNew", (), row)
+
+
+def test_two_transfers_of_one_transaction_have_ids_of_their_own():
+    first, second, again = (
+        payloads.account_events([ledger("deposit", usdc=usdc)], "main", US)[0].id for usdc in ("1", "2", "1")
+    )
+    assert first != second
+    assert first == again
 
 
 @pytest.mark.parametrize(
@@ -114,7 +197,7 @@ def test_what_the_ledger_tells_reads_the_same_from_an_answer_and_from_the_stream
 )
 def test_a_row_with_a_time_that_cannot_be_read_is_told_as_something_other_beside_the_rest(row, name):
     first, odd, last = payloads.account_events(
-        [ledger("deposit", usdc="1"), row, ledger("deposit", usdc="2")], "main"
+        [ledger("deposit", usdc="1"), row, ledger("deposit", usdc="2")], "main", US
     )
 
     assert (first.text, last.text) == ("deposit of 1 USDC", "deposit of 2 USDC")
@@ -134,4 +217,4 @@ def test_a_row_with_a_time_that_cannot_be_read_is_told_as_something_other_beside
 )
 def test_a_ledger_in_which_a_row_has_no_time_says_where(rows, name):
     with pytest.raises(WireError, match=name):
-        payloads.account_events(rows, "main")
+        payloads.account_events(rows, "main", US)

@@ -243,7 +243,7 @@ def test_a_slice_of_a_twap_on_spot_is_a_fill_of_what_is_not_watched():
 
 def test_the_ledger_tells_what_befell_and_what_was_withdrawn_is_net_of_its_costs():
     rows = captured("gocryptotrader/http_userNonFundingLedgerUpdates.json")
-    told = payloads.account_events(rows, "main")
+    told = payloads.account_events(rows, "main", US)
     vault = rows[2]["delta"]
     with exactly():
         costs = amount_of(vault, "commission") + amount_of(vault, "closingCost")
@@ -260,7 +260,7 @@ def test_the_ledger_tells_what_befell_and_what_was_withdrawn_is_net_of_its_costs
 
 def test_the_noise_of_doubles_is_in_real_ledgers_and_is_not_told():
     rows = answered("hyperliquid-python-sdk/test_user_non_funding_ledger_updates_without_end_time.json")
-    told = [one.text for one in payloads.account_events(rows, "main")]
+    told = [one.text for one in payloads.account_events(rows, "main", US)]
 
     assert [rows[0]["delta"]["usdc"], rows[3]["delta"]["usdc"]] == [
         "2703997.4500000002",
