@@ -57,14 +57,24 @@ LEDGER: dict[str, dict[str, Any]] = {
 
 
 def transfer(stage: Stage, script: Script) -> Row:
-    """Deposit or withdraw USDC."""
+    """Deposit or withdraw USDC; for another dex than the first, have it sent there or from there."""
     account, usdc = account_of(stage, script.value("account")), script.exact("usdc")
     dex = script.value("dex", "")
     script.end()
     if not usdc or (usdc * 10**6).denominator != 1 or dex not in ("", "xyz"):
         raise ScriptError('usdc must not be 0 and has at most 6 decimals; dex is "" or "xyz"')
     delta: Row = {"type": "deposit", "usdc": usdc}
-    if usdc < 0:
+    if dex:
+        ends = (OTHER, account.address) if usdc > 0 else (account.address, OTHER)
+        delta = {
+            "type": "send",
+            **LEDGER["send"],
+            **dict(zip(("user", "destination"), ends, strict=True)),
+            **dict.fromkeys(("sourceDex", "destinationDex"), dex),
+            **dict.fromkeys(("amount", "usdcValue"), abs(usdc)),
+            "nonce": stage.now(),
+        }
+    elif usdc < 0:
         delta = {"type": "withdraw", "usdc": -usdc, "nonce": stage.now(), "fee": ZERO}
     return {"update": stage.world.transfer(account, delta, usdc, stage.now(), dex).exact_row()}
 
