@@ -93,21 +93,22 @@ def command(
     flags = Flags(socket=place, state_dir=state_dir, log_dir=log_dir, simulate=simulate)
     paths = locate(flags, os.environ)
     path = paths.state_dir / HISTORY_FILE
-    with _open(path) as history:
-        unknown = _unknown(history, coin, account)
+    with opened(path) as history:
+        unknown = unknown_names(history, coin, account)
         if unknown is not None:
             click.echo(f"hlposmon: {unknown}", err=True)
             return 1
-        lag = _lag(history, written_below(paths.log_dir))
+        lag = worst_lag(history, written_below(paths.log_dir))
         rows = history.fills(since, until, coin=coin, account=account)
         write = _write_json if as_json else _write_csv if as_csv else _write_table
         write(rows, sys.stdout.write)
     if lag is not None:
-        _say_lag(lag)
+        say_lag(lag)
     return 0
 
 
-def _open(path: Path) -> History:
+def opened(path: Path) -> History:
+    """The history at `path`, opened. Raises NoHistory with a hint where there is none."""
     try:
         return History.open(path)
     except NoHistory as error:
@@ -118,7 +119,7 @@ def _open(path: Path) -> History:
         raise NoHistory(f"{error}: 'hlposmon run' begins one; --state-dir says where one is{hint}") from error
 
 
-def _lag(history: History, journal: Path) -> Lag | None:
+def worst_lag(history: History, journal: Path) -> Lag | None:
     """How far the history was behind the journal before its rows were read.
 
     None if it was less than _BEHIND_S, or if it is unknown because there is no readable journal.
@@ -130,7 +131,7 @@ def _lag(history: History, journal: Path) -> Lag | None:
     return lag if lag is not None and time.time() - lag.since_ms / 1000 > _BEHIND_S else None
 
 
-def _say_lag(lag: Lag) -> None:
+def say_lag(lag: Lag) -> None:
     """Print the lag to stderr. Called last, so that it is visible below many rows."""
     age_s = time.time() - lag.since_ms / 1000
     click.echo(
@@ -140,7 +141,7 @@ def _say_lag(lag: Lag) -> None:
     )
 
 
-def _unknown(history: History, coin: str | None, account: str | None) -> str | None:
+def unknown_names(history: History, coin: str | None, account: str | None) -> str | None:
     """A message if the history has never seen this coin or account, which is probably misspelt; else None."""
     if account is not None and not history.knows(account=account):
         known = ", ".join(map(_plain, history.accounts())) or "none yet"

@@ -33,6 +33,7 @@ COMMANDS = {
     "health": "hlposmon.cli.health",
     "tail": "hlposmon.cli.tail",
     "fills": "hlposmon.cli.fills",
+    "ledger": "hlposmon.cli.ledger",
     "workers": "hlposmon.cli.workers",
     "wait": "hlposmon.cli.wait",
     "simulate": "hlposmon.cli.simulate",

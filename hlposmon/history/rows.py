@@ -45,13 +45,15 @@ _DRIFT = _insert("drifts", 7)
 _OUTAGE = _insert("outages (seq, heard_ms, account, since_ms, reason)", 5)
 _END_OUTAGE = "UPDATE outages SET ended_ms = ?, ended_seq = ? WHERE account = ? AND ended_ms IS NULL"
 _STATEMENT = _insert("statements", 8)
+_POINT = _insert("points", 14, or_ignore=True)
+_TRANSFER = _insert("transfers", 9, or_ignore=True)
 _SET_BASE = "UPDATE accounts SET base_ms = ? WHERE id = ? AND base_ms IS NOT ?"
+_NUMBERED = (
+    "fill", "funding", "adoptions", "gaps", "drifts", "outages", "statements", "marks", "points", "transfers"
+)  # fmt: skip
 # Undoes all lines after a number; that number is the parameter of each statement.
 FORGET_BEHIND = (
-    *(
-        f"DELETE FROM {table} WHERE seq > ?"
-        for table in ("fill", "funding", "adoptions", "gaps", "drifts", "outages", "statements", "marks")
-    ),
+    *(f"DELETE FROM {table} WHERE seq > ?" for table in _NUMBERED),
     "UPDATE gaps SET ended_ms = NULL, ended_seq = NULL, ended_by = NULL, missing = NULL WHERE ended_seq > ?",
     "UPDATE outages SET ended_ms = NULL, ended_seq = NULL WHERE ended_seq > ?",
 )
@@ -189,6 +191,23 @@ def _statement(line: dict[str, Any], ids: Ids) -> list[Write]:
     return [(_STATEMENT, row)]
 
 
+def _ledger(line: dict[str, Any], ids: Ids) -> list[Write]:
+    """How the equity of a dex came about; the amounts of long divisions have ten decimals."""
+    names = (
+        "opening", "equity", "unrealized_pnl", "realized_pnl", "fees", "funding", "transfers", "unexplained"
+    )  # fmt: skip
+    amounts = (_money(line[name]) for name in names)
+    head = (line["seq"], ids.account(line["account"]), line["scope"], line["quote"])
+    return [(_POINT, (*head, line["statement_ms"], line["since_ms"], *amounts))]
+
+
+def _transfer(line: dict[str, Any], ids: Ids) -> list[Write]:
+    head = (line["seq"], _heard_ms(line), ids.account(line["account"]), line["time_ms"])
+    moves = dumps(line["moves"]).decode().rstrip("\n")
+    facts = (line["transfer_type"], line["text"], moves, line["hash_of_transaction"], line.get("row"))
+    return [(_TRANSFER, (*head, *facts))]
+
+
 def _checkpoint(line: dict[str, Any], ids: Ids) -> list[Write]:
     """Sets the address of each account's name from here on, and since when the account is watched."""
     ids.stand_for(line["mode"], line["addresses"])
@@ -210,6 +229,8 @@ _MAKERS = {
     "feed": _feed,
     "start": _start,
     "stated": _stated,
+    "ledger": _ledger,
+    "transfer": _transfer,
     "statement": _statement,
     "checkpoint": _checkpoint,
 }

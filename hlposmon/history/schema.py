@@ -193,6 +193,40 @@ _FOURTH = (
     "ALTER TABLE outages ADD COLUMN ended_seq INTEGER",
 )
 
+# How the equity of each dex came about, as sums since the watch began; and the transfers among them.
+_LEDGER = (
+    """CREATE TABLE points (
+        seq INTEGER PRIMARY KEY,
+        account INTEGER NOT NULL REFERENCES accounts,
+        scope TEXT NOT NULL,
+        quote TEXT,
+        time_ms INTEGER NOT NULL,
+        since_ms INTEGER NOT NULL,
+        opening TEXT NOT NULL,
+        equity TEXT NOT NULL,
+        unrealized_pnl TEXT NOT NULL,
+        realized_pnl TEXT NOT NULL,
+        fees TEXT NOT NULL,
+        funding TEXT NOT NULL,
+        transfers TEXT NOT NULL,
+        unexplained TEXT NOT NULL
+    )""",
+    "CREATE INDEX points_by_time ON points (account, scope, time_ms)",
+    """CREATE TABLE transfers (
+        seq INTEGER PRIMARY KEY,
+        heard_ms INTEGER NOT NULL,
+        account INTEGER NOT NULL REFERENCES accounts,
+        time_ms INTEGER NOT NULL,
+        type TEXT NOT NULL,
+        text TEXT NOT NULL,
+        moves TEXT NOT NULL,
+        tx_hash TEXT NOT NULL,
+        row TEXT
+    )""",
+)
+
 # The steps by the schema version that each of them leads to.
-STEPS: dict[int, tuple[str, ...]] = {1: _FIRST, 2: _SECOND, 3: _THIRD, 4: _FOURTH}
+STEPS: dict[int, tuple[str, ...]] = {1: _FIRST, 2: _SECOND, 3: _THIRD, 4: _FOURTH, 5: _LEDGER}
 VERSION = max(STEPS)
+# The version from which on there are points and transfers.
+LEDGER_VERSION = 5

@@ -9,12 +9,16 @@ from tests.system.world import until, world
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
+FROM_FIRST = {"scope": "", "token": "USDC", "amount": "-10000"}
 
-def lines_of(here, kind):
-    """The audit lines of a type, oldest first."""
+
+def lines_of(here, kind, since_ms=0):
+    """The audit lines of a type, oldest first, without one that is being written; of a time on if they have
+    one."""
     days = sorted((here.log_dir / "trading").glob("audit-*.jsonl"))
-    lines = (json.loads(line) for day in days for line in day.read_text().splitlines())
-    return [line for line in lines if line["type"] == kind]
+    whole = (line for day in days for line in day.read_text().splitlines(keepends=True) if line[-1] == "\n")
+    lines = (json.loads(line) for line in whole)
+    return [line for line in lines if line["type"] == kind and line.get("time_ms", since_ms) >= since_ms]
 
 
 def test_every_dollar_of_an_account_that_trades_and_is_moved_is_explained_and_after_a_restart():
@@ -32,17 +36,24 @@ def test_every_dollar_of_an_account_that_trades_and_is_moved_is_explained_and_af
             last = {line["scope"]: line for line in lines_of(here, "ledger")}
             return account()["unexplained"] == "0.00" and last.keys() >= {*scopes}
 
+        def transfers():
+            """The types and moves since the first fill."""
+            lines = lines_of(here, "transfer", began_ms)
+            return [(line["transfer_type"], line["moves"]) for line in lines]
+
         until("the first dex is compared", lambda: is_explained(""))
-        here.control.fill(address, "BTC", "B", "0.5", "86000")
+        began_ms = here.control.fill(address, "BTC", "B", "0.5", "86000")["time"]
         here.control.transfer(address, "-1234.5")
         here.control.fill(address, "xyz:TSLA", "A", "3", "402")
         here.control.transfer(address, "77", "xyz")
         here.control.fill(address, "BTC", "A", "0.2", "86100")
         here.control.funding()
+        until("all transfers are told", lambda: len(transfers()) == 3)
         until("both dexes are compared", lambda: is_explained("", "xyz"))
-        told = [(line["transfer_type"], line["moves"]) for line in lines_of(here, "transfer")]
-        assert told[-2:] == [
+        assert transfers() == [
             ("withdraw", [{"scope": "", "token": "USDC", "amount": "-1234.5"}]),
+            # The exchange moves some to a dex for the first trade there.
+            ("send", [FROM_FIRST, {"scope": "xyz", "token": "USDC", "amount": "10000"}]),
             ("send", [{"scope": "xyz", "token": "USDC", "amount": "77"}]),
         ]
 
@@ -50,13 +61,25 @@ def test_every_dollar_of_an_account_that_trades_and_is_moved_is_explained_and_af
         here.control.fill(address, "BTC", "A", "0.3", "86200")
         here.control.transfer(address, "1000")
         here.start()
-        until("what happened meanwhile is told", lambda: len(lines_of(here, "transfer")) > len(told))
+        until("what happened meanwhile is told", lambda: len(transfers()) == 4)
         until("it is explained", lambda: is_explained("", "xyz"))
         for line in lines_of(here, "ledger"):
             terms = Decimal(line["realized_pnl"]) - Decimal(line["fees"]) + Decimal(line["funding"])
             booked = Decimal(line["opening"]) + terms + Decimal(line["transfers"])
             rest = Decimal(line["equity"]) - Decimal(line["unrealized_pnl"]) - booked
             assert abs(rest - Decimal(line["unexplained"])) < Decimal("0.02"), line
+
+        places = "--state-dir", str(here.state_dir), "--log-dir", str(here.log_dir)
+
+        def ledger(*args):
+            return here.run("ledger", *places, *args)
+
+        until("the history has it", lambda: ledger("--csv").stdout.count("\n") == 3)
+        shown = json.loads(ledger("--json", "--account", "main").stdout)["accounts"]["main"]
+        assert shown["unexplained"] == "0.00"
+        assert [one["scope"] for one in shown["markets"]] == ["", "xyz"]
+        assert [one["transfer_type"] for one in shown["transfers"][-3:]] == ["send", "send", "deposit"]
+        assert "unexplained                               0.00" in ledger().stdout
 
 
 def test_money_that_no_row_tells_of_is_named_to_the_cent():
