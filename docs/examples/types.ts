@@ -96,6 +96,10 @@ export interface Account extends Totals {
   withdrawable: Decimal | null;
   /** Why equity, margin_used and withdrawable are null; null when they are known. */
   equity_reason: string | null;
+  /** What of the cash of its dexes nothing that was reported explains, in USD to the cent. */
+  unexplained: Decimal | null;
+  /** Why unexplained is null; null when it is known. */
+  unexplained_reason: string | null;
   /** How its balances are kept, as the exchange says: default, disabled, unifiedAccount, portfolioMargin, ... */
   mode: string | null;
   /** What the exchange takes the address for: user, vault, subAccount, agent, missing. */
@@ -343,6 +347,39 @@ export interface Drift extends Told {
   cause: string;
 }
 
+/** What concerns a whole account. */
+export interface ToldOfAccount {
+  seq: Seq;
+  account: string;
+  timestamp: Time;
+}
+/** What a transfer adds to a market of the account; negative where it takes. */
+export interface Movement {
+  /** A dex ("" is the first), or spot. */
+  scope: string;
+  token: string;
+  amount: Decimal;
+}
+export interface Transfer extends ToldOfAccount {
+  type: "transfer";
+  /** The exchange's word: deposit, withdraw, send, ... */
+  transfer_type: string;
+  time: Time;
+  time_ms: number;
+  id: string;
+  text: string;
+  moves: Movement[];
+  hash_of_transaction: string;
+  /** The exchange's whole row as JSON, where its type is not known. */
+  row?: string;
+}
+/** The account's balances are kept otherwise from now on. */
+export interface ModeChange extends ToldOfAccount {
+  type: "mode";
+  mode: string;
+  before: string;
+}
+
 export interface Ping {
   type: "ping";
 }
@@ -360,7 +397,7 @@ export interface ErrorMessage {
 }
 
 /** What comes with a `seq` of its own, each one higher than the one before. */
-export type Numbered = PositionUpdate | Gap | Healed | Drift;
+export type Numbered = PositionUpdate | Gap | Healed | Drift | Transfer | ModeChange;
 export type Message =
   | InitialState
   | SummaryMessage
@@ -370,7 +407,16 @@ export type Message =
   | Subscribed
   | ErrorMessage;
 
-export type EventName = "fill" | "price_update" | "position_change" | "verdict" | "gap" | "healed" | "drift";
+export type EventName =
+  | "fill"
+  | "price_update"
+  | "position_change"
+  | "verdict"
+  | "gap"
+  | "healed"
+  | "drift"
+  | "transfer"
+  | "mode";
 
 /** What a client may send. */
 export type Action =

@@ -83,6 +83,7 @@ class Account:
                 found.copy_feeds_of(self.scopes[FIRST_SCOPE])
                 if self.flat_since_ms is not None and name != SPOT:
                     found.start_flat(self.flat_since_ms, self.nothing_else)
+                    self.cash.pocket(name, self.flat_since_ms)
         return found
 
     @property
@@ -204,11 +205,14 @@ class Account:
 
     def note_booked(self, change: Change, scope: str) -> None:
         """Note what a change of a position in this scope booked."""
-        self.cash.note(change, scope, self.flat_since_ms)
+        self.cash.note(change, scope)
 
     def take_transfer(self, event: AccountEvent) -> bool:
         """Book what an event moved, once; whether it was new."""
-        return self.cash.take(event, self.flat_since_ms)
+        for move in event.moves:
+            if move.scope not in self.scopes and move.scope != SPOT:
+                self.cash.pocket(move.scope, self.flat_since_ms)
+        return self.cash.take(event)
 
     def compare_cash(self, statement: Statement) -> Point | None:
         """Compare the cash of a dex with a statement; the point to journal, if there is one.
@@ -224,7 +228,7 @@ class Account:
             return None
         if scope.verdict is not Verdict.PROVEN or not self._is_plain or self.is_mode_in_doubt:
             return None
-        return self.cash.pocket(name, self.flat_since_ms).compare(statement, _booked(scope))
+        return self.cash.pocket(name).compare(statement, _booked(scope))
 
     def recall_cash(self, memory: LedgerMemory) -> None:
         """Restore the cash; call it after `recall`."""

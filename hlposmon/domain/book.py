@@ -50,6 +50,7 @@ class Book:
         # The scopes of which something is to be judged; and those that were opened, not taken yet.
         self._unjudged: dict[Scope, None] = {}
         self._opened: dict[tuple[str, str], int | None] = {}
+        self._booked: list[Change] = []  # noted, and not booked yet
         self.watch(accounts)
 
     @property
@@ -213,20 +214,29 @@ class Book:
     # ------------------------------------------------------------------ cash
 
     def note_booked(self, changes: Iterable[Change]) -> None:
-        """Note what fills and funding payments booked, for the comparison of cash."""
-        for change in changes:
+        """Note what fills and funding payments booked, for the comparison of cash. They are only collected
+        here: a fill need not wait for it."""
+        self._booked += changes
+
+    def _book(self) -> None:
+        """Book what was noted."""
+        booked, self._booked = self._booked, []
+        for change in booked:
             if isinstance(change, Filled | Funded):
-                account, key = whose(change)
-                self._accounts[account].note_booked(change, market_of(key))
+                name, key = whose(change)
+                if name in self._accounts:
+                    self._accounts[name].note_booked(change, market_of(key))
 
     def take_transfer(self, event: AccountEvent) -> bool:
         """Book what an event moved, once; whether it was new."""
+        self._book()
         account = self._accounts.get(event.account)
         return account is not None and account.take_transfer(event)
 
     def compare_cash(self, statement: Statement) -> Point | None:
         """Compare the cash of a dex with a statement that `reconcile` has taken; the point to journal, if
         there is one. Call it when everything is judged."""
+        self._book()
         return self._accounts[statement.account].compare_cash(statement)
 
     def odd_cash_since_ms(self, name: str, scope: str) -> int | None:
@@ -236,6 +246,7 @@ class Book:
 
     def cash_memories(self) -> dict[str, LedgerMemory]:
         """Everything that is needed to restore the cash, by account."""
+        self._book()
         return {name: account.cash.memory() for name, account in self._accounts.items()}
 
     # ---------------------------------------------------------------- judged

@@ -31,10 +31,12 @@ from hlposmon.domain.changes import Change, Filled, Funded
 from hlposmon.domain.instrument import SPOT
 from hlposmon.domain.placing import LAG_MS
 from hlposmon.domain.position import Position
-from hlposmon.domain.reports import FIRST_SCOPE, AccountEvent, Statement
+from hlposmon.domain.reports import AccountEvent, Statement
 
-# Amounts in statements have six decimals each; less than half a cent is no difference.
+# Amounts in statements have six decimals each; less than half a cent is no difference. Of very large ones the
+# exchange prints fewer decimals than that: a double has 15 digits.
 TOLERANCE = Decimal("0.005")
+PART = Decimal("1e-13")
 SECOND_LOOK_MS = 5_000
 # Shortest time between two pushed statements of one dex that are compared.
 PUSHED_MS = 5_000
@@ -126,7 +128,7 @@ def _remembered(floor_ms: int, seen: tuple[tuple[int, str], ...]) -> tuple[int, 
 
 @dataclass(slots=True)
 class Pocket:
-    """The cash of one dex of an account; `opening` is None until two statements agree on it."""
+    """The cash of one dex of an account; `opening` is None until statements agree on it."""
 
     account: str
     scope: str
@@ -151,6 +153,8 @@ class Pocket:
         if self.opening is not None and time_ms <= self.since_ms:
             self._book_before_opening(time_ms, amount)
             return
+        if self.opening is None and time_ms <= self._compared_ms:
+            self._openings = []  # those statements may have held it already
         self.recent.append((time_ms, amount))
         if self.recent[0][0] < time_ms - 6 * LAG_MS:
             self.recent = [one for one in self.recent if one[0] >= time_ms - 6 * LAG_MS]
@@ -161,9 +165,10 @@ class Pocket:
         if self.since_ms - time_ms <= LAG_MS:
             self.opening, self._openings = None, []
             self.recent.append((time_ms, amount))
-        elif self.opening is not None:
-            with exactly():
-                self.opening -= amount
+            return
+        assert self.opening is not None, "it is found"
+        with exactly():
+            self.opening -= amount
 
     def compare(self, statement: Statement, booked: Terms) -> Point | None:
         """Compare with a statement, `booked` being all that was booked without the transfers; the point to
@@ -180,10 +185,11 @@ class Pocket:
         with exactly():
             cash = statement.equity - unrealized
             differences = [cash - total for total in self._totals(statement.time_ms, terms.total)]
+        tolerance = _tolerance(statement)
         if self.opening is None:
-            if not self._open(differences, statement.time_ms):
+            if not self._open(differences, statement.time_ms, tolerance):
                 return None
-        elif not self._is_explained(self.opening, differences, statement.time_ms):
+        elif not self._is_explained(self.opening, differences, statement.time_ms, tolerance):
             return None
         opening = self.opening
         assert opening is not None, "it was found above"
@@ -205,24 +211,26 @@ class Pocket:
             totals.append(totals[-1] - amount)
         return totals
 
-    def _open(self, differences: Sequence[Decimal], time_ms: int) -> bool:
-        """Find the opening: a difference that two statements have in common."""
-        common = [
-            one for one in differences if any(abs(one - other) <= TOLERANCE for other in self._openings)
-        ]
-        self._openings = list(differences)
-        if not common:
+    def _open(self, differences: Sequence[Decimal], time_ms: int, tolerance: Decimal) -> bool:
+        """Find the opening: the one difference that this statement has in common with those before it. While
+        there are several, as something was just booked, it waits for further statements."""
+        before = self._openings
+        common = [one for one in differences if any(abs(one - other) <= tolerance for other in before)]
+        self._openings = common or list(differences)
+        if not common or max(common) - min(common) > tolerance:
             return False
         self.opening, self.since_ms, self.unexplained = common[0], time_ms, ZERO
         self._openings = []
         return True
 
-    def _is_explained(self, opening: Decimal, differences: Sequence[Decimal], time_ms: int) -> bool:
+    def _is_explained(
+        self, opening: Decimal, differences: Sequence[Decimal], time_ms: int, tolerance: Decimal
+    ) -> bool:
         """Whether the statement agrees, or what it does not explain has been taken over."""
         with exactly():
             rests = [one - opening for one in differences]
             rest = min(rests, key=lambda one: abs(one - self.unexplained))
-            is_same = abs(rest - self.unexplained) <= TOLERANCE
+            is_same = abs(rest - self.unexplained) <= tolerance
         if is_same:
             self._odd_ms = None
             return True
@@ -231,8 +239,7 @@ class Pocket:
         if time_ms < self._odd_ms + SECOND_LOOK_MS:
             return False
         self._odd_ms = None
-        # Of half a cent nothing is made.
-        self.unexplained = rest if abs(rest) > TOLERANCE else ZERO
+        self.unexplained = rest if abs(rest) > tolerance else ZERO
         return True
 
     def _is_due(self, point: Point) -> bool:
@@ -241,6 +248,13 @@ class Pocket:
             return True
         age_ms = point.time_ms - last.time_ms
         return age_ms >= POINT_MS or (age_ms >= SHORTEST_POINT_MS and last.terms != point.terms)
+
+
+def _tolerance(statement: Statement) -> Decimal:
+    """How far the cash of a statement may be off by the exchange's own print."""
+    with exactly():
+        values = (abs(one.size) * (one.mark_price or ZERO) for one in statement.positions)
+        return max(TOLERANCE, PART * (abs(statement.equity or ZERO) + sum(values, ZERO)))
 
 
 def _unrealized(statement: Statement) -> Decimal:
@@ -272,7 +286,7 @@ class CashLedger:
         found = self.pockets.get(scope)
         if found is None:
             found = self.pockets[scope] = Pocket(self.account, scope)
-            if flat_since_ms is not None and scope != FIRST_SCOPE:
+            if flat_since_ms is not None:
                 found.opening, found.since_ms, found.as_of_ms = ZERO, flat_since_ms, flat_since_ms
         return found
 
@@ -285,7 +299,7 @@ class CashLedger:
         """The venue keeps the money elsewhere from now on: what was compared so far tells nothing of it."""
         self.pockets.clear()
 
-    def note(self, change: Change, scope: str, flat_since_ms: int | None) -> None:
+    def note(self, change: Change, scope: str) -> None:
         """Note what a fill or a payment booked."""
         if isinstance(change, Filled):
             key, time_ms = change.fill.key, change.fill.time_ms
@@ -297,16 +311,16 @@ class CashLedger:
         self._noted[key] = now
         with exactly():
             amount = now.realized - before.realized - (now.fees - before.fees) + now.funding - before.funding
-        self.pocket(scope, flat_since_ms).book(time_ms, amount)
+        self.pocket(scope).book(time_ms, amount)
 
-    def take(self, event: AccountEvent, flat_since_ms: int | None) -> bool:
+    def take(self, event: AccountEvent) -> bool:
         """Book a transfer once; whether it was new. One from before the watch is not."""
         if not self.floor_ms or event.time_ms <= self.floor_ms or event.id in self.seen:
             return False
         self.floor_ms, self.seen = _remembered(self.floor_ms, (*self.seen, event.id))
         for move in event.moves:
             if move.scope != SPOT:
-                pocket = self.pocket(move.scope, flat_since_ms)
+                pocket = self.pocket(move.scope)
                 with exactly():
                     pocket.transfers += move.amount
                 pocket.book(event.time_ms, move.amount)

@@ -95,6 +95,9 @@ def _accounts(given: MetricsInput) -> Iterator[Metric]:
         ),
     ):
         yield gauge(f"hlposmon_account_{name}", f"{text} As the exchange states it.", ACCOUNT, values)
+    text = "What of the dexes' cash nothing that was reported explains."
+    rests = ((label, one.unexplained) for label, one in stated)
+    yield gauge("hlposmon_account_unexplained_usd", text, ACCOUNT, rests)
     as_of = ((label, _seconds(one.as_of_ms)) for label, one in stated)
     text = "The exchange's time of its last statement of the account."
     yield gauge("hlposmon_account_as_of_timestamp_seconds", text, ACCOUNT, as_of)

@@ -158,6 +158,8 @@ def test_an_account_shows_its_figures_and_its_notices():
         "equity": "10.50",
         "margin_used": None,
         "withdrawable": "3.00",
+        "unexplained": None,
+        "unexplained_reason": None,
         "equity_reason": None,
         "mode": "default",
         "role": "subAccount",

@@ -117,7 +117,7 @@ def test_a_real_prometheus_takes_everything_and_answers_the_dashboard(tmp_path: 
         firing = {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
 
     assert {rule["health"] for rule in rules} <= {"ok", "unknown"}
-    assert len(rules) == 30
+    assert len(rules) == 31
     # Nothing is the matter with it, but that it is simulated (which is said after five minutes).
     assert firing <= {"HlposmonSimulated"}
 

@@ -92,6 +92,8 @@ class Life:
         self._days: set[int] = set()
         self._look_s = 0.0
         self._is_calm = False
+        # In two lives of five money is moved; how often in a minute.
+        self._transfers = random.Random(f"transfers {seed}").choice((0.0, 0.0, 0.0, 3.0, 12.0))
 
     # ------------------------------------------------------------------ running
 
@@ -167,6 +169,7 @@ class Life:
             (plan.closings, self._close),
             (plan.strays, self._stray),
             (plan.reloads, self._reload),
+            (self._transfers, self._transfer),
         ):
             at_s = self.time.s
             while rate and (at_s := at_s + self.dice.expovariate(rate / 60)) < until_s:
@@ -266,6 +269,10 @@ class Life:
             for worker in self.workers:
                 if isinstance(worker, FeedWorker):
                     worker.send_funding(paid)
+
+    def _transfer(self) -> None:
+        self.venue.transfer(self.dice.choice(self.venue.names))
+        self.states.add("money was moved")
 
     def _correct(self) -> None:
         name = self.dice.choice(self.venue.names)
@@ -542,6 +549,8 @@ class Life:
                 self.wrong += self.witness.differences(shell)
             else:
                 self.wrong += self.witness.differences(shell)
+                if self.plan.horizon is None and not self._has_lost_lines:
+                    self.wrong += self.witness.unexplained(shell)
         if shell is not None:
             self._do(Shell.leave)
             if self.shell is None:  # killed even then: who begins next finds what it left

@@ -90,6 +90,7 @@ WANTED = (
     "exchange away",
     "prices paused",
     "size changed without a fill",
+    "money was moved",
     "liquidated or settled",
     "several accounts",
     "size of 15 digits",

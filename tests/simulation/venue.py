@@ -14,12 +14,13 @@ from decimal import Decimal
 from fractions import Fraction
 
 from hlposmon.domain.amounts import CONTEXT
-from hlposmon.domain.reports import Fill, Funding, Identity, Side, StatedPosition, Statement
-from hlposmon.simulator.account import Account
+from hlposmon.domain.reports import AccountEvent, Fill, Funding, Identity, Side, StatedPosition, Statement
+from hlposmon.simulator.account import Account, View
 from hlposmon.simulator.facts import Fill as Fact
+from hlposmon.simulator.facts import Row
 from hlposmon.simulator.ledger import Position
 from hlposmon.simulator.markets import BUILDER_DEX
-from hlposmon.simulator.numbers import MONEY_PLACES, nearest
+from hlposmon.simulator.numbers import MONEY_PLACES, nearest, rounded
 from hlposmon.simulator.statement import clearinghouse_state
 from hlposmon.simulator.world import World
 from hlposmon.venues.hyperliquid import payloads
@@ -215,7 +216,7 @@ class Venue:
             time_ms=time_ms,
             asked_s=asked_s,
             positions=positions,
-            equity=exact(view.cash.get(dex, Fraction(0))),
+            equity=self._equity(view, dex),
             margin_used=Decimal(10),
             withdrawable=Decimal(900),
             fills_from_ms=fetched_ms,
@@ -294,6 +295,25 @@ class Venue:
             leverage=Decimal(held.margin.leverage),
             tolerance=tolerance,
         )
+
+    def _equity(self, view: View, dex: str) -> Decimal:
+        """Cash and the value of what is held, with six decimals, as the exchange prints it."""
+        held = [one for one in view.positions.values() if one.market.dex == dex]
+        value = sum((one.raw + one.size * self._mark(one.market.coin) for one in held), Fraction(0))
+        return exact(rounded(view.cash.get(dex, Fraction(0)) + value))
+
+    def transfer(self, name: str) -> None:
+        """Money comes to the first dex, or goes."""
+        usdc = Fraction(self._dice.randint(-50_000, 50_000) * 2 + 1, 100)
+        delta: Row = {"type": "deposit", "usdc": usdc}
+        if usdc < 0:
+            delta = {"type": "withdraw", "usdc": -usdc, "nonce": 1, "fee": Fraction(0)}
+        self.world.transfer(self.account(name), delta, usdc, self.ms)
+
+    def updates(self, name: str, from_ms: int = 0) -> list[AccountEvent]:
+        """What the exchange's ledger lists of an account."""
+        rows = [update.row() for update in self.account(name).updates if update.time >= from_ms]
+        return payloads.account_events(rows, name, self.addresses[name])
 
     def _pnl(self, held: Position) -> Fraction:
         """Unrealised, size * (mark - entry), with six decimals."""

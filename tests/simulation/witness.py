@@ -138,6 +138,14 @@ class Witness:
             elif size and not _near(entry, venue.entry(name), size):
                 yield f"{name}: entry {entry} is shown, {venue.entry(name)} is right"
 
+    def unexplained(self, shell: Shell) -> Iterator[str]:
+        """Money that is called unexplained, though everything that moved any was told."""
+        corrected = {name for name, _ in self._venue.corrected}
+        for name in self._venue.names:
+            rest = shell.engine.book.account(name).unexplained
+            if rest and name not in corrected:
+                yield f"of {name} {rest} is unexplained"
+
     # ------------------------------------------------------------------ within
 
     def _take(self, shell: Shell) -> bool:

@@ -348,11 +348,13 @@ class StateWorker(Worker):
         self._told: dict[str, set[str]] = {name: {""} for name in self.life.venue.names}
         self._others: dict[str, tuple[int, float, float]] = {}
         self._others_due_s: dict[str, float] = {}
+        self._listed: dict[str, int] = {}  # by account, how many rows of its ledger were told
         self._pushed()
 
     def hear(self, ask: Ask) -> None:
         if isinstance(ask, Welcome):
             self._others_due_s.clear()
+            self._listed.clear()
         elif isinstance(ask, StatementsWanted):
             self._told[ask.account].update(ask.scopes)
 
@@ -369,6 +371,7 @@ class StateWorker(Worker):
             return
         for name in self.life.venue.names:
             if not self.life.venue.is_away and dice.random() >= plan.push_loss:
+                self._happened(name)
                 lag_s = dice.uniform(0.0, plan.push_lag_s)
                 found = [
                     self.life.venue.statement(name, dex, lag_s, 0.0, None, pushed=True)
@@ -377,6 +380,13 @@ class StateWorker(Worker):
                 delay_s = dice.uniform(0.001, plan.delay_s)
                 self.life.time.arrives(delay_s, self._if_alive, self.number, self._heard, (name, found))
         self.later(plan.push_s * dice.uniform(0.8, 1.2), self._pushed)
+
+    def _happened(self, name: str) -> None:
+        """The exchange tells what its ledger lists that it has not told this process."""
+        events = self.life.venue.updates(name)
+        for event in events[self._listed.get(name, 0) :]:
+            self.life.time.arrives(0.01, self._if_alive, self.number, self.put, (event,))
+        self._listed[name] = len(events)
 
     def _heard(self, name: str, found: list[tuple[Statement, float]]) -> None:
         newest = self._newest.setdefault(name, {})
@@ -626,6 +636,8 @@ class ReconcileWorker(Worker):
         if self.inbox is None:
             return None
         self.put(Fetched(round_.name, since_ms, asked_s))
+        for event in self.life.venue.updates(round_.name, since_ms):
+            self.put(event)
         return since_ms
 
     def _pages(self, round_: Round, from_ms: int, at_ms: int, most: int | None = None) -> Waits:
