@@ -47,6 +47,10 @@ class RequestNotKnown(VenueRefused):
     """The venue's server does not know this type of request: what it would tell is not to be had there."""
 
 
+class HistoryUnread(HlposmonError):
+    """The history's file is not there, is busy or broken, or holds what no monitor writes."""
+
+
 class MonitorNotRunning(HlposmonError):
     """No monitor answers at the socket or in the snapshot."""
 

@@ -503,4 +503,50 @@ export type Compact =
   | CompactDrift;
 
 /** Everything, for the schema. */
-export type Anything = Summary | Health | Workers | Refusal | Message | Compact | Action | Pruned;
+/** Where the equity of each dex came from between two times: `GET /api/v1/ledger`. */
+export interface LedgerAnswer {
+  since: Time | null;
+  until: Time | null;
+  accounts: {
+    [name: string]: {
+      /** In USD; null where a dex whose figures are in another token has some. */
+      unexplained: Decimal | null;
+      markets: LedgerMarket[];
+      transfers: LedgerTransfer[];
+    };
+  };
+}
+/** The terms of one dex, in its `quote` token; fees paid are positive. */
+export interface LedgerMarket {
+  scope: string;
+  quote: string | null;
+  from: Time;
+  to: Time;
+  equity_from: Decimal;
+  realized_pnl: Decimal;
+  fees: Decimal;
+  funding: Decimal;
+  transfers: Decimal;
+  unrealized_pnl: Decimal;
+  equity_to: Decimal;
+  unexplained: Decimal;
+}
+export interface LedgerTransfer {
+  seq: Seq;
+  time: Time;
+  transfer_type: string;
+  text: string;
+  moves: Movement[];
+  hash_of_transaction: string;
+}
+
+export type Anything =
+  | Summary
+  | Health
+  | Workers
+  | LedgerAnswer
+  | Refusal
+  | Message
+  | Compact
+  | Action
+  | Pruned;

@@ -4,12 +4,13 @@ A Source gives the answers; Subscribers holds the stream's clients and the messa
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from hlposmon.api.subscribers import Listener, Subscribers
-from hlposmon.errors import WireError
+from hlposmon.domain.moments import moment_ms
+from hlposmon.errors import HistoryUnread, WireError
 from hlposmon.serving.access import GUARDS, Access
 from hlposmon.serving.messages import (
     Limits,
@@ -28,8 +29,9 @@ SUMMARY = "/api/v1/positions/summary"
 HEALTH = "/api/v1/positions/health"
 STREAM = "/api/v1/positions/stream"
 WORKERS = "/api/v1/workers"
+LEDGER = "/api/v1/ledger"
 METRICS = "/metrics"
-PATHS = (SUMMARY, HEALTH, STREAM, WORKERS, METRICS)
+PATHS = (SUMMARY, HEALTH, STREAM, WORKERS, LEDGER, METRICS)
 
 TURN_S = 0.02  # time budget of one step for subscribers that lag
 LAST_TURN_S = 0.3  # time budget at the end for messages that clients still lack
@@ -53,11 +55,18 @@ _CODES = {
 class Source(Protocol):
     """Gives the answers; the tracker implements it. Dicts are for `text.dumps`."""
 
+    def now_ms(self) -> int:
+        """Return the wall clock in Unix milliseconds."""
+
     def summary(self, account: str | None) -> dict[str, Any] | None:
         """Return the summary of all accounts or of one; None if that one is not watched."""
 
     def health(self) -> dict[str, Any]:
         """Return the health, all reasons for it, and the ages it was judged by."""
+
+    def ledger(self, account: str | None, since_ms: int | None, until_ms: int | None) -> dict[str, Any]:
+        """Return where the equity of each dex came from between the two times, of one account or of all.
+        Raises HistoryUnread where the history cannot be read."""
 
     def workers(self) -> dict[str, Any]:
         """Return the state of the processes and their use of the exchange's rate limits."""
@@ -165,6 +174,8 @@ class PublicServer:
             return Response(200 if health["status"] in ("healthy", "degraded") else 503, dumps(health))
         if request.path == WORKERS:
             return Response(200, dumps(self._source.workers()))
+        if request.path == LEDGER:
+            return self._ledger(request.query)
         content_type, body = self._source.metrics(request.headers.get("accept", ""), self.traffic)
         return Response(200, body, content_type=content_type)
 
@@ -178,6 +189,20 @@ class PublicServer:
         if summary is None:
             return self.refuse(404, f"no account is named {str(account)[:64]!r}")
         return Response(200, dumps(summary))
+
+    def _ledger(self, query: Mapping[str, str]) -> Response:
+        times: dict[str, int | None] = {}
+        for name in ("since", "until"):
+            try:
+                times[name] = moment_ms(query[name], self._source.now_ms()) if name in query else None
+            except ValueError as error:
+                return self.refuse(400, f"{name}: {error}")
+        account = query.get("account")
+        try:
+            answer = self._source.ledger(account, times["since"], times["until"])
+        except HistoryUnread as error:
+            return self.refuse(503, str(error))
+        return Response(200, dumps(answer))
 
     def _stream(self, request: Request) -> Response | Upgrade:
         if not request.is_upgrade:

@@ -7,7 +7,6 @@ import csv
 import io
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from hlposmon.cli.options import given_socket, socket_option
 from hlposmon.client.fill_row import FillRow
 from hlposmon.client.history import History, NoHistory
 from hlposmon.config import Flags, locate
+from hlposmon.domain.moments import moment_ms
 from hlposmon.errors import HlposmonError
 from hlposmon.history.lag import Lag, lag_of
 from hlposmon.history.schema import HISTORY_FILE
@@ -31,8 +31,6 @@ from hlposmon.journal.files import written_below
 _BLOCK_ROWS = 500
 # Lag that is not worth a message: the history process imports the journal twice a second.
 _BEHIND_S = 3.0
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_AGO = re.compile(r"(\d{1,7})([smhdw])\Z", re.ASCII)
 _TITLES = ("TIME", "ACCOUNT", "COIN", "SIDE", "QUANTITY", "PRICE", "FEE", "CLOSED PNL", "POSITION", "ENTRY")
 _RIGHT = 4  # columns from this one on are numbers, aligned to the right
 
@@ -42,15 +40,10 @@ def parse_time(ctx: click.Context, param: click.Parameter, text: str | None) -> 
     an age such as 90m. Raises click.BadParameter for anything else."""
     if text is None:
         return None
-    if ago := _AGO.match(text):
-        return max(0, int((time.time() - int(ago[1]) * _UNITS_S[ago[2]]) * 1000))
     try:
-        moment = datetime.fromisoformat(text)
+        return moment_ms(text, int(time.time() * 1000))
     except ValueError as error:
-        forms = "2026-11-20, 2026-11-20T10:00:00Z, or 90m, 2h, 3d for so long ago"
-        raise click.BadParameter(f"{text!r} is no time: {forms}", ctx, param) from error
-    since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
+        raise click.BadParameter(str(error), ctx, param) from error
 
 
 @click.command("fills", short_help="The fills in the history.")

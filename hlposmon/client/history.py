@@ -7,26 +7,19 @@ never holds a read transaction open, which would keep SQLite from resetting its 
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 from hlposmon.client.fill_row import COLUMNS, FillRow, coin_of, fill_of
-from hlposmon.client.ledger import (
-    POINT_COLUMNS,
-    TRANSFER_COLUMNS,
-    LedgerSpan,
-    TransferRow,
-    point_of,
-    spans,
-    transfer_of,
-)
 from hlposmon.errors import HlposmonError, NotPermitted
-from hlposmon.history.schema import APPLICATION_ID, LEDGER_VERSION, VERSION
+from hlposmon.history.ledger import LedgerSpan, TransferRow, account_ids, ledger_of, transfers_of
+from hlposmon.history.schema import APPLICATION_ID, VERSION
 
 T = TypeVar("T")
+_Reader = Callable[[sqlite3.Connection, int | None, int | None, Sequence[int] | None], T]
 _PAGE_ROWS = 1000
 _BUSY_S = 2.0
 
@@ -86,24 +79,13 @@ class History:
     ) -> list[LedgerSpan]:
         """Return how the equity of each dex came about between the two times (Unix milliseconds), by account
         and dex; empty where nothing is known of that time. `account` is as in `fills`."""
-        until = 1 << 62 if until_ms is None else until_ms
-        sql = (
-            f"SELECT {_named(POINT_COLUMNS)} FROM points AS p JOIN accounts AS a ON a.id = p.account"
-            f" WHERE p.time_ms <= ?{self._of_account(account)} ORDER BY p.time_ms, p.seq"
-        )
-        points = [self._row(point_of, row) for row in self._all(sql, (until,))] if self._has_ledger else []
-        return spans(points, since_ms)
+        return self._read(ledger_of, since_ms, until_ms, account)
 
     def transfers(
         self, since_ms: int | None = None, until_ms: int | None = None, *, account: str | None = None
     ) -> list[TransferRow]:
         """Return the transfers with `since_ms <= time < until_ms`, oldest first; parameters as in `fills`."""
-        span = (0 if since_ms is None else since_ms, 1 << 62 if until_ms is None else until_ms)
-        sql = (
-            f"SELECT {_named(TRANSFER_COLUMNS)} FROM transfers AS p JOIN accounts AS a ON a.id = p.account"
-            f" WHERE p.time_ms >= ? AND p.time_ms < ?{self._of_account(account)} ORDER BY p.time_ms, p.seq"
-        )
-        return [self._row(transfer_of, row) for row in self._all(sql, span)] if self._has_ledger else []
+        return self._read(transfers_of, since_ms, until_ms, account)
 
     def coins(self) -> list[str]:
         """Return the coins that the history has rows of, sorted."""
@@ -166,18 +148,12 @@ class History:
             where += f" AND account_id IN ({', '.join(self._accounts(account))})"
         return where
 
-    def _of_account(self, account: str | None) -> str:
-        return "" if account is None else f" AND p.account IN ({', '.join(self._accounts(account))})"
-
-    @property
-    def _has_ledger(self) -> bool:
-        """Whether the file is of a monitor that kept one; a newer monitor adds it at its next start."""
-        [(version,)] = self._all("PRAGMA user_version")
-        return int(version) >= LEDGER_VERSION
-
-    def _row(self, read: Callable[[tuple[Any, ...]], T], row: tuple[Any, ...]) -> T:
+    def _read(self, read: _Reader[T], since_ms: int | None, until_ms: int | None, account: str | None) -> T:
         try:
-            return read(row)
+            ids = None if account is None else account_ids(self._db, account)
+            return read(self._db, since_ms, until_ms, ids)
+        except sqlite3.Error as error:
+            raise _explain(self.path, error) from error
         except (ValueError, TypeError, ArithmeticError, LookupError) as error:
             raise NoHistory(f"{self.path}: a row of the ledger is none: {error}") from error
 
@@ -204,12 +180,6 @@ class History:
             return self._db.execute(sql, given).fetchall()
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise _explain(self.path, error) from error
-
-
-def _named(columns: str) -> str:
-    """The columns of a table `p`, with the name of its account from `a`."""
-    names = (name.strip() for name in columns.split(","))
-    return ", ".join("a.name" if name == "account" else f"p.{name}" for name in names)
 
 
 def _is(wanted: str, key: str, symbol: str) -> bool:

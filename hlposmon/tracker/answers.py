@@ -15,6 +15,7 @@ from hlposmon.domain.rendering import Renderer, Sums
 from hlposmon.domain.views import View
 from hlposmon.engine.engine import Engine
 from hlposmon.engine.health import Ages, Health, assess
+from hlposmon.history.schema import HISTORY_FILE
 from hlposmon.metrics.input import MetricsInput
 from hlposmon.metrics.measures import Counts
 from hlposmon.system.clock import now_ms
@@ -22,6 +23,9 @@ from hlposmon.tracker.journal_output import JournalOutput
 from hlposmon.tracker.processes import Worker, memory_bytes
 from hlposmon.tracker.snapshot_output import SnapshotOutput
 from hlposmon.tracker.worker_queues import WorkerQueues
+
+# How long a question for the ledger may wait for the history's file: fills wait as long.
+LEDGER_S = 0.05
 
 
 class Answers:
@@ -150,6 +154,20 @@ class Answers:
             },
             "since": rendering.time_text(self._began_ms),
         }
+
+    def now_ms(self) -> int:
+        """Return the wall clock in Unix milliseconds."""
+        return now_ms()
+
+    def ledger(self, account: str | None, since_ms: int | None, until_ms: int | None) -> dict[str, Any]:
+        """Return where the equity of each dex came from between the two times (Unix milliseconds), of one
+        account, by name or address, or of all. Raises HistoryUnread where the history cannot be read.
+
+        The history's process may be writing: a reader of its file waits for nobody."""
+        from hlposmon.history.ledger import read_object  # SQLite is loaded when it is asked for
+
+        path = self.settings.paths.state_dir / HISTORY_FILE
+        return read_object(path, since_ms, until_ms, account, timeout_s=LEDGER_S)
 
     def workers(self) -> dict[str, Any]:
         """Return the supervisor, one row per process, and the use of the exchange's rate limits (`quota`).

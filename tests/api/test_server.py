@@ -20,6 +20,7 @@ from websockets.sync.client import connect, unix_connect
 from hlposmon.api import server as servers
 from hlposmon.api import subscribers
 from hlposmon.api.server import PATHS, PublicServer
+from hlposmon.errors import HistoryUnread
 from hlposmon.serving.access import Access
 from hlposmon.serving.frames import text_frame
 from hlposmon.serving.messages import Limits
@@ -27,6 +28,7 @@ from hlposmon.text import dumps
 from tests.clock import awake_here_s
 
 BASE = "/api/v1/positions"
+NOW_MS = 1_790_000_000_000
 
 
 class Monitor:
@@ -51,6 +53,14 @@ class Monitor:
 
     def workers(self):
         return {"supervisor": {}, "workers": []}
+
+    def now_ms(self):
+        return NOW_MS
+
+    def ledger(self, account, since_ms, until_ms):
+        if account == "unread":
+            raise HistoryUnread("history.sqlite3: the history cannot be read: it is locked")
+        return {"account": account, "since": since_ms, "until": until_ms}
 
     def metrics(self, accept, traffic):
         return "text/plain; version=0.0.4", b"# TYPE hlposmon_up gauge\nhlposmon_up 1\n"
@@ -222,6 +232,27 @@ def test_each_path_has_its_answer(stage):
     answer, raw = one.request("GET", "/metrics")
     assert (answer.status, raw[:6]) == (200, b"# TYPE")
     assert answer.getheader("Content-Type").startswith("text/plain; version=0.0.4")
+
+
+def test_the_ledger_is_asked_for_with_times_as_people_name_them(stage):
+    one = stage()
+    nothing = {"account": None, "since": None, "until": None}
+    assert one.get("/api/v1/ledger") == (200, nothing)
+    status, answer = one.get("/api/v1/ledger?account=main&since=1h&until=2026-11-20")
+    assert (status, answer) == (
+        200, {"account": "main", "since": NOW_MS - 3_600_000, "until": 1_795_132_800_000}
+    )  # fmt: skip
+
+
+def test_a_ledger_that_cannot_be_had_says_why(stage):
+    one = stage()
+    status, answer = one.get("/api/v1/ledger?since=then")
+    assert (status, answer["error"]["code"]) == (400, "bad_request")
+    assert "since: 'then' is no time" in answer["error"]["message"]
+    status, answer = one.get("/api/v1/ledger?account=unread")
+    assert (status, answer["error"]["message"]) == (
+        503, "history.sqlite3: the history cannot be read: it is locked"
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

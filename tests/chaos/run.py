@@ -240,7 +240,7 @@ class _Run:
 
         def agree() -> bool:
             self.trial.keep_up()
-            wrong[:] = self.stage.all_disagreements(begun)
+            wrong[:] = [*self.stage.all_disagreements(begun), *self.stage.unexplained()]
             if wrong and time.monotonic() - began_s > SLOW_S:
                 self.result.waited_for = wrong[:3]
             return not wrong and self.witness.is_whole_since(time.monotonic() - 0.4) is not None

@@ -110,6 +110,8 @@ def told(here: Shown) -> dict[str, list[dict[str, Any]]]:
         ("Summary", "/api/v1/positions/summary?account=main"),
         ("Health", "/api/v1/positions/health"),
         ("Workers", "/api/v1/workers"),
+        ("LedgerAnswer", "/api/v1/ledger"),
+        ("Refusal", "/api/v1/ledger?since=then"),
         ("Refusal", "/api/v1/positions"),
         ("Refusal", "/api/v1/positions/summary?account=nobody"),
         ("Refusal", "/api/v1/positions/stream"),

@@ -71,6 +71,12 @@ class Positions:
     def workers(self) -> dict[str, Any]:
         return {"workers": []}
 
+    def now_ms(self) -> int:
+        return 1_790_000_000_000
+
+    def ledger(self, account: str | None, since_ms: int | None, until_ms: int | None) -> dict[str, Any]:
+        return {"since": since_ms, "until": until_ms, "accounts": {account or "main": {}}}
+
     def metrics(self, accept: str, traffic: Any) -> tuple[str, bytes]:
         return f"text/plain; accepted={len(accept)}", b"up 1\n"
 

@@ -28,6 +28,7 @@ WANTED = {
         "HlposmonClientsCutOff",
         "HlposmonEquityUnknown",
         "HlposmonMarginHigh",
+        "HlposmonMoneyUnexplained",
         "HlposmonNearLiquidation",
         "HlposmonSimulated",
     ),

@@ -79,6 +79,8 @@ def test_every_dollar_of_an_account_that_trades_and_is_moved_is_explained_and_af
         assert shown["unexplained"] == "0.00"
         assert [one["scope"] for one in shown["markets"]] == ["", "xyz"]
         assert [one["transfer_type"] for one in shown["transfers"][-3:]] == ["send", "send", "deposit"]
+        status, answer = here.api.get("/api/v1/ledger?account=main")
+        assert (status, answer["accounts"]["main"]["markets"]) == (200, shown["markets"])
         assert "unexplained                               0.00" in ledger().stdout
 
 

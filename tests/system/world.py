@@ -187,6 +187,14 @@ class World:
                 if process.stdout is not None:
                     process.stdout.close()
 
+    def unexplained(self) -> list[str]:
+        """The accounts of which money is called unexplained; it may not be known yet."""
+        accounts = self.api.summary()["accounts"]
+        rests = {name: account["unexplained"] for name, account in accounts.items()}
+        return [
+            f"{name}: {rest} USD unexplained" for name, rest in rests.items() if rest not in (None, "0.00")
+        ]
+
     # ------------------------------------------------------------ the truth
 
     def address(self, account: str | None) -> str:

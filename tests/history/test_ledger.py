@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from hlposmon.client.ledger import LedgerPoint, point_of, spans, transfer_of
+from hlposmon.history.ledger import LedgerPoint, point_of, spans, transfer_of
 
 D = Decimal
 
