@@ -26,6 +26,12 @@ def money(amount: object, *, sign: bool = False, missing: str = "-") -> str:
     return f"{value:+,.2f}" if sign else f"{value:,.2f}"
 
 
+def percent(fraction: object, *, missing: str = "-") -> str:
+    """A decimal string that is a fraction as percent, rounded half-even to two decimals: 0.0123 is 1.23%."""
+    value = decimal(fraction)
+    return missing if value is None else f"{value.scaleb(2):,.2f}%"
+
+
 def price(amount: object, places: int | None) -> str:
     """A decimal string as a price with `places` decimals, rounded half-even; with None, at most eight
     significant digits. Text that is no decimal is returned as it is."""

@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from hlposmon.cli.table import Overview
+from hlposmon.cli.overview import Overview
 from hlposmon.client.api import Api
 from hlposmon.errors import HlposmonError, NotPermitted
 

@@ -20,7 +20,7 @@ from hlposmon.errors import HlposmonError, NotPermitted
 def command(
     ctx: click.Context, as_json: bool, watch: bool, account: str | None, socket: str | None, timeout_s: float
 ) -> int:
-    """Positions, profit and loss, verdicts and ages; equity, margin in use and withdrawable of each account.
+    """Each account with its equity and margin, and below it its positions: profit and loss, verdicts, ages.
 
     uPnL is unrealized; rPnL is realized, before fees and funding; FEES+FUND is funding received less
     fees paid. ENTRY and LIQ have the decimals of the mark; --json has all digits. --watch goes on through

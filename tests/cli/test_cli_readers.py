@@ -76,30 +76,29 @@ def accounts_say(monitor: Monitor, **accounts: dict[str, object]) -> None:
     monitor.says("positions/summary", {**SUMMARY, "stated": True, "accounts": given})
 
 
-def row_of(output: str, name: str) -> list[str]:
-    return next(line.split() for line in output.splitlines() if line.startswith(name))
+def head_of(output: str, name: str) -> list[str]:
+    """The parts of an account's head line, which has two blanks between two parts."""
+    return next(line.split("  ") for line in output.splitlines() if line.startswith(f"{name}  "))
 
 
 def test_status_shows_what_each_account_has_and_has_in_use(hlposmon: Commands, monitor: Monitor):
     figures = {"equity": "10000.00", "margin_used": "382.5", "withdrawable": "9617.499"}
     accounts_say(monitor, main=figures)
-    output = hlposmon.run("status").stdout
-    assert row_of(output, "ACCOUNT") == ["ACCOUNT", "EQUITY", "MARGIN", "WITHDRAWABLE", "VERDICT"]
-    assert row_of(output, "main") == ["main", "10,000.00", "382.50", "9,617.50", "proven"]
+    shown = ["equity 10,000.00", "margin 382.50", "withdrawable 9,617.50"]
+    assert head_of(hlposmon.run("status").stdout, "main") == ["main", "proven", *shown]
 
     accounts_say(monitor, main=figures, desk={**figures, "equity": "5.5"})
-    output = hlposmon.run("status").stdout
-    titles = ["ACCOUNT", "EQUITY", "MARGIN", "WITHDRAWABLE", "EXPOSURE", "uPnL", "TOTAL", "VERDICT"]
-    sums = ["382.50", "9,617.50", "7,650.00", "+125.00", "+121.24", "proven"]
-    assert row_of(output, "ACCOUNT") == titles
-    assert row_of(output, "desk") == ["desk", "5.50", *sums]
+    shown = ["no positions", "equity 5.50", "margin 382.50", "withdrawable 9,617.50"]
+    sums = ["exposure 7,650.00", "uPnL +125.00", "total +121.24"]
+    assert head_of(hlposmon.run("status").stdout, "desk") == ["desk", "proven", *shown, *sums]
 
 
 def test_an_equity_that_is_not_known_is_said_with_its_reason_once(hlposmon: Commands, monitor: Monitor):
     reason = "unifiedAccount: spot balances are margin too"
-    accounts_say(monitor, main={"equity": None, "equity_reason": reason}, desk={"equity": "1"})
+    unknown = {"equity": None, "margin_used": None, "withdrawable": None, "equity_reason": reason}
+    accounts_say(monitor, main=unknown, desk={"equity": "1"})
     output = hlposmon.run("status").stdout
-    assert row_of(output, "main")[:4] == ["main", "unknown", "unknown", "unknown"]
+    assert head_of(output, "main")[2:5] == ["equity unknown", "margin unknown", "withdrawable unknown"]
     assert f"! account main: equity: {reason}\n" in output
 
     notice = f"the account is a {reason}"
@@ -223,15 +222,15 @@ def test_watch_goes_on_through_a_restart_of_the_monitor(hlposmon: Commands, moni
     assert "LIVE" in watching.stdout.readline()
     monitor.stop()
     seen = next(line for line in watching.stdout if "NOT NEW" in line)
-    old = next(line for line in watching.stdout if "BTC-USD" in line)
     account = next(line for line in watching.stdout if line.startswith("main"))
+    old = next(line for line in watching.stdout if "BTC-USD" in line)
     monitor.start()
     back = next(line for line in watching.stdout if "healthy" in line)
     watching.send_signal(signal.SIGINT)
 
     assert "no monitor" in seen
     assert old.rstrip().endswith("stale")
-    assert account.split() == ["main", "10,000.00", "unknown", "unknown", "stale"]
+    assert account.split() == ["main", "stale", "equity", "10,000.00"]
     assert "LIVE" in back
     assert 0 == watching.wait(30)
     assert "" == watching.communicate()[1].strip()

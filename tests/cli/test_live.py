@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from hlposmon.cli.live import watch
-from hlposmon.cli.table import Overview
+from hlposmon.cli.overview import Overview
 from tests.cli.canned_monitor import HEALTH, POSITION, SUMMARY, TOTALS
 
 ACCOUNT = {**TOTALS, "equity": "10000.00", "verdict": "proven"}
@@ -18,7 +18,9 @@ def shown(height: int, positions: int, accounts: int) -> list[str]:
     """The lines of the last picture, on a terminal of this height."""
     summary = {
         **SUMMARY,
-        "positions": {f"C{number}-USD": POSITION for number in range(positions)},
+        "positions": {
+            f"C{number}-USD": {**POSITION, "account": f"a{number % accounts}"} for number in range(positions)
+        },
         "accounts": {f"a{number}": ACCOUNT for number in range(accounts)},
     }
     stop = threading.Event()

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from hlposmon.cli.accounts import COLUMNS as OF_ACCOUNTS
 from hlposmon.cli.table import COLUMNS
 from tests.docs.conftest import EXAMPLES, Shown, shown, until
 from tests.docs.pages import ROOT, all_blocks
@@ -141,7 +140,10 @@ def test_the_picture_of_status_shows_the_columns_that_status_has():
     """python -m tests.docs.pictures draws it anew."""
     words = (ROOT / "docs" / "pictures" / "status.svg").read_text().replace("&#160;", " ")
 
-    assert [column.title for column in (*COLUMNS, *OF_ACCOUNTS[:4]) if column.title not in words] == []
+    assert [column.title for column in COLUMNS if column.title not in words] == []
+    assert [
+        title for title in ("equity", "margin", "withdrawable", "mode", "TOTAL") if title not in words
+    ] == []
     assert "SIMULATED" in words
     assert "proven" in words
 
@@ -150,10 +152,10 @@ def test_the_picture_of_status_is_like_what_a_run_prints(monitor: Shown):
     """python -m tests.docs.pictures draws it anew."""
 
     def parts(lines):
-        """The titles of each table, and what stands before the figures in the line at the top."""
-        head = next(line for line in lines if line.startswith("hlposmon "))
-        titles = [line.split() for line in lines if line.startswith(("POSITION", "ACCOUNT"))]
-        return re.findall(r"[A-Za-z]+(?= [-+]?[\d.,]+)", head), titles
+        """The titles of the table, and what stands before the figures in the lines at the top and bottom."""
+        ends = [line for line in lines if line.startswith(("hlposmon ", "TOTAL "))]
+        titles = [line.split() for line in lines if line.startswith("POSITION")]
+        return [re.findall(r"[A-Za-z]+(?= [-+]?[\d.,]+)", line) for line in ends], titles
 
     environ = {**monitor.surroundings(), "COLUMNS": str(WIDTH)}
     done = subprocess.run([*COMMAND, "status"], capture_output=True, text=True, env=environ, check=True)

@@ -38,7 +38,7 @@ def test_the_table_is_a_process_and_the_supervisor_keeps_one_thread_and_ctrl_c_e
         said = bytearray()
         threading.Thread(target=_read, args=(terminal, said), daemon=True).start()
         try:
-            until("the table is shown", lambda: b"EQUITY" in said)
+            until("the table is shown", lambda: b"equity" in said)
             below = descendants(pid)
 
             assert "live-table" in {_comm(child) for child in below}
