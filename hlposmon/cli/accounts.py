@@ -69,10 +69,13 @@ def head_parts(group: Group, *, with_sums: bool, with_count: bool) -> list[Text]
     return parts + _parts(group.account, FIGURES + SUMS if with_sums else FIGURES)
 
 
-def total_parts(total: Total, mode: str) -> list[Text]:
-    """The parts of the total line, which says of which mode it is."""
+def total_parts(total: Total, mode: str, part: str) -> list[Text]:
+    """The parts of the total line, which says of which mode it is and, for a part of the rows, of which."""
     name = Text.assemble(("TOTAL ", "bold"), (plain(mode).upper(), mode_style(mode)))
-    return [name, verdict_of({"verdict": total.verdict}), *_parts(total.sums, (FIGURES[0], *SUMS))]
+    parts = [name, verdict_of({"verdict": total.verdict})]
+    if part:
+        parts.append(Text(part))
+    return parts + _parts(total.sums, (FIGURES[0], *SUMS))
 
 
 def reasons_of_unknown(account: Account) -> Iterator[tuple[str, str]]:

@@ -9,12 +9,14 @@ from decimal import Decimal
 from typing import Any
 
 from hlposmon.cli.formats import decimal
-from hlposmon.cli.rows import PERP, SPOT, USD, Row, severity
+from hlposmon.cli.rows import BALANCE, PERP, SPOT, USD, Row, severity
+from hlposmon.cli.selection import Selection
 
 Summary = dict[str, Any]
 Account = dict[str, Any]
 
-SUMS = ("total_exposure", "unrealized_pnl", "total_pnl")
+# Sums of the summary, by the field of a position that they add up.
+SUMS = {"total_exposure": "notional_value", "unrealized_pnl": "unrealized_pnl", "total_pnl": "total_pnl"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The groups to show."""
+    """The groups to show, and of how many rows theirs are a part."""
 
     groups: tuple[Group, ...]
+    whole: int
 
     @property
     def rows(self) -> list[Row]:
@@ -71,10 +74,10 @@ class Total:
     verdict: str
 
 
-def arrange(summary: Summary, *, is_old: bool) -> Shown:
+def arrange(summary: Summary, selection: Selection, *, is_old: bool) -> Shown:
     """The positions to show, grouped. With `is_old` every verdict is stale: what was proven then is not now.
 
-    An account without positions is shown too.
+    An account without positions is shown too; under a filter only if its name has all of the words.
     """
     accounts: dict[str, Account] = dict(summary.get("accounts") or {})
     if is_old:
@@ -87,9 +90,11 @@ def arrange(summary: Summary, *, is_old: bool) -> Shown:
     unknown = set(unstated(summary))
     groups = []
     for name, own in by_account.items():
-        account = accounts.get(name, {})
-        groups.append(Group(name, account, _markets(account, own), is_stated=name not in unknown))
-    return Shown(tuple(groups))
+        taken = selection.order([row for row in own if selection.takes(row)])
+        if taken or (not own and selection.takes_text(name)):
+            account = accounts.get(name, {})
+            groups.append(Group(name, account, _markets(account, taken), is_stated=name not in unknown))
+    return Shown(tuple(groups), sum(map(len, by_account.values())))
 
 
 def listed(summary: Summary) -> dict[str, dict[str, Any]]:
@@ -115,14 +120,19 @@ def unstated(summary: Summary) -> list[str]:
     ]
 
 
-def total_of(summary: Summary, shown: Shown) -> Total | None:
-    """What all accounts come to; None if there is nothing to add up.
+def total_of(summary: Summary, shown: Shown, *, is_partial: bool) -> Total | None:
+    """What all accounts come to; of a part of the rows, what these rows come to. None if there is nothing
+    to add up.
 
-    The sums over positions are the summary's own, which have what was earned on closed ones.
+    The sums over accounts are the summary's own, which have what was earned on closed positions. Equity
+    belongs to whole accounts, so that a part has none.
     """
     verdicts = [row.verdict for row in shown.rows]
-    verdicts += [str(group.account.get("verdict") or "unproven") for group in shown.groups]
-    sums = _equity(shown.groups) | {key: summary[key] for key in SUMS if key in summary}
+    if not is_partial:
+        verdicts += [str(group.account.get("verdict") or "unproven") for group in shown.groups]
+        sums = _equity(shown.groups) | {key: summary[key] for key in SUMS if key in summary}
+    else:
+        sums = _sums([row for row in shown.rows if row.type != BALANCE])
     if not sums or not verdicts:
         return None
     return Total(sums, min(verdicts, key=severity))
@@ -145,6 +155,19 @@ def _markets(account: Account, rows: Sequence[Row]) -> tuple[Market, ...]:
 def _equity(groups: Iterable[Group]) -> dict[str, str | None]:
     amounts = [group.account.get("equity") for group in groups if group.account]
     return {"equity": _sum(amounts)} if amounts else {}
+
+
+def _sums(rows: Sequence[Row]) -> dict[str, str | None]:
+    """The sums over these rows, which are none of them balances: those are in no sum of the summary either.
+
+    Amounts in another token than USDC, or in one that is not known, are never added.
+    """
+    if not rows:
+        return {}
+    is_usd = all(row.position.get("quote", USD) == USD for row in rows)
+    return {
+        key: _sum([row.position.get(name) for row in rows]) if is_usd else None for key, name in SUMS.items()
+    }
 
 
 def _sum(amounts: Iterable[object]) -> str | None:

@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 from hlposmon.cli.overview import Overview
+from hlposmon.cli.selection import EVERYTHING, Selection
 from hlposmon.client.api import Api
 from hlposmon.errors import HlposmonError, NotPermitted
 
@@ -23,9 +24,9 @@ def make_console(*, width: int | None = None) -> Console:
     return console
 
 
-def picture(api: Api, account: str | None) -> RenderableType:
+def picture(api: Api, account: str | None, selection: Selection = EVERYTHING) -> RenderableType:
     """The table for the monitor's present state. Raises what Api.summary raises."""
-    return Overview(api.summary(account), _health(api), account=account)
+    return Overview(api.summary(account), _health(api), account=account, selection=selection)
 
 
 def _health(api: Api) -> dict[str, object] | None:
@@ -38,9 +39,10 @@ def _health(api: Api) -> dict[str, object] | None:
 class Viewer:
     """Keeps the last summary, so that during an interruption the old numbers are shown with the reason."""
 
-    def __init__(self, api: Api, account: str | None = None) -> None:
+    def __init__(self, api: Api, account: str | None = None, selection: Selection = EVERYTHING) -> None:
         self._api = api
         self._account = account
+        self._selection = selection
         self._summary: dict[str, object] | None = None
 
     def look(self) -> RenderableType:
@@ -53,8 +55,13 @@ class Viewer:
         except HlposmonError as error:
             if self._summary is None:
                 return Text(f"waiting for the monitor: {error}", style="dim")
-            return Overview(self._summary, None, account=self._account, problem=f"NOT NEW: {error}")
-        return Overview(self._summary, _health(self._api), account=self._account)
+            return self._overview(self._summary, None, problem=f"NOT NEW: {error}")
+        return self._overview(self._summary, _health(self._api))
+
+    def _overview(
+        self, summary: dict[str, object], health: dict[str, object] | None, *, problem: str = ""
+    ) -> Overview:
+        return Overview(summary, health, account=self._account, selection=self._selection, problem=problem)
 
 
 class _Screenful:

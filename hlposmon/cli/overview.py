@@ -12,6 +12,7 @@ from hlposmon.cli.columns import GAP, fold
 from hlposmon.cli.formats import plain
 from hlposmon.cli.groups import Shown, arrange, total_of, unstated
 from hlposmon.cli.probe.verdict import reasons_of
+from hlposmon.cli.selection import EVERYTHING, Selection
 from hlposmon.cli.table import Body
 from hlposmon.cli.workers import age
 
@@ -30,10 +31,12 @@ class Overview:
         health: dict[str, Any] | None,
         *,
         account: str | None = None,
+        selection: Selection = EVERYTHING,
         problem: str = "",
     ) -> None:
-        shown = arrange(summary, is_old=bool(problem))
-        self._head: list[RenderableType] = [_Header(summary, health, _count(summary, shown))]
+        shown = arrange(summary, selection, is_old=bool(problem))
+        part = _part(summary, shown) if selection.is_partial else ""
+        self._head: list[RenderableType] = [_Header(summary, health, part or _count(summary, shown))]
         if summary.get("mode") == "simulated":
             said = " SIMULATED - no venue is contacted, no money is real "
             self._head.insert(0, Text(said, style="bold reverse yellow"))
@@ -41,10 +44,10 @@ class Overview:
             self._head.append(Text(plain(problem), style="bold red"))
         self._head += [Text(f"! {plain(remark)}", style="yellow") for remark in _remarks(summary, health)]
         if not shown.rows:
-            self._head.append(Text(_nothing(summary, account)))
-        total = total_of(summary, shown)
-        foot = total_parts(total, _mode(summary)) if total else []
-        self._body = Body(shown, foot, str(summary.get("timestamp") or ""))
+            self._head.append(Text(_nothing(summary, account, selection)))
+        total = total_of(summary, shown, is_partial=selection.is_partial)
+        foot = total_parts(total, _mode(summary), part) if total else []
+        self._body = Body(shown, foot, selection, str(summary.get("timestamp") or ""))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield from self._head
@@ -73,9 +76,18 @@ def _count(summary: dict[str, Any], shown: Shown) -> str:
     )
 
 
-def _nothing(summary: dict[str, Any], account: str | None) -> str:
+def _part(summary: dict[str, Any], shown: Shown) -> str:
+    """Which part of the positions a filter leaves. It is one of those that are known."""
+    is_known = summary.get("active_positions", 0) is not None and not unstated(summary)
+    return f"{len(shown.rows)} of {shown.whole}{'' if is_known else ' known'} positions"
+
+
+def _nothing(summary: dict[str, Any], account: str | None, selection: Selection) -> str:
     """Why there is no position to show."""
     unknown = ", ".join(map(plain, unstated(summary)))
+    if selection.is_partial:
+        said = f"no position matches {plain(' '.join(selection.words))!r}"
+        return f"{said}; those of {unknown} are unknown" if unknown else said
     if unknown:
         # Without an answer of the venue, an account may still have positions.
         return f"positions unknown: {unknown} not stated by the exchange yet"

@@ -20,6 +20,7 @@ from hlposmon.cli.formats import aligned, difference, gain, money, places_of, pl
 from hlposmon.cli.groups import Shown
 from hlposmon.cli.layout import lay_out
 from hlposmon.cli.rows import Row
+from hlposmon.cli.selection import Selection, Sort
 from hlposmon.cli.workers import age
 
 Position = dict[str, Any]
@@ -53,9 +54,11 @@ class Body:
     and to the height if that is limited.
     """
 
-    def __init__(self, shown: Shown, foot: Sequence[Text], timestamp: str) -> None:
+    def __init__(self, shown: Shown, foot: Sequence[Text], selection: Selection, timestamp: str) -> None:
         self._shown, self._foot = shown, foot
-        self._with_sums = len(shown.groups) > 1  # those of the only account are in the foot
+        self._sort = selection.sort
+        # The sums of a whole account stand above no part of its rows; those of the only one are in the foot.
+        self._with_sums = len(shown.groups) > 1 and not selection.is_partial
         self._now = time(timestamp)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -91,17 +94,19 @@ class Body:
         if not rows:
             return
         cells = [_cells(row.name, row.position, self._now) for row in rows]
-        for table in _tables(cells):
+        for table in _tables(cells, self._sort):
             if fits(console, options, table):
                 break
         for line in console.render_lines(table, options, pad=False):
             yield [*line, Segment.line()]
 
 
-def _tables(cells: list[list[Text]]) -> Iterator[Table]:
+def _tables(cells: list[list[Text]], sort: Sort | None) -> Iterator[Table]:
     """The same table, each one narrower than the last: first with prices lined up, then without, then the
-    same two with one more column dropped, and so on."""
+    same two with one more column dropped, and so on. The column of `sort` is the last to be dropped."""
     first_out = by_rank(COLUMNS)[:-KEPT]
+    if sort is not None:
+        first_out.sort(key=lambda place: COLUMNS[place].title == sort.title)
     columns, lined_up = _lined_up(cells)
     for count in range(len(first_out) + 1):
         yield make_table(columns, lined_up, first_out[:count])

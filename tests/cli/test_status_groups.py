@@ -1,12 +1,15 @@
-"""`hlposmon status` by account and market: head lines, headings, and the total line."""
+"""`hlposmon status` by account and market: head lines, headings, --sort, --filter, and the total line."""
 
 import io
+import json
+import signal
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from hlposmon.cli.overview import Overview
+from hlposmon.cli.selection import SORTS
 from tests.cli.canned_monitor import HEALTH, POSITION, SUMMARY, TOTALS, Commands, Monitor
 
 HEAD = {
@@ -210,6 +213,164 @@ def test_an_account_without_positions_says_whether_that_is_known(status: Asked):
     assert "  positions unknown  " in starting(status(unstated), "desk ")
 
 
+# -------------------------------------------------------------------- sort
+
+
+def test_rows_are_sorted_within_each_market_and_the_unknown_comes_last(status: Asked):
+    def order(*arguments: str) -> list[str]:
+        names = first_words(status(summary_of(*HELD, accounts=THREE), *arguments))
+        return [name.partition("/")[2] for name in names if name.startswith("desk/")]
+
+    elsewhere = ["HYPE", "xyz:TSLA-USD", "flx:OIL-USD"]
+    assert order("--sort", "upnl") == ["ETH-USD", "SOL-USD", *elsewhere]
+    assert order("--sort", "-upnl") == ["ETH-USD", "SOL-USD", *elsewhere]
+    assert order("--sort", "-symbol") == ["SOL-USD", "ETH-USD", *elsewhere]
+    assert order("--sort=-verdict") == ["SOL-USD", "ETH-USD", *elsewhere]
+
+
+LOW = {
+    "side": "long", "quantity": "2", "entry_price": "9", "mark_price": "9", "unrealized_pnl": "-20",
+    "realized_pnl": "9", "fees": "3", "funding": "1", "total_pnl": "-100", "notional_value": "900",
+    "leverage": "5", "liquidation_price": "9", "proof": "fills", "last_fill_time": "2025-01-01T00:02:00.000Z",
+    "as_of": "2025-01-01T00:02:59.000Z", "verdict": "drift",
+}  # fmt: skip
+HIGH = {
+    "side": "short", "quantity": "10", "entry_price": "10", "mark_price": "10", "unrealized_pnl": "3",
+    "realized_pnl": "10", "fees": "1", "funding": "1", "total_pnl": "20", "notional_value": "1000",
+    "leverage": "10", "liquidation_price": "10", "proof": "statement",
+    "last_fill_time": "2024-12-31T00:00:00.000Z", "as_of": "2025-01-01T00:00:00.000Z", "verdict": "proven",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("column", sorted(SORTS))
+def test_every_column_sorts_by_value_both_ways(status: Asked, column: str):
+    held = [position("main", "ZRO", **HIGH), position("main", "APT", **LOW)]
+    if column != "verdict":
+        held.insert(0, position("main", "M", **dict.fromkeys(HIGH), symbol="M-USD"))  # all unknown
+    last = [] if column in ("symbol", "verdict") else ["M-USD"]
+    middle = ["M-USD"] if column == "symbol" else []
+
+    ascending = first_words(status(summary_of(*held), "--sort", column))
+    descending = first_words(status(summary_of(*held), "--sort", f"-{column}"))
+    assert ascending == ["main", "APT-USD", *middle, "ZRO-USD", *last]
+    assert descending == ["main", "ZRO-USD", *middle, "APT-USD", *last]
+
+
+def test_a_column_is_named_in_any_case_and_is_shown_where_it_would_not_fit(status: Asked):
+    held = summary_of(position("main", "BTC"))
+
+    assert "TOTAL" not in starting(status(held, columns=80), "POSITION")
+    assert "TOTAL" in starting(status(held, "--sort", "Total", columns=80), "POSITION")
+    assert "VERDICT" in starting(status(held, "--sort", "-TOTAL", columns=40), "POSITION")
+
+
+@pytest.mark.parametrize("column", ["pnl", "", "-", "--upnl"])
+def test_a_column_that_does_not_exist_is_a_usage_error_that_names_those_that_do(
+    hlposmon: Commands, monitor: Monitor, column: str
+):
+    result = hlposmon.run("status", f"--sort={column}")
+
+    assert (result.exit_code, result.stdout, monitor.requests) == (2, "", [])
+    assert f"wanted one of {', '.join(SORTS)}" in " ".join(result.stderr.split())
+
+
+def test_help_names_every_column(hlposmon: Commands):
+    words = hlposmon.run("status", "--help").stdout.replace(",", " ").split()
+
+    assert [column for column in SORTS if column not in words] == []
+
+
+# ------------------------------------------------------------------ filter
+
+
+@pytest.mark.parametrize(
+    ("words", "rows"),
+    [
+        ("MAIN", ["main/BTC-USD"]),
+        ("eth-u", ["desk/ETH-USD"]),
+        ("basetoken", ["desk/HYPE"]),
+        ("spot", ["desk/HYPE"]),
+        ("xyz", ["desk/xyz:TSLA-USD"]),
+        ("drift", ["desk/ETH-USD"]),
+        ("desk  DRIFT", ["desk/ETH-USD"]),
+        ("perp desk proven", ["desk/SOL-USD", "desk/xyz:TSLA-USD", "desk/flx:OIL-USD"]),
+    ],
+)
+def test_a_filter_leaves_the_rows_that_have_all_words(status: Asked, words: str, rows: list[str]):
+    lines = status(summary_of(*HELD, accounts=THREE), "--filter", words)
+
+    assert [word for word in first_words(lines) if "/" in word] == rows
+    assert f"  {len(rows)} of 6 positions  " in lines[0]
+    assert not any(line.startswith("idle ") for line in lines)
+
+
+def test_a_filtered_view_has_the_total_of_its_rows_and_no_total_of_a_whole_account(status: Asked):
+    lines = status(summary_of(*HELD, accounts=THREE), "--filter", "desk usd")
+    assert starting(lines, "TOTAL").split("  ") == [
+        "TOTAL LIVE",
+        "drift",
+        "4 of 6 positions",
+        "exposure unknown",  # one of them is in USDH
+        "uPnL unknown",
+        "total unknown",
+    ]
+
+    two = [HELD[1], HELD[2], HELD[3]]
+    lines = status(summary_of(*two, position("desk", "XRP"), accounts=THREE), "--filter", "desk proven")
+    # Of TSLA and XRP: a balance on spot is in no sum.
+    assert starting(lines, "TOTAL").split("  ") == [
+        "TOTAL LIVE",
+        "proven",
+        "3 of 4 positions",
+        "exposure 15,300.00",
+        "uPnL +121.75",
+        "total +117.24",
+    ]
+    whole = ("exposure 7,650.00", "uPnL +125.00", "total +121.24")
+    assert not [figure for figure in whole if any(figure in line for line in lines)]
+
+
+def test_a_sum_with_an_unknown_part_is_unknown_and_the_others_are_known(status: Asked):
+    lines = status(summary_of(*HELD, accounts=THREE), "--filter", "sol")
+
+    shown = ["1 of 6 positions", "exposure 7,650.00", "uPnL unknown", "total unknown"]
+    assert starting(lines, "TOTAL").split("  ")[2:] == shown
+
+
+def test_balances_alone_have_no_total(status: Asked):
+    assert not any(
+        "TOTAL LIVE" in line for line in status(summary_of(*HELD, accounts=THREE), "--filter", "spot")
+    )
+
+
+def test_when_nothing_matches_that_is_said(status: Asked):
+    lines = status(summary_of(*HELD, accounts=THREE), "--filter", "Doge  xyz")
+    assert "0 of 6 positions" in lines[0]
+    assert lines[1:] == ["no position matches 'doge xyz'"]
+
+    unknown = {"main": {**HEAD, "equity": None, "verdict": "unproven"}}
+    lines = status(summary_of(accounts=unknown, stated=False, active_positions=None), "--filter", "doge")
+    assert "0 of 0 known positions" in lines[0]
+    assert lines[1:] == ["no position matches 'doge'; those of main are unknown"]
+
+
+def test_an_account_without_positions_is_found_by_its_name(status: Asked):
+    lines = status(summary_of(*HELD, accounts=THREE), "--filter", "IDLE")
+
+    assert lines[1] == "no position matches 'idle'"
+    assert starting(lines, "idle ").startswith("idle  proven  equity 249,924.25")
+
+
+def test_a_filter_without_a_word_leaves_everything(status: Asked):
+    summary = summary_of(*HELD, accounts=THREE)
+
+    assert status(summary, "--filter", " ") == status(summary)
+
+
+def test_the_filter_is_shown_without_what_would_control_the_terminal(status: Asked):
+    assert "\x1b" not in "".join(status(summary_of(*HELD, accounts=THREE), "--filter", "\x1b[31m"))
+
+
 # ------------------------------------------------------------------- total
 
 
@@ -232,6 +393,46 @@ def test_the_total_is_unknown_where_one_part_is(status: Asked):
 
     unknown = ["equity unknown", "exposure unknown", "uPnL unknown", "total unknown"]
     assert line.split("  ")[2:] == unknown
+
+
+# ------------------------------------------------- with --json and --watch
+
+
+@pytest.mark.parametrize("option", [("--sort", "upnl"), ("--filter", "btc")])
+@pytest.mark.parametrize("watch", [(), ("--watch",)])
+def test_json_is_the_whole_summary_so_that_sorting_and_filtering_it_is_refused(
+    hlposmon: Commands, monitor: Monitor, option: tuple[str, str], watch: tuple[str, ...]
+):
+    result = hlposmon.run("status", "--json", *watch, *option)
+
+    assert (result.exit_code, result.stdout, monitor.requests) == (2, "", [])
+    assert "hlposmon status --json | jq '" in result.stderr
+
+
+def test_watch_sorts_and_filters_what_is_new_and_what_is_old(hlposmon: Commands, monitor: Monitor):
+    monitor.says("positions/summary", summary_of(*HELD, accounts=THREE))
+    options = ("--filter", "desk eth", "--sort", "-upnl", "--timeout", "0.2")
+    watching = hlposmon.start("status", "--watch", *options, PYTHONUNBUFFERED="1", COLUMNS="200")
+    assert "1 of 6 positions" in watching.stdout.readline()
+    assert "drift" in next(line for line in watching.stdout if line.startswith("desk/ETH-USD"))
+    monitor.stop()
+    assert next(line for line in watching.stdout if "NOT NEW" in line)
+    old = next(line for line in watching.stdout if line.startswith("desk/"))
+    total = next(line for line in watching.stdout if line.startswith("TOTAL"))
+    watching.send_signal(signal.SIGINT)
+    watching.communicate(timeout=60)
+
+    assert old.split()[0] == "desk/ETH-USD"
+    assert old.rstrip().endswith("stale")
+    assert total.split("  ")[1:3] == ["stale", "1 of 6 positions"]
+    assert watching.returncode == 0
+
+
+def test_without_a_filter_json_has_every_digit(hlposmon: Commands, monitor: Monitor):
+    summary = summary_of(*HELD, accounts=THREE)
+    monitor.says("positions/summary", summary)
+
+    assert json.loads(hlposmon.run("status", "--json").stdout) == summary
 
 
 # --------------------------------------------------------- short terminals
