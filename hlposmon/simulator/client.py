@@ -121,9 +121,36 @@ class Control:
         """Let the prices of a coin walk again."""
         self.do("set_mark", coin=coin, release=True)
 
-    def agent(self, address: str, master: str) -> None:
-        """Make an address an API wallet of another."""
-        self.do("agent", address=address, master=master)
+    def agent(self, address: str, master: str, *, expires_ms: int | None = None, listed: bool = True) -> None:
+        """Make an address an API wallet of another. Its key expires in 90 days, or at `expires_ms` (Unix);
+        one that is not `listed` stands in no list of keys."""
+        self.do(
+            "agent",
+            address=address,
+            master=master,
+            expires_ms=expires_ms,
+            listed=None if listed else False,
+        )
+
+    def sub_account(self, address: str, master: str, name: str) -> None:
+        """Make an address a sub-account of another; what it holds stays its own."""
+        self.do("sub_account", address=address, master=master, name=name)
+
+    def vault(self, address: str, leader: str, name: str, children: list[str] | None = None) -> None:
+        """Make an address a vault; with children, their parent."""
+        self.do("vault", address=address, leader=leader, name=name, children=children)
+
+    def vault_stake(self, address: str, vault: str, equity: str, locked_until_ms: int | None = None) -> None:
+        """Set what an address has in a vault, in USDC."""
+        self.do("vault_stake", address=address, vault=vault, equity=equity, locked_until_ms=locked_until_ms)
+
+    def staking(
+        self, address: str, delegated: str, undelegated: str | None = None, withdrawing: str | None = None
+    ) -> None:
+        """Set what an address has staked, in HYPE."""
+        self.do(
+            "staking", address=address, delegated=delegated, undelegated=undelegated, withdrawing=withdrawing
+        )
 
     def mode(self, account: str, mode: str | None) -> None:
         """Change what userAbstraction says of an account; None: null."""

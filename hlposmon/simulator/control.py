@@ -25,7 +25,11 @@ open WebSocket, counted from 1 in the order of opening; without it, all of them 
 | spot | account, coin, total | sets a spot balance: USDC, PURR, HYPE, or an outcome such as +107580 |
 | set_mark | coin, price, [oracle] | puts the prices there and holds them |
 | set_mark | coin, release: true | lets them walk again |
-| agent | address, master | userRole says that address is an agent of master |
+| agent | address, master, [expires_ms] or [listed] | userRole says that address is an agent of master |
+| sub_account | address, master, name | address is a sub-account of master, which lists it |
+| vault | address, leader, name, [children] | address is a vault; with children, their parent |
+| vault_stake | address, vault, equity, [locked_until_ms] | sets what an address has in a vault |
+| staking | address, delegated, [undelegated], [withdrawing] | sets what an address has staked |
 | mode | account, mode | what userAbstraction says: default, unifiedAccount, portfolioMargin, ..., null |
 | state_delay | seconds | statements are as of so long ago |
 | clock_skew | seconds (signed) | the exchange's time is off by that |
@@ -69,7 +73,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hlposmon.serving.messages import Request, Response
-from hlposmon.simulator import answers, damage, deeds, holdings, truth
+from hlposmon.simulator import answers, damage, deeds, holdings, owning, truth
 from hlposmon.simulator.facts import Row
 from hlposmon.simulator.script import Script, ScriptError
 from hlposmon.simulator.stage import Stage
@@ -78,6 +82,7 @@ Action = Callable[[Stage, Script], Row]
 ACTIONS: dict[str, Action] = {
     **deeds.ACTIONS,
     **holdings.ACTIONS,
+    **owning.ACTIONS,
     **damage.ACTIONS,
     **answers.ACTIONS,
 }

@@ -1,4 +1,4 @@
-"""Scripted actions on an account's cash, ledger, spot balances, role and mode.
+"""Scripted actions on an account's cash, ledger, spot balances and mode.
 
 Each reads all its arguments before it acts. The table in `control` lists the arguments.
 """
@@ -12,7 +12,6 @@ from hlposmon.simulator.deeds import account_of
 from hlposmon.simulator.facts import Row
 from hlposmon.simulator.info import MODES
 from hlposmon.simulator.ledger import ZERO
-from hlposmon.simulator.question import BadRequest, address_of
 from hlposmon.simulator.script import Script, ScriptError
 from hlposmon.simulator.stage import Stage
 
@@ -106,17 +105,6 @@ def spot(stage: Stage, script: Script) -> Row:
     return {}
 
 
-def agent(stage: Stage, script: Script) -> Row:
-    """Make an address an API wallet of another."""
-    try:
-        address, master = address_of(script.value("address")), address_of(script.value("master"))
-    except BadRequest:
-        raise ScriptError("address and master must be 0x addresses") from None
-    script.end()
-    stage.hub.info.roles[address] = {"role": "agent", "data": {"user": master}}
-    return {}
-
-
 def mode(stage: Stage, script: Script) -> Row:
     """Set what userAbstraction answers for an account."""
     account, given = account_of(stage, script.value("account")), script.value("mode")
@@ -130,6 +118,5 @@ ACTIONS: dict[str, Callable[[Stage, Script], Row]] = {
     "transfer": transfer,
     "ledger": ledger,
     "spot": spot,
-    "agent": agent,
     "mode": mode,
 }

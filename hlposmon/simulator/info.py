@@ -14,6 +14,7 @@ from hlposmon.simulator.account import NOTHING, Account, View
 from hlposmon.simulator.facts import Fact, Fill, Row
 from hlposmon.simulator.ledger import ZERO
 from hlposmon.simulator.numbers import money, printed
+from hlposmon.simulator.owned import Owned
 from hlposmon.simulator.question import FAR, BadRequest, Question, address_of
 from hlposmon.simulator.statement import clearinghouse_state
 from hlposmon.simulator.world import World
@@ -52,6 +53,8 @@ class Info:
         self._world = world
         self.delay_ms = 0
         self.roles: dict[str, Row] = {}
+        self.expiries: dict[str, int | None] = {}  # of agents' keys; None: the key is in no list
+        self.owned = Owned()
         self.modes: dict[str, str | None] = {}
         self.horizon: int | None = None
         self.balances: dict[str, dict[str, Fraction]] = {}  # spot, by account and coin
@@ -76,7 +79,11 @@ class Info:
             "frontendOpenOrders": lambda asked: self._open_orders(asked, frontend=True),
             "exchangeStatus": lambda asked: {"time": asked.now, "specialStatuses": None},
             "userRateLimit": self._rate_limit,
-            "subAccounts": lambda asked: None if asked.address else [],
+            "subAccounts": self._sub_accounts,
+            "subAccounts2": self._sub_accounts_of_all_dexes,
+            "userVaultEquities": lambda asked: self.owned.vault_equities(asked.address),
+            "vaultDetails": self._vault_details,
+            "delegatorSummary": lambda asked: self.owned.delegator_summary(asked.address),
             "portfolio": self._portfolio,
             "userTwapSliceFills": lambda asked: [] if asked.address else None,
             "l2Book": self._book,
@@ -178,13 +185,33 @@ class Info:
         return self.roles.get(address) or {"role": "user" if self.account(address) else "missing"}
 
     def _extra_agents(self, asked: Question) -> Any:
-        agents = [
-            address
+        usual_ms = asked.now + AGENT_VALID_MS
+        expiries = {
+            address: self.expiries.get(address, usual_ms)
             for address, role in self.roles.items()
             if role["role"] == "agent" and role["data"]["user"] == asked.address
+        }
+        return [
+            {"name": "bot", "address": address, "validUntil": valid_ms}
+            for address, valid_ms in expiries.items()
+            if valid_ms is not None
         ]
-        valid_ms = asked.now + AGENT_VALID_MS
-        return [{"name": "bot", "address": address, "validUntil": valid_ms} for address in agents]
+
+    def _sub_accounts(self, asked: Question) -> Any:
+        def first_dex(address: str) -> Row:
+            return {"clearinghouseState": self.state(address, "", asked.now)}
+
+        return self.owned.sub_accounts(asked.address, first_dex, self.spot)
+
+    def _sub_accounts_of_all_dexes(self, asked: Question) -> Any:
+        def all_dexes(address: str) -> Row:
+            states = [[dex, self.state(address, dex, asked.now)] for dex in metas.DEXS]
+            return {"dexToClearinghouseState": states}
+
+        return self.owned.sub_accounts(asked.address, all_dexes, self.spot)
+
+    def _vault_details(self, asked: Question) -> Any:
+        return self.owned.vault_details(address_of(asked.request.get("vaultAddress")), asked.now)
 
     def _open_orders(self, asked: Question, *, frontend: bool) -> Any:
         address, dex = asked.address, asked.dex

@@ -68,6 +68,52 @@ class Page:
     unread: tuple[UnreadFill, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class SubAccount:
+    """A sub-account of an account, by the name that its owner gave it (any text) and its address.
+
+    `statements` has one of each scope that the venue stated; `unread` a text for each that could not be read
+    or was not stated. A scope in neither is not known: it is not empty.
+    """
+
+    name: str
+    address: str
+    statements: tuple[Statement, ...]
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VaultStake:
+    """What an account has in a vault, in USDC, and until when it cannot be withdrawn (Unix milliseconds; None
+    if the venue does not say)."""
+
+    vault: str
+    equity: Decimal
+    locked_until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """A vault: its leader's address, and its `relation` (normal, child, parent). The positions of a parent
+    are those of its `children`, which are addresses. `unread` names the children that could not be read."""
+
+    name: str
+    leader: str
+    relation: str
+    children: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Staking:
+    """What an account has staked, in the venue's staking token: delegated to validators, in the staking
+    account and not delegated, and on its way back to the spot balances."""
+
+    delegated: Decimal
+    undelegated: Decimal
+    withdrawing: Decimal
+
+
 class Client(Protocol):
     """Sends requests, by REST or the like. An `urgent` one may use the weight reserved for closing gaps."""
 
@@ -127,6 +173,21 @@ class Client(Protocol):
 
     def token_prices(self) -> dict[str, Decimal]:
         """The prices of all tokens in USD, by key."""
+
+    def sub_accounts(
+        self, account: Account, *, now_ms: int, whole: bool = True
+    ) -> tuple[list[SubAccount], list[str]]:
+        """The account's sub-accounts, and a text for each that could not be read. Without `whole`, their
+        names and addresses are enough. `now_ms` (Unix) dates what has no time of its own."""
+
+    def vault_stakes(self, account: Account) -> tuple[list[VaultStake], list[str]]:
+        """What the account has in vaults, and a text for each stake that could not be read."""
+
+    def vault(self, address: str) -> Vault | None:
+        """The vault at an address; None if the venue says that there is none."""
+
+    def staking(self, account: Account) -> Staking:
+        """What the account has staked."""
 
     def dexes(self) -> list[str]:
         """The names of all derivatives markets but the first; each is a scope."""

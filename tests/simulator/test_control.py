@@ -435,6 +435,39 @@ def test_an_agent_is_told_apart_and_has_nothing(venue: Venues) -> None:
     assert here.state(wallet)["assetPositions"] == []
 
 
+def test_an_agents_key_expires_when_a_script_says_or_is_in_no_list(venue: Venues) -> None:
+    here = venue()
+    usual, scripted, unlisted = ("0x" + digits * 20 for digits in ("c1", "c2", "c3"))
+    here.control.agent(usual, here.account)
+    here.control.agent(scripted, here.account, expires_ms=1_700_000_000_000)
+    here.control.agent(unlisted, here.account, listed=False)
+    expiries = {row["address"]: row["validUntil"] for row in here.ask("extraAgents", user=here.account)}
+
+    assert expiries[usual] / 1000 > time.time() + 80 * 86_400
+    assert expiries[scripted] == 1_700_000_000_000
+    assert unlisted not in expiries
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        ({"action": "sub_account", "address": "0x12", "master": "0x" + "ab" * 20, "name": "a"}, "address"),
+        ({"action": "sub_account", "address": "0x" + "ab" * 20, "master": "0x" + "ab" * 20}, "name"),
+        ({"action": "vault", "address": "0x" + "ab" * 20, "leader": "0x" + "ab" * 20, "name": "a",
+          "children": ["0x12"]}, "children"),
+        ({"action": "vault_stake", "address": "0x" + "ab" * 20, "vault": "0x" + "ab" * 20,
+          "equity": 1.5}, "equity"),
+        ({"action": "staking", "address": "0x" + "ab" * 20, "delegated": "1", "much": 1}, "unknown: much"),
+    ],
+)  # fmt: skip
+def test_what_is_owned_is_set_whole_or_not_at_all(venue: Venues, action: dict[str, Any], said: str) -> None:
+    here = venue()
+    fields = dict(action)
+    with pytest.raises(ControlError, match=said):
+        here.control.do(fields.pop("action"), **fields)
+    assert here.ask("userRole", user="0x" + "ab" * 20) == {"role": "missing"}
+
+
 @pytest.mark.parametrize("seconds", [3600, -3600])
 def test_the_exchanges_clock_can_be_wrong(venue: Venues, seconds: int) -> None:
     here = venue()

@@ -149,6 +149,9 @@ def test_many_statements_come_in_the_order_asked(venue: Venues) -> None:
         {"type": "userFillsByTime", "user": STRANGER, "startTime": "0"},
         {"type": "meta", "dex": 7},
         {"type": "batchClearinghouseStates", "users": "all"},
+        {"type": "subAccounts2"},
+        {"type": "vaultDetails", "user": STRANGER},
+        {"type": "delegatorSummary", "user": "0x12"},
     ],
 )
 def test_a_bad_request_is_422_in_plain_text(venue: Venues, request_: Any) -> None:
@@ -304,3 +307,70 @@ def test_nothing_else_is_served(venue: Venues) -> None:
 
     assert here.session.get(here.url + "/info", timeout=30).status_code == 405
     assert here.session.post(here.url + "/else", timeout=30).status_code == 404
+
+
+def test_a_vault_has_the_keys_of_a_real_one(venue: Venues, real_data: Path) -> None:
+    here = venue()
+    here.control.vault(STRANGER, here.account, "HLP", children=["0x" + "01" * 20])
+    ours = here.ask("vaultDetails", vaultAddress=STRANGER)
+    theirs = json.loads((real_data / "gocryptotrader/http_vaultDetails.json").read_text())
+
+    assert set(theirs) <= set(ours)
+    assert keys(ours["relationship"]) == keys(theirs["relationship"])
+    assert [type(ours[name]) for name in ("apr", "maxWithdrawable")] == [float, float]
+
+
+def test_a_stake_in_a_vault_has_the_keys_of_a_real_one(venue: Venues, real_data: Path) -> None:
+    here = venue()
+    here.control.vault_stake(here.account, STRANGER, "1.5", 1734824439201)
+    theirs = recorded(real_data, "test_user_vault_equities.json")
+
+    assert keys(here.ask("userVaultEquities", user=here.account)) == keys(theirs)
+
+
+def test_who_owns_nothing_is_answered_as_by_the_venue(venue: Venues) -> None:
+    here = venue()
+
+    assert here.ask("subAccounts", user=here.account) is None
+    assert here.ask("subAccounts2", user=here.account) is None
+    assert here.ask("userVaultEquities", user=here.account) == []
+    assert here.ask("vaultDetails", vaultAddress=here.account) is None
+    assert here.ask("delegatorSummary", user=here.account) == {
+        "delegated": "0.0",
+        "undelegated": "0.0",
+        "totalPendingWithdrawal": "0.0",
+        "nPendingWithdrawals": 0,
+    }
+
+
+def test_a_sub_account_is_listed_with_its_states_and_is_no_part_of_its_masters(venue: Venues) -> None:
+    here = venue()
+    master, sub = here.account, "0x" + "95" * 20
+    before = here.state(master)["assetPositions"]
+    here.control.sub_account(sub, master, "arb")
+    [first] = here.ask("subAccounts", user=master)
+    [all_dexes] = here.ask("subAccounts2", user=master)
+
+    assert (first["name"], first["subAccountUser"], first["master"]) == ("arb", sub, master)
+    assert first["clearinghouseState"]["assetPositions"] == [] and first["spotState"] == {"balances": []}
+    assert [dex for dex, _ in all_dexes["dexToClearinghouseState"]] == ["", "xyz"]
+    assert here.ask("userRole", user=sub) == {"role": "subAccount", "data": {"master": master}}
+    assert [row["position"]["coin"] for row in here.state(master)["assetPositions"]] == [
+        row["position"]["coin"] for row in before
+    ]
+
+
+def test_a_vault_is_a_parent_a_child_or_neither(venue: Venues) -> None:
+    here = venue()
+    parent, child, alone = ("0x" + digits * 20 for digits in ("01", "02", "03"))
+    here.control.vault(child, here.account, "HLP A")
+    here.control.vault(alone, here.account, "own")
+    here.control.vault(parent, here.account, "HLP", children=[child])
+    relations = [here.ask("vaultDetails", vaultAddress=one)["relationship"] for one in (parent, child, alone)]
+
+    assert relations == [
+        {"type": "parent", "data": {"childAddresses": [child]}},
+        {"type": "child"},
+        {"type": "normal"},
+    ]
+    assert here.ask("userRole", user=parent) == {"role": "vault"}

@@ -6,19 +6,20 @@ page sizes: the exchange's API documentation, rate limits and info endpoint.
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from hlposmon.config import Account
 from hlposmon.domain.reports import FIRST_SCOPE, AccountEvent, AccountMode, Funding, Identity, Statement
-from hlposmon.errors import WireError
+from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.text import loads
 from hlposmon.transport.deadline import Deadline
 from hlposmon.transport.http import Requests
 from hlposmon.transport.quota import Share
 from hlposmon.venues.hyperliquid import payloads
 from hlposmon.venues.hyperliquid.payloads.fields import list_of
-from hlposmon.venues.port import Costs, Page
+from hlposmon.venues.port import Costs, Page, Staking, SubAccount, Vault, VaultStake
 
 # Request weights by kind of request; for some kinds each _ROWS_PER_WEIGHT rows of the answer cost one more.
 _LIGHT, _USUAL, _HEAVY = 2, 20, 60
@@ -165,6 +166,40 @@ class HyperliquidClient:
     def token_prices(self) -> dict[str, Decimal]:
         """The mark prices of the tokens that are traded for USDC, by key; USDC itself is 1."""
         return payloads.token_prices(self._ask(_USUAL, "spotMetaAndAssetCtxs"))
+
+    def sub_accounts(
+        self, account: Account, *, now_ms: int, whole: bool = True
+    ) -> tuple[list[SubAccount], list[str]]:
+        """The account's sub-accounts, and a text for each that could not be read.
+
+        subAccounts states the first dex alone; if there are any and they are wanted `whole`, subAccounts2 is
+        asked for their other dexes. If that fails, each names the reason in `unread`.
+        """
+        asked_s = time.monotonic()
+        body = self._ask(_USUAL, "subAccounts", may_be_null=True, user=account.address)
+        found, unread = payloads.sub_accounts(body, asked_s=asked_s, now_ms=now_ms)
+        if not found or not whole:
+            return found, unread
+        try:
+            body = self._ask(_USUAL, "subAccounts2", may_be_null=True, user=account.address)
+            more, texts = payloads.sub_accounts(body, asked_s=asked_s, now_ms=now_ms)
+        except (VenueRefused, VenueUnavailable, WireError) as error:
+            reason = f"its other dexes are not known: {error}"
+            return [replace(one, unread=(*one.unread, reason)) for one in found], unread
+        return payloads.joined(found, more), unread + [text for text in texts if text not in unread]
+
+    def vault_stakes(self, account: Account) -> tuple[list[VaultStake], list[str]]:
+        """What the account has in vaults, and a text for each stake that could not be read."""
+        return payloads.vault_stakes(self._ask(_USUAL, "userVaultEquities", user=account.address))
+
+    def vault(self, address: str) -> Vault | None:
+        """The vault at an address; None if there is none."""
+        body = self._ask(_USUAL, "vaultDetails", may_be_null=True, vaultAddress=address)
+        return payloads.vault(body)
+
+    def staking(self, account: Account) -> Staking:
+        """What the account has staked, in HYPE."""
+        return payloads.staking(self._ask(_USUAL, "delegatorSummary", user=account.address))
 
     def dexes(self) -> list[str]:
         """The names of all dexes except the first."""

@@ -97,6 +97,18 @@ def spot_state(*balances: Any) -> Row:
     return {"balances": list(balances)}
 
 
+def sub_row(**changes: Any) -> Row:
+    """A row of subAccounts."""
+    row = {
+        "name": "arb",
+        "subAccountUser": THEM,
+        "master": US,
+        "clearinghouseState": state(position_row()),
+        "spotState": spot_state(),
+    }
+    return without(row | changes)
+
+
 def pair_row(name: Any = "@107", tokens: Any = (150, 0)) -> Row:
     return {"name": name, "tokens": list(tokens), "index": 107, "isCanonical": False}
 

@@ -19,6 +19,7 @@ from tests.venues.hyperliquid.payloads import (
     spot_meta,
     spot_state,
     state,
+    sub_row,
 )
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)  # JSON has no others
@@ -42,6 +43,11 @@ WHOLE = [
     spot_meta(),
     spot_context("@107", "33.21"),
     {"name": "xyz"},
+    sub_row(),
+    sub_row(dexToClearinghouseState=[["xyz", state(position_row(coin="xyz:TSLA"))]]),
+    {"vaultAddress": US, "equity": "1.5", "lockedUntilTimestamp": 5},
+    {"name": "HLP", "leader": US, "relationship": {"type": "parent", "data": {"childAddresses": [US]}}},
+    {"delegated": "1", "undelegated": "2", "totalPendingWithdrawal": "3"},
     {"method": "subscribe", "subscription": {"type": "userFills", "user": US}},
 ]
 
@@ -76,6 +82,10 @@ def on_spot(body):
     return payloads.spot_statement(body, "main", time_ms=1, asked_s=2.5)
 
 
+def owned(body):
+    return payloads.sub_accounts(body, asked_s=2.5, now_ms=1)
+
+
 READERS = [
     lambda body: payloads.fills(body, "main", US),
     lambda body: payloads.fills([body], "main", US),
@@ -106,6 +116,12 @@ READERS = [
     lambda body: payloads.token_prices([spot_meta(), [body]]),
     payloads.dex_names,
     lambda body: payloads.dex_names([body]),
+    owned,
+    lambda body: owned([body]),
+    payloads.vault_stakes,
+    lambda body: payloads.vault_stakes([body]),
+    payloads.vault,
+    payloads.staking,
 ]
 
 

@@ -9,11 +9,12 @@ import pytest
 
 from hlposmon.config import Account
 from hlposmon.domain.reports import StatedPosition
-from hlposmon.errors import VenueUnavailable, WireError
+from hlposmon.errors import RequestNotKnown, VenueUnavailable, WireError
 from hlposmon.simulator import info as info_pages
 from hlposmon.transport.quota import Quota
 from hlposmon.venues.hyperliquid import client as hyperliquid
 from hlposmon.venues.hyperliquid.client import HyperliquidClient
+from hlposmon.venues.port import Staking, Vault, VaultStake
 from tests.venues.hyperliquid.payloads import (
     balance,
     position_row,
@@ -444,6 +445,79 @@ def test_roles_are_told_apart(venue, info):
     assert asked.role(main(one))[0] == "user"
     assert asked.role(Account("a", "0x" + "97" * 20)) == ("missing", None)
     assert asked.role(Account("a", "0x" + "98" * 20)) == ("agent", master)
+
+
+SUB, VAULT = "0x" + "95" * 20, "0x" + "96" * 20
+
+
+def test_sub_accounts_vault_stakes_and_staking_are_the_exchanges_own(venue, info):
+    one = venue()
+    sub = one.accounts[1]
+    one.control.fill(sub, "xyz:TSLA", "B", "3", "400")
+    one.control.sub_account(sub, one.accounts[0], "arb, the 2nd")
+    one.control.spot(sub, "HYPE", "2.5")
+    one.control.vault(VAULT, one.accounts[0], "HLP", children=[SUB])
+    one.control.vault_stake(one.accounts[0], VAULT, "742.5", 1734824439201)
+    one.control.staking(one.accounts[0], "1.5", "0.25", "2")
+    asked = info(one)
+    [found], unread = asked.sub_accounts(main(one), now_ms=1)
+    [stake], _ = asked.vault_stakes(main(one))
+    vault = asked.vault(VAULT)
+
+    assert (found.name, found.address, found.unread, unread) == ("arb, the 2nd", sub, (), [])
+    assert sorted(said.scope for said in found.statements) == ["", "spot", "xyz"]
+    truth = one.control.state()["accounts"][sub]["positions"]
+    sizes = {coin: Decimal(row["szi"]) for coin, row in truth.items() if Decimal(row["szi"])}
+    held = {stated.key: stated.size for said in found.statements for stated in said.positions}
+    assert sizes and held == {f"hyperliquid:Perp:{coin}": size for coin, size in sizes.items()} | {
+        token_key("HYPE"): Decimal("2.5")
+    }
+    assert stake == VaultStake(VAULT, Decimal("742.5"), 1734824439201)
+    assert vault == Vault("HLP", one.accounts[0], "parent", (SUB,))
+    assert asked.staking(main(one)) == Staking(Decimal("1.5"), Decimal("0.25"), Decimal(2))
+    assert asked.budget.quota.weight.used(time.monotonic()) == 20 + 20 + 20 + 20 + 20
+    assert one.control.state()["weight_used"] == 20 + 20 + 20 + 20 + 20
+
+
+def test_who_owns_nothing_is_told_so(venue, info):
+    one = venue()
+    asked = info(one)
+
+    assert asked.sub_accounts(main(one), now_ms=1) == ([], [])
+    assert asked.vault_stakes(main(one)) == ([], [])
+    assert asked.vault(one.accounts[0]) is None
+    assert asked.staking(main(one)) == Staking(Decimal(0), Decimal(0), Decimal(0))
+    assert asked.budget.quota.weight.used(time.monotonic()) == 20 + 20 + 20 + 20
+
+
+def test_the_names_of_sub_accounts_alone_cost_one_request(venue, info):
+    one = venue()
+    one.control.sub_account(SUB, one.accounts[0], "arb")
+    asked = info(one)
+    [found], _ = asked.sub_accounts(main(one), now_ms=1, whole=False)
+
+    assert (found.name, found.address) == ("arb", SUB)
+    assert asked.budget.quota.weight.used(time.monotonic()) == 20
+
+
+def test_where_the_other_dexes_of_sub_accounts_are_refused_they_are_not_known_and_the_rest_is(venue, info):
+    one = venue()
+    one.control.sub_account(SUB, one.accounts[0], "arb")
+    one.control.refuse_request("subAccounts2")
+    [found], _ = info(one).sub_accounts(main(one), now_ms=1)
+
+    assert sorted(said.scope for said in found.statements) == ["", "spot"]
+    [reason] = found.unread
+    assert reason.startswith("its other dexes are not known: ") and "422" in reason
+
+
+def test_where_sub_accounts_themselves_are_refused_nothing_is_said_of_them(venue, info):
+    one = venue()
+    one.control.sub_account(SUB, one.accounts[0], "arb")
+    one.control.refuse_request("subAccounts")
+
+    with pytest.raises(RequestNotKnown):
+        info(one).sub_accounts(main(one), now_ms=1)
 
 
 @pytest.mark.parametrize("kind", ["429", "cut", "close"])

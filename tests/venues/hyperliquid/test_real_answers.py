@@ -488,3 +488,13 @@ def test_payments_stand_newest_first_without_a_start_and_oldest_first_with_one()
     for times in map(payloads.times, with_start):
         assert times == sorted(times)
     assert len(set(payloads.times(with_start[1]))) > 1
+
+
+def test_real_vaults_and_stakes_in_them_are_decoded():
+    """The vault has its money as JSON numbers, of which none is read."""
+    stakes, unread = payloads.vault_stakes(answered("hyperliquid-python-sdk/test_user_vault_equities.json"))
+    vault = payloads.vault(captured("gocryptotrader/http_vaultDetails.json"))
+
+    assert unread == [] and stakes and all(stake.equity > 0 for stake in stakes)
+    assert vault is not None and vault.name == "Hyperliquidity Provider (HLP)"
+    assert (vault.relation, len(vault.children), vault.unread) == ("parent", 1, ())

@@ -8,6 +8,7 @@ the shapes: the exchange's API documentation, info endpoint and subscriptions.
 from hlposmon.venues.hyperliquid.payloads.coins import MAX_COIN_BYTES, VENUE, coin_of, is_watched, key_of
 from hlposmon.venues.hyperliquid.payloads.fill_rows import FillRows, fills, times
 from hlposmon.venues.hyperliquid.payloads.fundings import fundings
+from hlposmon.venues.hyperliquid.payloads.holdings import joined, staking, sub_accounts, vault, vault_stakes
 from hlposmon.venues.hyperliquid.payloads.ledger import account_events
 from hlposmon.venues.hyperliquid.payloads.messages import (
     PING,
@@ -56,18 +57,23 @@ __all__ = [
     "account_events",
     "info",
     "is_watched",
+    "joined",
     "key_of",
     "message",
     "refusal",
     "role",
     "spot_pairs",
     "spot_statement",
+    "staking",
     "state_push",
     "statement",
+    "sub_accounts",
     "subscription",
     "times",
     "token_names",
     "token_prices",
     "user_of",
+    "vault",
+    "vault_stakes",
     "venue_time",
 ]
