@@ -6,20 +6,29 @@ A finding about a private key names the file and line, and never contains the ke
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hlposmon.config import Flags, Paths, Settings
 
-OK, WARN, FAIL, SKIPPED = "ok", "warn", "fail", "skipped"
+OK, WARN, FAIL, SKIPPED, UNKNOWN = "ok", "warn", "fail", "skipped", "unknown"
+LIMIT_S = 2.0  # of most checks
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. `state` is ok, warn, fail or skipped; `remedy` says what to do, if anything."""
+    """One line of the report. `state` is ok, warn, fail, skipped, or unknown if what was asked for could not
+    be had; `remedy` says what to do, if anything.
+
+    Of an address `about` says what the line is about, and `facts` has it as JSON values: amounts and times
+    are text, and null is what is not known.
+    """
 
     check: str
     state: str
     text: str
     remedy: str = ""
+    about: str = ""
+    facts: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +57,10 @@ Look = Callable[[Place], Iterable[Finding]]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: `look` yields its findings; `asks` is whether it sends requests to the exchange."""
+    """One check: `look` yields its findings; `asks` is whether it sends requests to the exchange. It has
+    `limit_s` seconds."""
 
     name: str
     look: Look
     asks: bool = False
+    limit_s: float = LIMIT_S

@@ -19,6 +19,17 @@ def mode_at(socket: Path) -> str | None:
         return None
 
 
+def weight_used_at(socket: Path) -> int | None:
+    """The request weight that the live monitor at this socket has used in the last minute; None if none
+    answers there, or it does not say."""
+    try:
+        summary = Api(socket, timeout_s=TIMEOUT_S).summary()
+    except HlposmonError:
+        return None
+    used = (summary.get("quota") or {}).get("weight_used")
+    return int(used) if isinstance(used, int | float) and summary.get("mode") == "live" else None
+
+
 def monitor(place: Place) -> Iterator[Finding]:
     """Findings from its API: health, notices of accounts, request weight. Skipped if no monitor runs."""
     api = Api(place.paths.socket, timeout_s=TIMEOUT_S)

@@ -1,37 +1,39 @@
 """Runs all checks at once, each in its own thread. A check that exceeds the time limit counts as failed."""
 
+import threading
 import time
 from collections.abc import Sequence
 
 from hlposmon.checks.findings import FAIL, SKIPPED, Check, Finding, Place
 from hlposmon.system.threads import start_deaf
 
-LIMIT_S = 2.0
 GRACE_S = 0.4  # for threads that notice their own limit
 
 
 def examine(checks: Sequence[Check], place: Place, *, offline: bool = False) -> list[Finding]:
-    """Run the checks and return their findings in the order of `checks`, after at most LIMIT_S + GRACE_S.
+    """Run the checks and return their findings in the order of `checks`, after at most GRACE_S more
+    than the longest of their limits.
 
     With `offline`, checks that ask the exchange are skipped. A check that raises or does not end in time
     yields one finding that says so; nothing is raised.
     """
     results: dict[str, list[Finding]] = {}
-    threads = []
+    threads: list[tuple[threading.Thread, float]] = []
+    began_s = time.monotonic()
     for check in checks:
         if offline and check.asks:
             results[check.name] = [Finding(check.name, SKIPPED, "left out (--offline)")]
         else:
-            threads.append(start_deaf(lambda check=check: _look(check, place, results), name=check.name))  # type: ignore[misc]
-    until_s = time.monotonic() + LIMIT_S + GRACE_S
-    for thread in threads:
+            thread = start_deaf(lambda check=check: _look(check, place, results), name=check.name)  # type: ignore[misc]
+            threads.append((thread, began_s + check.limit_s + GRACE_S))
+    for thread, until_s in threads:
         thread.join(max(0.0, until_s - time.monotonic()))
     late = "look at it by itself: a disk, a name server or the exchange does not answer"
     return [
         finding
         for check in checks
         for finding in results.get(
-            check.name, [Finding(check.name, FAIL, f"did not end within {LIMIT_S:g} s", late)]
+            check.name, [Finding(check.name, FAIL, f"did not end within {check.limit_s:g} s", late)]
         )
     ]
 

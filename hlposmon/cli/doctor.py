@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 import click
 
 from hlposmon.checks import keys, machine, monitor, permissions, setup
-from hlposmon.checks.findings import FAIL, OK, WARN, Check, Finding, Place
+from hlposmon.checks.findings import FAIL, OK, UNKNOWN, WARN, Check, Finding, Place
 from hlposmon.checks.running import examine
 from hlposmon.cli import stdout
 from hlposmon.cli.options import given_socket, parse_addresses, socket_option
@@ -32,7 +32,7 @@ LOCAL = (
     Check("ntp", machine.clock_keeper),
     Check("monitor", monitor.monitor),
 )
-_COLOURS = {"ok": "green", WARN: "yellow", FAIL: "red", "skipped": "blue"}
+_COLOURS = {"ok": "green", WARN: "yellow", FAIL: "red", "skipped": "blue", UNKNOWN: "magenta"}
 
 
 @click.command("doctor", short_help="Check set-up, addresses, clock, limits, permissions.")
@@ -60,23 +60,26 @@ def command(
     env_file: str | None,
     socket: str | None,
 ) -> int:
-    """Check the set-up: one line a check (ok, warn, fail, skipped), what is wrong, and what to do.
+    """Check the set-up: lines of ok, warn, fail, skipped or unknown, and below what to do.
+
+    Of each address: whose it is, what it holds on each dex and on spot, and what it has that is not watched
+    (sub-accounts, vault stakes, staking). What cannot be had is unknown, with the reason.
 
     Beside a simulated run it checks what that one needs, unless --address, --api-url, --ws-url, --config or
-    --env-file names another. Each check has two seconds. Exit status 0 when nothing failed, 1 otherwise.
+    --env-file names another. Each check has two seconds, that of an address
+    eight. Exit status 0 when nothing failed, 1 otherwise.
     """
     place_given = given_socket(ctx, socket)
     flags = Flags(addresses, api_url, ws_url, place_given, None, None, simulate, config, env_file)
     findings = look(flags, offline=offline)
     failed = sum(finding.state == FAIL for finding in findings)
-    warned = sum(finding.state == WARN for finding in findings)
     try:
         if as_json:
             click.echo(json.dumps({"ok": not failed, "findings": [asdict(finding) for finding in findings]}))
         else:
             for finding in findings:
                 show(finding)
-            click.echo(f"{failed or 'nothing'} failed, {warned or 'no'} warning{'' if warned == 1 else 's'}")
+            click.echo(counted(findings))
         sys.stdout.flush()
     except BrokenPipeError:  # `| head`: the status is that of the checks all the same
         stdout.silence()
@@ -107,7 +110,8 @@ def look(flags: Flags, *, offline: bool) -> list[Finding]:
     if not offline:
         from hlposmon.checks.venue import exchange_checks, uncovered  # its libraries take a third of a second
 
-        checks += [*exchange_checks(place), Check("not covered", uncovered)]
+        used = monitor.weight_used_at(socket)
+        checks += [*exchange_checks(place, weight_used=used), Check("not covered", uncovered)]
     else:
         checks.append(Check("exchange", lambda _: (), asks=True))
     return found + examine(checks, place, offline=offline)
@@ -120,11 +124,20 @@ def _names_a_run(flags: Flags) -> bool:
     return flags.simulate or any(given)
 
 
+def counted(findings: list[Finding]) -> str:
+    """`nothing failed, 2 warnings`, and how much is not known if there is any."""
+    failed, warned, unknown = (
+        sum(finding.state == state for finding in findings) for state in (FAIL, WARN, UNKNOWN)
+    )
+    said = f"{failed or 'nothing'} failed, {warned or 'no'} warning{'' if warned == 1 else 's'}"
+    return f"{said}, {unknown} not known" if unknown else said
+
+
 def show(finding: Finding) -> None:
-    """Print `STATE   CHECK: TEXT`, and for a warning or failure the remedy below it."""
+    """Print `STATE   CHECK: TEXT`, and for all but ok and skipped the remedy below."""
     state = finding.state.ljust(8)
     if "NO_COLOR" not in os.environ:
         state = click.style(state, fg=_COLOURS[finding.state])
     click.echo(f"{state}{finding.check}: {finding.text}")
-    if finding.remedy and finding.state in (WARN, FAIL):
+    if finding.remedy and finding.state in (WARN, FAIL, UNKNOWN):
         click.echo(f"{'':8}-> {finding.remedy}")

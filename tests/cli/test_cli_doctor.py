@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from hlposmon.checks import machine, permissions, setup
+from hlposmon.checks.asking import unheard
 from hlposmon.checks.findings import Check, Finding, Place
 from hlposmon.checks.keys import keys
 from hlposmon.checks.running import examine
-from hlposmon.checks.venue import _unheard
 from hlposmon.config import Flags, locate
 from hlposmon.errors import NotPermitted, VenueUnavailable
 from hlposmon.ipc.listeners import open_door
@@ -24,7 +24,7 @@ from tests.system.world import World
 
 KEY = "0x" + "4c" * 32
 ADDRESS = "0x" + "ab" * 20
-STATES = {"ok", "warn", "fail", "skipped"}
+STATES = {"ok", "warn", "fail", "skipped", "unknown"}
 
 
 @pytest.fixture
@@ -78,11 +78,19 @@ def test_on_a_sound_set_up_nothing_fails(world):
 
     assert of(findings, "clock")[0][0] == "ok"
     assert of(findings, "stream")[0][0] == "ok"
-    role, positions, mode = of(findings, "address main")
+    assert of(findings, "exchange limits")[0][0] == "ok"
+    role, following, positions, *rest = of(findings, "address main")
     assert role == ("ok", f"{world.accounts[0]} is an account")
+    assert following[1].endswith("account 1 of at most 10")
     assert "positions on the first dex" in positions[1]
     assert positions[1].endswith("(1 other dexes were looked at)")
-    assert mode[0] == "ok"
+    assert rest == [
+        ("ok", "account mode default"),
+        ("ok", "spot balances: none"),
+        ("ok", "sub-accounts: none"),
+        ("ok", "vault stakes: none"),
+        ("ok", "staking: none"),
+    ]
     assert of(findings, "monitor")[0][0] == "skipped"
     assert of(findings, "not covered")
 
@@ -94,7 +102,7 @@ def test_an_account_whose_equity_is_elsewhere_too_is_named(world, mode):
     world.control.mode(world.accounts[0], mode)
     findings, _ = doctor(world, "--address", f"main={world.accounts[0]}", *world.urls)
 
-    state, text = of(findings, "address main")[-1]
+    [(state, text)] = [pair for pair in of(findings, "address main") if pair[1].startswith("account mode")]
     assert (state, text.startswith(f"account mode {mode}: ")) == ("warn", True)
 
 
@@ -106,6 +114,8 @@ def test_a_running_monitor_is_asked(world):
 
     assert of(findings, "monitor")[0][0] in ("ok", "warn")
     assert "of 1200 request weight" in of(findings, "weight")[0][1]
+    room = int(of(findings, "exchange limits")[0][1].split("may use ")[1].split()[0])
+    assert room < 1200 - 400, "what the monitor may need to close gaps is left to it"
     assert of(findings, "group") == [("ok", f"this user may ask at {world.socket}")]
     shown = [text for state, text in of(findings, "permissions") if state == "ok"]
     assert any(text.startswith(f"{world.socket}: 0660") for text in shown)
@@ -146,11 +156,13 @@ def test_an_address_that_is_unknown_fails_and_of_an_agent_its_account_is_checked
     args = ["--address", f"a={agent}", "--address", f"b={ADDRESS}", *world.urls]
     findings, _ = doctor(world, *args, status=1)
 
-    said, role, positions, mode = of(findings, "address a")
+    said, key, role, _, positions, mode, *_ = of(findings, "address a")
     assert said == ("ok", f"{agent} is an agent (API wallet): its account {master} is watched")
+    assert (key[0], key[1].startswith("the agent's key expires at ")) == ("ok", True)
     assert role == ("ok", f"{master} is an account")
     assert "positions on the first dex" in positions[1] and mode[0] == "ok"
-    assert of(findings, "address b")[0] == ("fail", f"the exchange does not know {ADDRESS}")
+    [unknown] = of(findings, "address b")
+    assert unknown == ("fail", f"the exchange does not know {ADDRESS}")
 
 
 @pytest.mark.system
@@ -168,7 +180,7 @@ def test_an_exchange_that_does_not_answer_is_named_within_the_limit(world, kind)
 
     for check in ("clock", "stream", "address main"):
         assert of(findings, check)[0][0] == "fail", findings
-    assert took_s < 8, "2.4 s for the checks, the rest is the start of Python on a busy machine"
+    assert took_s < 8, "3.6 s for two questions, the rest is the start of Python on a busy machine"
 
 
 def _rubbish(listener):
@@ -477,8 +489,8 @@ def test_a_check_that_hangs_is_named_and_one_that_fails_costs_no_other(tmp_path)
 
 def test_a_certificate_that_nobody_vouches_for_is_no_matter_of_the_network():
     error = VenueUnavailable("POST https://x/info: [SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
-    finding = _unheard("clock", "https://x", error)
+    finding = unheard("clock", "https://x", error)
 
     assert finding.state == "fail"
     assert "REQUESTS_CA_BUNDLE" in finding.remedy
-    assert "firewall" in _unheard("clock", "https://x", VenueUnavailable("no route to host")).remedy
+    assert "firewall" in unheard("clock", "https://x", VenueUnavailable("no route to host")).remedy
