@@ -14,6 +14,7 @@ TWO = "0x" + "2" * 40
 KEY = "0x" + "ab" * 32
 KEYS_ADDRESS = "0xe239cdc5fbe977a8a141b72194d3cf8c41bc5bc6"
 ACCOUNT = f'[[venues.hyperliquid.accounts]]\nname = "main"\naddress = "{ONE}"\n'
+OTHER_ACCOUNT = f'[[venues.hyperliquid.accounts]]\nname = "other"\naddress = "{TWO}"\n'
 
 
 class Machine:
@@ -128,6 +129,16 @@ def test_every_mistake_is_named_in_one_report(machine: Machine):
     ] == machine.mistakes(text)
 
 
+def test_what_an_account_has_discovered_is_its_own_and_is_printed(machine: Machine):
+    config = machine.file(f"{ACCOUNT}discover = ['subaccounts', 'subaccounts']\n{OTHER_ACCOUNT}")
+    settings = machine.load(config=config)
+    main, other = settings.hyperliquid.accounts
+
+    assert (main.discover, other.discover) == (("subaccounts",), ())
+    assert 'discover = ["subaccounts"]' in render(settings)
+    assert machine.load(config=machine.file(render(settings))).hyperliquid == settings.hyperliquid
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -139,6 +150,11 @@ def test_every_mistake_is_named_in_one_report(machine: Machine):
         (f"[[venues.hyperliquid.accounts]]\naddress = 'x={ONE}'", "wanted 0x and 40"),
         (f"{ACCOUNT}{ACCOUNT.replace('main', 'other')}", f"found the address {ONE} twice (main, other)"),
         (f"{ACCOUNT}{ACCOUNT.replace(ONE, TWO)}", "found the name 'main' twice"),
+        (
+            f"{ACCOUNT}discover = ['vaults']",
+            "hl.toml: venues.hyperliquid.accounts[1].discover: found 'vaults', wanted a list of: \"subacc",
+        ),
+        (f"{ACCOUNT}discover = 'subaccounts'", "discover: found 'subaccounts', wanted a list of strings"),
         (f"[venues.hyperliquid]\nenabled = false\n{ACCOUNT}", "venues.hyperliquid.enabled: found false"),
         (f"[venues.hyperliquid]\napi_url = 'api'\n{ACCOUNT}", "wanted a URL that starts with http://"),
         (f"[tcp]\nlisten = '8000'\n{ACCOUNT}", "wanted host:port"),

@@ -5,16 +5,23 @@ None of it is watched unless a sub-account is configured too, so each is an atte
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from hlposmon.checks.asking import Asker
 from hlposmon.checks.findings import OK, UNKNOWN, WARN, Finding
 from hlposmon.checks.words import holdings, label, moment
 from hlposmon.config import Account
+from hlposmon.config.settings import SUB_ACCOUNTS
 from hlposmon.domain.amounts import plain
 from hlposmon.venues.port import SubAccount, Vault, VaultStake
 
 SUBS, STAKES, STAKING, VAULT = "sub-accounts", "vault stakes", "staking", "vault"
 NAMED_VAULTS = 3  # whose names are asked for, the largest stakes first: 20 of request weight each
+_DISCOVER = (
+    'to watch them all: discover = ["subaccounts"] at this account; to watch one: a table'
+    " [[venues.hyperliquid.accounts]] with its address"
+)
+_DISCOVERED = "a running monitor finds and watches them within an hour (discover)"
 _REPORT = "please report it with this line"
 
 
@@ -44,7 +51,10 @@ def _sub_accounts(asker: Asker, account: Account, watched: dict[str, str]) -> It
     holding = [sub for sub in others if holdings(sub.statements)]
     dark = [sub for sub in others if sub not in holding and sub.unread]
     facts = {"total": len(subs), "watched": len(subs) - len(others), "holding": len(holding)}
-    yield _sub_summary(asker.name, subs, others, holding, dark, facts)
+    remedy = _DISCOVERED if SUB_ACCOUNTS in account.discover else _DISCOVER
+    yield replace(
+        _sub_summary(asker.name, subs, others, holding, dark, facts), remedy=remedy if others else ""
+    )
     for sub in holding + dark:
         yield _sub_account(asker.name, sub)
 
@@ -70,8 +80,7 @@ def _sub_summary(
         listed = ", ".join(f"{label(sub.name)} {sub.address}" for sub in others[:10])
         said += f" and holding nothing: {listed}" + (", ..." if len(others) > 10 else "")
         return Finding(name, OK, said, "", SUBS, facts)
-    remedy = "to watch one, write one more [[venues.hyperliquid.accounts]] with its address"
-    return Finding(name, WARN if holding else UNKNOWN, said, remedy, SUBS, facts)
+    return Finding(name, WARN if holding else UNKNOWN, said, "", SUBS, facts)
 
 
 def _sub_account(name: str, sub: SubAccount) -> Finding:

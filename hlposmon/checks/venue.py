@@ -10,6 +10,7 @@ from hlposmon.checks.findings import FAIL, OK, SKIPPED, WARN, Check, Finding, Pl
 from hlposmon.config import Settings
 from hlposmon.config.accounts import ZERO_ADDRESS
 from hlposmon.config.identities import AGENTS_FILE, behind_agents, known_agents
+from hlposmon.config.sub_accounts import SUB_ACCOUNTS_FILE, known_sub_accounts, with_sub_accounts
 from hlposmon.errors import HlposmonError, VenueUnavailable
 from hlposmon.transport.events import Opened
 from hlposmon.transport.quota import WEIGHT_PER_MINUTE
@@ -42,10 +43,16 @@ def exchange_checks(place: Place, *, weight_used: int | None = None) -> list[Che
 
 
 def _watched(settings: Settings) -> dict[str, str]:
-    """The names of the watched accounts by address, those behind known agents included."""
+    """The names of the watched accounts by address, those behind known agents and known sub-accounts
+    included."""
     folder, venue = settings.paths.state_dir, settings.hyperliquid
-    known = known_agents(folder, venue.api_url) if os.access(folder / AGENTS_FILE, os.R_OK) else {}
-    return {account.address: account.name for account in behind_agents(venue.accounts, known)}
+    agents, subs = {}, {}
+    if os.access(folder / AGENTS_FILE, os.R_OK):
+        agents = known_agents(folder, venue.api_url)
+    if os.access(folder / SUB_ACCOUNTS_FILE, os.R_OK):
+        subs = known_sub_accounts(folder, venue.api_url)
+    accounts = with_sub_accounts(behind_agents(venue.accounts, agents), subs)
+    return {account.address: account.name for account in accounts}
 
 
 def _limits(exchange: Exchange, weight_used: int | None) -> Finding:

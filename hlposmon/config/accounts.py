@@ -14,6 +14,7 @@ ZERO_ADDRESS = "0x" + "0" * 40
 _ADDRESS = re.compile(r"0[xX][0-9a-fA-F]{40}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _PRIVATE_KEY = re.compile(r"(0[xX])?[0-9a-fA-F]{64}")
+MAX_NAME = 32  # bytes, as a record of the snapshot has room for
 NAME_WANTED = "1 to 32 ASCII letters, digits, '.', '_' or '-', a letter or digit first"
 _WANTED = "0x and 40 hexadecimal digits"
 

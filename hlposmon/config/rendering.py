@@ -33,7 +33,7 @@ def render(settings: Settings) -> str:
     )
     for account in venue.accounts:
         lines += ["", "[[venues.hyperliquid.accounts]]"]
-        lines += _keys(name=account.name, address=account.address)
+        lines += _keys(name=account.name, address=account.address, discover=account.discover)
     lines += ["", "[prices]", *_keys(interval_s=settings.prices.interval_s, source=settings.prices.source)]
     lines += ["", "[reconcile]", *_keys(interval_s=settings.reconcile.interval_s)]
     lines += ["", "[stream]", *_keys(min_pnl_change=settings.stream.min_pnl_change)]

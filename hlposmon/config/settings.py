@@ -13,14 +13,20 @@ TESTNET_WS = "wss://api.hyperliquid-testnet.xyz/ws"
 NO_BACKTEST = "live: there is no backtest source yet"
 
 
+SUB_ACCOUNTS = "subaccounts"
+DISCOVERABLE = (SUB_ACCOUNTS,)
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """One watched account: a unique name of at most 32 ASCII bytes, a lower-case 0x address. `agent` is the
-    address that was configured, if that is of an agent of this account."""
+    address that was configured, if that is of an agent of this account. What `discover` names (DISCOVERABLE)
+    is looked for and watched too. The name of one that was so found is `<master>/<name>`."""
 
     name: str
     address: str
     agent: str | None = None
+    discover: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ for one URL determines both, so that prices of one exchange are never combined w
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from hlposmon.config.accounts import (
@@ -20,6 +21,7 @@ from hlposmon.config.accounts import (
 )
 from hlposmon.config.paths import Surroundings, unreadable_config
 from hlposmon.config.settings import (
+    DISCOVERABLE,
     MAINNET_API,
     MAINNET_WS,
     TESTNET_API,
@@ -39,18 +41,34 @@ def read_accounts(table: Reader) -> tuple[Account, ...] | None:
     """The accounts in the file: None if it names none, empty if all of them are invalid."""
     entries = table.tables("accounts")
     pairs = []
+    discover: dict[str, tuple[str, ...]] = {}  # by address
     for entry in entries:
         name = entry.text("name", "")
         if name and not is_name(name):
             entry.wrong("name", shown(name), NAME_WANTED)
         address = entry.text("address", "")
+        wanted = _discoverable(entry)
         try:
             pairs.append((name, plain_address(address)))
+            discover[pairs[-1][1]] = wanted
         except ValueError as error:
             table.mistakes.append(f"{table.file}: {entry.key('address')}: {error}")
         entry.done()
     where = f"{table.file}: {table.key('accounts')}"
-    return with_names(pairs, table.mistakes, where) if entries else None
+    if not entries:
+        return None
+    named = with_names(pairs, table.mistakes, where)
+    return tuple(replace(account, discover=discover[account.address]) for account in named)
+
+
+def _discoverable(entry: Reader) -> tuple[str, ...]:
+    """What an account's `discover` names, each once."""
+    found = entry.texts("discover")
+    choices = ", ".join(f'"{one}"' for one in DISCOVERABLE)
+    for text in found:
+        if text not in DISCOVERABLE:
+            entry.wrong("discover", shown(text), f"a list of: {choices}")
+    return tuple(one for one in DISCOVERABLE if one in found)
 
 
 def watched_accounts(

@@ -235,6 +235,7 @@ class NoticeCode(StrEnum):
     NOT_WATCHED = "not_watched"
     HOLDINGS_UNKNOWN = "holdings_unknown"
     UNREADABLE = "unreadable"
+    SUB_ACCOUNTS = "sub_accounts"
 
 
 # With these an account is not watched as its owner means it: health is degraded and the monitor not ready.
@@ -320,6 +321,14 @@ class AccountRole:
     account: str
     role: str | None
     owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubAccounts:
+    """The sub-accounts that the exchange lists of an account, as pairs of address and name (any text)."""
+
+    account: str
+    found: tuple[tuple[str, str], ...]
 
 
 class AccountEventKind(StrEnum):
@@ -505,6 +514,7 @@ Report = (
     | Collateral
     | AccountMode
     | AccountRole
+    | SubAccounts
     | AccountEvent
     | Unlisted
     | HistoryState

@@ -117,6 +117,15 @@ class FoundAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundSubAccounts:
+    """The account at `master` has sub-accounts, pairs of address and name, of which some are not watched."""
+
+    account: str
+    master: str
+    found: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """A line for the operator. `level` is logging's; lines of the same `key` are said once a minute."""
 
@@ -145,6 +154,7 @@ Effect = (
     | Tell
     | Ring
     | FoundAgent
+    | FoundSubAccounts
     | Log
     | LogChange
 )

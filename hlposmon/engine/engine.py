@@ -49,6 +49,7 @@ from hlposmon.domain.reports import (
     Report,
     Statement,
     StatementsWanted,
+    SubAccounts,
     TradedOnSpot,
     Unlisted,
     Welcome,
@@ -60,6 +61,7 @@ from hlposmon.engine.effects import (
     Announce,
     Effect,
     FoundAgent,
+    FoundSubAccounts,
     JournalChange,
     JournalCheckpoint,
     JournalEvent,
@@ -624,6 +626,11 @@ class Engine:
         if role.role == "agent" and role.owner is not None and role.owner not in addresses.values():
             self._effects.append(FoundAgent(role.account, addresses[role.account], role.owner))
 
+    def _sub_accounts(self, subs: SubAccounts, _now: Now) -> None:
+        addresses = self.watched.addresses
+        if any(address not in addresses.values() for address, _ in subs.found):
+            self._effects.append(FoundSubAccounts(subs.account, addresses[subs.account], subs.found))
+
     def _account_event(self, event: AccountEvent, now: Now) -> None:
         is_liquidation = event.kind is AccountEventKind.LIQUIDATION
         is_new = not is_liquidation and self.book.take_transfer(event)
@@ -710,6 +717,7 @@ _HANDLERS: dict[type, Callable[[Engine, Any, Now], None]] = {
     Collateral: Engine._collateral,
     AccountMode: Engine._mode,
     AccountRole: Engine._role,
+    SubAccounts: Engine._sub_accounts,
     AccountEvent: Engine._account_event,
     Joined: Engine._joined,
     Left: Engine._left,

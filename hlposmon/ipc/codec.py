@@ -48,6 +48,7 @@ from hlposmon.domain.reports import (
     StatedPosition,
     Statement,
     StatementsWanted,
+    SubAccounts,
     TradedOnSpot,
     Unlisted,
     Welcome,
@@ -286,6 +287,12 @@ _KINDS: tuple[tuple[str, type[Any], _Writer, _Reader], ...] = (
     _plain("collateral", Collateral, "scope", "token"),
     _plain("mode", AccountMode, "account", "mode", "plain", "reason"),
     _plain("role", AccountRole, "account", "role", "owner"),
+    (
+        "sub-accounts",
+        SubAccounts,
+        attrgetter("account", "found"),
+        lambda account, found: SubAccounts(account, tuple((address, name) for address, name in found)),
+    ),
     (
         "account event",
         AccountEvent,

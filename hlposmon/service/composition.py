@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.config import Account, Settings
 from hlposmon.config.identities import behind_agents, known_agents
+from hlposmon.config.sub_accounts import known_sub_accounts, with_sub_accounts
 from hlposmon.errors import ConfigError, HlposmonError
 from hlposmon.ipc.mailbox import Newest
 from hlposmon.service import children
@@ -117,16 +118,14 @@ class Composition:
         self._told_failure.close()
 
     def effective(self, settings: Settings) -> Settings:
-        """The settings with the accounts behind known agents; in a simulated run with the URLs and accounts
+        """The settings with the accounts behind known agents and with the known sub-accounts; in a simulated
+        run with the URLs and accounts
         of the simulated exchange filled in."""
         if self._simulation is None or self._places.exchange is None:
-            venue, known = (
-                settings.hyperliquid,
-                known_agents(settings.paths.state_dir, settings.hyperliquid.api_url),
-            )
-            return replace(
-                settings, hyperliquid=replace(venue, accounts=behind_agents(venue.accounts, known))
-            )
+            venue, folder = settings.hyperliquid, settings.paths.state_dir
+            accounts = behind_agents(venue.accounts, known_agents(folder, venue.api_url))
+            accounts = with_sub_accounts(accounts, known_sub_accounts(folder, venue.api_url))
+            return replace(settings, hyperliquid=replace(venue, accounts=accounts))
         port = self._places.exchange.getsockname()[1]
         addresses = self._simulation.accounts
         names = (

@@ -15,6 +15,7 @@ from hlposmon.engine.effects import (
     Announce,
     Effect,
     FoundAgent,
+    FoundSubAccounts,
     Log,
     LogChange,
     Now,
@@ -120,6 +121,8 @@ class Outputs:
                 self._queues.ring(effect.bell)
             elif isinstance(effect, FoundAgent):
                 self._agents.found(effect)
+            elif isinstance(effect, FoundSubAccounts):
+                self._agents.found_sub_accounts(effect)
             elif isinstance(effect, LogChange) and not isinstance(effect.change, Filled | Funded):
                 change = effect.change
                 log.log(level_of(change), name_of(change), extra=fields(**facts_of(change)))

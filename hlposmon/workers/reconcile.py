@@ -42,6 +42,7 @@ from hlposmon.venues.port import Page, UnreadFill, Venue
 from hlposmon.workers.identity import Identities
 from hlposmon.workers.notices import Notices
 from hlposmon.workers.other_markets import OtherMarkets
+from hlposmon.workers.sub_accounts import SubAccountSearch
 from hlposmon.workers.tracker_link import TrackerLink
 from hlposmon.workers.waiting import Waiter
 
@@ -137,6 +138,8 @@ class ReconcileWorker:
             accounts, client, self._link, self._notices, self._repeats, interval_s=interval_s
         )
 
+        self._sub_accounts = SubAccountSearch(accounts, client, self._link, self._notices, self._repeats)
+
     def run(self) -> None:
         """Work until the pulse is stopping, then close the client and the queue."""
         try:
@@ -150,7 +153,11 @@ class ReconcileWorker:
                 asked = False
                 if self._welcomed:
                     self._ask_funding_of_one()
-                    asked = self._identities.ask_one() or self._other_markets.ask_one()
+                    asked = (
+                        self._identities.ask_one()
+                        or self._other_markets.ask_one()
+                        or self._sub_accounts.ask_one()
+                    )
                 if not asked:
                     self._wait()
         finally:
@@ -175,6 +182,7 @@ class ReconcileWorker:
         self._notices.repeat()
         self._identities.welcome(welcome)
         self._other_markets.welcome()
+        self._sub_accounts.welcome()
         self._fund_due_s = max(self._fund_due_s, time.monotonic() + FUNDING_RETOLD_S)
         for name, round_ in self._rounds.items():  # a new tracker: it needs a statement now
             round_.due_s = 0.0

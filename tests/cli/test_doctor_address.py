@@ -6,6 +6,7 @@ import time
 import pytest
 
 from hlposmon.checks.words import label, moment
+from hlposmon.tracker.agents import remember_sub_accounts
 from tests.system.world import World
 
 pytestmark = pytest.mark.system
@@ -247,6 +248,28 @@ def test_an_account_beyond_those_that_the_exchange_follows_is_named(world, tmp_p
 
     assert (rows["address a1"]["state"], rows["address a1"]["facts"]) == ("ok", {"followed": "stream"})
     assert (rows["address a0"]["state"], rows["address a0"]["facts"]) == ("warn", {"followed": "poll"})
+
+
+def test_where_sub_accounts_are_discovered_it_is_said_when_they_join_and_that_they_have(world, tmp_path):
+    main, sub = world.accounts[:2]
+    world.control.sub_account(sub, main, "arb")
+    world.control.spot(sub, "HYPE", "2.5")
+    config = tmp_path / "c.toml"
+    config.write_text(
+        f'state_dir = "{tmp_path}"\n[[venues.hyperliquid.accounts]]\nname = "main"\naddress = "{main}"\n'
+        'discover = ["subaccounts"]\n'
+    )
+
+    def said():
+        done = world.run("doctor", "--json", "--config", str(config), *world.urls)
+        rows = json.loads(done.stdout)["findings"]
+        return next(row for row in rows if row["about"] == "sub-accounts")
+
+    before = said()
+    assert (before["state"], "within an hour (discover)" in before["remedy"]) == ("warn", True)
+    remember_sub_accounts(tmp_path, world.urls[1], main, ((sub, "arb"),))
+    after = said()
+    assert (after["state"], after["text"]) == ("ok", "sub-accounts: 1, all watched")
 
 
 def test_for_people_what_is_not_known_has_its_reason_and_what_to_do(world):

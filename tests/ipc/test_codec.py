@@ -41,6 +41,7 @@ from hlposmon.domain.reports import (
     StatedPosition,
     Statement,
     StatementsWanted,
+    SubAccounts,
     TradedOnSpot,
     Unlisted,
     Welcome,
@@ -139,6 +140,9 @@ EVERY = {
         AccountMode, account=TEXT, mode=st.none() | TEXT, plain=st.booleans(), reason=TEXT
     ),
     AccountRole: st.builds(AccountRole, account=TEXT, role=st.none() | TEXT, owner=st.none() | TEXT),
+    SubAccounts: st.builds(
+        SubAccounts, account=TEXT, found=st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple)
+    ),
     AccountEvent: st.builds(
         AccountEvent,
         account=TEXT,
