@@ -271,6 +271,13 @@ export interface Fill {
   tid: number | null;
   fee: Decimal;
   fee_token: string;
+  /** The part of `fee` that a front end takes. */
+  builder_fee: Decimal | null;
+  /** `order`, `twap`, `liquidation`, `adl`, `settlement`, `vault`, `dust`, `other`; more may be added. */
+  cause: string;
+  /** How the account itself was liquidated: `market` or `backstop`. */
+  liquidation: string | null;
+  twap_id: number | null;
 }
 
 // ------------------------------------------------------------------ the stream
@@ -447,6 +454,7 @@ export interface CompactFill {
   q: Decimal;
   p: Decimal;
   id: string;
+  c: string;
 }
 export interface CompactChange {
   seq: Seq;

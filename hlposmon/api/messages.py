@@ -73,7 +73,8 @@ def position(shown: Rendered, updated_ms: int | None) -> dict[str, Any]:
 def fill(one: Fill) -> dict[str, Any]:
     """Return a fill as the stream shows it, for `text.dumps`.
 
-    `quantity` is unsigned, `side` is buy or sell, and ids are strings except `tid`.
+    `quantity` is unsigned, `side` is buy or sell, and ids are strings except `tid` and `twap_id`.
+    `builder_fee` is a part of `fee`; `liquidation` is how the account itself was liquidated.
     """
     return {
         "symbol": symbol_of(one.key),
@@ -86,6 +87,10 @@ def fill(one: Fill) -> dict[str, Any]:
         "tid": one.trade_id,
         "fee": money(one.fee),
         "fee_token": one.fee_token,
+        "builder_fee": None if one.builder_fee is None else money(one.builder_fee),
+        "cause": str(one.cause),
+        "liquidation": one.liquidation,
+        "twap_id": one.twap_id,
     }
 
 
@@ -186,7 +191,7 @@ def compact_of(body: dict[str, Any]) -> dict[str, Any]:
 
     `e` event (`p` for a price), `a` account, `k` symbol, `m` mark price, `u` unrealised P&L in USD, `t` the
     time as of which it holds, `s` size, `x` entry price, `r` realised P&L; of a verdict `v` and `why`; of a
-    fill `side`, `q` quantity, `p` price, `id`. Announcements keep the names of their other fields.
+    fill `side`, `q` quantity, `p` price, `id`, `c` cause. Announcements keep the names of their other fields.
     """
     event = body.get("event_type", body["type"])
     short = {"seq": body["seq"], "e": event, "a": body["account"]}
@@ -203,4 +208,5 @@ def compact_of(body: dict[str, Any]) -> dict[str, Any]:
     short |= {"s": position["size"], "x": position["entry_price"], "r": position["realized_pnl"]}
     if (fill := body["fill"]) is not None:
         short |= {"side": fill["side"], "q": fill["quantity"], "p": fill["price"], "id": fill["fill_id"]}
+        short["c"] = fill["cause"]
     return short

@@ -31,8 +31,11 @@ from hlposmon.journal.files import written_below
 _BLOCK_ROWS = 500
 # Lag that is not worth a message: the history process imports the journal twice a second.
 _BEHIND_S = 3.0
-_TITLES = ("TIME", "ACCOUNT", "COIN", "SIDE", "QUANTITY", "PRICE", "FEE", "CLOSED PNL", "POSITION", "ENTRY")
-_RIGHT = 4  # columns from this one on are numbers, aligned to the right
+_TITLES = (
+    *("TIME", "ACCOUNT", "COIN", "SIDE", "CAUSE"),
+    *("QUANTITY", "PRICE", "FEE", "CLOSED PNL", "POSITION", "ENTRY"),
+)
+_RIGHT = 5  # columns from this one on are numbers, aligned to the right
 
 
 def parse_time(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
@@ -208,6 +211,7 @@ def _cells(row: FillRow) -> tuple[str, ...]:
         _plain(row.account),
         _plain(row.coin),
         _plain(row.side),
+        "-" if row.cause is None else _plain(row.cause),
         _number(row.quantity),
         _number(row.price),
         _number(row.fee),
@@ -239,6 +243,9 @@ def _object(row: FillRow) -> dict[str, Any]:
         "direction": row.direction,
         "crossed": row.crossed,
         "liquidation": row.liquidation,
+        "cause": row.cause,
+        "twap_id": row.twap_id,
+        "builder_fee": None if row.builder_fee is None else _number(row.builder_fee),
         "tid": row.tid,
         "hash_of_transaction": row.hash_of_transaction,
         "time_ms": row.time_ms,
@@ -259,11 +266,12 @@ def _object(row: FillRow) -> dict[str, Any]:
 
 
 CSV_COLUMNS = (
-    "time", "account", "key", "symbol", "side", "quantity", "price", "fee", "fee_token", "closed_pnl",
+    "time", "account", "key", "symbol", "side", "cause", "quantity", "price", "fee", "fee_token",
+    "builder_fee", "closed_pnl",
     "start_position", "position_size", "position_entry_price", "position_realized_pnl",
     "position_closed_pnl", "position_fees", "position_funding", "position_fills", "effect", "late",
-    "direction", "crossed", "liquidation", "fill_id", "order_id", "tid", "hash_of_transaction", "time_ms",
-    "heard", "address", "mode", "seq",
+    "direction", "crossed", "liquidation", "twap_id", "fill_id", "order_id", "tid",
+    "hash_of_transaction", "time_ms", "heard", "address", "mode", "seq",
 )  # fmt: skip
 
 

@@ -12,12 +12,14 @@ _AMOUNT_CHARS = 400
 _MOST = (1 << 63) - 1
 _LAST_MS = 253_402_300_799_999
 _HASH_BYTES = 1024
-COLUMNS = (
+_COLUMNS = (
     "seq, time_ms, heard_ms, account, address, mode, key, symbol, side, quantity, price, fee, fee_token,"
     " order_id, tid, start_position, closed_pnl, direction, crossed, liquidation, tx_hash, effect, late,"
     " position_size, position_entry, position_realized, position_closed_pnl, position_fees,"
     " position_funding, position_fills"
 )
+# Columns that were added to the view, with the version of the schema since which it has them.
+_ADDED = {"cause": 5, "twap_id": 5, "builder_fee": 5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,10 @@ class FillRow:
 
     `time_ms` is the venue's time of the fill and `heard_ms` the time of the journal's line, both in Unix
     milliseconds. `quantity` is unsigned; `side` is buy or sell. `tid` is None for fills older than trade ids.
+
+    `cause` is order, twap, liquidation (of the account itself), adl, settlement, vault, dust or other; None
+    where the audit line is of an older version. `liquidation` is market or backstop, None if the account was
+    not liquidated. `builder_fee` is a part of `fee`; None where the venue states none.
     """
 
     seq: int
@@ -68,6 +74,9 @@ class FillRow:
     effect: str | None
     late: bool
     position: PositionAfter
+    cause: str | None = None
+    twap_id: int | None = None
+    builder_fee: Decimal | None = None
 
     @property
     def fill_id(self) -> str:
@@ -83,6 +92,15 @@ class FillRow:
 def coin_of(key: str) -> str:
     """Return the coin of a key `venue:type:coin`; a coin may contain colons itself (HIP-3)."""
     return key.split(":", 2)[-1]
+
+
+def columns(version: int) -> str:
+    """Return the view's columns as `fill_of` expects them, for SQL.
+
+    A file of an older schema, which no monitor of today has opened yet, gives NULL for columns that it lacks.
+    """
+    added = (name if version >= since else f"NULL AS {name}" for name, since in _ADDED.items())
+    return ", ".join((_COLUMNS, *added))
 
 
 def _amount(value: Any) -> Decimal:
@@ -108,13 +126,14 @@ def _text(value: Any) -> str:
 
 
 def fill_of(row: tuple[Any, ...]) -> FillRow:
-    """Return the fill of a row with the columns COLUMNS.
+    """Return the fill of a row with the columns that `columns` names.
 
     Raises ValueError, TypeError or ArithmeticError for a value that no monitor writes.
     """
     seq, time_ms, heard_ms, account, address, mode, key, symbol, side, *rest = row
     quantity, price, fee, token, order_id, tid, start, closed, direction, *rest = rest
-    crossed, liquidation, tx_hash, effect, late, size, entry, *money, fills = rest
+    crossed, liquidation, tx_hash, effect, late, size, entry, *rest = rest
+    *money, fills, cause, twap_id, builder_fee = rest
     realized, closed_after, fees_after, funding_after = map(_amount, money)
     after = PositionAfter(
         size=_amount(size),
@@ -150,6 +169,9 @@ def fill_of(row: tuple[Any, ...]) -> FillRow:
         effect=None if effect is None else _text(effect),
         late=bool(late),
         position=after,
+        cause=None if cause is None else _text(cause),
+        twap_id=None if twap_id is None else _whole(twap_id, -_MOST, _MOST),
+        builder_fee=None if builder_fee is None else _amount(builder_fee),
     )
 
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
-from hlposmon.client.fill_row import COLUMNS, FillRow, coin_of, fill_of
+from hlposmon.client.fill_row import FillRow, coin_of, columns, fill_of
 from hlposmon.errors import HlposmonError, NotPermitted
 from hlposmon.history.ledger import LedgerSpan, TransferRow, account_ids, ledger_of, transfers_of
 from hlposmon.history.schema import APPLICATION_ID, VERSION
@@ -37,6 +37,8 @@ class History:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._db, self.is_immutable = _connect(path)
+        [(version,)] = self._all("PRAGMA user_version")
+        self._columns = columns(version)
 
     @classmethod
     def open(cls, path: Path | str) -> Self:
@@ -64,8 +66,8 @@ class History:
         until = 1 << 62 if until_ms is None else until_ms
         at, behind = (-(1 << 62) if since_ms is None else since_ms), -1
         sql = (
-            f"SELECT {COLUMNS} FROM fills WHERE time_ms >= ? AND time_ms < ? AND (time_ms > ? OR seq > ?)"
-            f"{where} ORDER BY time_ms, seq LIMIT {_PAGE_ROWS}"
+            f"SELECT {self._columns} FROM fills WHERE time_ms >= ? AND time_ms < ?"
+            f" AND (time_ms > ? OR seq > ?){where} ORDER BY time_ms, seq LIMIT {_PAGE_ROWS}"
         )
         while True:
             rows = self._all(sql, (at, until, at, behind))

@@ -15,7 +15,14 @@ from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.changes import Gap
 from hlposmon.domain.ledger import Ledger
 from hlposmon.domain.placing import LAG_MS
-from hlposmon.domain.reports import AccountEvent, AccountEventKind, StatedPosition, Statement, Unlisted
+from hlposmon.domain.reports import (
+    AccountEvent,
+    AccountEventKind,
+    FillCause,
+    StatedPosition,
+    Statement,
+    Unlisted,
+)
 
 # How much older than the fills it may be when it is read.
 LATE_MS = 60_000
@@ -152,7 +159,7 @@ def cause_of(
     """The cause of a confirmed drift, as far as it can be named; `since_ms` is before the doubt began."""
     of_us = [one for one in events if not one.keys or ledger.key in one.keys]
     recent = {one.kind: f"{one.kind} ({one.text})" for one in of_us if one.time_ms >= since_ms}
-    if any(fill.liquidation for fill in ledger.waiting):
+    if any(fill.cause is FillCause.LIQUIDATION for fill in ledger.waiting):
         return recent.get(AccountEventKind.LIQUIDATION, "liquidation")
     if AccountEventKind.LIQUIDATION in recent:
         return recent[AccountEventKind.LIQUIDATION]

@@ -29,12 +29,30 @@ class Side(StrEnum):
     SELL = "sell"
 
 
+class FillCause(StrEnum):
+    """Why a fill happened, for the account whose fill it is.
+
+    The other party of a liquidation has an ordinary fill: its own order was executed.
+    """
+
+    ORDER = "order"
+    TWAP = "twap"  # a slice of a TWAP order
+    LIQUIDATION = "liquidation"  # of the account itself
+    ADL = "adl"  # auto-deleveraging
+    SETTLEMENT = "settlement"  # the venue closed the market at its own price
+    VAULT = "vault"  # child vaults of one vault netted their positions
+    DUST = "dust"  # the venue converted a spot balance too small to trade
+    OTHER = "other"  # the venue says something that is not known here
+
+
 @dataclass(frozen=True, slots=True)
 class Fill:
     """One execution of one order of an account. `size` is positive; `fee` is negative for a rebate.
 
     `start_position` is the signed size just before this fill, by the venue. `closed_pnl` is what the
-    venue books as realised, gross of fees. `trade_id` is None in data older than 2023.
+    venue books as realised, gross of fees. `trade_id` is None in data older than 2023. `liquidation` is how
+    the account itself was liquidated (market, backstop), None if it was not. `builder_fee` is the part of
+    `fee` that a front end takes; None where the venue states none.
     """
 
     account: str
@@ -53,6 +71,9 @@ class Fill:
     direction: str = ""
     crossed: bool = False
     liquidation: str | None = None
+    cause: FillCause = FillCause.ORDER
+    twap_id: int | None = None
+    builder_fee: Decimal | None = None
     _identity: Identity | None = field(default=None, init=False, compare=False, repr=False)
 
     @property

@@ -32,7 +32,7 @@ def _insert(table: str, columns: int, *, or_ignore: bool = False) -> str:
     return f"{verb} {table} VALUES ({', '.join('?' * columns)})"
 
 
-INSERT_FILL = _insert("fill", 27, or_ignore=True)
+INSERT_FILL = _insert("fill", 30, or_ignore=True)
 INSERT_FUNDING = _insert("funding", 10, or_ignore=True)
 _ADOPTION = _insert("adoptions", 10)
 _GAP = _insert("gaps (seq, heard_ms, account, instrument, since_ms, expected, found)", 7)
@@ -92,6 +92,7 @@ def _fits(row: Row) -> None:
 
 def _fill(line: dict[str, Any], ids: Ids) -> list[Write]:
     position, time_ms, effect = line["position"], line["time_ms"], line["effect"]
+    cause = line.get("cause")  # lines of older versions have neither it nor what follows from it
     row = (
         time_ms,
         ids.account(line["account"]),
@@ -120,6 +121,9 @@ def _fill(line: dict[str, Any], ids: Ids) -> list[Write]:
         position["fees"],
         position["funding"],
         position["fills"],
+        None if cause is None else ids.word(cause),
+        line.get("twap_id"),
+        line.get("builder_fee"),
     )
     return [(INSERT_FILL, row)]
 

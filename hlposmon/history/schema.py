@@ -225,8 +225,32 @@ _LEDGER = (
     )""",
 )
 
+# What caused a fill. Rows of older audit lines have null: those lines do not say it.
+_CAUSES = (
+    "ALTER TABLE fill ADD COLUMN cause INTEGER REFERENCES words",
+    "ALTER TABLE fill ADD COLUMN twap_id INTEGER",
+    "ALTER TABLE fill ADD COLUMN builder_fee TEXT",
+    "DROP VIEW fills",
+    """CREATE VIEW fills AS SELECT
+        f.seq, f.time_ms, f.time_ms + f.lag_ms AS heard_ms, a.name AS account, a.address, a.mode,
+        i.key, i.symbol, CASE f.side WHEN 1 THEN 'buy' ELSE 'sell' END AS side, f.quantity, f.price,
+        f.fee, t.word AS fee_token, f.order_id, nullif(f.tid, 0) AS tid, f.start_position, f.closed_pnl,
+        d.word AS direction, f.crossed, f.liquidation, f.tx_hash, e.word AS effect, f.late,
+        f.position_size, f.position_entry, f.position_realized, f.position_closed_pnl,
+        f.position_fees, f.position_funding, f.position_fills,
+        f.account AS account_id, f.instrument AS instrument_id,
+        c.word AS cause, f.twap_id, f.builder_fee
+    FROM fill AS f
+        CROSS JOIN accounts AS a ON a.id = f.account
+        CROSS JOIN instruments AS i ON i.id = f.instrument
+        CROSS JOIN words AS t ON t.id = f.fee_token
+        CROSS JOIN words AS d ON d.id = f.direction
+        LEFT JOIN words AS e ON e.id = f.effect
+        LEFT JOIN words AS c ON c.id = f.cause""",
+)
+
 # The steps by the schema version that each of them leads to.
-STEPS: dict[int, tuple[str, ...]] = {1: _FIRST, 2: _SECOND, 3: _THIRD, 4: _FOURTH, 5: _LEDGER}
+STEPS: dict[int, tuple[str, ...]] = {1: _FIRST, 2: _SECOND, 3: _THIRD, 4: _FOURTH, 5: _LEDGER, 6: _CAUSES}
 VERSION = max(STEPS)
 # The version from which on there are points and transfers.
 LEDGER_VERSION = 5

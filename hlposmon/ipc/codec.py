@@ -26,6 +26,7 @@ from hlposmon.domain.reports import (
     FeedState,
     Fetched,
     Fill,
+    FillCause,
     Fills,
     Following,
     Funding,
@@ -81,7 +82,7 @@ def _fills_row(fills: Fills) -> list[Any]:
 
 
 def _fill_row(fill: Fill) -> list[Any]:
-    return [
+    row = [
         fill.account,
         fill.key,
         fill.time_ms,
@@ -99,11 +100,15 @@ def _fill_row(fill: Fill) -> list[Any]:
         fill.crossed,
         fill.liquidation,
     ]
+    if fill.cause is FillCause.ORDER and fill.twap_id is None and fill.builder_fee is None:
+        return row  # as nearly all fills are: a burst of them is under way in one queue
+    return [*row, fill.cause, fill.twap_id, fill.builder_fee]
 
 
 def _fill_of(row: list[Any]) -> Fill:
     account, key, time_ms, side, size, price, start, fee, fee_token, closed_pnl, *rest = row
-    order_id, trade_id, digest, direction, crossed, liquidation = rest
+    order_id, trade_id, digest, direction, crossed, liquidation, *more = rest
+    cause, twap_id, builder_fee = more or _OF_AN_ORDER
     # Thousands of fills stay in memory: equal texts and amounts share one object.
     return Fill(
         sys.intern(account),
@@ -122,6 +127,9 @@ def _fill_of(row: list[Any]) -> Fill:
         sys.intern(direction),
         crossed,
         liquidation,
+        _CAUSES[cause],
+        twap_id,
+        None if builder_fee is None else _repeated(builder_fee),
     )
 
 
@@ -209,6 +217,9 @@ def _number(text: str) -> Decimal:
 # In a burst of fills, about half of the amounts repeat an earlier one.
 _repeated = lru_cache(maxsize=1024)(_number)
 _SIDES = {side.value: side for side in Side}
+_CAUSES = {cause.value: cause for cause in FillCause}
+# What a shorter row of a fill stands for: its cause, TWAP order and builder's fee.
+_OF_AN_ORDER = (FillCause.ORDER.value, None, None)
 
 
 def _prices_of(texts: dict[str, str]) -> dict[str, Decimal]:

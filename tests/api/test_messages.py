@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hlposmon.api import messages
 from hlposmon.domain.amounts import ZERO
 from hlposmon.domain.rendering import Rendered, Renderer
-from hlposmon.domain.reports import Fill, Notice, NoticeCode, Side
+from hlposmon.domain.reports import Fill, FillCause, Notice, NoticeCode, Side
 from hlposmon.domain.verdict import Proof, Verdict
 from hlposmon.domain.views import AccountView, ScopeView
 from hlposmon.text import dumps
@@ -120,7 +120,20 @@ def test_a_fill_is_the_contracts_to_the_letter():
         "tid": 456,
         "fee": "2.50",
         "fee_token": "USDC",
+        "builder_fee": None,
+        "cause": "order",
+        "liquidation": None,
+        "twap_id": None,
     }
+
+
+def test_a_fill_says_what_caused_it():
+    liquidated = messages.fill(one_fill(cause=FillCause.LIQUIDATION, liquidation="backstop"))
+    slice_ = messages.fill(one_fill(cause=FillCause.TWAP, twap_id=3156, builder_fee=Decimal("0.5")))
+
+    assert (liquidated["cause"], liquidated["liquidation"]) == ("liquidation", "backstop")
+    assert (slice_["cause"], slice_["twap_id"], slice_["builder_fee"]) == ("twap", 3156, "0.50")
+    assert slice_["fee"] == "2.50"  # of which the builder's fee is a part
 
 
 def test_a_fill_without_a_trade_id_still_has_an_id():

@@ -52,6 +52,7 @@ def test_csv_has_a_header_and_a_row_for_each_fill(hlposmon: Commands, clerk: Cle
     assert [row["position_size"] for row in rows] == ["1", "2", "3"]
     assert rows[0]["time"] == "2026-11-20T12:00:00.001Z"
     assert (rows[0]["key"], rows[0]["side"], rows[0]["price"]) == (BTC, "buy", "100.5")
+    assert (rows[0]["cause"], rows[0]["twap_id"], rows[0]["builder_fee"]) == ("order", "", "")
     assert result.stdout_bytes.count(b"\r\n") == 4
     assert fills(hlposmon, clerk, "--csv", "--since", "2040-01-01").stdout.startswith("time,account,")
 
@@ -59,10 +60,10 @@ def test_csv_has_a_header_and_a_row_for_each_fill(hlposmon: Commands, clerk: Cle
 def test_the_table_is_for_people(hlposmon: Commands, clerk: Clerk):
     title, *rows = fills(hlposmon, clerk).stdout.splitlines()
 
-    assert title.split()[:4] == ["TIME", "ACCOUNT", "COIN", "SIDE"]
+    assert title.split()[:5] == ["TIME", "ACCOUNT", "COIN", "SIDE", "CAUSE"]
     assert len(rows) == 3
     assert rows[-1].split() == [
-        "2026-11-20T12:00:00.003Z", "main", "BTC", "buy", "1", "100.5", "0.1", "0", "3", "100"
+        "2026-11-20T12:00:00.003Z", "main", "BTC", "buy", "order", "1", "100.5", "0.1", "0", "3", "100"
     ]  # fmt: skip
 
 
@@ -137,6 +138,8 @@ HOSTILE = {
     "seq": ["x", 1.5, -1],
     "tx_hash": [7, 1.5, b"x" * 5000],
     "liquidation": [b"x"],
+    "twap_id": ["x", 1.5],
+    "builder_fee": ["NaN", "", b"x"],
     "side": [7],
 }
 

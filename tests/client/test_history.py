@@ -1,5 +1,6 @@
 """The history's reader: filters, pages, and files that it may not or cannot read."""
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ from hlposmon.client.history import History, NoHistory
 from hlposmon.domain.changes import Filled
 from hlposmon.domain.position import FillEffect, Position
 from hlposmon.errors import NotPermitted
+from hlposmon.history.schema import APPLICATION_ID, STEPS
 from hlposmon.journal.lines import body_of
 from tests.history.archivist import ADDRESS, BTC, NOON, Clerk, fill
 
@@ -134,6 +136,28 @@ def test_no_file_another_file_and_a_later_version_are_told_apart(tmp_path, clerk
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(NoHistory, match="version 99"):
         History.open(clerk.history.path)
+
+
+def test_a_file_that_no_monitor_of_this_version_has_opened_is_read_without_what_it_lacks(tmp_path):
+    path = tmp_path / "old.sqlite3"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        for step in range(1, 5):
+            for sql in STEPS[step]:
+                db.execute(sql)
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute("PRAGMA user_version = 4")
+        db.execute("INSERT INTO accounts VALUES (1, 'main', ?, 'live', NULL)", (ADDRESS,))
+        db.execute("INSERT INTO instruments VALUES (1, ?, 'BTC-USD')", (BTC,))
+        db.execute("INSERT INTO words VALUES (1, 'USDC'), (2, 'Open Long')")
+        row = (NOON, 1, 1, 9, 8, 1, "0", "1", 5, 7, "100", "0.1", 1, "0", 2, 1, None, None, None, 0)
+        after = ("1", "100", "0", "0", "0.1", "0", 1)
+        db.execute(f"INSERT INTO fill VALUES ({', '.join('?' * 27)})", (*row, *after))
+        db.commit()
+
+    with History.open(path) as history:
+        [fill_] = history.fills()
+    assert (fill_.order_id, fill_.direction, fill_.position.fills) == (9, "Open Long", 1)
+    assert (fill_.cause, fill_.twap_id, fill_.builder_fee) == (None, None, None)
 
 
 # In a process of its own, as SQLite does not survive a fork amid its threads.

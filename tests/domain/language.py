@@ -22,6 +22,7 @@ from hlposmon.domain.reports import (
     AccountMode,
     FeedState,
     Fill,
+    FillCause,
     Fills,
     Funding,
     Place,
@@ -72,6 +73,7 @@ def fill(text: str) -> Fill:
         hash=more.get("hash", ""),
         direction=more.get("dir", "").replace("_", " "),
         liquidation=more.get("liq"),
+        cause=FillCause.LIQUIDATION if "liq" in more else FillCause.ORDER,
     )
 
 

@@ -22,7 +22,7 @@ import pytest
 from hlposmon.client.history import History as Reader
 from hlposmon.domain.changes import Adopted, AdoptionReason, Drift, Filled, Funded, Gap, Healed
 from hlposmon.domain.position import FillEffect, Position
-from hlposmon.domain.reports import Funding, Side, StatedPosition, Statement
+from hlposmon.domain.reports import FillCause, Funding, Side, StatedPosition, Statement
 from hlposmon.errors import WireError
 from hlposmon.history import file as history_file
 from hlposmon.history import transaction
@@ -32,6 +32,7 @@ from hlposmon.history.writer import History
 from hlposmon.journal.files import written_below
 from hlposmon.journal.lines import FIRST_PREV, body_of, open_line
 from hlposmon.journal.statements import statement_line
+from hlposmon.journal.verify import verify
 from tests.history.archivist import ADDRESS, BTC, NOON, Clerk, fill
 from tests.journal.clerk import lines_in as lines_of_audit
 
@@ -124,6 +125,40 @@ def test_a_fill_without_a_trade_id_or_an_effect_is_told_as_such(tmp_path):
         [row] = reader.fills()
     assert (row.tid, row.fill_id, row.effect, row.late) == (None, f"1-{NOON}", None, True)
     assert (row.side, row.liquidation) == ("sell", "liquidated")
+
+
+def test_a_fills_row_says_what_caused_it(tmp_path):
+    clerk = started(tmp_path)
+    after = Position(Decimal(1), Decimal(1))
+    taken = fill(1, time_ms=NOON, liquidation="market", cause=FillCause.LIQUIDATION)
+    slice_ = fill(
+        2, time_ms=NOON + 1, cause=FillCause.TWAP, twap_id=3156, builder_fee=Decimal("0.002558"), trade_id=2
+    )
+    says(clerk, Filled(taken, FillEffect.ADDED, after), Filled(slice_, FillEffect.ADDED, after))
+
+    with Reader.open(clerk.history.path) as reader:
+        found = [(row.cause, row.liquidation, row.twap_id, row.builder_fee) for row in reader.fills()]
+    assert found == [("liquidation", "market", None, None), ("twap", None, 3156, Decimal("0.002558"))]
+
+
+def test_a_line_of_a_version_that_did_not_tell_causes_is_taken_without_one(tmp_path):
+    clerk = started(tmp_path)
+    body = body_of(
+        Filled(fill(1, time_ms=NOON), FillEffect.ADDED, Position(Decimal(1), Decimal(1))), now_ms=NOON
+    )
+    assert body is not None
+    older = {name: value for name, value in body.items() if name not in ("cause", "twap_id", "builder_fee")}
+    assert len(older) == len(body) - 3
+    clerk.journal.append(older, clerk.now_ms)
+    clerk.commit()
+
+    with Reader.open(clerk.history.path) as reader:
+        found = [(row.fill_id, row.cause, row.twap_id, row.builder_fee) for row in reader.fills()]
+    assert found == [("1", None, None, None)]
+    assert clerk.history.skipped == 0
+    clerk.close()
+    assert verify(clerk.journal.folder).faults == []
+    assert Clerk(tmp_path).found.memories["main", BTC].position.size == 1
 
 
 def test_endless_money_has_ten_decimals(tmp_path):
@@ -913,7 +948,7 @@ def test_a_file_of_version_one_is_brought_up_to_date_with_what_is_in_it(tmp_path
     assert rows(tmp_path, gone) == []
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_an_older_file_keeps_its_fills_and_goes_on_behind_its_last_line(tmp_path, version):
     """It is made of a file of today: what the steps behind its version have done is undone."""
     clerk = started(tmp_path)
@@ -927,7 +962,8 @@ def test_an_older_file_keeps_its_fills_and_goes_on_behind_its_last_line(tmp_path
         old.execute(f"PRAGMA user_version = {version}")
         with contextlib.closing(sqlite3.connect(clerk.history.path)) as new:
             for name in ("accounts", "instruments", "words", "fill"):
-                kept = new.execute(f"SELECT * FROM {name}").fetchall()
+                had = ", ".join(column for _, column, *_ in old.execute(f"PRAGMA table_info({name})"))
+                kept = new.execute(f"SELECT {had} FROM {name}").fetchall()
                 old.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(kept[0]))})", kept)
             [meta] = new.execute("SELECT * FROM meta")
             old.execute("DELETE FROM meta")

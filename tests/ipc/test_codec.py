@@ -21,6 +21,7 @@ from hlposmon.domain.reports import (
     FeedState,
     Fetched,
     Fill,
+    FillCause,
     Fills,
     Following,
     Funding,
@@ -74,6 +75,9 @@ FILL = st.builds(
     direction=TEXT,
     crossed=st.booleans(),
     liquidation=st.none() | TEXT,
+    cause=st.sampled_from(FillCause),
+    twap_id=st.none() | MS,
+    builder_fee=MAYBE,
 )
 STATED = st.builds(
     StatedPosition,
@@ -287,3 +291,15 @@ def test_a_tiny_and_a_huge_amount_keep_every_digit():
     prices = {"a": Decimal("1E-30"), "b": Decimal("9" * 60), "c": Decimal("-0.1000")}
 
     assert decode(encode(Marks(prices, 1.5))) == Marks(prices, 1.5)
+
+
+def test_a_fill_that_an_older_version_recorded_is_an_orders():
+    """Recordings of the engine hold reports in this form, and are replayed by later versions."""
+    amounts = ["1", "100", "0", "0.1", "USDC", "0"]
+    row = ["main", "hyperliquid:Perp:BTC", 5, "buy", *amounts, 9, 8, "0x1", "Open Long", True, None]
+    fills = decode(json.dumps(["fills", "main", "fill", [row], None]).encode())
+
+    assert isinstance(fills, Fills)
+    [fill] = fills.fills
+    assert (fill.direction, fill.cause, fill.twap_id) == ("Open Long", FillCause.ORDER, None)
+    assert fill.builder_fee is None

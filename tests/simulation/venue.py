@@ -14,10 +14,19 @@ from decimal import Decimal
 from fractions import Fraction
 
 from hlposmon.domain.amounts import CONTEXT
-from hlposmon.domain.reports import AccountEvent, Fill, Funding, Identity, Side, StatedPosition, Statement
+from hlposmon.domain.reports import (
+    AccountEvent,
+    Fill,
+    FillCause,
+    Funding,
+    Identity,
+    Side,
+    StatedPosition,
+    Statement,
+)
 from hlposmon.simulator.account import Account, View
 from hlposmon.simulator.facts import Fill as Fact
-from hlposmon.simulator.facts import Row
+from hlposmon.simulator.facts import Order, Row
 from hlposmon.simulator.ledger import Position
 from hlposmon.simulator.markets import BUILDER_DEX
 from hlposmon.simulator.numbers import MONEY_PLACES, nearest, rounded
@@ -344,7 +353,15 @@ def _fill(name: str, fact: Fact) -> Fill:
         direction=fact.word,
         crossed=order.crossed,
         liquidation=None if order.liquidation is None else order.liquidation["method"],
+        cause=_cause(order),
+        builder_fee=exact(fact.builder_fee) if fact.builder_fee else None,
     )
+
+
+def _cause(order: Order) -> FillCause:
+    if order.liquidation is not None:
+        return FillCause.LIQUIDATION
+    return FillCause.ORDER if order.word is None else FillCause.SETTLEMENT
 
 
 def _digits(size: Fraction) -> int:

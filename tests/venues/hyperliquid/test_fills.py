@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from hlposmon.domain.reports import Fill, Side
+from hlposmon.domain.reports import Fill, FillCause, Side
 from hlposmon.errors import WireError
 from hlposmon.venues.hyperliquid import payloads
 from hlposmon.venues.port import UnreadFill
@@ -44,6 +44,9 @@ def test_a_fill_is_taken_over_digit_by_digit():
         direction="Close Short",
         crossed=False,
         liquidation=None,
+        cause=FillCause.ORDER,
+        twap_id=None,
+        builder_fee=None,
     )
 
 
@@ -70,6 +73,92 @@ def test_a_liquidation_is_ours_only_when_we_were_liquidated():
     assert liquidated(US) == "backstop"
     assert liquidated(US.upper().replace("0X", "0x")) == "backstop"
     assert liquidated(THEM) is None
+
+
+# ------------------------------------------------------------------ what caused it
+
+
+def by(user: str | None, method: str | None = "market") -> dict[str, str]:
+    """The object of a liquidation; without a field where None is given."""
+    fields = {"liquidatedUser": user, "markPx": "86000.0", "method": method}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    "direction",
+    ["Open Long", "Open Short", "Close Long", "Close Short", "Long > Short", "Short > Long", "Buy", "Sell"],
+)
+def test_a_trade_has_an_order_for_its_cause(direction):
+    assert fill_of(dir=direction).cause is FillCause.ORDER
+
+
+@pytest.mark.parametrize(
+    ("direction", "cause"),
+    [
+        ("Auto-Deleveraging", FillCause.ADL),
+        ("Settlement", FillCause.SETTLEMENT),
+        ("Net Child Vaults", FillCause.VAULT),
+        ("Spot Dust Conversion", FillCause.DUST),
+        ("Merge Outcome", FillCause.OTHER),
+        ("A word of next year", FillCause.OTHER),
+        ("", FillCause.OTHER),
+    ],
+)
+def test_the_venues_own_acts_are_told_by_the_direction_and_unknown_ones_are_other(direction, cause):
+    assert fill_of(dir=direction).cause is cause
+    assert fill_of(dir=direction, liquidation=by(THEM)).cause is cause
+
+
+def test_ones_own_market_liquidation_looks_like_an_ordinary_close_but_for_its_user():
+    ours = fill_of(dir="Close Long", liquidation=by(US))
+
+    assert (ours.cause, ours.liquidation) == (FillCause.LIQUIDATION, "market")
+
+
+def test_who_takes_the_other_side_of_a_liquidation_was_not_liquidated():
+    theirs = fill_of(dir="Open Long", liquidation=by(THEM))
+
+    assert (theirs.cause, theirs.liquidation) == (FillCause.ORDER, None)
+
+
+@pytest.mark.parametrize("direction", ["Liquidated Cross Long", "Liquidated Isolated Short"])
+def test_a_backstop_liquidation_is_told_by_its_direction_unless_another_user_is_named(direction):
+    def told(**changes):
+        one = fill_of(dir=direction, **changes)
+        return one.cause, one.liquidation
+
+    assert told() == (FillCause.LIQUIDATION, "backstop")
+    assert told(liquidation=by(None, None)) == (FillCause.LIQUIDATION, "backstop")
+    assert told(liquidation=by(US, "backstop")) == (FillCause.LIQUIDATION, "backstop")
+    assert told(liquidation=by(THEM, "backstop")) == (FillCause.OTHER, None)
+
+
+def test_a_liquidation_that_names_nobody_is_not_taken_for_ones_own():
+    assert fill_of(dir="Close Long", liquidation=by(None)).cause is FillCause.ORDER
+
+
+def test_a_slice_of_a_twap_order_bears_the_orders_number():
+    slice_ = fill_of(twapId=3156)
+
+    assert (slice_.cause, slice_.twap_id) == (FillCause.TWAP, 3156)
+
+
+def test_a_slice_that_comes_wrapped_has_its_number_outside():
+    found = payloads.fills([{"fill": fill_row(twapId=None), "twapId": 3156}], "main", US)
+
+    assert [(fill.cause, fill.twap_id) for fill in found.fills] == [(FillCause.TWAP, 3156)]
+    assert payloads.times([{"fill": fill_row(), "twapId": 3156}]) == [AT_MS]
+
+
+@pytest.mark.parametrize(("field", "value"), [("twapId", "3156"), ("twapId", True), ("builderFee", 0.5)])
+def test_a_number_of_the_wrong_kind_in_an_optional_field_sets_the_row_aside(field, value):
+    assert f"could not be read: {field}: " in set_aside(fill_row(**{field: value})).text
+
+
+def test_the_builders_part_stays_within_the_fee():
+    one = fill_of(fee="0.010", builderFee="0.002558")
+
+    assert (one.fee, one.builder_fee) == (Decimal("0.010"), Decimal("0.002558"))
 
 
 # ------------------------------------------------------------------ which are watched

@@ -10,7 +10,7 @@ from functools import cache
 from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.instrument import market_of
 from hlposmon.domain.position import Position
-from hlposmon.domain.reports import AccountEventKind, StatedPosition, Statement
+from hlposmon.domain.reports import AccountEventKind, FillCause, StatedPosition, Statement
 from hlposmon.text import loads
 from hlposmon.venues.hyperliquid import payloads
 from hlposmon.venues.hyperliquid.client import PLAIN_MODES
@@ -148,6 +148,31 @@ def test_a_real_liquidation_is_told_by_its_user():
 
     assert taken == {key("HYPE"): "market", key("flx:CRCL"): "market"}
     assert not any(fill.liquidation for fill in payloads.fills(rows, "main", US).fills)
+
+
+def test_the_cause_of_every_real_fill_is_known():
+    rows = [row for row in every_object() if {"px", "sz", "startPosition", "oid"} <= row.keys()]
+    users = {row["liquidation"]["liquidatedUser"] for row in rows if "liquidation" in row}
+    found = payloads.fills(rows, "main", US).fills
+
+    assert {fill.cause for fill in found} == {FillCause.ORDER}
+    assert users
+    assert sum(fill.builder_fee is not None for fill in found) == 2
+    assert all(fill.builder_fee <= fill.fee for fill in found if fill.builder_fee is not None)
+    for user in users:  # what each of them sees of the same rows
+        theirs = payloads.fills(rows, "main", user).fills
+        assert {fill.cause for fill in theirs} == {FillCause.ORDER, FillCause.LIQUIDATION}
+        taken = [fill for fill in theirs if fill.cause is FillCause.LIQUIDATION]
+        assert all(fill.liquidation == "market" for fill in taken)
+
+
+def test_a_real_slice_of_a_twap_order_has_its_number_outside_of_the_fill():
+    [slice_] = captured("gocryptotrader/ws_userTwapSliceFills.json")["data"]["twapSliceFills"]
+    assert slice_["fill"]["twapId"] is None
+    as_perp = slice_ | {"fill": slice_["fill"] | {"coin": "HYPE"}}  # spot is not followed by fills
+
+    [fill] = payloads.fills([as_perp], "main", US).fills
+    assert (fill.cause, fill.twap_id) == (FillCause.TWAP, slice_["twapId"])
 
 
 def test_the_liquidations_of_others_are_not_ours_though_our_fills_carry_them():

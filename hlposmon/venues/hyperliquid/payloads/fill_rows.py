@@ -1,12 +1,20 @@
 """Decodes fill rows, which REST and the stream write in the same way.
 
 A row that cannot be read is set aside and named; the other rows of the message count.
+
+What caused a fill is told by several fields, of which the first that applies counts:
+1. `liquidation` names the account as the liquidated user. All parties' fills carry this object, and a market
+   liquidation has the direction of an ordinary close. Where the object or its user is missing, a direction
+   that begins with "Liquidated" says the same of a backstop liquidation.
+2. `dir` is one of the venue's own acts (_ACTS).
+3. `twapId` is set. In rows of `userTwapSliceFills` it is null inside, and stands beside the fill.
+4. `dir` is that of an ordinary trade (_TRADES). Any other is OTHER: the venue adds directions.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-from hlposmon.domain.reports import Fill, Side
+from hlposmon.domain.reports import Fill, FillCause, Side
 from hlposmon.errors import WireError
 from hlposmon.venues.hyperliquid.payloads.amounts import amount_of
 from hlposmon.venues.hyperliquid.payloads.coins import is_watched, key_of
@@ -14,6 +22,19 @@ from hlposmon.venues.hyperliquid.payloads.fields import integer_of, list_of, obj
 from hlposmon.venues.port import UnreadFill
 
 _SIDES = {"B": Side.BUY, "A": Side.SELL}
+_LIQUIDATED = "Liquidated "
+_ACTS = {
+    "Auto-Deleveraging": FillCause.ADL,
+    "Settlement": FillCause.SETTLEMENT,
+    "Net Child Vaults": FillCause.VAULT,
+    "Spot Dust Conversion": FillCause.DUST,
+}
+_TRADES = frozenset(
+    (
+        *("Open Long", "Open Short", "Close Long", "Close Short", "Long > Short", "Short > Long"),
+        *("Buy", "Sell"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +51,7 @@ def fills(rows: Any, account: str, address: str) -> FillRows:
     found = FillRows([], [], [])
     for row in list_of(rows, "fills"):
         try:
-            body = object_of(row, "fill")
+            body = _fill_in(object_of(row, "fill"))
             coin = text_of(body, "coin")
             if is_watched(coin):
                 found.fills.append(_fill(body, coin, account, address))
@@ -47,9 +68,16 @@ def times(rows: Any) -> list[int]:
     return [time_ms for time_ms in found if time_ms is not None]
 
 
+def _fill_in(row: dict[str, Any]) -> dict[str, Any]:
+    """The fill of a row: the row itself, but for a slice of a TWAP, `{"fill": {...}, "twapId": 3156}`."""
+    if "fill" not in row:
+        return row
+    return object_of(row["fill"], "fill") | {"twapId": row.get("twapId")}
+
+
 def _time_or_none(row: Any) -> int | None:
     try:
-        return time_of(object_of(row, "row"))
+        return time_of(_fill_in(object_of(row, "row")))
     except WireError:
         return None
 
@@ -66,11 +94,9 @@ def _fill(body: dict[str, Any], coin: str, account: str, address: str) -> Fill:
     size = amount_of(body, "sz")
     if size <= 0:
         raise WireError(f"sz is not positive: {body['sz']!r}")
-    liquidation = body.get("liquidation")
-    if liquidation is not None:
-        liquidation = object_of(liquidation, "liquidation")
-    # Both parties' fills carry this object; the liquidation is ours only if the liquidated user is.
-    ours = liquidation is not None and str(liquidation.get("liquidatedUser", "")).lower() == address.lower()
+    direction = text_of(body, "dir")
+    liquidation = _liquidation(body, direction, address)
+    twap_id = integer_of(body, "twapId") if body.get("twapId") is not None else None
     return Fill(
         account=account,
         key=key_of(coin),
@@ -86,7 +112,30 @@ def _fill(body: dict[str, Any], coin: str, account: str, address: str) -> Fill:
         order_id=integer_of(body, "oid"),
         trade_id=integer_of(body, "tid") if "tid" in body else None,
         hash=text_of(body, "hash"),
-        direction=text_of(body, "dir"),
+        direction=direction,
         crossed=body.get("crossed") is True,
-        liquidation=str(liquidation.get("method", "market")) if ours and liquidation else None,
+        liquidation=liquidation,
+        cause=FillCause.LIQUIDATION if liquidation is not None else _cause(direction, twap_id),
+        twap_id=twap_id,
+        builder_fee=amount_of(body, "builderFee") if body.get("builderFee") is not None else None,
     )
+
+
+def _liquidation(body: dict[str, Any], direction: str, address: str) -> str | None:
+    """How the account at `address` was liquidated in this fill; None if it was not."""
+    told = body.get("liquidation")
+    about = {} if told is None else object_of(told, "liquidation")
+    is_backstop = direction.startswith(_LIQUIDATED)
+    user = about.get("liquidatedUser")
+    is_ours = is_backstop if user is None else str(user).lower() == address.lower()
+    return str(about.get("method", "backstop" if is_backstop else "market")) if is_ours else None
+
+
+def _cause(direction: str, twap_id: int | None) -> FillCause:
+    """What caused a fill that is no liquidation of the account."""
+    act = _ACTS.get(direction)
+    if act is not None:
+        return act
+    if twap_id is not None:
+        return FillCause.TWAP
+    return FillCause.ORDER if direction in _TRADES else FillCause.OTHER
