@@ -61,7 +61,7 @@ export function pictureOf(summary: Summary): Picture {
 export function after(picture: Picture, message: Numbered): Picture | null {
   if (picture.seq === null || message.seq !== picture.seq + 1) return null;
   const next = { ...picture, live: true, problem: null, seq: message.seq };
-  if (message.type !== "position_update") return next; // gap, healed, drift: a verdict follows
+  if (message.type !== "position_update") return next; // gap, healed, drift: a verdict follows; liquidation: with its fills
   const positions = new Map(picture.positions);
   const { position } = message;
   if (position.is_flat && position.verdict === "proven") positions.delete(nameOf(position));

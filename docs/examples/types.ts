@@ -354,6 +354,15 @@ export interface Drift extends Told {
   cause: string;
 }
 
+/** The account itself was liquidated in this position; what its fills changed is in their own messages. */
+export interface Liquidation extends Told {
+  type: "liquidation";
+  /** The exchange's time of it. */
+  time: Time;
+  /** `market` or `backstop`; null where the exchange's ledger alone says it, as is `order_id`. */
+  method: string | null;
+  order_id: string | null;
+}
 /** What concerns a whole account. */
 export interface ToldOfAccount {
   seq: Seq;
@@ -404,7 +413,7 @@ export interface ErrorMessage {
 }
 
 /** What comes with a `seq` of its own, each one higher than the one before. */
-export type Numbered = PositionUpdate | Gap | Healed | Drift | Transfer | ModeChange;
+export type Numbered = PositionUpdate | Gap | Healed | Drift | Liquidation | Transfer | ModeChange;
 export type Message =
   | InitialState
   | SummaryMessage
@@ -422,6 +431,7 @@ export type EventName =
   | "gap"
   | "healed"
   | "drift"
+  | "liquidation"
   | "transfer"
   | "mode";
 
@@ -501,6 +511,15 @@ export interface CompactDrift {
   venue_size: Decimal;
   cause: string;
 }
+export interface CompactLiquidation {
+  seq: Seq;
+  e: "liquidation";
+  a: string;
+  k: string;
+  time: Time;
+  method: string | null;
+  order_id: string | null;
+}
 export type Compact =
   | CompactPrice
   | CompactFill
@@ -508,7 +527,8 @@ export type Compact =
   | CompactVerdict
   | CompactGap
   | CompactHealed
-  | CompactDrift;
+  | CompactDrift
+  | CompactLiquidation;
 
 /** Everything, for the schema. */
 /** Where the equity of each dex came from between two times: `GET /api/v1/ledger`. */

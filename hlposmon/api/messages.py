@@ -182,7 +182,7 @@ def scope(view: ScopeView) -> dict[str, Any]:
     }
 
 
-# Fields of an announcement (gap, healed, drift) that its compact form renames or leaves out.
+# Fields of an announcement (gap, healed, drift, liquidation) that its compact form renames or leaves out.
 _HEAD = ("type", "seq", "account", "key", "symbol", "timestamp")
 
 

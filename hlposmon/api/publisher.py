@@ -8,7 +8,18 @@ from typing import Any
 
 from hlposmon.api import messages
 from hlposmon.api.subscribers import Published, Subscribers
-from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, Healed, VerdictChanged
+from hlposmon.domain.changes import (
+    Adopted,
+    Change,
+    Doubt,
+    Drift,
+    Filled,
+    Funded,
+    Gap,
+    Healed,
+    Liquidated,
+    VerdictChanged,
+)
 from hlposmon.domain.rendering import Renderer, number, symbol_of, time_text
 from hlposmon.domain.views import View
 from hlposmon.serving.frames import text_frame
@@ -69,6 +80,10 @@ class Publisher:
                     "venue_size": number(change.theirs),
                 }
                 self._announce("drift", view, now_ms, cause=change.cause, **sizes)
+            case Liquidated(method=method, order_id=order_id):
+                order = None if order_id is None else str(order_id)
+                time = time_text(change.time_ms)
+                self._announce("liquidation", view, now_ms, time=time, method=method, order_id=order)
             case Doubt():
                 pass  # the VerdictChanged that follows reports it
 

@@ -14,7 +14,7 @@ from hlposmon.errors import MonitorNotRunning, TimedOut
 SILENCE_S = 75.0  # the monitor pings after 30 s of silence, so two pings were missed
 RECONNECT_S = 30.0
 PAUSE_S = 0.2
-EVENTS = ("fill", "price_update", "position_change", "verdict", "gap", "healed", "drift")
+EVENTS = ("fill", "price_update", "position_change", "verdict", "gap", "healed", "drift", "liquidation")
 
 
 @click.command("tail", short_help="The stream as JSON lines, until interrupted.")
@@ -23,7 +23,7 @@ EVENTS = ("fill", "price_update", "position_change", "verdict", "gap", "healed",
     "--events",
     metavar="A,B",
     default="",
-    help="Only these: fill, price_update, position_change, verdict, gap, healed, drift.",
+    help="Only these: fill, price_update, position_change, verdict, gap, healed, drift, liquidation.",
 )
 @click.option("--account", "accounts", multiple=True, metavar="NAME", help="Only this account; repeatable.")
 @click.option("--compact", is_flag=True, help="Only what changed, in short.")

@@ -10,12 +10,13 @@ from dataclasses import replace
 
 from hlposmon.domain.account import Account
 from hlposmon.domain.cash import LedgerMemory, Point
-from hlposmon.domain.changes import Change, Filled, Funded, VerdictChanged, whose
+from hlposmon.domain.changes import Change, Filled, Funded, Liquidated, VerdictChanged, whose
 from hlposmon.domain.instrument import SPOT, USD, market_of
 from hlposmon.domain.prices import Prices
 from hlposmon.domain.reports import (
     FIRST_SCOPE,
     AccountEvent,
+    AccountEventKind,
     AccountMode,
     AccountRole,
     Collateral,
@@ -248,6 +249,29 @@ class Book:
         """Everything that is needed to restore the cash, by account."""
         self._book()
         return {name: account.cash.memory() for name, account in self._accounts.items()}
+
+    def liquidated(self, happened: AccountEvent, fill: Fill | None = None) -> list[Change]:
+        """The positions of which this liquidation is news; call before `record_event`.
+
+        `fill` is what tells of it, None for the venue's ledger. A position is left out where a liquidation of
+        it at the same time is kept already: an order has several fills, and the ledger tells of the same.
+        """
+        account = self._accounts.get(happened.account)
+        if account is None:
+            return []
+        then = (AccountEventKind.LIQUIDATION, happened.time_ms)
+        known = {key for one in account.events if (one.kind, one.time_ms) == then for key in one.keys}
+        method, order_id = (fill.liquidation, fill.order_id) if fill is not None else (None, None)
+        return [
+            Liquidated(happened.account, key, happened.time_ms, method, order_id)
+            for key in happened.keys
+            if key not in known and self._has(happened.account, key)
+        ]
+
+    def _has(self, account: str, key: str) -> bool:
+        """Whether there is a position of this key, a flat one too."""
+        scope = self._find(account, market_of(key))
+        return scope is not None and key in scope.holdings and scope.holdings[key].ledger.has_base
 
     # ---------------------------------------------------------------- judged
 

@@ -106,6 +106,21 @@ class Doubt:
 
 
 @dataclass(frozen=True, slots=True)
+class Liquidated:
+    """The account itself was liquidated in this position at the venue's time `time_ms`. It is reported once,
+    though several fills of one order and the venue's ledger may tell it.
+
+    `method` (market, backstop) and `order_id` are those of the first fill; None where only the ledger tells.
+    """
+
+    account: str
+    key: str
+    time_ms: int
+    method: str | None
+    order_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class VerdictChanged:
     """The verdict of a position, or its reason, has changed."""
 
@@ -116,7 +131,7 @@ class VerdictChanged:
     before: Verdict | None
 
 
-Change = Filled | Adopted | Funded | Gap | Healed | Drift | Doubt | VerdictChanged
+Change = Filled | Adopted | Funded | Gap | Healed | Drift | Doubt | Liquidated | VerdictChanged
 
 
 def whose(change: Change) -> tuple[str, str]:

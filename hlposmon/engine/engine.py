@@ -18,6 +18,7 @@ from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.book import Book
 from hlposmon.domain.cash import LedgerMemory
 from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, whose
+from hlposmon.domain.instrument import Instrument
 from hlposmon.domain.reports import (
     FIRST_SCOPE,
     OTHER_SCOPES,
@@ -32,6 +33,7 @@ from hlposmon.domain.reports import (
     Collateral,
     FeedState,
     Fetched,
+    FillCause,
     Fills,
     Following,
     Funding,
@@ -281,6 +283,7 @@ class Engine:
         if not changes:
             return
         self._note_opened(now)
+        changes = [*changes, *self._liquidations(changes)]
         effects, at_ms = self._effects, now.ms
         self.incidents.note(changes, now.s)
         self.book.note_booked(changes)
@@ -314,6 +317,19 @@ class Engine:
             self._told_pnl[name] = view.figures.unrealized
             self.listing.note(view)
             effects.append(Show(view, at_ms))
+
+    def _liquidations(self, changes: Sequence[Change]) -> list[Change]:
+        """What fills among these changes tell of liquidations: for each order once."""
+        found: list[Change] = []
+        for change in changes:
+            if isinstance(change, Filled) and change.fill.cause is FillCause.LIQUIDATION:
+                fill, coin = change.fill, Instrument.of(change.fill.key).name
+                told = AccountEvent(
+                    fill.account, fill.time_ms, AccountEventKind.LIQUIDATION, coin, (fill.key,)
+                )
+                found += self.book.liquidated(told, fill)
+                self.book.record_event(told)
+        return found
 
     def _ask_about(self, change: Gap | Doubt, now: Now) -> None:
         """Ask for a fetch: at once for a gap, after SECOND_LOOK_S for a doubt, which may be over by then."""
@@ -633,8 +649,9 @@ class Engine:
 
     def _account_event(self, event: AccountEvent, now: Now) -> None:
         is_liquidation = event.kind is AccountEventKind.LIQUIDATION
-        is_new = not is_liquidation and self.book.take_transfer(event)
-        if is_new:
+        is_new = self.book.take_transfer(event)
+        changes = self.book.liquidated(event) if is_liquidation and is_new else []
+        if is_new and not is_liquidation:
             self._say_of_account("transfer", event.account, account_lines.transfer(event), now)
             # Where it is not known what it moved, look at everything that it may have changed.
             reason = BellReason.SPOT if event.moves else BellReason.NOT_WATCHED
@@ -642,6 +659,7 @@ class Engine:
         if self.book.record_event(event) and (is_new or event.kind is not AccountEventKind.TRANSFER):
             facts = {"account": event.account, "kind": event.kind, "text": event.text}
             self._log(logging.INFO, "account event", **facts)
+            self._say(changes, now)
 
     # ------------------------------------------------------------------ workers
 

@@ -26,6 +26,7 @@ from hlposmon.domain.changes import (
     Funded,
     Gap,
     Healed,
+    Liquidated,
     VerdictChanged,
     whose,
 )
@@ -109,6 +110,14 @@ def body_of(change: Change, *, now_ms: int) -> dict[str, Any] | None:
                 "statement_time": time_text(change.statement_ms),
             }
             kind = "drift"
+        case Liquidated():
+            facts = {
+                "method": change.method,
+                "order_id": None if change.order_id is None else str(change.order_id),
+                "time": time_text(change.time_ms),
+                "time_ms": change.time_ms,
+            }
+            kind = "liquidation"
         case VerdictChanged():
             facts = {
                 "verdict": change.verdict.value,

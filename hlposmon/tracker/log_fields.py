@@ -2,16 +2,26 @@
 
 import logging
 
-from hlposmon.domain.changes import Adopted, AdoptionReason, Change, Drift, Gap, VerdictChanged, whose
+from hlposmon.domain.changes import (
+    Adopted,
+    AdoptionReason,
+    Change,
+    Drift,
+    Gap,
+    Liquidated,
+    VerdictChanged,
+    whose,
+)
 
 
 def level_of(change: Change) -> int:
-    """Return WARNING for a gap, a drift and an adoption after a drift, else INFO.
+    """Return WARNING for a gap, a drift, an adoption after a drift and a liquidation, else INFO.
 
-    Somebody who reads only warnings must see that fills are missing or that book and venue disagreed.
+    Somebody who reads only warnings must see that fills are missing, that book and venue disagreed, and that
+    the account was liquidated.
     """
     drifted = isinstance(change, Adopted) and change.reason is AdoptionReason.DRIFT
-    return logging.WARNING if drifted or isinstance(change, Gap | Drift) else logging.INFO
+    return logging.WARNING if drifted or isinstance(change, Gap | Drift | Liquidated) else logging.INFO
 
 
 def name_of(change: Change) -> str:

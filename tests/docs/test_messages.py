@@ -100,6 +100,9 @@ def told(here: Shown) -> dict[str, list[dict[str, Any]]]:
             for kind in ("fill", "gap", "healed", "verdict", "position_change", "drift"):
                 if kind not in heard.kinds():
                     heard.wait(kind)
+        here.control.liquidate(account, "BTC", backstop=True)
+        for heard in (whole, compact):
+            heard.wait("liquidation")
         return {"Message": whole.messages, "Compact": compact.messages}
 
 
@@ -126,7 +129,7 @@ def test_an_answer_has_the_documented_fields_and_no_others(here: Shown, kind: st
 def test_every_message_of_the_stream_has_the_documented_fields_and_no_others(told):
     messages = told["Message"]
 
-    assert {"fill", "price_update", "verdict", "gap", "healed", "drift"} <= {
+    assert {"fill", "price_update", "verdict", "gap", "healed", "drift", "liquidation"} <= {
         str(m.get("event_type") or m["type"]) for m in messages
     }
     assert {"start", "drift", "funding"} & {str(m.get("reason")) for m in messages}
@@ -136,7 +139,7 @@ def test_every_message_of_the_stream_has_the_documented_fields_and_no_others(tol
 def test_every_compact_message_has_the_documented_fields_and_no_others(told):
     first, *messages = told["Compact"]
 
-    assert {"p", "fill", "verdict", "gap", "healed", "drift"} <= {m["e"] for m in messages}
+    assert {"p", "fill", "verdict", "gap", "healed", "drift", "liquidation"} <= {m["e"] for m in messages}
     assert faults("InitialState", first) == []
     assert [fault for message in messages for fault in faults("Compact", message)] == []
 

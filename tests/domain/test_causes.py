@@ -1,12 +1,14 @@
 """A confirmed drift says what it came of, as far as that is known."""
 
+from dataclasses import replace
+
 import pytest
 
 from hlposmon.domain.book import Book
-from hlposmon.domain.changes import Drift
-from hlposmon.domain.reports import AccountEvent, AccountEventKind, Unlisted
+from hlposmon.domain.changes import Drift, Liquidated
+from hlposmon.domain.reports import AccountEvent, AccountEventKind, FillCause, Unlisted
 from hlposmon.domain.scope import KEPT_EVENTS
-from tests.domain.language import Desk, book_of, chain, kinds, ms
+from tests.domain.language import ACCOUNT, Desk, book_of, chain, key, kinds, ms
 
 HORIZON = "the exchange lists only the newest 10 000 fills"
 FULL = "more fills in one millisecond than a page holds"
@@ -136,3 +138,44 @@ def test_what_befalls_a_stranger_is_nothing_to_the_book():
 
     assert not book.record_event(AccountEvent("other", ms(1), AccountEventKind.TRANSFER, "?"))
     assert not book.unlist(Unlisted("other", ms(1), ms(2), "?"))
+
+
+# ------------------------------------------------------------------ liquidations
+
+
+def happened(*coins: str, at: float = 95) -> AccountEvent:
+    return AccountEvent(
+        ACCOUNT, ms(at), AccountEventKind.LIQUIDATION, ", ".join(coins), tuple(map(key, coins))
+    )
+
+
+def test_a_liquidation_is_news_once_of_a_position_and_a_time():
+    book = held("BTC long 1 @ 100, ETH short 2 @ 10").book
+    [fill] = chain("BTC 1: at 95 -1@90")
+    fill = replace(fill, cause=FillCause.LIQUIDATION, liquidation="market")
+
+    assert book.liquidated(happened("BTC"), fill) == [
+        Liquidated(ACCOUNT, key("BTC"), ms(95), "market", fill.order_id)
+    ]
+    assert book.record_event(happened("BTC"))
+    assert book.liquidated(happened("BTC"), fill) == []
+
+    of_ledger = happened("BTC", "ETH")  # what the ledger tells of both: one of them is known by its fill
+    assert book.liquidated(of_ledger) == [Liquidated(ACCOUNT, key("ETH"), ms(95), None, None)]
+    assert book.record_event(of_ledger)
+    assert book.liquidated(happened("ETH")) == []
+    assert len(book.liquidated(happened("BTC", at=96))) == 1
+
+
+def test_a_transfer_at_the_time_of_a_liquidation_does_not_hide_it():
+    desk = held()
+    desk.befell("transfer", "send of 5 USDC", "BTC", at=95)
+
+    assert len(desk.book.liquidated(happened("BTC"))) == 1
+
+
+def test_a_liquidation_of_what_was_never_held_or_of_another_account_is_no_news_of_a_position():
+    book = held().book
+
+    assert book.liquidated(happened("SOL", "xyz:TSLA")) == []
+    assert book.liquidated(replace(happened("BTC"), account="other")) == []

@@ -1,16 +1,21 @@
 """The engine decides, and says what follows: the same reports at the same times give the same effects."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from hlposmon.domain.changes import Filled, Gap, VerdictChanged
+from hlposmon.domain.changes import Filled, Gap, Liquidated, VerdictChanged
 from hlposmon.domain.reports import (
+    AccountEvent,
+    AccountEventKind,
     AccountMode,
     AccountRole,
     Bell,
     BellReason,
     FeedState,
+    Fill,
+    FillCause,
     Heard,
     HistoryEvent,
     HistoryRemark,
@@ -28,6 +33,8 @@ from hlposmon.engine.effects import (
     JournalChange,
     JournalEvent,
     JournalStatement,
+    Log,
+    LogChange,
     Publish,
     PublishPrice,
     Ring,
@@ -443,3 +450,89 @@ def test_a_monitor_that_was_stopped_proves_nothing_until_it_has_read_what_came_m
     one.passes(3)
 
     assert one.engine.book.view("main", key_of("BTC")).verdict is Verdict.PROVEN
+
+
+# ------------------------------------------------------------------ liquidations
+
+
+def liquidated(fill: Fill, **changes: Any) -> Fill:
+    return replace(fill, **({"cause": FillCause.LIQUIDATION, "liquidation": "market"} | changes))
+
+
+def liquidations(one: Bench, effects: list[Effect] | None = None) -> dict[type, list[Liquidated]]:
+    """The liquidations that are journalled and that are published."""
+    journalled = [effect.change for effect in one.of(JournalChange, effects)]
+    published = [effect.change for effect in one.of(Publish, effects)]
+    return {
+        kind: [change for change in changes if isinstance(change, Liquidated)]
+        for kind, changes in ((JournalChange, journalled), (Publish, published))
+    }
+
+
+def told_by_the_ledger(one: Bench, time_ms: int, *coins: str) -> AccountEvent:
+    keys = tuple(map(key_of, coins))
+    return AccountEvent("main", time_ms, AccountEventKind.LIQUIDATION, ", ".join(coins), keys)
+
+
+def test_a_liquidation_is_told_once_for_all_fills_of_its_order_behind_the_first():
+    one = Bench()
+    one.proven(BTC="3")
+    first, second = one.fill("-1", "3"), one.fill("-1", "2")
+    first = liquidated(first)
+    second = liquidated(second, time_ms=first.time_ms, order_id=first.order_id)
+    alone, later = one.says(one.live(first)), one.says(one.live(second))
+    expected = Liquidated("main", key_of("BTC"), first.time_ms, "market", first.order_id)
+
+    assert [effect.change for effect in one.of(JournalChange, alone)][1:] == [expected]
+    assert liquidations(one, alone) == {JournalChange: [expected], Publish: [expected]}
+    assert LogChange(expected) in alone
+    assert liquidations(one, later) == {JournalChange: [], Publish: []}
+
+
+def test_each_position_and_each_time_of_a_liquidation_is_told():
+    one = Bench()
+    one.proven(BTC="2", ETH="1")
+    bitcoin, ether = one.fill("-1", "2"), one.fill("-1", "1", "ETH")
+    again = one.fill("-1", "1")
+    one.says(one.live(liquidated(bitcoin), liquidated(ether, time_ms=bitcoin.time_ms)))
+    one.says(one.live(liquidated(again)))
+
+    found = liquidations(one)[Publish]
+    assert [(change.key, change.order_id) for change in found] == [
+        (key_of("BTC"), bitcoin.order_id),
+        (key_of("ETH"), ether.order_id),
+        (key_of("BTC"), again.order_id),
+    ]
+
+
+def test_the_other_party_of_a_liquidation_is_not_told_to_be_liquidated():
+    one = Bench()
+    one.proven(BTC="1")
+    one.says(one.live(one.fill("1", "1")))
+
+    assert liquidations(one) == {JournalChange: [], Publish: []}
+
+
+def test_the_ledgers_row_is_no_second_liquidation_and_names_a_later_drift():
+    one = Bench()
+    one.proven(BTC="2", ETH="1")
+    fill = liquidated(one.fill("-1", "2"))
+    one.says(one.live(fill))
+    one.says(told_by_the_ledger(one, fill.time_ms, "BTC"))
+    assert len(liquidations(one)[Publish]) == 1
+
+    effects = one.says(told_by_the_ledger(one, fill.time_ms, "BTC", "ETH", "SOL"))
+    [of_ledger] = liquidations(one, effects)[Publish]  # SOL was never held
+    assert (of_ledger.key, of_ledger.method, of_ledger.order_id) == (key_of("ETH"), None, None)
+    assert liquidations(one, one.says(told_by_the_ledger(one, fill.time_ms, "BTC", "ETH", "SOL"))) == {
+        JournalChange: [],
+        Publish: [],
+    }
+
+
+def test_a_transfer_is_kept_and_told_nobody_as_a_liquidation():
+    one = Bench()
+    one.proven(BTC="1")
+    effects = one.says(AccountEvent("main", one.now.ms, AccountEventKind.TRANSFER, "send of 5 USDC"))
+
+    assert [type(effect) for effect in effects] == [Log]
