@@ -12,6 +12,7 @@ from typing import Any
 
 from hlposmon import __version__
 from hlposmon.domain.rendering import Sums, is_listed
+from hlposmon.domain.reports import FillCause
 from hlposmon.domain.verdict import Proof, Verdict
 from hlposmon.domain.views import Figures, View
 from hlposmon.engine.incidents import KINDS
@@ -146,6 +147,11 @@ def _fills(given: MetricsInput) -> Iterator[Metric]:
     known = {(view.account, view.key) for view in given.views} | set(counts.fills)
     rows = ((name, counts.fills[name]) for name in sorted(known))
     yield counter("hlposmon_fills", "Fills taken into the book.", POSITION, rows)
+    # A zero for each cause that has not occurred, so that the first liquidation is an increase.
+    accounts = sorted({view.account for view in given.accounts} | {name for name, _ in counts.causes})
+    by_cause = (((name, cause.value), counts.causes[name, cause]) for name in accounts for cause in FillCause)
+    text = "Fills taken into the book, by what caused them."
+    yield counter("hlposmon_fills_by_cause", text, (*ACCOUNT, "cause"), by_cause)
     yield histogram(
         "hlposmon_fill_publish_duration_seconds",
         "From a worker's hearing of a fill on the stream to its being sent to clients.",

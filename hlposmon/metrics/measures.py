@@ -41,7 +41,8 @@ class Spread:
 
 
 class Counts:
-    """The tracker's counters: `fills` by account and key, `reconnects` by worker.
+    """The tracker's counters: `fills` by account and key, `causes` of fills by account and cause,
+    `reconnects` by worker.
 
     The histograms cover fills from a stream: `heard_to_published` from their receipt by the worker to their
     publication, `made_to_published` from the exchange's time of the fill, so it compares two clocks.
@@ -49,6 +50,7 @@ class Counts:
 
     def __init__(self) -> None:
         self.fills: Counter[tuple[str, str]] = Counter()
+        self.causes: Counter[tuple[str, str]] = Counter()
         self.heard_to_published = Spread()
         self.made_to_published = Spread()
         self.reconnects: dict[str, int] = {}

@@ -108,6 +108,7 @@ class Outputs:
 
     def _count(self, effect: Publish, fill: Fill) -> None:
         self._counts.fills[fill.account, fill.key] += 1
+        self._counts.causes[fill.account, fill.cause] += 1
         if effect.heard_s is not None:
             self._counts.published(
                 heard_s=effect.heard_s, made_ms=fill.time_ms, now_s=time.monotonic(), now_ms=now_ms()

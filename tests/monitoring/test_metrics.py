@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 
-from hlposmon.domain.reports import Connected, FeedState
+from hlposmon.domain.reports import Connected, FeedState, FillCause
 from tests.debian import program
 from tests.monitoring.tools import OPENMETRICS, busy, exposed, scraped, value, values
 from tests.tracker.desk import KEY, Desk, desk, until
@@ -134,6 +134,22 @@ def test_a_fill_that_waited_behind_a_gap_is_not_timed_by_the_one_that_closed_it(
     assert value(text, "hlposmon_fill_publish_duration_seconds_count") == 6
     assert value(text, "hlposmon_gaps_total", account="main") == 1
     assert value(text, "hlposmon_gaps_healed_total", account="main") == 1
+
+
+def test_fills_are_counted_by_cause_and_causes_that_have_not_occurred_are_zero():
+    with busy() as here:
+        late = here.join("reconcile", "reconcile")
+        taken = replace(here.fill("sell", "1", "6"), cause=FillCause.LIQUIDATION, liquidation="market")
+        late.says(replace(here.fills(taken), source="fetch"))
+        until("taken", lambda: (here.position() or {}).get("size") == "5")
+        _, text = scraped(here)
+
+    counts = {
+        cause: value(text, "hlposmon_fills_by_cause_total", account="main", cause=cause)
+        for cause in ("order", "liquidation", "adl")
+    }
+    assert counts == {"order": 5, "liquidation": 1, "adl": 0}
+    assert value(text, "hlposmon_fills_total", **BTC) == 6
 
 
 def test_connections_that_are_opened_again_are_counted():
