@@ -45,7 +45,7 @@ class Control:
 
     def fills(self, *fills: Json, same_block: bool = False) -> list[Json]:
         """Execute exactly these fills; their rows. Each has account, coin, side ("B" or "A"), size, price,
-        and `crossed` if it is false."""
+        and what the table says besides: `crossed` if it is false, `builder`, `twap`, `liquidated`."""
         made: list[Json] = self.do("fills", fills=list(fills), same_block=same_block)["fills"]
         return made
 
@@ -89,6 +89,10 @@ class Control:
     def settle(self, account: str, coin: str, price: str | None = None) -> Json:
         """Close a position by Settlement; the row of the fill."""
         return self._one("settle", account=account, coin=coin, price=price)
+
+    def net(self, account: str, coin: str, price: str | None = None) -> Json:
+        """Close a position by Net Child Vaults; the row of the fill."""
+        return self._one("net", account=account, coin=coin, price=price)
 
     def ghost(self, account: str, coin: str, size: str) -> None:
         """Set a signed size with no fill."""

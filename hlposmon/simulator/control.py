@@ -10,7 +10,9 @@ open WebSocket, counted from 1 in the order of opening; without it, all of them 
 
 | action | what it takes | what it does |
 |---|---|---|
-| fills | fills: [{account, coin, side B or A, size, price, [crossed]}], [same_block] | exactly these |
+| fills | fills: [{account, coin, side B or A, size, price, ...}], [same_block] | exactly these |
+| | of each: [crossed], [builder]: with a builder's fee, [twap]: the number of its TWAP order, | |
+| | [liquidated]: an address, of whose liquidation it is the other party | |
 | fills | count, [coins], [account], [rate] | so many by chance, at once or `rate` a second |
 | flow | count, [coins], [per_second], [account] | the same as a burst; answers its number |
 | status | [flow] | how many of a flow (of all flows) are done |
@@ -18,6 +20,7 @@ open WebSocket, counted from 1 in the order of opening; without it, all of them 
 | scale | size, [account] | orders by chance are about so large from now on; 0: as they were |
 | liquidate | account, coin, [share], [backstop] | closes a share ("1") by force, with its ledger row |
 | adl, settle | account, coin, [price] | closes by Auto-Deleveraging, by Settlement |
+| net | account, coin, [price] | closes by Net Child Vaults |
 | ghost | account, coin, size | sets the signed size with no fill at all |
 | funding | | pays an hour's funding now |
 | transfer | account, usdc (signed), [dex] | deposits or withdraws |

@@ -4,11 +4,12 @@ The table in `control` lists the arguments.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from hlposmon.simulator.account import Account
-from hlposmon.simulator.facts import Fill, Row
+from hlposmon.simulator.facts import Fill, Order, Row
 from hlposmon.simulator.numbers import lawful, text
 from hlposmon.simulator.schedule import Flow
 from hlposmon.simulator.script import Script, ScriptError
@@ -39,6 +40,17 @@ def held_of(stage: Stage, script: Script) -> tuple[Account, str]:
     return account, coin
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a script says of the order of a fill: taker or maker, through a front end with a fee of its own, a
+    slice of the TWAP order of this number, the other party of this user's liquidation."""
+
+    crossed: bool = True
+    builder: bool = False
+    twap: int | None = None
+    liquidated: str | None = None
+
+
 def fills(stage: Stage, script: Script) -> Row:
     """Execute the given fills, or a number of random ones."""
     if script.value("fills", None) is None:
@@ -49,27 +61,45 @@ def fills(stage: Stage, script: Script) -> Row:
         raise ScriptError("fills must be a list of objects")
     ready = [_explicit(stage, Script(row)) for row in rows]
     time = stage.world.block(stage.now())
-    order, made = stage.world.order(), []
-    for account, coin, change, price, crossed in ready:
-        if not same_block or order.crossed != crossed:
-            order = stage.world.order(crossed=crossed)
+    order, last, made = stage.world.order(), Kind(), []
+    for account, coin, change, price, kind in ready:
+        if not same_block or kind != last:
+            order, last = _order(stage, coin, kind), kind
         at = time if same_block else stage.world.block(stage.now())
         made.append(stage.world.trade(account, coin, change, price, order, at))
     return {"fills": [_row(fill) for fill in made]}
 
 
-def _explicit(stage: Stage, row: Script) -> tuple[Account, str, Fraction, Fraction, bool]:
+def _order(stage: Stage, coin: str, kind: Kind) -> Order:
+    """A new order of that kind."""
+    world = stage.world
+    if kind.twap is not None:
+        return world.slice_of_twap(kind.twap)
+    order = world.order(crossed=kind.crossed, builder=kind.builder)
+    return order if kind.liquidated is None else world.against(order, kind.liquidated, coin)
+
+
+def _kind(row: Script) -> Kind:
+    twap, liquidated = row.value("twap", None), row.value("liquidated", None)
+    return Kind(
+        crossed=row.flag("crossed", default=True),
+        builder=row.flag("builder"),
+        twap=None if twap is None else row.whole("twap"),
+        liquidated=None if liquidated is None else str(liquidated),
+    )
+
+
+def _explicit(stage: Stage, row: Script) -> tuple[Account, str, Fraction, Fraction, Kind]:
     account, coin = account_of(stage, row.value("account")), coin_of(stage, row.value("coin"))
     side, size = row.one_of("side", ("B", "A")), row.exact("size")
-    price = row.exact("price")
-    crossed = row.flag("crossed", default=True)
+    price, kind = row.exact("price"), _kind(row)
     row.end()
     places = stage.world.quotes[coin].market.sz_decimals
     if size <= 0 or (size * 10**places).denominator != 1:
         raise ScriptError(f"size {text(size)} of {coin} must be positive, with at most {places} decimals")
     if price <= 0 or lawful(price, places) != price:
         raise ScriptError(f"{text(price)} is no lawful price of {coin}: try {text(lawful(price, places))}")
-    return account, coin, size if side == "B" else -size, price, crossed
+    return account, coin, size if side == "B" else -size, price, kind
 
 
 def _row(fill: Fill) -> Row:
@@ -150,7 +180,7 @@ def liquidate(stage: Stage, script: Script) -> Row:
     return {"fills": [_row(fill)]}
 
 
-def closing(word: str) -> Callable[[Stage, Script], Row]:
+def closing(word: str, *, hashed: bool = False) -> Callable[[Stage, Script], Row]:
     """An action that closes a position by the venue's act of this name."""
 
     def act(stage: Stage, script: Script) -> Row:
@@ -159,7 +189,7 @@ def closing(word: str) -> Callable[[Stage, Script], Row]:
         script.end()
         if price < 0:
             raise ScriptError("price must not be negative")
-        return {"fills": [_row(stage.world.settle(account, coin, price, word, stage.now()))]}
+        return {"fills": [_row(stage.world.settle(account, coin, price, word, stage.now(), hashed=hashed))]}
 
     return act
 
@@ -226,6 +256,7 @@ ACTIONS: dict[str, Callable[[Stage, Script], Row]] = {
     "liquidate": liquidate,
     "adl": closing("Auto-Deleveraging"),
     "settle": closing("Settlement"),
+    "net": closing("Net Child Vaults", hashed=True),
     "ghost": ghost,
     "funding": funding,
     "set_mark": set_mark,

@@ -28,6 +28,7 @@ class Order:
     word: str | None = None  # the venue's `dir` where it is not the plain one
     free: bool = False  # no fee: settlements and deleveraging
     liquidation: Row | None = None
+    twap: int | None = None  # the number of the TWAP order of which this is a slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Fill:
             "fee": write(self.fee),
             "tid": self.tid,
             "feeToken": "USDC",
-            "twapId": None,
+            "twapId": self.order.twap,
         }
         if self.builder_fee:
             row["builderFee"] = write(self.builder_fee)

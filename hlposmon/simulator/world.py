@@ -137,10 +137,25 @@ class World:
         self.news.append(update)
         return update
 
-    def settle(self, account: Account, coin: str, price: Fraction, word: str, now: int) -> Fill:
-        """Close a position by the venue's own act, without a fee: settlement or deleveraging."""
+    def slice_of_twap(self, number: int) -> Order:
+        """The order of a slice of the TWAP order `number`, which has no transaction of its own."""
+        return replace(self.order(), hash=ZERO_HASH, twap=number)
+
+    def against(self, order: Order, victim: str, coin: str) -> Order:
+        """The same order, executed against the forced order of a liquidated user: its fills say so."""
+        mark = printed(self.quotes[coin].mark)
+        return replace(order, liquidation={"liquidatedUser": victim, "markPx": mark, "method": "market"})
+
+    def settle(
+        self, account: Account, coin: str, price: Fraction, word: str, now: int, *, hashed: bool = False
+    ) -> Fill:
+        """Close a position by the venue's own act, without a fee: settlement, deleveraging, netting.
+
+        `hashed`: the act has a transaction's hash.
+        """
         held = account.positions[coin]
-        order = replace(self.order(crossed=False), hash=ZERO_HASH, word=word, free=True)
+        order = self.order(crossed=False)
+        order = replace(order, hash=order.hash if hashed else ZERO_HASH, word=word, free=True)
         return self.trade(account, coin, -held.size, price, order, self.block(now))
 
     def liquidate(

@@ -384,6 +384,30 @@ def test_the_venue_can_close_a_position_by_its_own_act(venue: Venues, action: st
     assert position(here, "BTC") is None
 
 
+def test_the_netting_of_child_vaults_has_no_fee_and_an_ordinary_hash(venue: Venues) -> None:
+    here = venue()
+    fill = here.control.net(here.account, "BTC")
+
+    assert (fill["dir"], fill["fee"]) == ("Net Child Vaults", "0.0")
+    assert int(fill["hash"], 16)
+    assert position(here, "BTC") is None
+
+
+def test_a_script_says_of_what_order_a_fill_is(venue: Venues) -> None:
+    here = venue()
+    other = "0x" + "cd" * 20
+    given = {"account": here.account, "coin": "BTC", "side": "B", "size": "0.5", "price": "86250"}
+    plain, slice_, built, against = here.control.fills(
+        given, given | {"twap": 3156}, given | {"builder": True}, given | {"liquidated": other}
+    )
+
+    assert (slice_["twapId"], int(slice_["hash"], 16)) == (3156, 0)
+    assert 0 < Fraction(built["builderFee"]) < Fraction(built["fee"])
+    assert (against["dir"], against["liquidation"]["liquidatedUser"]) == ("Open Long", other)
+    assert plain["twapId"] is None
+    assert not plain.keys() & {"builderFee", "liquidation"}
+
+
 def test_a_ghost_changes_a_position_and_tells_nobody(venue: Venues) -> None:
     here = venue()
     feed = here.watching()
