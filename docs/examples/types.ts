@@ -20,6 +20,7 @@ export type Verdict = "proven" | "unproven" | "drift" | "stale";
 /** The law by which a size is proven: fills that chain, all trades from a cursor, or the venue's last word. */
 export type Proof = "fills" | "trades" | "statement";
 export type Status = "healthy" | "degraded" | "unhealthy" | "stopping";
+export type MarginMode = "cross" | "isolated";
 export type Side = "long" | "short" | "flat";
 
 export interface Position {
@@ -57,7 +58,11 @@ export interface Position {
   /** realised + unrealised - fees + funding; null while there is no mark. */
   total_pnl: Decimal | null;
   notional_value: Decimal | null;
+  /** What backs it: all cross positions of its dex together, or cash of its own. Null where it is not stated. */
+  margin_mode: MarginMode | null;
   leverage: Decimal | null;
+  /** The greatest leverage that the exchange grants this position. */
+  max_leverage: Decimal | null;
   margin_used: Decimal | null;
   liquidation_price: Decimal | null;
   /** What of a token is reserved; null for perpetuals. */

@@ -127,6 +127,8 @@ class Holding:
             as_of_ms=as_of_ms,
             quote=quote,
             hold=stated.hold if stated else None,
+            margin_mode=stated.margin_mode if stated else None,
+            max_leverage=stated.max_leverage if stated else None,
         )
         return self._shown
 

@@ -105,8 +105,8 @@ class Rendered:
 
     __slots__ = (
         "account", "closed_pnl", "coin", "dex", "encoded", "entry_price", "fees", "funding", "key",
-        "leverage", "liquidation_price", "margin_used", "mark_price", "notional_value", "quantity",
-        "realized_pnl", "size", "symbol", "total_pnl", "type", "unrealized_pnl", "venue", "view",
+        "leverage", "liquidation_price", "margin_used", "mark_price", "max_leverage", "notional_value",
+        "quantity", "realized_pnl", "size", "symbol", "total_pnl", "type", "unrealized_pnl", "venue", "view",
     )  # fmt: skip
 
     def __init__(self, view: View) -> None:
@@ -132,6 +132,7 @@ class Rendered:
         if (
             view.margin_used is not before.margin_used
             or view.leverage is not before.leverage
+            or view.max_leverage is not before.max_leverage
             or view.liquidation_price is not before.liquidation_price
         ):
             self._render_stated(view)
@@ -159,6 +160,7 @@ class Rendered:
 
     def _render_stated(self, view: View) -> None:
         self.leverage, self.margin_used = number(view.leverage), money(view.margin_used)
+        self.max_leverage = number(view.max_leverage)
         self.liquidation_price = number(view.liquidation_price)
 
 

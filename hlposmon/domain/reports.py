@@ -130,10 +130,18 @@ class Marks:
     missing: tuple[str, ...] = ()
 
 
+class MarginMode(StrEnum):
+    """What backs a position: the cash and profits of all cross positions of its market, or its own cash."""
+
+    CROSS = "cross"
+    ISOLATED = "isolated"
+
+
 @dataclass(frozen=True, slots=True)
 class StatedPosition:
     """One position as the venue states it. `entry_price` is exact where the statement lets it be
-    worked out; `None` where the venue gives none. `hold` is what of a token is reserved."""
+    worked out; `None` where the venue gives none. `hold` is what of a token is reserved. `cash` is that of an
+    isolated position alone, negative for most longs; `max_leverage` the greatest that the venue grants it."""
 
     key: str
     size: Decimal
@@ -144,6 +152,9 @@ class StatedPosition:
     liquidation_price: Decimal | None = None
     tolerance: Decimal = Decimal(0)
     hold: Decimal | None = None
+    margin_mode: MarginMode | None = None
+    max_leverage: Decimal | None = None
+    cash: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +165,9 @@ class Statement:
     and handed on before this statement was asked for; None when none were. `pushed`: nobody asked, it
     came over the stream and `asked_s` is when it was heard; no fills were fetched before it. `unread` has
     the keys whose rows could not be read, and why: of these it says nothing, not even that they are flat.
+
+    Of the cross positions together: `cross_equity` is what they and their cash `cross_cash` are worth, and
+    `cross_maintenance` the margin below which they are liquidated; None where the venue does not say.
     """
 
     account: str
@@ -168,6 +182,9 @@ class Statement:
     pushed: bool = False
     unread: Mapping[str, str] = field(default_factory=dict)
     scope: str = FIRST_SCOPE
+    cross_equity: Decimal | None = None
+    cross_cash: Decimal | None = None
+    cross_maintenance: Decimal | None = None
 
     @property
     def holds_something(self) -> bool:

@@ -8,7 +8,7 @@ from hlposmon.domain.amounts import CONTEXT, ZERO
 from hlposmon.domain.instrument import USD, InstrumentType
 from hlposmon.domain.payments import Payments
 from hlposmon.domain.position import Position
-from hlposmon.domain.reports import SEVERE, Identity, Notice
+from hlposmon.domain.reports import SEVERE, Identity, MarginMode, Notice
 from hlposmon.domain.verdict import Proof, Verdict
 
 # Fills remembered over a restart: those within WINDOW_MS before the last fill, at most WINDOW_FILLS to bound
@@ -50,7 +50,7 @@ class View:
     `as_of_ms`: the venue's time up to which the position is known, never later; None while nothing is known.
     `block`: the block of the statement that it rests on; None for a venue without blocks. `quote`: the token
     that all its figures but the size are in; None while the venue has not said. `hold`: what of a token is
-    reserved, by the newest statement.
+    reserved, by the newest statement. `margin_mode` and `max_leverage` are those of the newest statement too.
     """
 
     account: str
@@ -69,6 +69,8 @@ class View:
     block: int | None = None
     quote: str | None = USD
     hold: Decimal | None = None
+    margin_mode: MarginMode | None = None
+    max_leverage: Decimal | None = None
     _figures: Figures | None = field(default=None, init=False, compare=False, repr=False)
 
     @property

@@ -37,6 +37,7 @@ from hlposmon.domain.reports import (
     Joined,
     Left,
     Live,
+    MarginMode,
     Marks,
     Movement,
     NotFetched,
@@ -149,7 +150,7 @@ def _statement_row(statement: Statement) -> list[Any]:
                 stated.margin_used,
                 stated.liquidation_price,
                 stated.tolerance,
-                *([] if stated.hold is None else [stated.hold]),
+                *_optional_row(stated),
             ]
             for stated in statement.positions
         ],
@@ -159,8 +160,18 @@ def _statement_row(statement: Statement) -> list[Any]:
         statement.fills_from_ms,
         statement.pushed,
         statement.unread,
-        *([statement.scope] if statement.scope else []),
+        statement.scope,
+        statement.cross_equity,
+        statement.cross_cash,
+        statement.cross_maintenance,
     ]
+
+
+def _optional_row(stated: StatedPosition) -> list[Any]:
+    """What only some positions have, where there is any: none of it for most tokens."""
+    if stated.margin_mode is None and stated.max_leverage is None and stated.cash is None:
+        return [] if stated.hold is None else [stated.hold]
+    return [stated.hold, stated.margin_mode, stated.max_leverage, stated.cash]
 
 
 def _statement_of(
@@ -176,27 +187,16 @@ def _statement_of(
     pushed: bool,
     unread: dict[str, str],
     scope: str = FIRST_SCOPE,
+    cross_equity: str | None = None,
+    cross_cash: str | None = None,
+    cross_maintenance: str | None = None,
 ) -> Statement:
     return Statement(
         account=account,
         venue=venue,
         time_ms=time_ms,
         asked_s=asked_s,
-        positions=tuple(
-            StatedPosition(
-                key=sys.intern(key),
-                size=_number(size),
-                entry_price=_maybe(entry_price),
-                mark_price=_maybe(mark_price),
-                leverage=None if leverage is None else _repeated(leverage),
-                margin_used=_maybe(used),
-                liquidation_price=_maybe(liquidation_price),
-                tolerance=_number(tolerance),
-                hold=_number(hold[0]) if hold else None,
-            )
-            for key, size, entry_price, mark_price, leverage, used, liquidation_price, *rest in positions
-            for tolerance, *hold in (rest,)
-        ),
+        positions=tuple(_stated_of(*row) for row in positions),
         equity=_maybe(equity),
         margin_used=_maybe(margin_used),
         withdrawable=_maybe(withdrawable),
@@ -204,6 +204,39 @@ def _statement_of(
         pushed=pushed,
         unread=unread,
         scope=sys.intern(scope),
+        cross_equity=_maybe(cross_equity),
+        cross_cash=_maybe(cross_cash),
+        cross_maintenance=_maybe(cross_maintenance),
+    )
+
+
+def _stated_of(
+    key: str,
+    size: str,
+    entry_price: str | None,
+    mark_price: str | None,
+    leverage: str | None,
+    used: str | None,
+    liquidation_price: str | None,
+    tolerance: str,
+    hold: str | None = None,
+    margin_mode: str | None = None,
+    max_leverage: str | None = None,
+    cash: str | None = None,
+) -> StatedPosition:
+    return StatedPosition(
+        key=sys.intern(key),
+        size=_number(size),
+        entry_price=_maybe(entry_price),
+        mark_price=_maybe(mark_price),
+        leverage=None if leverage is None else _repeated(leverage),
+        margin_used=_maybe(used),
+        liquidation_price=_maybe(liquidation_price),
+        tolerance=_number(tolerance),
+        hold=_maybe(hold),
+        margin_mode=None if margin_mode is None else MarginMode(margin_mode),
+        max_leverage=None if max_leverage is None else _repeated(max_leverage),
+        cash=_maybe(cash),
     )
 
 

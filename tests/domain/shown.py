@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from hlposmon.domain.position import Position
+from hlposmon.domain.reports import MarginMode
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import View
 
@@ -38,4 +39,6 @@ def view(
         liquidation_price=None,
         last_fill_ms=T,
         as_of_ms=T + 1000,
+        margin_mode=MarginMode.CROSS,
+        max_leverage=Decimal(40),
     )

@@ -127,20 +127,21 @@ AMOUNTS = st.sampled_from([None, Decimal("1"), Decimal("2.5"), Decimal("0.000001
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["0", "1", "-2.5"]), AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS),
+        st.tuples(st.sampled_from(["0", "1", "-2.5"]), AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS),
         min_size=1,
         max_size=8,
     )
 )
 def test_a_position_that_is_rendered_again_reads_as_one_that_is_rendered_first(states):
     renderer, held = Renderer(), {}
-    for size, mark, leverage, margin, liquidation in states:
+    for size, mark, leverage, greatest, margin, liquidation in states:
         position = held.setdefault(size, view(size, "0" if size == "0" else size).position)
         now = replace(
             view(),
             position=position,
             mark=mark,
             leverage=leverage,
+            max_leverage=greatest,
             margin_used=margin,
             liquidation_price=liquidation,
         )

@@ -286,7 +286,7 @@ def _digits_of(found: object) -> None:
     elif isinstance(found, Statement):
         for stated in found.positions:
             told = (stated.size, stated.mark_price, stated.margin_used, stated.liquidation_price, stated.hold)
-            for size in told:
+            for size in (*told, stated.max_leverage, stated.cash, found.cross_cash, found.cross_maintenance):
                 assert size is None or len(size.as_tuple().digits) <= DIGITS, size
 
 

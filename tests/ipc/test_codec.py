@@ -32,6 +32,7 @@ from hlposmon.domain.reports import (
     Joined,
     Left,
     Live,
+    MarginMode,
     Marks,
     NotFetched,
     Notice,
@@ -89,6 +90,10 @@ STATED = st.builds(
     margin_used=MAYBE,
     liquidation_price=MAYBE,
     tolerance=AMOUNT,
+    hold=MAYBE,
+    margin_mode=st.none() | st.sampled_from(MarginMode),
+    max_leverage=MAYBE,
+    cash=MAYBE,
 )
 STATEMENT = st.builds(
     Statement,
@@ -104,6 +109,9 @@ STATEMENT = st.builds(
     pushed=st.booleans(),
     unread=st.dictionaries(TEXT, TEXT, max_size=3),
     scope=TEXT,
+    cross_equity=MAYBE,
+    cross_cash=MAYBE,
+    cross_maintenance=MAYBE,
 )
 TEXTS = st.lists(TEXT, max_size=3).map(tuple)
 WORDS = st.dictionaries(TEXT, TEXT, max_size=3)

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from hlposmon.domain.reports import StatedPosition
+from hlposmon.domain.reports import MarginMode, StatedPosition
 from hlposmon.errors import WireError
 from hlposmon.venues.hyperliquid import payloads
 from hlposmon.venues.hyperliquid.payloads.coins import token_key_of
@@ -25,6 +25,7 @@ from tests.venues.hyperliquid.payloads import (
     spot_state,
     state,
     token_key,
+    without,
 )
 
 
@@ -40,6 +41,33 @@ def test_a_statement_gives_the_exact_entry_and_mark_behind_the_shown_ones():
     assert position.size == Decimal("-4.0")
     assert position.leverage == 10
     assert position.liquidation_price == Decimal("50.2724802381")
+
+
+def test_a_statement_says_what_backs_a_position_and_how_much_it_may_be_leveraged():
+    cross = position_row(coin="ETH", leverage={"type": "cross", "value": 5}, maxLeverage=25)
+    isolated, backed = stated(state(position_row(), cross)).positions
+
+    assert (isolated.margin_mode, isolated.max_leverage) == (MarginMode.ISOLATED, 10)
+    assert isolated.cash == Decimal("211.144417")
+    assert (backed.margin_mode, backed.max_leverage, backed.cash) == (MarginMode.CROSS, 25, None)
+
+
+@pytest.mark.parametrize("kind", [..., "pooled", ["cross"]])
+def test_a_position_backed_in_a_way_not_known_here_is_read_all_the_same(kind):
+    body = state(position_row(leverage=without({"type": kind, "value": 3}), maxLeverage=...))
+    [position] = stated(body).positions
+
+    assert (position.margin_mode, position.max_leverage, position.leverage) == (None, None, 3)
+
+
+def test_a_statement_has_the_margin_of_its_cross_positions_together():
+    cross = {"accountValue": "57.6421", "totalRawUsd": "-12.5", "totalNtlPos": "70.1", "totalMarginUsed": "7"}
+    one = stated(state(crossMarginSummary=cross, crossMaintenanceMarginUsed="3.5"))
+    older = stated(state())
+
+    assert (one.cross_equity, one.cross_cash) == (Decimal("57.6421"), Decimal("-12.5"))
+    assert one.cross_maintenance == Decimal("3.5")
+    assert (older.cross_equity, older.cross_cash, older.cross_maintenance) == (None, None, None)
 
 
 def test_a_statement_holds_what_the_account_holds():

@@ -8,13 +8,14 @@ from typing import Any
 
 from hlposmon.domain.amounts import exactly
 from hlposmon.domain.instrument import SPOT, USD
-from hlposmon.domain.reports import FIRST_SCOPE, StatedPosition, Statement
+from hlposmon.domain.reports import FIRST_SCOPE, MarginMode, StatedPosition, Statement
 from hlposmon.errors import WireError
 from hlposmon.venues.hyperliquid.payloads.amounts import amount_of, denoised
 from hlposmon.venues.hyperliquid.payloads.coins import VENUE, dex_of, new_key_of, token_key_of
 from hlposmon.venues.hyperliquid.payloads.fields import integer_of, list_of, object_of, text_of, time_of
 
 ONE = Decimal(1)
+_MARGIN_MODES = {mode.value: mode for mode in MarginMode}
 
 
 def statement(
@@ -38,6 +39,8 @@ def statement(
     summary = object_of(state.get("marginSummary"), "marginSummary")
     rows = list_of(state.get("assetPositions"), "assetPositions")
     positions, unread = _positions(rows, dex)
+    # Answers of 2023 lack some of these.
+    cross = object_of(state.get("crossMarginSummary", {}), "crossMarginSummary")
     return Statement(
         account=account,
         venue=VENUE,
@@ -51,7 +54,14 @@ def statement(
         pushed=pushed,
         unread=unread,
         scope=dex,
+        cross_equity=_maybe(cross, "accountValue"),
+        cross_cash=_maybe(cross, "totalRawUsd"),
+        cross_maintenance=_maybe(state, "crossMaintenanceMarginUsed"),
     )
+
+
+def _maybe(body: dict[str, Any], name: str) -> Decimal | None:
+    return amount_of(body, name, is_rare=True) if name in body else None
 
 
 def _positions(rows: list[Any], dex: str) -> tuple[tuple[StatedPosition, ...], dict[str, str]]:
@@ -231,4 +241,7 @@ def _stated(body: dict[str, Any], key: str) -> StatedPosition:
         margin_used=amount_of(body, "marginUsed", is_rare=True),
         liquidation_price=None if liquidation is None else amount_of(body, "liquidationPx", is_rare=True),
         tolerance=tolerance,
+        margin_mode=_MARGIN_MODES.get(str(leverage.get("type"))),
+        max_leverage=Decimal(integer_of(body, "maxLeverage")) if "maxLeverage" in body else None,
+        cash=_maybe(leverage, "rawUsd"),
     )
