@@ -64,7 +64,11 @@ export interface Position {
   /** The greatest leverage that the exchange grants this position. */
   max_leverage: Decimal | null;
   margin_used: Decimal | null;
+  /** The margin that it must keep at this size and mark, by the exchange's tiers; null while they are not known. */
+  maintenance_margin: Decimal | null;
   liquidation_price: Decimal | null;
+  /** (mark - liquidation price) / mark of a long, the opposite of a short: negative beyond that price. */
+  liquidation_distance: Decimal | null;
   /** What of a token is reserved; null for perpetuals. */
   hold: Decimal | null;
   /** How many fills are in it. */

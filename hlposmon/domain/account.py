@@ -20,6 +20,7 @@ from hlposmon.domain.cash import CashLedger, LedgerMemory, Point, Terms
 from hlposmon.domain.changes import Change
 from hlposmon.domain.continuity import law_of
 from hlposmon.domain.instrument import SPOT, USD, InstrumentType, market_of
+from hlposmon.domain.margin import MarginTable
 from hlposmon.domain.prices import Prices
 from hlposmon.domain.reports import (
     FIRST_SCOPE,
@@ -55,6 +56,7 @@ class Account:
     name: str
     prices: Prices
     quotes: Mapping[str, str]  # by market, the token in which its figures are
+    margin_tables: Mapping[str, MarginTable]  # by key
     scopes: dict[str, Scope] = field(default_factory=dict)
     # Since when and when last the dexes without a scope are known to hold nothing; None while it is unknown.
     flat_since_ms: int | None = None
@@ -78,7 +80,9 @@ class Account:
         """The scope of this name, opened if there is none yet."""
         found = self.scopes.get(name)
         if found is None:
-            found = self.scopes[name] = Scope(self.name, name, self.prices, law_of(name), self.quotes)
+            found = self.scopes[name] = Scope(
+                self.name, name, self.prices, law_of(name), self.quotes, self.margin_tables
+            )
             if name != FIRST_SCOPE:
                 found.copy_feeds_of(self.scopes[FIRST_SCOPE])
                 if self.flat_since_ms is not None and name != SPOT:

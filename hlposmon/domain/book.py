@@ -12,6 +12,7 @@ from hlposmon.domain.account import Account
 from hlposmon.domain.cash import LedgerMemory, Point
 from hlposmon.domain.changes import Change, Filled, Funded, Liquidated, VerdictChanged, whose
 from hlposmon.domain.instrument import SPOT, USD, market_of
+from hlposmon.domain.margin import MarginTable
 from hlposmon.domain.prices import Prices
 from hlposmon.domain.reports import (
     FIRST_SCOPE,
@@ -24,6 +25,7 @@ from hlposmon.domain.reports import (
     Fill,
     Fills,
     Funding,
+    MarginTables,
     Marks,
     Notice,
     PlaceRead,
@@ -48,6 +50,8 @@ class Book:
         self._accounts: dict[str, Account] = {}
         # The token in which the figures of each market are, as far as it is known.
         self.quotes = {FIRST_SCOPE: USD, SPOT: USD}
+        # The margin tiers of each key, as far as they are known.
+        self.margin_tables: dict[str, MarginTable] = {}
         # The scopes of which something is to be judged; and those that were opened, not taken yet.
         self._unjudged: dict[Scope, None] = {}
         self._opened: dict[tuple[str, str], int | None] = {}
@@ -63,7 +67,9 @@ class Book:
         """Watch these accounts from now on, and forget all others."""
         before, self._accounts = self._accounts, {}
         for name in accounts:
-            self._accounts[name] = before.get(name) or Account(name, self._prices, self.quotes)
+            self._accounts[name] = before.get(name) or Account(
+                name, self._prices, self.quotes, self.margin_tables
+            )
         self._prices.forget_others(self._accounts)
         self._opened = {name: one for name, one in self._opened.items() if name[0] in self._accounts}
         self._judge_all()
@@ -196,6 +202,10 @@ class Book:
     def collateral(self, collateral: Collateral) -> None:
         """Note the token in which a market's figures are."""
         self.quotes[collateral.scope] = collateral.token
+
+    def note_margin_tables(self, report: MarginTables) -> None:
+        """Note the margin tiers of a market."""
+        self.margin_tables |= report.tables
 
     def mode(self, mode: AccountMode) -> None:
         """Note how an account's balances are kept."""

@@ -11,6 +11,7 @@ from decimal import Decimal
 from hlposmon.domain.amounts import CONTEXT, ZERO, exactly
 from hlposmon.domain.changes import AdoptionReason, Change, Doubt, Drift, Filled, VerdictChanged
 from hlposmon.domain.ledger import Ledger
+from hlposmon.domain.margin import MarginTable
 from hlposmon.domain.placing import LAG_MS
 from hlposmon.domain.position import Position
 from hlposmon.domain.reconcile import (
@@ -65,6 +66,7 @@ class Holding:
     # What was last shown, and what the venue had stated then.
     _shown: View | None = None
     _shown_stated: StatedPosition | None = None
+    _shown_table: MarginTable | None = None
 
     def as_of_ms(self, whole_ms: int | None = None) -> int | None:
         """The venue's time up to which the position is known, None before its start.
@@ -88,10 +90,16 @@ class Holding:
         wanted_ms = self.wanted_ms
         return known_ms if wanted_ms is None else min(known_ms, wanted_ms)
 
-    def view(self, proof: Proof, quote: str | None, whole_ms: int | None = None) -> View:
+    def view(
+        self,
+        proof: Proof,
+        quote: str | None,
+        whole_ms: int | None = None,
+        table: MarginTable | None = None,
+    ) -> View:
         """The position as it may be shown. `proof` is the law that proves it, `quote` the token of its
-        figures, if that is known; after `whole_ms`, if given, fills may be missing. Returns the same object
-        as last time if nothing has changed."""
+        figures and `table` its margin tiers, if they are known; after `whole_ms`, if given, fills may be
+        missing. Returns the same object as last time if nothing has changed."""
         ledger, as_of_ms, shown = self.ledger, self.as_of_ms(whole_ms), self._shown
         if (
             shown is not None
@@ -105,12 +113,14 @@ class Holding:
             and shown.in_doubt == self.is_doubtful
             and shown.proof is proof
             and shown.quote == quote
+            and self._shown_table is table
         ):
             return shown
         stated = self.stated if ledger.position.size else None
         # Margin and liquidation price are of the size that the venue stated, and of no other.
         same = stated is not None and stated.size == ledger.position.size
-        self._shown_stated = self.stated
+        self._shown_stated, self._shown_table = self.stated, table
+        greatest = stated.max_leverage if stated else None
         self._shown = View(
             account=ledger.account,
             key=ledger.key,
@@ -128,7 +138,8 @@ class Holding:
             quote=quote,
             hold=stated.hold if stated else None,
             margin_mode=stated.margin_mode if stated else None,
-            max_leverage=stated.max_leverage if stated else None,
+            max_leverage=greatest,
+            margin_table=table if table is not None and table.grants(greatest) else None,
         )
         return self._shown
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from hlposmon.domain.amounts import CONTEXT
+from hlposmon.domain.margin import MarginTable
 
 Identity = tuple[int, str, int, int, str, Decimal, Decimal]
 
@@ -306,6 +307,14 @@ class Collateral:
     token: str
 
 
+@dataclass(frozen=True, slots=True)
+class MarginTables:
+    """The margin tiers of a market by key; a key that is not among them is not known."""
+
+    scope: str
+    tables: Mapping[str, MarginTable]
+
+
 class Place(StrEnum):
     """Where else an account may hold something: on other dexes, on spot."""
 
@@ -550,6 +559,7 @@ Report = (
     | PlaceRead
     | TradedOnSpot
     | Collateral
+    | MarginTables
     | AccountMode
     | AccountRole
     | SubAccounts

@@ -15,6 +15,7 @@ from hlposmon.domain.continuity import FILL_CHAIN, Continuity
 from hlposmon.domain.holding import Holding
 from hlposmon.domain.instrument import SPOT, InstrumentType
 from hlposmon.domain.ledger import Ledger
+from hlposmon.domain.margin import MarginTable
 from hlposmon.domain.placing import LAG_MS
 from hlposmon.domain.position import FillEffect, Position
 from hlposmon.domain.prices import Prices
@@ -39,6 +40,7 @@ class Scope:
     continuity: Continuity = FILL_CHAIN
     # By market, the token in which its figures are, as far as it is known.
     quotes: Mapping[str, str] = field(default_factory=dict)
+    margin_tables: Mapping[str, MarginTable] = field(default_factory=dict)  # by key, as far as known
     stated: bool = False
     base_ms: int = 0
     # The time of the first fill that waits for the first statement; None while there is none.
@@ -423,13 +425,15 @@ class Scope:
 
     def view(self, key: str) -> View:
         """One position; KeyError when there is none."""
-        return self.holdings[key].view(self.continuity.proof, self.quote, self.whole_until_ms)
+        table = self.margin_tables.get(key)
+        return self.holdings[key].view(self.continuity.proof, self.quote, self.whole_until_ms, table)
 
     def views(self) -> list[View]:
         """All positions, flat ones too, in no order."""
         proof, quote, whole_ms = self.continuity.proof, self.quote, self.whole_until_ms
-        shown = filter(_is_shown, self.holdings.values())
-        return [holding.view(proof, quote, whole_ms) for holding in shown]
+        tables = self.margin_tables
+        shown = ((key, holding) for key, holding in self.holdings.items() if _is_shown(holding))
+        return [holding.view(proof, quote, whole_ms, tables.get(key)) for key, holding in shown]
 
     def as_whole(self) -> ScopeView:
         """The scope itself."""

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from hlposmon.domain.amounts import CONTEXT, ZERO
+from hlposmon.domain.amounts import CONTEXT, ZERO, exactly
 from hlposmon.domain.instrument import USD, InstrumentType
+from hlposmon.domain.margin import MarginTable
 from hlposmon.domain.payments import Payments
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import SEVERE, Identity, MarginMode, Notice
@@ -51,6 +52,7 @@ class View:
     `block`: the block of the statement that it rests on; None for a venue without blocks. `quote`: the token
     that all its figures but the size are in; None while the venue has not said. `hold`: what of a token is
     reserved, by the newest statement. `margin_mode` and `max_leverage` are those of the newest statement too.
+    `margin_table` has the tiers that `max_leverage` is of; None while they are not known.
     """
 
     account: str
@@ -71,12 +73,32 @@ class View:
     hold: Decimal | None = None
     margin_mode: MarginMode | None = None
     max_leverage: Decimal | None = None
+    margin_table: MarginTable | None = None
     _figures: Figures | None = field(default=None, init=False, compare=False, repr=False)
 
     @property
     def is_booked(self) -> bool:
         """Whether what was earned and paid is known: not where the venue's word is all there is."""
         return self.proof is not Proof.STATEMENT
+
+    @property
+    def maintenance_margin(self) -> Decimal | None:
+        """The margin that it must keep at this size and mark, in its quote token; None where it is flat, or
+        its mark or its tiers are not known. Worked out when asked for: most views are never asked."""
+        notional = self.figures.notional
+        if self.margin_table is None or not self.position.size or notional is None:
+            return None
+        return self.margin_table.maintenance(notional)
+
+    @property
+    def liquidation_distance(self) -> Decimal | None:
+        """How far the mark may move against it until it is liquidated, as a fraction of the mark; negative
+        where the mark is beyond that price. None where either is not known, or no price liquidates it."""
+        mark, price, size = self.mark, self.liquidation_price, self.position.size
+        if not mark or price is None or not size:
+            return None
+        with exactly():
+            return (mark - price if size > 0 else price - mark) / mark
 
     @property
     def figures(self) -> Figures:

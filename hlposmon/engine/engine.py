@@ -43,6 +43,7 @@ from hlposmon.domain.reports import (
     Joined,
     Left,
     Live,
+    MarginTables,
     Marks,
     NotFetched,
     Notice,
@@ -620,8 +621,16 @@ class Engine:
 
     def _collateral(self, collateral: Collateral, _now: Now) -> None:
         self.book.collateral(collateral)
-        scope = collateral.scope
-        for name in self.book.accounts:  # their figures are shown anew, and summed
+        self._show_anew(collateral.scope)
+
+    def _margin_tables(self, report: MarginTables, _now: Now) -> None:
+        self.book.note_margin_tables(report)
+        self._show_anew(report.scope)
+
+    def _show_anew(self, scope: str) -> None:
+        """All positions of a market are to be shown anew, and summed: it has turned out what their figures
+        mean."""
+        for name in self.book.accounts:
             if scope in self.book.scope_names(name):
                 self._moved.update(dict.fromkeys((name, key) for key in self.book.keys(name, scope)))
 
@@ -733,6 +742,7 @@ _HANDLERS: dict[type, Callable[[Engine, Any, Now], None]] = {
     PlaceRead: Engine._place_read,
     TradedOnSpot: Engine._traded_on_spot,
     Collateral: Engine._collateral,
+    MarginTables: Engine._margin_tables,
     AccountMode: Engine._mode,
     AccountRole: Engine._role,
     SubAccounts: Engine._sub_accounts,

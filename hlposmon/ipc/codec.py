@@ -12,6 +12,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
+from hlposmon.domain.margin import MarginTable, Tier
 from hlposmon.domain.reports import (
     FIRST_SCOPE,
     AccountEvent,
@@ -38,6 +39,7 @@ from hlposmon.domain.reports import (
     Left,
     Live,
     MarginMode,
+    MarginTables,
     Marks,
     Movement,
     NotFetched,
@@ -240,6 +242,23 @@ def _stated_of(
     )
 
 
+def _margin_tables_row(report: MarginTables) -> list[Any]:
+    """Each table once, with the keys that have it: hundreds of coins share a dozen tables."""
+    keys: dict[MarginTable, list[str]] = {}
+    for key, table in report.tables.items():
+        keys.setdefault(table, []).append(key)
+    rows = [[[[tier.lower, tier.max_leverage] for tier in table.tiers], of] for table, of in keys.items()]
+    return [report.scope, rows]
+
+
+def _margin_tables_of(scope: str, rows: list[Any]) -> MarginTables:
+    tables: dict[str, MarginTable] = {}
+    for tiers, keys in rows:
+        table = MarginTable(tuple(Tier(_number(lower), _number(leverage)) for lower, leverage in tiers))
+        tables |= dict.fromkeys(map(sys.intern, keys), table)
+    return MarginTables(scope, tables)
+
+
 def _number(text: str) -> Decimal:
     value = Decimal(text) if type(text) is str else None
     if value is None or not value.is_finite():
@@ -329,6 +348,7 @@ _KINDS: tuple[tuple[str, type[Any], _Writer, _Reader], ...] = (
         lambda account, scopes: StatementsWanted(account, tuple(scopes)),
     ),
     _plain("collateral", Collateral, "scope", "token"),
+    ("margin tables", MarginTables, _margin_tables_row, _margin_tables_of),
     _plain("mode", AccountMode, "account", "mode", "plain", "reason"),
     _plain("role", AccountRole, "account", "role", "owner"),
     (

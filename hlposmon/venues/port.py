@@ -17,6 +17,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from hlposmon.config import Account
+from hlposmon.domain.margin import MarginTable
 from hlposmon.domain.reports import FIRST_SCOPE, AccountEvent, AccountMode, Fill, Funding, Statement
 from hlposmon.transport.events import Lost, Opened
 
@@ -194,6 +195,9 @@ class Client(Protocol):
 
     def collateral(self, scope: str) -> str:
         """The token that profit, margin and fees of a market are in."""
+
+    def margin_tables(self, scope: str) -> dict[str, MarginTable]:
+        """The margin tiers of a market's instruments, by key; one that cannot be read is left out."""
 
     def close(self) -> None:
         """Let go of connections."""

@@ -40,6 +40,7 @@ from hlposmon.supervision.loop import LONGEST_NAP_S, Pulse
 from hlposmon.system.clock import now_ms
 from hlposmon.venues.port import Page, UnreadFill, Venue
 from hlposmon.workers.identity import Identities
+from hlposmon.workers.margin_tables import MarginTableRequests
 from hlposmon.workers.notices import Notices
 from hlposmon.workers.other_markets import OtherMarkets
 from hlposmon.workers.sub_accounts import SubAccountSearch
@@ -137,7 +138,7 @@ class ReconcileWorker:
         self._other_markets = OtherMarkets(
             accounts, client, self._link, self._notices, self._repeats, interval_s=interval_s
         )
-
+        self._margin_tables = MarginTableRequests(client, self._link, self._repeats)
         self._sub_accounts = SubAccountSearch(accounts, client, self._link, self._notices, self._repeats)
 
     def run(self) -> None:
@@ -157,6 +158,7 @@ class ReconcileWorker:
                         self._identities.ask_one()
                         or self._other_markets.ask_one()
                         or self._sub_accounts.ask_one()
+                        or self._margin_tables.ask_one()
                     )
                 if not asked:
                     self._wait()
@@ -173,7 +175,9 @@ class ReconcileWorker:
             elif isinstance(ask, StatementsWanted) and ask.account in self._rounds:
                 round_ = self._rounds[ask.account]
                 round_.scopes, round_.others_due_s = ask.scopes, 0.0
-                self._other_markets.want_collateral(scope for scope in ask.scopes if scope != SPOT)
+                dexes = [scope for scope in ask.scopes if scope != SPOT]
+                self._other_markets.want_collateral(dexes)
+                self._margin_tables.want(dexes)
         if self._link.fileno() is None:
             self._welcomed = False
 
@@ -183,6 +187,7 @@ class ReconcileWorker:
         self._identities.welcome(welcome)
         self._other_markets.welcome()
         self._sub_accounts.welcome()
+        self._margin_tables.welcome()
         self._fund_due_s = max(self._fund_due_s, time.monotonic() + FUNDING_RETOLD_S)
         for name, round_ in self._rounds.items():  # a new tracker: it needs a statement now
             round_.due_s = 0.0

@@ -8,7 +8,8 @@ import pytest
 
 from hlposmon.domain.book import Book
 from hlposmon.domain.changes import Adopted, AdoptionReason, Doubt, Drift, Filled, Gap, Healed
-from hlposmon.domain.position import FillEffect
+from hlposmon.domain.margin import MarginTable, Tier
+from hlposmon.domain.position import FillEffect, Position
 from hlposmon.domain.reports import (
     AccountMode,
     AccountRole,
@@ -16,6 +17,8 @@ from hlposmon.domain.reports import (
     Fill,
     Fills,
     Funding,
+    MarginMode,
+    MarginTables,
     Marks,
     Notice,
     NoticeCode,
@@ -24,7 +27,8 @@ from hlposmon.domain.reports import (
     StatedPosition,
     Statement,
 )
-from hlposmon.domain.verdict import Age, Freshness
+from hlposmon.domain.verdict import Age, Freshness, Verdict
+from hlposmon.domain.views import View
 from tests.domain.language import (
     ACCOUNT,
     FRESH,
@@ -1132,6 +1136,54 @@ def test_a_mark_that_a_statement_implies_counts_where_the_price_feed_is_quiet():
     assert implied("100.00001", 1020.0) == 100  # no more than rounding
     assert implied("150", 1030.0) == 150
     assert implied("151", 1031.0) == 150
+
+
+def test_the_maintenance_margin_is_that_of_the_present_size_and_mark_by_the_tiers():
+    desk = Desk()
+    tiers = (Tier(Decimal(0), Decimal(10)), Tier(Decimal(1000), Decimal(5)))
+
+    def stated(size, at, greatest=10):
+        row = StatedPosition(key("BTC"), Decimal(size), Decimal(90), Decimal(100), Decimal(7))
+        row = replace(row, max_leverage=Decimal(greatest), margin_mode=MarginMode.ISOLATED)
+        desk.book.reconcile(replace(statement("", at=at), positions=(row,)))
+        return desk.view()
+
+    before = stated("-5", 1)
+    desk.book.note_margin_tables(MarginTables("", {key("BTC"): MarginTable(tiers)}))
+
+    assert before.maintenance_margin is None  # its tiers were not known
+    assert (before.margin_mode, before.max_leverage) == (MarginMode.ISOLATED, 10)
+    assert desk.view().maintenance_margin == 25
+    desk.heard(fill("tid=1 sell 5 BTC @ 100 from -5 at 2"))
+    desk.book.mark(Marks({key("BTC"): Decimal(200)}, 2.0))
+    assert desk.view().maintenance_margin == 50 + 100
+    assert stated("-10", 3, greatest=5).maintenance_margin == 150
+    assert stated("-10", 4, greatest=50).maintenance_margin is None  # terms of its own
+    desk.heard(fill("tid=2 buy 10 BTC @ 100 from -10 at 5"))
+    assert desk.view().maintenance_margin is None  # flat
+
+
+@pytest.mark.parametrize(
+    ("size", "mark", "price", "distance"),
+    [
+        ("2", "100", "80", "0.2"),
+        ("-2", "100", "125", "0.25"),
+        ("2", "100", "105", "-0.05"),  # beyond it
+        ("-2", "100", "90", "-0.1"),
+        ("2", "100", None, None),
+        ("2", None, "80", None),
+        ("0", "100", "80", None),
+    ],
+)
+def test_the_distance_to_liquidation_is_a_fraction_of_the_mark_and_negative_beyond(
+    size, mark, price, distance
+):
+    held = Position(size=Decimal(size))
+    marked = None if mark is None else Decimal(mark)
+    liquidation = None if price is None else Decimal(price)
+    shown = View(ACCOUNT, key("BTC"), held, marked, Verdict.PROVEN, None, None, None, liquidation, None)
+
+    assert shown.liquidation_distance == (None if distance is None else Decimal(distance))
 
 
 def test_margin_and_liquidation_price_are_of_the_stated_size():

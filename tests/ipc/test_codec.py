@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hlposmon.domain import reports
+from hlposmon.domain.margin import MarginTable, Tier
 from hlposmon.domain.reports import (
     AccountEvent,
     AccountEventKind,
@@ -33,6 +34,7 @@ from hlposmon.domain.reports import (
     Left,
     Live,
     MarginMode,
+    MarginTables,
     Marks,
     NotFetched,
     Notice,
@@ -113,6 +115,12 @@ STATEMENT = st.builds(
     cross_cash=MAYBE,
     cross_maintenance=MAYBE,
 )
+TABLE = st.sampled_from(
+    [
+        MarginTable.single(Decimal(50)),
+        MarginTable((Tier(Decimal("0.0"), Decimal(40)), Tier(Decimal("1.5e8"), Decimal(20)))),
+    ]
+)
 TEXTS = st.lists(TEXT, max_size=3).map(tuple)
 WORDS = st.dictionaries(TEXT, TEXT, max_size=3)
 EVERY = {
@@ -175,6 +183,7 @@ EVERY = {
     ),
     Bell: st.builds(Bell, account=TEXT, since_ms=st.none() | MS, reason=st.sampled_from(BellReason)),
     Collateral: st.builds(Collateral, scope=TEXT, token=TEXT),
+    MarginTables: st.builds(MarginTables, scope=TEXT, tables=st.dictionaries(TEXT, TABLE, max_size=4)),
     Live: st.builds(Live, account=TEXT, known_ms=st.none() | MS, since_s=SECONDS),
     StatementsWanted: st.builds(StatementsWanted, account=TEXT, scopes=TEXTS),
 }

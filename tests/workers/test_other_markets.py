@@ -62,9 +62,9 @@ def test_spot_among_the_statements_wanted_is_asked_for_as_it_always_is_and_of_no
     asked = one.control.state()["requests"]
 
     assert {collateral.scope for collateral in one.tracker.of(Collateral)} == {"xyz"}
-    # One of the first dex and one of xyz; one each for the collateral of xyz and the names of tokens.
+    # One of the first dex and one of xyz; one for the names of tokens.
     assert asked["clearinghouseState"] == before["clearinghouseState"] + 2
-    assert (asked["meta"], asked["spotMeta"]) == (1, 1)
+    assert asked["spotMeta"] == 1
 
 
 def test_other_dexes_are_asked_for_only_when_the_tracker_rings_and_what_is_held_there_is_stated(stage):

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from hlposmon.config import Account
+from hlposmon.domain.margin import MarginTable
 from hlposmon.domain.reports import FIRST_SCOPE, AccountEvent, AccountMode, Funding, Identity, Statement
 from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.text import loads
@@ -217,6 +218,11 @@ class HyperliquidClient:
         if index not in self._tokens:
             raise WireError(f"meta of {scope}: there is no token {index}")
         return self._tokens[index]
+
+    def margin_tables(self, scope: str) -> dict[str, MarginTable]:
+        """The margin tiers of a dex, by key."""
+        dex: dict[str, Any] = {"dex": scope} if scope else {}
+        return payloads.margin_tables(self._ask(_USUAL, "meta", **dex))
 
     def fundings_since(
         self, account: Account, start_ms: int, *, urgent: bool = True

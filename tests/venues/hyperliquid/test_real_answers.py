@@ -9,8 +9,9 @@ from functools import cache
 
 from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.instrument import market_of
+from hlposmon.domain.margin import MarginTable, Tier
 from hlposmon.domain.position import Position
-from hlposmon.domain.reports import AccountEventKind, FillCause, StatedPosition, Statement
+from hlposmon.domain.reports import AccountEventKind, FillCause, MarginMode, StatedPosition, Statement
 from hlposmon.text import loads
 from hlposmon.venues.hyperliquid import payloads
 from hlposmon.venues.hyperliquid.client import PLAIN_MODES
@@ -346,17 +347,42 @@ def test_a_mark_worked_out_is_the_one_that_the_exchange_lists():
     assert len(listed) == 3
 
 
-def liquidation_price(one: StatedPosition, row: dict, body: dict) -> Decimal:
-    """By the exchange's document, in the first tier: `mark - side * available / size / (1 - l * side)`."""
-    side, size = (1 if one.size > 0 else -1), abs(one.size)
+@cache
+def tables() -> dict[str, MarginTable]:
+    """The margin tiers of the first dex."""
+    meta, _ = captured(f"{GATEWAY}/metaAndAssetCtxs.json")
+    return payloads.margin_tables(meta)
+
+
+def table_of(one: StatedPosition) -> MarginTable:
+    """Its tiers as listed. One tier of its own leverage, where those of its dex were not captured or the
+    state is older than the list and had another leverage; none of these is so large that it matters."""
+    table = tables().get(one.key)
+    if table is None or not table.grants(one.max_leverage):
+        assert abs(one.size * one.mark_price) < 1_000_000
+        return MarginTable.single(one.max_leverage)
+    return table
+
+
+def available(one: StatedPosition, of: Statement) -> Decimal:
+    """The equity above maintenance that stands behind a position."""
     with exactly():
-        rate = 1 / Decimal(2 * row["maxLeverage"])
-        if row["leverage"]["type"] == "isolated":
-            available = one.margin_used - size * one.mark_price * rate
-        else:
-            summary = body["crossMarginSummary"]
-            available = amount_of(summary, "accountValue") - amount_of(body, "crossMaintenanceMarginUsed")
-        return one.mark_price - side * available / size / (1 - rate * side)
+        if one.margin_mode is MarginMode.CROSS:
+            return of.cross_equity - of.cross_maintenance
+        return one.cash + one.size * one.mark_price - maintenance(one)
+
+
+def maintenance(one: StatedPosition) -> Decimal:
+    return table_of(one).maintenance(abs(one.size * one.mark_price))
+
+
+def test_every_listed_coin_has_margin_tiers_and_they_begin_with_its_leverage():
+    meta, _ = captured(f"{GATEWAY}/metaAndAssetCtxs.json")
+    greatest = {key(row["name"]): row["maxLeverage"] for row in meta["universe"]}
+
+    assert {one: table.tiers[0].max_leverage for one, table in tables().items()} == greatest
+    assert len(greatest) == 233
+    assert tables()[key("BTC")].tiers[1:] == (Tier(Decimal(150_000_000), Decimal(20)),)
 
 
 def test_the_liquidation_price_follows_from_what_is_stated():
@@ -365,15 +391,31 @@ def test_the_liquidation_price_follows_from_what_is_stated():
     for name, body in states_by_name().items():
         if name in (PORTFOLIO_MARGIN, OF_2023):
             continue
-        for one, row in with_rows(body):
-            found = liquidation_price(one, row, body)
+        said = stated(body)
+        for one in said.positions:
+            found = table_of(one).liquidation_price(one.size, one.mark_price, available(one, said))
             if one.liquidation_price is None:
                 nulls += 1
-                assert found <= 0
+                assert found is None
             else:
                 matched += 1
                 assert abs(found / one.liquidation_price - 1) < Decimal("1e-8")
     assert (matched, nulls) == (32, 19)
+
+
+def test_the_maintenance_margin_of_the_cross_positions_is_the_sum_over_them():
+    """In portfolio margin as well, with a position of 34 million."""
+    positions = 0
+    for name, body in states_by_name().items():
+        if name == OF_2023:
+            continue
+        said = stated(body)
+        cross = [one for one in said.positions if one.margin_mode is MarginMode.CROSS]
+        with exactly():
+            off = sum(map(maintenance, cross), ZERO) - said.cross_maintenance
+        assert abs(off) < Decimal("1e-5"), name
+        positions += len(cross)
+    assert positions > 45
 
 
 def test_a_real_account_in_portfolio_margin_adds_up_within_the_noise_and_exactly_without_it():

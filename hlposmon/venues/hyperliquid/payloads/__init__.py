@@ -10,6 +10,7 @@ from hlposmon.venues.hyperliquid.payloads.fill_rows import FillRows, fills, time
 from hlposmon.venues.hyperliquid.payloads.fundings import fundings
 from hlposmon.venues.hyperliquid.payloads.holdings import joined, staking, sub_accounts, vault, vault_stakes
 from hlposmon.venues.hyperliquid.payloads.ledger import account_events
+from hlposmon.venues.hyperliquid.payloads.margins import margin_tables
 from hlposmon.venues.hyperliquid.payloads.messages import (
     PING,
     Message,
@@ -59,6 +60,7 @@ __all__ = [
     "is_watched",
     "joined",
     "key_of",
+    "margin_tables",
     "message",
     "refusal",
     "role",
