@@ -102,6 +102,10 @@ export interface Account extends Totals {
   /** Null while it is not known, and never zero for not known: `equity_reason` says why. */
   equity: Decimal | null;
   margin_used: Decimal | null;
+  /** What its positions must keep, in USD; null while it is not known. */
+  maintenance_margin: Decimal | null;
+  /** The highest share that this is of what backs cross positions: at 1 the exchange liquidates. */
+  margin_ratio: Decimal | null;
   withdrawable: Decimal | null;
   /** Why equity, margin_used and withdrawable are null; null when they are known. */
   equity_reason: string | null;
@@ -109,6 +113,8 @@ export interface Account extends Totals {
   unexplained: Decimal | null;
   /** Why unexplained is null; null when it is known. */
   unexplained_reason: string | null;
+  /** Why maintenance_margin or margin_ratio is null; null when both are known. */
+  margin_reason: string | null;
   /** How its balances are kept, as the exchange says: default, disabled, unifiedAccount, portfolioMargin, ... */
   mode: string | null;
   /** What the exchange takes the address for: user, vault, subAccount, agent, missing. */

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from hlposmon.domain.rendering import (
     Rendered,
     Renderer,
+    entry,
     fill_id,
     is_listed,
     money,
@@ -58,9 +59,10 @@ def position(shown: Rendered, updated_ms: int | None) -> dict[str, Any]:
         "leverage": shown.leverage,
         "max_leverage": shown.max_leverage,
         "margin_used": shown.margin_used,
-        "maintenance_margin": shown.maintenance_margin,
+        # The margin and the distance move with each mark: they are worked out where a position is encoded.
+        "maintenance_margin": None if view.margin_table is None else money(view.maintenance_margin),
         "liquidation_price": shown.liquidation_price,
-        "liquidation_distance": shown.liquidation_distance,
+        "liquidation_distance": None if view.liquidation_price is None else entry(view.liquidation_distance),
         "hold": number(view.hold),
         "fills": held.fills,
         "verdict": str(view.verdict),
@@ -140,14 +142,18 @@ def account(
 
     `address` is watched; `agent` was configured in its place, if that is an agent's: then `role` is that of
     the agent, and `master` the account. `equity`, `margin_used` and `withdrawable` are decimal strings; they
-    are None while unknown, never 0, and `equity_reason` says why.
+    are None while unknown, never 0, and `equity_reason` says why. So are `maintenance_margin` and
+    `margin_ratio` (a fraction), with `margin_reason`.
     """
     return {
         "address": address,
         "equity": money(view.equity),
         "margin_used": money(view.margin_used),
+        "maintenance_margin": money(view.maintenance_margin),
+        "margin_ratio": entry(view.margin_ratio),
         "withdrawable": money(view.withdrawable),
         "equity_reason": view.equity_reason,
+        "margin_reason": view.margin_reason,
         "unexplained": _cents(view.unexplained),
         "unexplained_reason": view.unexplained_reason,
         "mode": view.mode,

@@ -15,11 +15,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+from hlposmon.domain.account_margin import Dex, Margin, plain_margin, unified_margin
 from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.cash import CashLedger, LedgerMemory, Point, Terms
 from hlposmon.domain.changes import Change
 from hlposmon.domain.continuity import law_of
-from hlposmon.domain.instrument import SPOT, USD, InstrumentType, market_of
+from hlposmon.domain.instrument import SPOT, USD, Instrument, InstrumentType, market_of
 from hlposmon.domain.margin import MarginTable
 from hlposmon.domain.prices import Prices
 from hlposmon.domain.reports import (
@@ -28,6 +29,7 @@ from hlposmon.domain.reports import (
     AccountEvent,
     AccountMode,
     AccountRole,
+    MarginPool,
     Notice,
     NoticeCode,
     Place,
@@ -268,6 +270,13 @@ class Account:
     @property
     def _margin_reason(self) -> str | None:
         """Why the figures of its dexes' statements are not those of the account; None if they are."""
+        if self.mode is None or self._is_plain or self._account_reason is not None:
+            return self._account_reason or self._dexes_reason
+        return self.mode.reason
+
+    @property
+    def _account_reason(self) -> str | None:
+        """Why nothing is known of its money; None if that hangs on its mode."""
         if not self.statements:
             return "no statement from the venue yet"
         if self.role is not None and self.role.role in NO_ACCOUNT:
@@ -276,8 +285,11 @@ class Account:
             return "it is not known yet how its balances are kept (account mode)"
         if self.is_mode_in_doubt:
             return "its equity fell to zero: it is asked again how its balances are kept (account mode)"
-        if not self.mode.plain:
-            return self.mode.reason
+        return None
+
+    @property
+    def _dexes_reason(self) -> str | None:
+        """Why the figures of its dexes cannot be added up; None if they can."""
         asked_s = [scope.statement.asked_s for scope in self._dexes if scope.statement is not None]
         if max(asked_s, default=0.0) - min(asked_s, default=0.0) > APART_S:
             return "its dexes were stated at different times, and money may have moved between them"
@@ -286,7 +298,7 @@ class Account:
                 return f"no statement of the dex {scope.name} yet"
             if scope.quote is None:
                 return f"it is not known yet in which token the figures of the dex {scope.name} are"
-            if scope.statement.equity and self._rate_of(scope) is None:
+            if (scope.statement.equity or scope.statement.positions) and self._rate_of(scope) is None:
                 return f"the figures of the dex {scope.name} are in {scope.quote}, whose price is not known"
         return None
 
@@ -298,8 +310,50 @@ class Account:
         return self.prices.mark_of(f"{venue}:{InstrumentType.BASE_TOKEN}:{scope.quote}")
 
     @property
-    def _spot_reason(self) -> str | None:
-        """Why it is not known what its tokens are worth; None if it is."""
+    def _margin(self) -> Margin:
+        """What its positions must keep, by the rules of its mode (see account_margin)."""
+        mode, reason = self.mode, self._margin_reason
+        if reason is None:
+            return plain_margin(self._stated_dexes, self.margin_tables)
+        if mode is None or mode.pool is None or self._account_reason is not None:
+            return Margin(None, None, reason)
+        spot, reason = self.scopes.get(SPOT), self._pool_reason(mode.pool)
+        if reason is not None:
+            return Margin(None, None, reason)
+        if mode.pool is MarginPool.ACCOUNT:
+            ratio = None if spot is None or spot.statement is None else spot.statement.margin_ratio
+            what = "no margin ratio" if ratio is None else "its margin ratio alone"
+            return Margin(None, ratio, f"account mode {mode.mode}: the exchange states {what}")
+        held = () if spot is None else spot.holdings.values()
+        totals = {Instrument.of(one.ledger.key).name: one.ledger.position.size for one in held}
+        return unified_margin(self._stated_dexes, totals, self.margin_tables)
+
+    def _pool_reason(self, pool: MarginPool) -> str | None:
+        """Why it is not known what backs the positions of an account that is not plain; None if it is."""
+        spot = self.scopes.get(SPOT)
+        if self._balances_reason is not None:
+            return self._balances_reason
+        if spot is not None and spot.verdict is not Verdict.PROVEN:
+            return f"its balances on spot are not proven: {spot.reason}"
+        if pool is MarginPool.ACCOUNT:
+            return None
+        if Place.DEXES not in self.elsewhere:
+            return "it is not known yet what it holds on other dexes"
+        return next(iter(self._left_out()), self._dexes_reason)
+
+    @property
+    def _stated_dexes(self) -> list[Dex]:
+        """Its dexes that have a statement. Those without a token or rate hold nothing, if `_dexes_reason` is
+        None."""
+        return [
+            Dex(scope.statement, scope.quote or USD, self._rate_of(scope) or ZERO)
+            for scope in self._dexes
+            if scope.statement is not None
+        ]
+
+    @property
+    def _balances_reason(self) -> str | None:
+        """Why it is not known what tokens it holds; None if it is."""
         if SPOT not in self.scopes:
             unknown = self.elsewhere.get(Place.SPOT)
             if unknown is None:
@@ -310,6 +364,15 @@ class Account:
             return "no statement of spot yet"
         if spot.statement.unread:
             return f"the balance of {min(spot.statement.unread)} could not be read"
+        return None
+
+    @property
+    def _spot_reason(self) -> str | None:
+        """Why it is not known what its tokens are worth; None if it is."""
+        reason = self._balances_reason
+        if reason is not None or SPOT not in self.scopes:
+            return reason
+        spot = self.scopes[SPOT]
         unpriced = [
             one.ledger.key for one in spot.holdings.values() if one.ledger.position.size and one.mark is None
         ]
@@ -371,6 +434,7 @@ class Account:
         unexplained, unexplained_reason = self._unexplained
         left_out = (Notice(name, NoticeCode.NOT_WATCHED, text) for text in self._left_out())
         verdict, why = self._verdict
+        margin = self._margin
         return AccountView(
             account=name,
             verdict=verdict,
@@ -390,6 +454,9 @@ class Account:
             unsettled=self._unsettled,
             stated=self.is_wholly_stated,
             as_of_ms=min(one.time_ms for one in statements) if len(statements) == len(self.scopes) else None,
+            maintenance_margin=margin.maintenance,
+            margin_ratio=margin.ratio,
+            margin_reason=margin.reason,
         )
 
 

@@ -137,16 +137,6 @@ class Rendered:
         ):
             self._render_stated(view)
 
-    @property
-    def maintenance_margin(self) -> str | None:
-        """The margin that it must keep. Rendered when asked for, as it moves with each mark."""
-        return money(self.view.maintenance_margin)
-
-    @property
-    def liquidation_distance(self) -> str | None:
-        """A fraction of the mark, with ten significant digits. Rendered when asked for."""
-        return entry(self.view.liquidation_distance)
-
     def _render_held(self, view: View) -> None:
         held = view.position
         self.size = number(held.size)

@@ -169,6 +169,7 @@ class Statement:
 
     Of the cross positions together: `cross_equity` is what they and their cash `cross_cash` are worth, and
     `cross_maintenance` the margin below which they are liquidated; None where the venue does not say.
+    `margin_ratio`: that of the whole account, where the venue works it out (portfolio margin).
     """
 
     account: str
@@ -186,6 +187,7 @@ class Statement:
     cross_equity: Decimal | None = None
     cross_cash: Decimal | None = None
     cross_maintenance: Decimal | None = None
+    margin_ratio: Decimal | None = None
 
     @property
     def holds_something(self) -> bool:
@@ -346,18 +348,26 @@ class TradedOnSpot:
     coins: tuple[str, ...]
 
 
+class MarginPool(StrEnum):
+    """What backs the cross positions of an account whose mode is not plain."""
+
+    TOKEN = "token"  # those of all markets in a token: its balance on spot
+    ACCOUNT = "account"  # all of it, by rules of the venue, which states the ratio
+
+
 @dataclass(frozen=True, slots=True)
 class AccountMode:
     """How an account's balances are kept, as the exchange answered; None where it does not say.
 
     `plain`: the equity, margin and withdrawable of its statements are those of the whole account. `reason`
-    says why they are not known otherwise.
+    says why they are not known otherwise, and `pool` what backs its positions then, None if not known.
     """
 
     account: str
     mode: str | None
     plain: bool
     reason: str = ""
+    pool: MarginPool | None = None
 
 
 @dataclass(frozen=True, slots=True)

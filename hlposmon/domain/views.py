@@ -85,10 +85,10 @@ class View:
     def maintenance_margin(self) -> Decimal | None:
         """The margin that it must keep at this size and mark, in its quote token; None where it is flat, or
         its mark or its tiers are not known. Worked out when asked for: most views are never asked."""
-        notional = self.figures.notional
-        if self.margin_table is None or not self.position.size or notional is None:
+        if self.margin_table is None or not self.position.size:
             return None
-        return self.margin_table.maintenance(notional)
+        notional = self.figures.notional
+        return None if notional is None else self.margin_table.maintenance(notional)
 
     @property
     def liquidation_distance(self) -> Decimal | None:
@@ -122,6 +122,8 @@ class AccountView:
     be read among them. `unsettled` says what has to be known before the account counts as ready; None when
     nothing is missing. `stated`: the venue has stated it, so that sums over its positions are known.
     `as_of_ms` is the time of its last statement.
+    `maintenance_margin` is what its positions must keep, `margin_ratio` the highest share that this is of the
+    equity behind them (see account_margin); `margin_reason` says why one of these is None.
     """
 
     account: str
@@ -140,6 +142,9 @@ class AccountView:
     unsettled: str | None = None
     stated: bool = False
     as_of_ms: int | None = None
+    maintenance_margin: Decimal | None = None
+    margin_ratio: Decimal | None = None
+    margin_reason: str | None = None
 
     @property
     def severe(self) -> tuple[Notice, ...]:

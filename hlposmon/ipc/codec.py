@@ -39,6 +39,7 @@ from hlposmon.domain.reports import (
     Left,
     Live,
     MarginMode,
+    MarginPool,
     MarginTables,
     Marks,
     Movement,
@@ -166,6 +167,7 @@ def _statement_row(statement: Statement) -> list[Any]:
         statement.cross_equity,
         statement.cross_cash,
         statement.cross_maintenance,
+        statement.margin_ratio,
     ]
 
 
@@ -192,6 +194,7 @@ def _statement_of(
     cross_equity: str | None = None,
     cross_cash: str | None = None,
     cross_maintenance: str | None = None,
+    margin_ratio: str | None = None,
 ) -> Statement:
     return Statement(
         account=account,
@@ -209,6 +212,7 @@ def _statement_of(
         cross_equity=_maybe(cross_equity),
         cross_cash=_maybe(cross_cash),
         cross_maintenance=_maybe(cross_maintenance),
+        margin_ratio=_maybe(margin_ratio),
     )
 
 
@@ -349,7 +353,14 @@ _KINDS: tuple[tuple[str, type[Any], _Writer, _Reader], ...] = (
     ),
     _plain("collateral", Collateral, "scope", "token"),
     ("margin tables", MarginTables, _margin_tables_row, _margin_tables_of),
-    _plain("mode", AccountMode, "account", "mode", "plain", "reason"),
+    (
+        "mode",
+        AccountMode,
+        attrgetter("account", "mode", "plain", "reason", "pool"),
+        lambda account, mode, plain, reason, pool=None: AccountMode(
+            account, mode, plain, reason, None if pool is None else MarginPool(pool)
+        ),
+    ),
     _plain("role", AccountRole, "account", "role", "owner"),
     (
         "sub-accounts",

@@ -167,6 +167,8 @@ def test_an_account_shows_its_figures_and_its_notices():
         role="subAccount",
         owner="0xcd",
         as_of_ms=T,
+        maintenance_margin=Decimal(4),
+        margin_ratio=Decimal(8) / 21,
     )
     xyz = ScopeView("main", "xyz", Proof.FILLS, Verdict.PROVEN, None, Decimal(7), ZERO, None, T, quote="USDH")
 
@@ -174,10 +176,13 @@ def test_an_account_shows_its_figures_and_its_notices():
         "address": "0xab",
         "equity": "10.50",
         "margin_used": None,
+        "maintenance_margin": "4.00",
+        "margin_ratio": "0.380952381",
         "withdrawable": "3.00",
         "unexplained": None,
         "unexplained_reason": None,
         "equity_reason": None,
+        "margin_reason": None,
         "mode": "default",
         "role": "subAccount",
         "master": "0xcd",
@@ -226,12 +231,15 @@ def test_figures_that_are_not_known_are_null_with_the_reason_and_never_zero(role
         None,
         (),
         equity_reason=why,
+        margin_reason="the exchange states no ratio",
         mode="portfolioMargin",
         role=role,
     )
     shown = messages.account(one, [], "0xab")
 
-    assert [shown[name] for name in ("equity", "margin_used", "withdrawable")] == [None, None, None]
+    unknown = ("equity", "margin_used", "withdrawable", "maintenance_margin", "margin_ratio")
+    assert [shown[name] for name in unknown] == [None] * 5
+    assert shown["margin_reason"] == "the exchange states no ratio"
     assert (shown["equity_reason"], shown["mode"]) == (why, "portfolioMargin")
     assert (shown["role"], shown["master"]) == (None, None)
 

@@ -1152,6 +1152,7 @@ def test_the_maintenance_margin_is_that_of_the_present_size_and_mark_by_the_tier
     desk.book.note_margin_tables(MarginTables("", {key("BTC"): MarginTable(tiers)}))
 
     assert before.maintenance_margin is None  # its tiers were not known
+    assert replace(desk.view(), mark=None).maintenance_margin is None
     assert (before.margin_mode, before.max_leverage) == (MarginMode.ISOLATED, 10)
     assert desk.view().maintenance_margin == 25
     desk.heard(fill("tid=1 sell 5 BTC @ 100 from -5 at 2"))

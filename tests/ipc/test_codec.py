@@ -34,6 +34,7 @@ from hlposmon.domain.reports import (
     Left,
     Live,
     MarginMode,
+    MarginPool,
     MarginTables,
     Marks,
     NotFetched,
@@ -114,6 +115,7 @@ STATEMENT = st.builds(
     cross_equity=MAYBE,
     cross_cash=MAYBE,
     cross_maintenance=MAYBE,
+    margin_ratio=MAYBE,
 )
 TABLE = st.sampled_from(
     [
@@ -157,7 +159,12 @@ EVERY = {
         asked_s=st.none() | SECONDS,
     ),
     AccountMode: st.builds(
-        AccountMode, account=TEXT, mode=st.none() | TEXT, plain=st.booleans(), reason=TEXT
+        AccountMode,
+        account=TEXT,
+        mode=st.none() | TEXT,
+        plain=st.booleans(),
+        reason=TEXT,
+        pool=st.none() | st.sampled_from(MarginPool),
     ),
     AccountRole: st.builds(AccountRole, account=TEXT, role=st.none() | TEXT, owner=st.none() | TEXT),
     SubAccounts: st.builds(

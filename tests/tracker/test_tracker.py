@@ -13,6 +13,7 @@ import pytest
 
 from hlposmon.client.snapshot import Snapshot
 from hlposmon.config import Account
+from hlposmon.domain.margin import MarginTable
 from hlposmon.domain.rendering import time_text
 from hlposmon.domain.reports import (
     AccountEvent,
@@ -26,6 +27,8 @@ from hlposmon.domain.reports import (
     Funding,
     Heard,
     Live,
+    MarginMode,
+    MarginTables,
     NotFetched,
     Notice,
     NoticeCode,
@@ -727,6 +730,36 @@ def test_margin_and_liquidation_price_are_of_the_stated_size_only():
 
         row = until("flipped", lambda: (row := here.position()) and row["size"] == "-2" and row)
         assert (row["liquidation_price"], row["margin_used"], row["leverage"]) == (None, None, "10")
+
+
+def test_how_near_a_position_and_its_account_are_to_liquidation_is_shown():
+    with desk() as here, here.running():
+        worker = _proven(here)
+        worker.says(
+            AccountMode("main", "default", plain=True),
+            MarginTables("", {KEY: MarginTable.single(Decimal(20))}),
+            here.marks("50000"),
+        )
+        statement = here.statement("1")
+        row = replace(
+            statement.positions[0],
+            mark_price=Decimal(50000),
+            liquidation_price=Decimal(45000),
+            margin_mode=MarginMode.CROSS,
+            max_leverage=Decimal(20),
+        )
+        margin = {"cross_equity": Decimal(6250), "cross_maintenance": Decimal(1250)}
+        worker.says(replace(statement, positions=(row,), **margin))
+
+        shown = until("known", lambda: (row := here.position()) and row["maintenance_margin"] and row)
+        assert (shown["maintenance_margin"], shown["liquidation_distance"]) == ("1250.00", "0.1")
+        assert (shown["margin_mode"], shown["max_leverage"]) == ("cross", "20")
+        account = here.api.summary()["accounts"]["main"]
+        assert [account[name] for name in ("maintenance_margin", "margin_ratio", "margin_reason")] == [
+            "1250.00",
+            "0.2",
+            None,
+        ]
 
 
 def test_the_journal_of_a_simulated_run_is_not_taken_for_real():

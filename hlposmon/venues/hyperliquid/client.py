@@ -12,7 +12,15 @@ from typing import Any
 
 from hlposmon.config import Account
 from hlposmon.domain.margin import MarginTable
-from hlposmon.domain.reports import FIRST_SCOPE, AccountEvent, AccountMode, Funding, Identity, Statement
+from hlposmon.domain.reports import (
+    FIRST_SCOPE,
+    AccountEvent,
+    AccountMode,
+    Funding,
+    Identity,
+    MarginPool,
+    Statement,
+)
 from hlposmon.errors import VenueRefused, VenueUnavailable, WireError
 from hlposmon.text import loads
 from hlposmon.transport.deadline import Deadline
@@ -31,6 +39,7 @@ SHORT_ROWS = 500
 
 # Account modes in which clearinghouseState has the whole equity. dexAbstraction shares it with other dexes.
 PLAIN_MODES = frozenset({"default", "disabled"})
+POOLS = {"unifiedAccount": MarginPool.TOKEN, "portfolioMargin": MarginPool.ACCOUNT}
 
 
 class HyperliquidClient:
@@ -151,9 +160,9 @@ class HyperliquidClient:
             return AccountMode(account.name, name, plain=True)
         if name is None:
             reason = "the exchange does not say how its balances are kept (account mode): it answers null"
-        else:
-            reason = f"account mode {name}: the exchange keeps the money of all its dexes in its spot state"
-        return AccountMode(account.name, name, plain=False, reason=reason)
+            return AccountMode(account.name, name, plain=False, reason=reason)
+        reason = f"account mode {name}: the exchange keeps the money of all its dexes in its spot state"
+        return AccountMode(account.name, name, plain=False, reason=reason, pool=POOLS.get(name))
 
     def spot(self, account: Account, *, asked_s: float, time_ms: int) -> Statement:
         """The account's balances of tokens."""

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from hlposmon.config import Account
-from hlposmon.domain.reports import StatedPosition
+from hlposmon.domain.reports import MarginPool, StatedPosition
 from hlposmon.errors import RequestNotKnown, VenueUnavailable, WireError
 from hlposmon.simulator import info as info_pages
 from hlposmon.transport.quota import Quota
@@ -540,3 +540,21 @@ def test_every_funding_payment_is_fetched_though_an_answer_has_five_hundred(venu
     assert count > 600
     assert len({(each.time_ms, each.key) for each in paid}) == len(paid) == before + count
     assert [each.time_ms for each in paid] == sorted(each.time_ms for each in paid)
+
+
+@pytest.mark.parametrize(
+    ("name", "plain", "pool"),
+    [
+        ("default", True, None),
+        ("disabled", True, None),
+        ("unifiedAccount", False, MarginPool.TOKEN),
+        ("portfolioMargin", False, MarginPool.ACCOUNT),
+        ("dexAbstraction", False, None),
+        (None, False, None),
+    ],
+)
+def test_a_mode_says_what_backs_the_positions(info, name, plain, pool):
+    mode = info(url="http://127.0.0.1:9").mode_of(ONE, name)
+
+    assert (mode.mode, mode.plain, mode.pool) == (name, plain, pool)
+    assert bool(mode.reason) is not plain

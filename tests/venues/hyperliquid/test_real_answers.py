@@ -430,6 +430,14 @@ def test_a_real_account_in_portfolio_margin_adds_up_within_the_noise_and_exactly
         assert one.equity == cash + sum((each.size * each.mark_price for each in one.positions), ZERO)
 
 
+def test_an_account_in_portfolio_margin_has_the_ratio_that_the_exchange_works_out():
+    body = captured("lifi-perps-sdk/portfolio_margin.json")["spotClearinghouseState"]
+
+    assert payloads.spot_statement(body, "main", time_ms=1, asked_s=0.0).margin_ratio == Decimal(
+        "0.133131833"
+    )
+
+
 def test_what_an_account_in_portfolio_margin_has_is_its_spot_total_and_its_mode_is_not_plain():
     """Its USDC are what its perpetuals are worth and what it has supplied. The two answers are of different
     moments, 5086 USDC apart while it held 40 million: an eighth of a thousandth."""

@@ -359,6 +359,16 @@ def test_the_balances_on_spot_are_a_statement_of_their_own_scope_and_rows_of_zer
     assert one.holds_something
 
 
+@pytest.mark.parametrize(
+    ("told", "ratio"), [("0.133131833", Decimal("0.133131833")), (..., None), (None, None), (0.13, None)]
+)
+def test_a_margin_ratio_is_the_stated_one_and_an_odd_one_harms_no_balance(told, ratio):
+    body = without(spot_state(balance("HYPE", "5")) | {"portfolioMarginRatio": told})
+    one = payloads.spot_statement(body, "main", time_ms=7, asked_s=2.5)
+
+    assert (one.margin_ratio, len(one.positions)) == (ratio, 1)
+
+
 def test_without_balances_nothing_is_held_on_spot():
     assert on_spot().positions == ()
     assert not on_spot(balance("USDC", "0.0")).holds_something

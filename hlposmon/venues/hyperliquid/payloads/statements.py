@@ -126,7 +126,7 @@ def spot_statement(
 
     `total` includes `hold`; it is negative where the token is borrowed. What a token cost is `entryNtl`, in
     USDC, and 0 for USDC itself, which counts as one dollar. A balance that cannot be read is named in
-    `unread`; one without a readable name raises WireError.
+    `unread`; one without a readable name raises WireError. In portfolio margin it has the account's ratio.
     """
     found: dict[str, StatedPosition] = {}
     unread: dict[str, str] = {}
@@ -142,7 +142,20 @@ def spot_statement(
         except WireError as error:
             unread[key] = str(error)
     positions = tuple(stated for key, stated in found.items() if key not in unread)
-    return Statement(account, VENUE, time_ms, asked_s, positions, pushed=pushed, unread=unread, scope=SPOT)
+    ratio = None
+    with contextlib.suppress(WireError):  # it is there in portfolio margin only, and harms no balance
+        ratio = amount_of(body, "portfolioMarginRatio", is_rare=True)
+    return Statement(
+        account,
+        VENUE,
+        time_ms,
+        asked_s,
+        positions,
+        pushed=pushed,
+        unread=unread,
+        scope=SPOT,
+        margin_ratio=ratio,
+    )
 
 
 def _balance(balance: dict[str, Any], key: str) -> StatedPosition:
