@@ -45,6 +45,10 @@ def _positions(given: MetricsInput) -> Iterator[Metric]:
     yield each("notional_usd", "Absolute size times mark.", lambda _, one: one.notional)
     yield each("leverage_ratio", "Leverage, as the exchange states it.", lambda view, _: view.leverage)
     yield each("margin_used_usd", "As the exchange states it.", lambda view, _: view.margin_used)
+    text = "What it must keep, by the exchange's margin tiers."
+    yield each("maintenance_margin_usd", text, lambda view, _: view.maintenance_margin)
+    text = "Distance of the mark to the liquidation price, as a part of the mark; negative beyond."
+    yield each("liquidation_distance_ratio", text, lambda view, _: view.liquidation_distance)
     yield each("unrealized_pnl_usd", "Size times mark, less cost.", lambda _, one: one.unrealized)
     text = "Gross of fees and funding."
     yield each("realized_pnl_usd", text, lambda view, _: _booked(view, view.position.realized))
@@ -99,6 +103,12 @@ def _accounts(given: MetricsInput) -> Iterator[Metric]:
     text = "What of the dexes' cash nothing that was reported explains."
     rests = ((label, one.unexplained) for label, one in stated)
     yield gauge("hlposmon_account_unexplained_usd", text, ACCOUNT, rests)
+    kept = ((label, one.maintenance_margin) for label, one in stated)
+    text = "What the positions must keep."
+    yield gauge("hlposmon_account_maintenance_margin_usd", text, ACCOUNT, kept)
+    ratios = ((label, one.margin_ratio) for label, one in stated)
+    text = "Maintenance margin over what backs it; at 1 the exchange liquidates."
+    yield gauge("hlposmon_account_margin_ratio", text, ACCOUNT, ratios)
     as_of = ((label, _seconds(one.as_of_ms)) for label, one in stated)
     text = "The exchange's time of its last statement of the account."
     yield gauge("hlposmon_account_as_of_timestamp_seconds", text, ACCOUNT, as_of)

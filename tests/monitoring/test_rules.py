@@ -29,6 +29,7 @@ WANTED = {
         "HlposmonEquityUnknown",
         "HlposmonMarginHigh",
         "HlposmonMoneyUnexplained",
+        "HlposmonMarginRatioHigh",
         "HlposmonNearLiquidation",
         "HlposmonSimulated",
     ),

@@ -82,10 +82,47 @@ def _equity(summary: dict[str, Any]) -> Decimal | None:
     return _sum(summary, "equity")
 
 
-def _margin_ratio(summary: dict[str, Any]) -> Decimal | None:
+def _margin_used(summary: dict[str, Any]) -> Decimal | None:
     """Margin used in percent of equity, over all accounts, to 0.01; None if unknown or without equity."""
     margin, equity = _sum(summary, "margin_used"), _sum(summary, "equity")
     return None if margin is None or not equity else _rounded(100 * margin / equity)
+
+
+def _margin_ratio(summary: dict[str, Any]) -> Decimal | None:
+    """The highest margin ratio of all accounts in percent, to 0.01; None while one is not known."""
+    from decimal import Decimal
+
+    ratios = [account.get("margin_ratio") for account in (summary.get("accounts") or {}).values()]
+    return None if not ratios or None in ratios else _rounded(100 * max(map(Decimal, ratios)))
+
+
+def _liquidation_distance(summary: dict[str, Any]) -> Decimal | None:
+    """The shortest distance of a position to its liquidation price in percent of the mark, to 0.01; 100 at
+    most, as where no price liquidates any. None while one is not known."""
+    from decimal import Decimal
+
+    if not summary.get("stated", True):
+        return None
+    shortest = Decimal(1)
+    for position in (summary.get("positions") or {}).values():
+        distance = _distance(position)
+        if distance is None:
+            return None
+        shortest = min(shortest, distance)
+    return _rounded(100 * shortest)
+
+
+def _distance(position: dict[str, Any]) -> Decimal | None:
+    """The distance of one position as a fraction. Where its margin is known, and no liquidation price, there
+    is no such price."""
+    from decimal import Decimal
+
+    distance = position.get("liquidation_distance")
+    if distance is not None:
+        return Decimal(distance)
+    is_open = position.get("type", "Perp") == "Perp" and not position.get("is_flat")
+    is_unknown = position.get("margin_used") is None or position.get("liquidation_price") is not None
+    return None if is_open and is_unknown else Decimal(1)
 
 
 def _sum(summary: dict[str, Any], key: str) -> Decimal | None:
@@ -135,7 +172,9 @@ FIGURES = {
     "exposure": Figure(_total("total_exposure"), is_summed=True),
     "total_pnl": Figure(_total("total_pnl"), least="", is_summed=True),
     "equity": Figure(_equity, least="", is_summed=True),
+    "margin_used": Figure(_margin_used, "%", is_summed=True),
     "margin_ratio": Figure(_margin_ratio, "%", is_summed=True),
+    "liquidation_distance": Figure(_liquidation_distance, "%", least="", is_summed=True),
     "weight_used": Figure(_weight, "%", is_summed=True),
 }
 DEFAULTS = ("fills_age", "price_age", "sync_age", "positions", "drift")

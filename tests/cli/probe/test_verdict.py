@@ -108,14 +108,25 @@ def test_a_monitor_that_does_not_say_what_is_late_is_not_loosened():
 
 @pytest.mark.parametrize(
     ("metric", "value"),
-    [("exposure", "7650.00"), ("equity", "10000.00"), ("margin_ratio", "3.83"), ("weight_used", "8.67")],
+    [
+        ("exposure", "7650.00"),
+        ("equity", "10000.00"),
+        ("margin_used", "3.83"),
+        ("margin_ratio", "12.34"),
+        ("liquidation_distance", "4.12"),
+        ("weight_used", "8.67"),
+    ],
 )
 def test_metrics_of_the_summary_are_exact(metric: str, value: str):
     summary = {
         "total_exposure": "7650.00",
         "accounts": {
-            "main": {"equity": "9000.00", "margin_used": "382.6"},
-            "b": {"equity": "1000.00", "margin_used": "0"},
+            "main": {"equity": "9000.00", "margin_used": "382.6", "margin_ratio": "0.1234"},
+            "b": {"equity": "1000.00", "margin_used": "0", "margin_ratio": "0"},
+        },
+        "positions": {
+            "main/BTC-USD": {"type": "Perp", "liquidation_distance": "0.0412"},
+            "b/ETH-USD": {"type": "Perp", "liquidation_distance": "0.3"},
         },
         "quota": {"weight_used": 104, "weight_limit": 1200},
     }
@@ -128,8 +139,48 @@ def test_one_account_without_equity_makes_the_sum_unknown():
     summary = {"accounts": {"main": {"equity": "1", "margin_used": "1"}, "b": {"equity": None}}}
 
     assert [UNKNOWN] * 2 == [
-        judged(HEALTH, w=f"{metric}=1", summary=summary).code for metric in ("equity", "margin_ratio")
+        judged(HEALTH, w=f"{metric}=1", summary=summary).code for metric in ("equity", "margin_used")
     ]
+
+
+def test_one_account_without_a_margin_ratio_makes_the_highest_unknown():
+    summary = {"accounts": {"main": {"margin_ratio": "0.1"}, "b": {"margin_ratio": None}}}
+
+    assert judged(HEALTH, w="margin_ratio=50", summary=summary).code == UNKNOWN
+    assert judged(HEALTH, w="margin_ratio=50", summary={"accounts": {}}).code == UNKNOWN
+
+
+def perpetual(distance: str | None, **changes: Any) -> dict[str, Any]:
+    known = {"margin_used": "5.00", "liquidation_price": None if distance is None else "90"}
+    return {"type": "Perp", "is_flat": False, "liquidation_distance": distance} | known | changes
+
+
+@pytest.mark.parametrize(
+    ("positions", "value"),
+    [
+        ([perpetual("0.5"), perpetual("-0.01234")], "-1.23"),  # beyond it
+        ([], "100.00"),
+        ([perpetual(None)], "100.00"),  # no price liquidates it
+        ([perpetual("25.1")], "100.00"),  # a short that is far from it
+        ([perpetual(None, type="BaseToken", margin_used=None), perpetual("0.2")], "20.00"),
+        ([perpetual(None, is_flat=True, margin_used=None)], "100.00"),
+        ([perpetual(None, margin_used=None), perpetual("0.2")], None),  # of another size than was stated
+        ([perpetual(None, liquidation_price="90")], None),  # without a mark
+    ],
+)
+def test_the_distance_to_liquidation_is_the_shortest_in_percent(positions: list[Any], value: str | None):
+    summary = {"stated": True, "positions": dict(enumerate(positions))}
+    verdict = judged(HEALTH, c="liquidation_distance=10:", summary=summary)
+    found = verdict.values["liquidation_distance"]
+
+    assert (None if found is None else f"{found:f}") == value
+    assert verdict.code == (UNKNOWN if value is None else CRITICAL if value.startswith("-") else OK)
+
+
+def test_before_the_first_statement_no_distance_to_liquidation_is_known():
+    summary = {"stated": False, "positions": {}}
+
+    assert judged(HEALTH, c="liquidation_distance=10:", summary=summary).code == UNKNOWN
 
 
 NOTICE = "5 HYPE are held on spot and not watched"
