@@ -85,6 +85,7 @@ class Account:
             found = self.scopes[name] = Scope(
                 self.name, name, self.prices, law_of(name), self.quotes, self.margin_tables
             )
+            found.is_plain = self._is_plain
             if name != FIRST_SCOPE:
                 found.copy_feeds_of(self.scopes[FIRST_SCOPE])
                 if self.flat_since_ms is not None and name != SPOT:
@@ -196,6 +197,8 @@ class Account:
     def take_mode(self, mode: AccountMode) -> None:
         """The venue has answered how the balances are kept."""
         self.mode, self.is_mode_in_doubt = mode, False
+        for scope in self.scopes.values():
+            scope.is_plain = mode.plain
         if not mode.plain:
             self.cash.forget()
 

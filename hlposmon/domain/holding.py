@@ -67,6 +67,7 @@ class Holding:
     _shown: View | None = None
     _shown_stated: StatedPosition | None = None
     _shown_table: MarginTable | None = None
+    _shown_available: Decimal | None = None
 
     def as_of_ms(self, whole_ms: int | None = None) -> int | None:
         """The venue's time up to which the position is known, None before its start.
@@ -96,10 +97,13 @@ class Holding:
         quote: str | None,
         whole_ms: int | None = None,
         table: MarginTable | None = None,
+        available: Decimal | None = None,
     ) -> View:
         """The position as it may be shown. `proof` is the law that proves it, `quote` the token of its
         figures and `table` its margin tiers, if they are known; after `whole_ms`, if given, fills may be
-        missing. Returns the same object as last time if nothing has changed."""
+        missing. `available` is the equity above maintenance of all cross positions at present marks, if this
+        is one and that is known; else the stated liquidation price counts. Returns the same object as last
+        time if nothing has changed."""
         ledger, as_of_ms, shown = self.ledger, self.as_of_ms(whole_ms), self._shown
         if (
             shown is not None
@@ -114,12 +118,14 @@ class Holding:
             and shown.proof is proof
             and shown.quote == quote
             and self._shown_table is table
+            and self._shown_available is available
         ):
             return shown
         stated = self.stated if ledger.position.size else None
         # Margin and liquidation price are of the size that the venue stated, and of no other.
         same = stated is not None and stated.size == ledger.position.size
         self._shown_stated, self._shown_table = self.stated, table
+        self._shown_available = available
         greatest = stated.max_leverage if stated else None
         self._shown = View(
             account=ledger.account,
@@ -130,7 +136,7 @@ class Holding:
             reason=self.reason if self.verdict else "not judged yet",
             leverage=stated.leverage if stated else None,
             margin_used=stated.margin_used if stated and same else None,
-            liquidation_price=stated.liquidation_price if stated and same else None,
+            liquidation_price=self._liquidation_price(stated, table, available) if stated and same else None,
             last_fill_ms=self.last_fill_ms,
             in_doubt=self.is_doubtful,
             proof=proof,
@@ -142,6 +148,14 @@ class Holding:
             margin_table=table if table is not None and table.grants(greatest) else None,
         )
         return self._shown
+
+    def _liquidation_price(
+        self, stated: StatedPosition, table: MarginTable | None, available: Decimal | None
+    ) -> Decimal | None:
+        """The price by present marks where it follows from them; else the stated one."""
+        if table is None or available is None or self.mark is None:
+            return stated.liquidation_price
+        return table.liquidation_price(stated.size, self.mark, available)
 
     def is_confirmed_by(self, stated: StatedPosition | None, statement: Statement, *, newest: bool) -> bool:
         """Whether a statement repeats the last one that agreed, with nothing changed or in doubt since; if

@@ -85,13 +85,13 @@ class MarginTable:
     def liquidation_price(self, size: Decimal, mark: Decimal, available: Decimal) -> Decimal | None:
         """The mark at which a position of this signed size, not zero, is liquidated; None if no positive one
         does. `available` is the equity above maintenance at `mark`, that of this position included."""
-        side, held = (ONE, size) if size > 0 else (-ONE, -size)
         with exactly():
+            held = abs(size)
             notional = held * mark
-            own = self.maintenance(notional)
+            own = max([notional * rate - deduction for rate, deduction in self._lines])
+            # By each tier's line, with `side / |size| / (1 - rate * side)` as `1 / (size - |size| * rate)`.
             prices = [
-                # What would be available if all of it were by this tier's line.
-                mark - side * (available + own - notional * rate + deduction) / held / (ONE - rate * side)
+                mark - (available + own - notional * rate + deduction) / (size - held * rate)
                 for rate, deduction in self._lines
             ]
         first = max(prices) if size > 0 else min(prices)

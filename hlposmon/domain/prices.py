@@ -15,6 +15,7 @@ class Prices:
     """The newest mark of each key. A key belongs to one holding of an account at most."""
 
     def __init__(self) -> None:
+        self.version = 0  # how many times marks have moved
         self._marks: dict[str, Decimal] = {}
         self._holdings: dict[str, dict[str, Holding]] = {}
 
@@ -37,6 +38,7 @@ class Prices:
     def mark(self, marks: Marks) -> list[tuple[str, str]]:
         """Take mark prices; the (account, key) of the open positions whose price moved."""
         touched = []
+        self.version += 1
         for key, price in marks.prices.items():
             if self._marks.get(key) == price:
                 continue

@@ -64,6 +64,14 @@ def entry(value: Decimal | None) -> str | None:
     return None if value is None else number(_TEN_DIGITS.plus(value))
 
 
+def _price(value: Decimal | None) -> str | None:
+    """A price that a division may have made endless: ten decimals at most, as the venue shows it."""
+    text = number(value)
+    if value is None or text is None or len(text.partition(".")[2]) <= _DECIMALS:
+        return text
+    return number(value.quantize(_TEN_DECIMALS, context=_WIDE))
+
+
 @overload
 def money(value: Decimal) -> str: ...
 @overload
@@ -161,7 +169,7 @@ class Rendered:
     def _render_stated(self, view: View) -> None:
         self.leverage, self.margin_used = number(view.leverage), money(view.margin_used)
         self.max_leverage = number(view.max_leverage)
-        self.liquidation_price = number(view.liquidation_price)
+        self.liquidation_price = _price(view.liquidation_price)
 
 
 class Renderer:

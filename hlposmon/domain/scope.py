@@ -8,10 +8,12 @@ up to when its fills are known is the account's to say. No other scope in here.
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import TypeVar
 
 from hlposmon.domain.changes import Change, Filled, Funded, VerdictChanged
 from hlposmon.domain.continuity import FILL_CHAIN, Continuity
+from hlposmon.domain.cross_equity import available_at_marks
 from hlposmon.domain.holding import Holding
 from hlposmon.domain.instrument import SPOT, InstrumentType
 from hlposmon.domain.ledger import Ledger
@@ -19,7 +21,16 @@ from hlposmon.domain.margin import MarginTable
 from hlposmon.domain.placing import LAG_MS
 from hlposmon.domain.position import FillEffect, Position
 from hlposmon.domain.prices import Prices
-from hlposmon.domain.reports import AccountEvent, FeedState, Fill, Fills, Funding, Statement, Unlisted
+from hlposmon.domain.reports import (
+    AccountEvent,
+    FeedState,
+    Fill,
+    Fills,
+    Funding,
+    MarginMode,
+    Statement,
+    Unlisted,
+)
 from hlposmon.domain.verdict import UNHEARD, Evidence, Freshness, Verdict, judge
 from hlposmon.domain.views import Memory, ScopeView, View
 
@@ -68,6 +79,11 @@ class Scope:
     doubtful: dict[str, Holding] = field(default_factory=dict)
     known_ms: int | None = None
     _latest_known: Holding | None = None
+    # Whether its statements have what backs its cross positions (plain account modes), and whether its cash
+    # has moved since the newest one.
+    is_plain: bool = False
+    has_cash_moved: bool = False
+    _available: tuple[Statement, int, Decimal | None] | None = None
     # Whether there is something to judge; the holdings to judge; and the evidence for the other verdicts.
     is_unjudged: bool = True
     _changed: dict[str, Holding] = field(default_factory=dict)
@@ -114,6 +130,7 @@ class Scope:
                 holding.doubt_fetched()
             changes += of_line
             self._note_change(key, holding)
+        self.has_cash_moved |= bool(changes)
         if fills.from_ms is not None:
             self.note_fetched(fills.from_ms)
         return changes
@@ -160,6 +177,7 @@ class Scope:
         filled = holding.take_next(fill)
         if filled is None:
             return None
+        self.has_cash_moved = True
         if self.known_ms is None or fill.time_ms >= self.known_ms:
             self.known_ms, self._latest_known = fill.time_ms, holding
         if filled.effect is FillEffect.OPENED or filled.effect is FillEffect.CLOSED:
@@ -177,6 +195,7 @@ class Scope:
             return []
         ledger.payments = ledger.payments.paid(funding.time_ms)
         ledger.position = ledger.position.funded(funding.amount)
+        self.has_cash_moved = True
         return [Funded(funding, ledger.position)]
 
     # ------------------------------------------------------------- statements
@@ -246,7 +265,7 @@ class Scope:
         if self.is_live:
             self.whole_ms = max(self.whole_ms, statement.time_ms)
         if self._is_newest(statement):
-            self.statement = statement
+            self.statement, self.has_cash_moved = statement, False
         if statement.pushed:
             self.push_ms = statement.time_ms
         else:
@@ -425,15 +444,32 @@ class Scope:
 
     def view(self, key: str) -> View:
         """One position; KeyError when there is none."""
-        table = self.margin_tables.get(key)
-        return self.holdings[key].view(self.continuity.proof, self.quote, self.whole_until_ms, table)
+        return self._view(self.holdings[key], self.quote, self.whole_until_ms)
 
     def views(self) -> list[View]:
         """All positions, flat ones too, in no order."""
-        proof, quote, whole_ms = self.continuity.proof, self.quote, self.whole_until_ms
-        tables = self.margin_tables
-        shown = ((key, holding) for key, holding in self.holdings.items() if _is_shown(holding))
-        return [holding.view(proof, quote, whole_ms, tables.get(key)) for key, holding in shown]
+        quote, whole_ms = self.quote, self.whole_until_ms
+        return [self._view(holding, quote, whole_ms) for holding in filter(_is_shown, self.holdings.values())]
+
+    def _view(self, holding: Holding, quote: str | None, whole_ms: int | None) -> View:
+        stated, table = holding.stated, self.margin_tables.get(holding.ledger.key)
+        available = None
+        if table is not None and stated is not None and stated.margin_mode is MarginMode.CROSS:
+            available = self._cross_available
+        return holding.view(self.continuity.proof, quote, whole_ms, table, available)
+
+    @property
+    def _cross_available(self) -> Decimal | None:
+        """What its cross positions have above their maintenance margin at present marks, None if that is not
+        known. Worked out once for all of them when one is viewed, as often as marks move."""
+        said, version = self.statement, self.prices.version
+        if said is None or not self.is_plain or self.has_cash_moved:
+            return None
+        found = self._available
+        if found is None or found[0] is not said or found[1] != version:
+            available = available_at_marks(said, self.holdings, self.margin_tables)
+            found = self._available = said, version, available
+        return found[2]
 
     def as_whole(self) -> ScopeView:
         """The scope itself."""

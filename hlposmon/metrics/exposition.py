@@ -41,7 +41,8 @@ def _positions(given: MetricsInput) -> Iterator[Metric]:
     yield each("size", "Signed size in base units; 0 when flat.", lambda view, _: view.position.size)
     yield each("entry_price_usd", "Average entry price.", lambda view, _: view.position.entry_price)
     yield each("mark_price_usd", "Mark price.", lambda view, _: view.mark)
-    yield each("liquidation_price_usd", "As the exchange states it.", lambda view, _: view.liquidation_price)
+    text = "As the exchange states it, or as it follows from its statement at present marks."
+    yield each("liquidation_price_usd", text, lambda view, _: view.liquidation_price)
     yield each("notional_usd", "Absolute size times mark.", lambda _, one: one.notional)
     yield each("leverage_ratio", "Leverage, as the exchange states it.", lambda view, _: view.leverage)
     yield each("margin_used_usd", "As the exchange states it.", lambda view, _: view.margin_used)
