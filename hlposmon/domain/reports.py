@@ -430,7 +430,7 @@ class AccountEvent:
         """What tells two events of one account apart: its time, and a name. One transaction may have
         several."""
         amounts = (f"{move.scope}:{move.token}:{move.amount}" for move in self.moves)
-        return self.time_ms, "|".join((self.hash, self.type, *amounts))
+        return self.time_ms, "|".join((self.hash, self.type, *amounts, *self.keys))
 
 
 @dataclass(frozen=True, slots=True)
