@@ -30,7 +30,7 @@ def configuration(place: Place) -> Iterator[Finding]:
 
 
 def accounts(place: Place) -> Iterator[Finding]:
-    """Whether there are accounts to watch, and not more than the exchange follows (`max_users`)."""
+    """Whether there are accounts to watch, how they are watched, and whether there is weight enough."""
     if place.settings is None:
         yield Finding("accounts", SKIPPED, "the configuration is not valid")
         return
@@ -46,13 +46,15 @@ def accounts(place: Place) -> Iterator[Finding]:
                 f"{account.name}: {account.address} is a placeholder",
                 "put your address there",
             )
-    beyond = [account.name for account in venue.accounts[venue.max_users :]]
-    if beyond:
+    plan = place.settings.watch_plan
+    if venue.accounts and plan.fits:
+        yield Finding("accounts", OK, str(plan))
+    elif venue.accounts:
         yield Finding(
             "accounts",
             WARN,
-            f"not covered in full: {', '.join(beyond)}: max_users is {venue.max_users} for one IP address",
-            "watch those from another machine; here they are asked for by REST alone, which proves nothing",
+            f"too many to poll from one IP address: {plan}",
+            "watch some of them from another machine; a round of all is too long to be of use",
         )
     named = ", ".join(f"{account.name} {account.address}" for account in venue.accounts)
     yield Finding("accounts", OK, f"well-formed: {named}" if named else "none configured")

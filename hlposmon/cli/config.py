@@ -26,13 +26,15 @@ def command() -> None:
 @command.command("check")
 @_options
 def check(config: str | None, env_file: str | None, simulate: bool) -> int:
-    """Say every mistake, or that there is none; exit status 78 or 0."""
+    """Say every mistake, or that there is none and how the accounts are watched; exit status 78 or 0."""
     settings = load(Flags(config=config, env_file=env_file, simulate=simulate), os.environ)
     for notice in settings.notices:
         click.echo(f"hlposmon: {notice}", err=True)
     watched = ", ".join(f"{account.name} {account.address}" for account in settings.hyperliquid.accounts)
     where = settings.paths.config or "no configuration file"
     click.echo(f"{where}: ok, {_kind(settings)}, {watched or 'no accounts'}")
+    if watched:
+        click.echo(f"accounts: {settings.watch_plan}")
     return 0
 
 

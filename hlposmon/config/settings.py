@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from hlposmon.config.watch_plan import WatchPlan, plan_for
+
 MAINNET_API = "https://api.hyperliquid.xyz"
 MAINNET_WS = "wss://api.hyperliquid.xyz/ws"
 TESTNET_API = "https://api.hyperliquid-testnet.xyz"
@@ -32,7 +34,7 @@ class Account:
 @dataclass(frozen=True, slots=True)
 class HyperliquidSettings:
     """`[venues.hyperliquid]`. `fill_feeds` independent connections carry the same fills. `max_users` is how
-    many accounts they follow at most; the exchange limits it for each IP address."""
+    many accounts they follow at most; the exchange limits it for each IP address. The others are polled."""
 
     enabled: bool = True
     testnet: bool = False
@@ -41,6 +43,16 @@ class HyperliquidSettings:
     fill_feeds: int = 2
     max_users: int = 10
     accounts: tuple[Account, ...] = ()
+
+    @property
+    def streamed(self) -> tuple[Account, ...]:
+        """The accounts that are followed by stream: the first ones."""
+        return self.accounts[: self.max_users]
+
+    @property
+    def polled(self) -> tuple[Account, ...]:
+        """The accounts that are polled: all others."""
+        return self.accounts[self.max_users :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +138,12 @@ class Settings:
     log_format: str = "text"
     notices: tuple[str, ...] = ()
     record: Path | None = None  # folder in which the input of the tracker's engine is recorded
+
+    @property
+    def watch_plan(self) -> WatchPlan:
+        """How many accounts are watched by stream and by poll, and what that costs."""
+        venue = self.hyperliquid
+        return plan_for(len(venue.accounts), max_users=venue.max_users, interval_s=self.reconcile.interval_s)
 
     @property
     def mode(self) -> str:
