@@ -143,7 +143,8 @@ def account(
     `address` is watched; `agent` was configured in its place, if that is an agent's: then `role` is that of
     the agent, and `master` the account. `equity`, `margin_used` and `withdrawable` are decimal strings; they
     are None while unknown, never 0, and `equity_reason` says why. So are `maintenance_margin` and
-    `margin_ratio` (a fraction), with `margin_reason`.
+    `margin_ratio` (a fraction), with `margin_reason`. `followed` is how its fills are known: by `stream`, or
+    by `poll` in a round each `round_s` seconds (None for a stream).
     """
     return {
         "address": address,
@@ -160,6 +161,8 @@ def account(
         "role": "agent" if agent else view.role or None,
         "master": address if agent else view.owner,
         "agent": agent,
+        "followed": "stream" if view.round_s is None else "poll",
+        "round_s": view.round_s,
         "verdict": view.verdict.value,
         "verdict_reason": view.reason,
         "as_of": time_text(view.as_of_ms),

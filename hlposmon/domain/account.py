@@ -73,6 +73,8 @@ class Account:
     is_mode_in_doubt: bool = False
     events: list[AccountEvent] = field(default_factory=list)
     cash: CashLedger = field(init=False)
+    # Seconds between two rounds where it is polled; None where a stream has its fills.
+    round_s: float | None = None
 
     def __post_init__(self) -> None:
         self.cash = CashLedger(self.name)
@@ -138,6 +140,37 @@ class Account:
         known = (scope.known_ms for scope in scopes if scope.stated)
         known_ms = max([newest_ms, *(at_ms for at_ms in known if at_ms is not None)])
         return min([known_ms, *(at_ms for scope in scopes for at_ms in scope.missing_since_ms)])
+
+    def poll(self, round_s: float | None) -> None:
+        """Poll it every so many seconds from now on; None: a stream has its fills."""
+        known_ms, self.round_s = self.high_water_ms, round_s
+        for scope in self.scopes.values():
+            scope.poll(known_ms, is_polled=round_s is not None)
+
+    def note_round(self, statement: Statement, whole_ms: int, asked_s: float) -> bool:
+        """Note the statement that ends a round, whose fills were asked for at `asked_s` and are known up to
+        `whole_ms`; whether the round is complete: its fills reach back to where they were known before.
+
+        Example: fills are known up to :10, and a round has all since :00. With a statement of :40, and the
+        fills asked for a second before it came, they are known up to :39. A round since :20 would say nothing
+        of those from :10 to :20.
+        """
+        scope, known_ms = self.scopes.get(statement.scope), self.high_water_ms
+        if self.round_s is None or scope is None or not scope.continuity.rests_on_fills:
+            return False
+        from_ms = statement.fills_from_ms
+        if not scope.stated or known_ms is None or from_ms is None or from_ms > known_ms:
+            return False
+        scope.note_round(whole_ms, asked_s)
+        return True
+
+    @property
+    def as_of_ms(self) -> int | None:
+        """The time of the oldest of its scopes' last statements, or rounds where it is polled; None while one
+        has none."""
+        times = [scope.as_of_ms for scope in self.scopes.values()]
+        known = [at_ms for at_ms in times if at_ms is not None]
+        return min(known) if len(known) == len(times) else None
 
     @property
     def statements(self) -> list[Statement]:
@@ -425,7 +458,7 @@ class Account:
     def view(self, name: str) -> AccountView:
         """The account as it may be shown under that name: the verdict, and equity where it is known. An
         amount that is not known is None, with the reason in `equity_reason`."""
-        statements, reason = self.statements, self._margin_reason
+        reason = self._margin_reason
         # Why it is not known what it is worth: margins do not depend on its tokens.
         equity_reason = self._spot_reason if reason is None else reason
         # Those without a rate hold nothing, where the reason is None.
@@ -456,7 +489,8 @@ class Account:
             owner=self.role.owner if self.role else None,
             unsettled=self._unsettled,
             stated=self.is_wholly_stated,
-            as_of_ms=min(one.time_ms for one in statements) if len(statements) == len(self.scopes) else None,
+            as_of_ms=self.as_of_ms,
+            round_s=self.round_s,
             maintenance_margin=margin.maintenance,
             margin_ratio=margin.ratio,
             margin_reason=margin.reason,

@@ -155,6 +155,21 @@ class Book:
             scope.note_feed(state, known_ms)
             self._unjudged[scope] = None
 
+    def poll(self, rounds_s: Mapping[str, float]) -> None:
+        """Poll these accounts, each every so many seconds; streams have the fills of all others."""
+        for name, account in self._accounts.items():
+            account.poll(rounds_s.get(name))
+        self._judge_all()
+
+    def note_round(self, statement: Statement, whole_ms: int, asked_s: float) -> bool:
+        """Note that a statement ended a round of a polled account (see `Account.note_round`); whether the
+        round is complete."""
+        account = self._accounts.get(statement.account)
+        if account is None or not account.note_round(statement, whole_ms, asked_s):
+            return False
+        self._unjudged[account.scopes[statement.scope]] = None
+        return True
+
     def forget_feeds(self, gone: Set[str]) -> None:
         """Forget these feeds of fills: their states and notices no longer count."""
         for account in self._accounts.values():
@@ -349,9 +364,16 @@ class Book:
         return self._accounts[name].is_wholly_stated
 
     def statement_asked_s(self, name: str, scope: str = FIRST_SCOPE) -> float | None:
-        """When the newest statement was asked for, or pushed; None before the first."""
-        statement = self._accounts[name].scopes[scope].statement
-        return None if statement is None else statement.asked_s
+        """When the newest statement was asked for, or pushed; None before the first. Where sizes rest on
+        fills and the account is polled: when those of its last complete round were asked for."""
+        of = self._accounts[name].scopes[scope]
+        if of.is_polled and of.continuity.rests_on_fills:
+            return of.round_asked_s
+        return None if of.statement is None else of.statement.asked_s
+
+    def is_polled(self, name: str) -> bool:
+        """Whether no stream has the account's fills, and it is polled."""
+        return self._accounts[name].round_s is not None
 
     def is_live(self, name: str) -> bool:
         """Whether at least one feed of its fills is up."""

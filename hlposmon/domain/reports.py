@@ -270,7 +270,6 @@ class NoticeCode(StrEnum):
     AGENT_ADDRESS = "agent_address"
     BEHIND_AGENT = "behind_agent"
     ACCOUNT_MODE = "account_mode"
-    NOT_FOLLOWED = "not_followed"
     FEED_REFUSED = "feed_refused"
     NO_PUSHES = "no_pushes"
     NOT_WATCHED = "not_watched"
@@ -510,6 +509,7 @@ class Welcome:
 class BellReason(StrEnum):
     """Why the tracker rings."""
 
+    ROUND = "round"  # a polled account is due; it may wait for weight
     FEED = "feed"  # a feed of fills has come up: what came before is wanted
     LIVE = "live"  # a feed of fills is live: a statement is wanted that confirms it
     GAP = "gap"

@@ -4,6 +4,9 @@
 start of its positions, what is in doubt and how fresh it is belong to it; by which law sizes are proven is
 its continuity. One stream has the fills of all scopes of an account: each keeps the state of its feeds, and
 up to when its fills are known is the account's to say. No other scope in here.
+
+An account without a stream is polled in rounds: all fills since the time up to which they are known, and then
+a statement. Between two rounds fills may be missing, so its positions are as of the last one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -67,6 +70,9 @@ class Scope:
     feeds: dict[str, FeedState] = field(default_factory=dict)
     is_live: bool = False  # whether at least one of them is up
     live_since_s: float | None = None
+    # Whether it is polled, and when the fills of its last complete round were asked for.
+    is_polled: bool = False
+    round_asked_s: float | None = None
     holdings: dict[str, Holding] = field(default_factory=dict)
     unlisted: list[Unlisted] = field(default_factory=list)
     # Keys (or "" for all) whose fills are not known to be whole since a time, in milliseconds.
@@ -146,7 +152,7 @@ class Scope:
         both."""
         self._set_feeds(other.feeds)
         self.live_since_s, self.whole_ms = other.live_since_s, other.whole_ms
-        self.freshness = other.freshness
+        self.is_polled, self.freshness = other.is_polled, other.freshness
         self.unlisted = list(other.unlisted)
         if "" in other.unsure:
             self.unsure[""] = other.unsure[""]
@@ -275,7 +281,9 @@ class Scope:
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether the venue has stated the scope since a feed of fills last came up."""
+        """Whether the venue has stated the scope since a feed of fills last came up, or in a round."""
+        if self.is_polled:
+            return self.round_asked_s is not None
         asked_s = self.statement.asked_s if self.statement else None
         return asked_s is not None and self.live_since_s is not None and asked_s >= self.live_since_s
 
@@ -292,6 +300,25 @@ class Scope:
         elif was_live and not self.is_live and known_ms is not None:
             # What comes in now by other ways does not make the time before it whole.
             self.unsure[""] = known_ms
+
+    def poll(self, known_ms: int | None, *, is_polled: bool) -> None:
+        """Poll the scope from now on, or no more; up to `known_ms` the account's fills are known. A polled
+        scope has no feed that is live: the caller ends them first."""
+        if is_polled == self.is_polled:
+            return
+        self.is_polled, self.round_asked_s, self.is_unjudged = is_polled, None, True
+        if is_polled and known_ms is not None:
+            self.unsure.setdefault("", known_ms)
+
+    def note_round(self, whole_ms: int, asked_s: float) -> None:
+        """Note a complete round: all fills from before the time up to which they were known were handed on,
+        and then the venue stated the scope. They are known up to `whole_ms` now; they were asked for at
+        `asked_s`."""
+        known_ms = max(whole_ms, self.unsure.get("", whole_ms))
+        self.unsure.clear()
+        self.unsure[""] = known_ms
+        self.round_asked_s = max(asked_s, self.round_asked_s or asked_s)
+        self.is_unjudged = True
 
     def unlist(self, unlisted: Unlisted) -> bool:
         """Note that some fills cannot be fetched any more; whether this was new."""
@@ -320,8 +347,8 @@ class Scope:
 
     @property
     def whole_until_ms(self) -> int | None:
-        """The time since which fills may have been missed because no feed is live; None while one is, or if
-        sizes do not rest on fills."""
+        """The time since which fills may have been missed because no feed is live, which is that of the last
+        round where the account is polled; None while one is live, or if sizes do not rest on fills."""
         if self.is_live or not self.continuity.rests_on_fills:
             return None
         return max(self.whole_ms, self.unsure.get("", self.base_ms))
@@ -406,7 +433,7 @@ class Scope:
             is_told = self.statement is not None
             return Evidence(stated=self.stated, confirmed=is_told, rests_on_fills=False, open=False)
         down = None
-        if not self.is_live:
+        if not self.is_live and not self.is_polled:
             reasons = [feed.reason for feed in self.feeds.values() if feed.reason]
             down = (
                 f"the feed of fills is down: {reasons[-1]}" if reasons else "the feed of fills is not up yet"
@@ -441,6 +468,14 @@ class Scope:
     def quote(self) -> str | None:
         """The token in which its figures are; None while the venue has not said."""
         return self.quotes.get(self.name)
+
+    @property
+    def as_of_ms(self) -> int | None:
+        """The time of its newest statement, or of its last round if that is earlier; None before both."""
+        if self.statement is None:
+            return None
+        whole_ms = self.whole_until_ms if self.is_polled else None
+        return self.statement.time_ms if whole_ms is None else min(self.statement.time_ms, whole_ms)
 
     def view(self, key: str) -> View:
         """One position; KeyError when there is none."""
@@ -483,7 +518,7 @@ class Scope:
             equity=said.equity if said else None,
             margin_used=said.margin_used if said else None,
             withdrawable=said.withdrawable if said else None,
-            as_of_ms=said.time_ms if said else None,
+            as_of_ms=self.as_of_ms,
             market=InstrumentType.BASE_TOKEN if self.name == SPOT else InstrumentType.PERP,
             quote=self.quote,
         )

@@ -53,23 +53,26 @@ class Age:
 @dataclass(frozen=True, slots=True)
 class Freshness:
     """The ages of the three feeds that a position of one account rests on. `behind` is the reason why fills
-    are processed too late for a size to be proven, if they are."""
+    are processed too late for a size to be proven, if they are.
+
+    `is_polled`: no stream has its fills. `statement` is then the age of its last complete round, which has
+    both, and `fills` counts for nothing."""
 
     fills: Age
     prices: Age
     statement: Age
     behind: str | None = None
+    is_polled: bool = False
 
     # Everything that a verdict and its reason take from the ages: if it is equal, so are they.
     decisive: tuple[str | None, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        found = (
-            self.fills.silence("fills"),
-            self.prices.silence("prices"),
-            self.statement.silence("statements"),
-            self.behind,
-        )
+        fills, said = self.fills.silence("fills"), self.statement.silence("statements")
+        if self.is_polled:
+            # Before its first round it is not stale: it is not proven yet.
+            fills, said = None, None if self.statement.seconds is None else self.statement.silence("round")
+        found = fills, self.prices.silence("prices"), said, self.behind
         object.__setattr__(self, "decisive", found)
 
 
@@ -77,11 +80,11 @@ class Freshness:
 class Evidence:
     """What the book knows of one position, or of an account as a whole.
 
-    `stated`: the venue has stated the account. `confirmed`: it has done so since the feed of fills
-    last came up, and agreed. `feed_down` is the reason, None while a feed is live. `open` is False
-    for a flat position, whose figures need no price. `unlisted`: fills are not listed any more that may be
-    missing, and no statement is surely newer than they. `rests_on_fills` is False where the venue's word is
-    all there is: then no feed of fills is asked for.
+    `stated`: the venue has stated the account. `confirmed`: it has done so since the feed of fills last came
+    up, or in a round of a polled account, and agreed. `feed_down` is the reason, None while a feed is live.
+    `open` is False for a flat position, whose figures need no price. `unlisted`: fills are not listed any
+    more that may be missing, and no statement is surely newer than they. `rests_on_fills` is False where the
+    venue's word is all there is: then no feed of fills is asked for.
     """
 
     stated: bool
@@ -95,6 +98,7 @@ class Evidence:
     unlisted: bool = False
 
 
+_NO_ROUND = "polled, and not yet confirmed by a round: all its fills, and then a statement"
 _UNLISTED = "some fills cannot be fetched, and the venue has not stated the sizes after them yet"
 
 # Before anybody has said how old the feeds are, nothing counts as heard.
@@ -121,6 +125,8 @@ def judge(evidence: Evidence, freshness: Freshness) -> tuple[Verdict, str | None
         return Verdict.UNPROVEN, "not yet stated again since the start"
     if evidence.unlisted:
         return Verdict.UNPROVEN, _UNLISTED
+    if not evidence.confirmed and freshness.is_polled:
+        return Verdict.UNPROVEN, _NO_ROUND
     if not evidence.confirmed:
         return Verdict.UNPROVEN, "not yet confirmed by a statement since the feed of fills came up"
     return Verdict.PROVEN, None

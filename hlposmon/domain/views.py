@@ -121,7 +121,8 @@ class AccountView:
     that is not known, and `unexplained_reason` says why. `notices` are those in force, what of it could not
     be read among them. `unsettled` says what has to be known before the account counts as ready; None when
     nothing is missing. `stated`: the venue has stated it, so that sums over its positions are known.
-    `as_of_ms` is the time of its last statement.
+    `as_of_ms` is the time of its last statement, or of its last round where it is polled, which is every
+    `round_s` seconds (None: a stream has its fills).
     `maintenance_margin` is what its positions must keep, `margin_ratio` the highest share that this is of the
     equity behind them (see account_margin); `margin_reason` says why one of these is None.
     """
@@ -145,6 +146,7 @@ class AccountView:
     maintenance_margin: Decimal | None = None
     margin_ratio: Decimal | None = None
     margin_reason: str | None = None
+    round_s: float | None = None
 
     @property
     def severe(self) -> tuple[Notice, ...]:

@@ -18,7 +18,8 @@ from hlposmon.domain.amounts import ZERO, exactly
 from hlposmon.domain.book import Book
 from hlposmon.domain.cash import LedgerMemory
 from hlposmon.domain.changes import Adopted, Change, Doubt, Drift, Filled, Funded, Gap, whose
-from hlposmon.domain.instrument import Instrument
+from hlposmon.domain.instrument import SPOT, Instrument
+from hlposmon.domain.placing import LAG_MS
 from hlposmon.domain.reports import (
     FIRST_SCOPE,
     OTHER_SCOPES,
@@ -83,6 +84,7 @@ from hlposmon.engine.freshness import FreshnessLimits, FreshnessOfFeeds, ScopeNa
 from hlposmon.engine.incidents import Incidents
 from hlposmon.engine.listing import Listing
 from hlposmon.engine.requests import Requests
+from hlposmon.engine.rounds import Rounds
 from hlposmon.engine.unfinished import UnfinishedFetches
 
 # How long a first statement waits for the feed of fills, which tells what happened around it.
@@ -95,12 +97,21 @@ Name = tuple[str, str]
 @dataclass(frozen=True, slots=True)
 class Watched:
     """What is watched: accounts' addresses by name, the names of the feeds of fills, the freshness limits,
-    and the smallest change of unrealised P&L (USD) that is published."""
+    and the smallest change of unrealised P&L (USD) that is published.
+
+    The accounts in `polled` have no feed of fills: each has one round in `round_s` seconds."""
 
     addresses: Mapping[str, str]
     feeds: tuple[str, ...]
     limits: FreshnessLimits
     min_pnl_change: Decimal
+    polled: tuple[str, ...] = ()
+    round_s: float = 0.0
+
+    @property
+    def rounds_s(self) -> dict[str, float]:
+        """The seconds between two rounds, by polled account."""
+        return dict.fromkeys(self.polled, self.round_s)
 
 
 class Engine:
@@ -114,6 +125,8 @@ class Engine:
         self.incidents = Incidents()
         self.listing = Listing()
         self._catchup = CatchUp()
+        self._rounds = Rounds()
+        self._poll(watched, (), now)
         self._requests = Requests()
         self._requests.watch(watched.addresses, (), now.s)
         self._watched_s = dict.fromkeys(watched.addresses, now.s)
@@ -155,6 +168,9 @@ class Engine:
             self._release(name, now)
         for name in self._catchup.waiting():
             self._fetch_if_due(name, now)
+        if self._has_reconciler:
+            for name in self._rounds.due(self.book.is_stated, now.s):
+                self._ask_round(name)
         for name in self._requests.unseen(now.s):
             looked = self.book.is_stated(name) and self._look(name, BellReason.NOT_WATCHED, now)
             self._requests.look_later(name, now.s, asked=looked)
@@ -180,6 +196,7 @@ class Engine:
 
     def note_suspension(self, seconds: float, now: Now) -> None:
         """Note that the machine was suspended: everything that was heard is older by `seconds`."""
+        self._rounds.note_suspension(now.s)
         self.freshness.note_suspension(seconds, now.s)
 
     def recall(
@@ -206,14 +223,17 @@ class Engine:
         self.book.watch(addresses)
         gone = {*before.feeds} - {*watched.feeds}
         for name in sorted(same):  # the time without a feed is not known to be whole
-            for feed in sorted(gone):
+            for feed in sorted({*before.feeds} if name in watched.polled else gone):
                 self._catchup.lost(name, feed)
                 self._feed_is(FeedState(name, feed, False, now.s, "the settings want it no more"), now)
+            if name in watched.polled:
+                self._release(name, now)
         self.book.forget_feeds(gone)
         self.feeds.watch(watched.feeds, same)
         self.incidents.watch(same)
         self.freshness.watch(same, watched.feeds)
         self.freshness.limits = watched.limits
+        self._poll(watched, same, now)
         self._catchup.keep(same)
         self._requests.watch(addresses, same, now.s)
         self._unfinished.keep(same)
@@ -246,6 +266,12 @@ class Engine:
         effects, self._effects = self._effects, []
         return effects
 
+    def _poll(self, watched: Watched, kept: Collection[str], now: Now) -> None:
+        """Poll the accounts that no stream follows; `kept` were watched before."""
+        self.book.poll(watched.rounds_s)
+        self.freshness.poll(watched.rounds_s)
+        self._rounds.watch(watched.polled, watched.round_s, kept, now.s)
+
     def _refresh(self, now: Now) -> None:
         """Tell the book whose feeds have become fresh or stale."""
         for name, scope in self.freshness.changed(self._all_scopes, now.s):
@@ -264,9 +290,12 @@ class Engine:
             self.freshness.stated((account, scope), self.book.statement_asked_s(account, scope))
             self.book.set_freshness(account, self.freshness.freshness(account, now.s, scope), scope)
         for account in dict.fromkeys(account for account, _ in opened):
+            markets = {scope for name, scope in opened if name == account}
             for joined in self._workers.values():
                 if joined.kind in STATING:
                     self._tell(joined.worker, self._statements_wanted(account))
+            if self.book.is_polled(account) and self._has_reconciler and markets - {SPOT}:
+                self._ask_round(account)  # the round under way does not state the new market
 
     def _statements_wanted(self, account: str) -> StatementsWanted:
         return StatementsWanted(account, tuple(filter(None, self.book.scope_names(account))))
@@ -355,7 +384,7 @@ class Engine:
         if fills.heard_s is not None:
             if self.freshness.took_fill(fills.heard_s, now.s):
                 self._refresh(now)
-            if not self.book.is_live(fills.account):
+            if not self.book.is_live(fills.account) and not self.book.is_polled(fills.account):
                 if self._catchup.holds(fills, now.s):
                     return
                 self._release(fills.account, now)
@@ -405,8 +434,8 @@ class Engine:
         A fill that was missing before a restart is one that the feeds had not brought: what they tell again
         does not have it either.
         """
-        if report.feed not in self.watched.feeds:
-            return
+        if report.feed not in self.watched.feeds or self.book.is_polled(report.account):
+            return  # a worker on the settings before a reload
         name, whole_from_ms = report.account, report.whole_from_ms
         known_ms = self.book.high_water_ms(name) or 0
         has_told_all = whole_from_ms is not None and whole_from_ms <= known_ms
@@ -419,6 +448,7 @@ class Engine:
 
     def _fetched(self, report: Fetched, now: Now) -> None:
         self.book.fetched(report.account, report.from_ms)
+        self._rounds.fetched(report)
         self._note_ended(report.account, self.book.partial(report.account), now)
         wanted_ms = self._fetch_from_ms(report.account)
         for following in self._catchup.fetched(report, wanted_ms):
@@ -452,7 +482,7 @@ class Engine:
 
     def _feed(self, state: FeedState, now: Now) -> None:
         """A feed went down; its catch-up starts over with its next `Following` report."""
-        if state.feed not in self.watched.feeds:
+        if state.feed not in self.watched.feeds or self.book.is_polled(state.account):
             return  # a reload took it away
         self._catchup.lost(state.account, state.feed)
         self._feed_is(state, now)
@@ -491,6 +521,21 @@ class Engine:
         self.freshness.heard_feed(heard.feed, heard.at_s)
         self._refresh(now)
 
+    # ------------------------------------------------------------------ rounds
+
+    def _ask_round(self, name: str) -> None:
+        """Have all fills of a polled account fetched since they are known, and then statements of it. The
+        answers of two servers may be LAG_MS apart, so the fetch begins that much earlier."""
+        known_ms = self.book.high_water_ms(name)
+        from_ms = None if known_ms is None else max(0, known_ms - LAG_MS)
+        self._effects.append(Ring(Bell(name, from_ms, BellReason.ROUND)))
+
+    def _note_round(self, statement: Statement, now: Now) -> None:
+        """Note that a statement completes a round, if it does."""
+        found = self._rounds.round_of(statement, now.s) if self.book.is_polled(statement.account) else None
+        if found is not None and self.book.note_round(statement, *found):
+            self._rounds.completed(statement.account)
+
     # ------------------------------------------------------------------ prices
 
     def _marks(self, marks: Marks, now: Now) -> None:
@@ -525,11 +570,12 @@ class Engine:
             return
         first = not self.book.is_stated(name, scope)
         waited = now.s - self._watched_s[name] > FEED_WAIT_S
-        if first and not self.book.is_live(name) and not waited:
+        if first and not self.book.is_live(name) and not waited and not self.book.is_polled(name):
             self.book.open(name, scope)
             self._held[name, scope] = statement
             return
         changes = self.book.reconcile(statement)
+        self._note_round(statement, now)
         self.freshness.stated((name, scope), self.book.statement_asked_s(name, scope))
         self._note_opened(now)
         self._refresh(now)
@@ -582,7 +628,7 @@ class Engine:
     def _place_read(self, report: PlaceRead, now: Now) -> None:
         name = report.account
         if report.place is Place.DEXES:
-            self._requests.seen(name, now.s)
+            self._requests.seen(name, now.s, is_polled=self.book.is_polled(name))
             self._note_nothing_else(report, now)
         if self.book.place_read(report):
             unread = ", ".join(report.unread) or "nothing"
@@ -688,6 +734,7 @@ class Engine:
                     self._tell(joined.worker, wanted)
         if joined.kind == "reconcile":  # who was asked before is gone
             self._catchup.ask_again()
+            self._rounds.ask_again()
             self._requests.ask_again()
 
     def _left(self, left: Left, now: Now) -> None:

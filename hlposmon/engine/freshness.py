@@ -6,7 +6,7 @@ the scopes for which it did since it was last asked. So that an idle tick costs 
 and for three hundred.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from hlposmon.domain.reports import FIRST_SCOPE
@@ -17,6 +17,8 @@ from hlposmon.engine.deadlines import Deadlines
 # they stay so for BEHIND_FOR_S after the last such fill.
 BEHIND_S, BEHIND_FOR_S = 2.0, 2.0
 _LATE = f"fills are taken more than {BEHIND_S:g} s after they were heard: this machine is too busy"
+# A polled account is stale after so many of its rounds: one may fail, and the next come late.
+ROUNDS_STALE = 2.5
 # An account and its scope, by name.
 ScopeName = tuple[str, str]
 _AWAY = f"the monitor did not run for more than {BEHIND_S:g} s: what came meanwhile is being read"
@@ -54,6 +56,8 @@ class FreshnessOfFeeds:
         self._statement_due = Deadlines[ScopeName]()
         self._changed: set[ScopeName] = set()
         self._common: object = None
+        # Of polled accounts, after how many seconds a round is stale.
+        self._round_limits_s: dict[str, float] = {}
 
     @property
     def limits(self) -> FreshnessLimits:
@@ -67,10 +71,28 @@ class FreshnessOfFeeds:
             self._expect_statement(name)
         self._changed.update(self._stated_s)
 
+    def poll(self, rounds_s: Mapping[str, float]) -> None:
+        """Take these accounts for polled, each every so many seconds: their rounds are stale after
+        ROUNDS_STALE of that. A scope's age is that of its last complete round, see `stated`."""
+        limits_s = {name: ROUNDS_STALE * round_s for name, round_s in rounds_s.items()}
+        turned = limits_s.keys() ^ self._round_limits_s.keys()
+        self._round_limits_s = limits_s
+        for scope in [scope for scope in self._stated_s if scope[0] in turned]:
+            del self._stated_s[scope]  # of a statement alone, or of a round
+            self._statement_due.clear(scope)
+        for scope in self._stated_s:
+            self._expect_statement(scope)
+        for heard in (self._pushed_s, self._asked_s):
+            for name in heard.keys() & limits_s.keys():
+                del heard[name]
+        self._common = None
+
     # ------------------------------------------------------------------ heard
 
     def heard_statement(self, account: str, at_s: float, *, pushed: bool) -> None:
-        """A statement came: `pushed`, or asked for at `at_s`."""
+        """A statement came: `pushed`, or asked for at `at_s`. One of a polled account counts for no feed."""
+        if account in self._round_limits_s:
+            return
         at_s = self._awake(at_s)
         heard = self._pushed_s if pushed else self._asked_s
         heard[account] = max(at_s, heard.get(account, at_s))
@@ -173,8 +195,9 @@ class FreshnessOfFeeds:
         return Freshness(
             fills=Age(self.fills_age(now_s), self._limits.fills[1]),
             prices=Age(_since(priced_s, now_s), self._limits.prices[1]),
-            statement=Age(_since(self._stated_s.get((account, scope)), now_s), self._limits.reconcile[1]),
+            statement=Age(_since(self._stated_s.get((account, scope)), now_s), self._stale_s(account)),
             behind=self._behind if now_s < self._behind_until_s else None,
+            is_polled=account in self._round_limits_s,
         )
 
     def fills_age(self, now_s: float) -> float | None:
@@ -195,8 +218,9 @@ class FreshnessOfFeeds:
         return _since(min(self._asked_s.values(), default=None), now_s)
 
     def statements_age(self, accounts: Iterable[str], now_s: float) -> float | None:
-        """The age of the oldest scope's newest statement; None when an account's first dex has none yet."""
-        wanted = set(accounts)
+        """The age of the oldest scope's newest statement; None when an account's first dex has none yet.
+        Polled accounts are left out: their verdicts tell how old they are."""
+        wanted = set(accounts) - self._round_limits_s.keys()
         if not wanted or any((name, FIRST_SCOPE) not in self._stated_s for name in wanted):
             return None
         return _since(min(at_s for name, at_s in self._stated_s.items() if name[0] in wanted), now_s)
@@ -214,7 +238,10 @@ class FreshnessOfFeeds:
 
     def _expect_statement(self, name: ScopeName) -> None:
         # A little later than the limit: at the limit itself a statement is not over it yet.
-        self._statement_due.set(name, self._stated_s[name] + self._limits.reconcile[1] + 0.001)
+        self._statement_due.set(name, self._stated_s[name] + self._stale_s(name[0]) + 0.001)
+
+    def _stale_s(self, account: str) -> float:
+        return self._round_limits_s.get(account, self._limits.reconcile[1])
 
     @staticmethod
     def _is_over(age_s: float | None, limits: tuple[float, float]) -> tuple[bool, bool]:

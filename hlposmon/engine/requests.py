@@ -16,6 +16,9 @@ SECOND_LOOK_S = 2.2
 # after the last push about it, and not within LOOK_AGAIN_S of the last such request.
 UNSEEN_S, LOOK_AGAIN_S = 5.0, 30.0
 SEEN_S = 180.0
+# No push reports them of a polled account, and to ask costs as much as a round (config.watch_plan, RARELY_S).
+# Its fills are those of all markets: one that it begins to trade on is seen at its next round.
+SEEN_POLLED_S = 4 * 3600.0
 
 
 class Requests:
@@ -79,9 +82,9 @@ class Requests:
             if name not in kept:
                 self._look_due.set(name, now_s + UNSEEN_S)
 
-    def seen(self, account: str, now_s: float) -> None:
-        """Note that a push reported what the account holds elsewhere."""
-        self._look_due.set(account, now_s + SEEN_S)
+    def seen(self, account: str, now_s: float, *, is_polled: bool = False) -> None:
+        """Note that a push, or an answer, reported what the account holds elsewhere."""
+        self._look_due.set(account, now_s + (SEEN_POLLED_S if is_polled else SEEN_S))
 
     def unseen(self, now_s: float) -> list[str]:
         """The accounts whose other holdings no push has reported for long; each is returned once."""

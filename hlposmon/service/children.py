@@ -84,7 +84,6 @@ def run_fill(pulse: Pulse, needs: FillNeeds, queue: Path, share: Share) -> None:
         accounts=needs.accounts,
         venue=_venue(pulse, share, ws_url=needs.ws_url),
         queue=queue,
-        max_users=needs.max_users,
         standby_s=0.0 if pulse.name == "fill" else STANDBY_S,
     ).run()
 
@@ -119,6 +118,7 @@ def run_reconcile(pulse: Pulse, needs: ReconcileNeeds, queue: Path, share: Share
         pulse,
         accounts=needs.accounts,
         interval_s=needs.interval_s,
+        polled=needs.polled,
         venue=_venue(pulse, share, api_url=needs.api_url),
         queue=queue,
         reached_s=lambda: share.opened_s,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from hlposmon.client.snapshot import Snapshot
-from hlposmon.config import Account, Settings
+from hlposmon.config import Account, Settings, watch_plan
 from hlposmon.config.identities import behind_agents, known_agents
 from hlposmon.config.sub_accounts import known_sub_accounts, with_sub_accounts
 from hlposmon.errors import ConfigError, HlposmonError
@@ -34,7 +34,7 @@ from hlposmon.supervision.roster import Policy
 from hlposmon.supervision.signals import held_back
 from hlposmon.supervision.supervisor import Supervisor
 from hlposmon.supervision.systemd import Notifier
-from hlposmon.transport.quota import Quota, Share
+from hlposmon.transport.quota import HEADROOM, Quota, Share
 
 if TYPE_CHECKING:
     from hlposmon.simulator.exchange import Options
@@ -106,7 +106,9 @@ class Composition:
         self._reload_failure: str | None = None
         self._told_failure = Newest[str | None](None)
         self.board = Board([], spare=BOARD_ROWS)
-        self._quota = Quota.shared()
+        # Kept across reloads, as all processes hold it: polled accounts that one adds have longer rounds.
+        is_polling = bool(self.settings.hyperliquid.polled)
+        self._quota = Quota.shared(watch_plan.HEADROOM if is_polling else HEADROOM)
         # One for each worker, kept across reloads: a reload replaces each process whose arguments differ.
         self._shares: dict[str, Share] = {}
 

@@ -11,17 +11,16 @@ from hlposmon.config import Account, PriceSettings, Settings
 
 @dataclass(frozen=True, slots=True)
 class FillNeeds:
-    """Settings of a fill feed. It follows the first `max_users` accounts and sends notices for the others."""
+    """Settings of a fill feed: the accounts that are followed by stream."""
 
     accounts: tuple[Account, ...]
-    max_users: int
     ws_url: str
 
     @classmethod
     def of(cls, settings: Settings) -> "FillNeeds":
         """Select them from all settings."""
         venue = settings.hyperliquid
-        return cls(venue.accounts, venue.max_users, venue.ws_url)
+        return cls(venue.streamed, venue.ws_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class PriceNeeds:
 
 @dataclass(frozen=True, slots=True)
 class StateNeeds:
-    """Settings of the state worker: the first `max_users` accounts, as many as the exchange pushes."""
+    """Settings of the state worker: the accounts that are followed by stream."""
 
     accounts: tuple[Account, ...]
     ws_url: str
@@ -51,22 +50,25 @@ class StateNeeds:
     def of(cls, settings: Settings) -> "StateNeeds":
         """Select them from all settings."""
         venue = settings.hyperliquid
-        return cls(venue.accounts[: venue.max_users], venue.ws_url)
+        return cls(venue.streamed, venue.ws_url)
 
 
 @dataclass(frozen=True, slots=True)
 class ReconcileNeeds:
-    """Settings of the reconcile worker; `interval_s` is the seconds between two statements of an account."""
+    """Settings of the reconcile worker; `interval_s` is the seconds between two statements of an account that
+    is followed by stream. `polled` are the names of the others."""
 
     accounts: tuple[Account, ...]
     interval_s: float
     api_url: str
+    polled: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, settings: Settings) -> "ReconcileNeeds":
         """Select them from all settings."""
         venue = settings.hyperliquid
-        return cls(venue.accounts, settings.reconcile.interval_s, venue.api_url)
+        polled = tuple(account.name for account in venue.polled)
+        return cls(venue.accounts, settings.reconcile.interval_s, venue.api_url, polled)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ def watched_by(settings: Settings) -> Watched:
             reconcile=(max(120.0, 2 * reconcile_s), max(300.0, 5 * reconcile_s)),
         ),
         min_pnl_change=settings.stream.min_pnl_change,
+        polled=tuple(account.name for account in settings.hyperliquid.polled),
+        round_s=settings.watch_plan.round_s or 0.0,
     )
 
 

@@ -154,4 +154,6 @@ def _row_of(watched: Watched) -> dict[str, Any]:
         "feeds": watched.feeds,
         "limits": (limits.fills, limits.prices, limits.reconcile, limits.pushes),
         "min_pnl_change": str(watched.min_pnl_change),
+        "polled": watched.polled,
+        "round_s": watched.round_s,
     }

@@ -59,9 +59,9 @@ class Quota:
         return _HEADER + 2 * PARTIES * MinuteWindow.WORDS_A_PARTY
 
     @classmethod
-    def shared(cls) -> "Quota":
+    def shared(cls, headroom: int = HEADROOM) -> "Quota":
         """A quota that all processes forked afterwards share."""
-        return cls(SharedWords(cls.words_needed()))
+        return cls(SharedWords(cls.words_needed()), headroom=headroom)
 
     def share(self, party: int = 0, clock: Callable[[], float] = time.monotonic) -> "Share":
         """One process's share. `party`, from 0 to PARTIES - 1, is the place of its figures, the same after a

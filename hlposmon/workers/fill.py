@@ -83,10 +83,9 @@ class FillWorker:
         accounts: Sequence[Account],
         venue: Venue,
         queue: Path,
-        max_users: int = 10,
         standby_s: float = 0.0,
     ) -> None:
-        """Follow the first `max_users` accounts, and send a notice for each of the others.
+        """Follow these accounts.
 
         `standby_s` is how many seconds this feed waits before it reads a message, so that it does not compete
         with another feed for a processor.
@@ -94,12 +93,8 @@ class FillWorker:
         self._pulse, self._standby_s = pulse, standby_s
         self._link = TrackerLink(queue, pulse, "fill", accounts)
         self._notices = Notices(self._link, pulse.name)
-        followed, others = accounts[:max_users], accounts[max_users:]
-        self._watches = {account.name: _Watch(account) for account in followed}
-        self._feed = venue.fill_feed(followed)
-        text = f"its fills are not followed: max_users is {max_users}, as the exchange follows no more"
-        for account in others:
-            self._notices.say(account.name, NoticeCode.NOT_FOLLOWED, text)
+        self._watches = {account.name: _Watch(account) for account in accounts}
+        self._feed = venue.fill_feed(accounts)
         self._repeats = Repeats()
         self._high_water_ms: dict[str, int | None] | None = None
         self._told_heard_s = 0.0

@@ -9,7 +9,7 @@ is left out however many there are. This module compares no figures.
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -38,6 +38,8 @@ MODE_S, ROLE_S = 300.0, 600.0
 # Delay of the role request for an account that holds something, so that frequent restarts cost no weight.
 ROLE_LATER_S = 60.0
 AGAIN_S = 15.0
+# Where accounts are polled, rounds need the weight: half of it is left for these (config.watch_plan).
+POLLED_PER_S, POLLED_MODE_S = 2.5, 4 * 3600.0
 _REFUSED = "the exchange does not say how its balances are kept (account mode)"
 
 
@@ -69,7 +71,11 @@ class Identities:
         link: TrackerLink,
         notices: Notices,
         repeats: Repeats,
+        *,
+        polled: Collection[str] = (),
     ) -> None:
+        """`polled` are the names of the accounts that no stream follows; their modes are asked for less."""
+        self._polled, self._per_s = frozenset(polled), POLLED_PER_S if polled else PER_S
         self._client, self._link, self._notices, self._repeats = client, link, notices, repeats
         self._of = {account.name: _Identity(account) for account in accounts}
         self._budget, self._filled_s = BURST, time.monotonic()
@@ -115,7 +121,7 @@ class Identities:
         come before the regular refresh of modes; other roles and modes alternate.
         """
         now_s = time.monotonic()
-        self._budget = min(BURST, self._budget + (now_s - self._filled_s) * PER_S)
+        self._budget = min(BURST, self._budget + (now_s - self._filled_s) * self._per_s)
         self._filled_s = now_s
         stated = [one for one in self._of.values() if one.stated_ms is not None]
         modes = [one for one in stated if one.mode_due_s <= now_s]
@@ -136,7 +142,7 @@ class Identities:
         """
         one = self._of[account.name]
         mode, was = self._client.mode(account), one.mode
-        one.mode_due_s = time.monotonic() + MODE_S
+        one.mode_due_s = time.monotonic() + (POLLED_MODE_S if account.name in self._polled else MODE_S)
         self._take_mode(one, mode)
         if was is not None and was.mode is not None and mode.mode != was.mode:
             text = f"the account mode changed from {was.mode} to {mode.mode}"

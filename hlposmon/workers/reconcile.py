@@ -8,6 +8,10 @@ it fetches the fills since the last look in any case: a round trip that no strea
 unchanged, and only the list of fills shows it. Only requests caused by a Bell may use the weight reserved for
 heals. The worker compares nothing.
 
+A polled account has no stream. After its first statement nothing of it is requested unasked: the tracker
+rings for each of its rounds, and a round may not use the weight for heals. In each turn one polled account is
+asked at most, so that the others do not wait for a row of them.
+
 Example: a Bell asks for fills since 1000 ms. The worker fetches them page by page and reports each page, the
 last with from_ms=1000, then Fetched(from_ms=1000), then a statement with fills_from_ms=1000. If the fetch
 fails after a page that ends at 4000 ms, the next attempt continues there (`fetched_to_ms`).
@@ -16,7 +20,7 @@ fails after a page that ends at 4000 ms, the next attempt continues there (`fetc
 import itertools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,6 +86,7 @@ class _Round:
     account: Account
     due_s: float
     backoff: Backoff
+    is_polled: bool = False
     # Those of which statements are wanted besides the first, and when they are due.
     scopes: tuple[str, ...] = ()
     others_due_s: float = 0.0
@@ -114,10 +119,12 @@ class ReconcileWorker:
         interval_s: float,
         venue: Venue,
         queue: Path,
+        polled: Collection[str] = (),
         look_s: float = LOOK_S,
         reached_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`interval_s` and `look_s` are the seconds between statements and between looks.
+        """`interval_s` and `look_s` are the seconds between statements and between looks; `polled` are the
+        names of the accounts that no stream follows.
 
         `reached_s` returns when the venue last accepted a connection of any process (monotonic seconds): if
         that is after a failure, the venue is back, and a Bell ends the backoff.
@@ -129,12 +136,15 @@ class ReconcileWorker:
         self._waiter = Waiter(pulse, self._link)
         self._welcomed = False
         self._rounds = {
-            account.name: _Round(account, 0.0, Backoff(RETRY_S, RETRY_MAX_S)) for account in accounts
+            account.name: _Round(account, 0.0, Backoff(RETRY_S, RETRY_MAX_S), account.name in polled)
+            for account in accounts
         }
         self._fund_due_s, self._fund_backoff = 0.0, Backoff(FUNDING_AGAIN_S, FUNDING_AGAIN_MAX_S)
         self._repeats = Repeats()
         self._notices = Notices(self._link, pulse.name)
-        self._identities = Identities(accounts, client, self._link, self._notices, self._repeats)
+        self._identities = Identities(
+            accounts, client, self._link, self._notices, self._repeats, polled=polled
+        )
         self._other_markets = OtherMarkets(
             accounts, client, self._link, self._notices, self._repeats, interval_s=interval_s
         )
@@ -147,14 +157,15 @@ class ReconcileWorker:
             while not self._pulse.stopping:
                 self._pulse.beat()
                 self._hear_tracker()
-                for round_ in self._rounds.values():
+                asked = False
+                for round_ in self._due():
                     self._pulse.beat()
                     if time.monotonic() >= round_.due_s and not self._pulse.stopping:
                         self._ask(round_)
-                asked = False
+                        asked |= round_.is_polled  # there may be more that are due
                 if self._welcomed:
                     self._ask_funding_of_one()
-                    asked = (
+                    asked |= (
                         self._identities.ask_one()
                         or self._other_markets.ask_one()
                         or self._sub_accounts.ask_one()
@@ -165,6 +176,16 @@ class ReconcileWorker:
         finally:
             self._client.close()
             self._link.close()
+
+    def _due(self) -> list[_Round]:
+        """The accounts to ask in this turn: those that are followed, and of the polled ones that are due that
+        of a Bell for a heal, else the longest due one."""
+        now_s = time.monotonic()
+        followed = [one for one in self._rounds.values() if not one.is_polled]
+        polled = [one for one in self._rounds.values() if one.is_polled and one.due_s <= now_s]
+        if polled and self._welcomed:
+            followed.append(min(polled, key=lambda one: (not one.urgent, one.due_s)))
+        return followed
 
     def _hear_tracker(self) -> None:
         for ask in self._link.poll():
@@ -210,7 +231,7 @@ class ReconcileWorker:
             self._identities.want_mode(bell.account)
         elif bell.reason in (BellReason.SPOT, BellReason.NOT_WATCHED):
             self._other_markets.rung(bell.account, dexes=bell.reason is BellReason.NOT_WATCHED)
-        else:
+        elif bell.reason is not BellReason.ROUND:
             round_.urgent = True
         round_.doubted |= bell.reason in (BellReason.DOUBT, BellReason.CASH)
         round_.funding_wanted |= bell.reason is BellReason.CASH
@@ -257,7 +278,7 @@ class ReconcileWorker:
             self._again(round_)
         else:
             round_.backoff.reset()
-            round_.due_s = time.monotonic() + self._interval_s
+            round_.due_s = float("inf") if round_.is_polled else time.monotonic() + self._interval_s
         if self._link.put(statement):
             if round_.looked_ms is None:
                 round_.look_due_s = time.monotonic() + self._look_s
@@ -314,6 +335,8 @@ class ReconcileWorker:
                 return None  # they are fetched once more after the next statement that succeeds
             if round_.fills_from_ms is not None:
                 return self._fetch_wanted(round_, round_.fills_from_ms)
+            if round_.is_polled:
+                return None
             if round_.looked_ms is not None and time.monotonic() >= round_.look_due_s:
                 round_.look_due_s = time.monotonic() + self._look_s
                 return self._look(round_, max(0, round_.looked_ms - LOOK_OVERLAP_MS))
@@ -359,7 +382,8 @@ class ReconcileWorker:
         rows that could not be read."""
         count, asked_s = 0, time.monotonic()
         unread: list[UnreadFill] = []
-        for page in self._client.fills_since(round_.account, round_.fetched_to_ms or since_ms):
+        urgent = round_.urgent or not round_.is_polled
+        for page in self._client.fills_since(round_.account, round_.fetched_to_ms or since_ms, urgent=urgent):
             unread += self._not_given_up(round_, page)
             self._hand_on(
                 round_, page, from_ms=since_ms if page.last and not unread else None, first=not count

@@ -150,6 +150,14 @@ def test_what_is_known_of_no_time_has_no_as_of():
     assert messages.position(Rendered(replace(view(), as_of_ms=None)), T)["as_of"] is None
 
 
+def test_a_polled_account_says_so_and_how_long_a_round_is():
+    one = AccountView("main", Verdict.PROVEN, None, None, None, None, (), as_of_ms=T, round_s=862.0)
+    shown = messages.account(one, [], "0xab")
+
+    assert (shown["followed"], shown["round_s"]) == ("poll", 862.0)
+    assert shown["as_of"] == "2026-09-21T14:13:20.123Z"
+
+
 def test_an_account_shows_its_figures_and_its_notices():
     notices = (
         Notice("main", NoticeCode.NO_PUSHES, "a notice", "state"),
@@ -187,6 +195,8 @@ def test_an_account_shows_its_figures_and_its_notices():
         "role": "subAccount",
         "master": "0xcd",
         "agent": None,
+        "followed": "stream",
+        "round_s": None,
         "verdict": "unproven",
         "verdict_reason": "a gap",
         "as_of": "2026-09-21T14:13:20.123Z",

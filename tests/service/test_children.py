@@ -48,7 +48,7 @@ def _what_each_is_given(specs: list[ChildSpec]) -> dict[str, tuple[object, ...]]
         (lambda s: replace(s, audit=AuditSettings("off")), {"history"}),
         (lambda s: replace(s, prices=PriceSettings(2.0)), {"price"}),
         (lambda s: replace(s, reconcile=ReconcileSettings(30.0)), {"reconcile"}),
-        (lambda s: _venue(s, max_users=9), {"fill", "fill-2"}),
+        (lambda s: _venue(_and_another(s), max_users=1), {"price", "reconcile"}),
         (lambda s: _venue(s, ws_url="ws://other"), {"fill", "fill-2", "price", "state"}),
         (lambda s: _venue(s, api_url="http://other"), {"price", "reconcile"}),
         (lambda s: _venue(s, fill_feeds=3), {"fill-3"}),

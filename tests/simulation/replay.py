@@ -100,4 +100,6 @@ def watched_of(row: dict[str, Any]) -> Watched:
         feeds=tuple(row["feeds"]),
         limits=FreshnessLimits(*(tuple(pair) for pair in row["limits"])),
         min_pnl_change=Decimal(row["min_pnl_change"]),
+        polled=tuple(row["polled"]),
+        round_s=row["round_s"],
     )

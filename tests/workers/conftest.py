@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -235,14 +235,8 @@ class Stage:
             backoff=Backoff(0.05, 0.2),
         )
 
-    def fill_worker(self, pulse: Pulse, max_users: int = 10) -> FillWorker:
-        return FillWorker(
-            pulse,
-            accounts=self.accounts,
-            venue=self.followed(pulse),
-            queue=self.tracker.path,
-            max_users=max_users,
-        )
+    def fill_worker(self, pulse: Pulse) -> FillWorker:
+        return FillWorker(pulse, accounts=self.accounts, venue=self.followed(pulse), queue=self.tracker.path)
 
     def state_worker(self, pulse: Pulse) -> StateWorker:
         return StateWorker(pulse, accounts=self.accounts, venue=self.followed(pulse), queue=self.tracker.path)
@@ -257,7 +251,7 @@ class Stage:
         )
 
     def reconcile_worker(
-        self, pulse: Pulse, interval_s: float = 60.0, look_s: float = 60.0
+        self, pulse: Pulse, interval_s: float = 60.0, look_s: float = 60.0, polled: Sequence[str] = ()
     ) -> ReconcileWorker:
         return ReconcileWorker(
             pulse,
@@ -265,6 +259,7 @@ class Stage:
             interval_s=interval_s,
             venue=self.followed(pulse),
             queue=self.tracker.path,
+            polled=polled,
             look_s=look_s,
         )
 

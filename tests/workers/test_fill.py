@@ -17,6 +17,7 @@ from hlposmon.domain.reports import (
     Joined,
     NotFetched,
     Notice,
+    NoticeCode,
     TradedOnSpot,
     Welcome,
 )
@@ -377,7 +378,7 @@ def test_fills_and_payments_on_another_dex_come_as_those_on_the_first(stage):
 def test_accounts_beyond_the_exchanges_limit_do_not_take_the_others_down(stage, monkeypatch):
     monkeypatch.setattr(feed, "ACK_DEADLINE_S", 0.3)
     one = stage(accounts=17, limits=True)
-    one.start(one.fill_worker, max_users=17).fetching()
+    one.start(one.fill_worker).fetching()
     one.tracker.until(lambda: sum(one.tracker.is_live(account.name) for account in one.accounts) >= 10)
     one.tracker.for_s(0.4)
 
@@ -410,16 +411,6 @@ def test_it_ends_while_a_full_queue_makes_it_wait(stage, end):
     time.sleep(0.2)  # nobody reads its queue meanwhile
 
     assert end(pid)[1] < 1
-
-
-def test_accounts_beyond_what_the_exchange_follows_are_named_and_not_asked_for(stage):
-    one = stage(accounts=12, limits=True)
-    one.start(one.fill_worker).fetching()
-    one.tracker.until(lambda: len(one.tracker.notices()) == 2)
-    one.tracker.until(lambda: all(one.tracker.is_live(account.name) for account in one.accounts[:10]), 20)
-
-    assert {notice.account for notice in one.tracker.of(Notice) if notice.text} == {"other-10", "other-11"}
-    assert not any(one.tracker.is_live(account.name) for account in one.accounts[10:])
 
 
 def test_it_serves_once_all_accounts_are_live_and_while_it_is_connected(stage):
@@ -483,7 +474,8 @@ def test_what_a_feed_tells_again_is_the_end_of_no_fetch(stage):
 
 def test_a_new_tracker_is_told_the_notices_also_where_a_fill_found_the_old_one_gone(stage):
     one = stage(accounts=2)
-    worker = one.fill_worker(Pulse.alone("worker"), max_users=1)
+    worker = one.fill_worker(Pulse.alone("worker"))
+    worker._notices.say("main", NoticeCode.UNREADABLE, "a row could not be read")
     try:
         one.tracker.until(lambda: worker._hear_tracker() or one.tracker.notices())
         one.tracker.renew()
