@@ -244,6 +244,7 @@ class Engine:
         self._updated_ms = {name: at_ms for name, at_ms in self._updated_ms.items() if name[0] in same}
         self._moved = {name: None for name in self._moved if name[0] in same}
         self._refresh(now)
+        self._judge(now)  # one that is polled now, or followed, is not proven by what it was before
         self.listing.begin(self.book.views())
         self._effects.append(JournalCheckpoint(now.ms))
         new = addresses.keys() - same
@@ -575,7 +576,8 @@ class Engine:
             self._held[name, scope] = statement
             return
         changes = self.book.reconcile(statement)
-        self._note_round(statement, now)
+        if not first:  # what a scope starts with is as of its own time, which is later than the fetch
+            self._note_round(statement, now)
         self.freshness.stated((name, scope), self.book.statement_asked_s(name, scope))
         self._note_opened(now)
         self._refresh(now)

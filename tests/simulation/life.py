@@ -11,6 +11,8 @@ from typing import Any
 
 from hlposmon.domain.position import Position
 from hlposmon.domain.reports import Fill
+from hlposmon.engine.engine import Watched
+from hlposmon.engine.freshness import ROUNDS_STALE
 from hlposmon.journal.files import written_below
 from tests.simulation.audit import Audit
 from tests.simulation.disk import FaultyDisk, ProcessEnded
@@ -57,7 +59,7 @@ class Life:
     ) -> None:
         self.seed, self._say = seed, say
         self.dice = random.Random(seed)
-        self.plan = plan or Plan.drawn(self.dice)
+        self.plan = plan or Plan.drawn(self.dice).with_polled(random.Random(f"polled {seed}"))
         self.time = Scheduler()
         self.states = States()
         self.venue = Venue(self.plan, self.dice, self.time, seed)
@@ -67,6 +69,8 @@ class Life:
             self._loses_power = crash.power
             self.disk.fails_at = crash.call if crash.fails else None
             self.disk.ends_at = None if crash.fails else crash.call
+        # The accounts that no feed follows, as the settings have it.
+        self.polled = tuple(self.venue.names[len(self.venue.names) - self.plan.polled :])
         self.witness = Witness(self.venue, self.time)
         self.folder = folder_for_a_life()
         self.shell: Shell | None = None
@@ -140,8 +144,13 @@ class Life:
                 self.converged_s = time.s - ended_s
                 # What was under way when the faults ended has come by then.
                 self.witness.calm_since_s = max(time.s, ended_s + UNDER_WAY_S)
-            elif time.s > ended_s + max(TRADES_ON_S, self.converged_s) + STAYS_S:
+            elif time.s > ended_s + max(TRADES_ON_S, self.converged_s) + STAYS_S + self._rounds_s:
                 return
+
+    @property
+    def _rounds_s(self) -> float:
+        """How long it takes until a polled account surely had a round."""
+        return ROUNDS_STALE * self.plan.round_s if self.polled else 0.0
 
     def _plan_trades(self, from_s: float, blocks: int, within_s: float | None = None) -> None:
         at_s = 0.0
@@ -170,6 +179,7 @@ class Life:
             (plan.strays, self._stray),
             (plan.reloads, self._reload),
             (self._transfers, self._transfer),
+            (plan.turns, self._turn_one),
         ):
             at_s = self.time.s
             while rate and (at_s := at_s + self.dice.expovariate(rate / 60)) < until_s:
@@ -178,6 +188,8 @@ class Life:
             self.time.at_venue(LONG_GAP_AFTER_S, self._befall, self._cut_amid_gap)
         if plan.accounts > 1:
             self.states.add("several accounts")
+        if self.polled:
+            self.states.add("polled accounts")
 
     def _calm(self) -> None:
         """The faults are over: what is down comes up, and all goes its way within a third of a second."""
@@ -253,6 +265,8 @@ class Life:
 
     def _send(self, name: str, fills: list[Any]) -> None:
         self._trace(f"{name}: " + ", ".join(fill_text(fill) for fill in fills))
+        if not any(isinstance(worker, FeedWorker) and worker.follows(name) for worker in self.workers):
+            return  # a round finds them
         if any(len(fill.end_position.as_tuple().digits) > 13 for fill in fills):
             self.states.add("size of 15 digits")
         if self.dice.random() < self.plan.both_lost:
@@ -358,7 +372,26 @@ class Life:
     def _reload(self) -> None:
         if self.shell is not None:
             self.states.add("reload")
-            self._do(Shell.reload, self.shell.engine.watched)
+            self._do(Shell.reload, self._watched)
+
+    @property
+    def _watched(self) -> Watched:
+        plan = self.plan
+        return watched(dict(self.venue.addresses), plan.feeds, plan.interval_s, self.polled, plan.round_s)
+
+    def _turn_one(self) -> None:
+        """An account is polled from now on, or followed; workers begin anew a little later than the tracker
+        has the settings."""
+        name = self.dice.choice(self.venue.names)
+        polled = {*self.polled} ^ {name}
+        self.polled = tuple(one for one in self.venue.names if one in polled)
+        self._trace(f"{name} is {'polled' if name in polled else 'followed'} from now on")
+        self.states.add("polled from now on" if name in polled else "followed from now on")
+        if self.shell is not None:
+            self._do(Shell.reload, self._watched)
+        for worker in self.workers:
+            if worker.is_alive and not isinstance(worker, PriceWorker):
+                self.time.after(self.dice.uniform(0.0, 0.5), worker.begin_anew, worker.number)
 
     # ------------------------------------------------------------------ tracker
 
@@ -425,13 +458,12 @@ class Life:
     def _begin_tracker(self) -> None:
         if self.shell is not None:
             return
-        addresses = dict(self.venue.addresses)
         shell = Shell(
             self.plan,
             self.time,
             self.disk,
             self.folder,
-            watched(addresses, self.plan.feeds, self.plan.interval_s),
+            self._watched,
             self._first_seq,
         )
         self.shells.append(shell)
@@ -540,6 +572,8 @@ class Life:
 
     def _judge(self) -> None:
         self.wrong += self.witness.wrong
+        if self.witness.has_polled:
+            self.states.add("a polled account proven by a round")
         shell = self.shell
         if not self.wrong:
             if shell is None:

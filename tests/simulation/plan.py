@@ -1,7 +1,7 @@
 """What may go wrong in one life, and how often: drawn from the seed, and from nothing else."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 # Sizes are multiples of one of these; with the large ones most have a fraction and 15 digits.
@@ -68,6 +68,9 @@ class Plan:
     has_long_gap: bool = False  # nothing is answered while a gap is open, and then the power is cut
     strays: float = 0.0  # half of a round trip is lost, and the other half comes when a later fill is missed
     reloads: float = 0.0
+    polled: int = 0  # of the accounts, the last ones
+    round_s: float = 5.0
+    turns: float = 0.0  # an account that is followed is polled from a reload on, or the other way round
 
     @classmethod
     def drawn(cls, dice: random.Random) -> "Plan":
@@ -124,6 +127,20 @@ class Plan:
             closings=at_times(0.2, 4.0),
             strays=at_times(0.02, 4.0),
             reloads=at_times(0.1, 4.0),
+        )
+
+    def with_polled(self, dice: random.Random) -> "Plan":
+        """Some lives have accounts that no feed follows. They are drawn apart, so that the others are as they
+        were."""
+        if self.has_long_gap or dice.random() < 0.8:
+            return self
+        accounts = max(self.accounts, dice.choice((1, 2, 3)))
+        return replace(
+            self,
+            accounts=accounts,
+            polled=dice.randint(1, accounts),
+            round_s=dice.choice((2.0, 5.0, 10.0)),
+            turns=dice.choice((0.0, 0.0, 4.0)),
         )
 
     @classmethod

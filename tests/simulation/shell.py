@@ -362,7 +362,13 @@ class Shell:
         )
 
 
-def watched(addresses: dict[str, str], feeds: int, interval_s: float) -> Watched:
+def watched(
+    addresses: dict[str, str],
+    feeds: int,
+    interval_s: float,
+    polled: tuple[str, ...] = (),
+    round_s: float = 0.0,
+) -> Watched:
     """As `tracker.lifecycle.watched_by` makes it of the settings."""
     return Watched(
         addresses=addresses,
@@ -373,6 +379,8 @@ def watched(addresses: dict[str, str], feeds: int, interval_s: float) -> Watched
             reconcile=(max(120.0, 2 * interval_s), max(300.0, 5 * interval_s)),
         ),
         min_pnl_change=Decimal("0.01"),
+        polled=polled,
+        round_s=round_s,
     )
 
 

@@ -67,6 +67,10 @@ WANTED = (
     "an answer was lost",
     "a look at the fills without a bell",
     "reload",
+    "polled accounts",
+    "polled from now on",
+    "followed from now on",
+    "a polled account proven by a round",
     # What happens to the tracker and its journal.
     "tracker killed between turns",
     "tracker killed in the midst of a call",

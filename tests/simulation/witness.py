@@ -12,6 +12,9 @@ A size that is shown as proven has to be one that the exchange had, and had no l
    (`domain.holding`).
    `tests.chaos` allows 3 s where no fault is under way: so does this once all was whole again.
 3. With feeds, prices and statements that were heard within the limits that the contract names.
+4. Of a polled account: with a round (fills, and then a statement) of each scope within two and a half times
+   its length, in place of feeds and statements; and at its `as_of`, or later, the exchange had that size
+   (or less than LAG_S before, where a size changed without a fill: a statement may lag).
 
 A coin that is not listed in an account that is proven is claimed to be flat, once its dexes were stated.
 Before a statement was told to this process nothing is proven, and nothing is known of equity.
@@ -40,6 +43,7 @@ from hlposmon.domain.reports import (
 from hlposmon.domain.verdict import Verdict
 from hlposmon.domain.views import WINDOW_MS
 from hlposmon.engine.effects import JournalChange
+from hlposmon.engine.freshness import ROUNDS_STALE
 from tests.simulation.scheduler import BEGIN_MS, Scheduler
 from tests.simulation.shell import Shell, watched
 from tests.simulation.venue import ZERO, Name, Past, Venue
@@ -60,6 +64,8 @@ class Witness:
         self._venue, self._time = venue, time
         self.wrong: list[str] = []
         self.claims = 0
+        self.has_polled = False  # whether a polled account was proven at any time
+        self._polled: tuple[str, ...] = ()
         self.calm_since_s: float | None = None
         self._stale_s = watched({}, 0, venue.plan.interval_s).limits.reconcile[1]
         # By name, after which change of the truth the newest fill stands that was told.
@@ -74,6 +80,7 @@ class Witness:
         self._contents_s: dict[ScopeName, float] = {}
         self._pushed_s: dict[ScopeName, float] = {}
         self._stated_s: dict[ScopeName, float] = {}
+        self._rounds_s: dict[ScopeName, float] = {}
         self._heard_s = self._priced_s = -1e9
         self._messages = 0
         self._looked_s = -1e9
@@ -98,6 +105,7 @@ class Witness:
         Where nothing was told but that feeds are heard, and nothing done, no claim can become wrong but by
         its age: that is looked at now and then.
         """
+        self._polled = shell.engine.watched.polled
         has_news = len(shell.client.messages) > self._messages
         before = dict(self._contents_s) if has_news else {}
         is_quiet = self._take(shell)
@@ -185,6 +193,8 @@ class Witness:
         account, counts_s = (statement.account, statement.scope), then_s
         heard_s = self._time.s - self._time.mono_s + statement.asked_s
         self._stated_s[account] = max(heard_s, self._stated_s.get(account, heard_s))
+        if statement.fills_from_ms is not None:
+            self._rounds_s[account] = max(heard_s, self._rounds_s.get(account, heard_s))
         if statement.pushed:
             counts_s = self._pushed_s.get(account, -1e9)
             self._pushed_s[account] = max(then_s, counts_s)
@@ -227,7 +237,8 @@ class Witness:
             if row is not None and row["verdict"] == "proven":
                 name, size = (row["account"], row["key"]), Decimal(row["size"])
                 if message.get("event_type") == "fill":
-                    self._claim_as_of(name, size, row["as_of"])
+                    as_of = datetime.fromisoformat(row["as_of"])
+                    self._claim_as_of(name, size, int(as_of.timestamp() * 1000))
                 else:
                     self._claim("stream", name, size, 0, contents_s)
         self._messages = len(messages)
@@ -254,7 +265,7 @@ class Witness:
                 self._say(f"{name} has an equity before it was stated")
 
     def _look(self, shell: Shell) -> None:
-        book, shown = shell.engine.book, shell.shown
+        book, shown, polled = shell.engine.book, shell.shown, shell.engine.watched.polled
         proven = [name for name in self._venue.names if _is_proven(book, name)]
         if proven != self._proven:
             self._proven = proven
@@ -264,6 +275,8 @@ class Witness:
             if view.verdict is Verdict.PROVEN:
                 size = view.position.size
                 self._claim_once("snapshot", name, size)
+                if name[0] in polled:
+                    self._claim_as_of(name, size, view.as_of_ms)
                 if size:
                     has_size = True
         for name in self._venue.names_held():
@@ -273,10 +286,15 @@ class Witness:
                 self._claim_once("summary", name, ZERO)
         if has_size:
             self._is_fresh("prices", self._priced_s, PRICES_S)
-        if proven:
+        if any(name not in polled for name in proven):
             self._is_fresh("fills", self._heard_s, FEEDS_S)
         for name in proven:
             for scope in book.scope_names(name):
+                if name in polled:
+                    self.has_polled = True
+                    round_s = self._rounds_s.get((name, scope), -1e9)
+                    self._is_fresh("rounds", round_s, ROUNDS_STALE * shell.engine.watched.round_s)
+                    continue
                 stated_s = self._of_scope(self._stated_s, name, scope)
                 self._is_fresh("statements", -1e9 if stated_s is None else stated_s, self._stale_s)
 
@@ -325,17 +343,22 @@ class Witness:
             )
             return False
         is_calm = self.calm_since_s is not None and self._time.s > self.calm_since_s + CALM_LAG_S
-        if is_calm and not past.had(size, self._time.s - CALM_LAG_S):
+        if is_calm and name[0] not in self._polled and not past.had(size, self._time.s - CALM_LAG_S):
             self._say(f"{where}: {name} is called proven at {size}, of more than {CALM_LAG_S:g} s ago")
             return False
         return True
 
-    def _claim_as_of(self, name: Name, size: Decimal, as_of: str) -> None:
-        """Of fills that are told together each comes with the size after it, as of its own time."""
+    def _claim_as_of(self, name: Name, size: Decimal, as_of_ms: int | None) -> None:
+        """Of fills that are told together each comes with the size after it, as of its own time; and the
+        positions of polled accounts are of the time that they say."""
         self.claims += 1
-        as_of_ms = int(datetime.fromisoformat(as_of).timestamp() * 1000) - self._venue.plan.venue_clock_ms
-        if not self._venue.past[name].had(size, (as_of_ms - BEGIN_MS) / 1000 - BLUR_S):
-            self._say(f"stream: {name} is called proven at {size} as of {as_of}")
+        if as_of_ms is None:
+            self._say(f"{name} is called proven at {size} as of no time")
+            return
+        past = self._venue.past.get(name) or Past()
+        at_s = (as_of_ms - self._venue.plan.venue_clock_ms - BEGIN_MS) / 1000
+        if not past.had(size, at_s - BLUR_S - (LAG_S if name in self._venue.corrected else 0.0)):
+            self._say(f"{name} is called proven at {size} as of {at_s:.3f}")
 
     def _say(self, text: str) -> None:
         self.wrong.append(f"at {self._time.s:.3f}: {text}")

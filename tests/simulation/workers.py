@@ -94,6 +94,11 @@ class Worker:
         self._leave()
         self.life.time.after(again_s, self.start)
 
+    def begin_anew(self, number: int) -> None:
+        """On new settings, unless it has begun anew since."""
+        if self.is_alive and number == self.number:
+            self.die(self.dice.uniform(0.05, 0.3))
+
     def tracker_is_gone(self) -> None:
         if self.is_alive:
             self.inbox = None
@@ -165,8 +170,12 @@ class Watch:
 class FeedWorker(Worker):
     kind = "fill"
 
+    def __init__(self, life: "Life", name: str) -> None:
+        super().__init__(life, name)
+        self.watches: dict[str, Watch] = {}  # none before it begins
+
     def begins(self) -> None:
-        self.watches = {name: Watch() for name in self.life.venue.names}
+        self.watches = {name: Watch() for name in self.life.venue.names if name not in self.life.polled}
         self._high_water_ms: dict[str, int | None] | None = None
         self._backoff = Backoff(0.5, 5.0, rng=self.dice.random)
         self.connection = 0  # counts them; what is on its way on an earlier one is lost
@@ -200,13 +209,17 @@ class FeedWorker(Worker):
             self._down(name, watch, reason)
         self.later(self._backoff.next(), self._connect)
 
+    def follows(self, name: str) -> bool:
+        return not self.is_alive or name in self.watches
+
     def send(self, name: str, fills: list[Fill]) -> None:
         """The exchange sends a block on this connection."""
-        self._send(self._on_fills, name, fills)
+        if name in self.watches:
+            self._send(self._on_fills, name, fills)
 
     def bring(self, delay_s: float, name: str, fills: list[Fill]) -> None:
         """The same, and it is there after so long."""
-        if self.is_alive and self.is_open:
+        if self.is_alive and self.is_open and name in self.watches:
             if self.life.venue.is_away:
                 self._held_back.append((self.connection, self._on_fills, (name, fills)))
             else:
@@ -222,7 +235,8 @@ class FeedWorker(Worker):
                 self._arrives(self.dice.uniform(0.001, self.plan.delay_s), act, *facts)
 
     def send_funding(self, paid: Funding) -> None:
-        self._send(self._on_funding, paid)
+        if self.is_alive and paid.account in self.watches:
+            self._send(self._on_funding, paid)
 
     def _send(self, act: Callable[..., None], *facts: Any) -> None:
         if not (self.is_alive and self.is_open):
@@ -349,6 +363,7 @@ class StateWorker(Worker):
         self._others: dict[str, tuple[int, float, float]] = {}
         self._others_due_s: dict[str, float] = {}
         self._listed: dict[str, int] = {}  # by account, how many rows of its ledger were told
+        self._pushed_names = [name for name in self.life.venue.names if name not in self.life.polled]
         self._pushed()
 
     def hear(self, ask: Ask) -> None:
@@ -369,7 +384,7 @@ class StateWorker(Worker):
         self._is_pushed = plan.push_s is not None
         if plan.push_s is None:
             return
-        for name in self.life.venue.names:
+        for name in self._pushed_names:
             if not self.life.venue.is_away and dice.random() >= plan.push_loss:
                 self._happened(name)
                 lag_s = dice.uniform(0.0, plan.push_lag_s)
@@ -468,6 +483,7 @@ class ReconcileWorker(Worker):
         self._rounds = {
             name: Round(name, Backoff(1.0, 4.0, rng=self.dice.random)) for name in self.life.venue.names
         }
+        self._polled = self.life.polled
         self._is_welcome = False
         self._dexes_wanted: dict[str, None] = {}
         self._running = self._run()
@@ -535,7 +551,7 @@ class ReconcileWorker(Worker):
             if self._is_welcome and self._dexes_wanted:
                 yield from self._look_at_dexes(next(iter(self._dexes_wanted)))
             due_s = min(round_.due_s for round_ in self._rounds.values())
-            yield max(0.001, due_s - self.mono_s) if self._is_welcome else 1.0, True
+            yield min(60.0, max(0.001, due_s - self.mono_s)) if self._is_welcome else 1.0, True
 
     def _ask(self, round_: Round) -> Waits:
         since_ms = yield from self._fetch(round_)
@@ -557,7 +573,8 @@ class ReconcileWorker(Worker):
             self._again(round_)
         else:
             round_.backoff.reset()
-            round_.due_s = self.mono_s + self.plan.interval_s
+            is_polled = round_.name in self._polled
+            round_.due_s = float("inf") if is_polled else self.mono_s + self.plan.interval_s
         if self.put(statement, then_s):
             if round_.looked_ms is None:
                 round_.look_due_s = self.mono_s + LOOK_S
@@ -617,6 +634,8 @@ class ReconcileWorker(Worker):
                 return None
             if round_.fills_from_ms is not None:
                 return (yield from self._fetch_wanted(round_, round_.fills_from_ms))
+            if round_.name in self._polled:
+                return None
             if round_.looked_ms is not None and self.mono_s >= round_.look_due_s:
                 round_.look_due_s = self.mono_s + LOOK_S
                 since_ms = max(0, round_.looked_ms - LOOK_OVERLAP_MS)
