@@ -123,6 +123,10 @@ export interface Account extends Totals {
   master: string | null;
   /** The configured address, if that is an agent's: `address` is then that of its account. */
   agent: string | null;
+  /** How its fills are known: by a stream, or by poll, in a round each `round_s` seconds. */
+  followed: "stream" | "poll";
+  /** Seconds between two rounds of a polled account; null for a stream. */
+  round_s: number | null;
   verdict: Verdict;
   verdict_reason: string | null;
   /** The exchange's time of its last statement of the account; null before the first since the start. */

@@ -234,7 +234,9 @@ class ReconcileWorker:
         elif bell.reason is not BellReason.ROUND:
             round_.urgent = True
         round_.doubted |= bell.reason in (BellReason.DOUBT, BellReason.CASH)
-        round_.funding_wanted |= bell.reason is BellReason.CASH
+        if bell.reason is BellReason.CASH and bell.since_ms is not None and round_.funded_hour is not None:
+            round_.funded_hour = min(round_.funded_hour, bell.since_ms // HOUR_MS - 1)
+            round_.funding_wanted = True
         wanted = round_.fills_from_ms
         if bell.since_ms is not None:
             round_.is_fetched = False

@@ -667,7 +667,7 @@ class ReconcileWorker(Worker):
             yield from self._request()
             found, hole = self.life.venue.since(round_.name, at_ms)
             page = _whole_blocks(found, self.plan.page)
-            fundings = [one for one in self.life.venue.fundings[round_.name] if one.time_ms >= at_ms]
+            fundings = [one for one in self.life.venue.fundings[round_.name] if one.time_ms >= from_ms]
             yield self.dice.uniform(0.001, self.plan.answer_delay_s), False
             if hole is not None:
                 self.put(Unlisted(round_.name, *hole))
