@@ -472,3 +472,19 @@ def test_statements_wanted_of_an_account_that_is_not_watched_here_are_none(stage
 
     one.tracker.until(lambda: len(one.tracker.statements()) >= count + 3)
     assert not one.tracker.statements("xyz")
+
+
+def test_a_polled_account_is_stated_once_and_then_only_when_its_round_is_rung(stage):
+    one = stage(accounts=2)
+    polled = one.accounts[1].name
+    one.start(one.reconcile_worker, interval_s=0.2, look_s=0.2, polled=[polled])
+    one.tracker.until(lambda: len([s for s in one.tracker.of(Statement) if s.account == "main"]) > 4)
+    said = [s for s in one.tracker.of(Statement) if s.account == polled and not s.scope]
+
+    assert len(said) == 1
+    assert said[0].fills_from_ms is None
+    one.tracker.ring(since_ms=1, reason=BellReason.ROUND, account=polled)
+    one.tracker.until(lambda: any(f.account == polled for f in one.tracker.of(Fetched)))
+    one.tracker.until(
+        lambda: any(s.account == polled and s.fills_from_ms == 1 for s in one.tracker.of(Statement))
+    )
