@@ -268,6 +268,8 @@ class Account:
             self.cash.begin(statement.time_ms)
         if scope is None or name == SPOT or scope.statement is not statement or statement.unread:
             return None
+        if statement.time_ms < self.cash.from_ms:
+            return None
         if scope.verdict is not Verdict.PROVEN or not self._is_plain or self.is_mode_in_doubt:
             return None
         return self.cash.pocket(name).compare(statement, _booked(scope))
@@ -275,7 +277,9 @@ class Account:
     def recall_cash(self, memory: LedgerMemory) -> None:
         """Restore the cash; call it after `recall`."""
         holdings = (holding for scope in self.scopes.values() for holding in scope.holdings.values())
-        self.cash.recall(memory, {one.ledger.key: one.ledger.position for one in holdings})
+        newest = (scope.newest_ms for scope in self.scopes.values())
+        known_ms = max((at_ms for at_ms in newest if at_ms is not None), default=None)
+        self.cash.recall(memory, {one.ledger.key: one.ledger.position for one in holdings}, known_ms)
 
     @property
     def _unexplained(self) -> tuple[Decimal | None, str | None]:

@@ -278,6 +278,8 @@ class CashLedger:
     pockets: dict[str, Pocket] = field(default_factory=dict)
     floor_ms: int = 0
     seen: tuple[tuple[int, str], ...] = ()
+    # Older statements are not compared: what was booked shortly before a restart is not known one by one.
+    from_ms: int = 0
     # By key, the position after the last change that was noted.
     _noted: dict[str, Position] = field(default_factory=dict)
 
@@ -337,8 +339,12 @@ class CashLedger:
         }
         return LedgerMemory(dexes, self.floor_ms, self.seen)
 
-    def recall(self, memory: LedgerMemory, positions: Mapping[str, Position]) -> None:
-        """Restore it; `positions` are those of the account, by key."""
+    def recall(
+        self, memory: LedgerMemory, positions: Mapping[str, Position], known_ms: int | None = None
+    ) -> None:
+        """Restore it; `positions` are those of the account, by key, with all that was booked up to
+        `known_ms`."""
+        self.from_ms = 0 if known_ms is None else known_ms + LAG_MS
         self.floor_ms, self.seen, self._noted = memory.floor_ms, memory.seen, dict(positions)
         for scope, one in memory.dexes.items():
             self.pockets[scope] = Pocket(

@@ -316,6 +316,18 @@ def test_what_is_compared_goes_on_after_a_restart():
     assert not again.book.take_transfer(transfer("50", 9))
 
 
+def test_after_a_restart_statements_of_before_it_are_not_compared():
+    """What was booked in their last seconds is not known one by one any more."""
+    desk = cash_desk()
+    again = Desk()
+    again.book.recall(desk.book.memories(), desk.book.base_ms(), None, desk.book.cash_memories())
+    for at in (3, 9):
+        compared(again, at, "900")
+        assert again.book.odd_cash_since_ms(ACCOUNT, "") is None
+    compared(again, 11, "900")
+    assert again.book.odd_cash_since_ms(ACCOUNT, "") == ms(1)
+
+
 def test_an_event_from_long_before_the_watch_is_the_cause_of_nothing():
     desk = cash_desk()
     assert desk.book.record_event(transfer("1", 5))
