@@ -145,6 +145,15 @@ def test_one_whose_stream_ends_is_known_up_to_where_the_stream_was():
     assert desk.judged_account()[0] == "unproven"
 
 
+def test_one_that_was_polled_before_is_polled_on_as_it_was():
+    desk = Polled()
+    desk.round("BTC long 1 @ 100", since=-20, at=60)
+    desk.book.poll({ACCOUNT: 90.0})
+
+    assert desk.verdict() == ("proven", None)
+    assert desk.book.account(ACCOUNT).round_s == 90.0
+
+
 def test_one_that_a_stream_follows_again_needs_that_stream():
     desk = Polled()
     desk.round("BTC long 1 @ 100", since=-20, at=60)
