@@ -45,6 +45,7 @@ LOOKS = frozenset({Place.DEXES, Place.SPOT})
 ONE = Decimal(1)
 # Statements of two dexes that are further apart may count money twice that was moved between them.
 APART_S = 15.0
+CENT = Decimal("0.01")
 # An event may be the cause of a drift of the first statement that was lagging.
 BEFORE_WATCH_MS = 60_000
 # Roles of an address that has no account of its own; the venue answers for it as for an empty account.
@@ -272,7 +273,8 @@ class Account:
             return None
         if scope.verdict is not Verdict.PROVEN or not self._is_plain or self.is_mode_in_doubt:
             return None
-        return self.cash.pocket(name).compare(statement, _booked(scope))
+        may_open = _has_our_costs(scope, statement)
+        return self.cash.pocket(name).compare(statement, _booked(scope), may_open=may_open)
 
     def recall_cash(self, memory: LedgerMemory) -> None:
         """Restore the cash; call it after `recall`."""
@@ -499,6 +501,20 @@ class Account:
             margin_ratio=margin.ratio,
             margin_reason=margin.reason,
         )
+
+
+def _has_our_costs(scope: Scope, statement: Statement) -> bool:
+    """Whether what positions cost is in the book as the statement has it, where their sizes are the same. If
+    not, a round trip is missing that has left the size as it was."""
+    with exactly():
+        for one in statement.positions:
+            holding = scope.holdings.get(one.key)
+            if holding is None or holding.ledger.position.size != one.size or one.entry_price is None:
+                continue
+            off = abs(one.size * one.entry_price - holding.ledger.position.cost)
+            if off > max(CENT, abs(one.size) * one.tolerance):
+                return False
+    return True
 
 
 def _booked(scope: Scope) -> Terms:

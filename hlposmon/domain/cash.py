@@ -138,6 +138,7 @@ class Pocket:
     unexplained: Decimal = ZERO
     as_of_ms: int | None = None  # of the last statement that agreed
     recent: list[Booking] = field(default_factory=list)
+    from_ms: int = 0  # older statements are not compared
     _openings: list[Decimal] = field(default_factory=list)
     _odd_ms: int | None = None  # since when statements do not agree
     _compared_ms: int = 0
@@ -148,8 +149,13 @@ class Pocket:
         """Whether the last statement that was compared did not agree."""
         return self._odd_ms is not None
 
-    def book(self, time_ms: int, amount: Decimal) -> None:
-        """Note that something was booked that moves the cash, at the venue's `time_ms`."""
+    def book(self, time_ms: int, amount: Decimal, *, late: bool = False) -> None:
+        """Note that something was booked that moves the cash, at the venue's `time_ms`. `late`: it changed
+        what fills after it have realised, so that the amounts of the last seconds are not those of their
+        times: nothing is compared before they are old."""
+        if late:
+            newest_ms = max([time_ms, *(at_ms for at_ms, _ in self.recent)])
+            self.from_ms, self._openings = newest_ms + LAG_MS, []
         if self.opening is not None and time_ms <= self.since_ms:
             self._book_before_opening(time_ms, amount)
             return
@@ -170,14 +176,20 @@ class Pocket:
         with exactly():
             self.opening -= amount
 
-    def compare(self, statement: Statement, booked: Terms) -> Point | None:
+    def compare(self, statement: Statement, booked: Terms, *, may_open: bool = True) -> Point | None:
         """Compare with a statement, `booked` being all that was booked without the transfers; the point to
-        journal, None while there is nothing to say.
+        journal, None while there is nothing to say. `may_open`: it may be the one that the opening is taken
+        from, as its entry prices are those of the book.
 
         The caller passes only statements whose sizes agree with the book, when no fill may be missing.
         """
         is_soon = statement.pushed and statement.time_ms < self._compared_ms + PUSHED_MS
+        if statement.time_ms < self.from_ms:
+            return None
         if statement.equity is None or (is_soon and self.opening is not None and not self.is_odd):
+            return None
+        if self.opening is None and not may_open:
+            self._openings = []
             return None
         self._compared_ms = statement.time_ms
         terms = replace(booked, transfers=self.transfers)
@@ -229,7 +241,9 @@ class Pocket:
         """Whether the statement agrees, or what it does not explain has been taken over."""
         with exactly():
             rests = [one - opening for one in differences]
-            rest = min(rests, key=lambda one: abs(one - self.unexplained))
+            # That all is explained comes first; else what was not explained before stays so.
+            wanted = ZERO if min(map(abs, rests)) <= tolerance else self.unexplained
+            rest = min(rests, key=lambda one: abs(one - wanted))
             is_same = abs(rest - self.unexplained) <= tolerance
         if is_same:
             self._odd_ms = None
@@ -303,8 +317,9 @@ class CashLedger:
 
     def note(self, change: Change, scope: str) -> None:
         """Note what a fill or a payment booked."""
+        late = False
         if isinstance(change, Filled):
-            key, time_ms = change.fill.key, change.fill.time_ms
+            key, time_ms, late = change.fill.key, change.fill.time_ms, change.late
         elif isinstance(change, Funded):
             key, time_ms = change.funding.key, change.funding.time_ms
         else:
@@ -313,7 +328,7 @@ class CashLedger:
         self._noted[key] = now
         with exactly():
             amount = now.realized - before.realized - (now.fees - before.fees) + now.funding - before.funding
-        self.pocket(scope).book(time_ms, amount)
+        self.pocket(scope).book(time_ms, amount, late=late)
 
     def take(self, event: AccountEvent) -> bool:
         """Book a transfer once; whether it was new. One from before the watch is not."""

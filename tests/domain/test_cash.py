@@ -151,6 +151,18 @@ def test_less_than_half_a_cent_is_no_difference(off):
     assert (told.pocket.is_odd, told.unexplained) == (False, 0)
 
 
+def test_that_all_is_explained_comes_before_what_was_not_explained_before():
+    told = opened()
+    told.stated("1100", 20)
+    told.stated("1100", 26)
+    assert told.unexplained == 100
+    told.fee("30", 40)
+    told.transfer("100", 41)
+    for at in (42, 48):  # a cut between the two leaves 100, too
+        told.stated("1070", at)
+    assert told.unexplained == 0
+
+
 def test_of_a_difference_that_shrinks_below_half_a_cent_nothing_is_left():
     told = opened()
     told.stated("1100", 20)
@@ -216,6 +228,16 @@ def test_a_booking_that_is_told_behind_a_statement_may_be_in_it():
     assert told.pocket.opening is None
     told.stated("900", 10)
     assert (told.pocket.opening, told.unexplained) == (1000, 0)
+
+
+def test_after_a_fill_that_was_woven_in_late_nothing_is_compared_until_it_is_old():
+    told = opened()
+    told.pocket.book(ms(20), D("-0.5"))
+    told.pocket.book(ms(18), D("3"), late=True)
+    told.stated("900", 29)
+    assert not told.pocket.is_odd
+    told.stated("900", 31)
+    assert told.pocket.is_odd
 
 
 def test_of_very_large_amounts_the_exchange_prints_no_cents():

@@ -583,7 +583,7 @@ class Life:
                 self.wrong += self.witness.differences(shell)
             else:
                 self.wrong += self.witness.differences(shell)
-                if self.plan.horizon is None and not self._has_lost_lines:
+                if self.plan.tells_every_fill_in_time and not self._has_lost_lines:
                     self.wrong += self.witness.unexplained(shell)
         if shell is not None:
             self._do(Shell.leave)

@@ -72,6 +72,14 @@ class Plan:
     round_s: float = 5.0
     turns: float = 0.0  # an account that is followed is polled from a reload on, or the other way round
 
+    @property
+    def tells_every_fill_in_time(self) -> bool:
+        """Whether each fill comes once, in its order and while it is listed: what is realised is known to the
+        cent then, since it depends on the order of fills."""
+        odd = self.loss + self.both_lost + self.twice + self.out_of_order + self.unreadable + self.strays
+        ends = self.drops + self.deaths + self.restarts + self.power_cuts + self.outages
+        return self.horizon is None and not odd + ends and not self.has_long_gap
+
     @classmethod
     def drawn(cls, dice: random.Random) -> "Plan":
         """Some faults are in each life and most are not: with all of them at once little else is seen."""

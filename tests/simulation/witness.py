@@ -26,7 +26,7 @@ from decimal import Decimal
 from typing import Any
 
 from hlposmon.domain.book import Book
-from hlposmon.domain.changes import Gap
+from hlposmon.domain.changes import Adopted, AdoptionReason, Change, Filled, Gap, whose
 from hlposmon.domain.instrument import market_of
 from hlposmon.domain.rendering import is_listed
 from hlposmon.domain.reports import (
@@ -64,6 +64,7 @@ class Witness:
         self._venue, self._time = venue, time
         self.wrong: list[str] = []
         self.claims = 0
+        self._adopted: set[str] = set()
         self.has_polled = False  # whether a polled account was proven at any time
         self._polled: tuple[str, ...] = ()
         self.calm_since_s: float | None = None
@@ -147,11 +148,14 @@ class Witness:
                 yield f"{name}: entry {entry} is shown, {venue.entry(name)} is right"
 
     def unexplained(self, shell: Shell) -> Iterator[str]:
-        """Money that is called unexplained, though everything that moved any was told."""
-        corrected = {name for name, _ in self._venue.corrected}
+        """Money that is called unexplained, though everything that moved any was told.
+
+        Where the exchange's size or entry price was adopted, or a fill counts as in a size, nobody knows what
+        was realised meanwhile: that is unexplained rightly.
+        """
         for name in self._venue.names:
             rest = shell.engine.book.account(name).unexplained
-            if rest and name not in corrected:
+            if rest and name not in self._adopted:
                 yield f"of {name} {rest} is unexplained"
 
     # ------------------------------------------------------------------ within
@@ -166,6 +170,8 @@ class Witness:
             for effect in step.effects:
                 if isinstance(effect, JournalChange) and isinstance(effect.change, Gap):
                     self._is_asked_for(effect.change, shell.rung)
+                if isinstance(effect, JournalChange) and _is_adoption(effect.change):
+                    self._adopted.add(whose(effect.change)[0])
             if isinstance(report, Statement):
                 assert step.then_s is not None
                 self._count(report, step.then_s)
@@ -363,6 +369,13 @@ class Witness:
     def _say(self, text: str) -> None:
         self.wrong.append(f"at {self._time.s:.3f}: {text}")
         self._time.is_over = True
+
+
+def _is_adoption(change: Change) -> bool:
+    """Whether the exchange's figures were taken over, or a fill's effect on them is not known."""
+    if isinstance(change, Adopted):
+        return change.reason is not AdoptionReason.START
+    return isinstance(change, Filled) and change.effect is None
 
 
 def _is_proven(book: Book, name: str) -> bool:
