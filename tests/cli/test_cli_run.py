@@ -124,14 +124,15 @@ def test_config_check_says_ok_or_every_mistake(hlposmon: Commands, tmp_path: Pat
     config = tmp_path / "c.toml"
     config.write_text(f'[[venues.hyperliquid.accounts]]\naddress = "{ONE}"\n')
     result = hlposmon.run("config", "check", "--config", str(config))
-    assert (0, f"{config}: ok, live on mainnet, main {ONE}\n") == (result.exit_code, result.stdout)
+    plan = "accounts: 1 by stream, none by poll; 195 weight a minute, 665 more would fit\n"
+    assert (0, f"{config}: ok, live on mainnet, main {ONE}\n{plan}") == (result.exit_code, result.stdout)
 
     for more, where in (("testnet = true", "testnet"), (LOCAL, "http://127.0.0.1:1")):
         config.write_text(
             f'[venues.hyperliquid]\n{more}\n[[venues.hyperliquid.accounts]]\naddress = "{ONE}"\n'
         )
         result = hlposmon.run("config", "check", "--config", str(config))
-        assert (0, f"{config}: ok, live on {where}, main {ONE}\n") == (result.exit_code, result.stdout)
+        assert (0, f"{config}: ok, live on {where}, main {ONE}\n{plan}") == (result.exit_code, result.stdout)
 
     config.write_text("a = 1\nb = 2\n")
     result = hlposmon.run("config", "check", "--config", str(config))

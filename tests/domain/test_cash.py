@@ -85,6 +85,16 @@ def test_the_opening_is_what_two_statements_agree_on():
     assert (told.pocket.opening, point.opening, point.unexplained) == (1200, 1200, 0)
 
 
+def test_a_statement_of_other_entry_prices_is_no_opening():
+    told = Told()
+    told.stated("1000", 0)
+    assert told.pocket.compare(says("1000", 1), told.booked, may_open=False) is None
+    told.stated("1000", 2)
+    assert told.pocket.opening is None
+    told.stated("1000", 3)
+    assert told.pocket.opening == 1000
+
+
 def test_a_mark_that_moves_explains_itself():
     told = Told()
     told.stated("1000", 0, held("2", "100", "100"))

@@ -175,6 +175,12 @@ def test_a_row_of_a_type_that_is_not_known_is_kept_whole():
     assert (told.type, told.moves, json.loads(told.row)) == ("somethingNew", (), row)
 
 
+def test_a_row_with_a_number_beyond_all_bounds_is_kept_too():
+    [told] = payloads.account_events([ledger("somethingNew", nonce=1 << 70)], "main", US)
+
+    assert str(1 << 70) in told.row
+
+
 def test_two_transfers_of_one_transaction_have_ids_of_their_own():
     first, second, again = (
         payloads.account_events([ledger("deposit", usdc=usdc)], "main", US)[0].id for usdc in ("1", "2", "1")

@@ -70,8 +70,16 @@ def _unknown(body: dict[str, Any], account: str, time_ms: int, digest: str, text
         text=text,
         type=kind[:60] if isinstance(kind, str) else "",
         hash=digest,
-        row=dumps(body).decode().rstrip("\n")[:_LONGEST_ROW],
+        row=_whole(body)[:_LONGEST_ROW],
     )
+
+
+def _whole(body: dict[str, Any]) -> str:
+    """The row as JSON; as Python writes it where a number in it has no room in ours."""
+    try:
+        return dumps(body).decode().rstrip("\n")
+    except TypeError:
+        return repr(body)
 
 
 def _liquidation(delta: dict[str, Any], account: str, time_ms: int, digest: str) -> AccountEvent:
